@@ -1,0 +1,47 @@
+-- A run is active until it has an end. The check ties the two together, so that queries and partial indexes can ask
+-- for `finished_at IS NULL`, which needs no parameter: a planner cannot match a partial index against one.
+CREATE TABLE runs (
+    id uuid PRIMARY KEY,
+    thread_id uuid NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
+    user_id uuid NOT NULL,
+    position bigint NOT NULL,
+    status text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted')),
+    owner uuid NOT NULL,
+    epoch bigint NOT NULL,
+    lease_expires_at timestamptz NOT NULL,
+    last_seq bigint NOT NULL,
+    error_code text,
+    error_message text,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    message_id uuid,
+    log_kept boolean NOT NULL,
+    cancel_requested_at timestamptz,
+    created_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    CONSTRAINT runs_end CHECK ((finished_at IS NULL) = (status IN ('queued', 'running')))
+);
+
+-- A thread answers one message at a time, whichever process is asked.
+CREATE UNIQUE INDEX runs_active ON runs (thread_id) WHERE finished_at IS NULL;
+
+CREATE INDEX runs_by_lease ON runs (lease_expires_at) WHERE finished_at IS NULL;
+
+-- For the cascade from threads, and to follow a thread from run to run.
+CREATE INDEX runs_of_thread ON runs (thread_id, position);
+
+-- What an owner looks through when nobody could tell it.
+CREATE INDEX runs_to_cancel ON runs (owner) WHERE finished_at IS NULL AND cancel_requested_at IS NOT NULL;
+
+-- Finds runs whose events have been kept for long enough.
+CREATE INDEX runs_to_trim ON runs (finished_at) WHERE log_kept;
+
+-- A row covers first_seq..=last_seq. Neighbouring pieces of one text are one row; `cuts` says where they end.
+CREATE TABLE run_events (
+    run_id uuid NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    first_seq bigint NOT NULL CHECK (first_seq > 0),
+    last_seq bigint NOT NULL CHECK (last_seq >= first_seq),
+    event text NOT NULL,
+    cuts text,
+    PRIMARY KEY (run_id, first_seq)
+);

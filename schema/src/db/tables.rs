@@ -1,0 +1,162 @@
+//! The tables. Written by hand, once for both databases; a test migrates both and reads every column.
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Accounts.
+    users (id) {
+        id -> Guid,
+        /// Lower-cased; unique.
+        email -> Text,
+        /// argon2id, in PHC string form.
+        password_hash -> Text,
+        /// Threads that are not archived: kept, not counted, so that the limit is one conditional UPDATE.
+        session_count -> BigInt,
+        created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Conversations.
+    threads (id) {
+        id -> Guid,
+        user_id -> Guid,
+        title -> Text,
+        /// Whether the user chose the title; the first message replaces it otherwise.
+        title_is_set -> Bool,
+        /// `active`, `locked` or `closed`.
+        status -> Text,
+        status_reason -> Nullable<Text>,
+        /// Out of the list and out of the limit, not deleted.
+        archived -> Bool,
+        /// JSON object.
+        metadata -> Text,
+        /// User and assistant messages: kept, not counted.
+        message_count -> BigInt,
+        /// Position of the next item, the first being 0; counted up in the transaction that appends.
+        next_position -> BigInt,
+        created_at -> UtcTime,
+        updated_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Entries of threads, one row each.
+    items (id) {
+        id -> Guid,
+        thread_id -> Guid,
+        run_id -> Nullable<Guid>,
+        position -> BigInt,
+        /// `user_message`, `assistant_message`, `workflow`, `tool_call`, `sdk_hidden_context`, ...
+        kind -> Text,
+        /// Whether clients never see it.
+        hidden -> Bool,
+        /// JSON: the item as clients see it, or for a hidden one what the model needs of it.
+        body -> Text,
+        created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Turns of the assistant.
+    runs (id) {
+        id -> Guid,
+        thread_id -> Guid,
+        user_id -> Guid,
+        /// Place in the thread of the message it answers: the order of a thread's runs, whatever the clocks say.
+        position -> BigInt,
+        /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
+        status -> Text,
+        /// The process that answers. Its lease is renewed while it lives.
+        owner -> Guid,
+        /// Counts changes of owner: a write with an old epoch is refused.
+        epoch -> BigInt,
+        lease_expires_at -> UtcTime,
+        last_seq -> BigInt,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        /// The last assistant message it wrote.
+        message_id -> Nullable<Guid>,
+        /// Whether its events are still in `run_events`.
+        log_kept -> Bool,
+        /// When its user asked for its end, which is for its owner to bring about.
+        cancel_requested_at -> Nullable<UtcTime>,
+        created_at -> UtcTime,
+        /// Absent exactly while the run is queued or running.
+        finished_at -> Nullable<UtcTime>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// What runs emitted. A row may hold several neighbouring text deltas: it covers `first_seq..=last_seq`.
+    run_events (run_id, first_seq) {
+        run_id -> Guid,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        /// JSON; of several deltas the one that they make together.
+        event -> Text,
+        /// Of several deltas: how many bytes of JSON each has between its quotes, with commas between them.
+        cuts -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Submissions that named themselves with an idempotency key: a retry finds what the first try made.
+    submissions (user_id, key) {
+        user_id -> Guid,
+        key -> Text,
+        /// SHA-256 of what was submitted, in hex: the same key with another body is a conflict.
+        fingerprint -> Text,
+        thread_id -> Guid,
+        run_id -> Nullable<Guid>,
+        created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// To-do lists.
+    tasks (id) {
+        id -> Guid,
+        user_id -> Guid,
+        title -> Text,
+        description -> Nullable<Text>,
+        /// `low`, `medium` or `high`.
+        priority -> Text,
+        /// JSON array of strings.
+        tags -> Text,
+        completed -> Bool,
+        created_at -> UtcTime,
+        updated_at -> UtcTime,
+        /// Present exactly when `completed`.
+        completed_at -> Nullable<UtcTime>,
+    }
+}
+
+diesel::joinable!(threads -> users (user_id));
+diesel::joinable!(items -> threads (thread_id));
+diesel::joinable!(runs -> threads (thread_id));
+diesel::joinable!(run_events -> runs (run_id));
+diesel::joinable!(submissions -> threads (thread_id));
+diesel::joinable!(tasks -> users (user_id));
+diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks);

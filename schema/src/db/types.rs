@@ -1,0 +1,139 @@
+//! Column types that mean the same on both databases: one SQL marker and one Rust newtype each.
+//!
+//! diesel has no single SQL type for a UTC time or a UUID that both backends know, and the orphan rule keeps foreign
+//! types from getting one; hence the newtypes.
+
+use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sqlite::{Sqlite, SqliteValue};
+use uuid::Uuid;
+
+/// The SQL side.
+pub mod sql {
+    use diesel::query_builder::QueryId;
+    use diesel::sql_types::{SqlOrd, SqlType};
+
+    /// `timestamptz`, or an INTEGER of microseconds since 1970 in UTC.
+    #[derive(Debug, Clone, Copy, SqlType, QueryId)]
+    #[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Long"))]
+    pub struct UtcTime;
+    impl SqlOrd for UtcTime {}
+
+    /// `uuid`, or a BLOB of 16 bytes.
+    #[derive(Debug, Clone, Copy, SqlType, QueryId)]
+    #[diesel(postgres_type(oid = 2950, array_oid = 2951), sqlite_type(name = "Binary"))]
+    pub struct Guid;
+    impl SqlOrd for Guid {}
+}
+
+/// A time in UTC, to the microsecond, which is what both databases keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = sql::UtcTime)]
+pub struct UtcTime(DateTime<Utc>);
+
+impl UtcTime {
+    /// Now.
+    pub fn now() -> Self {
+        Self::from(Utc::now())
+    }
+
+    /// Microseconds since 1970; `None` when no calendar reaches that far.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        DateTime::from_timestamp_micros(micros).map(Self)
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// The time as the wire types carry it.
+    pub fn utc(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+impl From<DateTime<Utc>> for UtcTime {
+    fn from(time: DateTime<Utc>) -> Self {
+        // Cut to what is kept, or a value would differ from itself after a round trip.
+        Self(DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time))
+    }
+}
+
+impl ToSql<sql::UtcTime, Pg> for UtcTime {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        ToSql::<diesel::sql_types::Timestamptz, Pg>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<sql::UtcTime, Pg> for UtcTime {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<diesel::sql_types::Timestamptz, Pg>::from_sql(value).map(Self)
+    }
+}
+
+impl ToSql<sql::UtcTime, Sqlite> for UtcTime {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.micros());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<sql::UtcTime, Sqlite> for UtcTime {
+    fn from_sql(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let micros = <i64 as FromSql<diesel::sql_types::BigInt, Sqlite>>::from_sql(value)?;
+        Self::from_micros(micros).ok_or_else(|| "timestamp out of range".into())
+    }
+}
+
+/// A UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = sql::Guid)]
+pub struct Guid(pub Uuid);
+
+impl Guid {
+    /// A new id. Version 7: ids sort by the time they were made, so an index on them grows at its end.
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl Default for Guid {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Uuid> for Guid {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl ToSql<sql::Guid, Pg> for Guid {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        ToSql::<diesel::sql_types::Uuid, Pg>::to_sql(&self.0, out)
+    }
+}
+
+impl FromSql<sql::Guid, Pg> for Guid {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        FromSql::<diesel::sql_types::Uuid, Pg>::from_sql(value).map(Self)
+    }
+}
+
+impl ToSql<sql::Guid, Sqlite> for Guid {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.0.as_bytes().as_slice());
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<sql::Guid, Sqlite> for Guid {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(Uuid::from_slice(value.read_blob())?))
+    }
+}

@@ -1,0 +1,215 @@
+//! The closed table of errors: wire name, JSON-RPC code and HTTP status side by side.
+//!
+//! The core speaks names and JSON-RPC codes, the gateway turns the same row into a status. Nobody invents a code
+//! elsewhere, and no `match` on [`ErrorCode`] has a `_` arm, so a new row is noticed wherever it matters.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+macro_rules! error_table {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $rpc:literal, $http:literal; )+) => {
+        /// What went wrong, in words a program can act on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum ErrorCode {
+            $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant),+];
+
+            /// The name on the wire, such as `SESSION_NOT_FOUND`.
+            pub const fn name(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $name),+ }
+            }
+
+            /// The JSON-RPC error code.
+            pub const fn rpc_code(self) -> i32 {
+                match self { $(ErrorCode::$variant => $rpc),+ }
+            }
+
+            /// The HTTP status a gateway answers with.
+            pub const fn http_status(self) -> u16 {
+                match self { $(ErrorCode::$variant => $http),+ }
+            }
+
+            /// What the code means, in one sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(ErrorCode::$variant => concat!($($doc),+)),+ }
+            }
+        }
+    };
+}
+
+error_table! {
+    /// The body is not JSON.
+    InvalidJson = "INVALID_JSON", -32700, 400;
+    /// The request has the wrong shape, or a value outside its range.
+    InvalidRequest = "INVALID_REQUEST", -32602, 400;
+    /// The message has no text.
+    EmptyMessage = "EMPTY_MESSAGE", -32010, 400;
+    /// The message has more characters than the server takes.
+    MessageTooLong = "MESSAGE_TOO_LONG", -32011, 400;
+    /// An account with this email exists.
+    EmailTaken = "EMAIL_TAKEN", -32012, 409;
+    /// No token, or one that is expired, forged, or names nobody.
+    Unauthorized = "UNAUTHORIZED", -32001, 401;
+    /// Email and password do not belong together.
+    InvalidCredentials = "INVALID_CREDENTIALS", -32002, 401;
+    /// The thing exists and belongs to somebody else.
+    Forbidden = "FORBIDDEN", -32003, 403;
+    /// No such session.
+    SessionNotFound = "SESSION_NOT_FOUND", -32004, 404;
+    /// No such thread.
+    ThreadNotFound = "THREAD_NOT_FOUND", -32004, 404;
+    /// No such item in this thread.
+    ItemNotFound = "ITEM_NOT_FOUND", -32004, 404;
+    /// No such run.
+    RunNotFound = "RUN_NOT_FOUND", -32004, 404;
+    /// No such task.
+    TaskNotFound = "TASK_NOT_FOUND", -32004, 404;
+    /// Nothing is served under this path.
+    NotFound = "NOT_FOUND", -32004, 404;
+    /// No such RPC method.
+    MethodNotFound = "METHOD_NOT_FOUND", -32601, 404;
+    /// Too many requests; `retry_after` says in how many seconds the next one is welcome.
+    RateLimited = "RATE_LIMITED", -32029, 429;
+    /// The user has as many sessions as the server allows.
+    SessionLimit = "SESSION_LIMIT", -32030, 429;
+    /// The body is larger than the server reads.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", -32013, 413;
+    /// The body is of a kind the server does not read. HTTP only: JSON-RPC has no content types of its own.
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", -32600, 415;
+    /// A fault of the server; the details are in its log, under the request id.
+    InternalError = "INTERNAL_ERROR", -32603, 500;
+    /// The model's server failed.
+    UpstreamError = "UPSTREAM_ERROR", -32052, 502;
+    /// The service cannot answer right now, for want of its database or because it is stopping.
+    ServiceUnavailable = "SERVICE_UNAVAILABLE", -32053, 503;
+    /// The model's server did not answer in time.
+    UpstreamTimeout = "UPSTREAM_TIMEOUT", -32054, 504;
+    /// The thread is answering another message.
+    ThreadBusy = "THREAD_BUSY", -32009, 409;
+    /// The request contradicts the state of what it is about.
+    Conflict = "CONFLICT", -32009, 409;
+    /// The path exists, the verb does not. HTTP only; `Allow` lists the verbs.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", -32600, 405;
+}
+
+impl ErrorCode {
+    /// The code called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// The code a bare JSON-RPC error number stands for, for peers that send no `data`. Where several share a
+    /// number the first of the table answers.
+    pub fn from_rpc_code(rpc: i32) -> Self {
+        match rpc {
+            -32600 => Self::InvalidRequest,
+            _ => Self::ALL.iter().copied().find(|code| code.rpc_code() == rpc).unwrap_or(Self::InternalError),
+        }
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An error as a caller sees it: a row of the table, a sentence, and what a program may need beside it.
+///
+/// It never carries the text meant for the log.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct RpcError {
+    /// The row.
+    pub code: ErrorCode,
+    /// A sentence for the caller that says what to change.
+    pub message: String,
+    /// Further members of `data`, such as `retry_after`.
+    pub extra: Map<String, Value>,
+}
+
+impl RpcError {
+    /// An error of this row with this sentence.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), extra: Map::new() }
+    }
+
+    /// Adds a member to `data`.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Seconds to wait before trying again, where the row has such a thing.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.extra.get("retry_after").and_then(Value::as_u64)
+    }
+
+    /// The `data` member of the JSON-RPC error: `code` first, then the rest.
+    pub fn data(&self) -> Value {
+        let mut data = Map::new();
+        data.insert("code".to_owned(), self.code.name().into());
+        data.extend(self.extra.clone());
+        Value::Object(data)
+    }
+
+    /// Reads an error back from its three JSON-RPC members.
+    pub fn from_parts(rpc_code: i32, message: String, data: Option<&Value>) -> Self {
+        let mut extra = data.and_then(Value::as_object).cloned().unwrap_or_default();
+        let code = extra
+            .remove("code")
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(ErrorCode::from_name)
+            .unwrap_or_else(|| ErrorCode::from_rpc_code(rpc_code));
+        Self { code, message, extra }
+    }
+}
+
+/// Code and sentence of a failed run, as stored and as sent in `run.failed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// The row of the error table.
+    pub code: ErrorCode,
+    /// A sentence for the caller.
+    pub message: String,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        let names: HashSet<_> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_name(code.name()), Some(*code));
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+            assert!((400..600).contains(&code.http_status()), "{code} has a status that is no error");
+        }
+    }
+
+    #[test]
+    fn parts_survive_the_wire() {
+        let error = RpcError::new(ErrorCode::RateLimited, "slow down").with("retry_after", 7);
+        let back = RpcError::from_parts(error.code.rpc_code(), error.message.clone(), Some(&error.data()));
+        assert_eq!(back, error);
+        assert_eq!(back.retry_after(), Some(7));
+    }
+
+    #[test]
+    fn a_number_without_data_finds_its_row() {
+        assert_eq!(ErrorCode::from_rpc_code(-32700), ErrorCode::InvalidJson);
+        assert_eq!(ErrorCode::from_rpc_code(-32600), ErrorCode::InvalidRequest);
+        assert_eq!(ErrorCode::from_rpc_code(-1), ErrorCode::InternalError);
+    }
+}

@@ -1,0 +1,118 @@
+//! Pages and their cursors.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+/// Rows of a page when the caller names no limit; the number ChatKit's own server uses.
+pub const DEFAULT_LIMIT: u32 = 20;
+/// The most rows one page may have.
+pub const MAX_LIMIT: u32 = 100;
+
+/// Direction of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub struct Page<T> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// Whether more rows follow.
+    pub has_more: bool,
+    /// Where the next page begins: pass it as `after`. Absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { data: Vec::new(), has_more: false, after: None }
+    }
+}
+
+/// JSON of a `T` that passes through unparsed: stored items on their way to a client.
+///
+/// In the API documents it is a plain `T`.
+#[derive(Debug)]
+pub struct Raw<T> {
+    json: Box<RawValue>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Raw<T> {
+    /// Takes text that is known to be the JSON of a `T`.
+    ///
+    /// # Errors
+    /// When the text is not JSON at all.
+    pub fn from_json(json: String) -> serde_json::Result<Self> {
+        Ok(Self { json: RawValue::from_string(json)?, of: PhantomData })
+    }
+
+    /// The text.
+    pub fn json(&self) -> &str {
+        self.json.get()
+    }
+}
+
+impl<T: Serialize> Raw<T> {
+    /// Writes `value` out.
+    ///
+    /// # Errors
+    /// When `value` cannot be JSON.
+    pub fn of(value: &T) -> serde_json::Result<Self> {
+        Ok(Self { json: serde_json::value::to_raw_value(value)?, of: PhantomData })
+    }
+}
+
+impl<T: for<'de> Deserialize<'de>> Raw<T> {
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// When it is not a `T`.
+    pub fn parse(&self) -> serde_json::Result<T> {
+        serde_json::from_str(self.json.get())
+    }
+}
+
+impl<T> Clone for Raw<T> {
+    fn clone(&self) -> Self {
+        Self { json: self.json.clone(), of: PhantomData }
+    }
+}
+
+impl<T> Serialize for Raw<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Raw<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self { json: Box::deserialize(deserializer)?, of: PhantomData })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Raw<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}

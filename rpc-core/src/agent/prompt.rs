@@ -1,0 +1,200 @@
+//! A thread's items -> the model's prompt.
+
+use crate::error::Error;
+use crate::model::{Message, ToolCall};
+use crate::store::rows::ItemRow;
+use crate::wire::{self, ToolCallBody};
+use std::sync::Arc;
+use threadline_schema::chatkit::{ThreadItem, UserMessage};
+use threadline_schema::db::types::Guid;
+
+/// Builds the prompt from the newest items, oldest first. Only whole turns are shown: what stands before the first
+/// message of the user is left out, since a tool's answer without its call confuses every model.
+pub(super) fn build(instructions: &Arc<str>, items: &[ItemRow]) -> Result<Vec<Message>, Error> {
+    let mut messages = vec![Message::System(instructions.to_string())];
+    let mut round: Option<(Option<Guid>, u32)> = None;
+    for item in items.iter().skip_while(|item| item.kind != wire::USER_MESSAGE) {
+        if item.kind == wire::TOOL_CALL {
+            let body: ToolCallBody = serde_json::from_str(&item.body)?;
+            let this = Some((item.run_id, body.round));
+            push_call(&mut messages, body, this == round);
+            round = this;
+            continue;
+        }
+        round = None;
+        if item.kind == wire::WORKFLOW {
+            continue;
+        }
+        match serde_json::from_str(&item.body)? {
+            ThreadItem::UserMessage(message) => push_words(&mut messages, Role::User, words_of(&message)),
+            ThreadItem::AssistantMessage(message) => {
+                let text = message.content.iter().map(|part| part.text()).collect();
+                push_words(&mut messages, Role::Assistant, text);
+            }
+            ThreadItem::HiddenContext(note) => append_note(&mut messages, &note.content),
+            ThreadItem::Workflow(_) => {}
+        }
+    }
+    Ok(messages)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    User,
+    Assistant,
+}
+
+/// Adds words. Where the same role has just spoken — a message whose run failed was never answered — they are joined:
+/// the chat templates of some models refuse two messages of one role in a row, and one failure would then break the
+/// thread for good.
+fn push_words(messages: &mut Vec<Message>, role: Role, words: String) {
+    match (messages.last_mut(), role) {
+        (Some(Message::User(text)), Role::User) => join(text, &words),
+        (Some(Message::Assistant { text, tool_calls }), Role::Assistant) if tool_calls.is_empty() => join(text, &words),
+        (_, Role::User) => messages.push(Message::User(words)),
+        (_, Role::Assistant) => messages.push(Message::Assistant { text: words, tool_calls: Vec::new() }),
+    }
+}
+
+fn join(text: &mut String, more: &str) {
+    text.push_str("\n\n");
+    text.push_str(more);
+}
+
+/// Calls of one answer belong to one message, and their results follow it.
+fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, same_round: bool) {
+    let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments };
+    // Every call has an answer, or the prompt is refused: one without a result was never seen to end.
+    let content = body.result.unwrap_or_else(|| wire::UNKNOWN_RESULT.to_owned());
+    let result = Message::Tool { call_id: body.id, content };
+    let asked = messages.iter_mut().rev().find_map(|message| match message {
+        Message::Assistant { tool_calls, .. } if same_round => Some(tool_calls),
+        _ => None,
+    });
+    match asked {
+        Some(calls) => calls.push(call),
+        None => match messages.last_mut() {
+            // The words that came before the calls, in the same answer.
+            Some(Message::Assistant { tool_calls, .. }) if tool_calls.is_empty() => tool_calls.push(call),
+            _ => messages.push(Message::Assistant { text: String::new(), tool_calls: vec![call] }),
+        },
+    }
+    messages.push(result);
+}
+
+/// A note stands with what it is about. A message of its own would be a system message in mid-conversation, or a
+/// second of the same role in a row, and both are refused by the chat templates of some models.
+fn append_note(messages: &mut Vec<Message>, note: &str) {
+    let note = format!("[{note}]");
+    match messages.last_mut() {
+        Some(Message::User(text) | Message::Assistant { text, .. }) => join(text, &note),
+        // After tools' answers the assistant is to speak.
+        _ => messages.push(Message::Assistant { text: note, tool_calls: Vec::new() }),
+    }
+}
+
+fn words_of(message: &UserMessage) -> String {
+    let words = message.content.iter().map(|part| part.text()).collect::<Vec<_>>().join("\n");
+    match &message.quoted_text {
+        Some(quoted) => format!("The user refers to this passage:\n> {}\n\n{words}", quoted.replace('\n', "\n> ")),
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use threadline_schema::db::types::UtcTime;
+
+    fn row(run: Guid, kind: &str, body: serde_json::Value) -> ItemRow {
+        let thread = Guid::new();
+        let mut body = body;
+        if kind != wire::TOOL_CALL {
+            body["type"] = kind.into();
+            body["id"] = json!(uuid::Uuid::now_v7());
+            body["thread_id"] = json!(thread.0);
+            body["created_at"] = json!("2026-01-02T03:04:05Z");
+        }
+        ItemRow {
+            id: Guid::new(),
+            thread_id: thread,
+            run_id: Some(run),
+            position: 0,
+            kind: kind.to_owned(),
+            hidden: false,
+            body: body.to_string(),
+            created_at: UtcTime::now(),
+        }
+    }
+
+    fn said(run: Guid, text: &str) -> ItemRow {
+        row(run, wire::USER_MESSAGE, json!({"content": [{"type": "input_text", "text": text}]}))
+    }
+
+    fn answered(run: Guid, text: &str) -> ItemRow {
+        row(
+            run,
+            wire::ASSISTANT_MESSAGE,
+            json!({"content": [{"type": "output_text", "text": text, "annotations": []}]}),
+        )
+    }
+
+    fn called(run: Guid, id: &str, round: u32) -> ItemRow {
+        row(run, wire::TOOL_CALL, json!({"id": id, "name": "t", "arguments": "{}", "result": "ok", "round": round}))
+    }
+
+    #[test]
+    fn calls_of_one_answer_share_a_message() {
+        let (first, second) = (Guid::new(), Guid::new());
+        let items = [
+            answered(first, "cut off"),
+            said(second, "do it"),
+            answered(second, "on it"),
+            called(second, "a", 0),
+            called(second, "b", 0),
+            called(second, "c", 1),
+            answered(second, "done"),
+        ];
+        let call = |id: &str| ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into() };
+        let result = |id: &str| Message::Tool { call_id: id.into(), content: "ok".into() };
+        let expected = [
+            Message::System("be kind".into()),
+            Message::User("do it".into()),
+            Message::Assistant { text: "on it".into(), tool_calls: vec![call("a"), call("b")] },
+            result("a"),
+            result("b"),
+            Message::Assistant { text: String::new(), tool_calls: vec![call("c")] },
+            result("c"),
+            Message::Assistant { text: "done".into(), tool_calls: vec![] },
+        ];
+        assert_eq!(build(&"be kind".into(), &items).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_call_has_an_answer() {
+        let run = Guid::new();
+        let open = row(run, wire::TOOL_CALL, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
+        let prompt = build(&"".into(), &[said(run, "do it"), open, called(run, "b", 0)]).unwrap();
+        let unknown = Message::Tool { call_id: "a".into(), content: wire::UNKNOWN_RESULT.into() };
+        assert_eq!(prompt[3..], [unknown, Message::Tool { call_id: "b".into(), content: "ok".into() }]);
+    }
+
+    #[test]
+    fn what_one_role_says_twice_is_one_message() {
+        let (failed, answered_one) = (Guid::new(), Guid::new());
+        let items = [said(failed, "one"), said(answered_one, "two"), answered(answered_one, "three")];
+        let prompt = build(&"".into(), &items).unwrap();
+        assert_eq!(prompt[1], Message::User("one\n\ntwo".into()));
+        assert_eq!(prompt.len(), 3);
+    }
+
+    #[test]
+    fn a_note_stands_with_the_answer_it_is_about() {
+        let run = Guid::new();
+        let items =
+            [said(run, "tell me"), answered(run, "Once"), row(run, wire::HIDDEN_CONTEXT, json!({"content": "Stop."}))];
+        let prompt = build(&"".into(), &items).unwrap();
+        assert_eq!(prompt.last(), Some(&Message::Assistant { text: "Once\n\n[Stop.]".into(), tool_calls: vec![] }));
+    }
+}

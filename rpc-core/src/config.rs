@@ -1,0 +1,168 @@
+//! What the core can be told: plain data, already checked by whoever read it.
+
+use ipnet::IpNet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the core is configured with.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// Where conversations are kept.
+    pub database: DatabaseConfig,
+    /// What replicas share beside the database; `None` when there is one, or they do without.
+    pub redis: Option<RedisConfig>,
+    /// Tokens.
+    pub auth: AuthConfig,
+    /// The model behind the assistant.
+    pub model: ModelConfig,
+    /// The assistant.
+    pub agent: AgentConfig,
+    /// What one user or address may use.
+    pub limits: LimitsConfig,
+    /// Conversations untouched for so long are archived; `None` never.
+    pub session_max_idle: Option<Duration>,
+    /// How long the events of a run are kept after its end.
+    pub run_events_retention: Duration,
+    /// How long what a run emits may stay in memory only; `None` until the run ends.
+    pub run_events_interval: Option<Duration>,
+    /// Proxies whose word about a client's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// Where conversations are kept.
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    /// `sqlite://path` or `postgres://...`.
+    pub url: String,
+    /// Connections to PostgreSQL. SQLite always has one writer and four readers.
+    pub pool_size: usize,
+    /// How long a request waits for a connection before it answers `SERVICE_UNAVAILABLE`.
+    pub pool_timeout: Duration,
+    /// Whether to bring the schema up to date at start.
+    pub auto_migrate: bool,
+    /// `PRAGMA synchronous` of SQLite: `true` is FULL (nothing acknowledged is lost in a power cut), `false` NORMAL.
+    pub sqlite_full_sync: bool,
+}
+
+impl std::fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds the password.
+        f.debug_struct("DatabaseConfig").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// A Redis server.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// `redis://...` or `rediss://...`.
+    pub url: String,
+}
+
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds the password.
+        f.debug_struct("RedisConfig").finish_non_exhaustive()
+    }
+}
+
+/// Signature algorithms for tokens: those that take one shared secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+/// Tokens.
+#[derive(Clone)]
+pub struct AuthConfig {
+    /// Key that signs tokens.
+    pub secret: Arc<str>,
+    /// The one algorithm that is accepted.
+    pub algorithm: TokenAlgorithm,
+    /// How long a fresh token works.
+    pub token_lifetime: Duration,
+}
+
+impl std::fmt::Debug for AuthConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthConfig").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The model behind the assistant.
+#[derive(Debug, Clone)]
+pub enum ModelConfig {
+    /// Built in; needs nothing.
+    Demo(DemoConfig),
+    /// A server that speaks OpenAI's chat completions.
+    OpenAi(OpenAiConfig),
+}
+
+/// The demo model.
+#[derive(Debug, Clone)]
+pub struct DemoConfig {
+    /// Pause between two words.
+    pub word_pause: Duration,
+}
+
+/// A server that speaks OpenAI's chat completions.
+#[derive(Clone)]
+pub struct OpenAiConfig {
+    /// Base URL, such as `https://openrouter.ai/api/v1`; `/chat/completions` is appended.
+    pub base_url: String,
+    /// Key, sent as a bearer token.
+    pub api_key: Arc<str>,
+    /// Name of the model.
+    pub model: String,
+    /// `HTTP-Referer`, by which OpenRouter knows the site.
+    pub site_url: Option<String>,
+    /// `X-Title`, by which OpenRouter knows the application.
+    pub app_name: Option<String>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the first token, and longest silence after it.
+    pub token_timeout: Duration,
+    /// Tries in all, the first included; a failure after the first token is never tried again.
+    pub max_attempts: u32,
+}
+
+impl std::fmt::Debug for OpenAiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key stays out, and so may the base URL: it can carry one.
+        f.debug_struct("OpenAiConfig").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// The assistant.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// System prompt.
+    pub instructions: Arc<str>,
+    /// Calls of the model in one run, at most.
+    pub max_turns: u32,
+    /// Longest time a run may take.
+    pub run_timeout: Duration,
+    /// Newest items of a thread that the model is shown.
+    pub history_items: u32,
+}
+
+/// What one user or address may use. `None` is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitsConfig {
+    /// Requests per minute, of a user over all transports, or of an address without a user.
+    pub requests_per_minute: Option<std::num::NonZeroU32>,
+    /// Conversations of a user that are not archived.
+    pub sessions_per_user: Option<u32>,
+    /// Subscriptions of a user that are open in one process.
+    pub streams_per_user: Option<u32>,
+    /// Characters of a message.
+    pub message_chars: Option<u32>,
+    /// Entries of a JSON-RPC batch.
+    pub batch_entries: usize,
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+}

@@ -1,0 +1,180 @@
+//! What is known about one call while it is on its way.
+
+use crate::auth::token::Identity;
+use crate::core::Core;
+use crate::error::Error;
+use crate::streams::Feed;
+use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
+use serde_json::value::RawValue;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use threadline_schema::call::{Caller, Facts};
+use threadline_schema::{ErrorCode, RpcError};
+use uuid::Uuid;
+
+/// How a call reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// From the same process: the gateway in `serve` mode.
+    Local,
+    /// One HTTP POST.
+    Http,
+    /// A WebSocket.
+    WebSocket,
+}
+
+/// What is known about a connection; each of its calls begins with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) caller: Caller,
+    pub(crate) transport: Transport,
+    /// Whether the peer is a proxy whose word about its clients' addresses is taken.
+    pub(crate) trusted: bool,
+}
+
+/// One call: who makes it, and what has been found out so far.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) transport: Transport,
+    /// Whether the answer is to carry the facts: asked for by a gateway on another machine.
+    pub(crate) tell_facts: bool,
+    identity: OnceLock<Identity>,
+    /// The error it was refused with.
+    refusal: OnceLock<ErrorCode>,
+    facts: Mutex<Facts>,
+    /// Where a caller in the same process finds the answer, without an envelope to take apart.
+    outcome: Mutex<Option<Outcome>>,
+}
+
+/// How a call ended.
+pub(crate) enum Outcome {
+    Result(Box<RawValue>),
+    Feed(Feed),
+    Error(RpcError),
+}
+
+impl Call {
+    pub(crate) fn new(caller: Caller, transport: Transport, tell_facts: bool) -> Self {
+        Self {
+            caller,
+            transport,
+            tell_facts,
+            identity: OnceLock::new(),
+            refusal: OnceLock::new(),
+            facts: Mutex::default(),
+            outcome: Mutex::default(),
+        }
+    }
+
+    /// Remembers the verified user. Set once, by the pipeline.
+    pub(crate) fn identify(&self, identity: Identity) {
+        self.facts().user_id = Some(identity.user_id);
+        // Nobody else sets it, so there is nothing to lose.
+        let _ = self.identity.set(identity);
+    }
+
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity.get().copied()
+    }
+
+    /// The error the call was refused with; none as long as it goes well.
+    pub(crate) fn refusal(&self) -> Option<ErrorCode> {
+        self.refusal.get().copied()
+    }
+
+    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take_outcome(&self) -> Option<Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set_outcome(&self, outcome: Outcome) {
+        if self.transport == Transport::Local {
+            *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        }
+    }
+
+    /// The facts as a peer is told them that has asked for them.
+    pub(crate) fn told_facts(&self) -> Option<serde_json::Value> {
+        self.tell_facts.then(|| facts_json(&self.facts()))
+    }
+
+    /// Hands a feed to a caller in the same process.
+    pub(crate) fn give_feed(&self, feed: Feed) {
+        self.set_outcome(Outcome::Feed(feed));
+    }
+
+    /// Turns what a handler returned into what the transport sends.
+    pub(crate) fn answer(
+        &self,
+        method: &str,
+        answer: Result<Box<RawValue>, Error>,
+    ) -> Result<Box<RawValue>, ErrorObjectOwned> {
+        match answer {
+            Ok(result) if self.transport == Transport::Local => {
+                self.set_outcome(Outcome::Result(result));
+                Ok(RawValue::NULL.to_owned())
+            }
+            Ok(result) if self.tell_facts => Ok(self.with_facts(result)),
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.refuse(method, error)),
+        }
+    }
+
+    /// Turns an error into what the transport sends, and writes its other text to the log: this is where an error of a
+    /// call is consumed.
+    pub(crate) fn refuse(&self, method: &str, error: Error) -> ErrorObjectOwned {
+        let (public, log) = error.into_parts();
+        if let Some(log) = log {
+            tracing::error!(request_id = %self.caller.request_id, method, code = %public.code, error = %log, "call failed");
+        }
+        // A call ends once.
+        let _ = self.refusal.set(public.code);
+        let mut data = public.data();
+        if let (Some(facts), Some(members)) = (self.told_facts(), data.as_object_mut()) {
+            members.insert(threadline_schema::call::META.to_owned(), facts);
+        }
+        let object = ErrorObject::owned(public.code.rpc_code(), public.message.clone(), Some(data));
+        self.set_outcome(Outcome::Error(public));
+        object
+    }
+
+    fn with_facts(&self, result: Box<RawValue>) -> Box<RawValue> {
+        let Some(rest) = result.get().strip_prefix('{') else { return result };
+        let comma = if rest.starts_with('}') { "" } else { "," };
+        let facts = facts_json(&self.facts());
+        RawValue::from_string(format!(r#"{{"{}":{facts}{comma}{rest}"#, threadline_schema::call::META))
+            .unwrap_or(result)
+    }
+}
+
+fn facts_json(facts: &Facts) -> serde_json::Value {
+    serde_json::json!({
+        "rate": facts.rate.map(|rate| (u64::from(rate.limit), u64::from(rate.remaining), rate.reset)),
+        "user_id": facts.user_id,
+        "db_us": u64::try_from(facts.db.as_micros()).unwrap_or(u64::MAX),
+        "replayed": facts.replayed,
+    })
+}
+
+/// What a handler is given beside its params.
+#[derive(Clone)]
+pub(crate) struct Cx {
+    pub(crate) core: Arc<Core>,
+    pub(crate) call: Arc<Call>,
+}
+
+impl Cx {
+    /// The verified user.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`; not in a method that the contract keeps for users, since the pipeline has looked already.
+    pub(crate) fn user_id(&self) -> Result<Uuid, Error> {
+        self.identity().map(|identity| identity.user_id)
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        self.call.identity().ok_or_else(Error::unauthorized)
+    }
+}

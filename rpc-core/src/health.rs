@@ -1,0 +1,99 @@
+//! Whether the parts are well.
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::redis::Redis;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
+use tokio::sync::Mutex;
+
+/// How long the state of the model's server is believed: each check is a request to somebody else's machine.
+const MODEL_FRESH_FOR: Duration = Duration::from_secs(30);
+/// How long the states of database and Redis are believed: anybody may ask, and each check is a query.
+const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
+/// How long a check may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The latest checks. One at a time: who asks meanwhile waits for the same answer.
+#[derive(Debug, Default)]
+pub(crate) struct HealthChecks {
+    database: Mutex<Option<(Instant, ComponentHealth)>>,
+    redis: Mutex<Option<(Instant, ComponentHealth)>>,
+    model: Mutex<Option<(Instant, ComponentHealth)>>,
+}
+
+/// The state of the parts that were asked for.
+pub(crate) async fn check(core: &Core, params: HealthParams) -> Health {
+    let wanted = |component| params.component.is_none_or(|only| only == component);
+    let mut components = BTreeMap::new();
+    if wanted(Component::Db) {
+        components.insert(Component::Db, database(core).await);
+    }
+    if let Some(redis) = core.redis.as_ref().filter(|_| wanted(Component::Redis)) {
+        components.insert(Component::Redis, of_redis(core, redis).await);
+    }
+    if wanted(Component::Openrouter) {
+        components.insert(Component::Openrouter, model(core).await);
+    }
+    // Without the model, conversations can still be read: the service is degraded. Without the database nothing can.
+    let status = components
+        .iter()
+        .map(|(component, health)| match (component, health.status) {
+            (Component::Openrouter, HealthStatus::Unhealthy) if params.component.is_none() => HealthStatus::Degraded,
+            (_, status) => status,
+        })
+        .max()
+        .unwrap_or(HealthStatus::Healthy);
+    Health { status, version: env!("CARGO_PKG_VERSION").to_owned(), components }
+}
+
+async fn database(core: &Core) -> ComponentHealth {
+    let check = async {
+        let answer = core.store.ping().await.map_err(|error| Error::from(error).into_parts());
+        answer.map_err(|(public, log)| (public.message, log))
+    };
+    cached(&core.health.database, STORE_FRESH_FOR, core.store.kind(), check).await
+}
+
+/// Nothing stops without Redis, so it is never worse than degraded.
+async fn of_redis(core: &Core, redis: &Redis) -> ComponentHealth {
+    let check = async { redis.ping().await.map_err(|error| ("Redis does not answer.".to_owned(), Some(error))) };
+    let mut health = cached(&core.health.redis, STORE_FRESH_FOR, "redis", check).await;
+    health.status = health.status.min(HealthStatus::Degraded);
+    health
+}
+
+async fn model(core: &Core) -> ComponentHealth {
+    let check =
+        async { core.model.check().await.map_err(|error| (error.public().to_owned(), Some(error.to_string()))) };
+    cached(&core.health.model, MODEL_FRESH_FOR, core.model.kind(), check).await
+}
+
+async fn cached(
+    cache: &Mutex<Option<(Instant, ComponentHealth)>>,
+    fresh_for: Duration,
+    kind: &str,
+    check: impl Future<Output = Result<(), (String, Option<String>)>>,
+) -> ComponentHealth {
+    let mut cache = cache.lock().await;
+    if let Some((at, health)) = &*cache
+        && at.elapsed() < fresh_for
+    {
+        return health.clone();
+    }
+    let started = Instant::now();
+    let outcome = tokio::time::timeout(PATIENCE, check).await;
+    let (status, detail) = match outcome {
+        Ok(Ok(())) => (HealthStatus::Healthy, None),
+        Ok(Err((detail, log))) => {
+            tracing::warn!(kind, error = log.unwrap_or_default(), "a part is not well");
+            (HealthStatus::Unhealthy, Some(detail))
+        }
+        Err(_) => (HealthStatus::Unhealthy, Some(format!("No answer within {} s.", PATIENCE.as_secs()))),
+    };
+    let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let health = ComponentHealth { status, kind: kind.to_owned(), latency_ms, detail };
+    *cache = Some((Instant::now(), health.clone()));
+    health
+}

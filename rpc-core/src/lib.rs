@@ -1,0 +1,39 @@
+//! The Threadline service: JSON-RPC methods, runs, the agent loop, models, tools and storage.
+//!
+//! [`Core`] is the service without its transports, [`RpcServer`] the ways in. `docs/ARCHITECTURE.md` shows the way of a
+//! request through the modules.
+
+mod agent;
+mod auth;
+#[doc(hidden)]
+pub mod bench;
+mod clock;
+pub mod config;
+mod context;
+mod core;
+mod error;
+mod health;
+mod limits;
+mod methods;
+pub mod model;
+pub mod openrpc;
+mod page;
+mod pipeline;
+mod redis;
+mod registry;
+mod runs;
+mod signals;
+pub mod store;
+mod streams;
+pub mod tls;
+mod todo;
+mod tools;
+mod transport;
+mod wire;
+
+pub use auth::token::Tokens;
+pub use core::{Core, StartError};
+pub use error::Error;
+pub use redis::{Redis, RedisUrlError};
+pub use streams::Feed;
+pub use transport::{Answer, RpcHttpConfig, RpcServer};

@@ -1,0 +1,185 @@
+//! How often somebody may call: GCRA per user, and per address for those without a user.
+//!
+//! Redis counts for all replicas together where there is one. While it does not answer, and where there is none, each
+//! process counts by itself.
+
+mod shared;
+
+use self::shared::{Count, SharedLimits};
+use crate::redis::Redis;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use std::fmt::Display;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+use threadline_schema::call::Rate;
+use threadline_schema::{ErrorCode, RpcError};
+use uuid::Uuid;
+
+type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
+
+/// The limits.
+pub(crate) struct RateLimits {
+    inner: Option<Inner>,
+}
+
+struct Inner {
+    per_minute: NonZeroU32,
+    clock: DefaultClock,
+    users: Keyed<Uuid>,
+    addresses: Keyed<IpAddr>,
+    shared: Option<SharedLimits>,
+}
+
+/// What a limit says to one call.
+pub(crate) type Verdict = Result<Option<Rate>, (RpcError, Rate)>;
+
+impl RateLimits {
+    /// So many calls a minute; `None` for no limit.
+    pub(crate) fn new(per_minute: Option<NonZeroU32>, redis: Option<&Redis>) -> Self {
+        let inner = per_minute.map(|per_minute| Inner {
+            per_minute,
+            clock: DefaultClock::default(),
+            users: keyed(per_minute),
+            addresses: keyed(per_minute),
+            shared: redis.map(|redis| SharedLimits::new(redis.clone(), per_minute.get())),
+        });
+        Self { inner }
+    }
+
+    /// Counts a call of a user.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit, when there were too many.
+    pub(crate) async fn check_user(&self, user_id: Uuid) -> Verdict {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        inner.check(&inner.users, &user_id, "user").await.map(Some)
+    }
+
+    /// Counts a call from an address.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit, when there were too many.
+    pub(crate) async fn check_address(&self, address: IpAddr) -> Verdict {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        inner.check(&inner.addresses, &network_of(address), "address").await.map(Some)
+    }
+
+    /// Forgets those who have their whole allowance back. Without it the maps keep every key they ever saw.
+    pub(crate) fn sweep(&self) {
+        if let Some(inner) = &self.inner {
+            inner.users.retain_recent();
+            inner.users.shrink_to_fit();
+            inner.addresses.retain_recent();
+            inner.addresses.shrink_to_fit();
+        }
+    }
+
+    /// Keys that this process remembers.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.as_ref().map_or(0, |inner| inner.users.len() + inner.addresses.len())
+    }
+}
+
+impl Inner {
+    async fn check<K: Hash + Eq + Clone + Display>(
+        &self,
+        limiter: &Keyed<K>,
+        key: &K,
+        scope: &'static str,
+    ) -> Result<Rate, (RpcError, Rate)> {
+        let limit = self.per_minute.get();
+        let shared = match &self.shared {
+            Some(shared) => shared.count(scope, &key.to_string()).await,
+            None => None,
+        };
+        match shared.unwrap_or_else(|| self.count(limiter, key)) {
+            Count::Passes { remaining } => {
+                let reset = Duration::from_secs(60) / limit * limit.saturating_sub(remaining);
+                Ok(Rate { limit, remaining, reset: ceil_seconds(reset) })
+            }
+            Count::Waits(wait) => {
+                metrics::counter!("threadline_rate_limited_total", "scope" => scope).increment(1);
+                let wait = ceil_seconds(wait).max(1);
+                let error = RpcError::new(
+                    ErrorCode::RateLimited,
+                    format!("Too many requests: {limit} per minute are allowed. Please wait {wait} s."),
+                );
+                Err((error.with("retry_after", wait), Rate { limit, remaining: 0, reset: 60 }))
+            }
+        }
+    }
+
+    /// Counts for this process alone.
+    fn count<K: Hash + Eq + Clone>(&self, limiter: &Keyed<K>, key: &K) -> Count {
+        match limiter.check_key(key) {
+            Ok(state) => Count::Passes { remaining: state.remaining_burst_capacity() },
+            Err(not_until) => Count::Waits(not_until.wait_time_from(self.clock.now())),
+        }
+    }
+}
+
+fn keyed<K: Hash + Eq + Clone>(per_minute: NonZeroU32) -> Keyed<K> {
+    RateLimiter::dashmap(Quota::per_minute(per_minute)).with_middleware()
+}
+
+fn ceil_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// The address a limit is kept for: an IPv6 client owns a whole /64, so that is what is counted.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_allowance_is_used_up_and_said() {
+        let limits = RateLimits::new(NonZeroU32::new(3), None);
+        let user = Uuid::now_v7();
+        for left in [2, 1, 0] {
+            let rate = limits.check_user(user).await.unwrap().unwrap();
+            assert_eq!((rate.limit, rate.remaining), (3, left));
+        }
+        let (error, rate) = limits.check_user(user).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::RateLimited);
+        assert!((1..=20).contains(&error.retry_after().unwrap()), "{error:?}");
+        assert_eq!(rate.remaining, 0);
+        assert!(limits.check_user(Uuid::now_v7()).await.is_ok(), "somebody else is not affected");
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_network_counts_as_one() {
+        let limits = RateLimits::new(NonZeroU32::new(1), None);
+        assert!(limits.check_address("2001:db8::1".parse().unwrap()).await.is_ok());
+        assert!(limits.check_address("2001:db8::ffff:1".parse().unwrap()).await.is_err());
+        assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap()).await.is_ok());
+        assert!(limits.check_address("192.0.2.1".parse().unwrap()).await.is_ok());
+        assert!(
+            limits.check_address("::ffff:192.0.2.1".parse().unwrap()).await.is_err(),
+            "the same client, written otherwise"
+        );
+    }
+
+    #[tokio::test]
+    async fn no_limit_is_no_limit() {
+        let limits = RateLimits::new(None, None);
+        for _ in 0..1_000 {
+            assert_eq!(limits.check_user(Uuid::nil()).await, Ok(None));
+        }
+        assert_eq!(limits.len(), 0);
+    }
+}

@@ -1,0 +1,24 @@
+//! One file per namespace: params in, store and runs asked, wire types out.
+
+mod auth;
+mod items;
+mod runs;
+mod system;
+mod tasks;
+mod threads;
+
+use crate::core::Core;
+use crate::registry::{Registered, Registry};
+use std::sync::Arc;
+
+/// Registers every method of the contract.
+pub(crate) fn register_all(core: Arc<Core>) -> Result<Registered, String> {
+    let mut registry = Registry::new(core);
+    auth::register(&mut registry);
+    threads::register(&mut registry);
+    items::register(&mut registry);
+    runs::register(&mut registry);
+    tasks::register(&mut registry);
+    system::register(&mut registry);
+    registry.finish()
+}

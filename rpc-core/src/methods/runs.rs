@@ -1,0 +1,31 @@
+//! `runs.*`
+
+use crate::context::Cx;
+use crate::error::Error;
+use crate::registry::Registry;
+use crate::runs;
+use crate::streams::Feed;
+use threadline_schema::runs::{Run, RunRef, RunsCancel, RunsGet, RunsSubscribe, RunsSubscribeParams};
+
+pub(super) fn register(registry: &mut Registry) {
+    registry
+        .method::<RunsGet, _, _>(get)
+        .method::<RunsCancel, _, _>(cancel)
+        .subscription::<RunsSubscribe, _, _>(subscribe);
+}
+
+async fn get(cx: Cx, params: RunRef) -> Result<Run, Error> {
+    runs::get(&cx.core, cx.user_id()?, params.run_id).await
+}
+
+async fn cancel(cx: Cx, params: RunRef) -> Result<Run, Error> {
+    runs::cancel(&cx.core, cx.user_id()?, params.run_id).await
+}
+
+async fn subscribe(cx: Cx, params: RunsSubscribeParams) -> Result<Feed, Error> {
+    let identity = cx.identity()?;
+    let RunsSubscribeParams { run_id, after } = params;
+    let place = cx.core.streams.take(identity.user_id)?;
+    let feed = runs::subscribe(&cx.core, identity.user_id, run_id, after, identity.remaining()).await?;
+    Ok(Feed::of_run(feed, place))
+}

@@ -1,0 +1,47 @@
+//! `tasks.*`
+
+use crate::context::Cx;
+use crate::error::Error;
+use crate::registry::Registry;
+use crate::todo;
+use threadline_schema::page::Page;
+use threadline_schema::tasks::{
+    Task, TaskRef, TasksComplete, TasksCreate, TasksCreateParams, TasksDelete, TasksGet, TasksList, TasksListParams,
+    TasksUpdate, TasksUpdateParams,
+};
+use threadline_schema::threads::Done;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry
+        .method::<TasksCreate, _, _>(create)
+        .method::<TasksList, _, _>(list)
+        .method::<TasksGet, _, _>(get)
+        .method::<TasksUpdate, _, _>(update)
+        .method::<TasksComplete, _, _>(complete)
+        .method::<TasksDelete, _, _>(delete);
+}
+
+async fn create(cx: Cx, params: TasksCreateParams) -> Result<Task, Error> {
+    todo::create(&cx.core.store, cx.user_id()?, params).await
+}
+
+async fn list(cx: Cx, params: TasksListParams) -> Result<Page<Task>, Error> {
+    todo::list(&cx.core.store, cx.user_id()?, params).await
+}
+
+async fn get(cx: Cx, params: TaskRef) -> Result<Task, Error> {
+    todo::get(&cx.core.store, cx.user_id()?, params.task_id).await
+}
+
+async fn update(cx: Cx, params: TasksUpdateParams) -> Result<Task, Error> {
+    todo::update(&cx.core.store, cx.user_id()?, params).await
+}
+
+async fn complete(cx: Cx, params: TaskRef) -> Result<Task, Error> {
+    todo::complete(&cx.core.store, cx.user_id()?, params.task_id).await
+}
+
+async fn delete(cx: Cx, params: TaskRef) -> Result<Done, Error> {
+    todo::delete(&cx.core.store, cx.user_id()?, params.task_id).await?;
+    Ok(Done {})
+}

@@ -1,0 +1,141 @@
+//! `threads.*`
+
+use crate::context::Cx;
+use crate::error::Error;
+use crate::page;
+use crate::registry::Registry;
+use crate::runs;
+use crate::store::rows::ItemRow;
+use crate::store::{self, ItemPage, StoreError};
+use crate::streams::Feed;
+use crate::wire;
+use threadline_schema::page::{Order, Page};
+use threadline_schema::runs::Run;
+use threadline_schema::threads::{
+    AddUserMessageParams, Done, Thread, ThreadCreated, ThreadPage, ThreadRef, ThreadsAddUserMessage, ThreadsCreate,
+    ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList, ThreadsListParams,
+    ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate, ThreadsUpdateParams,
+};
+use uuid::Uuid;
+
+/// Items that `threads.get_by_id` gives at most: a whole conversation, for all but the longest.
+const MAX_ITEMS: u32 = 1_000;
+/// Characters of a title that a user sets, at most.
+const TITLE_CHARS: usize = 200;
+
+pub(super) fn register(registry: &mut Registry) {
+    registry
+        .method::<ThreadsCreate, _, _>(create)
+        .method::<ThreadsGetById, _, _>(get_by_id)
+        .method::<ThreadsList, _, _>(list)
+        .method::<ThreadsUpdate, _, _>(update)
+        .method::<ThreadsDelete, _, _>(delete)
+        .method::<ThreadsAddUserMessage, _, _>(add_user_message)
+        .subscription::<ThreadsSubscribe, _, _>(subscribe);
+}
+
+async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let ThreadsCreateParams { input, idempotency_key } = params;
+    let started = runs::create_thread(&cx.core, cx.user_id()?, input, idempotency_key, request_id).await?;
+    cx.call.facts().replayed = started.replayed;
+    let run = started.run.as_ref().map(wire::run);
+    Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })
+}
+
+async fn get_by_id(cx: Cx, params: ThreadsGetByIdParams) -> Result<Thread, Error> {
+    let order = params.order.unwrap_or(Order::Asc);
+    let query = ItemPage {
+        limit: page::limit(params.limit, MAX_ITEMS)?,
+        order,
+        after: page::id_cursor(params.after.as_deref())?,
+        hidden: params.include_tool_calls,
+    };
+    let (user_id, thread_id) = (cx.user_id()?.into(), params.thread_id.into());
+    let found = cx.core.store.thread_with_items(user_id, thread_id, query).await;
+    let (row, mut items, has_more) = found.map_err(Error::of_thread)?;
+    if has_more && params.include_tool_calls && order == Order::Asc {
+        keep_calls_with_their_message(&mut items);
+    }
+    let after = items.last().filter(|_| has_more).map(|item| item.id.0.to_string());
+    let mut tool_calls = None;
+    if params.include_tool_calls {
+        // A call's message is looked for after the call, which is a matter of time and not of the page's order.
+        if order == Order::Desc {
+            items.reverse();
+        }
+        tool_calls = Some(wire::tool_calls(&items)?.unwrap_or_default());
+        if order == Order::Desc {
+            items.reverse();
+        }
+    }
+    items.retain(|item| !item.hidden);
+    let items = Page { after, ..wire::item_page(items, has_more)? };
+    Ok(Thread { items, tool_calls, ..wire::thread(&row)? })
+}
+
+/// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
+/// theirs. A page that has nothing else stays as it is, or reading on would never get past it.
+fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
+    let whole = items.iter().rposition(|item| item.kind != wire::TOOL_CALL && item.kind != wire::WORKFLOW);
+    if let Some(last) = whole {
+        items.truncate(last + 1);
+    }
+}
+
+async fn list(cx: Cx, params: ThreadsListParams) -> Result<ThreadPage, Error> {
+    let query = store::ThreadPage {
+        limit: page::limit(params.limit, page::MAX)?,
+        order: params.order.unwrap_or(Order::Desc),
+        after: page::thread_cursor(params.after.as_deref())?,
+    };
+    let (rows, has_more, total) =
+        cx.core.store.threads_page(cx.user_id()?.into(), query).await.map_err(|error| match error {
+            StoreError::CursorNotFound => Error::invalid("`after` names no session of yours."),
+            other => other.into(),
+        })?;
+    let after = rows.last().filter(|_| has_more).map(|row| page::write_thread_cursor(row.updated_at, row.id));
+    let data = rows.iter().map(wire::thread).collect::<Result<_, _>>()?;
+    Ok(ThreadPage { data, has_more, after, total })
+}
+
+async fn update(cx: Cx, params: ThreadsUpdateParams) -> Result<Thread, Error> {
+    let title = params.title.trim().to_owned();
+    if title.is_empty() {
+        return Err(Error::invalid("`title` must not be empty."));
+    }
+    let title = page::text("title", title, TITLE_CHARS)?;
+    let row = cx.core.store.thread_rename(cx.user_id()?.into(), params.thread_id.into(), title).await;
+    wire::thread(&row.map_err(Error::of_thread)?)
+}
+
+async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
+    let user_id = cx.user_id()?;
+    // Whose it is comes first: nobody stops somebody else's run by asking to delete its thread.
+    cx.core.store.thread_get(user_id.into(), params.thread_id.into()).await.map_err(Error::of_thread)?;
+    runs::stop_in_thread(&cx.core, user_id, params.thread_id).await.map_err(Error::of_thread)?;
+    cx.core.store.thread_delete(user_id.into(), params.thread_id.into()).await.map_err(Error::of_thread)?;
+    // One more may have begun here in between; nobody will read it.
+    runs::stop_in_thread(&cx.core, user_id, params.thread_id).await.map_err(Error::of_thread)?;
+    cx.core.hub.thread_deleted(params.thread_id);
+    // That something has happened in a thread is all that other processes need to hear: those who follow it there look.
+    cx.core.signals.began(params.thread_id, Uuid::nil());
+    Ok(Done {})
+}
+
+async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let AddUserMessageParams { thread_id, input, idempotency_key } = params;
+    let started =
+        runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, request_id).await?;
+    cx.call.facts().replayed = started.replayed;
+    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a message was stored without a run"))
+}
+
+async fn subscribe(cx: Cx, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
+    let identity = cx.identity()?;
+    let place = cx.core.streams.take(identity.user_id)?;
+    let is_back = params.after.is_some();
+    let (feed, since) = runs::follow(&cx.core, identity.user_id, params, identity.remaining()).await?;
+    Ok(Feed::of_thread(feed, (!is_back).then_some(since), place))
+}

@@ -1,0 +1,83 @@
+//! What params have in common: page sizes, cursors, texts.
+
+use crate::error::Error;
+use crate::store::ThreadCursor;
+use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::page::DEFAULT_LIMIT;
+use uuid::Uuid;
+
+/// The most rows of an ordinary page.
+pub(crate) const MAX: u32 = threadline_schema::page::MAX_LIMIT;
+
+/// Rows of the page that is asked for.
+pub(crate) fn limit(asked: Option<u32>, max: u32) -> Result<u32, Error> {
+    match asked.unwrap_or(DEFAULT_LIMIT) {
+        limit if (1..=max).contains(&limit) => Ok(limit),
+        limit => Err(Error::invalid(format!("`limit` must be 1 to {max}; it is {limit}."))),
+    }
+}
+
+/// A cursor that is the id of a row.
+pub(crate) fn id_cursor(after: Option<&str>) -> Result<Option<Guid>, Error> {
+    after.map(|after| after.trim().parse::<Uuid>().map(Guid).map_err(|_| bad_cursor())).transpose()
+}
+
+/// The cursor of a list of threads. It holds the place itself, since a thread moves in the list when it is used; the
+/// id of a thread is taken too, and means its place now.
+pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>, Error> {
+    let Some(after) = after.map(str::trim) else { return Ok(None) };
+    if let Ok(id) = after.parse::<Uuid>() {
+        return Ok(Some(ThreadCursor::Id(id.into())));
+    }
+    let (micros, id) = after.split_once('_').ok_or_else(bad_cursor)?;
+    let at = micros.parse().ok().and_then(UtcTime::from_micros).ok_or_else(bad_cursor)?;
+    let id: Uuid = id.parse().map_err(|_| bad_cursor())?;
+    Ok(Some(ThreadCursor::Key(at, id.into())))
+}
+
+/// Writes a place in a list of threads.
+pub(crate) fn write_thread_cursor(at: UtcTime, id: Guid) -> String {
+    format!("{}_{}", at.micros(), id.0)
+}
+
+/// A text of at most so many characters, without what a database cannot keep.
+pub(crate) fn text(name: &str, text: String, max_chars: usize) -> Result<String, Error> {
+    let chars = text.chars().count();
+    if chars > max_chars {
+        return Err(Error::invalid(format!("`{name}` has {chars} characters; at most {max_chars} are allowed.")));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid(format!("`{name}` contains a NUL character.")));
+    }
+    Ok(text)
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("`after` is no cursor of this list: pass on what the page before gave as `after`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_cursor_survives_the_wire() {
+        let (at, id) = (UtcTime::now(), Guid::new());
+        match thread_cursor(Some(&write_thread_cursor(at, id))).unwrap() {
+            Some(ThreadCursor::Key(back, same)) => assert_eq!((back, same), (at, id)),
+            _ => panic!("not a place"),
+        }
+        for bad in ["", "x", "1_2", "_", "99999999999999999999_00000000-0000-0000-0000-000000000000"] {
+            assert!(thread_cursor(Some(bad)).is_err(), "{bad}");
+        }
+        assert!(thread_cursor(None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_page_has_at_least_one_row_and_not_too_many() {
+        assert_eq!(limit(None, MAX).unwrap(), 20);
+        assert_eq!(limit(Some(100), MAX).unwrap(), 100);
+        assert!(limit(Some(0), MAX).is_err());
+        assert!(limit(Some(101), MAX).is_err());
+    }
+}

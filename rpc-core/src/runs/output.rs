@@ -1,0 +1,201 @@
+//! What a run has said and done so far: it goes out as events, and is kept as items.
+
+mod calls;
+mod storing;
+mod workflow;
+
+use super::log::RunLog;
+use crate::store::rows::NewItem;
+use crate::wire;
+use calls::Calls;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::sync::Arc;
+use storing::Storing;
+use threadline_schema::chatkit::{
+    AssistantContent, AssistantMessage, HiddenContext, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem,
+};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::event::text_delta;
+use threadline_schema::runs::Usage;
+use uuid::Uuid;
+pub(super) use workflow::{is_open, mark_unknown, task, workflow};
+
+/// What the model reads when it is asked again after a cancelled answer.
+pub(super) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
+
+/// The output of one run.
+///
+/// Text goes out as it comes. What makes a message whole is held back until the message has been stored: its
+/// `ItemDone` means that it is kept.
+pub(crate) struct Output {
+    log: Arc<RunLog>,
+    thread_id: Uuid,
+    /// The message that is being written.
+    message: Option<OpenMessage>,
+    /// The workflow that tools are being added to.
+    workflow: Option<WorkflowItem>,
+    /// The calls that the model asked for last.
+    calls: Calls,
+    /// Items that are whole but not stored yet, each with the events that say so.
+    finished: Vec<NewItem>,
+    announcements: Vec<String>,
+    /// Items that are being stored.
+    storing: Option<Storing>,
+    /// Whether some of `finished` may be stored already.
+    unsure: bool,
+    /// The last message, once it is whole.
+    pub(crate) message_id: Option<Uuid>,
+    /// What the model used so far.
+    pub(crate) usage: Usage,
+    /// Whether anything was said or done.
+    pub(crate) has_begun: bool,
+    /// Whether a tool was called.
+    pub(crate) has_called: bool,
+}
+
+struct OpenMessage {
+    id: Uuid,
+    created_at: DateTime<Utc>,
+    text: String,
+}
+
+impl Output {
+    pub(crate) fn new(log: Arc<RunLog>, thread_id: Uuid) -> Self {
+        Self {
+            log,
+            thread_id,
+            message: None,
+            workflow: None,
+            calls: Calls::default(),
+            finished: Vec::new(),
+            announcements: Vec::new(),
+            storing: None,
+            unsure: false,
+            message_id: None,
+            usage: Usage::default(),
+            has_begun: false,
+            has_called: false,
+        }
+    }
+
+    /// More words of the assistant.
+    pub(crate) fn text(&mut self, delta: &str) {
+        if self.message.is_none() {
+            self.close_workflow();
+            self.open_message();
+        }
+        let Some(message) = &mut self.message else { return };
+        message.text.push_str(delta);
+        match text_delta::write(message.id, 0, delta) {
+            Ok(event) => {
+                self.log.append(event);
+            }
+            Err(error) => tracing::error!(%error, "a delta could not be written"),
+        }
+    }
+
+    /// Words of the message that is being written; empty when there is none.
+    pub(crate) fn open_text(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.text)
+    }
+
+    /// Keeps a note for the model.
+    pub(crate) fn keep_note(&mut self, note: &str) {
+        self.finished.extend(hidden_note(self.thread_id, note));
+    }
+
+    /// Ends what is being written, as far as it got, and the calls that are in flight: whether those took effect nobody
+    /// will know.
+    pub(crate) fn close(&mut self) {
+        self.close_message();
+        self.close_workflow();
+        self.calls.give_up();
+    }
+
+    /// Appends an event.
+    pub(crate) fn emit(&self, event: &impl Serialize) {
+        match serde_json::to_string(event) {
+            Ok(event) => {
+                self.log.append(event);
+            }
+            Err(error) => tracing::error!(%error, "an event could not be written"),
+        }
+    }
+
+    fn open_message(&mut self) {
+        self.has_begun = true;
+        let message = OpenMessage { id: Uuid::now_v7(), created_at: now(), text: String::new() };
+        let item = AssistantMessage {
+            id: message.id,
+            thread_id: self.thread_id,
+            created_at: message.created_at,
+            content: Vec::new(),
+        };
+        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::AssistantMessage(item)) });
+        self.emit(&ThreadStreamEvent::ItemUpdated {
+            item_id: message.id,
+            update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
+        });
+        self.message = Some(message);
+    }
+
+    /// Ends the message that is being written.
+    pub(crate) fn close_message(&mut self) {
+        let Some(OpenMessage { id, created_at, text }) = self.message.take() else { return };
+        let content = AssistantContent::new(text);
+        let item = ThreadItem::AssistantMessage(AssistantMessage {
+            id,
+            thread_id: self.thread_id,
+            created_at,
+            content: vec![content.clone()],
+        });
+        self.keep(id, wire::ASSISTANT_MESSAGE, false, &item, created_at);
+        self.announce_later(&ThreadStreamEvent::ItemUpdated {
+            item_id: id,
+            update: ItemUpdate::ContentPartDone { content_index: 0, content },
+        });
+        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+        self.message_id = Some(id);
+    }
+
+    fn keep(&mut self, id: Uuid, kind: &'static str, hidden: bool, body: &impl Serialize, created_at: DateTime<Utc>) {
+        self.finished.extend(new_item(id, kind, hidden, body, created_at));
+    }
+
+    fn announce_later(&mut self, event: &ThreadStreamEvent) {
+        match serde_json::to_string(event) {
+            Ok(event) => self.announcements.push(event),
+            Err(error) => tracing::error!(%error, "an event could not be written"),
+        }
+    }
+}
+
+/// An item to store; `None`, with a line in the log, if it cannot be written.
+pub(super) fn new_item(
+    id: Uuid,
+    kind: &'static str,
+    hidden: bool,
+    body: &impl Serialize,
+    created_at: DateTime<Utc>,
+) -> Option<NewItem> {
+    match serde_json::to_string(body) {
+        Ok(body) => Some(NewItem { id: id.into(), kind: kind.to_owned(), hidden, body, created_at: created_at.into() }),
+        Err(error) => {
+            tracing::error!(%error, kind, "an item could not be written");
+            None
+        }
+    }
+}
+
+/// To the microsecond, as it will be stored: an item looks the same in its event and in the history.
+pub(super) fn now() -> DateTime<Utc> {
+    UtcTime::now().utc()
+}
+
+/// A note for the model.
+pub(super) fn hidden_note(thread_id: Uuid, note: &str) -> Option<NewItem> {
+    let (id, created_at) = (Uuid::now_v7(), now());
+    let item = ThreadItem::HiddenContext(HiddenContext { id, thread_id, created_at, content: note.to_owned() });
+    new_item(id, wire::HIDDEN_CONTEXT, true, &item, created_at)
+}

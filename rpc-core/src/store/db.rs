@@ -1,0 +1,112 @@
+//! The store itself: which database it is, and what can be asked of any.
+
+use super::error::StoreResult;
+use super::unit::{Connections, LiteConn, PgConn, read};
+use super::{migrate, postgres, sqlite};
+use crate::config::DatabaseConfig;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use std::sync::Arc;
+use threadline_schema::db::tables::users;
+use threadline_schema::db::types::Guid;
+
+/// The database. Clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    db: Arc<Db>,
+}
+
+/// How busy the connections are. SQLite's writer and readers are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Open connections.
+    pub size: usize,
+    /// Those at work.
+    pub in_use: usize,
+    /// Units of work that wait for one.
+    pub waiting: usize,
+}
+
+pub(super) enum Db {
+    Pg(Connections<PgConn>),
+    Lite { read: Connections<LiteConn>, write: Connections<LiteConn> },
+}
+
+impl Store {
+    /// Connects, and brings the tables up to date or, with `auto_migrate` off, checks that they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used, [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not
+    /// answer, [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
+    pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
+        let db = if is_postgres(&config.url) {
+            Db::Pg(postgres::connections(config)?)
+        } else {
+            let path = sqlite::path(&config.url)?;
+            Db::Lite {
+                read: sqlite::connections(&path, sqlite::Role::Reader, config)?,
+                write: sqlite::connections(&path, sqlite::Role::Writer, config)?,
+            }
+        };
+        if config.auto_migrate {
+            migrate::up(config).await?;
+        } else {
+            migrate::check(config).await?;
+        }
+        Ok(Self { db: Arc::new(db) })
+    }
+
+    /// Which database it is: `sqlite` or `postgresql`.
+    pub fn kind(&self) -> &'static str {
+        match &*self.db {
+            Db::Pg(_) => "postgresql",
+            Db::Lite { .. } => "sqlite",
+        }
+    }
+
+    /// Asks the database for a row, any row.
+    ///
+    /// # Errors
+    /// When the database does not answer, or its tables are missing.
+    pub async fn ping(&self) -> StoreResult<()> {
+        read!(self, |c| {
+            users::table.select(users::id).first::<Guid>(c).await.optional()?;
+            Ok(())
+        })
+    }
+
+    /// How busy the connections are.
+    pub fn pool_status(&self) -> PoolStatus {
+        let count = |status: deadpool::managed::Status| PoolStatus {
+            size: status.size,
+            in_use: status.size.saturating_sub(status.available),
+            waiting: status.waiting,
+        };
+        match &*self.db {
+            Db::Pg(connections) => count(connections.pool.status()),
+            Db::Lite { read, write } => {
+                let (read, write) = (count(read.pool.status()), count(write.pool.status()));
+                PoolStatus {
+                    size: read.size + write.size,
+                    in_use: read.in_use + write.in_use,
+                    waiting: read.waiting + write.waiting,
+                }
+            }
+        }
+    }
+
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("kind", &self.kind()).field("pool", &self.pool_status()).finish()
+    }
+}
+
+/// Whether a URL is one of PostgreSQL's.
+pub(super) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}

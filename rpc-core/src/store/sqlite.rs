@@ -1,0 +1,213 @@
+//! SQLite: the file, how it is opened, and its two pools.
+
+use super::error::{StoreError, StoreResult};
+use super::unit::{Connections, LiteConn};
+use crate::config::DatabaseConfig;
+use diesel::connection::SimpleConnection;
+use diesel::result::Error;
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use diesel_async::pooled_connection::deadpool::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures::FutureExt;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Readers do not wait for the writer in WAL mode, and four keep a small machine busy.
+const READERS: usize = 4;
+
+/// Between two attempts to set up a connection to a file that is locked. What holds it takes a few milliseconds.
+const LOCK_RETRY: Duration = Duration::from_millis(5);
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Changes rows. SQLite has one writer at a time, so there is one connection, and writes queue for it.
+    Writer,
+    /// Only reads; a statement that writes is refused.
+    Reader,
+}
+
+/// The file that a `sqlite://` URL names.
+///
+/// # Errors
+/// [`StoreError::Config`] when it names none that several connections can share.
+pub(super) fn path(url: &str) -> StoreResult<String> {
+    let refuse = |why: &str| Err(StoreError::Config(why.to_owned()));
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return refuse("begin it with sqlite:// or postgres://");
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return refuse("it names no file; write sqlite://threadline.db, or sqlite:///var/lib/threadline.db");
+    }
+    if path == ":memory:" {
+        return refuse(
+            "a database in memory belongs to one connection, and Threadline uses several; name a file, on a tmpfs if \
+             it is to be in memory",
+        );
+    }
+    if path.contains(['?', '\0']) {
+        return refuse("a sqlite:// URL takes no parameters; name just the file (SQLITE_SYNCHRONOUS is a setting)");
+    }
+    let directory = Path::new(path).parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
+        return refuse(&format!("the directory {} does not exist; create it", missing.display()));
+    }
+    // SQLite reads a name that begins with `file:` as a URL of its own kind.
+    Ok(if path.starts_with("file:") { format!("./{path}") } else { path.to_owned() })
+}
+
+/// Takes the lock that says which process serves a file. It goes with the process, however that ends.
+///
+/// The lock is on a file beside it: closing the database file itself once would drop the locks that SQLite holds on it.
+///
+/// # Errors
+/// [`StoreError::Config`] when another process serves the file, [`StoreError::Unavailable`] when the lock's own file
+/// cannot be opened.
+pub(super) fn claim(url: &str) -> StoreResult<File> {
+    let path = format!("{}.lock", path(url)?);
+    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("{path}: {error}"));
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Config(
+            "the file is in use by another server; stop that one first, or use PostgreSQL for several".to_owned(),
+        )),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+/// Opens the file and sets the connection up. Blocks, up to the busy timeout while others hold the file.
+#[allow(clippy::disallowed_methods, reason = "it blocks anyway, on a thread for that")]
+pub(super) fn open(path: &str, role: Role, settings: Settings) -> ConnectionResult<SqliteConnection> {
+    let mut connection = SqliteConnection::establish(path)?;
+    let pragmas = settings.pragmas(role);
+    let deadline = Instant::now() + settings.busy_timeout;
+    loop {
+        match connection.batch_execute(&pragmas) {
+            Ok(()) => return Ok(connection),
+            // SQLite fails at once, without asking its busy handler, where to wait might be a deadlock. Two connections
+            // that turn a new file to WAL meet that.
+            Err(Error::DatabaseError(_, info)) if is_locked(info.message()) && Instant::now() < deadline => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
+        }
+    }
+}
+
+/// Whether a message is that of `SQLITE_BUSY`; diesel keeps no result code.
+fn is_locked(message: &str) -> bool {
+    message.contains("database is locked")
+}
+
+/// What every connection is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    /// How long a statement waits for another process's write.
+    pub(super) busy_timeout: Duration,
+    /// FULL instead of NORMAL.
+    pub(super) full_sync: bool,
+}
+
+impl Settings {
+    /// What `config` says.
+    pub(super) fn of(config: &DatabaseConfig) -> Self {
+        Self { busy_timeout: config.pool_timeout, full_sync: config.sqlite_full_sync }
+    }
+
+    fn pragmas(self, role: Role) -> String {
+        // `busy_timeout` first: the others may have to wait for a lock.
+        format!(
+            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; \
+             PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 67108864; PRAGMA query_only = {};",
+            self.busy_timeout.as_millis(),
+            if self.full_sync { "FULL" } else { "NORMAL" },
+            if role == Role::Reader { "ON" } else { "OFF" },
+        )
+    }
+}
+
+/// The pool of one role.
+///
+/// # Errors
+/// Never in practice: building a pool touches no file.
+pub(super) fn connections(path: &str, role: Role, config: &DatabaseConfig) -> StoreResult<Connections<LiteConn>> {
+    let settings = Settings::of(config);
+    let mut manager = ManagerConfig::default();
+    // The default asks `SELECT 1` whenever a connection is taken.
+    manager.recycling_method = RecyclingMethod::Fast;
+    manager.custom_setup = Box::new(move |path| {
+        let path = path.to_owned();
+        async move {
+            tokio::task::spawn_blocking(move || open(&path, role, settings).map(LiteConn::new))
+                .await
+                .unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string())))
+        }
+        .boxed()
+    });
+    let size = if role == Role::Writer { 1 } else { READERS };
+    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config(path, manager))
+        .max_size(size)
+        .build()
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok(Connections { pool, wait: config.pool_timeout })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use diesel::RunQueryDsl;
+    use diesel::sql_types::{BigInt, Text};
+
+    #[test]
+    fn urls_name_files() {
+        assert_eq!(path("sqlite://threadline.db").unwrap(), "threadline.db");
+        assert_eq!(path("sqlite:///tmp/threadline.db").unwrap(), "/tmp/threadline.db");
+        assert_eq!(path("sqlite:threadline.db").unwrap(), "threadline.db");
+        assert_eq!(path("sqlite://file:x").unwrap(), "./file:x");
+    }
+
+    #[test]
+    fn what_is_refused_says_what_to_change() {
+        for (url, hint) in [
+            ("mysql://x", "postgres://"),
+            ("sqlite://", "names no file"),
+            ("sqlite::memory:", "memory"),
+            ("sqlite://:memory:", "memory"),
+            ("sqlite://a.db?mode=memory", "parameters"),
+            ("sqlite:///no/such/directory/a.db", "/no/such/directory"),
+        ] {
+            let error = path(url).unwrap_err();
+            assert!(matches!(error, StoreError::Config(_)), "{url}");
+            assert!(error.to_string().contains(hint), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_set_up_for_its_role() {
+        let file = std::env::temp_dir().join(format!("threadline-test-{}.db", uuid::Uuid::now_v7().simple()));
+        let number = |c: &mut SqliteConnection, pragma: &str| {
+            let query = format!("(SELECT {pragma} FROM pragma_{pragma})");
+            diesel::select(diesel::dsl::sql::<BigInt>(&query)).get_result::<i64>(c).unwrap()
+        };
+        for (full_sync, synchronous) in [(true, 2), (false, 1)] {
+            let settings = Settings { busy_timeout: Duration::from_secs(1), full_sync };
+            let mut writer = open(file.to_str().unwrap(), Role::Writer, settings).unwrap();
+            assert_eq!(number(&mut writer, "synchronous"), synchronous);
+            assert_eq!(number(&mut writer, "foreign_keys"), 1);
+            let mode = diesel::select(diesel::dsl::sql::<Text>("(SELECT journal_mode FROM pragma_journal_mode)"));
+            assert_eq!(mode.get_result::<String>(&mut writer).unwrap(), "wal");
+            writer.batch_execute("CREATE TABLE IF NOT EXISTS t (x INTEGER)").unwrap();
+
+            let mut reader = open(file.to_str().unwrap(), Role::Reader, settings).unwrap();
+            let error = reader.batch_execute("INSERT INTO t VALUES (1)").unwrap_err();
+            assert!(matches!(StoreError::from(error), StoreError::Unavailable(_)));
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What begins a turn: a new thread, a new message, and the run that answers it.
+
+use super::db::Store;
+use super::error::{Conflict, StoreError, StoreResult};
+use super::refusal;
+use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
+use super::submissions::{Submission, claim_key};
+use super::unit::tx;
+use diesel::dsl::case_when;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::{items, runs, submissions, threads, users};
+use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::runs::RunStatus;
+
+/// A message, and the run that is to answer it.
+#[derive(Debug, Clone)]
+pub struct NewTurn {
+    /// The message.
+    pub message: NewItem,
+    /// Title for the thread, if this is its first message and its user has set none.
+    pub title: String,
+    /// Id of the run.
+    pub run_id: Guid,
+    /// The process that answers.
+    pub owner: Guid,
+    /// Until when that process is believed to live.
+    pub lease_expires_at: UtcTime,
+}
+
+/// A thread to make.
+#[derive(Debug, Clone)]
+pub struct NewThread {
+    /// Id of the thread.
+    pub id: Guid,
+    /// Whose it will be.
+    pub user_id: Guid,
+    /// Threads the user may have that are not archived, this one included; `None` is any number.
+    pub max_sessions: Option<u32>,
+    /// Title, unless there is a first message.
+    pub title: String,
+    /// When it is made.
+    pub created_at: UtcTime,
+    /// The first message.
+    pub turn: Option<NewTurn>,
+    /// The name of the submission, if it has one.
+    pub submission: Option<Submission>,
+}
+
+/// A thread that was made.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The thread.
+    pub thread: ThreadRow,
+    /// The run that answers its first message.
+    pub run: Option<RunRow>,
+    /// Whether an earlier submission of the same name made both, and this one nothing.
+    pub replayed: bool,
+}
+
+/// A turn that has begun.
+#[derive(Debug, Clone)]
+pub struct TurnStarted {
+    /// The thread, with the message.
+    pub thread: ThreadRow,
+    /// Whether the message became the thread's title.
+    pub title_changed: bool,
+    /// The run.
+    pub run: RunRow,
+    /// Whether an earlier submission of the same name began it, and this one nothing.
+    pub replayed: bool,
+}
+
+/// What an earlier submission made, as it stands now.
+macro_rules! replay {
+    ($c:ident, $earlier:expr) => {{
+        let earlier: SubmissionRow = $earlier;
+        let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
+        let run = match earlier.run_id {
+            Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
+            None => None,
+        };
+        (thread, run)
+    }};
+}
+
+/// Inserts the message at its place, and the run.
+macro_rules! begin_turn {
+    ($c:ident, $thread:expr, $position:expr, $turn:expr) => {{
+        let turn: NewTurn = $turn;
+        let run = turn.run($thread, $position);
+        diesel::insert_into(items::table)
+            .values(turn.message.at($position, $thread.id, Some(run.id)))
+            .execute($c)
+            .await?;
+        // The unique index on active runs decides who is first, also between processes.
+        diesel::insert_into(runs::table)
+            .values(run)
+            .on_conflict_do_nothing()
+            .returning(RunRow::as_returning())
+            .get_result($c)
+            .await
+            .optional()?
+            .ok_or(StoreError::Busy)?
+    }};
+}
+
+impl Store {
+    /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`] when there is no such
+    /// user, [`Conflict::KeyReused`] when the submission's name stands for another one.
+    pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {
+        tx!(self, |c| {
+            if let Some(row) = new.submission_row()
+                && let Some(earlier) = claim_key!(c, row)
+            {
+                let (thread, run) = replay!(c, earlier);
+                return Ok(Created { thread, run, replayed: true });
+            }
+            // The condition and the count are one statement: two requests at once cannot both see the last free place.
+            let most = new.max_sessions.map_or(i64::MAX, i64::from);
+            let counted = diesel::update(users::table.find(new.user_id).filter(users::session_count.lt(most)))
+                .set(users::session_count.eq(users::session_count + 1))
+                .execute(c)
+                .await?;
+            if counted == 0 {
+                let user: Option<Guid> = users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
+                return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
+            }
+            let thread: ThreadRow = diesel::insert_into(threads::table)
+                .values(new.row())
+                .returning(ThreadRow::as_returning())
+                .get_result(c)
+                .await?;
+            let run = match new.turn {
+                Some(turn) => Some(begin_turn!(c, &thread, 0, turn)),
+                None => None,
+            };
+            Ok(Created { thread, run, replayed: false })
+        })
+    }
+
+    /// Adds a message to a thread and begins the run that answers it: all of it or nothing. An archived thread comes
+    /// back into the list, whatever the limit.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
+    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`].
+    pub async fn turn_start(
+        &self,
+        user_id: Guid,
+        thread_id: Guid,
+        turn: NewTurn,
+        submission: Option<Submission>,
+    ) -> StoreResult<TurnStarted> {
+        tx!(self, |c| {
+            if let Some(submission) = submission {
+                let row = submission.row(user_id, thread_id, Some(turn.run_id), turn.message.created_at);
+                if let Some(earlier) = claim_key!(c, row) {
+                    let (thread, run) = replay!(c, earlier);
+                    let run = run.ok_or(Conflict::KeyReused)?;
+                    return Ok(TurnStarted { thread, title_changed: false, run, replayed: true });
+                }
+            }
+            let titled = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
+            let thread = diesel::update(
+                threads::table.find(thread_id).filter(threads::user_id.eq(user_id).and(threads::status.eq("active"))),
+            )
+            .set((
+                threads::next_position.eq(threads::next_position + 1),
+                threads::message_count.eq(threads::message_count + turn.message.messages()),
+                threads::updated_at.eq(turn.message.created_at),
+                threads::title.eq(case_when(titled, threads::title).otherwise(turn.title.clone())),
+            ))
+            .returning(ThreadRow::as_returning())
+            .get_result(c)
+            .await
+            .optional()?;
+            let Some(mut thread) = thread else {
+                return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
+            };
+            if thread.archived {
+                // The update above has locked the row, so nobody archives or counts it at the same time.
+                diesel::update(threads::table.find(thread_id)).set(threads::archived.eq(false)).execute(c).await?;
+                diesel::update(users::table.find(user_id))
+                    .set(users::session_count.eq(users::session_count + 1))
+                    .execute(c)
+                    .await?;
+                thread.archived = false;
+            }
+            let first = thread.message_count == turn.message.messages();
+            let title_changed = first && !thread.title_is_set;
+            let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
+            Ok(TurnStarted { thread, title_changed, run, replayed: false })
+        })
+    }
+}
+
+impl NewThread {
+    fn submission_row(&self) -> Option<SubmissionRow> {
+        let run_id = self.turn.as_ref().map(|turn| turn.run_id);
+        let submission = self.submission.clone()?;
+        Some(submission.row(self.user_id, self.id, run_id, self.created_at))
+    }
+
+    fn row(&self) -> ThreadRow {
+        ThreadRow {
+            id: self.id,
+            user_id: self.user_id,
+            title: self.turn.as_ref().map_or(&self.title, |turn| &turn.title).clone(),
+            title_is_set: false,
+            status: "active".to_owned(),
+            status_reason: None,
+            archived: false,
+            metadata: "{}".to_owned(),
+            message_count: self.turn.as_ref().map_or(0, |turn| turn.message.messages()),
+            next_position: i64::from(self.turn.is_some()),
+            created_at: self.created_at,
+            updated_at: self.created_at,
+        }
+    }
+}
+
+impl NewTurn {
+    fn run(&self, thread: &ThreadRow, position: i64) -> RunRow {
+        RunRow {
+            id: self.run_id,
+            thread_id: thread.id,
+            user_id: thread.user_id,
+            position,
+            status: RunStatus::Running,
+            owner: self.owner,
+            epoch: 1,
+            lease_expires_at: self.lease_expires_at,
+            last_seq: 0,
+            error_code: None,
+            error_message: None,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            message_id: None,
+            log_kept: true,
+            cancel_requested_at: None,
+            created_at: self.message.created_at,
+            finished_at: None,
+        }
+    }
+}
+
+impl Submission {
+    fn row(self, user_id: Guid, thread_id: Guid, run_id: Option<Guid>, created_at: UtcTime) -> SubmissionRow {
+        let Self { key, fingerprint } = self;
+        SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
+    }
+}

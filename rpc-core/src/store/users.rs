@@ -1,0 +1,48 @@
+//! Accounts.
+
+use super::db::Store;
+use super::error::{StoreError, StoreResult};
+use super::rows::UserRow;
+use super::unit::{change, read};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::users;
+use threadline_schema::db::types::{Guid, UtcTime};
+
+impl Store {
+    /// Makes an account. The email is taken as it is: lower it before.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the email has one.
+    pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
+        let user = UserRow { id: Guid::new(), email, password_hash, session_count: 0, created_at: UtcTime::now() };
+        change!(self, |c| {
+            diesel::insert_into(users::table)
+                .values(user)
+                .on_conflict_do_nothing()
+                .returning(UserRow::as_returning())
+                .get_result(c)
+                .await
+                .optional()?
+                .ok_or(StoreError::Duplicate)
+        })
+    }
+
+    /// The account with this email.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
+        read!(self, |c| {
+            Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
+        })
+    }
+
+    /// The account with this id.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn user_by_id(&self, id: Guid) -> StoreResult<Option<UserRow>> {
+        read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
+    }
+}

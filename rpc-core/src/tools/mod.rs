@@ -1,0 +1,184 @@
+//! What the model may call. Tools act for the run's user and nobody else: the user is not among their arguments.
+
+mod tasks;
+
+use crate::model::{ToolCall, ToolSpec};
+use crate::store::Store;
+use crate::wire;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long one call may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of a result that the model is shown.
+const MAX_RESULT_BYTES: usize = 32 * 1024;
+
+/// Why a tool did not do what it was asked for, in words for the model.
+#[derive(Debug)]
+pub(crate) enum ToolError {
+    /// It did nothing.
+    Failed(String),
+    /// It may have done it all the same.
+    Unknown,
+}
+
+/// A tool.
+pub(crate) trait Tool: Send + Sync {
+    /// What the model is told of it.
+    fn spec(&self) -> ToolSpec;
+
+    /// What a person is shown while it works, or after it has.
+    fn title(&self, arguments: &Value, done: bool) -> String;
+
+    /// Whether it changes anything. What only looks has no effect that could be in doubt.
+    fn acts(&self) -> bool;
+
+    /// Does it. The error is for the model, which may try otherwise. Dropping the future leaves its effect in doubt.
+    fn run<'a>(&'a self, store: &'a Store, user_id: Uuid, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
+}
+
+/// The tools of this service.
+pub(crate) struct Toolbox {
+    tools: Vec<(ToolSpec, Box<dyn Tool>)>,
+    specs: Arc<[ToolSpec]>,
+}
+
+/// How a call went.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// For the model: JSON text.
+    pub(crate) result: String,
+    /// For a person: what went wrong.
+    pub(crate) summary: Option<String>,
+    /// Whether it took effect.
+    pub(crate) outcome: Outcome,
+}
+
+/// Whether a call took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It did.
+    Ok,
+    /// It did not.
+    Error,
+    /// Nobody can say.
+    Unknown,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Counts a call when it is dropped: one that is given up in the middle has an end as well, and it is unknown.
+struct Counted<'a> {
+    tool: &'a str,
+    started: Instant,
+    outcome: Outcome,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        count(self.tool, self.outcome);
+        metrics::histogram!("threadline_tool_seconds", "tool" => self.tool.to_owned())
+            .record(self.started.elapsed().as_secs_f64());
+    }
+}
+
+fn count(tool: &str, outcome: Outcome) {
+    metrics::counter!("threadline_tool_calls_total", "tool" => tool.to_owned(), "outcome" => outcome.name())
+        .increment(1);
+}
+
+impl Toolbox {
+    /// Every built-in tool.
+    pub(crate) fn built_in() -> Self {
+        let tools: Vec<_> = tasks::all().into_iter().map(|tool| (tool.spec(), tool)).collect();
+        let specs = tools.iter().map(|(spec, _)| spec.clone()).collect();
+        Self { tools, specs }
+    }
+
+    /// What the model is told.
+    pub(crate) fn specs(&self) -> Arc<[ToolSpec]> {
+        self.specs.clone()
+    }
+
+    /// What a person is shown of a call: before it is made, and after.
+    pub(crate) fn title(&self, call: &ToolCall, done: Option<&Done>) -> String {
+        let Some(tool) = self.find(&call.name) else { return "Unknown tool".to_owned() };
+        let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
+        tool.title(&arguments, done.is_some_and(|done| done.summary.is_none()))
+    }
+
+    /// Makes a call. Whatever goes wrong is told to the model, which can say so or try otherwise.
+    pub(crate) async fn run(&self, store: &Store, user_id: Uuid, call: &ToolCall) -> Done {
+        let mut counted = Counted { tool: self.label(&call.name), started: Instant::now(), outcome: Outcome::Unknown };
+        let failed = |why: String| Err(ToolError::Failed(why));
+        let result = match self.find(&call.name) {
+            None => failed(format!("There is no tool called {}.", call.name)),
+            Some(tool) => match arguments_of(call) {
+                None => failed("The arguments are not a JSON object.".to_owned()),
+                Some(arguments) => tokio::time::timeout(TIMEOUT, tool.run(store, user_id, arguments))
+                    .await
+                    // What it has begun may go on without us.
+                    .unwrap_or_else(|_| {
+                        if tool.acts() { Err(ToolError::Unknown) } else { failed("The tool took too long.".to_owned()) }
+                    }),
+            },
+        };
+        let done = match result {
+            Ok(result) => Done { result: cut(result.to_string()), summary: None, outcome: Outcome::Ok },
+            Err(ToolError::Failed(error)) => {
+                tracing::debug!(tool = counted.tool, error, "a tool failed");
+                let result = json!({"error": error}).to_string();
+                Done { result, summary: Some(error), outcome: Outcome::Error }
+            }
+            Err(ToolError::Unknown) => {
+                tracing::warn!(tool = counted.tool, "nobody can say whether a call of a tool took effect");
+                let (result, summary) = (wire::UNKNOWN_RESULT.to_owned(), Some(wire::UNKNOWN_TASK.to_owned()));
+                Done { result, summary, outcome: Outcome::Unknown }
+            }
+        };
+        counted.outcome = done.outcome;
+        done
+    }
+
+    /// Counts a call whose process died while it was in flight.
+    pub(crate) fn count_unknown(&self, name: &str) {
+        count(self.label(name), Outcome::Unknown);
+    }
+
+    /// A label is a name of ours: what the model wrote must not become one.
+    fn label(&self, name: &str) -> &str {
+        self.specs.iter().find(|spec| spec.name == name).map_or("unknown", |spec| spec.name.as_str())
+    }
+
+    fn find(&self, name: &str) -> Option<&dyn Tool> {
+        self.tools.iter().find(|(spec, _)| spec.name == name).map(|(_, tool)| tool.as_ref())
+    }
+}
+
+/// The arguments of a call; `None` when they are no object. Some models send nothing at all where there is nothing to say.
+fn arguments_of(call: &ToolCall) -> Option<Value> {
+    if call.arguments.trim().is_empty() {
+        return Some(json!({}));
+    }
+    serde_json::from_str(&call.arguments).ok().filter(Value::is_object)
+}
+
+/// A result that is too long is replaced: half a JSON document would only mislead.
+fn cut(result: String) -> String {
+    if result.len() <= MAX_RESULT_BYTES {
+        return result;
+    }
+    json!({"error": format!("The result has {} bytes, more than can be shown. Ask for less.", result.len())})
+        .to_string()
+}

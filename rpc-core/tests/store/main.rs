@@ -1,0 +1,21 @@
+//! The store on real databases: every scenario is written once and runs on SQLite, and on PostgreSQL when
+//! `TEST_DATABASE_URL` names a server on which databases may be made.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[macro_use]
+mod support;
+mod faults;
+mod faults_postgres;
+mod follow;
+mod items;
+mod log;
+mod migrations;
+mod ownership;
+mod pages;
+mod plans;
+mod races;
+mod round_trip;
+mod runs;
+mod tasks;
+mod threads;

@@ -1,0 +1,118 @@
+//! Titles, the limit, deleting and archiving.
+
+use crate::support::*;
+use threadline_core::store::{Conflict, NewThread, StoreError};
+use threadline_schema::db::types::Guid;
+
+on_both! {
+    async fn an_email_has_one_account(db: &TestDb) {
+        let store = db.store().await;
+        store.user_create("a@example.com".into(), "x".into()).await.unwrap();
+        let second = store.user_create("a@example.com".into(), "y".into()).await;
+        assert!(matches!(second, Err(StoreError::Duplicate)), "{second:?}");
+        assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().unwrap().password_hash, "x");
+    }
+
+    async fn the_first_message_is_the_title_unless_the_user_set_one(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+
+        let plain = thread(&store, user).await;
+        let first = say(&store, &plain).await.unwrap();
+        assert!(first.title_changed);
+        assert_eq!(first.thread.title, "What was said first");
+        store.run_finish(first.run.claim(), completed(), vec![]).await.unwrap();
+        let mut second = turn();
+        second.title = "What was said second".into();
+        let second = store.turn_start(user, plain.id, second, None).await.unwrap();
+        assert!(!second.title_changed);
+        assert_eq!(second.thread.title, "What was said first");
+
+        let named = thread(&store, user).await;
+        let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
+        assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
+        let first = say(&store, &named).await.unwrap();
+        assert!(!first.title_changed);
+        assert_eq!(first.thread.title, "Mine");
+    }
+
+    async fn the_limit_counts_what_is_not_archived(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let limited = || NewThread { max_sessions: Some(2), created_at: at(0), ..new_thread(user) };
+        let count = async || store.user_by_id(user).await.unwrap().unwrap().session_count;
+
+        let first = store.thread_create(limited()).await.unwrap().thread;
+        let second = store.thread_create(limited()).await.unwrap().thread;
+        let third = store.thread_create(limited()).await;
+        assert!(matches!(third, Err(StoreError::Limit)), "{third:?}");
+        assert_eq!(count().await, 2);
+
+        store.thread_delete(user, first.id).await.unwrap();
+        assert_eq!(count().await, 1);
+        store.thread_create(limited()).await.unwrap();
+
+        assert_eq!(store.threads_archive_idle(at(1), 100).await.unwrap(), 2);
+        assert_eq!(count().await, 0);
+        assert_eq!(store.threads_archive_idle(at(1), 100).await.unwrap(), 0);
+        store.thread_delete(user, second.id).await.unwrap();
+        assert_eq!(count().await, 0, "an archived thread was counted out already");
+
+        let stranger = NewThread { max_sessions: Some(2), ..new_thread(Guid::new()) };
+        let nobody = store.thread_create(stranger).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
+    }
+
+    async fn archiving_takes_the_longest_idle_and_leaves_the_busy(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let old = thread_at(&store, user, at(1)).await;
+        let older = thread_at(&store, user, at(0)).await;
+        let fresh = thread_at(&store, user, at(500)).await;
+        let new = NewThread { turn: Some(turn()), created_at: at(0), ..new_thread(user) };
+        let busy = store.thread_create(new).await.unwrap().thread;
+
+        assert_eq!(store.threads_archive_idle(at(100), 1).await.unwrap(), 1);
+        assert!(store.thread_get(user, older.id).await.unwrap().archived);
+        assert!(!store.thread_get(user, old.id).await.unwrap().archived);
+        assert_eq!(store.threads_archive_idle(at(100), 10).await.unwrap(), 1);
+        for (id, archived) in [(old.id, true), (fresh.id, false), (busy.id, false)] {
+            assert_eq!(store.thread_get(user, id).await.unwrap().archived, archived);
+        }
+    }
+
+    async fn a_message_brings_an_archived_thread_back(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let idle = thread_at(&store, user, at(0)).await;
+        store.threads_archive_idle(at(1), 10).await.unwrap();
+        let started = say(&store, &idle).await.unwrap();
+        assert!(!started.thread.archived);
+        assert_eq!(store.thread_get(user, idle.id).await.unwrap(), started.thread);
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 1);
+    }
+
+    async fn a_closed_thread_takes_no_message(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let closed = thread(&store, user).await;
+        db.sql("UPDATE threads SET status = 'closed'").await;
+        let refused = say(&store, &closed).await;
+        assert!(matches!(refused, Err(StoreError::Conflict(Conflict::ThreadClosed))), "{refused:?}");
+    }
+
+    async fn deleting_takes_everything_along(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        db.sql(&format!("INSERT INTO run_events VALUES ({}, 1, 2, '{{}}', NULL)", db.literal(run.id))).await;
+        store.thread_delete(user, thread.id).await.unwrap();
+        for table in ["threads", "items", "runs", "run_events", "submissions"] {
+            assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+        }
+        let gone = store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+        let gone = store.items_append(run.claim(), vec![item("tool_call")]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What the head of a request says about its sender.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, AUTHORIZATION, HeaderName};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use threadline_schema::head;
+use uuid::Uuid;
+
+/// The header that names a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The client's name for the request, if it is fit for headers and logs; one of our own otherwise.
+pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+        .filter(|id| head::is_request_id(id))
+        .map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from)
+}
+
+/// The bearer token. Another scheme, a malformed header and several headers are all no token: the core says 401.
+pub(crate) fn token(headers: &HeaderMap) -> Option<Arc<str>> {
+    head::token(headers.get_all(AUTHORIZATION).iter().map(http::HeaderValue::as_bytes)).map(Into::into)
+}
+
+/// Address of the client.
+pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let forwarded_for = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    head::client_ip(peer, forwarded_for, |ip| trusted.iter().any(|net| net.contains(ip)))
+}
+
+/// Whether the client wants a finished answer instead of a stream: it takes JSON and does not name event streams.
+pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+    let mut json = false;
+    for range in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let refused = parts.any(|part| {
+            let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            quality.and_then(|quality| quality.parse::<f32>().ok()).is_some_and(|quality| quality <= 0.0)
+        });
+        if refused {
+            continue;
+        }
+        if kind.eq_ignore_ascii_case("text/event-stream") {
+            return false;
+        }
+        json |= kind.eq_ignore_ascii_case("application/json");
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(name: &'static str, values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_request_id_is_taken_over_or_minted() {
+        for good in ["a", "req-1/ü".trim_end_matches("/ü"), &"x".repeat(128)] {
+            assert_eq!(&*request_id(&headers("x-request-id", &[good.as_bytes()])), good);
+        }
+        for bad in [&b""[..], b"a b", b"\xfc", "ü".as_bytes(), &[b'x'; 129]] {
+            let minted = request_id(&headers("x-request-id", &[bad]));
+            assert_eq!(minted.parse::<Uuid>().unwrap().get_version_num(), 7);
+        }
+    }
+
+    #[test]
+    fn only_one_bearer_is_a_token() {
+        for good in [&b"Bearer abc.d-e_f"[..], b"bearer abc.d-e_f", b"BEARER   abc.d-e_f "] {
+            assert_eq!(token(&headers("authorization", &[good])).as_deref(), Some("abc.d-e_f"));
+        }
+        for bad in [&b"Bearer"[..], b"Bearer ", b"Basic abc", b"abc", b"Bearer a b", b"Bearer \xff", b""] {
+            assert_eq!(token(&headers("authorization", &[bad])), None);
+        }
+        assert_eq!(token(&headers("authorization", &[b"Bearer a", b"Bearer b"])), None);
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let cases: &[(&str, &[&str], &str)] = &[
+            ("1.2.3.4", &["9.9.9.9"], "1.2.3.4"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["9.9.9.9"], "9.9.9.9"),
+            ("::ffff:10.0.0.1", &["9.9.9.9"], "9.9.9.9"),
+            ("10.0.0.1", &["6.6.6.6, 9.9.9.9, 10.0.0.2"], "9.9.9.9"),
+            ("10.0.0.1", &["6.6.6.6", "9.9.9.9,10.0.0.2"], "9.9.9.9"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["9.9.9.9, nonsense, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["9.9.9.9:1234"], "9.9.9.9"),
+            ("10.0.0.1", &["[2001:db8::1]:1234"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("fd00::1", &["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+        ];
+        for (peer, forwarded, client) in cases {
+            let values: Vec<_> = forwarded.iter().map(|value| value.as_bytes()).collect();
+            let told = client_ip(peer.parse().unwrap(), &headers("x-forwarded-for", &values), &trusted);
+            assert_eq!(told, client.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn a_finished_answer_has_to_be_asked_for() {
+        let cases = [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/json, text/plain, */*", true),
+            ("application/json, text/event-stream", false),
+            ("text/event-stream;q=0, application/json", true),
+            ("application/json;q=0", false),
+            ("text/event-stream", false),
+            ("*/*", false),
+            ("text/html", false),
+            ("", false),
+        ];
+        for (accept, json) in cases {
+            assert_eq!(wants_json(&headers("accept", &[accept.as_bytes()])), json, "{accept}");
+        }
+        assert!(!wants_json(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,147 @@
+//! THE TABLE: one row per REST operation. Routing, binding, documents, metrics and logs all read it.
+
+use crate::reply::{
+    AnyHealth, CreatedSession, Deleted, DeletedSession, Rows, Session, SessionThread, Sessions, StrictHealth,
+    Transcript, Whole,
+};
+use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
+use threadline_schema::ErrorCode::{
+    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy, UpstreamError,
+    UpstreamTimeout,
+};
+use threadline_schema::{auth, items, runs, system, tasks, threads};
+
+/// Every REST operation.
+pub static RULES: &[Rule] = &[
+    post("/api/v1/auth/register").calls::<auth::AuthRegister>().replies::<Whole>().status(201).fails(&[EmailTaken]),
+    post("/api/v1/auth/login").calls::<auth::AuthLogin>().replies::<Whole>().fails(&[InvalidCredentials]),
+    get("/api/v1/auth/me").calls::<auth::AuthMe>().replies::<Whole>(),
+    post("/api/v1/chatkit/sessions")
+        .calls::<threads::ThreadsCreate>()
+        .replies::<CreatedSession>()
+        .presets(&[("input", Preset::Withheld)])
+        .fails(&[SessionLimit, Conflict])
+        .named(
+            "createSession",
+            "Create a session.\n\n\
+             Its title becomes the first message, unless it is renamed. A user may have a limited number of sessions \
+             (`SESSION_LIMIT`).",
+        ),
+    get("/api/v1/chatkit/sessions")
+        .calls::<threads::ThreadsList>()
+        .replies::<Sessions>()
+        .named("listSessions", "The user's sessions, last used first."),
+    get("/api/v1/chatkit/sessions/{session_id}")
+        .calls::<threads::ThreadsGetById>()
+        .replies::<Transcript<'_>>()
+        .binds(&[("session_id", "thread_id")])
+        .presets(&[
+            ("limit", Preset::Default("1000")),
+            ("order", Preset::Fixed(r#""asc""#)),
+            ("include_tool_calls", Preset::Fixed("true")),
+        ])
+        .named(
+            "getSession",
+            "A session with its messages, oldest first.\n\n\
+             `meta` is there when not all of them fit.",
+        ),
+    patch("/api/v1/chatkit/sessions/{session_id}")
+        .calls::<threads::ThreadsUpdate>()
+        .replies::<Session>()
+        .binds(&[("session_id", "thread_id")])
+        .named(
+            "updateSession",
+            "Rename a session.\n\n\
+             The first message does not replace this title any more.",
+        ),
+    delete("/api/v1/chatkit/sessions/{session_id}")
+        .calls::<threads::ThreadsDelete>()
+        .replies::<DeletedSession>()
+        .binds(&[("session_id", "thread_id")])
+        .named(
+            "deleteSession",
+            "Delete a session with everything in it.\n\n\
+             A run that is still answering in it is cancelled first.",
+        ),
+    get("/api/v1/chatkit/sessions/{session_id}/items")
+        .calls::<items::ItemsList>()
+        .replies::<Rows>()
+        .binds(&[("session_id", "thread_id")])
+        .named(
+            "listItems",
+            "The ChatKit items of a session, page by page.\n\n\
+             Hidden ones are never among them.",
+        ),
+    get("/api/v1/chatkit/sessions/{session_id}/events")
+        .calls::<threads::ThreadsSubscribe>()
+        .streams_the_thread()
+        .binds(&[("session_id", "thread_id")])
+        .named(
+            "followSession",
+            "Follow a session across its runs.\n\n\
+             The stream begins with the run that is answering, from its first event, or behind the event that \
+             `Last-Event-ID` names; every later run follows whole and in order, whoever started it. With `snapshot` the \
+             session and its newest items come first, as one event without an id. The end of a run does not end the \
+             stream: that is `thread.deleted`, or an `error` when the token has expired, and then `[DONE]`.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads")
+        .calls::<threads::ThreadsGetById>()
+        .replies::<SessionThread>()
+        .binds(&[("session_id", "thread_id")])
+        .presets(&[
+            ("limit", Preset::Fixed("1")),
+            ("order", Preset::Withheld),
+            ("after", Preset::Withheld),
+            ("include_tool_calls", Preset::Withheld),
+        ])
+        .named(
+            "openThread",
+            "The thread of a session.\n\n\
+             A session has one, of its own id; the answer is the same every time.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs")
+        .calls::<threads::ThreadsAddUserMessage>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .message("input")
+        .fails(&[EmptyMessage, MessageTooLong, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "sendMessage",
+            "Say something and stream the answer.\n\n\
+             The message is stored before the stream begins. A session answers one message at a time; a second one \
+             gets `THREAD_BUSY`. Leaving the stream does not stop the run: follow it by the id in `X-Run-Id`.",
+        ),
+    get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
+    post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
+    get("/api/v1/chatkit/runs/{run_id}/events").calls::<runs::RunsSubscribe>().streams().named(
+        "runsSubscribe",
+        "Follow a run, from its beginning or from a cursor.\n\n\
+         The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
+    ),
+    post("/api/v1/tasks").calls::<tasks::TasksCreate>().replies::<Whole>().status(201),
+    get("/api/v1/tasks").calls::<tasks::TasksList>().replies::<Rows>(),
+    get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().replies::<Whole>(),
+    put("/api/v1/tasks/{task_id}").calls::<tasks::TasksUpdate>().replies::<Whole>(),
+    delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().replies::<Deleted>(),
+    patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().replies::<Whole>(),
+    get("/health").serves(Page::Health).named("health", "Whether the process is alive. Asks nothing else."),
+    get("/health/db")
+        .calls::<system::SystemHealth>()
+        .replies::<AnyHealth>()
+        .presets(&[("component", Preset::Fixed(r#""db""#))])
+        .named("healthDb", "Whether the database answers."),
+    get("/health/openrouter")
+        .calls::<system::SystemHealth>()
+        .replies::<StrictHealth>()
+        .presets(&[("component", Preset::Fixed(r#""openrouter""#))])
+        .named("healthOpenrouter", "Whether the model's server answers."),
+    get("/health/all")
+        .calls::<system::SystemHealth>()
+        .replies::<AnyHealth>()
+        .presets(&[("component", Preset::Withheld)])
+        .named("healthAll", "Whether the service and its parts are well."),
+    get("/metrics").serves(Page::Metrics).named("metrics", "Metrics in Prometheus' text form."),
+    get("/openapi.json").serves(Page::OpenApi).named("openapi", "This API as an OpenAPI 3.1 document."),
+    get("/docs").serves(Page::Docs).named("docs", "This API as a page for people."),
+    get("/").serves(Page::Root).named("root", "What this is and where its documents are."),
+];

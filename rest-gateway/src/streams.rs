@@ -1,0 +1,90 @@
+//! Rows that reply with events, of a run or of a thread.
+
+use crate::answer::{Answer, Outcome};
+use crate::calls::tell;
+use crate::rule::Rule;
+use crate::sse::{Begun, begin, finished};
+use crate::upstream::{Call, Opened, Refusal, Upstream};
+use http::HeaderValue;
+use serde::Deserialize;
+use serde_json::value::to_raw_value;
+use threadline_schema::call::Facts;
+use threadline_schema::rpc::MethodInfo;
+use threadline_schema::runs::RunRef;
+use threadline_schema::{ErrorCode, RpcError};
+use uuid::Uuid;
+
+/// Starts a run, and streams it once it is known to say anything; with `json`, waits for the finished answer instead.
+pub(crate) async fn start(
+    rule: &Rule,
+    follow: &MethodInfo,
+    upstream: &dyn Upstream,
+    call: Call,
+    json: bool,
+) -> Outcome {
+    let (method, caller) = (call.method, call.caller.clone());
+    let started = upstream.call(call).await;
+    let started = started.map_err(|refusal| tell(rule, refusal))?;
+    let internal = |error: serde_json::Error| {
+        tracing::error!(request_id = %caller.request_id, method, %error, "a run cannot be read");
+        RpcError::new(ErrorCode::InternalError, "The service gave an answer that cannot be shown.")
+    };
+    let run: RunView = serde_json::from_str(started.result.get()).map_err(internal)?;
+    let params = to_raw_value(&RunRef { run_id: run.id }).map_err(internal)?;
+    let run_header = run_header(run.id);
+
+    let subscribed = upstream.subscribe(Call { method: follow.name, params, caller }).await;
+    let (mut frames, facts) = match subscribed {
+        Ok(Opened { frames, facts, .. }) => (frames, joined(started.facts, facts)),
+        Err(Refusal { error, facts }) => {
+            let facts = joined(started.facts, facts);
+            return Ok(Answer::error(&error).with_facts(facts).with("x-run-id", run_header));
+        }
+    };
+    let answer = if json {
+        match finished(&mut frames).await {
+            Ok(body) => Answer::json(200, body),
+            Err(error) => Answer::error(&error),
+        }
+    } else {
+        match begin(&mut frames).await {
+            Begun::Well(held) => Answer::events(held, frames),
+            Begun::Failed(error) => Answer::error(&error),
+        }
+    };
+    Ok(answer.with_facts(facts).with("x-run-id", run_header))
+}
+
+/// Streams the events of a run that the path names.
+pub(crate) async fn follow(rule: &Rule, named: &str, upstream: &dyn Upstream, call: Call) -> Outcome {
+    let run_id: Uuid = named.parse().map_err(|_| RpcError::new(ErrorCode::InvalidRequest, "run_id must be a UUID."))?;
+    let subscribed = upstream.subscribe(call).await;
+    let Opened { frames, facts, .. } = subscribed.map_err(|refusal| tell(rule, refusal))?;
+    Ok(Answer::events(Vec::new(), frames).with_facts(facts).with("x-run-id", run_header(run_id)))
+}
+
+/// Streams the events of a thread that the path names.
+pub(crate) async fn follow_thread(rule: &Rule, upstream: &dyn Upstream, call: Call) -> Outcome {
+    let subscribed = upstream.subscribe(call).await;
+    let Opened { frames, facts, begins_after } = subscribed.map_err(|refusal| tell(rule, refusal))?;
+    Ok(Answer::thread_events(frames, begins_after.as_deref()).with_facts(facts))
+}
+
+#[derive(Deserialize)]
+struct RunView {
+    id: Uuid,
+}
+
+fn run_header(run_id: Uuid) -> HeaderValue {
+    HeaderValue::from_str(&run_id.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// The facts of a request that took two calls.
+fn joined(first: Facts, second: Facts) -> Facts {
+    Facts {
+        rate: second.rate.or(first.rate),
+        user_id: first.user_id.or(second.user_id),
+        db: first.db + second.db,
+        replayed: first.replayed || second.replayed,
+    }
+}

@@ -1,0 +1,226 @@
+//! The three ways to run: gateway and core together, the core alone, the gateway alone.
+//!
+//! Each reads as a list: settings, listeners, collaborators, serve, drain.
+
+use crate::config::{ConfigError, ServerConfig, Settings};
+use crate::in_process::InProcess;
+use crate::listen::{self, ConnectionLimits, Listener};
+use crate::telemetry::{self, MetricsPage};
+use crate::{banner, shutdown};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use jsonrpsee::server::HttpBody;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_gateway::{Gateway, GatewayConfig, Remote, RemoteConfig, Upstream};
+use tokio_util::sync::CancellationToken;
+
+/// How long a request's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stream may be silent before a comment keeps the proxies on its way awake.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often an idle WebSocket is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long connections may take to end once the runs have.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Gateway and core in one process.
+///
+/// # Errors
+/// When a setting, a port, the database or the model's client does not allow a start.
+pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let (config, warnings) = settings.core()?;
+    let server = settings.server()?;
+    let metrics = start_telemetry(settings, &warnings)?;
+    let stop = shutdown::on_signal()?;
+    let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
+    let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
+
+    let core = Core::start(config).await?;
+    let rpc_server = rpc_server(core.clone(), &server)?;
+    let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
+    let gateway = Gateway::new(gateway_config(&server), upstream, page(&metrics));
+    banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), server.tls.is_some())?;
+
+    let limits = connection_limits(&server);
+    let at_rest = {
+        let rpc_server = rpc_server.clone();
+        move |peer: SocketAddr, request: Request<Incoming>| {
+            let (gateway, rpc_server) = (gateway.clone(), rpc_server.clone());
+            async move {
+                if request.uri().path() != RPC_PATH {
+                    return gateway.handle(peer.ip(), request).await.map(Either::Left);
+                }
+                let headers = request.headers().clone();
+                if request.method() == Method::OPTIONS {
+                    return gateway.preflight(&headers).map(Either::Left);
+                }
+                let mut response = rpc_server.handle(peer.ip(), request).await;
+                gateway.dress(&headers, &mut response);
+                response.map(Either::Right)
+            }
+        }
+    };
+    let at_rpc = {
+        let rpc_server = rpc_server.clone();
+        move |peer, request| answer_rpc(rpc_server.clone(), metrics.clone(), peer, request)
+    };
+    let serving = tokio::spawn(async move {
+        tokio::join!(
+            listen::serve(rest, at_rest, limits, stop.clone()),
+            listen::serve(rpc, at_rpc, limits, stop.clone()),
+            drain(core, rpc_server, server.drain, stop.clone()),
+        )
+    });
+    serving.await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The core alone.
+///
+/// # Errors
+/// As for [`serve`].
+pub async fn core(settings: &Settings) -> anyhow::Result<()> {
+    let (config, warnings) = settings.core()?;
+    let server = settings.server()?;
+    let metrics = start_telemetry(settings, &warnings)?;
+    let stop = shutdown::on_signal()?;
+    let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
+
+    let core = Core::start(config).await?;
+    let rpc_server = rpc_server(core.clone(), &server)?;
+    banner::print(None, Some(rpc.local_addr()?), Some(&core), server.tls.is_some())?;
+
+    let at_rpc = {
+        let rpc_server = rpc_server.clone();
+        move |peer, request| answer_rpc(rpc_server.clone(), metrics.clone(), peer, request)
+    };
+    tokio::join!(
+        listen::serve(rpc, at_rpc, connection_limits(&server), stop.clone()),
+        drain(core, rpc_server, server.drain, stop),
+    );
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The gateway alone, in front of a core elsewhere.
+///
+/// # Errors
+/// When a setting or the port does not allow a start. A core that is away does not: calls are answered 503 until it is
+/// there.
+pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
+    let core_url = settings.core_url()?.to_owned();
+    let server = settings.server()?;
+    let metrics = start_telemetry(settings, &[])?;
+    let stop = shutdown::on_signal()?;
+    let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
+
+    let remote =
+        Remote::connect(RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) })
+            .map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
+    let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), page(&metrics));
+    banner::print(Some(rest.local_addr()?), None, None, server.tls.is_some())?;
+
+    let handler = move |peer: SocketAddr, request: Request<Incoming>| {
+        let gateway = gateway.clone();
+        async move { gateway.handle(peer.ip(), request).await }
+    };
+    listen::serve(rest, handler, connection_limits(&server), stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What a gateway adds to a body of full size on its way to the core, which leaves as much room for it.
+const META_BYTES: usize = 8 * 1024;
+
+/// Where the core answers on the REST port too.
+const RPC_PATH: &str = "/rpc";
+
+/// What the core's own port answers with.
+type RpcResponse = Response<Either<Full<Bytes>, HttpBody>>;
+
+/// The core's own port: JSON-RPC, and what an operator asks a process.
+async fn answer_rpc(
+    rpc_server: RpcServer,
+    metrics: MetricsPage,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> RpcResponse {
+    let is_get = *request.method() == Method::GET || *request.method() == Method::HEAD;
+    match request.uri().path() {
+        "/health" if is_get => text(StatusCode::OK, "application/json", r#"{"status":"healthy"}"#.into()),
+        "/metrics" if is_get => text(StatusCode::OK, "text/plain; version=0.0.4", metrics.render().into()),
+        "/" | RPC_PATH => rpc_server.handle(peer.ip(), request).await.map(Either::Right),
+        _ => text(StatusCode::NOT_FOUND, "text/plain", "JSON-RPC is spoken at / and at /rpc.\n".into()),
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+/// Waits for the signal, and then ends runs before sockets: streams are to see how their runs ended.
+async fn drain(core: Arc<Core>, rpc_server: RpcServer, patience: Duration, stop: CancellationToken) {
+    stop.cancelled().await;
+    core.drain(patience).await;
+    if tokio::time::timeout(CLOSING, rpc_server.close_sockets()).await.is_err() {
+        tracing::warn!("some WebSockets did not close and were cut");
+    }
+}
+
+fn start_telemetry(settings: &Settings, warnings: &[String]) -> anyhow::Result<MetricsPage> {
+    telemetry::install_log(&settings.log())?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let metrics = telemetry::install_metrics()?;
+    tokio::spawn(metrics.clone().keep_tidy());
+    Ok(metrics)
+}
+
+async fn listener(
+    name: &'static str,
+    variable: &'static str,
+    address: SocketAddr,
+    server: &ServerConfig,
+) -> Result<Listener, ConfigError> {
+    let tls = server.tls.as_ref().map(listen::acceptor).transpose()?;
+    Listener::bind(name, variable, address, tls).await
+}
+
+fn rpc_server(core: Arc<Core>, server: &ServerConfig) -> anyhow::Result<RpcServer> {
+    let http =
+        RpcHttpConfig { max_sockets: server.max_connections, body_timeout: BODY_TIMEOUT, ping_interval: PING_INTERVAL };
+    RpcServer::new(core, http).map_err(anyhow::Error::msg)
+}
+
+fn gateway_config(server: &ServerConfig) -> GatewayConfig {
+    GatewayConfig {
+        cors_origins: server.cors_origins.clone(),
+        trusted_proxies: server.trusted_proxies.clone(),
+        body_bytes: server.body_bytes,
+        body_timeout: BODY_TIMEOUT,
+        heartbeat: HEARTBEAT,
+        hsts: server.hsts,
+    }
+}
+
+fn page(metrics: &MetricsPage) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let metrics = metrics.clone();
+    Arc::new(move || metrics.render())
+}
+
+fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: server.max_connections,
+        drain: server.drain + CLOSING,
+        ..ConnectionLimits::default()
+    }
+}

@@ -1,0 +1,272 @@
+//! The command line: what is to be done, and which settings were given as flags.
+//!
+//! The flags are made from the table of settings, so each setting is a flag of every command that reads it. Their
+//! values are not checked here: they go through the same door as the environment ([`crate::config::Sources`]).
+
+mod flags;
+
+use self::flags::Scope;
+use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// What is to be done.
+    pub command: Command,
+    /// Settings given as flags, by the names of their variables.
+    pub flags: HashMap<String, String>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Gateway and core in one process.
+    Serve,
+    /// The core alone.
+    Core,
+    /// The gateway alone, in front of the core that CORE_URL names.
+    Gateway,
+    /// Work on the database's schema.
+    Migrate(Migrate),
+    /// Print a token.
+    Token {
+        /// Whose: an email address or the user's id.
+        user: String,
+        /// How many minutes it works; `None` is what the settings say.
+        expires_minutes: Option<u32>,
+    },
+    /// Print the table of REST routes.
+    Routes,
+    /// Print the OpenAPI document.
+    OpenApi,
+    /// Print the OpenRPC document.
+    OpenRpc,
+    /// Check settings, database and model.
+    Doctor,
+    /// Print every setting.
+    EnvExample {
+        /// As the README's tables instead of `.env.example`.
+        markdown: bool,
+    },
+    /// Ask the server on this machine whether it is alive.
+    Healthcheck,
+}
+
+/// What to do with the database's schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrate {
+    /// Bring it up to date.
+    Up,
+    /// Undo the newest migration.
+    RevertLast,
+    /// Say which migrations are applied, and change nothing.
+    Status,
+}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+///
+/// What clap found wrong, or the text of `--help` and `--version`; `clap::Error::exit` prints either and ends the
+/// process with the right code.
+pub fn parse<I, T>(arguments: I) -> Result<Invocation, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = definition().try_get_matches_from(arguments)?;
+    let (name, matches) = matches.subcommand().unwrap_or((SERVE, &matches));
+    Ok(Invocation { command: command(name, matches), flags: flags::given(matches) })
+}
+
+const SERVE: &str = "serve";
+
+fn command(name: &str, matches: &ArgMatches) -> Command {
+    match name {
+        "core" => Command::Core,
+        "gateway" => Command::Gateway,
+        "migrate" if matches.get_flag("revert-last") => Command::Migrate(Migrate::RevertLast),
+        "migrate" if matches.get_flag("status") => Command::Migrate(Migrate::Status),
+        "migrate" => Command::Migrate(Migrate::Up),
+        "token" => Command::Token {
+            user: matches.get_one::<String>("user").cloned().unwrap_or_default(),
+            expires_minutes: matches.get_one("expires-minutes").copied(),
+        },
+        "routes" => Command::Routes,
+        "openapi" => Command::OpenApi,
+        "openrpc" => Command::OpenRpc,
+        "doctor" => Command::Doctor,
+        "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
+        "healthcheck" => Command::Healthcheck,
+        _ => Command::Serve,
+    }
+}
+
+fn definition() -> Definition {
+    let migrate = flags::add(Definition::new("migrate"), Scope::Database)
+        .about("Bring the database's schema up to date")
+        .arg(switch("revert-last", "Undo the newest migration instead").conflicts_with("status"))
+        .arg(switch("status", "Say which migrations are applied, and change nothing"));
+    let token = flags::add(Definition::new("token"), Scope::Tokens)
+        .about("Print a token for a user")
+        .arg(option("user", "EMAIL_OR_UUID", "Whose token: an email address or a user's id").required(true))
+        .arg(
+            option("expires-minutes", "N", "Minutes it works [default: ACCESS_TOKEN_EXPIRE_MINUTES]")
+                .value_parser(value_parser!(u32).range(1..=5_256_000)),
+        );
+    let env_example = Definition::new("env-example")
+        .about("Print .env.example: every setting with its meaning and default")
+        .arg(switch("markdown", "Print the README's tables of settings instead"));
+
+    // Without a command `serve` runs, with its flags; they are listed under `serve --help` only.
+    flags::add_hidden(Definition::new("threadline"), Scope::Serve)
+        .about("A self-hosted chat backend: durable conversations, streamed answers, server-side tools")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(
+            "Without a command `serve` runs, and takes its flags. Settings come from flags, the environment, a .env \
+             file in the working directory, and defaults, in this order.\n\
+             Other users of a machine can see the flags of a process: give secrets by the environment or .env.\n\
+             Exit codes: 0 done, 1 failed, 2 a wrong flag or setting.",
+        )
+        .args_conflicts_with_subcommands(true)
+        .max_term_width(120)
+        .subcommand(
+            flags::add(Definition::new(SERVE), Scope::Serve)
+                .about("Run the REST gateway and the JSON-RPC core in one process (the default)"),
+        )
+        .subcommand(flags::add(Definition::new("core"), Scope::Core).about("Run the JSON-RPC core alone"))
+        .subcommand(
+            flags::add(Definition::new("gateway"), Scope::Gateway)
+                .about("Run the REST gateway alone, in front of a core elsewhere"),
+        )
+        .subcommand(migrate)
+        .subcommand(token)
+        .subcommand(Definition::new("routes").about("Print how REST routes translate into JSON-RPC methods"))
+        .subcommand(Definition::new("openapi").about("Print the OpenAPI document of the REST API"))
+        .subcommand(Definition::new("openrpc").about("Print the OpenRPC document of the JSON-RPC API"))
+        .subcommand(
+            flags::add(Definition::new("doctor"), Scope::Serve)
+                .about("Check settings, database and model; the exit code tells"),
+        )
+        .subcommand(env_example)
+        .subcommand(
+            flags::add(Definition::new("healthcheck"), Scope::Rest)
+                .about("Ask the server on this machine for /health; the exit code tells"),
+        )
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+fn option(name: &'static str, placeholder: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(placeholder).help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn parsed(arguments: &[&str]) -> Invocation {
+        parse([&["threadline"], arguments].concat()).unwrap()
+    }
+
+    fn refused(arguments: &[&str]) -> String {
+        let error = parse([&["threadline"], arguments].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), i32::from(crate::config::EXIT_USAGE), "{error}");
+        error.to_string()
+    }
+
+    fn help(arguments: &[&str]) -> String {
+        let error = parse([&["threadline"], arguments, &["--help"]].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 0);
+        error.to_string()
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_reached_by_its_name() {
+        const USER: &str = "0199a3f4-0000-7000-8000-000000000000";
+        let cases: Vec<(&[&str], Command)> = vec![
+            (&[], Command::Serve),
+            (&["serve"], Command::Serve),
+            (&["core"], Command::Core),
+            (&["gateway", "--core", "ws://core:8001"], Command::Gateway),
+            (&["migrate"], Command::Migrate(Migrate::Up)),
+            (&["migrate", "--revert-last"], Command::Migrate(Migrate::RevertLast)),
+            (&["migrate", "--status"], Command::Migrate(Migrate::Status)),
+            (&["token", "--user", USER], Command::Token { user: USER.into(), expires_minutes: None }),
+            (
+                &["token", "--user", "a@b.example", "--expires-minutes", "5"],
+                Command::Token { user: "a@b.example".into(), expires_minutes: Some(5) },
+            ),
+            (&["routes"], Command::Routes),
+            (&["openapi"], Command::OpenApi),
+            (&["openrpc"], Command::OpenRpc),
+            (&["doctor"], Command::Doctor),
+            (&["env-example"], Command::EnvExample { markdown: false }),
+            (&["env-example", "--markdown"], Command::EnvExample { markdown: true }),
+            (&["healthcheck"], Command::Healthcheck),
+        ];
+        for (arguments, command) in cases {
+            assert_eq!(parsed(arguments).command, command, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn flags_become_variables_with_and_without_the_command() {
+        let arguments =
+            ["--database-url", "sqlite://x.db", "--auto-migrate=false", "--hsts", "--rest-listen", "[::]:1"];
+        let expected: HashMap<String, String> =
+            [("DATABASE_URL", "sqlite://x.db"), ("AUTO_MIGRATE", "false"), ("HSTS", "true"), ("REST_LISTEN", "[::]:1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        assert_eq!(parsed(&arguments).flags, expected);
+        assert_eq!(parsed(&[&["serve"], &arguments[..]].concat()).flags, expected);
+        assert_eq!(parsed(&["gateway", "--core", "ws://c"]).flags["CORE_URL"], "ws://c");
+        assert_eq!(parsed(&["core", "--jwt-secret", "x"]).flags["SECRET_KEY"], "x");
+        assert_eq!(parsed(&["--drain-seconds", "-1"]).flags["DRAIN_SECONDS"], "-1");
+    }
+
+    #[test]
+    fn what_is_not_known_or_missing_is_refused() {
+        assert!(refused(&["--databse-url", "x"]).contains("--database-url"));
+        assert!(refused(&["fly"]).contains("fly"));
+        assert!(refused(&["token"]).contains("--user"));
+        assert!(refused(&["token", "--user", "x", "--expires-minutes", "0"]).contains("--expires-minutes"));
+        assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
+        // The gateway has no database: a flag it would pass over is a mistake.
+        assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
+        assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));
+    }
+
+    #[test]
+    fn help_shows_flag_variable_and_default_of_each_setting() {
+        let text: String = help(&["serve"])
+            .split_whitespace()
+            .chain(help(&["gateway"]).split_whitespace())
+            .collect::<Vec<_>>()
+            .join(" ");
+        for setting in Settings::TABLE {
+            assert!(
+                text.contains(&format!("--{} ", setting.flag())) || text.contains(&format!("--{}[", setting.flag()))
+            );
+            assert!(text.contains(&format!("[env: {}]", setting.name)), "{}", setting.name);
+        }
+        assert!(text.contains("[default: 127.0.0.1:8000]"));
+    }
+
+    #[test]
+    fn the_first_help_is_short_and_names_the_commands() {
+        let text = help(&[]);
+        assert!(text.lines().count() < 40, "{text}");
+        assert!(text.contains("healthcheck") && !text.contains("--database-url"), "{text}");
+    }
+}

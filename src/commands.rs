@@ -1,0 +1,144 @@
+//! The commands that do one thing and end.
+
+use crate::cli::Migrate;
+use crate::config::Settings;
+use std::fmt::Display;
+use std::io::Write;
+use std::time::Duration;
+use threadline_core::config::DatabaseConfig;
+use threadline_core::model;
+use threadline_core::store::{Store, migrate as schema};
+use threadline_core::{Redis, Tokens};
+use threadline_schema::db::types::Guid;
+use uuid::Uuid;
+
+/// Writes to stdout. A reader that has gone away (`| head`) is no error.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// `threadline migrate`
+///
+/// # Errors
+/// When the database cannot be reached, or a migration fails.
+pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
+    let database = settings.database();
+    match what {
+        Migrate::Up => {
+            let applied = schema::up(&database).await?;
+            match applied.as_slice() {
+                [] => print("The database is up to date.\n"),
+                applied => print(format_args!("Applied:\n  {}\n", applied.join("\n  "))),
+            }
+        }
+        Migrate::RevertLast => match schema::revert_last(&database).await? {
+            Some(name) => print(format_args!("Reverted: {name}\n")),
+            None => print("There is nothing to revert.\n"),
+        },
+        Migrate::Status => {
+            let standing = schema::standing(&database).await?;
+            match standing.pending.as_slice() {
+                [] => print("The database is up to date.\n"),
+                pending => print(format_args!("Pending:\n  {}\n", pending.join("\n  "))),
+            }
+        }
+    }
+}
+
+/// `threadline token`: a JWT for a user who exists.
+///
+/// # Errors
+/// When there is no such user, or no key to sign with that outlives this command.
+pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>) -> anyhow::Result<()> {
+    let tokens = Tokens::new(&settings.lasting_auth()?);
+    let store = Store::open(&settings.database()).await?;
+    let found = match user.parse::<Uuid>() {
+        Ok(id) => store.user_by_id(Guid(id)).await?,
+        Err(_) => store.user_by_email(user.trim().to_lowercase()).await?,
+    };
+    let Some(row) = found else {
+        anyhow::bail!("there is no user {user:?}; register one with POST /api/v1/auth/register");
+    };
+    let lifetime = expires_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+    let (token, _) = tokens.issue(row.id.0, lifetime)?;
+    print(format_args!("{token}\n"))
+}
+
+/// `threadline doctor`: settings, database, Redis and model, a line each. Whether all are well.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
+    let mut report = Report { well: true };
+    report.line(
+        "settings",
+        settings.core().map(|(_, warnings)| match warnings.as_slice() {
+            [] => "complete".to_owned(),
+            warnings => warnings.join("; "),
+        }),
+    )?;
+    report.line(
+        "server",
+        settings.server().map(|server| format!("REST {}, JSON-RPC {}", server.rest_listen, server.rpc_listen)),
+    )?;
+
+    let database = settings.database();
+    report.line(
+        "database",
+        async {
+            let standing = schema::standing(&database).await?;
+            match standing.pending.len() {
+                0 => {
+                    let unchanged = DatabaseConfig { auto_migrate: false, ..database.clone() };
+                    let store = Store::open(&unchanged).await?;
+                    store.ping().await?;
+                    anyhow::Ok(format!("{}, up to date", store.kind()))
+                }
+                pending if database.auto_migrate => Ok(format!("reached; {pending} migrations will run at start")),
+                pending => anyhow::bail!("{pending} migrations are pending: run `threadline migrate`"),
+            }
+        }
+        .await,
+    )?;
+
+    if let Some(redis) = settings.redis() {
+        let reached = async { Redis::probe(&redis)?.ping().await.map_err(anyhow::Error::msg) };
+        report.line("redis", reached.await.map(|()| "reached".to_owned()))?;
+    }
+
+    let model = model::open(&settings.model());
+    report.line(
+        "model",
+        match model {
+            Ok(model) => match model.check().await {
+                Ok(()) => Ok(format!("{}, {}", model.kind(), model.name())),
+                Err(error) => Err(anyhow::anyhow!("{}, {}: {error}", model.kind(), model.name())),
+            },
+            Err(error) => Err(error.into()),
+        },
+    )?;
+    Ok(report.well)
+}
+
+struct Report {
+    well: bool,
+}
+
+impl Report {
+    fn line<E: Display>(&mut self, what: &str, found: Result<String, E>) -> anyhow::Result<()> {
+        match found {
+            Ok(words) => print(format_args!("ok    {what:<9} {words}\n")),
+            Err(error) => {
+                self.well = false;
+                print(format_args!("FAIL  {what:<9} {error}\n"))
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Settings -> what the core is configured with. Reads the groups Storage, Tokens, Model, Assistant and Limits.
+
+use super::{ConfigError, Settings};
+use std::sync::Arc;
+use threadline_core::config::{
+    AgentConfig, AuthConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig, OpenAiConfig,
+    RedisConfig,
+};
+
+/// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
+pub const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
+
+const OPENROUTER_BASE_URL: &str = "https://openrouter.ai/api/v1";
+
+/// RFC 7518, section 3.2: a key for HMAC with SHA-256 has at least as many bits as the hash.
+const SECRET_BYTES: usize = 32;
+
+const DEFAULT_INSTRUCTIONS: &str = include_str!("instructions.md");
+
+impl Settings {
+    /// Everything the core is configured with, and warnings that belong in the log.
+    ///
+    /// # Errors
+    ///
+    /// A setting that cannot be worked with beside the others, or a file of instructions that cannot be read.
+    pub fn core(&self) -> Result<(CoreConfig, Vec<String>), ConfigError> {
+        let (auth, warnings) = self.auth()?;
+        let config = CoreConfig {
+            database: self.database(),
+            redis: self.redis(),
+            auth,
+            model: self.model(),
+            agent: self.agent()?,
+            limits: self.limits(),
+            session_max_idle: self.session_max_idle_days.days(),
+            run_events_retention: self.run_events_retention.seconds() * 60,
+            run_events_interval: self.run_events_interval.milliseconds(),
+            trusted_proxies: self.trusted_networks(),
+        };
+        Ok((config, warnings))
+    }
+
+    /// The database alone, for commands that need no more of the core.
+    pub fn database(&self) -> DatabaseConfig {
+        DatabaseConfig {
+            url: self.database_url.as_str().to_owned(),
+            pool_size: self.database_pool_size.as_usize(),
+            pool_timeout: self.database_pool_timeout.seconds(),
+            auto_migrate: self.auto_migrate,
+            sqlite_full_sync: self.sqlite_synchronous == super::Synchronous::Full,
+        }
+    }
+
+    /// Redis alone, for commands that need no more of the core.
+    pub fn redis(&self) -> Option<RedisConfig> {
+        self.redis_url.as_ref().map(|url| RedisConfig { url: url.as_str().to_owned() })
+    }
+
+    /// The model: a server with a key or a base URL of its own, else Gemini, else the demo.
+    pub fn model(&self) -> ModelConfig {
+        let openai = |base_url: &str, key: &str, model: &str| OpenAiConfig {
+            base_url: base_url.to_owned(),
+            api_key: key.into(),
+            model: model.to_owned(),
+            site_url: None,
+            app_name: None,
+            connect_timeout: self.agent_connect_timeout.seconds(),
+            token_timeout: self.agent_timeout.seconds(),
+            max_attempts: self.agent_max_attempts.get(),
+        };
+        if self.openrouter_api_key.is_some() || self.openrouter_base_url.is_some() {
+            let base_url = self.openrouter_base_url.as_ref().map_or(OPENROUTER_BASE_URL, |url| url.as_str());
+            let key = self.openrouter_api_key.as_ref().map(|key| key.reveal()).unwrap_or_default();
+            return ModelConfig::OpenAi(OpenAiConfig {
+                site_url: self.openrouter_site_url.as_ref().map(|url| url.as_str().to_owned()),
+                app_name: self.openrouter_app_name.clone(),
+                ..openai(base_url, &key, &self.openrouter_model)
+            });
+        }
+        match &self.gemini_api_key {
+            Some(key) => ModelConfig::OpenAi(openai(GEMINI_BASE_URL, &key.reveal(), &self.gemini_model)),
+            None => ModelConfig::Demo(DemoConfig { word_pause: self.demo_word_pause.millis() }),
+        }
+    }
+
+    /// Tokens, with a key that outlives this process: for a token that somebody else is to check.
+    ///
+    /// # Errors
+    ///
+    /// No key, or one that is too short for the database.
+    pub fn lasting_auth(&self) -> Result<AuthConfig, ConfigError> {
+        match self.secret_key {
+            Some(_) => self.auth().map(|(auth, _)| auth),
+            None => Err(ConfigError::new(
+                "SECRET_KEY",
+                "is not set, so a token would be signed with a key that nobody knows; set the key the server has",
+            )),
+        }
+    }
+
+    fn auth(&self) -> Result<(AuthConfig, Vec<String>), ConfigError> {
+        let postgres = self.database_url.is_postgres();
+        let mut warnings = Vec::new();
+        let secret = match &self.secret_key {
+            Some(secret) => {
+                let secret = secret.reveal();
+                if secret.len() < SECRET_BYTES {
+                    let length = secret.len();
+                    let problem =
+                        format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
+                    if postgres {
+                        return Err(ConfigError::new("SECRET_KEY", problem));
+                    }
+                    warnings.push(format!("SECRET_KEY {problem}"));
+                }
+                secret
+            }
+            None if postgres => {
+                return Err(ConfigError::new(
+                    "SECRET_KEY",
+                    "is not set, and PostgreSQL is shared by processes that must agree on it: openssl rand -hex 32",
+                ));
+            }
+            None => {
+                warnings.push("SECRET_KEY is not set: tokens work until this process ends".to_owned());
+                random_secret()
+            }
+        };
+        let auth = AuthConfig { secret, algorithm: self.algorithm, token_lifetime: self.token_lifetime.minutes() };
+        Ok((auth, warnings))
+    }
+
+    fn agent(&self) -> Result<AgentConfig, ConfigError> {
+        Ok(AgentConfig {
+            instructions: self.instructions()?,
+            max_turns: self.agent_max_turns.get(),
+            run_timeout: self.run_max_seconds.seconds(),
+            history_items: self.agent_history_items.get(),
+        })
+    }
+
+    fn instructions(&self) -> Result<Arc<str>, ConfigError> {
+        let wrong = |problem: String| ConfigError::new("AGENT_INSTRUCTIONS_FILE", problem);
+        let Some(path) = &self.agent_instructions_file else {
+            return Ok(DEFAULT_INSTRUCTIONS.trim().into());
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{path:?} cannot be read: {error}")))?;
+        match text.trim() {
+            "" => Err(wrong(format!("{path:?} is empty"))),
+            text => Ok(text.into()),
+        }
+    }
+
+    fn limits(&self) -> LimitsConfig {
+        LimitsConfig {
+            requests_per_minute: self.rate_limit.get(),
+            sessions_per_user: self.max_sessions.get().map(Into::into),
+            streams_per_user: self.max_streams.get().map(Into::into),
+            message_chars: self.max_message_chars.get().map(Into::into),
+            batch_entries: self.max_batch_entries.as_usize(),
+            body_bytes: self.max_body_bytes.as_usize(),
+        }
+    }
+}
+
+/// Two random UUIDs: 244 bits from the operating system, as 64 hexadecimal digits.
+fn random_secret() -> Arc<str> {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()).into()
+}

@@ -1,0 +1,128 @@
+//! Where the texts of settings come from: flags, environment, `.env`.
+
+use super::{ConfigError, Settings};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The texts that were found, the strongest source first. The process's environment is read, never changed.
+#[derive(Clone, Default)]
+pub struct Sources {
+    layers: Vec<HashMap<String, String>>,
+}
+
+impl Sources {
+    /// Flags over the environment over `.env` in the working directory.
+    ///
+    /// # Errors
+    ///
+    /// A variable of the environment that is not UTF-8, or a `.env` that is there but cannot be read.
+    pub fn of_process(flags: HashMap<String, String>) -> Result<Self, ConfigError> {
+        Ok(Self { layers: vec![flags, environment()?, env_file(Path::new(".env"))?] })
+    }
+
+    /// Exactly these layers, the strongest first.
+    pub fn of_layers(layers: Vec<HashMap<String, String>>) -> Self {
+        Self { layers }
+    }
+
+    /// The text of `name` in the strongest source that has one. An empty text is passed over.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.layers.iter().filter_map(|layer| layer.get(name)).find(|text| !text.trim().is_empty()).cloned()
+    }
+
+    /// Every setting.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that has a wrong value.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        Settings::read(&|name| self.get(name))
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The texts hold keys and passwords.
+        f.debug_struct("Sources").field("layers", &self.layers.len()).finish()
+    }
+}
+
+fn environment() -> Result<HashMap<String, String>, ConfigError> {
+    let mut found = HashMap::new();
+    for setting in Settings::TABLE {
+        for name in std::iter::once(&setting.name).chain(setting.aliases) {
+            if let Some(text) = std::env::var_os(name) {
+                let text = text.into_string().map_err(|_| ConfigError::new(name, "the value is not valid UTF-8"))?;
+                found.insert((*name).to_owned(), text);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads `path`, which need not exist. Variables that are no settings are left alone: other programs share the file.
+fn env_file(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
+    let problem = |error: dotenvy::Error| match error {
+        // The error holds the whole line, and with it perhaps a key: only the name before `=` is repeated.
+        dotenvy::Error::LineParse(line, _) => {
+            let name = line.split('=').next().unwrap_or_default().trim();
+            let name = if name.len() == line.trim().len() { "a line without =" } else { name };
+            let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+            format!("cannot be read at {name}: put values with blanks or special characters in single quotes")
+        }
+        error => format!("cannot be read: {error}"),
+    };
+    let lines = match dotenvy::from_path_iter(path) {
+        Ok(lines) => lines,
+        Err(error) if error.not_found() => return Ok(HashMap::new()),
+        Err(error) => return Err(ConfigError::new(".env", problem(error))),
+    };
+    lines.collect::<Result<_, _>>().map_err(|error| ConfigError::new(".env", problem(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> Result<HashMap<String, String>, ConfigError> {
+        let path = std::env::temp_dir().join(format!("threadline-{}-{name}.env", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let result = env_file(&path);
+        std::fs::remove_file(&path).unwrap();
+        result
+    }
+
+    #[test]
+    fn the_strongest_source_that_is_not_empty_wins() {
+        let layer = |text: &str| HashMap::from([("LOG_LEVEL".to_owned(), text.to_owned())]);
+        let settings = |layers: &[&str]| {
+            let layers = layers.iter().map(|text| layer(text)).collect();
+            Sources::of_layers(layers).settings().unwrap().log_level.as_str().to_owned()
+        };
+        assert_eq!(settings(&["warn", "debug", "trace"]), "warn");
+        assert_eq!(settings(&["", "debug", "trace"]), "debug");
+        assert_eq!(settings(&["  ", "", "trace"]), "trace");
+        assert_eq!(settings(&["", "", ""]), "info");
+    }
+
+    #[test]
+    fn a_file_gives_variables_and_comments_do_not() {
+        let found = file("good", "# LOG_LEVEL=trace\nSECRET_KEY='a$b c' # note\nexport REST_LISTEN=[::]:80\n").unwrap();
+        assert_eq!(found.get("SECRET_KEY").unwrap(), "a$b c");
+        assert_eq!(found.get("REST_LISTEN").unwrap(), "[::]:80");
+        assert_eq!(found.get("LOG_LEVEL"), None);
+    }
+
+    #[test]
+    fn a_broken_file_is_told_without_its_secrets() {
+        for text in ["SECRET_KEY='hunter2", "SECRET_KEY=hunter2 hunter2", "hunter2"] {
+            let error = file("bad", text).unwrap_err().to_string();
+            assert!(error.starts_with(".env: ") && !error.contains("hunter2") && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_error() {
+        assert!(env_file(Path::new("/nonexistent/.env")).unwrap().is_empty());
+    }
+}

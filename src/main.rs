@@ -1,0 +1,57 @@
+//! The binary: command line -> settings -> command -> exit code.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use threadline::cli::{self, Command};
+use threadline::config::{self, ConfigError, Settings, Sources};
+use threadline::{app, commands, healthcheck};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let invocation = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match run(invocation.command, invocation.flags) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("threadline: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { config::EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitCode> {
+    let settings = || -> Result<Settings, ConfigError> { Sources::of_process(flags)?.settings() };
+    match command {
+        Command::Serve => server()?.block_on(app::serve(&settings()?))?,
+        Command::Core => server()?.block_on(app::core(&settings()?))?,
+        Command::Gateway => server()?.block_on(app::gateway(&settings()?))?,
+        Command::Migrate(what) => small()?.block_on(commands::migrate(&settings()?, what))?,
+        Command::Token { user, expires_minutes } => {
+            small()?.block_on(commands::token(&settings()?, &user, expires_minutes))?;
+        }
+        Command::Routes => commands::print(threadline_gateway::routes_text())?,
+        Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
+        Command::OpenRpc => {
+            commands::print(format_args!("{:#}\n", serde_json::Value::Object(threadline_core::openrpc::document())))?;
+        }
+        Command::Doctor => {
+            let well = small()?.block_on(commands::doctor(&settings()?))?;
+            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
+        Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,
+        Command::Healthcheck => small()?.block_on(healthcheck::ask(&settings()?.server()?))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For servers: a thread per core.
+fn server() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// For commands that do one thing.
+fn small() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,7 @@
+//! Log lines and metrics.
+
+mod log;
+mod metrics;
+
+pub use self::log::install as install_log;
+pub use self::metrics::{METRICS, Metric, MetricKind, MetricsPage, install as install_metrics};

@@ -1,0 +1,107 @@
+//! Log lines: on stderr, since stdout belongs to the commands that print.
+
+use crate::config::{LogConfig, LogFormat};
+use std::io::IsTerminal;
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Sends every log line of the process to stderr.
+///
+/// # Errors
+///
+/// Directives that do not parse, or a second call in one process.
+pub fn install(config: &LogConfig) -> anyhow::Result<()> {
+    let terminal = std::io::stderr().is_terminal();
+    let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
+    subscriber(&config.filter, format, terminal, std::io::stderr)?.try_init()?;
+    Ok(())
+}
+
+/// JSON: one object a line with `timestamp` (RFC 3339, UTC), `level`, `target`, `message` and the event's own fields
+/// side by side, and the innermost span as `span`.
+fn subscriber<W>(
+    filter: &str,
+    format: LogFormat,
+    colours: bool,
+    writer: W,
+) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, ParseError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    // At `trace` the RPC library writes whole messages, with the tokens in them.
+    let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug");
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        // A line that cannot be written is lost. Said on stderr, which it is about, that would be a panic: of requests, and
+        // of the task that listens for signals.
+        .log_internal_errors(false)
+        .with_timer(SystemTime)
+        .with_ansi(colours && format == LogFormat::Pretty)
+        .with_writer(writer);
+    Ok(match format {
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Pretty => Box::new(lines.finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, format: LogFormat, events: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(filter, format, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, events);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_flat_object_a_line_in_utc() {
+        let text = logged("info", LogFormat::Json, || {
+            tracing::info!(request_id = "r1", status = 200, ms = 1.5, "a line\nand what \"follows\"");
+            tracing::warn!("second");
+        });
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!((&lines[0]["request_id"], &lines[0]["status"]), (&"r1".into(), &200.into()));
+        assert_eq!(lines[0]["message"], "a line\nand what \"follows\"");
+        assert_eq!((&lines[0]["level"], &lines[1]["level"]), (&"INFO".into(), &"WARN".into()));
+        let time = lines[0]["timestamp"].as_str().unwrap();
+        assert!(time.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
+    }
+
+    #[test]
+    fn the_filter_holds_per_module() {
+        let text = logged("warn,threadline::http=info", LogFormat::Pretty, || {
+            tracing::info!("quiet");
+            tracing::info!(target: "threadline::http", "spoken");
+            tracing::debug!(target: "threadline::http", "too much");
+        });
+        assert!(text.contains("spoken") && !text.contains("quiet") && !text.contains("too much"), "{text}");
+    }
+
+    #[test]
+    fn pretty_without_a_terminal_has_no_colours() {
+        let text = logged("info", LogFormat::Pretty, || tracing::info!(user = 7, "hello"));
+        assert!(text.contains("hello") && text.contains("user=7") && !text.contains('\x1b'), "{text}");
+    }
+}

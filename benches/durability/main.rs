@@ -1,0 +1,54 @@
+//! What durability costs, and how fast what is durable is back: the figures of docs/DURABILITY.md.
+//!
+//! `cargo bench --bench durability [-- NAME...]` with names among `cost`, `log`, `resume` and `recovery`; without names all.
+//! Real processes of the release build; PostgreSQL where `TEST_DATABASE_URL` names a server. The model server runs in this
+//! process and takes its share of the machine, so figures of one run are to be compared with each other, not with others'.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a tool that prints, and that has nobody to answer to"
+)]
+#![allow(unreachable_pub, dead_code, reason = "shared with the tests, of which it needs a part")]
+
+mod measure;
+#[path = "../../tests/durability/model.rs"]
+mod model;
+#[path = "../../tests/durability/reader.rs"]
+mod reader;
+#[path = "../../tests/durability/shop.rs"]
+mod shop;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+#[path = "../../tests/durability/trial.rs"]
+mod trial;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Whoever only wants to know that it builds runs it as a test.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return;
+    }
+    let names: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| names.is_empty() || names.contains(&name);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for database in ["sqlite", "postgres"] {
+            if wanted("cost") {
+                measure::cost(database).await;
+            }
+            if wanted("log") {
+                measure::log(database).await;
+            }
+            if wanted("resume") {
+                measure::resume(database).await;
+            }
+            if wanted("recovery") {
+                measure::recovery(database).await;
+            }
+        }
+    });
+}

@@ -1,0 +1,122 @@
+//! Cancels from anywhere, at any moment: one outcome, and everybody is told the same.
+
+use crate::model::{self, Wish};
+use crate::reader::{Door, Reader};
+use crate::shop::{begin, cancel, items, pair, text, unlimited, whole};
+use crate::support::{App, Client, Setup, Upstream, eventually};
+use crate::trial::{Trial, spread};
+use futures::future::join_all;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How late the model's server may notice that nobody listens any more, after the cancel was answered: the connection is
+/// closed by then, and the word of that has to get there.
+const NOTICED: Duration = Duration::from_millis(300);
+
+/// How the last answer of the model to this message ended: with the word that nobody listens any more, and when that came;
+/// or said to the end, since the word came too late. `None` while it goes on.
+fn ended(upstream: &Upstream, tag: &str) -> Option<Option<Instant>> {
+    let (answered, hung_up) = (upstream.answered(), upstream.hung_up());
+    let requests = upstream.requests();
+    let last = requests.iter().rposition(|request| model::wish_of(request).is_some_and(|wish| wish.tag == tag))?;
+    if answered.contains(&last) {
+        return Some(None);
+    }
+    hung_up.into_iter().find(|(place, _)| *place == last).map(|(_, at)| Some(at))
+}
+
+async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App>) {
+    let mut trial = Trial::begin(test);
+    let rounds = trial.rounds(few);
+    let user = apps[0].user().await;
+    let doors: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let mut times = Vec::new();
+    let mut closed = 0;
+    for round in 0..rounds {
+        let session = user.session().await;
+        let mut wish = Wish::talk(trial.dice.usize(1..25), trial.dice.u64(0..15), format!("c{round}"));
+        wish.task = trial.dice.u8(..4) == 0;
+        let run = begin(&doors[trial.dice.usize(..doors.len())], session, &wish).await;
+        let readers = doors.iter().flat_map(|user| Door::ALL.map(|door| (user.clone(), door)));
+        let readers = readers.map(|(user, door)| {
+            tokio::spawn(async move {
+                let mut reader = Reader::new(session, run);
+                assert!(reader.follow(door, &user).await, "the stream broke off");
+                reader
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        // Around the time at which it would end by itself: early, late, and in the very moment.
+        let length = Duration::from_millis(40 + (wish.pause_ms + 1) * wish.words as u64);
+        let cancels = (0..trial.dice.usize(1..4)).map(|_| {
+            let (user, pause) = (doors[trial.dice.usize(..doors.len())].clone(), trial.some(length * 3 / 2));
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                let asked = Instant::now();
+                let reply = cancel(&user, run).await.expect("the service is there");
+                (reply.data().clone(), asked.elapsed(), Instant::now())
+            })
+        });
+        let cancels = join_all(cancels.collect::<Vec<_>>()).await;
+        let readers: Vec<Reader> = join_all(readers).await.into_iter().map(Result::unwrap).collect();
+
+        let told = doors[0].run(run).await;
+        let status = told["status"].as_str().unwrap();
+        let first_answer = cancels.iter().map(|told| told.as_ref().unwrap().2).min().unwrap();
+        for answered in cancels {
+            let (answer, time, _) = answered.unwrap();
+            assert_eq!(answer, told, "two outcomes of run {run}");
+            times.push(time);
+        }
+        for reader in &readers {
+            assert_eq!(reader.numbered(), readers[0].numbered(), "run {run}: two readers were told different things");
+            assert_eq!(reader.end().unwrap()["run"], told);
+        }
+        let shown = items(&user, session).await;
+        readers[0].check_items(&shown);
+        let kept: String = shown.iter().filter(|item| item["type"] == "assistant_message").map(text).collect();
+        assert_eq!(readers[0].heard(), kept, "what was heard is kept");
+        assert!(!Value::from(shown).to_string().contains("cancelled this answer"), "the note is for the model");
+        match status {
+            "completed" => assert_eq!(kept, wish.answer()),
+            "cancelled" => {
+                assert!(wish.answer().starts_with(&kept));
+                if !kept.is_empty() {
+                    let ended =
+                        eventually("the model is not listened to", || async { ended(upstream, &wish.tag) }).await;
+                    let late = ended.map_or(Duration::ZERO, |at| at.saturating_duration_since(first_answer));
+                    assert!(late < NOTICED, "the model was listened to for {late:?} after the answer");
+                    closed += usize::from(ended.is_some());
+                }
+            }
+            other => panic!("run {run}: {other}"),
+        }
+        *ends.entry(status.to_owned()).or_default() += 1;
+        // What has ended stays as it ended, whoever asks; and the thread is free.
+        assert_eq!(*cancel(&doors[trial.dice.usize(..doors.len())], run).await.unwrap().data(), told);
+        let next = begin(&doors[round % doors.len()], session, &Wish::talk(1, 0, format!("n{round}"))).await;
+        assert_eq!(whole(Door::RunSse, &user, session, next).await.end().unwrap()["type"], "run.completed");
+    }
+    trial.report(format!(
+        "{rounds} runs cancelled from {} processes; ends {ends:?}; {closed} connections to the model closed in time; cancels took {}",
+        apps.len(),
+        spread(&mut times)
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_run_has_one_end_at_one_process() {
+    let upstream = model::start().await;
+    let app = unlimited(Setup::new().await, &upstream).start().await;
+    race("cancel, one process on SQLite", 15, &upstream, vec![app]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_run_has_one_end_at_two_processes() {
+    const TEST: &str = "cancel, two processes on PostgreSQL";
+    let upstream = model::start().await;
+    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    race(TEST, 25, &upstream, apps.into()).await;
+}

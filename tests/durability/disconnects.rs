@@ -1,0 +1,90 @@
+//! Streams that break off and are taken up again, through other doors and at other processes.
+
+use crate::model::{self, Wish};
+use crate::reader::{Door, Reader};
+use crate::shop::{begin, items, pair, unlimited, whole};
+use crate::support::{App, Client, Setup};
+use crate::trial::{Trial, some};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Follows a run to its end, leaving in the middle again and again. Gives how often it was opened anew.
+async fn restless(mut dice: fastrand::Rng, doors: Vec<Client>, session: Uuid, run: Uuid) -> (Reader, usize) {
+    let mut reader = Reader::new(session, run);
+    let mut opened = 0;
+    while reader.end().is_none() {
+        let (door, user) = (Door::ALL[dice.usize(..Door::ALL.len())], &doors[dice.usize(..doors.len())]);
+        let mut stream = door.open(user, session, run, reader.at()).await.expect("the service is there");
+        opened += 1;
+        // By a number of events, or by the clock: then it may leave in the middle of anything.
+        let leave = tokio::time::sleep(some(&mut dice, Duration::from_millis(120)));
+        let most = if dice.bool() { dice.usize(1..12) } else { usize::MAX };
+        tokio::pin!(leave);
+        for _ in 0..most {
+            tokio::select! {
+                seen = stream.next(run) => reader.take(seen.expect("the stream goes on")),
+                () = &mut leave, if most == usize::MAX => break,
+            }
+            if reader.end().is_some() {
+                break;
+            }
+        }
+    }
+    (reader, opened)
+}
+
+async fn wander(test: &'static str, apps: Vec<App>) {
+    let mut trial = Trial::begin(test);
+    let rounds = trial.rounds(60);
+    let user = apps[0].user().await;
+    let doors: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
+    let (mut opened, mut events, mut runs) = (0, 0, 0);
+    while opened < rounds {
+        let session = user.session().await;
+        let mut wish = Wish::talk(trial.dice.usize(10..60), trial.dice.u64(0..25), format!("d{runs}"));
+        wish.task = trial.dice.bool();
+        let run = begin(&doors[trial.dice.usize(..doors.len())], session, &wish).await;
+        let steady = doors.iter().map(|user| whole(Door::RunSse, user, session, run));
+        let wandering = (0..3).map(|_| tokio::spawn(restless(trial.fork(), doors.clone(), session, run)));
+        let (steady, wandering) =
+            tokio::join!(futures::future::join_all(steady), futures::future::join_all(wandering.collect::<Vec<_>>()));
+        let stored = items(&user, session).await;
+        let reference = &steady[0];
+        assert_eq!(reference.end().unwrap()["type"], "run.completed");
+        assert_eq!(reference.heard(), wish.answer());
+        let mut all: Vec<Reader> = steady.clone();
+        for read in wandering {
+            let (reader, times) = read.unwrap();
+            opened += times;
+            all.push(reader);
+        }
+        for user in &doors {
+            for door in Door::ALL {
+                all.push(whole(door, user, session, run).await);
+            }
+        }
+        for reader in &all {
+            assert_eq!(reader.numbered(), reference.numbered(), "run {run}: two clients were told different things");
+            reader.check_items(&stored);
+        }
+        assert_eq!(reference.items(), stored, "run {run}: the screen shows all that is stored");
+        events += reference.events.len();
+        runs += 1;
+    }
+    trial.report(format!("{opened} streams opened, {runs} runs of {events} events: no gap, no double, all alike"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_wanders_misses_nothing_at_one_process() {
+    let upstream = model::start().await;
+    let app = unlimited(Setup::new().await, &upstream).start().await;
+    wander("disconnects, one process on SQLite", vec![app]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_who_wanders_misses_nothing_at_two_processes() {
+    const TEST: &str = "disconnects, two processes on PostgreSQL";
+    let upstream = model::start().await;
+    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    wander(TEST, apps.into()).await;
+}

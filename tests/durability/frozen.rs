@@ -1,0 +1,100 @@
+//! A process that is stopped for longer than its lease, and then goes on as if nothing had been.
+
+use crate::model::{self, Wish};
+use crate::reader::{Door, Reader};
+use crate::shop::{begin, items, pair, text, whole};
+use crate::support::{App, Client};
+use crate::trial::Trial;
+use std::time::{Duration, Instant};
+
+/// What a frozen process would still have to say when it thaws.
+const WORDS: usize = 400;
+const PAUSE_MS: u64 = 100;
+const RUNS: usize = 4;
+
+/// The run as everybody sees it.
+async fn snapshot(user: &Client, reader: &Reader) -> String {
+    let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
+    format!("{:?} {:?} {}", anew.numbered(), items(user, reader.session).await, user.run(reader.run).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_frozen_past_its_lease_writes_nothing() {
+    const TEST: &str = "frozen, two processes on PostgreSQL";
+    let upstream = model::start().await;
+    let Some([zombie, other]) = pair(TEST, &upstream, &[]).await else { return };
+    let trial = Trial::begin(TEST);
+    let user = zombie.user().await;
+    let there = user.at(&other);
+    // Each run is followed at both processes, through different doors.
+    let mut followers = Vec::new();
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        let session = user.session().await;
+        let run = begin(&user, session, &Wish::talk(WORDS, PAUSE_MS, format!("f{number}"))).await;
+        runs.push(Reader::new(session, run));
+        for (at, door) in [(&user, Door::ALL[number]), (&there, Door::ALL[(number + 1) % 4])] {
+            let mut reader = Reader::new(session, run);
+            let mut stream = door.open(at, session, run, 0).await.expect("the service is there");
+            while reader.events.len() < 10 {
+                reader.take(stream.next(run).await.expect("the stream goes on"));
+            }
+            followers.push((reader, stream));
+        }
+    }
+    let stop = |app: &App, name: &str| app.processes[0].signal(name);
+    stop(&zombie, "STOP");
+    let frozen = Instant::now();
+    let mut closed = Vec::new();
+    for run in &runs {
+        let mut reader = run.clone();
+        while !reader.follow(Door::RunSse, &there).await {}
+        assert_eq!(reader.end().unwrap()["type"], "run.interrupted");
+        closed.push(snapshot(&there, run).await);
+    }
+    let taken_over = frozen.elapsed();
+    // The threads are free while it sleeps.
+    for (number, run) in runs.iter().enumerate() {
+        let next = begin(&there, run.session, &Wish::talk(1, 0, format!("meanwhile{number}"))).await;
+        assert_eq!(whole(Door::RunSse, &there, run.session, next).await.end().unwrap()["type"], "run.completed");
+    }
+    let mut after = Vec::new();
+    for run in &runs {
+        after.push(snapshot(&there, run).await);
+    }
+    stop(&zombie, "CONT");
+    let thawed = Instant::now();
+    let mut lost = 0;
+    for (mut reader, mut stream) in followers {
+        assert!(reader.finish(&mut stream).await, "the stream broke off");
+        let kinds: Vec<_> = reader.events.iter().map(|seen| seen.event["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds[kinds.len() - 2..], ["run.resync", "run.interrupted"], "{kinds:?}");
+        let stored = items(&there, reader.session).await;
+        reader.check_items(&stored);
+        let kept =
+            stored.iter().filter(|item| item["type"] == "assistant_message").map(text).next().unwrap_or_default();
+        lost = lost.max(reader.heard().len().saturating_sub(kept.len()));
+    }
+    let told = thawed.elapsed();
+    // Long enough for whatever it may have had in mind.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (run, before) in runs.iter().zip(after) {
+        assert_eq!(snapshot(&there, run).await, before, "the zombie has written");
+        // In its memory are words that it said after the end, and the resync behind them which says that they do not count.
+        let at_zombie = whole(Door::RunSse, &user, run.session, run.run).await;
+        let elsewhere = whole(Door::RunSse, &there, run.session, run.run).await;
+        assert_eq!(at_zombie.items(), elsewhere.items(), "the zombie shows something else");
+        assert_eq!((at_zombie.at(), at_zombie.end()), (elsewhere.at(), elsewhere.end()));
+    }
+    for (number, run) in runs.iter().enumerate() {
+        let next = begin(&user, run.session, &Wish::talk(1, 0, format!("afterwards{number}"))).await;
+        assert_eq!(whole(Door::RunSse, &user, run.session, next).await.end().unwrap()["type"], "run.completed");
+    }
+    assert!(closed.iter().all(|closed| closed.contains("run.resync")));
+    trial.report(format!(
+        "{RUNS} runs closed by the other process {:.1} s after the freeze; all readers of the zombie told {} ms after its \
+         thaw; up to {lost} characters heard and not kept",
+        taken_over.as_secs_f64(),
+        told.as_millis()
+    ));
+}

@@ -1,0 +1,179 @@
+//! What is left after the last process has died: everything that was acknowledged, once.
+
+use super::Kill;
+use super::customer::{Customer, Submission};
+use crate::model::{Wish, asked};
+use crate::reader::{Door, Reader};
+use crate::shop::{begin, items, submit, text, whole};
+use crate::support::{App, Client, Upstream};
+use crate::trial::{Trial, spread};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Words may be lost that came this long before a process died, and none that came earlier. They are written every 40 ms;
+/// the rest is for machines that do much else.
+const MAY_BE_LOST: Duration = Duration::from_millis(1_000);
+/// A lease, until somebody looks, and the same patience as everywhere.
+const ALL_CLOSED: Duration = Duration::from_secs(45);
+
+#[derive(Default)]
+struct Found {
+    messages: usize,
+    sent_again: usize,
+    ends: BTreeMap<String, usize>,
+    /// How old the oldest lost word was when its process died, run by run.
+    lost: Vec<Duration>,
+    lost_chars: usize,
+    calls: usize,
+    unknown: usize,
+}
+
+/// Checks everything; says what there was.
+pub async fn check(
+    trial: &mut Trial,
+    upstream: &Upstream,
+    apps: &[App],
+    customers: Vec<Customer>,
+    kills: &[Kill],
+) -> String {
+    let mut found = Found::default();
+    let busy: usize = customers.iter().map(|customer| customer.refused_while_busy).sum();
+    let checked = Instant::now();
+    for mut customer in customers {
+        let user = customer.user.at(&apps[trial.dice.usize(..apps.len())]);
+        let mut sent = std::mem::take(&mut customer.sent);
+        for sent in &mut sent {
+            settle(&user, sent).await;
+            found.messages += 1;
+            found.sent_again += sent.tries - 1;
+        }
+        let tasks = tasks(&user).await;
+        let mut histories = BTreeMap::new();
+        for session in &customer.sessions {
+            histories.insert(*session, items(&user, *session).await);
+        }
+        let asked = asked(upstream);
+        for sent in &sent {
+            assert!(
+                asked.get(&sent.wish.tag).is_none_or(|times| *times == 1),
+                "{}: the model was asked twice",
+                sent.wish.tag
+            );
+            one(&user, sent, &histories[&sent.session], &tasks, kills, &mut found).await;
+        }
+        let users = |items: &Vec<Value>| items.iter().filter(|item| item["type"] == "user_message").count();
+        assert_eq!(histories.values().map(users).sum::<usize>(), sent.len(), "messages that nobody sent");
+        for (at, session) in customer.sessions.iter().enumerate() {
+            let wish = Wish::talk(2, 0, format!("after{}-{at}", customer.name));
+            let run = begin(&user, *session, &wish).await;
+            let reader = whole(Door::RunSse, &user, *session, run).await;
+            assert_eq!(reader.end().unwrap()["type"], "run.completed", "session {session} is stuck");
+        }
+    }
+    let Found { messages, sent_again, ends, mut lost, lost_chars, calls, unknown } = found;
+    format!(
+        "{messages} messages ({sent_again} sent again, {busy} refused as busy), each there once; ends {ends:?}; {calls} calls \
+         made once, {unknown} unknown; {} answers lost up to {lost_chars} characters that had been heard, the oldest {} \
+         before the kill; checked in {:.1} s",
+        lost.len(),
+        spread(&mut lost),
+        checked.elapsed().as_secs_f64()
+    )
+}
+
+/// Sends what was not acknowledged again, and reads to the end.
+async fn settle(user: &Client, sent: &mut Submission) {
+    let deadline = Instant::now() + ALL_CLOSED;
+    while sent.reader.is_none() {
+        sent.tries += 1;
+        match submit(user, sent.session, &sent.wish, &sent.wish.tag).await.expect("the service is there") {
+            Ok(run) => sent.reader = Some(Reader::new(sent.session, run)),
+            Err(error) => {
+                assert!(error["data"]["code"] == "THREAD_BUSY" && Instant::now() < deadline, "{error}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+    let reader = sent.reader.as_mut().expect("it was just made");
+    while reader.end().is_none() {
+        assert!(Instant::now() < deadline, "run {} does not end", reader.run);
+        reader.follow(Door::RunSse, user).await;
+    }
+}
+
+/// Checks one message and its answer.
+async fn one(user: &Client, sent: &Submission, history: &[Value], tasks: &[Value], kills: &[Kill], found: &mut Found) {
+    let (wish, reader) = (&sent.wish, sent.reader.as_ref().expect("settled"));
+    let tag = &wish.tag;
+    let run = user.run(reader.run).await;
+    let status = run["status"].as_str().unwrap().to_owned();
+    let end = reader.end().expect("settled");
+    assert_eq!(end["run"], run, "{tag}: the end that was told is not how it ended");
+    if let Some(told) = &sent.cancelled {
+        assert_eq!(told["status"], run["status"], "{tag}: a cancel was told something else");
+    }
+    let times = history.iter().filter(|item| item["type"] == "user_message" && text(item) == wish.message()).count();
+    assert_eq!(times, 1, "{tag}: the message is there {times} times");
+
+    // What the run's log says, read by somebody new.
+    let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
+    reader.check_items(history);
+    anew.check_items(history);
+    assert_eq!(reader.items(), anew.items(), "{tag}: two readers have different screens");
+    let kept = anew.items().iter().filter(|item| item["type"] == "assistant_message").map(text).collect::<String>();
+    assert!(wish.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
+    assert!(wish.answer().starts_with(&reader.heard()), "{tag}: heard {:?}", reader.heard());
+    // Of a dead process's run the log has what was durable before it was closed, and all of that must be kept.
+    assert_eq!(anew.heard(), kept, "{tag}: words in the log are not in the message");
+    match status.as_str() {
+        "completed" => assert_eq!(kept, wish.answer(), "{tag}"),
+        "interrupted" | "cancelled" => lost(reader, &kept, kills, found),
+        other => panic!("{tag}: {other}: {run}"),
+    }
+    *found.ends.entry(status).or_default() += 1;
+
+    let made = tasks.iter().filter(|task| task["title"] == **tag).count();
+    match run["tool_calls"][0]["result"].as_str().map(|result| serde_json::from_str::<Value>(result).unwrap()) {
+        Some(result) if result["status"] == "unknown" => {
+            assert!(made <= 1, "{tag}: the task is there {made} times");
+            found.unknown += 1;
+        }
+        Some(result) if result["status"] == "not_made" => assert_eq!(made, 0, "{tag}: {result}"),
+        Some(_) => {
+            assert_eq!(made, 1, "{tag}: the task is there {made} times");
+            found.calls += 1;
+        }
+        None => assert_eq!(made, 0, "{tag}: a task of a call that nobody recorded"),
+    }
+}
+
+/// Looks for words that were heard and are not kept: only the very last may be.
+fn lost(reader: &Reader, kept: &str, kills: &[Kill], found: &mut Found) {
+    let mut heard = 0;
+    for seen in &reader.events {
+        heard += seen.event["delta"].as_str().map_or(0, str::len);
+        if heard <= kept.len() {
+            continue;
+        }
+        let kill = kills.iter().find(|kill| kill.settled >= seen.at).expect("words are lost when a process dies");
+        let age = kill.at.saturating_duration_since(seen.at);
+        assert!(age < MAY_BE_LOST, "run {}: words were heard {age:?} before the kill, and lost", reader.run);
+        found.lost.push(age);
+        found.lost_chars = found.lost_chars.max(reader.heard().len() - kept.len());
+        return;
+    }
+}
+
+async fn tasks(user: &Client) -> Vec<Value> {
+    let mut tasks: Vec<Value> = Vec::new();
+    let mut path = "/api/v1/tasks?limit=100".to_owned();
+    loop {
+        let page = user.get(&path).await;
+        tasks.extend(page.data().as_array().unwrap().iter().cloned());
+        match page.body["meta"]["after"].as_str() {
+            Some(after) => path = format!("/api/v1/tasks?limit=100&after={after}"),
+            None => return tasks,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A model that does what the message says: `talk 40 10 tag` is forty words 10 ms apart, `task 40 10 tag` adds a task of
+//! that title first.
+
+use crate::support::{Script, Upstream};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a message asks for.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub task: bool,
+    pub words: usize,
+    pub pause_ms: u64,
+    /// Different for each message of a harness.
+    pub tag: String,
+}
+
+impl Wish {
+    pub fn talk(words: usize, pause_ms: u64, tag: impl Into<String>) -> Self {
+        Self { task: false, words, pause_ms, tag: tag.into() }
+    }
+
+    /// The message.
+    pub fn message(&self) -> String {
+        format!("{} {} {} {}", if self.task { "task" } else { "talk" }, self.words, self.pause_ms, self.tag)
+    }
+
+    fn of(message: &str) -> Option<Self> {
+        let mut parts = message.split(' ');
+        let task = parts.next()? == "task";
+        let (words, pause_ms) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { task, words, pause_ms, tag: parts.next()?.to_owned() })
+    }
+
+    /// Each word of the answer says which it is.
+    fn word(&self, number: usize) -> String {
+        format!("{}-{number} ", self.tag)
+    }
+
+    /// The whole answer.
+    pub fn answer(&self) -> String {
+        (0..self.words).map(|number| self.word(number)).collect()
+    }
+
+    fn spoken(&self) -> Script {
+        let mut script = Script::stream();
+        for number in 0..self.words {
+            script = script.words(&[&self.word(number)]);
+            if self.pause_ms > 0 {
+                script = script.wait(Duration::from_millis(self.pause_ms));
+            }
+        }
+        script.done("stop")
+    }
+}
+
+/// Starts a server that grants wishes.
+pub async fn start() -> Upstream {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request| {
+        let Some(wish) = wish_of(request) else { return Script::says(&["Hello"]) };
+        let last = request["messages"].as_array().and_then(|messages| messages.last());
+        let called = last.is_some_and(|message| message["role"] == "tool");
+        if wish.task && !called { Script::calls(&[("add_task", json!({"title": wish.tag}))]) } else { wish.spoken() }
+    });
+    upstream
+}
+
+/// The wish that a request to the model is about: the last of its conversation.
+pub fn wish_of(request: &Value) -> Option<Wish> {
+    let messages = request["messages"].as_array()?;
+    let said = messages.iter().rfind(|message| message["role"] == "user")?;
+    let text = match &said["content"] {
+        Value::String(text) => text,
+        parts => parts[0]["text"].as_str()?,
+    };
+    // Messages without an answer between them are told as one.
+    Wish::of(text.rsplit("\n\n").next()?)
+}
+
+/// How often the model was asked to begin an answer to each message; not counting what it is asked after a call.
+pub fn asked(upstream: &Upstream) -> BTreeMap<String, usize> {
+    let mut asked = BTreeMap::new();
+    for request in upstream.requests() {
+        let last = request["messages"].as_array().and_then(|messages| messages.last());
+        if last.is_some_and(|message| message["role"] == "user")
+            && let Some(wish) = wish_of(&request)
+        {
+            *asked.entry(wish.tag).or_default() += 1;
+        }
+    }
+    asked
+}

@@ -1,0 +1,76 @@
+//! What the harnesses have in common: the service as they need it, and what its users do.
+
+use crate::model::Wish;
+use crate::reader::{Door, Reader};
+use crate::support::client::try_read;
+use crate::support::{App, Client, Reply, Setup, Upstream};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Without limits that are no part of what is tried.
+pub fn unlimited(setup: Setup, upstream: &Upstream) -> Setup {
+    setup.upstream(upstream).with("MAX_SESSIONS_PER_USER", 0).with("MAX_STREAMS_PER_USER", 0)
+}
+
+/// Two processes on one PostgreSQL; `None`, said aloud, when there is none.
+pub async fn pair(test: &str, upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 2]> {
+    let mut setup = unlimited(Setup::postgres(test).await?, upstream);
+    for (name, value) in more {
+        setup = setup.with(name, value);
+    }
+    let one = setup.start().await;
+    let other = one.again().start().await;
+    Some([one, other])
+}
+
+/// Sends a message under a key over JSON-RPC, which answers as soon as it is stored; `None` when no answer comes.
+pub async fn submit(user: &Client, session: Uuid, wish: &Wish, key: &str) -> Option<Result<Uuid, Value>> {
+    let input = json!({"content": [{"type": "input_text", "text": wish.message()}]});
+    let params = json!({"thread_id": session, "input": input, "idempotency_key": key});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "threads.add_user_message", "params": params});
+    let answer = try_read(user.rpc_request(body.to_string())).await.ok()?.body;
+    Some(match answer["result"]["id"].as_str() {
+        Some(run) => Ok(run.parse().unwrap()),
+        None => Err(answer["error"].clone()),
+    })
+}
+
+/// Starts an answer; its run.
+pub async fn begin(user: &Client, session: Uuid, wish: &Wish) -> Uuid {
+    submit(user, session, wish, &wish.tag).await.expect("an answer").expect("a run")
+}
+
+/// Everything a session shows.
+pub async fn items(user: &Client, session: Uuid) -> Vec<Value> {
+    let mut items = Vec::new();
+    let base = format!("/api/v1/chatkit/sessions/{session}/items?limit=100&order=asc");
+    let mut path = base.clone();
+    loop {
+        let page = user.get(&path).await;
+        items.extend(page.data().as_array().unwrap().iter().cloned());
+        match page.body["meta"]["after"].as_str() {
+            Some(after) => path = format!("{base}&after={after}"),
+            None => return items,
+        }
+    }
+}
+
+/// Everything of a run from its first event to its last, read through one door.
+pub async fn whole(door: Door, user: &Client, session: Uuid, run: Uuid) -> Reader {
+    let mut reader = Reader::new(session, run);
+    assert!(reader.follow(door, user).await, "run {run}: the stream broke off at {}", reader.at());
+    reader
+}
+
+/// Ends a run.
+pub async fn cancel(user: &Client, run: Uuid) -> Option<Reply> {
+    let request = user.request(Method::POST, &format!("/api/v1/chatkit/runs/{run}/cancel")).json(&json!({}));
+    try_read(request).await.ok()
+}
+
+/// The text of an item.
+pub fn text(item: &Value) -> String {
+    let parts = item["content"].as_array().into_iter().flatten();
+    parts.filter_map(|part| part["text"].as_str()).collect()
+}

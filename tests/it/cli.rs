@@ -1,0 +1,339 @@
+//! The command line: what each command prints, and with which exit code it ends.
+
+use crate::everywhere;
+use crate::support::process::{SECRET, command, run};
+use crate::support::{Client, Setup, Upstream};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::Output;
+use uuid::Uuid;
+
+/// A directory for one test's files, gone with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("threadline-test-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn database(&self) -> (&'static str, String) {
+        ("DATABASE_URL", format!("sqlite://{}", self.0.join("threadline.db").display()))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The lines of stderr that are no log.
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .filter(|line| line.starts_with("threadline: "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn good(arguments: &[&str], settings: &[(&str, String)]) -> String {
+    let output = run(arguments, settings);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    stdout(&output)
+}
+
+#[test]
+fn commands_that_print_need_nothing() {
+    assert_eq!(good(&["--version"], &[]), format!("threadline {}\n", env!("CARGO_PKG_VERSION")));
+    let help = good(&["--help"], &[]);
+    for name in [
+        "serve",
+        "core",
+        "gateway",
+        "migrate",
+        "token",
+        "routes",
+        "openapi",
+        "openrpc",
+        "doctor",
+        "env-example",
+        "healthcheck",
+    ] {
+        assert!(help.contains(&format!("  {name} ")), "{name} is missing in {help}");
+    }
+    assert!(good(&["routes"], &[]).contains("threads.add_user_message (SSE)"));
+    assert_eq!(good(&["env-example"], &[]), threadline::config::env_example());
+    assert_eq!(good(&["env-example", "--markdown"], &[]), threadline::config::config_markdown());
+    for (argument, member) in [("openapi", "openapi"), ("openrpc", "openrpc")] {
+        let document: serde_json::Value = serde_json::from_str(&good(&[argument], &[])).unwrap();
+        assert!(document[member].is_string());
+    }
+    // A pipe that is closed early is no error.
+    let mut child = command(&["openapi"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    for arguments in
+        [&["fly"][..], &["--rest-listn", "x"], &["token"], &["gateway"], &["gateway", "--database-url", "sqlite://x"]]
+    {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_that_names_it() {
+    let directory = Directory::new();
+    let file = directory.0.join("file");
+    std::fs::write(&file, "no certificate").unwrap();
+    let file = file.display().to_string();
+    for (name, value) in [
+        ("DATABASE_URL", "mysql://root:hunter2@db/x"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("RATE_LIMIT_REQUESTS_PER_MINUTE", "-1"),
+        ("MAX_SESSIONS_PER_USER", "ten"),
+        ("REST_LISTEN", "8000"),
+        ("CORS_ORIGINS", "app.example"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("ALGORITHM", "none"),
+        ("LOG_LEVEL", "loud,=="),
+        ("LOG_FORMAT", "xml"),
+        ("OPENROUTER_BASE_URL", "not a url"),
+        ("AGENT_TIMEOUT_SECONDS", "soon"),
+        ("AGENT_INSTRUCTIONS_FILE", "/no/such/file"),
+        ("TLS_CERT_FILE", &file),
+        ("DRAIN_SECONDS", "1.5"),
+    ] {
+        let output = run(
+            &["serve"],
+            &[(name, value.to_owned()), ("REST_LISTEN", "127.0.0.1:0".into()), ("RPC_LISTEN", "127.0.0.1:0".into())]
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>(),
+        );
+        let said = complaint(&output);
+        assert_eq!(output.status.code(), Some(2), "{name}={value}: {said}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{name}={value}: {said}");
+        assert!(said.contains(name), "{name}={value}: {said}");
+        assert!(!said.contains("hunter2"), "a secret is repeated: {said}");
+    }
+    // With PostgreSQL a key that lasts is needed, and with a flag the variable is named all the same.
+    let output = run(&["serve"], &[("DATABASE_URL", "postgres://u@127.0.0.1:9/x".into())]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("SECRET_KEY"), "{}", complaint(&output));
+    let output = run(&["serve", "--database-pool-size", "many"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("DATABASE_POOL_SIZE"), "{}", complaint(&output));
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why() {
+    let directory = Directory::new();
+    let ports = [("REST_LISTEN", "127.0.0.1:0".to_owned()), ("RPC_LISTEN", "127.0.0.1:0".to_owned())];
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (name, other) in [("REST_LISTEN", "RPC_LISTEN"), ("RPC_LISTEN", "REST_LISTEN")] {
+        let output = run(&["serve"], &[directory.database(), (name, taken.clone()), (other, "127.0.0.1:0".into())]);
+        let said = complaint(&output);
+        assert!(!output.status.success() && said.contains(name) && said.contains(&taken), "{said}");
+    }
+
+    let nowhere = ("DATABASE_URL", "sqlite:///no/such/directory/threadline.db".to_owned());
+    let output = run(&["serve"], &[ports.to_vec(), vec![nowhere]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+    assert!(complaint(&output).contains("/no/such/directory"), "{}", complaint(&output));
+
+    let garbage = directory.0.join("garbage.db");
+    std::fs::write(&garbage, "this is no database, and was never meant to be one; it only is long enough to be read")
+        .unwrap();
+    let output =
+        run(&["serve"], &[ports.to_vec(), vec![("DATABASE_URL", format!("sqlite://{}", garbage.display()))]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+
+    let away = ("DATABASE_URL", "postgres://ada:hunter2@127.0.0.1:9/threads".to_owned());
+    let settings = [ports.to_vec(), vec![away, ("SECRET_KEY", SECRET.to_owned())]].concat();
+    for arguments in [&["serve"][..], &["migrate"], &["token", "--user", "a@example.com"]] {
+        let output = run(
+            arguments,
+            &settings
+                .iter()
+                .filter(|(name, _)| arguments == ["serve"] || !name.ends_with("LISTEN"))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+        let said = complaint(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.to_lowercase().contains("connect"), "{arguments:?}: {said}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "{arguments:?}: {said}");
+    }
+}
+
+everywhere! {
+    async fn a_minted_token_works_against_the_server(setup: Setup) {
+        let app = setup.start().await;
+        let user = app.user().await;
+        let database = app.database.url();
+        let settings = vec![("DATABASE_URL", database), ("SECRET_KEY", SECRET.to_owned())];
+        let by_email = user.email.to_uppercase();
+        let by_id = user.user_id.unwrap().to_string();
+        for who in [by_email, by_id] {
+            let settings = settings.clone();
+            let token = tokio::task::spawn_blocking(move || {
+                good(&["token", "--user", &who, "--expires-minutes", "5"], &settings)
+            })
+            .await
+            .unwrap();
+            let token = token.strip_suffix('\n').expect("a token and a line end").to_owned();
+            assert_eq!(
+                app.anonymous().with_token(token).get("/api/v1/auth/me").await.data()["id"],
+                json!(user.user_id)
+            );
+        }
+        let output = tokio::task::spawn_blocking(move || run(&["token", "--user", "nobody@example.com"], &settings))
+            .await
+            .unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        assert!(complaint(&output).contains("nobody@example.com"), "{}", complaint(&output));
+    }
+
+    async fn migrations_go_up_and_down(setup: Setup) {
+        // Two processes or one is the same to a database that nobody serves.
+        let database = setup.database.clone();
+        tokio::task::spawn_blocking(move || {
+            let settings = [("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET.to_owned())];
+            assert!(good(&["migrate", "--status"], &settings).starts_with("Pending:"));
+            let server = [
+                &settings[..],
+                &[
+                    ("AUTO_MIGRATE", "false".into()),
+                    ("REST_LISTEN", "127.0.0.1:0".into()),
+                    ("RPC_LISTEN", "127.0.0.1:0".into()),
+                ],
+            ]
+            .concat();
+            let output = run(&["serve"], &server);
+            assert!(
+                output.status.code() == Some(1) && complaint(&output).contains("threadline migrate"),
+                "{}",
+                complaint(&output)
+            );
+
+            let applied = good(&["migrate"], &settings);
+            assert!(applied.starts_with("Applied:") && applied.lines().count() > 5, "{applied}");
+            assert_eq!(good(&["migrate"], &settings), "The database is up to date.\n");
+            assert_eq!(good(&["migrate", "--status"], &settings), "The database is up to date.\n");
+            let last = applied.lines().last().unwrap().trim();
+            assert_eq!(good(&["migrate", "--revert-last"], &settings), format!("Reverted: {last}\n"));
+            assert_eq!(good(&["migrate", "--status"], &settings), format!("Pending:\n  {last}\n"));
+            assert_eq!(good(&["migrate"], &settings), format!("Applied:\n  {last}\n"));
+        })
+        .await
+        .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_every_part() {
+    let upstream = Upstream::start().await;
+    let directory = Directory::new();
+    let model = |base_url: String| {
+        vec![
+            directory.database(),
+            ("SECRET_KEY", SECRET.to_owned()),
+            ("OPENROUTER_BASE_URL", base_url),
+            ("OPENROUTER_MODEL", "test-model".to_owned()),
+            ("OPENROUTER_API_KEY", "sk-hunter2".to_owned()),
+        ]
+    };
+    let examine = |settings: Vec<(&'static str, String)>| async move {
+        let output = tokio::task::spawn_blocking(move || run(&["doctor"], &settings)).await.unwrap();
+        let (out, err) = (stdout(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+        assert!(!out.contains("hunter2") && !err.contains("hunter2"), "{out}{err}");
+        (output.status.code(), out)
+    };
+    let (code, told) = examine(model(upstream.base_url())).await;
+    assert_eq!(code, Some(0), "{told}");
+    let parts: Vec<_> =
+        told.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(parts, ["ok settings", "ok server", "ok database", "ok model"]);
+    assert!(told.contains("6 migrations will run at start"), "{told}");
+    good(&["migrate"], &[directory.database()]);
+    assert!(examine(model(upstream.base_url())).await.1.contains("sqlite, up to date"));
+
+    let (code, told) = examine(model("http://127.0.0.1:9/v1".to_owned())).await;
+    assert!(code == Some(1) && told.contains("FAIL  model") && told.contains("ok    database"), "{told}");
+    let mut settings = model(upstream.base_url());
+    settings[0].1 = "postgres://ada:hunter2@127.0.0.1:9/threads".to_owned();
+    let (code, told) = examine(settings).await;
+    assert!(code == Some(1) && told.contains("FAIL  database") && told.contains("ok    model"), "{told}");
+    let mut settings = model(upstream.base_url());
+    settings[3].1 = "another-model".to_owned();
+    let (code, told) = examine(settings).await;
+    assert!(code == Some(1) && told.contains("FAIL  model"), "{told}");
+
+    let redis = |url: String| [model(upstream.base_url()), vec![("REDIS_URL", url)]].concat();
+    let not_tls = upstream.base_url().replace("http://", "rediss://:hunter2@").replace("/v1", "/0");
+    for away in ["redis://:hunter2@127.0.0.1:9".to_owned(), "redis://:hunter2@127.0.0.1/first".to_owned(), not_tls] {
+        let (code, told) = examine(redis(away)).await;
+        assert!(code == Some(1) && told.contains("FAIL  redis") && told.contains("ok    model"), "{told}");
+    }
+    if let Ok(url) = std::env::var("TEST_REDIS_URL") {
+        let (code, told) = examine(redis(url)).await;
+        assert!(code == Some(0) && told.contains("ok    redis     reached"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_asks_the_server() {
+    let app = Setup::new().await.start().await;
+    let here = vec![("REST_LISTEN", app.rest.clone())];
+    let asked = here.clone();
+    assert!(tokio::task::spawn_blocking(move || run(&["healthcheck"], &asked).status.success()).await.unwrap());
+    drop(app);
+    let output = tokio::task::spawn_blocking(move || run(&["healthcheck"], &here)).await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_come_from_flags_before_the_environment_before_the_file() {
+    let directory = Directory::new();
+    std::fs::write(
+        directory.0.join(".env"),
+        "MAX_SESSIONS_PER_USER=1\nMAX_MESSAGE_CHARS=1\nRATE_LIMIT_REQUESTS_PER_MINUTE=7\n",
+    )
+    .unwrap();
+    let mut child = command(&["serve", "--max-sessions-per-user", "3"])
+        .current_dir(&directory.0)
+        .envs([directory.database()])
+        .envs([("MAX_SESSIONS_PER_USER", "2"), ("MAX_MESSAGE_CHARS", "2"), ("SECRET_KEY", SECRET)])
+        .envs([("REST_LISTEN", "127.0.0.1:0"), ("RPC_LISTEN", "127.0.0.1:0")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with("REST"))).unwrap();
+    let rest = line.split("http://").nth(1).unwrap().trim().to_owned();
+    let user = Client::new(&rest, "", None).register().await;
+    let mut last = None;
+    for _ in 0..3 {
+        last = Some(user.session().await);
+    }
+    let refused = user.post("/api/v1/chatkit/sessions", &json!({})).await;
+    assert!(refused.fails(429, "SESSION_LIMIT").contains("Maximum 3"), "the flag wins: {}", refused.text);
+    assert_eq!(refused.header("x-ratelimit-limit"), "7", "the file is read");
+    let refused = user.say_in_vain(last.unwrap(), "abc").await;
+    assert!(refused.fails(400, "MESSAGE_TOO_LONG").contains("at most 2"), "the environment wins: {}", refused.text);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

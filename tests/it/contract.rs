@@ -1,0 +1,235 @@
+//! The joints: table, methods, schemas and documents say the same, and answers look as the documents say.
+
+use crate::support::client::read;
+use crate::support::process::command;
+use crate::support::{Client, Reply, Script, Setup, Upstream};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use threadline_schema::{Access, Kind, rpc};
+
+fn printed(argument: &str) -> String {
+    let output = command(&[argument]).output().expect("the binary runs");
+    assert!(output.status.success(), "{argument}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn document(argument: &str) -> Value {
+    serde_json::from_str(&printed(argument)).unwrap()
+}
+
+/// Verb, path and method of each route that the binary prints.
+fn routes() -> Vec<(String, String, String)> {
+    let routes = printed("routes");
+    let rows = routes.lines().map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        (words[0].to_owned(), words[1].to_owned(), words[2].to_owned())
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_documents_describe_one_contract() {
+    let (openapi, openrpc) = (document("openapi"), document("openrpc"));
+    let methods: BTreeSet<&str> =
+        openrpc["methods"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(methods, rpc::all().map(|method| method.name).collect());
+
+    let routes = routes();
+    let of_routes: BTreeSet<(String, String)> =
+        routes.iter().map(|(verb, path, _)| (verb.to_lowercase(), path.clone())).collect();
+    assert_eq!(of_routes.len(), routes.len(), "verb and path name one route");
+    let paths = openapi["paths"].as_object().unwrap();
+    let of_openapi: BTreeSet<(String, String)> = paths
+        .iter()
+        .flat_map(|(path, verbs)| verbs.as_object().unwrap().keys().map(|verb| (verb.clone(), path.clone())))
+        .collect();
+    assert_eq!(of_openapi, of_routes);
+
+    let called: BTreeSet<&str> =
+        routes.iter().map(|(_, _, method)| method.as_str()).filter(|method| *method != "-").collect();
+    let without_route: Vec<_> = methods.difference(&called).copied().collect();
+    assert_eq!(without_route, ["rpc.discover"], "every other method can be reached over REST");
+    assert!(called.is_subset(&methods), "{called:?}");
+
+    for (path, verbs) in paths {
+        for (verb, operation) in verbs.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().unwrap();
+            let told: BTreeSet<&str> =
+                parameters.iter().filter(|p| p["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
+            let variables: BTreeSet<&str> =
+                path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+            assert_eq!(told, variables, "{verb} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_documented_is_what_is_served() {
+    let app = Setup::new().await.start().await;
+    let user = app.user().await;
+    assert_eq!(user.rpc_ok("rpc.discover", json!({})).await, document("openrpc"));
+    for method in rpc::all() {
+        if matches!(method.kind, Kind::Subscription { .. }) {
+            continue;
+        }
+        // Whatever the params are worth, the method is there; and one without a token is told the same by all.
+        let code = user.rpc(method.name, json!({"no such param": 1})).await["error"]["data"]["code"].clone();
+        assert_eq!(code, "INVALID_REQUEST", "{} takes anything", method.name);
+        let anonymous = app.anonymous().rpc(method.name, json!({"no such param": 1})).await;
+        let wanted = if method.access == Access::User { "UNAUTHORIZED" } else { "INVALID_REQUEST" };
+        assert_eq!(anonymous["error"]["data"]["code"], wanted, "{}", method.name);
+    }
+    assert_eq!(user.rpc("threads.nothing", json!({})).await["error"]["data"]["code"], "METHOD_NOT_FOUND");
+
+    let id = "0199e0f0-0000-7000-8000-000000000001";
+    for (verb, path, _) in routes() {
+        let at =
+            path.split('/').map(|part| if part.starts_with('{') { id } else { part }).collect::<Vec<_>>().join("/");
+        let reply = read(user.request(verb.parse().unwrap(), &at)).await;
+        let code = reply.body["error"]["code"].as_str().unwrap_or_default();
+        assert!(
+            !["NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"].contains(&code),
+            "{verb} {path}: {}",
+            reply.text
+        );
+    }
+}
+
+/// Holds answers against the OpenAPI document.
+struct Checked {
+    user: Client,
+    openapi: Value,
+    seen: BTreeMap<(String, String), Vec<u16>>,
+}
+
+impl Checked {
+    async fn ask(
+        &mut self,
+        method: Method,
+        template: &str,
+        ids: &[(&str, &str)],
+        query: &str,
+        body: Option<Value>,
+    ) -> Reply {
+        let mut path = template.to_owned();
+        for (name, id) in ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        let request = self.user.request(method.clone(), &format!("{path}{query}")).header("accept", "application/json");
+        let reply = read(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await;
+        let operation = &self.openapi["paths"][template][method.as_str().to_lowercase()];
+        let mut response = &operation["responses"][reply.status.to_string()];
+        assert!(
+            response.is_object(),
+            "{method} {template} does not say that it answers {}: {}",
+            reply.status,
+            reply.text
+        );
+        if let Some(target) = response["$ref"].as_str() {
+            response = self.openapi.pointer(target.trim_start_matches('#')).unwrap();
+        }
+        let schema = &response["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{method} {template} {}: no schema", reply.status);
+        self.fits(schema, &reply.body, &format!("{method} {template} {}", reply.status));
+        self.seen.entry((method.to_string(), template.to_owned())).or_default().push(reply.status);
+        reply
+    }
+
+    fn fits(&self, schema: &Value, value: &Value, what: &str) {
+        let schema = json!({"allOf": [schema], "components": self.openapi["components"]});
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap();
+        let problems: Vec<_> =
+            validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(problems.is_empty(), "{what}: {}\n{value:#}", problems.join("\n"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_look_as_the_documents_say() {
+    const SESSIONS: &str = "/api/v1/chatkit/sessions";
+    const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";
+    const RUNS: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs";
+    const TASK: &str = "/api/v1/tasks/{task_id}";
+    let upstream = Upstream::start().await;
+    upstream
+        .queue(Script::calls(&[("add_task", json!({"title": "Milk", "tags": ["a"]}))]))
+        .queue(Script::says(&["Done"]));
+    upstream.queue(Script::stream().words(&["Half"]));
+    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+    let user = app.user().await;
+    let email = user.email.clone();
+    let mut checked = Checked { user, openapi: document("openapi"), seen: BTreeMap::new() };
+    let c = &mut checked;
+    let credentials = |email: &str| Some(json!({"email": email, "password": crate::support::client::PASSWORD}));
+
+    c.ask(Method::POST, "/api/v1/auth/register", &[], "", credentials("another@example.com")).await;
+    c.ask(Method::POST, "/api/v1/auth/register", &[], "", credentials(&email)).await;
+    c.ask(Method::POST, "/api/v1/auth/login", &[], "", credentials(&email)).await;
+    c.ask(Method::POST, "/api/v1/auth/login", &[], "", credentials("nobody@example.com")).await;
+    c.ask(Method::GET, "/api/v1/auth/me", &[], "", None).await;
+    let session = c.ask(Method::POST, SESSIONS, &[], "", None).await.data()["id"].as_str().unwrap().to_owned();
+    c.ask(Method::POST, SESSIONS, &[], "", None).await;
+    let ids = [("session_id", session.as_str()), ("thread_id", session.as_str())];
+    c.ask(Method::POST, "/api/v1/chatkit/sessions/{session_id}/threads", &ids, "", None).await;
+    let answer = c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Milk, please"))).await;
+    c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Fail now"))).await;
+    c.ask(Method::POST, RUNS, &ids, "", Some(Client::message(" "))).await;
+    c.ask(Method::GET, SESSIONS, &[], "?limit=1", None).await;
+    c.ask(Method::GET, SESSION, &ids, "", None).await;
+    c.ask(Method::GET, SESSION, &ids, "?limit=2", None).await;
+    c.ask(Method::GET, SESSION, &[("session_id", "x")], "", None).await;
+    c.ask(Method::PATCH, SESSION, &ids, "", Some(json!({"title": "Groceries"}))).await;
+    c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/items", &ids, "", None).await;
+    let run = [("run_id", answer.header("x-run-id"))];
+    c.ask(Method::GET, "/api/v1/chatkit/runs/{run_id}", &run, "", None).await;
+    c.ask(Method::POST, "/api/v1/chatkit/runs/{run_id}/cancel", &run, "", None).await;
+    c.ask(Method::POST, "/api/v1/tasks", &[], "", Some(json!({"title": "Bread"}))).await;
+    let tasks = c.ask(Method::GET, "/api/v1/tasks", &[], "", None).await;
+    let task = [("task_id", tasks.data()[0]["id"].as_str().unwrap())];
+    c.ask(Method::GET, TASK, &task, "", None).await;
+    c.ask(Method::PUT, TASK, &task, "", Some(json!({"priority": "low", "description": "x"}))).await;
+    c.ask(Method::PATCH, "/api/v1/tasks/{task_id}/complete", &task, "", None).await;
+    c.ask(Method::DELETE, TASK, &task, "", None).await;
+    c.ask(Method::GET, TASK, &task, "", None).await;
+    for path in ["/health", "/health/db", "/health/openrouter", "/health/all", "/openapi.json", "/"] {
+        c.ask(Method::GET, path, &[], "", None).await;
+    }
+
+    // Events: what the stream passes through is a RunEvent; text has REST's flat form.
+    let events = c.user.follow(answer.header("x-run-id").parse().unwrap(), None).await.unwrap().finish().await;
+    let schema = json!({"$ref": "#/components/schemas/RunEvent"});
+    for (_, event) in events.events.iter().filter(|(_, event)| event["type"] != "thread.item.content.part.delta") {
+        c.fits(&schema, event, "an event");
+    }
+    let followed = c.user.follow_session(session.parse().unwrap(), "?snapshot=true", Some("0")).await.unwrap();
+    c.ask(Method::DELETE, SESSION, &ids, "", None).await;
+    c.ask(Method::DELETE, SESSION, &ids, "", None).await;
+    let followed = followed.finish().await;
+    assert!(followed.types().starts_with(&["thread.snapshot"]) && followed.types().ends_with(&["thread.deleted"]));
+    let schema = json!({"$ref": "#/components/schemas/ThreadEvent"});
+    for (_, event) in followed.events.iter().filter(|(_, event)| event["type"] != "thread.item.content.part.delta") {
+        c.fits(&schema, event, "an event of a session");
+    }
+
+    let streams = ["/api/v1/chatkit/runs/{run_id}/events", "/api/v1/chatkit/sessions/{session_id}/events"];
+    let streams = streams.map(|path| ("GET".to_owned(), path.to_owned()));
+    let text = ["/docs", "/metrics"].map(|path| ("GET".to_owned(), path.to_owned()));
+    for (verb, path, _) in routes() {
+        let route = (verb, path);
+        let statuses = checked.seen.get(&route).cloned().unwrap_or_default();
+        let excused = streams.contains(&route) || text.contains(&route);
+        assert!(
+            excused || statuses.iter().any(|status| *status < 300),
+            "no good answer of {route:?} was looked at: {statuses:?}"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! A database that goes away and comes back, and a disk that is full.
+
+use crate::support::process::FILE_BLOCKS;
+use crate::support::{Gate, Script, Setup, Upstream, eventually};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_database_the_service_says_so_and_is_back_with_it() {
+    let Some(setup) = Setup::postgres("faults").await else { return };
+    let upstream = Upstream::start().await;
+    let app = setup.upstream(&upstream).with("DATABASE_POOL_TIMEOUT_SECONDS", 1).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    user.say(session, "Hello").await.terminal();
+
+    app.database.take_away().await;
+    for path in ["/api/v1/chatkit/sessions", "/api/v1/tasks", "/api/v1/auth/me"] {
+        let asked = Instant::now();
+        let reply = user.get(path).await;
+        reply.fails(503, "SERVICE_UNAVAILABLE");
+        assert!(reply.header("retry-after").parse::<u64>().unwrap() > 0, "{path}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "{path}: {:?}", asked.elapsed());
+    }
+    let reply = user.say_in_vain(session, "Is anybody there?").await;
+    reply.fails(503, "SERVICE_UNAVAILABLE");
+    let credentials = json!({"email": user.email, "password": crate::support::client::PASSWORD});
+    app.anonymous().post("/api/v1/auth/login", &credentials).await.fails(503, "SERVICE_UNAVAILABLE");
+    let health = user.get("/health/db").await;
+    assert_eq!((health.status, &health.body["status"]), (503, &json!("unhealthy")), "{}", health.text);
+    assert_eq!(user.get("/health/all").await.status, 503);
+    assert_eq!(user.get("/health").await.status, 200, "the process itself is alive");
+    assert!(!reply.text.contains("threadline_test_"), "the database's name is nobody's business: {}", reply.text);
+
+    app.database.give_back().await;
+    eventually("the service is back by itself", || async {
+        (user.get("/health/db").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(user.say(session, "Hello again").await.terminal()["type"], "run.completed");
+    assert_eq!(user.history(session).await["messages"].as_array().unwrap().len(), 4, "what was refused was not stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_outlives_a_short_absence_of_the_database() {
+    let Some(setup) = Setup::postgres("faults").await else { return };
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    upstream.queue(Script::stream().words(&["Kept"]).stop(&gate).words(&[" after all"]).done("stop"));
+    let app = setup.upstream(&upstream).with("DATABASE_POOL_TIMEOUT_SECONDS", 1).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let mut stream = user.start(session, "Hello").await.unwrap();
+    stream.until("thread.item.content.part.delta").await;
+    app.database.take_away().await;
+    gate.open();
+    stream.until("thread.item.content.part.delta").await;
+    // The end of the run is tried again until the database is back.
+    eventually("the first try to store the end has failed", || async {
+        app.log()
+            .iter()
+            .any(|line| line["message"].as_str().is_some_and(|told| told.contains("trying again")))
+            .then_some(())
+    })
+    .await;
+    app.database.give_back().await;
+    let stream = stream.finish().await;
+    assert_eq!(stream.terminal()["type"], "run.completed");
+    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], "Kept after all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_could_not_be_stored_is_told_as_everybody_will_read_it() {
+    let Some(setup) = Setup::postgres("faults").await else { return };
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    upstream.queue(Script::stream().words(&["Kept"]).stop(&gate).words(&[" in part"]).done("stop"));
+    let app = setup.upstream(&upstream).with("DATABASE_POOL_TIMEOUT_SECONDS", 1).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let mut stream = user.start(session, "Hello").await.unwrap();
+    stream.until("thread.item.content.part.delta").await;
+    let run = stream.run_id();
+    app.database.take_away().await;
+    gate.open();
+    stream.until("thread.item.content.part.delta").await;
+    let mut tries = 0;
+    while !app.log().iter().any(|line| line["level"] == "ERROR") {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tries += 1;
+        assert!(tries < 600, "it is tried for ever");
+    }
+    app.database.give_back().await;
+    let stream = user.follow(run, stream.last_id.as_deref()).await.unwrap().finish().await;
+    let read = user.follow(run, None).await.unwrap().finish().await;
+    assert_eq!(stream.terminal(), read.terminal());
+    eventually("the run has ended", || async {
+        (user.run(run).await["status"] == stream.terminal()["run"]["status"]).then_some(())
+    })
+    .await;
+    let told = |(id, event): &(Option<String>, serde_json::Value)| (id.clone(), event.clone());
+    let read: std::collections::HashMap<_, _> = read.events.iter().map(told).collect();
+    for (id, event) in &stream.events {
+        assert!(read.get(id).is_none_or(|other| other == event), "{id:?} is two events: {event} and {:?}", read[id]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_used_up_lets_others_wait_and_no_one_fail() {
+    let Some(setup) = Setup::postgres("faults").await else { return };
+    let app = setup.with("DATABASE_POOL_SIZE", 1).with("MAX_SESSIONS_PER_USER", 0).start().await;
+    let user = app.user().await;
+    let racing = (0..50).map(|_| {
+        let user = user.clone();
+        tokio::spawn(async move { user.post("/api/v1/chatkit/sessions", &json!({})).await.status })
+    });
+    for status in futures::future::join_all(racing).await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(user.get("/api/v1/chatkit/sessions").await.body["meta"]["total"], 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_writes_are_refused_and_what_was_acknowledged_is_there() {
+    let app = Setup::new().await.with(FILE_BLOCKS, 1000).start().await;
+    let user = app.user().await;
+    let mut kept = Vec::new();
+    let refused = loop {
+        let task = json!({"title": format!("task {}", kept.len()), "description": "x".repeat(1900)});
+        let reply = user.post("/api/v1/tasks", &task).await;
+        if reply.status != 201 {
+            break reply;
+        }
+        kept.push(reply.data()["id"].as_str().unwrap().to_owned());
+        assert!(kept.len() < 5000, "the disk does not fill up");
+    };
+    refused.fails(503, "SERVICE_UNAVAILABLE");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(kept.len() > 10, "only {} tasks fitted", kept.len());
+    for id in &kept {
+        user.get(&format!("/api/v1/tasks/{id}")).await.data();
+    }
+    assert_eq!(user.get("/health").await.status, 200, "the process itself is alive");
+}

@@ -1,0 +1,20 @@
+//! The service from outside: the real binary, real databases, a scripted model server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do, and clippy takes them for something else"
+)]
+#![allow(unreachable_pub, reason = "a test binary has no outside, and `pub` reads better than `pub(crate)`")]
+
+mod cli;
+mod contract;
+mod faults;
+mod generated;
+mod lifecycle;
+mod replicas;
+mod rest;
+mod rpc;
+mod support;

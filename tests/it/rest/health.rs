@@ -1,0 +1,138 @@
+//! `/health`, `/metrics` and the documents: what operators and programs ask the service about itself.
+
+use crate::support::{Script, Setup, Upstream};
+use crate::{everywhere, serve_and_split};
+use serde_json::{Value, json};
+
+everywhere! {
+    async fn a_service_that_is_well_says_so(setup: Setup) {
+        let kind = if setup.database.is_postgres() { "postgresql" } else { "sqlite" };
+        let app = setup.start().await;
+        let anybody = app.anonymous();
+        let alive = anybody.get("/health").await;
+        assert_eq!((alive.status, &alive.body["status"]), (200, &json!("healthy")));
+        for (path, parts) in [
+            ("/health/db", vec!["db"]),
+            ("/health/openrouter", vec!["openrouter"]),
+            ("/health/all", vec!["db", "openrouter"]),
+        ] {
+            let reply = anybody.get(path).await;
+            assert_eq!((reply.status, &reply.body["status"]), (200, &json!("healthy")), "{path}: {}", reply.text);
+            assert_eq!(reply.body["version"], env!("CARGO_PKG_VERSION"));
+            let told: Vec<_> = reply.body["components"].as_object().unwrap().keys().cloned().collect();
+            assert_eq!(told, parts);
+            for part in parts {
+                let component = &reply.body["components"][part];
+                assert_eq!((&component["status"], component["latency_ms"].is_u64()), (&json!("healthy"), true));
+                assert_eq!(component["kind"], if part == "db" { kind } else { "demo" });
+            }
+            assert_eq!(reply.header("cache-control"), "no-store");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_away_degrades_the_whole() {
+    let upstream = Upstream::start().await;
+    let well = Setup::new().await.upstream(&upstream).start().await;
+    let reply = well.anonymous().get("/health/openrouter").await;
+    assert_eq!((reply.status, &reply.body["components"]["openrouter"]["kind"]), (200, &json!("openai-compatible")));
+
+    // Nobody listens on port 9 of this machine.
+    let away =
+        Setup::new().await.upstream(&upstream).with("OPENROUTER_BASE_URL", "http://127.0.0.1:9/v1").start().await;
+    let reply = away.anonymous().get("/health/openrouter").await;
+    assert_eq!((reply.status, &reply.body["status"]), (503, &json!("unhealthy")));
+    assert!(!reply.text.contains("127.0.0.1"), "where the model is, is nobody's business: {}", reply.text);
+    let whole = away.anonymous().get("/health/all").await;
+    assert_eq!((whole.status, &whole.body["status"]), (200, &json!("degraded")));
+    assert_eq!(whole.body["components"]["db"]["status"], "healthy");
+
+    let unknown = Setup::new().await.upstream(&upstream).with("OPENROUTER_MODEL", "another-model").start().await;
+    let reply = unknown.anonymous().get("/health/openrouter").await;
+    assert_eq!((reply.status, &reply.body["status"]), (503, &json!("unhealthy")), "{}", reply.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_its_core_is_alive_and_says_what_is_missing() {
+    let mut app = Setup::new().await.split().start().await;
+    let user = app.user().await;
+    app.core().kill();
+    let anybody = app.anonymous();
+    assert_eq!(anybody.get("/health").await.status, 200);
+    for path in ["/health/db", "/health/all", "/health/openrouter"] {
+        let reply = anybody.get(path).await;
+        assert_eq!((reply.status, &reply.body["status"]), (503, &json!("unhealthy")), "{path}: {}", reply.text);
+    }
+    let reply = user.get("/api/v1/auth/me").await;
+    reply.fails(503, "SERVICE_UNAVAILABLE");
+    assert!(reply.header("retry-after").parse::<u64>().unwrap() > 0);
+}
+
+serve_and_split! {
+    async fn metrics_tell_what_was_done(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("add_task", json!({"title": "Buy milk"}))]))
+            .queue(Script::says(&["Done", "."]));
+        upstream.queue(Script::fails(500, &json!({})));
+        let app = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.say(session, "Add task: Buy milk").await.terminal();
+        user.say_in_vain(session, "Hello").await.fails(502, "UPSTREAM_ERROR");
+        user.get("/api/v1/tasks/1").await.fails(400, "INVALID_REQUEST");
+        user.get(&format!("/api/v1/tasks/{session}")).await.fails(404, "TASK_NOT_FOUND");
+        user.get("/nowhere/at/all").await.fails(404, "NOT_FOUND");
+
+        // Gateway and core each tell their part.
+        let mut page = user.get("/metrics").await.text;
+        if app.split {
+            page.push_str(&reqwest::get(format!("http://{}/metrics", app.rpc)).await.unwrap().text().await.unwrap());
+        }
+        let runs = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs";
+        for line in [
+            format!(r#"threadline_http_request_seconds_count{{method="POST",route="{runs}",status="200"}} 1"#),
+            format!(r#"threadline_http_request_seconds_count{{method="POST",route="{runs}",status="502"}} 1"#),
+            r#"threadline_http_request_seconds_count{method="GET",route="/api/v1/tasks/{task_id}",status="400"} 1"#
+                .to_owned(),
+            "threadline_sse_events_per_stream_count 1".to_owned(),
+            "threadline_sse_streams 0".to_owned(),
+            r#"threadline_rpc_request_seconds_count{method="threads.add_user_message",code="0"} 2"#.to_owned(),
+            r#"threadline_rpc_request_seconds_count{method="tasks.get",code="TASK_NOT_FOUND"} 1"#.to_owned(),
+            r#"threadline_runs_total{status="completed"} 1"#.to_owned(),
+            r#"threadline_runs_total{status="failed"} 1"#.to_owned(),
+            "threadline_runs_active 0".to_owned(),
+            r#"threadline_tool_calls_total{tool="add_task",outcome="ok"} 1"#.to_owned(),
+            r#"threadline_model_tokens_total{direction="prompt"} 14"#.to_owned(),
+            r#"threadline_model_tokens_total{direction="completion"} 6"#.to_owned(),
+            "threadline_upstream_first_token_seconds_count 2".to_owned(),
+        ] {
+            assert!(page.lines().any(|told| told == line), "no line {line}\n{page}");
+        }
+        for name in [
+            "threadline_upstream_seconds_bucket",
+            "threadline_run_seconds_bucket",
+            "threadline_run_events_bucket",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(page.lines().any(|line| line.starts_with(name)), "no {name}\n{page}");
+        }
+        // Labels do not grow with what people send.
+        assert!(!page.contains("nowhere") && !page.contains(&session.to_string()), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_are_served() {
+    let app = Setup::new().await.start().await;
+    let anybody = app.anonymous();
+    let openapi = anybody.get("/openapi.json").await;
+    assert_eq!((openapi.status, openapi.header("content-type")), (200, "application/json"));
+    assert_eq!(openapi.body, threadline_gateway::openapi());
+    let docs = anybody.get("/docs").await;
+    assert!(docs.header("content-type").starts_with("text/html") && docs.text.contains("/openapi.json"));
+    let root = anybody.get("/").await;
+    let links: Vec<&Value> = ["docs", "openapi"].iter().map(|name| &root.body[name]).collect();
+    assert_eq!(links, ["/docs", "/openapi.json"]);
+}

@@ -1,0 +1,14 @@
+//! The REST API, a file for each part of its paths, and one for each thing that holds for all of them.
+
+mod auth;
+mod bodies;
+mod follow;
+mod head;
+mod health;
+mod idempotency;
+mod items;
+mod limits;
+mod ownership;
+mod runs;
+mod sessions;
+mod tasks;

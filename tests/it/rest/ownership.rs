@@ -1,0 +1,115 @@
+//! What is somebody else's: every route that names a thing, with ids of another user, of nobody, and with no id at all.
+
+use crate::everywhere;
+use crate::support::Client;
+use crate::support::client::read;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The routes that name a thing, as the binary tells them: verb and path.
+fn routes() -> Vec<(Method, String)> {
+    let routes: Vec<_> = threadline_gateway::routes_text()
+        .lines()
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned())
+        })
+        .filter(|(_, path): &(Method, String)| path.contains('{'))
+        .collect();
+    assert!(routes.len() >= 12, "{routes:?}");
+    routes
+}
+
+/// A body each route would take.
+fn body(method: &Method, path: &str) -> Option<Value> {
+    match (method.as_str(), path) {
+        ("POST", path) if path.ends_with("/runs") => Some(Client::message("Hello")),
+        ("PATCH" | "PUT", path) if !path.ends_with("/complete") => Some(json!({"title": "mine now"})),
+        _ => None,
+    }
+}
+
+async fn ask(user: &Client, method: &Method, template: &str, ids: &BTreeMap<&str, String>) -> crate::support::Reply {
+    let mut path = template.to_owned();
+    for (variable, id) in ids {
+        path = path.replace(&format!("{{{variable}}}"), id);
+    }
+    let request = user.request(method.clone(), &path);
+    read(match body(method, template) {
+        Some(body) => request.json(&body),
+        None => request,
+    })
+    .await
+}
+
+fn all(id: impl ToString) -> BTreeMap<&'static str, String> {
+    ["session_id", "thread_id", "run_id", "task_id"].map(|variable| (variable, id.to_string())).into()
+}
+
+everywhere! {
+    async fn nobody_reaches_what_is_somebody_elses(setup: Setup) {
+        let app = setup.start().await;
+        let (ada, eve) = (app.user().await, app.user().await);
+        let session = ada.session().await;
+        let run = ada.say(session, "Add task: Buy milk").await.run_id();
+        let tasks = ada.get("/api/v1/tasks").await.data().clone();
+        let before = (ada.history(session).await, tasks.clone(), ada.run(run).await);
+        let task = tasks[0]["id"].as_str().unwrap().to_owned();
+        let hers: BTreeMap<_, _> = [
+            ("session_id", session.to_string()),
+            ("thread_id", session.to_string()),
+            ("run_id", run.to_string()),
+            ("task_id", task),
+        ]
+        .into();
+
+        for (method, path) in routes() {
+            let reply = ask(&eve, &method, &path, &hers).await;
+            assert_eq!(
+                (reply.status, &reply.body["error"]["code"]),
+                (403, &json!("FORBIDDEN")),
+                "{method} {path}: {}",
+                reply.text
+            );
+
+            let reply = ask(&eve, &method, &path, &all(Uuid::now_v7())).await;
+            let missing =
+                [("{run_id}", "RUN_NOT_FOUND"), ("{task_id}", "TASK_NOT_FOUND"), ("{session_id}", "SESSION_NOT_FOUND")];
+            let code = missing.iter().find(|(variable, _)| path.contains(variable)).unwrap().1;
+            assert_eq!(
+                (reply.status, &reply.body["error"]["code"]),
+                (404, &json!(code)),
+                "{method} {path}: {}",
+                reply.text
+            );
+
+            for bad in ["1", "not-a-uuid", "%00", "0199e0f0-0000-7000-8000-00000000000", "%FF", "..%2F.."] {
+                let reply = ask(&eve, &method, &path, &all(bad)).await;
+                assert_eq!(
+                    (reply.status, &reply.body["error"]["code"]),
+                    (400, &json!("INVALID_REQUEST")),
+                    "{method} {path} {bad}: {}",
+                    reply.text
+                );
+            }
+
+            let reply = ask(&app.anonymous(), &method, &path, &hers).await;
+            assert_eq!((reply.status, &reply.body["error"]["code"]), (401, &json!("UNAUTHORIZED")), "{method} {path}");
+        }
+
+        // Cursors are ids too: somebody else's opens nothing.
+        let item = ada.history(session).await["messages"][0]["id"].as_str().unwrap().to_owned();
+        let own = eve.session().await;
+        eve.get(&format!("/api/v1/chatkit/sessions/{own}/items?after={item}")).await.fails(404, "ITEM_NOT_FOUND");
+        eve.get(&format!("/api/v1/chatkit/sessions?after={session}")).await.fails(400, "INVALID_REQUEST");
+        assert_eq!(eve.get(&format!("/api/v1/tasks?after={}", hers["task_id"])).await.data(), &json!([]));
+        assert_eq!(eve.get("/api/v1/chatkit/sessions").await.body["meta"]["total"], 1);
+        assert_eq!(eve.get("/api/v1/tasks").await.data(), &json!([]));
+        assert_eq!(
+            (ada.history(session).await, ada.get("/api/v1/tasks").await.data().clone(), ada.run(run).await),
+            before
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! `/api/v1/chatkit/.../runs`: answers, and everything that can become of one.
+
+mod answers;
+mod calls;
+mod cancel;
+mod late_status;
+mod readers;
+mod tools;

@@ -1,0 +1,87 @@
+//! The reserved member `_meta`: what a gateway says beside the params.
+
+use super::{Wire, refusal};
+use crate::support::Setup;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_names_the_user_and_no_method_sees_it() {
+    let app = Setup::new().await.start().await;
+    let (ada, bob) = (app.user().await, app.user().await);
+    for (name, mut wire) in Wire::all(&app, ada.token.as_deref()).await {
+        let me = wire.ok("auth.me", json!({"_meta": {"auth": bob.token}})).await;
+        assert_eq!(me["id"], bob.user_id.unwrap().to_string(), "{name}: the call's own token counts");
+        assert!(me.get("_meta").is_none());
+        assert_eq!(wire.ok("auth.me", json!({"_meta": {}})).await["id"], ada.user_id.unwrap().to_string());
+        // The params of this method take no unknown member.
+        wire.ok("tasks.create", json!({"title": "x", "_meta": {"request_id": "r-1", "ip": "192.0.2.1"}})).await;
+        for wrong in [
+            json!({"user": 1}),
+            json!("x"),
+            json!(null),
+            json!({"ip": "here"}),
+            json!({"auth": 7}),
+            json!({"facts": "yes"}),
+        ] {
+            let words = wire.refused("auth.me", json!({"_meta": wrong}), -32602, "INVALID_REQUEST").await;
+            assert!(words.contains("`_meta`") && words.contains("`auth`"), "{wrong}: {words}");
+        }
+        // Only the member of that name, and not a text that looks like it.
+        wire.ok("tasks.create", json!({"title": "\"_meta\": {"})).await;
+        let words = wire.refused("tasks.create", json!({"title": "x", "_META": {}}), -32602, "INVALID_REQUEST").await;
+        assert!(words.contains("_META"), "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_come_when_they_are_asked_for() {
+    let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 30).start().await;
+    let user = app.user().await;
+    let mut left = 30;
+    for (name, mut wire) in Wire::all(&app, user.token.as_deref()).await {
+        let me = wire.ok("auth.me", json!({"_meta": {"facts": true}})).await;
+        left -= 1;
+        let facts = &me["_meta"];
+        assert_eq!(facts["user_id"], user.user_id.unwrap().to_string(), "{name}: {facts}");
+        assert_eq!((&facts["rate"][0], &facts["replayed"]), (&json!(30), &json!(false)), "{name}: {facts}");
+        // One comes back every 2 s.
+        assert!((left..30).contains(&facts["rate"][1].as_u64().unwrap()), "{name}: {facts}");
+        assert!(facts["db_us"].is_u64(), "{name}: {facts}");
+        assert_eq!(me["id"], user.user_id.unwrap().to_string());
+
+        let refused = wire.call("tasks.create", json!({"title": "", "_meta": {"facts": true}})).await;
+        left -= 1;
+        refusal(&refused, -32602, "INVALID_REQUEST");
+        assert_eq!(refused["error"]["data"]["_meta"]["user_id"], user.user_id.unwrap().to_string(), "{refused}");
+        let task = wire.ok("tasks.create", json!({"title": "x"})).await;
+        let done = wire.ok("tasks.delete", json!({"task_id": task["id"], "_meta": {"facts": true}})).await;
+        left -= 2;
+        assert_eq!(done.as_object().unwrap().keys().collect::<Vec<_>>(), ["_meta"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_proxy_of_ours_says_where_a_client_is() {
+    let login = json!({"email": "nobody@example.com", "password": "wrong-password"});
+    let from = |host: u8| {
+        let mut params = login.clone();
+        params["_meta"] = json!({"ip": format!("192.0.2.{host}")});
+        params
+    };
+    let limited = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2);
+    let app = limited.start().await;
+    let mut wire = Wire::Post(app.anonymous());
+    for host in 1..=2 {
+        wire.refused("auth.login", from(host), -32002, "INVALID_CREDENTIALS").await;
+    }
+    wire.refused("auth.login", from(3), -32029, "RATE_LIMITED").await;
+
+    let trusting = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2).with("TRUSTED_PROXIES", "127.0.0.0/8");
+    let app = trusting.start().await;
+    let mut wire = Wire::Socket(Box::new(app.anonymous().socket().await));
+    for host in 1..=3 {
+        wire.refused("auth.login", from(host), -32002, "INVALID_CREDENTIALS").await;
+        wire.refused("auth.login", from(host), -32002, "INVALID_CREDENTIALS").await;
+        wire.refused("auth.login", from(host), -32029, "RATE_LIMITED").await;
+    }
+}

@@ -1,0 +1,176 @@
+//! A database of its own for each test, gone when the test is.
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// A database nobody else uses.
+pub enum Database {
+    /// A file in a directory of its own.
+    Sqlite(PathBuf),
+    /// A database on the server that `TEST_DATABASE_URL` names.
+    Postgres { admin: String, name: String },
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        let directory = std::env::temp_dir().join(format!("threadline-test-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&directory).expect("a directory for the database");
+        Self::Sqlite(directory)
+    }
+
+    /// `None`, said aloud, when no server is named.
+    pub async fn postgres(test: &str) -> Option<Self> {
+        let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
+            eprintln!("{test}: not run, since TEST_DATABASE_URL names no PostgreSQL server");
+            return None;
+        };
+        let name = format!("threadline_test_{}", Uuid::new_v4().simple());
+        let mut connection = AsyncPgConnection::establish(&admin).await.expect("TEST_DATABASE_URL names a server");
+        connection.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database of our own");
+        Some(Self::Postgres { admin, name })
+    }
+
+    /// The value of `DATABASE_URL`.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(directory) => format!("sqlite://{}", directory.join("threadline.db").display()),
+            Self::Postgres { admin, name } => {
+                let (base, query) = admin.split_once('?').map_or((admin.as_str(), ""), |(base, query)| (base, query));
+                let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
+                if query.is_empty() { format!("{server}/{name}") } else { format!("{server}/{name}?{query}") }
+            }
+        }
+    }
+
+    /// Runs statements in this database, beside the service.
+    pub async fn batch(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_) => sqlite(&self.url()).batch_execute(sql).expect("statements that work"),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                connection.batch_execute(sql).await.expect("statements that work");
+            }
+        }
+    }
+
+    /// From now on every new task takes the database that many seconds, until [`hurry`](Self::hurry).
+    pub async fn dawdle(&self, seconds: f64) {
+        let sql = match self {
+            Self::Sqlite(_) => {
+                // SQLite cannot sleep, so it counts; how fast it does is measured here.
+                let count = |most: u64| {
+                    format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {most}) SELECT count(i) FROM n")
+                };
+                let began = std::time::Instant::now();
+                sqlite(&self.url()).batch_execute(&count(SAMPLE)).expect("it counts");
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "about so many")]
+                let most = (SAMPLE as f64 * seconds / began.elapsed().as_secs_f64()) as u64;
+                format!("CREATE TRIGGER dawdle BEFORE INSERT ON tasks BEGIN {}; END", count(most))
+            }
+            Self::Postgres { .. } => format!(
+                "CREATE FUNCTION dawdle() RETURNS trigger AS 'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END' LANGUAGE plpgsql;
+                 CREATE TRIGGER dawdle BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION dawdle()"
+            ),
+        };
+        self.batch(&sql).await;
+    }
+
+    /// Ends what [`dawdle`](Self::dawdle) began.
+    pub async fn hurry(&self) {
+        let of = if self.is_postgres() { " ON tasks" } else { "" };
+        self.batch(&format!("DROP TRIGGER dawdle{of}")).await;
+    }
+
+    /// Keeps everybody from writing items until the lock is opened.
+    pub async fn lock(&self) -> Lock {
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = sqlite(&self.url());
+                connection.batch_execute("BEGIN IMMEDIATE").expect("a lock");
+                Lock::Sqlite(connection)
+            }
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                connection.batch_execute("BEGIN; LOCK TABLE items IN EXCLUSIVE MODE").await.expect("a lock");
+                Lock::Postgres(connection.into())
+            }
+        }
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
+    }
+
+    /// Runs a statement as the administrator of the server, with `{name}` for this database's name.
+    pub async fn administrate(&self, sql: &str) {
+        let Self::Postgres { admin, name } = self else { panic!("SQLite has no administrator") };
+        let mut connection = AsyncPgConnection::establish(admin).await.expect("TEST_DATABASE_URL names a server");
+        connection.batch_execute(&sql.replace("{name}", name)).await.expect("a statement that works");
+    }
+
+    /// Lets nobody in, and those out who are, until [`give_back`](Self::give_back).
+    pub async fn take_away(&self) {
+        self.administrate("ALTER DATABASE {name} ALLOW_CONNECTIONS false").await;
+        self.administrate("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'").await;
+    }
+
+    /// Ends what [`take_away`](Self::take_away) began.
+    pub async fn give_back(&self) {
+        self.administrate("ALTER DATABASE {name} ALLOW_CONNECTIONS true").await;
+    }
+}
+
+/// Holds everybody else's writes up.
+pub enum Lock {
+    Sqlite(SqliteConnection),
+    Postgres(Box<AsyncPgConnection>),
+}
+
+impl Lock {
+    pub async fn open(self) {
+        match self {
+            Self::Sqlite(mut connection) => connection.batch_execute("ROLLBACK").expect("an open lock"),
+            Self::Postgres(mut connection) => connection.batch_execute("ROLLBACK").await.expect("an open lock"),
+        }
+    }
+}
+
+/// How far SQLite counts to see how fast it is.
+const SAMPLE: u64 = 200_000;
+
+fn sqlite(url: &str) -> SqliteConnection {
+    let path = url.strip_prefix("sqlite://").expect("a URL of SQLite");
+    let mut connection = SqliteConnection::establish(path).expect("a database of our own");
+    connection.batch_execute("PRAGMA busy_timeout = 20000").expect("a setting");
+    connection
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        match self {
+            Self::Sqlite(directory) => {
+                let _ = std::fs::remove_dir_all(directory);
+            }
+            Self::Postgres { admin, name } => {
+                let (admin, name) = (admin.clone(), name.clone());
+                // A runtime of its own: the test's may be on its way down.
+                let dropped = std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                    runtime.block_on(async move {
+                        let mut connection =
+                            AsyncPgConnection::establish(&admin).await.map_err(std::io::Error::other)?;
+                        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                        connection.batch_execute(&drop).await.map_err(std::io::Error::other)
+                    })
+                })
+                .join();
+                if !matches!(dropped, Ok(Ok(()))) {
+                    eprintln!("a test database was left behind");
+                }
+            }
+        }
+    }
+}

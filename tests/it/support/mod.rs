@@ -1,0 +1,90 @@
+//! The real service for tests: the real binary on free ports, a database of its own, and a scripted model server.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "no test binary needs all of it")]
+
+pub mod client;
+pub mod database;
+pub mod process;
+pub mod relay;
+pub mod socket;
+pub mod token;
+pub mod upstream;
+
+pub use client::{Client, Reply, Sse};
+pub use process::{App, Setup};
+pub use socket::Socket;
+pub use upstream::{Gate, Script, Upstream};
+
+use std::time::Duration;
+
+/// How long anything may take that is not meant to.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs one test over every way the service can stand: both databases, one process or two.
+///
+/// A PostgreSQL variant says so and passes when `TEST_DATABASE_URL` names no server; CI always sets it.
+#[macro_export]
+macro_rules! everywhere {
+    ($($tests:tt)+) => {
+        $crate::in_variants! {
+            [
+                serve_sqlite(_test) { Some($crate::support::Setup::new().await) }
+                split_sqlite(_test) { Some($crate::support::Setup::new().await.split()) }
+                serve_postgres(test) { $crate::support::Setup::postgres(test).await }
+                split_postgres(test) { $crate::support::Setup::postgres(test).await.map($crate::support::Setup::split) }
+            ]
+            $($tests)+
+        }
+    };
+}
+
+/// Runs one test with gateway and core in one process and in two, on SQLite: for what does not depend on the database.
+#[macro_export]
+macro_rules! serve_and_split {
+    ($($tests:tt)+) => {
+        $crate::in_variants! {
+            [
+                serve(_test) { Some($crate::support::Setup::new().await) }
+                split(_test) { Some($crate::support::Setup::new().await.split()) }
+            ]
+            $($tests)+
+        }
+    };
+}
+
+/// Makes a module of each test, and in it a test of each variant, which is given its name and says what to start.
+#[macro_export]
+macro_rules! in_variants {
+    ($variants:tt $( $(#[$meta:meta])* async fn $name:ident($setup:ident: Setup) $body:block )+) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(#[$meta])*
+            async fn body($setup: $crate::support::Setup) $body
+
+            $crate::in_variants! { @each $variants }
+        }
+    )+ };
+    (@each [ $( $variant:ident($test:ident) $setup:block )+ ]) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $variant() {
+            let $test = concat!(module_path!(), "::", stringify!($variant));
+            if let Some(setup) = $setup {
+                body(setup).await;
+            }
+        }
+    )+ };
+}
+
+/// Asks again until the answer is there; for what happens by itself and soon.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while std::time::Instant::now() < deadline {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not happen: {what}");
+}

@@ -1,0 +1,361 @@
+//! The binary, started on free ports.
+
+use super::client::Client;
+use super::database::Database;
+use super::upstream::Upstream;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+/// The key every server of a test signs with; made for the tests and used nowhere else.
+pub const SECRET: &str = "only-the-tests-know-this-key-0123456789";
+
+/// What is to be started.
+pub struct Setup {
+    pub database: Arc<Database>,
+    settings: BTreeMap<String, String>,
+    split: bool,
+    upstream: Option<Upstream>,
+}
+
+impl Setup {
+    /// One process, SQLite, the demo model without pauses, no rate limit.
+    pub async fn new() -> Self {
+        Self::on(Database::sqlite())
+    }
+
+    /// The same on PostgreSQL; `None`, said aloud, when no server is named.
+    pub async fn postgres(test: &str) -> Option<Self> {
+        Some(Self::on(Database::postgres(test).await?))
+    }
+
+    fn on(database: Database) -> Self {
+        let settings = [
+            ("SECRET_KEY", SECRET),
+            ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
+            ("DEMO_WORD_PAUSE_MS", "0"),
+            ("REST_LISTEN", "127.0.0.1:0"),
+            ("RPC_LISTEN", "127.0.0.1:0"),
+            ("SQLITE_SYNCHRONOUS", "normal"),
+            ("LOG_FORMAT", "json"),
+            ("DATABASE_POOL_SIZE", "5"),
+            ("DRAIN_SECONDS", "2"),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Self { database: Arc::new(database), settings, split: false, upstream: None }
+    }
+
+    /// Gateway and core as two processes.
+    #[must_use]
+    pub fn split(mut self) -> Self {
+        self.split = true;
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Answers come from this server instead of the demo model.
+    #[must_use]
+    pub fn upstream(self, upstream: &Upstream) -> Self {
+        let base_url = upstream.base_url();
+        let mut this = self
+            .with("OPENROUTER_API_KEY", "sk-test-key")
+            .with("OPENROUTER_BASE_URL", base_url)
+            .with("OPENROUTER_MODEL", "test-model");
+        this.upstream = Some(upstream.clone());
+        this
+    }
+
+    /// Starts it, and waits until it listens.
+    pub async fn start(self) -> App {
+        let started = tokio::task::spawn_blocking(move || self.start_blocking());
+        let app = started.await.expect("the server starts");
+        if app.split {
+            // A gateway listens before it has reached its core, and answers 503 meanwhile.
+            let anybody = app.anonymous();
+            super::eventually("the gateway reaches its core", || async {
+                (anybody.get("/health/db").await.status == 200).then_some(())
+            })
+            .await;
+        }
+        app
+    }
+
+    fn start_blocking(self) -> App {
+        let mut settings = self.settings.clone();
+        // A test may have named another way to it.
+        settings.entry("DATABASE_URL".into()).or_insert_with(|| self.database.url());
+        let (processes, rest, rpc) = if self.split {
+            let core = Process::start(&["core"], &settings);
+            let rpc = core.rpc.clone().expect("the core says where it listens");
+            let mut of_gateway = settings.clone();
+            of_gateway.retain(|name, _| !name.starts_with("DATABASE") && name != "SECRET_KEY");
+            of_gateway.entry("CORE_URL".into()).or_insert_with(|| format!("ws://{rpc}"));
+            let gateway = Process::start(&["gateway"], &of_gateway);
+            let rest = gateway.rest.clone().expect("the gateway says where it listens");
+            (vec![gateway, core], rest, rpc)
+        } else {
+            let server = Process::start(&["serve"], &settings);
+            let rest = server.rest.clone().expect("the server says where it listens");
+            let rpc = server.rpc.clone().expect("the server says where its core listens");
+            (vec![server], rest, rpc)
+        };
+        App { processes, rest, rpc, database: self.database, settings, split: self.split }
+    }
+}
+
+/// A running service.
+pub struct App {
+    /// The gateway's process first, the core's last; one and the same unless split.
+    pub processes: Vec<Process>,
+    /// `host:port` of the REST API.
+    pub rest: String,
+    /// `host:port` of JSON-RPC.
+    pub rpc: String,
+    pub database: Arc<Database>,
+    settings: BTreeMap<String, String>,
+    pub split: bool,
+}
+
+impl App {
+    /// Somebody without an account.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.rest, &self.rpc, None)
+    }
+
+    /// A new user, logged in.
+    pub async fn user(&self) -> Client {
+        self.anonymous().register().await
+    }
+
+    /// The core's process, which is the only one unless split.
+    pub fn core(&mut self) -> &mut Process {
+        self.processes.last_mut().expect("there is a process")
+    }
+
+    /// What the process that runs the tools counts.
+    pub async fn metrics(&self) -> String {
+        let address = if self.split { &self.rpc } else { &self.rest };
+        reqwest::get(format!("http://{address}/metrics")).await.expect("metrics").text().await.expect("metrics")
+    }
+
+    /// Everything the processes have logged so far, a line each.
+    pub fn log(&self) -> Vec<serde_json::Value> {
+        self.processes.iter().flat_map(Process::log).collect()
+    }
+
+    /// Starts the core of a split service again where it was; `RPC_LISTEN` must name a port of its own.
+    pub async fn start_core(&mut self) {
+        let settings = self.settings.clone();
+        let started = tokio::task::spawn_blocking(move || Process::start(&["core"], &settings));
+        *self.core() = started.await.expect("the core starts");
+    }
+
+    /// Ends every process as `kill -9` does, and starts anew on the same database. Ports change.
+    pub async fn crash_and_restart(mut self) -> App {
+        for process in &mut self.processes {
+            process.kill();
+        }
+        let setup = self.again();
+        drop(self);
+        setup.start().await
+    }
+
+    /// What this was started from, for another start on the same database.
+    pub fn again(&self) -> Setup {
+        Setup { database: self.database.clone(), settings: self.settings.clone(), split: self.split, upstream: None }
+    }
+}
+
+/// One process of the binary.
+pub struct Process {
+    child: Child,
+    pub rest: Option<String>,
+    pub rpc: Option<String>,
+    stderr: Arc<Mutex<String>>,
+}
+
+/// Where a binary built to measure coverage writes what it has run, when it ends by itself.
+const PROFILE: &str = "LLVM_PROFILE_FILE";
+
+/// A command of the binary with nothing of this machine's environment.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_threadline"));
+    // An empty directory, so that no `.env` of a developer is read.
+    let directory = std::env::temp_dir().join("threadline-test-empty");
+    std::fs::create_dir_all(&directory).expect("an empty directory");
+    command.args(arguments).env_clear().current_dir(directory);
+    if let Ok(profile) = std::env::var(PROFILE) {
+        // Not a file for each process, there are hundreds: all add to one.
+        command.env(PROFILE, profile.replace("%p", "all"));
+    }
+    command
+}
+
+/// Not a setting of the service: files it writes may have so many blocks of 512 bytes, as on a disk that is full then.
+pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
+
+/// Not a setting of the service: its log is a pipe at whose other end nobody is.
+pub const UNREAD_LOG: &str = "TEST_UNREAD_LOG";
+
+/// The binary under a limit of its files' size. Running into it is an error of the write, not a signal that ends it.
+fn limited(arguments: &[&str], blocks: &str) -> Command {
+    let inner = command(arguments);
+    let mut outer = Command::new("sh");
+    outer.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"")).arg("sh").arg(inner.get_program());
+    outer.args(inner.get_args()).env_clear();
+    if let Some(directory) = inner.get_current_dir() {
+        outer.current_dir(directory);
+    }
+    outer
+}
+
+/// Runs a command that ends by itself. A server that starts although it should not is ended, and fails the test.
+pub fn run(arguments: &[&str], settings: &[(&str, String)]) -> Output {
+    let child = command(arguments)
+        .envs(settings.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let id = child.id().to_string();
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let output = end.recv_timeout(super::PATIENCE).unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-9", &id]).status();
+        panic!("{arguments:?} does not end")
+    });
+    output.expect("what the command printed")
+}
+
+impl Process {
+    fn start(arguments: &[&str], settings: &BTreeMap<String, String>) -> Self {
+        let mut binary = match settings.get(FILE_BLOCKS) {
+            Some(blocks) => limited(arguments, blocks),
+            None => command(arguments),
+        };
+        let mut child = binary
+            .envs(settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let mut errors = child.stderr.take().expect("stderr is piped");
+        let collected = stderr.clone();
+        let unread = settings.contains_key(UNREAD_LOG);
+        std::thread::spawn(move || {
+            if unread {
+                return;
+            }
+            let mut buffer = [0_u8; 4096];
+            while let Ok(read @ 1..) = errors.read(&mut buffer) {
+                collected.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        let (line_sent, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if line_sent.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut process = Self { child, rest: None, rpc: None, stderr };
+        process.read_banner(&lines);
+        process
+    }
+
+    /// The ports stand in what the server prints when it is ready.
+    fn read_banner(&mut self, lines: &mpsc::Receiver<String>) {
+        let deadline = Instant::now() + super::PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = lines.recv_timeout(left) else {
+                // Not under the lock, which the drop takes as well.
+                let log = self.stderr();
+                panic!("the server did not start:\n{log}");
+            };
+            let address = |line: &str| {
+                line.split("http://").nth(1).map(|rest| rest.split([' ', '/']).next().unwrap_or_default().to_owned())
+            };
+            match line.split_whitespace().next() {
+                Some("REST") => self.rest = address(&line),
+                Some("JSON-RPC") => self.rpc = address(&line),
+                _ => {}
+            }
+            let banner_ends = line.is_empty() && (self.rest.is_some() || self.rpc.is_some());
+            if banner_ends {
+                return;
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a process to kill");
+        self.child.wait().expect("a process that ended");
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "signal {name}");
+    }
+
+    /// Waits for the process to end by itself, and gives its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + super::PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the process did not end");
+    }
+
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    fn log(&self) -> Vec<serde_json::Value> {
+        self.stderr().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Makes it end by itself: the first signal begins the end, the next cuts it short.
+    #[allow(clippy::disallowed_methods, reason = "a drop cannot wait otherwise")]
+    fn terminate(&mut self) {
+        let deadline = Instant::now() + super::PATIENCE;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            self.signal("TERM");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::env::var_os(PROFILE).is_some() {
+            self.terminate();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the server\n{}", self.stderr.lock().unwrap());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A way to a server that can be cut or held up, so that the server itself stays up for other tests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Connections are taken, and nothing passes.
+    Stuck,
+    /// Connections are closed.
+    Cut,
+}
+
+/// Stands between the service and a server it needs.
+pub struct Relay {
+    address: SocketAddr,
+    way: Arc<watch::Sender<Way>>,
+}
+
+impl Relay {
+    /// Before the Redis that `TEST_REDIS_URL` names; `None`, said aloud, when it names none.
+    pub async fn start(test: &str) -> Option<Self> {
+        let Ok(url) = std::env::var("TEST_REDIS_URL") else {
+            eprintln!("{test}: not run, since TEST_REDIS_URL names no Redis");
+            return None;
+        };
+        let target = url.trim_end_matches('/').rsplit(['/', '@']).next().expect("a host").to_owned();
+        Some(Self::before(target).await)
+    }
+
+    /// Before a server by its `host:port`.
+    pub async fn before(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let way = Arc::new(watch::Sender::new(Way::Open));
+        let changes = way.clone();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(pass(near, target.clone(), changes.subscribe()));
+            }
+        });
+        Self { address, way }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The value of `REDIS_URL`.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// Closes what is open, and whatever comes.
+    pub fn cut(&self) {
+        self.way.send_replace(Way::Cut);
+    }
+
+    /// Lets nothing pass, as a server that hangs.
+    pub fn hold(&self) {
+        self.way.send_replace(Way::Stuck);
+    }
+
+    /// Lets everything pass again.
+    pub fn mend(&self) {
+        self.way.send_replace(Way::Open);
+    }
+}
+
+async fn pass(near: TcpStream, target: String, mut way: watch::Receiver<Way>) {
+    if *way.borrow() == Way::Cut {
+        return;
+    }
+    let far = TcpStream::connect(target).await.expect("the server behind it is there");
+    let (mut near_in, mut near_out) = near.into_split();
+    let (mut far_in, mut far_out) = far.into_split();
+    loop {
+        if way.wait_for(|way| *way != Way::Stuck).await.is_err() || *way.borrow() == Way::Cut {
+            return;
+        }
+        // What a copy has read and not yet written is lost with it: hold up a connection while it is silent.
+        tokio::select! {
+            _ = tokio::io::copy(&mut near_in, &mut far_out) => return,
+            _ = tokio::io::copy(&mut far_in, &mut near_out) => return,
+            _ = way.changed() => {}
+        }
+    }
+}

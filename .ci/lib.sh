@@ -1,0 +1,143 @@
+# What the scripts beside this one share. To be sourced.
+#
+# Tests run on SQLite and PostgreSQL. TEST_DATABASE_URL and TEST_REDIS_URL name the servers to use; where they are not
+# set, servers on this machine are taken, or started for this run from the programs that are installed.
+
+# Where tools are installed that are not on PATH.
+readonly TOOLS="${XDG_CACHE_HOME:-$HOME/.cache}/threadline-ci"
+SCRATCH=""
+CHILDREN=()
+
+step() { printf '\n==> %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Ends what this run has started, and nothing else.
+clean_up() {
+    local child
+    for child in "${CHILDREN[@]}"; do
+        kill "$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+    done
+    if [ -n "$SCRATCH" ]; then rm -rf "$SCRATCH"; fi
+}
+trap clean_up EXIT
+
+scratch() {
+    if [ -z "$SCRATCH" ]; then
+        SCRATCH="$(mktemp -d)"
+        chmod 755 "$SCRATCH"
+    fi
+}
+
+open_port() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Waits up to 30 s for a server.
+wait_for() {
+    local port=$1 name=$2 tries
+    for tries in $(seq 150); do
+        if open_port "$port"; then return; fi
+        sleep 0.2
+    done
+    fail "$name did not start on port $port within 30 s"
+}
+
+free_port() {
+    local port
+    for port in $(seq "$1" "$(($1 + 50))"); do
+        if ! open_port "$port"; then
+            echo "$port"
+            return
+        fi
+    done
+    fail "no free port from $1 on"
+}
+
+# A program of PostgreSQL, which Debian keeps outside of PATH.
+postgres_program() {
+    if have "$1"; then
+        command -v "$1"
+    else
+        find /usr/lib/postgresql -path "*/bin/$1" 2>/dev/null | sort -V | tail -n 1
+    fi
+}
+
+# Debian's packages, where we may install them.
+install_package() {
+    if have apt-get && [ "$(id -u)" = 0 ]; then
+        step "Install $1"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    fi
+}
+
+start_postgres() {
+    if [ -z "$(postgres_program initdb)" ]; then install_package postgresql; fi
+    local initdb postgres port owner=()
+    initdb="$(postgres_program initdb)"
+    postgres="$(dirname "$initdb")/postgres"
+    [ -n "$initdb" ] || fail "no PostgreSQL: install it, or set TEST_DATABASE_URL"
+    scratch
+    port="$(free_port 54320)"
+    mkdir "$SCRATCH/postgres"
+    # It refuses to run as root.
+    if [ "$(id -u)" = 0 ]; then
+        id postgres >/dev/null 2>&1 || fail "no user postgres to run PostgreSQL as; set TEST_DATABASE_URL"
+        chown postgres "$SCRATCH/postgres"
+        owner=(setpriv --reuid postgres --regid "$(id -g postgres)" --clear-groups)
+    fi
+    "${owner[@]}" "$initdb" -D "$SCRATCH/postgres" -U postgres -A trust --no-sync >/dev/null
+    # What is written here need not outlive a power cut.
+    "${owner[@]}" "$postgres" -D "$SCRATCH/postgres" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c fsync=off -c max_connections=300 >"$SCRATCH/postgres.log" 2>&1 &
+    CHILDREN+=($!)
+    wait_for "$port" PostgreSQL
+    export TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres"
+}
+
+start_redis() {
+    if ! have redis-server; then install_package redis-server; fi
+    have redis-server || fail "no Redis: install it, or set TEST_REDIS_URL"
+    scratch
+    local port
+    port="$(free_port 63790)"
+    redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$SCRATCH" >"$SCRATCH/redis.log" 2>&1 &
+    CHILDREN+=($!)
+    wait_for "$port" Redis
+    export TEST_REDIS_URL="redis://127.0.0.1:$port"
+}
+
+# Whether the server of this machine lets `postgres` in, without a password or with the usual one of test images.
+postgres_here() {
+    have psql || return 1
+    local password
+    for password in "" postgres; do
+        if PGCONNECT_TIMEOUT=3 PGPASSWORD="$password" psql -w -h 127.0.0.1 -U postgres -tAc 'select 1' postgres >/dev/null 2>&1; then
+            export TEST_DATABASE_URL="postgres://postgres${password:+:$password}@127.0.0.1:5432/postgres"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Sets TEST_DATABASE_URL and TEST_REDIS_URL.
+find_servers() {
+    step "Servers for the tests"
+    if [ -z "${TEST_DATABASE_URL:-}" ]; then postgres_here || start_postgres; fi
+    if [ -z "${TEST_REDIS_URL:-}" ]; then
+        if open_port 6379; then export TEST_REDIS_URL="redis://127.0.0.1:6379"; else start_redis; fi
+    fi
+    echo "PostgreSQL: ${TEST_DATABASE_URL##*@}"
+    echo "Redis: ${TEST_REDIS_URL##*@}"
+}
+
+# Installs a tool that comes as `cargo NAME`, unless it is there in this version.
+cargo_tool() {
+    export PATH="$TOOLS/bin:$PATH"
+    case "$(cargo "$1" --version 2>/dev/null)" in
+        *" $2") ;;
+        # Not optimised: it is built in a minute or two.
+        *) cargo install "cargo-$1" --version "$2" --locked --debug --root "$TOOLS" ;;
+    esac
+    cargo "$1" --version
+}

@@ -91,11 +91,10 @@ async fn a_crash_in_the_middle_of_an_answer_leaves_nothing_stuck() {
     let finished = user.session().await;
     upstream.queue(Script::says(&["Whole"]));
     let mut stream = user.start(session, "Hello").await.unwrap();
-    stream.until("thread.item.content.part.delta").await;
+    let said = stream.until_said("Gone").await;
     let run = stream.run_id();
     let whole = user.say(finished, "Hello").await;
-    // Longer than what is said stays in memory only.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    app.database.logged(run, said).await;
 
     let app = app.crash_and_restart().await;
     assert!(!stream.finish().await.done, "a stream that is torn off has no end");

@@ -98,9 +98,10 @@ async fn a_run_that_changes_hands_twice_is_closed_and_its_first_owner_tells_of_i
     let user = app.user().await;
     let session = user.session().await;
     let mut stream = user.start(session, "Hello").await.unwrap();
-    stream.until("thread.item.content.part.delta").await;
+    let said = stream.until_said("Some words").await;
     let run = stream.run_id();
     drop(stream);
+    app.database.logged(run, said).await;
 
     // Another process takes the run over, and dies before it has closed it. Closing it fails for the next one, too.
     app.database

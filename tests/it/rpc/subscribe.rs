@@ -204,8 +204,7 @@ async fn a_crash_is_told_wherever_a_subscriber_stood() {
             break event.0;
         }
     };
-    // Longer than what is said stays in memory only.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    app.database.logged(run.parse().unwrap(), seen).await;
     let app = app.crash_and_restart().await;
     let user = app.anonymous().with_token(user.token.unwrap());
     let mut socket = user.socket().await;

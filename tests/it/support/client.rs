@@ -318,6 +318,14 @@ impl Sse {
         }
     }
 
+    /// Reads until the answer is this, and says under which number.
+    pub async fn until_said(&mut self, text: &str) -> u64 {
+        while self.text() != text {
+            assert!(self.next().await.is_some(), "not {text:?} but {:?}", self.text());
+        }
+        self.seqs().last().copied().expect("events have numbers")
+    }
+
     /// Reads to the end.
     pub async fn finish(mut self) -> Self {
         while self.next().await.is_some() {}

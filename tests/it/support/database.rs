@@ -6,6 +6,12 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use std::path::PathBuf;
 use uuid::Uuid;
 
+#[derive(diesel::QueryableByName)]
+struct Found {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    rows: i64,
+}
+
 /// A database nobody else uses.
 pub enum Database {
     /// A file in a directory of its own.
@@ -54,6 +60,26 @@ impl Database {
                 connection.batch_execute(sql).await.expect("statements that work");
             }
         }
+    }
+
+    /// Waits until the log of a run reaches this event: from then on no crash can lose it.
+    pub async fn logged(&self, run: Uuid, seq: u64) {
+        super::eventually("what was said is in the log", || self.holds(run, seq)).await;
+    }
+
+    /// Whether the log of a run reaches this event.
+    async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
+        let id = if self.is_postgres() { format!("'{run}'") } else { format!("X'{}'", run.simple()) };
+        let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
+        let found: Found = match self {
+            Self::Sqlite(_) => diesel::RunQueryDsl::get_result(diesel::sql_query(sql), &mut sqlite(&self.url())),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::get_result(diesel::sql_query(sql), &mut connection).await
+            }
+        }
+        .expect("a count");
+        (found.rows > 0).then_some(())
     }
 
     /// From now on every new task takes the database that many seconds, until [`hurry`](Self::hurry).

@@ -121,6 +121,29 @@ async fn a_crash_in_the_middle_of_an_answer_leaves_nothing_stuck() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_that_cannot_be_read_keeps_neither_the_start_nor_the_thread() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::calls(&[("list_tasks", json!({}))]));
+    upstream.queue(Script::stream().words(&["Gone"]).hang());
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let mut stream = user.start(session, "Hello").await.unwrap();
+    let said = stream.until_said("Gone").await;
+    let run = stream.run_id();
+    app.database.logged(run, said).await;
+    app.database.batch("UPDATE items SET body = '{}' WHERE kind = 'tool_call'").await;
+
+    let app = app.crash_and_restart().await;
+    let user = crate::support::Client::new(&app.rest, &app.rpc, user.token);
+    let busy = user.say_in_vain(session, "Are you back?").await;
+    assert_ne!(busy.body["error"]["code"], "THREAD_BUSY", "{}", busy.text);
+    let other = user.session().await;
+    assert_eq!(user.say(other, "Are you back?").await.terminal()["type"], "run.completed");
+    assert!(app.log().iter().any(|line| line.to_string().contains("cannot be read")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_process_of_several_does_not_hold_its_threads() {
     let Some(setup) = Setup::postgres("lifecycle").await else { return };
     let upstream = Upstream::start().await;

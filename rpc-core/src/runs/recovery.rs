@@ -167,8 +167,14 @@ async fn close(core: &Core, run: RunRow) -> Result<(), StoreError> {
     wire::rewrite(&mut items, &results);
     let added = append.iter().cloned().map(|item| item.at(i64::MAX, claim.thread_id, Some(claim.run_id)));
     items.extend(added);
-    // The first stands for all that was said, also for what was heard and is lost.
-    let told = ending(&ended, &items).map_err(|error| StoreError::Corrupt(error.log_text().to_owned()))?;
+    // The first stands for all that was said, also for what was heard and is lost. An item that cannot be read must not
+    // keep the run open, and its thread busy, for ever.
+    let told = ending(&ended, &items)
+        .or_else(|error| {
+            tracing::error!(run_id = %ended.id.0, error = error.log_text(), "the items of a dead run cannot be read");
+            ending(&ended, &[])
+        })
+        .map_err(|error| StoreError::Corrupt(error.log_text().to_owned()))?;
     let end = RunEnd {
         status,
         error: None,

@@ -6,10 +6,10 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy, UpstreamError,
-    UpstreamTimeout,
+    BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
-use threadline_schema::{auth, items, runs, system, tasks, threads};
+use threadline_schema::{auth, items, runs, system, tasks, threads, usage};
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
@@ -104,7 +104,7 @@ pub static RULES: &[Rule] = &[
         .streams_the_run()
         .binds(&[("session_id", "thread_id")])
         .message("input")
-        .fails(&[EmptyMessage, MessageTooLong, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .fails(&[EmptyMessage, MessageTooLong, ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
         .named(
             "sendMessage",
             "Say something and stream the answer.\n\n\
@@ -124,6 +124,7 @@ pub static RULES: &[Rule] = &[
     put("/api/v1/tasks/{task_id}").calls::<tasks::TasksUpdate>().replies::<Whole>(),
     delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().replies::<Deleted>(),
     patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().replies::<Whole>(),
+    get("/api/v1/usage").calls::<usage::UsageGet>().replies::<Whole>(),
     get("/health").serves(Page::Health).named("health", "Whether the process is alive. Asks nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()

@@ -1,6 +1,7 @@
 //! What the core can be told: plain data, already checked by whoever read it.
 
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ pub struct CoreConfig {
     pub agent: AgentConfig,
     /// What one user or address may use.
     pub limits: LimitsConfig,
+    /// What one user may use in a day.
+    pub budget: BudgetConfig,
+    /// What models cost, by their names.
+    pub prices: BTreeMap<Arc<str>, ModelPrices>,
     /// Conversations untouched for so long are archived; `None` never.
     pub session_max_idle: Option<Duration>,
     /// How long the events of a run are kept after its end.
@@ -148,6 +153,26 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// Newest items of a thread that the model is shown.
     pub history_items: u32,
+}
+
+/// What a model costs, in units of whatever currency the operator counts in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelPrices {
+    /// A million tokens read.
+    pub input_per_million: f64,
+    /// A million tokens written.
+    pub output_per_million: f64,
+}
+
+/// What one user may use in a day (UTC). `None` is no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct BudgetConfig {
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+    /// Money, in millionths of the currency.
+    pub cost_micros: Option<u64>,
+    /// Tokens that a run holds while it goes on.
+    pub hold_tokens: u64,
 }
 
 /// What one user or address may use. `None` is no limit.

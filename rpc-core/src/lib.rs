@@ -7,6 +7,7 @@ mod agent;
 mod auth;
 #[doc(hidden)]
 pub mod bench;
+mod budget;
 mod clock;
 pub mod config;
 mod context;

@@ -89,6 +89,7 @@ pub(crate) fn run(row: &RunRow) -> Run {
         last_seq: unsigned(row.last_seq),
         error,
         usage: (usage != Usage::default()).then_some(usage),
+        cost_micros: row.cost_micros.map(unsigned),
         message_id: row.message_id.map(|id| id.0),
         tool_calls: None,
     }

@@ -77,6 +77,9 @@ error_table! {
     RateLimited = "RATE_LIMITED", -32029, 429;
     /// The user has as many sessions as the server allows.
     SessionLimit = "SESSION_LIMIT", -32030, 429;
+    /// What the user may use in a day is used up; `resets_at` says when the next day begins, `retry_after` in how many
+    /// seconds that is.
+    BudgetExceeded = "BUDGET_EXCEEDED", -32031, 429;
     /// The body is larger than the server reads.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", -32013, 413;
     /// The body is of a kind the server does not read. HTTP only: JSON-RPC has no content types of its own.

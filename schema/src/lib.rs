@@ -22,6 +22,7 @@ pub mod runs;
 pub mod system;
 pub mod tasks;
 pub mod threads;
+pub mod usage;
 
 pub use error::{ErrorCode, RpcError};
 pub use rpc::{Access, Kind, MethodInfo, RpcMethod};

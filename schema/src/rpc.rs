@@ -143,6 +143,7 @@ pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
         crate::items::METHODS,
         crate::runs::METHODS,
         crate::tasks::METHODS,
+        crate::usage::METHODS,
         crate::system::METHODS,
     ]
     .into_iter()

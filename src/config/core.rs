@@ -1,10 +1,12 @@
 //! Settings -> what the core is configured with. Reads the groups Storage, Tokens, Model, Assistant and Limits.
 
+use super::value::Money;
 use super::{ConfigError, Settings};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_core::config::{
-    AgentConfig, AuthConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig, OpenAiConfig,
-    RedisConfig,
+    AgentConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig,
+    OpenAiConfig, RedisConfig,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -32,6 +34,8 @@ impl Settings {
             model: self.model(),
             agent: self.agent()?,
             limits: self.limits(),
+            budget: self.budget(),
+            prices: BTreeMap::new(),
             session_max_idle: self.session_max_idle_days.days(),
             run_events_retention: self.run_events_retention.seconds() * 60,
             run_events_interval: self.run_events_interval.milliseconds(),
@@ -148,6 +152,14 @@ impl Settings {
         match text.trim() {
             "" => Err(wrong(format!("{path:?} is empty"))),
             text => Ok(text.into()),
+        }
+    }
+
+    fn budget(&self) -> BudgetConfig {
+        BudgetConfig {
+            tokens: self.budget_tokens_per_day.get().map(|tokens| u64::from(tokens.get())),
+            cost_micros: self.budget_cost_per_day.map(Money::micros),
+            hold_tokens: u64::from(self.budget_hold_tokens.get()),
         }
     }
 

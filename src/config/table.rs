@@ -4,7 +4,7 @@
 use super::ConfigError;
 use super::setting::{Fallback, Group, Setting, Slot};
 use super::value::{
-    CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, Networks, Number, Origins, RedisUrl, Secret,
+    CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, Money, Networks, Number, Origins, RedisUrl, Secret,
     Synchronous, Value,
 };
 use std::net::SocketAddr;
@@ -141,6 +141,13 @@ settings! {
     max_streams: Limit = "MAX_STREAMS_PER_USER" in Limits, default "100";
     /// Characters of one message. 0: no limit but that of the body.
     max_message_chars: Limit = "MAX_MESSAGE_CHARS" in Limits, default "500";
+    /// Tokens that a user's runs may use in a day (UTC), read and written. 0: no limit.
+    budget_tokens_per_day: Limit = "BUDGET_TOKENS_PER_DAY" in Limits, default "0";
+    /// What a user's runs may cost in a day (UTC), such as `0.50`, in the currency of the prices in the agents file. A model
+    /// without a price then answers nobody.
+    budget_cost_per_day: Option<Money> = "BUDGET_COST_PER_DAY" in Limits, unset "no limit";
+    /// Tokens of the budget that a run holds while it goes on, since nobody knows what it will use.
+    budget_hold_tokens: Number<1, 10_000_000> = "BUDGET_HOLD_TOKENS" in Limits, default "4000";
     /// Days after which an untouched conversation is archived: out of the list and out of MAX_SESSIONS_PER_USER, but
     /// not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";

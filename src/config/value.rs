@@ -42,6 +42,10 @@ pub struct Number<const MIN: u32, const MAX: u32>(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(Option<NonZeroU32>);
 
+/// An amount of money, in millionths of some currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Money(u64);
+
 /// How SQLite waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synchronous {
@@ -99,6 +103,13 @@ impl Limit {
     /// The limit as milliseconds.
     pub fn milliseconds(self) -> Option<Duration> {
         self.0.map(|milliseconds| Duration::from_millis(u64::from(milliseconds.get())))
+    }
+}
+
+impl Money {
+    /// The amount in millionths.
+    pub fn micros(self) -> u64 {
+        self.0
     }
 }
 
@@ -194,6 +205,26 @@ impl Value for Limit {
     }
 }
 
+impl Value for Money {
+    const PLACEHOLDER: &'static str = "AMOUNT";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || fraction.len() > 6 {
+            return None;
+        }
+        let micros: u64 = format!("{fraction:0<6}").parse().ok()?;
+        let micros = whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)?;
+        // More than a billion is no budget of a day, and would overflow where it is stored.
+        (1..=1_000_000_000_000_000).contains(&micros).then_some(Self(micros))
+    }
+
+    fn expected() -> String {
+        "an amount above 0 with at most six decimals, such as 0.50".to_owned()
+    }
+}
+
 impl Value for TokenAlgorithm {
     const PLACEHOLDER: &'static str = "NAME";
 
@@ -230,6 +261,17 @@ impl Value for Synchronous {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_is_exact() {
+        let micros = |text| Money::parse(text).map(Money::micros);
+        assert_eq!(micros("0.5"), Some(500_000));
+        assert_eq!(micros("12"), Some(12_000_000));
+        assert_eq!(micros("0.000001"), Some(1));
+        for wrong in ["0", "0.0", "-1", "1.", ".5", "1e3", "1,5", "0.0000001", "99999999999999999999", "1.2.3", "+1"] {
+            assert_eq!(micros(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn what_may_hold_a_password_is_not_shown_by_debug() {

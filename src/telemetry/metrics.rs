@@ -58,6 +58,8 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Calls of tools." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Time of one call of a tool." },
     Metric { name: "threadline_model_tokens_total", kind: Counter, labels: "direction", doc: "Tokens the model's server says it used." },
+    Metric { name: "threadline_model_cost_micros_total", kind: Counter, labels: "", doc: "What runs cost, in millionths of the currency of the prices; models without a price are not in it." },
+    Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because their user's budget of the day was used up." },
     Metric { name: "threadline_upstream_failures_total", kind: Counter, labels: "code", doc: "Runs that failed for the model's sake." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls refused for being too many: of a user or of an address; streams a user had too many of." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose allowance is not whole." },

@@ -200,6 +200,8 @@ async fn answers_look_as_the_documents_say() {
     c.ask(Method::PATCH, "/api/v1/tasks/{task_id}/complete", &task, "", None).await;
     c.ask(Method::DELETE, TASK, &task, "", None).await;
     c.ask(Method::GET, TASK, &task, "", None).await;
+    c.ask(Method::GET, "/api/v1/usage", &[], "", None).await;
+    c.ask(Method::GET, "/api/v1/usage", &[], "?since=tomorrow", None).await;
     for path in ["/health", "/health/db", "/health/openrouter", "/health/all", "/openapi.json", "/"] {
         c.ask(Method::GET, path, &[], "", None).await;
     }

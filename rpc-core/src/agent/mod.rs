@@ -73,16 +73,14 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
 
 /// Streams one answer of the model: its words go out, its calls come back.
 async fn listen(core: &Core, request: ModelRequest, output: &mut Output) -> Result<Vec<ToolCall>, AgentError> {
+    output.asks(request.messages.iter().map(Message::bytes).sum());
     let mut stream = core.model.stream(request);
     let mut calls = Vec::new();
     while let Some(event) = stream.next().await {
         match event? {
             ModelEvent::Text(delta) => output.text(&delta),
             ModelEvent::ToolCall(call) => calls.push(call),
-            ModelEvent::Usage(usage) => {
-                output.usage.prompt_tokens += usage.prompt_tokens;
-                output.usage.completion_tokens += usage.completion_tokens;
-            }
+            ModelEvent::Usage(usage) => output.used(usage),
             ModelEvent::Finished(reason) => {
                 if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
                     tracing::debug!(?reason, "the model stopped before it was done");

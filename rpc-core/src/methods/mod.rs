@@ -6,6 +6,7 @@ mod runs;
 mod system;
 mod tasks;
 mod threads;
+mod usage;
 
 use crate::core::Core;
 use crate::registry::{Registered, Registry};
@@ -19,6 +20,7 @@ pub(crate) fn register_all(core: Arc<Core>) -> Result<Registered, String> {
     items::register(&mut registry);
     runs::register(&mut registry);
     tasks::register(&mut registry);
+    usage::register(&mut registry);
     system::register(&mut registry);
     registry.finish()
 }

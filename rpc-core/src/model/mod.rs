@@ -82,6 +82,19 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Bytes of its text.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::System(text) | Self::User(text) => text.len(),
+            Self::Assistant { text, tool_calls } => {
+                text.len() + tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
+            }
+            Self::Tool { content, .. } => content.len(),
+        }
+    }
+}
+
 /// A call the model wants made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod storing;
+mod unreported;
 mod workflow;
 
 use super::log::RunLog;
@@ -18,6 +19,7 @@ use threadline_schema::chatkit::{
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::text_delta;
 use threadline_schema::runs::Usage;
+use unreported::Unreported;
 use uuid::Uuid;
 pub(super) use workflow::{is_open, mark_unknown, task, workflow};
 
@@ -46,8 +48,9 @@ pub(crate) struct Output {
     unsure: bool,
     /// The last message, once it is whole.
     pub(crate) message_id: Option<Uuid>,
-    /// What the model used so far.
+    /// What the model's server says it used so far.
     pub(crate) usage: Usage,
+    unreported: Unreported,
     /// Whether anything was said or done.
     pub(crate) has_begun: bool,
     /// Whether a tool was called.
@@ -74,13 +77,33 @@ impl Output {
             unsure: false,
             message_id: None,
             usage: Usage::default(),
+            unreported: Unreported::default(),
             has_begun: false,
             has_called: false,
         }
     }
 
+    /// The model is asked, with so much to read.
+    pub(crate) fn asks(&mut self, bytes: usize) {
+        self.unreported.asks(bytes);
+    }
+
+    /// The model's server says what the call used.
+    pub(crate) fn used(&mut self, usage: Usage) {
+        self.unreported.reported();
+        self.usage += usage;
+    }
+
+    /// What the run's user is charged: what the model's server says, and a guess where it has not.
+    pub(crate) fn charged(&self) -> Usage {
+        let mut charged = self.usage;
+        charged += self.unreported.so_far();
+        charged
+    }
+
     /// More words of the assistant.
     pub(crate) fn text(&mut self, delta: &str) {
+        self.unreported.wrote(delta.len());
         if self.message.is_none() {
             self.close_workflow();
             self.open_message();

@@ -8,7 +8,7 @@ use super::stored::ending;
 use super::{cancel, follow, leases};
 use crate::core::Core;
 use crate::store::rows::RunRow;
-use crate::store::{Conflict, RunEnd, StoreError};
+use crate::store::{Bill, Conflict, RunEnd, StoreError};
 use crate::wire;
 use futures::StreamExt;
 use std::sync::{Arc, Weak};
@@ -179,6 +179,8 @@ async fn close(core: &Core, run: RunRow) -> Result<(), StoreError> {
         status,
         error: None,
         usage: Usage::default(),
+        // What it had used went with its process.
+        bill: Bill::default(),
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at: ended.finished_at.unwrap_or_else(UtcTime::now),

@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
     pub(super) claim: Claim,
     pub(super) created_at: DateTime<Utc>,
+    /// What it holds of its user's budget: tokens, and millionths of the currency.
+    pub(super) held: (i64, i64),
     pub(super) request_id: Arc<str>,
 }
 
@@ -92,6 +94,7 @@ impl Job {
         let (items, results) = (output.take_finished(), output.take_results());
         let error_event = ending.failure.as_ref().map(|failure| error_event(&failure.message));
         let mut last: Vec<Arc<str>> = output.take_announcements().chain(error_event.clone()).collect();
+        let bill = core.bill(core.model.name(), output.charged());
         let run = Run {
             id: self.entry.run_id,
             thread_id: self.claim.thread_id.0,
@@ -101,6 +104,7 @@ impl Job {
             last_seq: log.last_seq() + last.len() as u64 + 1,
             error: ending.failure.clone(),
             usage: (output.usage != Usage::default()).then_some(output.usage),
+            cost_micros: bill.cost_micros.and_then(|cost| u64::try_from(cost).ok()),
             message_id: output.message_id,
             tool_calls: self.tool_calls(core, output, &items, &results).await,
         };
@@ -110,6 +114,7 @@ impl Job {
             status: run.status,
             error: run.error.clone(),
             usage: output.usage,
+            bill,
             last_seq: signed(run.last_seq),
             message_id: run.message_id.map(Into::into),
             finished_at: run.finished_at.map_or_else(UtcTime::now, Into::into),
@@ -118,6 +123,7 @@ impl Job {
         };
         match self.store_end(core, end, items).await {
             Ok(()) => {
+                metrics::counter!("threadline_model_cost_micros_total").increment(run.cost_micros.unwrap_or_default());
                 core.signals.grown(run.id, run.last_seq, true, &[]);
                 log.close(last);
             }
@@ -128,6 +134,10 @@ impl Job {
             }
             Err(StoreError::NotFound) => {
                 tracing::warn!(run_id = %run.id, "a run has lost its thread");
+                let (user_id, began) = (self.entry.user_id.into(), self.created_at.into());
+                if let Err(error) = core.store.usage_settle(user_id, began, bill, self.held).await {
+                    tracing::error!(run_id = %run.id, %error, "what a run used could not be booked");
+                }
                 let told = unkept(run, log.last_seq() + u64::from(error_event.is_some()) + 1);
                 log.close(error_event.into_iter().chain(terminal(told)));
             }
@@ -255,7 +265,7 @@ impl From<ModelError> for AgentError {
 
 /// A run whose thread was deleted under it, and which went with it, as its subscribers are told of it.
 fn unkept(run: Run, last_seq: u64) -> Run {
-    Run { last_seq, usage: None, message_id: None, tool_calls: None, ..run }
+    Run { last_seq, usage: None, cost_micros: None, message_id: None, tool_calls: None, ..run }
 }
 
 fn terminal(run: Run) -> Option<Arc<str>> {

@@ -58,7 +58,7 @@ pub(crate) async fn add_user_message(
             Ok(started) if !started.replayed => started,
             other => {
                 core.hub.discard(&entry);
-                let replay = other.map_err(Error::of_thread)?;
+                let replay = other.map_err(|error| turn_error(&core, error))?;
                 core.hub.give_first_look(replay.run.id.0);
                 return Ok(Started { thread: replay.thread, run: Some(replay.run), replayed: true });
             }
@@ -126,7 +126,8 @@ pub(crate) async fn create_thread(
 }
 
 fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
-    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), request_id }
+    let held = (run.held_tokens, run.held_micros);
+    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), held, request_id }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
@@ -166,7 +167,8 @@ async fn detached<T: Send + 'static>(
 }
 
 fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTurn, ThreadItem), Error> {
-    let created_at = UtcTime::now();
+    // By the clock that all replicas share: the day of the budget is the day of the run.
+    let created_at = core.clock.now();
     let item_id = Guid::new();
     let title = title_of(&input);
     let message = ThreadItem::UserMessage(UserMessage {
@@ -190,6 +192,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
         run_id: Guid::new(),
         owner: core.id,
         lease_expires_at: core.lease_until(),
+        hold: core.hold(core.model.name())?,
     };
     Ok((turn, message))
 }
@@ -256,6 +259,13 @@ fn submission(
     Ok(Some(Submission { key, fingerprint }))
 }
 
+fn turn_error(core: &Core, error: StoreError) -> Error {
+    match error {
+        StoreError::Budget => core.over_budget(),
+        other => Error::of_thread(other),
+    }
+}
+
 fn session_error(core: &Core, error: StoreError) -> Error {
     match error {
         StoreError::Limit => {
@@ -263,6 +273,7 @@ fn session_error(core: &Core, error: StoreError) -> Error {
             let message = format!("Maximum {limit} sessions allowed. Please delete an old session.");
             Error::new(ErrorCode::SessionLimit, message)
         }
+        StoreError::Budget => core.over_budget(),
         // The token was good a moment ago, and the account is gone.
         StoreError::NotFound => Error::unauthorized(),
         other => Error::from(other),

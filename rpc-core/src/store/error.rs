@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The user has as many threads as a user may have.
     #[error("the user has reached the limit of threads")]
     Limit,
+    /// What the user may use in a day is used up.
+    #[error("the user's budget of the day is used up")]
+    Budget,
     /// A unique value is taken.
     #[error("the value is taken")]
     Duplicate,

@@ -6,7 +6,7 @@
 //! # Locks
 //!
 //! Transactions take row locks in one order, so that no two wait for each other: submission, then thread, then run, then
-//! items, then user. Creating a thread takes the user first; nobody else can hold a thread that does not exist yet.
+//! items, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a thread that does not exist yet.
 
 mod alone;
 mod db;
@@ -26,6 +26,7 @@ pub mod timing;
 mod tls;
 mod turns;
 mod unit;
+mod usage;
 mod users;
 
 pub use db::{PoolStatus, Store};
@@ -37,6 +38,7 @@ pub use submissions::Submission;
 pub use tasks::{TaskChanges, TaskPage};
 pub use threads::{ThreadCursor, ThreadPage};
 pub use turns::{Created, NewThread, NewTurn, TurnStarted};
+pub use usage::{Bill, Hold, day_of};
 
 /// A database that no other server may use while this lives.
 #[derive(Debug)]

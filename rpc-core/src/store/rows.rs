@@ -1,7 +1,7 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 use diesel::prelude::*;
-use threadline_schema::db::tables::{items, run_events, runs, submissions, tasks, threads, users};
+use threadline_schema::db::tables::{items, run_events, runs, submissions, tasks, threads, usage_days, users};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::runs::RunStatus;
@@ -124,6 +124,12 @@ rows! {
         created_at: UtcTime,
         /// When it ended.
         finished_at: Option<UtcTime>,
+        /// Tokens it holds of its user's budget while it goes on.
+        held_tokens: i64,
+        /// Money it holds of its user's budget while it goes on.
+        held_micros: i64,
+        /// What it cost.
+        cost_micros: Option<i64>,
     }
 
     /// Events of a run: one, or several neighbouring text deltas.
@@ -178,6 +184,28 @@ rows! {
         updated_at: UtcTime,
         /// When it was done.
         completed_at: Option<UtcTime>,
+    }
+
+    /// What a user has used on a day.
+    UsageRow in usage_days {
+        /// The user.
+        user_id: Guid,
+        /// Days since 1970-01-01, UTC.
+        day: i64,
+        /// Runs that have ended.
+        runs: i64,
+        /// Those whose cost is not known.
+        unpriced_runs: i64,
+        /// Tokens read.
+        prompt_tokens: i64,
+        /// Tokens written.
+        completion_tokens: i64,
+        /// Millionths of the currency.
+        cost_micros: i64,
+        /// Tokens that runs hold which go on.
+        held_tokens: i64,
+        /// Money that runs hold which go on.
+        held_micros: i64,
     }
 }
 

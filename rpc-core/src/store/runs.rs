@@ -7,6 +7,7 @@ use super::items::{complete_items, insert_items, reserve};
 use super::log::insert_events;
 use super::rows::{Claim, EventRow, NewItem, RunRow};
 use super::unit::{change, read, tx};
+use super::usage::{Bill, day_of, settle};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
@@ -24,6 +25,8 @@ pub struct RunEnd {
     pub error: Option<Failure>,
     /// What it used, over all calls of the model.
     pub usage: Usage,
+    /// What its user is charged.
+    pub bill: Bill,
     /// Number of its last event, the one that says how it ended.
     pub last_seq: i64,
     /// The last assistant message it wrote.
@@ -97,6 +100,7 @@ impl Store {
                     runs::last_seq.eq(end.last_seq),
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
+                    runs::cost_micros.eq(end.bill.cost_micros),
                 ))
                 .returning(RunRow::as_returning())
                 .get_result::<RunRow>(c)
@@ -106,6 +110,7 @@ impl Store {
             insert_items!(c, claim, first, new);
             complete_items!(c, claim, end.results);
             insert_events!(c, &end.events);
+            settle!(c, run.user_id, day_of(run.created_at), end.bill, (run.held_tokens, run.held_micros));
             Ok(run)
         })
     }

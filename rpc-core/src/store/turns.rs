@@ -6,6 +6,7 @@ use super::refusal;
 use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
 use super::submissions::{Submission, claim_key};
 use super::unit::tx;
+use super::usage::{Hold, day_of, take_hold};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -26,6 +27,8 @@ pub struct NewTurn {
     pub owner: Guid,
     /// Until when that process is believed to live.
     pub lease_expires_at: UtcTime,
+    /// What the run is to hold of its user's budget, if there is one.
+    pub hold: Option<Hold>,
 }
 
 /// A thread to make.
@@ -94,14 +97,18 @@ macro_rules! begin_turn {
             .execute($c)
             .await?;
         // The unique index on active runs decides who is first, also between processes.
-        diesel::insert_into(runs::table)
+        let run: RunRow = diesel::insert_into(runs::table)
             .values(run)
             .on_conflict_do_nothing()
             .returning(RunRow::as_returning())
             .get_result($c)
             .await
             .optional()?
-            .ok_or(StoreError::Busy)?
+            .ok_or(StoreError::Busy)?;
+        if let Some(hold) = turn.hold {
+            take_hold!($c, run.user_id, day_of(run.created_at), hold);
+        }
+        run
     }};
 }
 
@@ -109,7 +116,7 @@ impl Store {
     /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`] when there is no such
+    /// [`StoreError::Budget`], [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`] when there is no such
     /// user, [`Conflict::KeyReused`] when the submission's name stands for another one.
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {
         tx!(self, |c| {
@@ -147,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`].
+    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`], [`StoreError::Budget`].
     pub async fn turn_start(
         &self,
         user_id: Guid,
@@ -244,6 +251,9 @@ impl NewTurn {
             cancel_requested_at: None,
             created_at: self.message.created_at,
             finished_at: None,
+            held_tokens: self.hold.map_or(0, |hold| hold.tokens),
+            held_micros: self.hold.map_or(0, |hold| hold.micros),
+            cost_micros: None,
         }
     }
 }

@@ -19,3 +19,4 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod threads;
+mod usage;

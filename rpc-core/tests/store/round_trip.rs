@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use threadline_core::store::rows::TaskRow;
-use threadline_core::store::{ItemPage, NewThread, RunEnd, Submission};
+use threadline_core::store::{Bill, ItemPage, NewThread, RunEnd, Submission};
 use threadline_schema::ErrorCode;
 use threadline_schema::db::tables::{run_events, submissions};
 use threadline_schema::db::text::TextList;
@@ -75,6 +75,7 @@ on_both! {
                 status,
                 error: error.clone(),
                 usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
+                bill: Bill { prompt_tokens: 3, completion_tokens: 4, cost_micros: Some(5) },
                 last_seq: 12,
                 message_id: Some(answer.id),
                 results: vec![],
@@ -86,6 +87,7 @@ on_both! {
             assert_eq!(ended.error_code.as_deref(), error.as_ref().map(|failure| failure.code.name()));
             assert_eq!(ended.error_message, error.map(|failure| failure.message));
             assert_eq!((ended.prompt_tokens, ended.completion_tokens, ended.last_seq), (3, 4, 12));
+            assert_eq!(ended.cost_micros, Some(5));
             assert_eq!((ended.message_id, ended.finished_at), (Some(answer.id), Some(at(99))));
             assert_eq!(store.run_get(user.id, run.id).await.unwrap(), ended);
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use threadline_core::config::DatabaseConfig;
 use threadline_core::store::rows::{NewItem, RunRow, ThreadRow, UserRow};
-use threadline_core::store::{Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
+use threadline_core::store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::runs::{RunStatus, Usage};
 
@@ -178,6 +178,7 @@ pub(crate) fn turn() -> NewTurn {
         run_id: Guid::new(),
         owner: Guid::new(),
         lease_expires_at: at(1_000_000),
+        hold: None,
     }
 }
 
@@ -217,6 +218,7 @@ pub(crate) fn completed() -> RunEnd {
         status: RunStatus::Completed,
         error: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
+        bill: Bill { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
         last_seq: 7,
         message_id: None,
         results: vec![],

@@ -96,6 +96,11 @@ diesel::table! {
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,
+        /// What it holds of its user's budget while it goes on, on the day it was made.
+        held_tokens -> BigInt,
+        held_micros -> BigInt,
+        /// What it cost; absent before its end, and when its model has no price.
+        cost_micros -> Nullable<BigInt>,
     }
 }
 
@@ -153,10 +158,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Guid;
+
+    /// What users have used, a row for each day on which they did.
+    usage_days (user_id, day) {
+        user_id -> Guid,
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        /// Runs that have ended.
+        runs -> BigInt,
+        /// Those whose cost is not known.
+        unpriced_runs -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+        /// What runs that go on hold.
+        held_tokens -> BigInt,
+        held_micros -> BigInt,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
 diesel::joinable!(submissions -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks);
+diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks, usage_days);

@@ -12,3 +12,4 @@ mod ownership;
 mod runs;
 mod sessions;
 mod tasks;
+mod usage;

@@ -1,0 +1,140 @@
+//! `/api/v1/usage`, and budgets of a day.
+
+use crate::everywhere;
+use crate::support::{Client, Gate, Script, Setup, Upstream, eventually};
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/v1/usage";
+
+async fn usage(user: &Client) -> Value {
+    user.get(PATH).await.data().clone()
+}
+
+everywhere! {
+    async fn what_was_used_is_told(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::says(&["Hello"])).queue(Script::says(&["Hello"]));
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let nothing = json!({"runs": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_micros": 0, "unpriced_runs": 0});
+        assert_eq!(usage(&user).await, json!({"days": [], "total": nothing}));
+
+        let session = user.session().await;
+        user.say(session, "Hello").await;
+        user.say(session, "Hello").await;
+        let told = usage(&user).await;
+        let total = json!({"runs": 2, "prompt_tokens": 14, "completion_tokens": 6, "cost_micros": 0, "unpriced_runs": 2});
+        assert_eq!(told["total"], total);
+        let mut day = told["days"][0].clone();
+        let date = day.as_object_mut().unwrap().remove("date").unwrap();
+        assert_eq!(day, total);
+        let date = date.as_str().unwrap();
+        assert_eq!(user.get(&format!("{PATH}?since={date}&until={date}")).await.data(), &told);
+        assert_eq!(user.get(&format!("{PATH}?since=2020-01-01&until=2020-01-31")).await.data()["days"], json!([]));
+        // Deleting gives nothing back, and nobody sees what others used.
+        user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await;
+        assert_eq!(usage(&user).await["total"], total);
+        assert_eq!(usage(&app.user().await).await["total"], nothing);
+
+        for query in ["since=2026-13-01", "since=yesterday", "until=2026-02-30", "since=2026-02-02&until=2026-02-01",
+                      "since=2020-01-01&until=2026-01-01", "since=-262143-01-01&until=-262143-01-01T", "until=+262142-12-31&since=1970-01-01", "days=3"] {
+            user.get(&format!("{PATH}?{query}")).await.fails(400, "INVALID_REQUEST");
+        }
+    }
+
+    async fn a_day_has_its_budget(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::closed();
+        upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).done("stop"));
+        let setup = setup.upstream(&upstream).with("BUDGET_TOKENS_PER_DAY", 25).with("BUDGET_HOLD_TOKENS", 20);
+        let app = setup.start().await;
+        let user = app.user().await;
+        let (session, other) = (user.session().await, user.session().await);
+        let mut stream = user.start(session, "Hello").await.unwrap();
+        stream.until_said("Some words").await;
+        let budget = usage(&user).await["budget"].clone();
+        assert_eq!(budget["tokens"], json!({"limit": 25, "used": 0, "held": 20, "left": 5}));
+        assert!(budget.get("cost_micros").is_none());
+
+        // What is held is nobody else's. A refused message is not stored.
+        let refused = user.say_in_vain(other, "And me?").await;
+        let message = refused.fails(429, "BUDGET_EXCEEDED");
+        assert!(message.contains(budget["resets_at"].as_str().unwrap()), "{message}");
+        let seconds: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=86_401).contains(&seconds));
+        assert_eq!(user.history(other).await["messages"], json!([]));
+        let input = json!({"content": [{"type": "input_text", "text": "And me?"}], "attachments": [], "inference_options": {}});
+        let refused = user.rpc("threads.create", json!({"input": input})).await;
+        assert_eq!(refused["error"]["data"]["code"], "BUDGET_EXCEEDED");
+        assert_eq!(refused["error"]["data"]["resets_at"], budget["resets_at"]);
+        assert_eq!(user.get("/api/v1/chatkit/sessions").await.data().as_array().unwrap().len(), 2);
+
+        // Ten of them were used. Fifteen are left, which is too few for the next to hold.
+        gate.open();
+        stream.finish().await;
+        assert_eq!(usage(&user).await["budget"]["tokens"], json!({"limit": 25, "used": 10, "held": 0, "left": 15}));
+        user.say_in_vain(other, "And me?").await.fails(429, "BUDGET_EXCEEDED");
+        assert!(app.metrics().await.contains("threadline_over_budget_total 3"));
+        assert_eq!(upstream.requests().len(), 1);
+        let somebody = app.user().await;
+        upstream.queue(Script::says(&["Hello"]));
+        assert!(somebody.say(somebody.session().await, "Hello").await.done, "a budget is one user's");
+    }
+
+    async fn who_cancels_pays_for_what_was_said(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::stream().words(&["Eight by", "tes more"]).hang());
+        upstream.queue(Script::stream().hang());
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let mut stream = user.start(session, "Hello").await.unwrap();
+        stream.until_said("Eight bytes more").await;
+        let run = stream.run_id();
+        let cancelled = user.post(&format!("/api/v1/chatkit/runs/{run}/cancel"), &json!({})).await;
+        // Its server never said what it used, so the run says nothing; the account has a guess.
+        assert!(cancelled.data().get("usage").is_none(), "{}", cancelled.text);
+        let total = usage(&user).await["total"].clone();
+        assert_eq!((&total["runs"], &total["completion_tokens"]), (&json!(1), &json!(4)));
+        assert!(total["prompt_tokens"].as_u64().unwrap() > 1, "{total}");
+
+        // Before the first word nothing is counted: perhaps no model was asked.
+        let thread = json!({"thread_id": session, "input": {"content": [{"type": "input_text", "text": "Hello"}]}});
+        let run = user.rpc_ok("threads.add_user_message", thread).await["id"].clone();
+        eventually("the model is asked", || async { (upstream.requests().len() == 2).then_some(()) }).await;
+        user.rpc_ok("runs.cancel", json!({"run_id": run})).await;
+        let after = usage(&user).await["total"].clone();
+        assert_eq!((&after["runs"], &after["prompt_tokens"]), (&json!(2), &total["prompt_tokens"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_gives_back_what_was_held() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Gone"]).hang()).queue(Script::says(&["Back"]));
+    let setup =
+        Setup::new().await.upstream(&upstream).with("BUDGET_TOKENS_PER_DAY", 100).with("BUDGET_HOLD_TOKENS", 80);
+    let app = setup.start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    user.start(session, "Hello").await.unwrap().until_said("Gone").await;
+    user.say_in_vain(user.session().await, "Hello").await.fails(429, "BUDGET_EXCEEDED");
+    let app = app.crash_and_restart().await;
+    let user = Client::new(&app.rest, &app.rpc, user.token);
+    assert_eq!(usage(&user).await["budget"]["tokens"]["held"], 0);
+    assert!(user.say(session, "Hello").await.done);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_of_money_needs_a_price() {
+    let upstream = Upstream::start().await;
+    let app = Setup::new().await.upstream(&upstream).with("BUDGET_COST_PER_DAY", "0.50").start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let message = user.say_in_vain(session, "Hello").await.fails(503, "SERVICE_UNAVAILABLE").to_owned();
+    assert!(message.contains("price"), "{message}");
+    assert!(upstream.requests().is_empty());
+    assert_eq!(user.history(session).await["messages"], json!([]));
+    let money = usage(&user).await["budget"]["cost_micros"].clone();
+    assert_eq!(money, json!({"limit": 500_000, "used": 0, "held": 0, "left": 500_000}));
+}

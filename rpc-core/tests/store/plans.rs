@@ -152,11 +152,15 @@ async fn fill(db: &TestDb) {
                  '{{}}', 0, 0, {time}, {time} FROM numbers;
          INSERT INTO items SELECT {uuid}, t.id, NULL, p.n, 'user_message', {no}, '{{}}', t.created_at
              FROM threads t CROSS JOIN (SELECT 10 AS n UNION SELECT 11 UNION SELECT 12) p;
-         INSERT INTO runs
+         INSERT INTO runs (id, thread_id, user_id, position, status, owner, epoch, lease_expires_at, last_seq,
+                 error_code, error_message, prompt_tokens, completion_tokens, message_id, log_kept,
+                 cancel_requested_at, created_at, finished_at)
              SELECT {uuid}, id, user_id, 0, 'completed', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {no}, NULL,
                  created_at, created_at
              FROM threads;
-         INSERT INTO runs
+         INSERT INTO runs (id, thread_id, user_id, position, status, owner, epoch, lease_expires_at, last_seq,
+                 error_code, error_message, prompt_tokens, completion_tokens, message_id, log_kept,
+                 cancel_requested_at, created_at, finished_at)
              SELECT {uuid}, id, user_id, 0, 'running', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {yes}, NULL,
                  created_at, NULL
              FROM threads WHERE title = 't' LIMIT 1000;

@@ -32,7 +32,7 @@ mod tools;
 mod transport;
 mod wire;
 
-pub use agents::AgentsFileError;
+pub use agents::{AgentsError, AgentsFileError};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;

@@ -142,7 +142,14 @@ impl Settings {
         let Some(path) = &self.agents_file else { return Ok(None) };
         let variables = Variables::read()?;
         let agents = AgentsConfig::read(path, &|name| variables.get(name));
-        agents.map(Some).map_err(|error| wrong(error.to_string()))
+        let agents = agents.map_err(|error| wrong(error.to_string()))?;
+        let own = self.secret_key.as_ref().map(|key| key.reveal());
+        let mut contexts = agents.tools.iter().filter_map(|(name, tool)| Some((name, tool.user_context.as_ref()?)));
+        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.reveal()) == own.as_deref()) {
+            // Whoever is called could speak for its users here.
+            return Err(wrong(format!("user_context of tools.{name} has the key SECRET_KEY; give it one of its own")));
+        }
+        Ok(Some(agents))
     }
 
     fn agent(&self) -> Result<AgentConfig, ConfigError> {

@@ -58,6 +58,8 @@ struct OpenMessage {
     id: Uuid,
     created_at: DateTime<Utc>,
     text: String,
+    /// Whether anything had been said or done before it.
+    has_begun_before: bool,
 }
 
 impl Output {
@@ -95,6 +97,14 @@ impl Output {
         }
     }
 
+    /// Takes back the message that is being written: another model answers anew, and its words would not go on from
+    /// these.
+    pub(crate) fn take_back(&mut self) {
+        let Some(message) = self.message.take() else { return };
+        self.has_begun = message.has_begun_before;
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
+    }
+
     /// Words of the message that is being written; empty when there is none.
     pub(crate) fn open_text(&self) -> &str {
         self.message.as_ref().map_or("", |message| &message.text)
@@ -124,8 +134,8 @@ impl Output {
     }
 
     fn open_message(&mut self) {
-        self.has_begun = true;
-        let message = OpenMessage { id: Uuid::now_v7(), created_at: now(), text: String::new() };
+        let has_begun_before = std::mem::replace(&mut self.has_begun, true);
+        let message = OpenMessage { id: Uuid::now_v7(), created_at: now(), text: String::new(), has_begun_before };
         let item = AssistantMessage {
             id: message.id,
             thread_id: self.thread_id,
@@ -142,7 +152,7 @@ impl Output {
 
     /// Ends the message that is being written.
     pub(crate) fn close_message(&mut self) {
-        let Some(OpenMessage { id, created_at, text }) = self.message.take() else { return };
+        let Some(OpenMessage { id, created_at, text, .. }) = self.message.take() else { return };
         let content = AssistantContent::new(text);
         let item = ThreadItem::AssistantMessage(AssistantMessage {
             id,

@@ -6,6 +6,7 @@ use super::mirror;
 use super::output::{CANCEL_NOTE, Output};
 use super::packing::{pack, signed};
 use crate::agent::{self, AgentError};
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
 use crate::model::ModelError;
@@ -29,6 +30,7 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     pub(super) created_at: DateTime<Utc>,
     pub(super) request_id: Arc<str>,
+    pub(super) answerer: Answerer,
 }
 
 /// How often the last write of a run is tried again while the database is away, and how long apart.
@@ -82,7 +84,12 @@ impl Job {
     }
 
     fn context(&self) -> agent::Context {
-        agent::Context { claim: self.claim, user_id: self.entry.user_id, request_id: self.request_id.clone() }
+        agent::Context {
+            claim: self.claim,
+            user_id: self.entry.user_id,
+            answerer: self.answerer.clone(),
+            request_id: self.request_id.clone(),
+        }
     }
 
     /// Stores the end, with all that is not stored yet, and says so.

@@ -61,13 +61,19 @@ impl Source<'_> {
         let path = url.as_ref().split(['?', '#']).next().unwrap_or_default();
         for segment in path.split('/').filter(|segment| segment.contains(['{', '}'])) {
             let argument = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-            match argument {
+            let right = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            match argument.filter(|name| right(name)) {
                 Some(name) if required(name) => {}
                 Some(name) => {
                     let problem = format!("{{{name}}} is not among the `required` arguments in `parameters`");
                     return Err(self.wrong(url.span(), problem));
                 }
-                None => return Err(self.wrong(url.span(), "an argument in the path is a whole segment: /{name}/")),
+                None => {
+                    return Err(self.wrong(
+                        url.span(),
+                        "an argument in the path is a whole segment: /{name}/, of letters, digits and _",
+                    ));
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::config::{ConfigError, ServerConfig, Settings};
 use crate::in_process::InProcess;
 use crate::listen::{self, ConnectionLimits, Listener};
 use crate::telemetry::{self, MetricsPage};
-use crate::{banner, shutdown};
+use crate::{banner, reload, shutdown};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
@@ -40,6 +40,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
     let core = Core::start(config).await?;
+    reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, page(&metrics));
@@ -92,6 +93,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
     let core = Core::start(config).await?;
+    reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;
     banner::print(None, Some(rpc.local_addr()?), Some(&core), server.tls.is_some())?;
 

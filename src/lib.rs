@@ -8,5 +8,6 @@ pub mod config;
 pub mod healthcheck;
 mod in_process;
 pub mod listen;
+pub mod reload;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,21 +1,23 @@
 //! What a run may cost its user, and what it did.
 
+use crate::agents::Answerer;
 use crate::config::ModelPrices;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::rows::UsageRow;
-use crate::store::{Bill, Hold, day_of};
+use crate::store::{Hold, day_of};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
 use threadline_schema::{ErrorCode, RpcError};
 
 impl Core {
-    /// What a run of this model has to hold of its user's budget before it begins; `None` where there is no budget.
+    /// What a run has to hold of its user's budget before it begins; `None` where there is no budget. `answerer` must be
+    /// known where the budget is one of money.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` where the budget is one of money and nobody knows what the model costs.
-    pub(crate) fn hold(&self, model: &str) -> Result<Option<Hold>, Error> {
+    /// `SERVICE_UNAVAILABLE` where the budget is one of money and nobody knows what one of the models costs.
+    pub(crate) fn hold(&self, answerer: Option<&Answerer>) -> Result<Option<Hold>, Error> {
         if !self.has_budget() {
             return Ok(None);
         }
@@ -23,26 +25,24 @@ impl Core {
         let (most_tokens, most_micros) = (most(config.tokens), most(config.cost_micros));
         let micros = match config.cost_micros {
             None => 0,
-            Some(_) => {
-                let prices = self.prices(model).ok_or_else(|| unpriced(model))?;
-                // Whichever is dearer: how many of them will be read and how many written nobody knows yet.
-                let dearer = prices.input_per_million.max(prices.output_per_million);
-                micros(config.hold_tokens, dearer)
-            }
+            Some(_) => micros(config.hold_tokens, self.dearest(answerer)?),
         };
         // More than all of it nobody can hold.
         let tokens = signed(config.hold_tokens).min(most_tokens);
         Ok(Some(Hold { tokens, micros: micros.min(most_micros), most_tokens, most_micros }))
     }
 
-    /// What a run of this model is charged.
-    pub(crate) fn bill(&self, model: &str, used: Usage) -> Bill {
-        let Usage { prompt_tokens, completion_tokens } = used;
-        let cost_micros = self.prices(model).map(|prices| {
-            let read = micros(prompt_tokens, prices.input_per_million);
-            read.saturating_add(micros(completion_tokens, prices.output_per_million))
-        });
-        Bill { prompt_tokens: signed(prompt_tokens), completion_tokens: signed(completion_tokens), cost_micros }
+    /// The highest price of a million tokens that a run may have to pay: how many of them will be read and how many
+    /// written, and by which of its models, nobody knows yet.
+    fn dearest(&self, answerer: Option<&Answerer>) -> Result<f64, Error> {
+        let answerer = answerer.ok_or_else(|| Error::internal("a run with a budget of money has no models"))?;
+        let mut dearest: f64 = 0.0;
+        for model in &*answerer.models {
+            let model = model.as_deref().unwrap_or(self.model.name());
+            let prices = answerer.prices_of(model).ok_or_else(|| unpriced(model))?;
+            dearest = dearest.max(prices.input_per_million).max(prices.output_per_million);
+        }
+        Ok(dearest)
     }
 
     /// Whether users may use only so much in a day.
@@ -88,10 +88,12 @@ impl Core {
         let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
         tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
     }
+}
 
-    fn prices(&self, model: &str) -> Option<ModelPrices> {
-        self.config.prices.get(model).copied()
-    }
+/// What tokens cost, in millionths of the currency.
+pub(crate) fn cost(prices: ModelPrices, used: Usage) -> i64 {
+    let read = micros(used.prompt_tokens, prices.input_per_million);
+    read.saturating_add(micros(used.completion_tokens, prices.output_per_million))
 }
 
 /// A price is in units of the currency for a million tokens, which is millionths of it for one. Rounded up: what was used

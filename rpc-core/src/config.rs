@@ -1,7 +1,13 @@
 //! What the core can be told: plain data, already checked by whoever read it.
 
+mod agents;
+
+pub use agents::{
+    AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, Hidden, McpConfig, McpTransport,
+    ModelParameters, ModelPrices, ToolPick, UserContext,
+};
+
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +22,14 @@ pub struct CoreConfig {
     pub auth: AuthConfig,
     /// The model behind the assistant.
     pub model: ModelConfig,
-    /// The assistant.
+    /// The assistant, and what agents have in common.
     pub agent: AgentConfig,
+    /// Agents from a file; `None` is one agent with every built-in tool.
+    pub agents: Option<AgentsConfig>,
     /// What one user or address may use.
     pub limits: LimitsConfig,
     /// What one user may use in a day.
     pub budget: BudgetConfig,
-    /// What models cost, by their names.
-    pub prices: BTreeMap<Arc<str>, ModelPrices>,
     /// Conversations untouched for so long are archived; `None` never.
     pub session_max_idle: Option<Duration>,
     /// How long the events of a run are kept after its end.
@@ -153,15 +159,6 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// Newest items of a thread that the model is shown.
     pub history_items: u32,
-}
-
-/// What a model costs, in units of whatever currency the operator counts in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ModelPrices {
-    /// A million tokens read.
-    pub input_per_million: f64,
-    /// A million tokens written.
-    pub output_per_million: f64,
 }
 
 /// What one user may use in a day (UTC). `None` is no limit.

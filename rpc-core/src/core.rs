@@ -1,9 +1,10 @@
 //! The service's collaborators, brought up and taken down together.
 
+use crate::agents::{Agents, AgentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
-use crate::config::CoreConfig;
+use crate::config::{AgentsConfig, CoreConfig};
 use crate::health::HealthChecks;
 use crate::limits::RateLimits;
 use crate::model::{self, Model};
@@ -12,7 +13,6 @@ use crate::runs::{self, Hub, Leases};
 use crate::signals::Signals;
 use crate::store::{SoleServer, Store, StoreError};
 use crate::streams::OpenStreams;
-use crate::tools::Toolbox;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::db::types::{Guid, UtcTime};
@@ -34,7 +34,7 @@ pub struct Core {
     pub(crate) signals: Signals,
     pub(crate) limits: RateLimits,
     pub(crate) model: Arc<dyn Model>,
-    pub(crate) tools: Toolbox,
+    pub(crate) agents: Agents,
     pub(crate) hub: Hub,
     pub(crate) clock: Clock,
     pub(crate) leases: Leases,
@@ -55,6 +55,9 @@ pub enum StartError {
     /// Redis cannot be used as it is configured.
     #[error(transparent)]
     Redis(#[from] RedisUrlError),
+    /// The agents cannot be had as they are configured.
+    #[error(transparent)]
+    Agents(#[from] AgentsError),
     /// The client of the model's server could not be made.
     #[error("the model's client could not be made: {0}")]
     Model(#[from] reqwest::Error),
@@ -78,7 +81,7 @@ impl Core {
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, redis.as_ref()),
-            tools: Toolbox::built_in(),
+            agents: Agents::new(&config.agent, config.agents.as_ref())?,
             hub: Hub::new(config.run_events_retention),
             clock,
             leases: Leases::new(),
@@ -105,7 +108,16 @@ impl Core {
     /// Refuses new runs, waits for those that answer, and interrupts what is left after `patience`.
     pub async fn drain(&self, patience: Duration) {
         self.hub.drain(patience).await;
+        self.agents.stop().await;
         self.housekeeping.cancel();
+    }
+
+    /// Has new runs answered by these agents; runs that have begun go on with theirs.
+    ///
+    /// # Errors
+    /// When a tool cannot be made as it is configured; nothing changes then.
+    pub fn replace_agents(&self, agents: &AgentsConfig) -> Result<(), AgentsError> {
+        self.agents.replace(agents)
     }
 
     /// The store, for the commands of the binary.

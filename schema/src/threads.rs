@@ -46,6 +46,9 @@ pub struct ThreadsCreateParams {
     /// The first message. With it a run starts at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<UserMessageInput>,
+    /// The agent that answers in it, by its name in the agents file; the default one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Names this submission: a retry with the same key creates nothing new. At most 255 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

@@ -1,12 +1,12 @@
 //! Settings -> what the core is configured with. Reads the groups Storage, Tokens, Model, Assistant and Limits.
 
+use super::sources::Variables;
 use super::value::Money;
 use super::{ConfigError, Settings};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_core::config::{
-    AgentConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig,
-    OpenAiConfig, RedisConfig,
+    AgentConfig, AgentsConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig,
+    ModelConfig, OpenAiConfig, RedisConfig,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -24,7 +24,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A setting that cannot be worked with beside the others, or a file of instructions that cannot be read.
+    /// A setting that cannot be worked with beside the others, or a file that cannot be read, or not worked with.
     pub fn core(&self) -> Result<(CoreConfig, Vec<String>), ConfigError> {
         let (auth, warnings) = self.auth()?;
         let config = CoreConfig {
@@ -33,9 +33,9 @@ impl Settings {
             auth,
             model: self.model(),
             agent: self.agent()?,
+            agents: self.agents()?,
             limits: self.limits(),
             budget: self.budget(),
-            prices: BTreeMap::new(),
             session_max_idle: self.session_max_idle_days.days(),
             run_events_retention: self.run_events_retention.seconds() * 60,
             run_events_interval: self.run_events_interval.milliseconds(),
@@ -132,6 +132,26 @@ impl Settings {
         };
         let auth = AuthConfig { secret, algorithm: self.algorithm, token_lifetime: self.token_lifetime.minutes() };
         Ok((auth, warnings))
+    }
+
+    /// The agents in the file that is named, read now.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with the file.
+    pub fn agents(&self) -> Result<Option<AgentsConfig>, ConfigError> {
+        let wrong = |problem: String| ConfigError::new("AGENTS_FILE", problem);
+        let Some(path) = &self.agents_file else { return Ok(None) };
+        let variables = Variables::read()?;
+        let agents = AgentsConfig::read(path, &|name| variables.get(name));
+        let agents = agents.map_err(|error| wrong(error.to_string()))?;
+        let own = self.secret_key.as_ref().map(|key| key.reveal());
+        let mut contexts = agents.tools.iter().filter_map(|(name, tool)| Some((name, tool.user_context.as_ref()?)));
+        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.reveal()) == own.as_deref()) {
+            // Whoever is called could speak for its users here.
+            return Err(wrong(format!("user_context of tools.{name} has the key SECRET_KEY; give it one of its own")));
+        }
+        Ok(Some(agents))
     }
 
     fn agent(&self) -> Result<AgentConfig, ConfigError> {

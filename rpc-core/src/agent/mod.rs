@@ -1,17 +1,20 @@
 //! The assistant: prompt, model, tools, and again, until it answers in words.
 
+mod models;
 mod prompt;
 
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
-use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
+use crate::model::{Message, ModelError, ToolCall};
 use crate::runs::Output;
 use crate::store::rows::Claim;
 use crate::store::{StoreError, StoreResult};
-use crate::tools::Done;
+use crate::tools::{Done, ToolContext};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use models::Models;
 use std::sync::Arc;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
@@ -20,6 +23,7 @@ use uuid::Uuid;
 pub(crate) struct Context {
     pub(crate) claim: Claim,
     pub(crate) user_id: Uuid,
+    pub(crate) answerer: Answerer,
     pub(crate) request_id: Arc<str>,
 }
 
@@ -40,18 +44,14 @@ pub(crate) enum AgentError {
 ///
 /// Can be dropped at any point: what has been said is in `output`, and dropping closes the connection to the model.
 pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) -> Result<(), AgentError> {
-    let config = &core.config.agent;
-    let history = core.store.history(context.claim.thread_id, config.history_items).await;
+    let agent = &context.answerer.agent;
+    let history = core.store.history(context.claim.thread_id, core.config.agent.history_items).await;
     let history = history.map_err(in_thread)?;
-    let mut messages = prompt::build(&config.instructions, &history).map_err(AgentError::Service)?;
+    let mut messages = prompt::build(&agent.instructions, &history).map_err(AgentError::Service)?;
+    let mut models = Models::of(context);
 
-    for round in 0..config.max_turns {
-        let request = ModelRequest {
-            messages: messages.clone(),
-            tools: core.tools.specs(),
-            request_id: context.request_id.clone(),
-        };
-        let calls = listen(core, request, output).await?;
+    for round in 0..agent.max_turns {
+        let calls = models.answer(core, round, &messages, output).await?;
         if calls.is_empty() {
             return if output.has_begun {
                 Ok(())
@@ -68,28 +68,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
         messages
             .extend(calls.into_iter().zip(results).map(|(call, content)| Message::Tool { call_id: call.id, content }));
     }
-    Err(AgentError::TooManyTurns(config.max_turns))
-}
-
-/// Streams one answer of the model: its words go out, its calls come back.
-async fn listen(core: &Core, request: ModelRequest, output: &mut Output) -> Result<Vec<ToolCall>, AgentError> {
-    output.asks(request.messages.iter().map(Message::bytes).sum());
-    let mut stream = core.model.stream(request);
-    let mut calls = Vec::new();
-    while let Some(event) = stream.next().await {
-        match event? {
-            ModelEvent::Text(delta) => output.text(&delta),
-            ModelEvent::ToolCall(call) => calls.push(call),
-            ModelEvent::Usage(usage) => output.used(usage),
-            ModelEvent::Finished(reason) => {
-                if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
-                    tracing::debug!(?reason, "the model stopped before it was done");
-                }
-                return Ok(calls);
-            }
-        }
-    }
-    Err(ModelError::Broken("the stream ended without saying so".into()).into())
+    Err(AgentError::TooManyTurns(agent.max_turns))
 }
 
 /// What has come of a call.
@@ -107,11 +86,18 @@ async fn work(
     calls: &[ToolCall],
     output: &mut Output,
 ) -> Result<Vec<String>, AgentError> {
-    let tools = &core.tools;
+    let tools = &context.answerer.tools;
+    let for_whom = ToolContext {
+        store: &core.store,
+        user_id: context.user_id,
+        thread_id: context.claim.thread_id.0,
+        run_id: context.claim.run_id.0,
+        request_id: &context.request_id,
+    };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
     for (index, call) in calls.iter().enumerate() {
         output.call_began(index, &tools.title(call, None));
-        let done = tools.run(&core.store, context.user_id, call);
+        let done = tools.run(for_whom, call);
         steps.push(async move { Step::Ended(index, call, done.await) }.boxed());
     }
     let mut results = vec![String::new(); calls.len()];

@@ -36,8 +36,8 @@ pub(super) fn register(registry: &mut Registry) {
 
 async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
     let request_id = cx.call.caller.request_id.clone();
-    let ThreadsCreateParams { input, idempotency_key } = params;
-    let started = runs::create_thread(&cx.core, cx.user_id()?, input, idempotency_key, request_id).await?;
+    let ThreadsCreateParams { input, agent, idempotency_key } = params;
+    let started = runs::create_thread(&cx.core, cx.user_id()?, input, agent, idempotency_key, request_id).await?;
     cx.call.facts().replayed = started.replayed;
     let run = started.run.as_ref().map(wire::run);
     Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })

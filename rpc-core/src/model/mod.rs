@@ -3,10 +3,10 @@
 pub mod demo;
 pub mod openai;
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, ModelParameters};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ErrorCode;
@@ -49,12 +49,18 @@ pub trait Model: Send + Sync + 'static {
 }
 
 /// What the model is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelRequest {
+    /// Which of the server's models; `None` is the configured one.
+    pub model: Option<Arc<str>>,
+    /// What goes with the request.
+    pub parameters: Arc<ModelParameters>,
     /// The conversation, the system prompt first.
     pub messages: Vec<Message>,
     /// What the model may call.
     pub tools: Arc<[ToolSpec]>,
+    /// The one among them that it has to call.
+    pub tool_choice: Option<Arc<str>>,
     /// Sent upstream as `X-Request-Id`, and named in log lines.
     pub request_id: Arc<str>,
 }
@@ -113,8 +119,8 @@ pub struct ToolSpec {
     pub name: String,
     /// What it does and when to use it.
     pub description: String,
-    /// JSON Schema of its arguments.
-    pub parameters: Value,
+    /// JSON Schema of its arguments, as it goes into every request.
+    pub parameters: Arc<RawValue>,
 }
 
 /// What a model's stream yields.

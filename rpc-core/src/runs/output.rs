@@ -1,13 +1,16 @@
 //! What a run has said and done so far: it goes out as events, and is kept as items.
 
+mod account;
 mod calls;
 mod storing;
-mod unreported;
 mod workflow;
 
 use super::log::RunLog;
+use crate::config::ModelPrices;
+use crate::store::Bill;
 use crate::store::rows::NewItem;
 use crate::wire;
+use account::Account;
 use calls::Calls;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -20,7 +23,6 @@ use threadline_schema::chatkit::{
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::text_delta;
 use threadline_schema::runs::Usage;
-use unreported::Unreported;
 use uuid::Uuid;
 pub(super) use workflow::{is_open, mark_unknown, task, workflow};
 
@@ -51,7 +53,7 @@ pub(crate) struct Output {
     pub(crate) message_id: Option<Uuid>,
     /// What the model's server says it used so far.
     pub(crate) usage: Usage,
-    unreported: Unreported,
+    account: Account,
     /// Whether anything was said or done.
     pub(crate) has_begun: bool,
     /// Whether a tool was called.
@@ -62,6 +64,8 @@ struct OpenMessage {
     id: Uuid,
     created_at: DateTime<Utc>,
     text: String,
+    /// Whether anything had been said or done before it.
+    has_begun_before: bool,
 }
 
 impl Output {
@@ -78,33 +82,31 @@ impl Output {
             unsure: false,
             message_id: None,
             usage: Usage::default(),
-            unreported: Unreported::default(),
+            account: Account::default(),
             has_begun: false,
             has_called: false,
         }
     }
 
-    /// The model is asked, with so much to read.
-    pub(crate) fn asks(&mut self, bytes: usize) {
-        self.unreported.asks(bytes);
+    /// A model is asked, with so many bytes to read.
+    pub(crate) fn asks(&mut self, bytes: usize, prices: Option<ModelPrices>) {
+        self.account.asks(bytes, prices);
     }
 
     /// The model's server says what the call used.
     pub(crate) fn used(&mut self, usage: Usage) {
-        self.unreported.reported();
+        self.account.reported(usage);
         self.usage += usage;
     }
 
-    /// What the run's user is charged: what the model's server says, and a guess where it has not.
-    pub(crate) fn charged(&self) -> Usage {
-        let mut charged = self.usage;
-        charged += self.unreported.so_far();
-        charged
+    /// What the run's user is charged.
+    pub(crate) fn bill(&self) -> Bill {
+        self.account.bill()
     }
 
     /// More words of the assistant.
     pub(crate) fn text(&mut self, delta: &str) {
-        self.unreported.wrote(delta.len());
+        self.account.wrote(delta.len());
         if self.message.is_none() {
             self.close_workflow();
             self.open_message();
@@ -117,6 +119,14 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "a delta could not be written"),
         }
+    }
+
+    /// Takes back the message that is being written: another model answers anew, and its words would not go on from
+    /// these.
+    pub(crate) fn take_back(&mut self) {
+        let Some(message) = self.message.take() else { return };
+        self.has_begun = message.has_begun_before;
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
     }
 
     /// Words of the message that is being written; empty when there is none.
@@ -148,8 +158,8 @@ impl Output {
     }
 
     fn open_message(&mut self) {
-        self.has_begun = true;
-        let message = OpenMessage { id: Uuid::now_v7(), created_at: now(), text: String::new() };
+        let has_begun_before = std::mem::replace(&mut self.has_begun, true);
+        let message = OpenMessage { id: Uuid::now_v7(), created_at: now(), text: String::new(), has_begun_before };
         let item = AssistantMessage {
             id: message.id,
             thread_id: self.thread_id,
@@ -167,7 +177,7 @@ impl Output {
 
     /// Ends the message that is being written.
     pub(crate) fn close_message(&mut self) {
-        let Some(OpenMessage { id, created_at, text }) = self.message.take() else { return };
+        let Some(OpenMessage { id, created_at, text, .. }) = self.message.take() else { return };
         let content = AssistantContent::new(text);
         let item = ThreadItem::AssistantMessage(AssistantMessage {
             id,

@@ -153,7 +153,7 @@ async fn close(core: &Core, run: RunRow) -> Result<(), StoreError> {
     let Salvage { append, complete: results, message_id, unknown_tools } =
         Salvage::of(claim.thread_id.0, &texts, &items, status == RunStatus::Cancelled);
     for tool in &unknown_tools {
-        core.tools.count_unknown(tool);
+        core.agents.roster().count_unknown(tool);
     }
     // Numbers that the dead process cannot have given out, whatever it did after its last durable event.
     let first = before_epoch(run.epoch) + 1;

@@ -6,6 +6,7 @@ use super::mirror;
 use super::output::{CANCEL_NOTE, Output};
 use super::packing::{pack, signed};
 use crate::agent::{self, AgentError};
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
 use crate::model::ModelError;
@@ -31,6 +32,7 @@ pub(super) struct Job {
     /// What it holds of its user's budget: tokens, and millionths of the currency.
     pub(super) held: (i64, i64),
     pub(super) request_id: Arc<str>,
+    pub(super) answerer: Answerer,
 }
 
 /// How often the last write of a run is tried again while the database is away, and how long apart.
@@ -84,7 +86,12 @@ impl Job {
     }
 
     fn context(&self) -> agent::Context {
-        agent::Context { claim: self.claim, user_id: self.entry.user_id, request_id: self.request_id.clone() }
+        agent::Context {
+            claim: self.claim,
+            user_id: self.entry.user_id,
+            answerer: self.answerer.clone(),
+            request_id: self.request_id.clone(),
+        }
     }
 
     /// Stores the end, with all that is not stored yet, and says so.
@@ -94,7 +101,7 @@ impl Job {
         let (items, results) = (output.take_finished(), output.take_results());
         let error_event = ending.failure.as_ref().map(|failure| error_event(&failure.message));
         let mut last: Vec<Arc<str>> = output.take_announcements().chain(error_event.clone()).collect();
-        let bill = core.bill(core.model.name(), output.charged());
+        let bill = output.bill();
         let run = Run {
             id: self.entry.run_id,
             thread_id: self.claim.thread_id.0,

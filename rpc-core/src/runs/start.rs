@@ -2,17 +2,18 @@
 
 use super::hub::Entry;
 use super::runner::{self, Job};
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::rows::{NewItem, RunRow, ThreadRow};
-use crate::store::{NewThread, NewTurn, Submission};
+use crate::store::{Hold, NewThread, NewTurn, Submission};
 use crate::wire;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{
-    Extra, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
+    Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
@@ -46,8 +47,10 @@ pub(crate) async fn add_user_message(
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
     check_message(core, &input)?;
-    let submission = submission(key, "threads.add_user_message", Some(thread_id), Some(&input))?;
-    let (turn, message) = turn(core, thread_id, input)?;
+    let submission = submission(key, "threads.add_user_message", Some(thread_id), Some(&input), None)?;
+    let answerer = as_asked(core, user_id, thread_id, &input.inference_options).await?;
+    let hold = core.hold(answerer.as_ref())?;
+    let (turn, message) = turn(core, thread_id, input, hold)?;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -64,7 +67,8 @@ pub(crate) async fn add_user_message(
             }
         };
         announce(&entry, false, &message, started.title_changed, &started.thread);
-        runner::spawn(&core, job(entry, &started.run, request_id));
+        let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
+        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -75,18 +79,26 @@ pub(crate) async fn create_thread(
     core: &Arc<Core>,
     user_id: Uuid,
     input: Option<UserMessageInput>,
+    agent: Option<String>,
     key: Option<String>,
     request_id: Arc<str>,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
+    let roster = core.agents.roster();
+    let metadata = roster.metadata(agent.as_deref())?;
+    let options = input.as_ref().map(|input| input.inference_options.clone()).unwrap_or_default();
+    let answerer = roster.answerer_as_asked(&metadata, &options)?;
     if let Some(input) = &input {
         refuse_while_stopping(core)?;
         check_message(core, input)?;
     }
-    let submission = submission(key, "threads.create", None, input.as_ref())?;
+    let submission = submission(key, "threads.create", None, input.as_ref(), agent.as_deref())?;
     let thread_id = Uuid::now_v7();
     let (turn, message) = match input {
-        Some(input) => turn(core, thread_id, input).map(|(turn, message)| (Some(turn), Some(message)))?,
+        Some(input) => {
+            let hold = core.hold(Some(&answerer))?;
+            turn(core, thread_id, input, hold).map(|(turn, message)| (Some(turn), Some(message)))?
+        }
         None => (None, None),
     };
     let core = core.clone();
@@ -98,6 +110,7 @@ pub(crate) async fn create_thread(
             user_id: user_id.into(),
             max_sessions: core.config.limits.sessions_per_user,
             title: NEW_TITLE.to_owned(),
+            metadata,
             created_at: UtcTime::now(),
             turn,
             submission,
@@ -118,16 +131,32 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, true, &message, false, &created.thread);
-            runner::spawn(&core, job(entry, run, request_id));
+            runner::spawn(&core, job(entry, run, request_id, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
     .await
 }
 
-fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
+/// Who answers a message that asks for something, or whose answer has to be paid for, which is checked before anything is
+/// stored; `None` where it may be found out after that.
+async fn as_asked(
+    core: &Core,
+    user_id: Uuid,
+    thread_id: Uuid,
+    options: &InferenceOptions,
+) -> Result<Option<Answerer>, Error> {
+    let roster = core.agents.roster();
+    if !roster.heeds(options) && core.config.budget.cost_micros.is_none() {
+        return Ok(None);
+    }
+    let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
+    roster.answerer_as_asked(&thread.metadata, options).map(Some)
+}
+
+fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
-    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), held, request_id }
+    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), held, request_id, answerer }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
@@ -166,7 +195,12 @@ async fn detached<T: Send + 'static>(
     tokio::spawn(work).await.map_err(Error::internal)?
 }
 
-fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTurn, ThreadItem), Error> {
+fn turn(
+    core: &Core,
+    thread_id: Uuid,
+    input: UserMessageInput,
+    hold: Option<Hold>,
+) -> Result<(NewTurn, ThreadItem), Error> {
     // By the clock that all replicas share: the day of the budget is the day of the run.
     let created_at = core.clock.now();
     let item_id = Guid::new();
@@ -193,7 +227,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
         run_id: Guid::new(),
         owner: core.id,
         lease_expires_at: core.lease_until(),
-        hold: core.hold(core.model.name())?,
+        hold,
     };
     Ok((turn, message))
 }
@@ -253,12 +287,17 @@ fn submission(
     method: &str,
     thread_id: Option<Uuid>,
     input: Option<&UserMessageInput>,
+    agent: Option<&str>,
 ) -> Result<Option<Submission>, Error> {
     let Some(key) = key else { return Ok(None) };
     if key.is_empty() || key.chars().count() > KEY_CHARS || key.chars().any(char::is_control) {
         return Err(Error::invalid(format!("An idempotency key has 1 to {KEY_CHARS} printable characters.")));
     }
-    let body = serde_json::to_vec(&(method, thread_id, input))?;
+    let body = match agent {
+        // As it was written before there were agents: a retry may come from that time.
+        None => serde_json::to_vec(&(method, thread_id, input))?,
+        Some(agent) => serde_json::to_vec(&(method, thread_id, input, agent))?,
+    };
     let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Submission { key, fingerprint }))
 }
@@ -299,13 +338,14 @@ mod tests {
     fn a_fingerprint_depends_on_what_is_submitted() {
         let input = UserMessageInput::text("hello");
         let thread = Some(Uuid::now_v7());
-        let print =
-            |method, thread, input| submission(Some("k".into()), method, thread, input).unwrap().unwrap().fingerprint;
+        let print = |method, thread, input| {
+            submission(Some("k".into()), method, thread, input, None).unwrap().unwrap().fingerprint
+        };
         let one = print("threads.add_user_message", thread, Some(&input));
         assert_eq!(one, print("threads.add_user_message", thread, Some(&input)));
         assert_ne!(one, print("threads.add_user_message", Some(Uuid::now_v7()), Some(&input)));
         assert_ne!(one, print("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
-        assert!(submission(Some("k".repeat(256)), "threads.create", None, None).is_err());
-        assert!(submission(Some(String::new()), "threads.create", None, None).is_err());
+        assert!(submission(Some("k".repeat(256)), "threads.create", None, None, None).is_err());
+        assert!(submission(Some(String::new()), "threads.create", None, None, None).is_err());
     }
 }

@@ -42,6 +42,8 @@ pub struct NewThread {
     pub max_sessions: Option<u32>,
     /// Title, unless there is a first message.
     pub title: String,
+    /// JSON object.
+    pub metadata: String,
     /// When it is made.
     pub created_at: UtcTime,
     /// The first message.
@@ -221,7 +223,7 @@ impl NewThread {
             status: "active".to_owned(),
             status_reason: None,
             archived: false,
-            metadata: "{}".to_owned(),
+            metadata: self.metadata.clone(),
             message_count: self.turn.as_ref().map_or(0, |turn| turn.message.messages()),
             next_position: i64::from(self.turn.is_some()),
             created_at: self.created_at,

@@ -1,11 +1,14 @@
 //! What the model may call. Tools act for the run's user and nobody else: the user is not among their arguments.
 
+pub(crate) mod endpoint;
+pub(crate) mod mcp;
 mod tasks;
 
 use crate::model::{ToolCall, ToolSpec};
 use crate::store::Store;
 use crate::wire;
 use futures::future::BoxFuture;
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +18,8 @@ use uuid::Uuid;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of a result that the model is shown.
 const MAX_RESULT_BYTES: usize = 32 * 1024;
+/// Label of calls of tools that are not there.
+const UNKNOWN_TOOL: &str = "unknown";
 
 /// Why a tool did not do what it was asked for, in words for the model.
 #[derive(Debug)]
@@ -25,8 +30,21 @@ pub(crate) enum ToolError {
     Unknown,
 }
 
+/// For whom a call is made.
+#[derive(Clone, Copy)]
+pub(crate) struct ToolContext<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) user_id: Uuid,
+    pub(crate) thread_id: Uuid,
+    pub(crate) run_id: Uuid,
+    pub(crate) request_id: &'a str,
+}
+
 /// A tool.
 pub(crate) trait Tool: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+
     /// What the model is told of it.
     fn spec(&self) -> ToolSpec;
 
@@ -36,13 +54,24 @@ pub(crate) trait Tool: Send + Sync {
     /// Whether it changes anything. What only looks has no effect that could be in doubt.
     fn acts(&self) -> bool;
 
+    /// How long one call may take.
+    fn timeout(&self) -> Duration {
+        TIMEOUT
+    }
+
+    /// Bytes of a result that the model is shown.
+    fn max_result_bytes(&self) -> usize {
+        MAX_RESULT_BYTES
+    }
+
     /// Does it. The error is for the model, which may try otherwise. Dropping the future leaves its effect in doubt.
-    fn run<'a>(&'a self, store: &'a Store, user_id: Uuid, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
+    fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
 }
 
-/// The tools of this service.
+/// The tools that an agent may call.
 pub(crate) struct Toolbox {
-    tools: Vec<(ToolSpec, Box<dyn Tool>)>,
+    tools: Vec<Arc<dyn Tool>>,
+    /// Made once: every request to the model has them.
     specs: Arc<[ToolSpec]>,
 }
 
@@ -93,19 +122,55 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// The tools that are built in.
+pub(crate) fn built_in() -> Vec<Arc<dyn Tool>> {
+    tasks::all()
+}
+
+/// Names of the tools that are built in.
+pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
+    tasks::NAMES.iter().copied()
+}
+
+/// Counts a call whose process died while it was in flight. A label is a name of ours: what the model wrote must not
+/// become one.
+pub(crate) fn count_unknown(mut tools: impl Iterator<Item = Arc<dyn Tool>>, name: &str) {
+    let is_known = tools.any(|tool| tool.name() == name);
+    count(if is_known { name } else { UNKNOWN_TOOL }, Outcome::Unknown);
+}
+
+/// What the model is told of a tool.
+fn spec(name: &str, description: &str, parameters: &Value) -> ToolSpec {
+    // A value can always be written.
+    let parameters = to_raw_value(parameters).unwrap_or_default().into();
+    ToolSpec { name: name.to_owned(), description: description.to_owned(), parameters }
+}
+
+/// What a person is shown of a tool that has no words of its own.
+fn plain_title(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 fn count(tool: &str, outcome: Outcome) {
     metrics::counter!("threadline_tool_calls_total", "tool" => tool.to_owned(), "outcome" => outcome.name())
         .increment(1);
 }
 
-impl Toolbox {
-    /// Every built-in tool.
-    pub(crate) fn built_in() -> Self {
-        let tools: Vec<_> = tasks::all().into_iter().map(|tool| (tool.spec(), tool)).collect();
-        let specs = tools.iter().map(|(spec, _)| spec.clone()).collect();
+impl FromIterator<Arc<dyn Tool>> for Toolbox {
+    /// Of several tools with one name the first is taken.
+    fn from_iter<T: IntoIterator<Item = Arc<dyn Tool>>>(all: T) -> Self {
+        let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
+        for tool in all {
+            if tools.iter().all(|other| other.name() != tool.name()) {
+                tools.push(tool);
+            }
+        }
+        let specs = tools.iter().map(|tool| tool.spec()).collect();
         Self { tools, specs }
     }
+}
 
+impl Toolbox {
     /// What the model is told.
     pub(crate) fn specs(&self) -> Arc<[ToolSpec]> {
         self.specs.clone()
@@ -119,14 +184,14 @@ impl Toolbox {
     }
 
     /// Makes a call. Whatever goes wrong is told to the model, which can say so or try otherwise.
-    pub(crate) async fn run(&self, store: &Store, user_id: Uuid, call: &ToolCall) -> Done {
+    pub(crate) async fn run(&self, context: ToolContext<'_>, call: &ToolCall) -> Done {
         let mut counted = Counted { tool: self.label(&call.name), started: Instant::now(), outcome: Outcome::Unknown };
         let failed = |why: String| Err(ToolError::Failed(why));
         let result = match self.find(&call.name) {
             None => failed(format!("There is no tool called {}.", call.name)),
             Some(tool) => match arguments_of(call) {
                 None => failed("The arguments are not a JSON object.".to_owned()),
-                Some(arguments) => tokio::time::timeout(TIMEOUT, tool.run(store, user_id, arguments))
+                Some(arguments) => tokio::time::timeout(tool.timeout(), tool.run(context, arguments))
                     .await
                     // What it has begun may go on without us.
                     .unwrap_or_else(|_| {
@@ -135,7 +200,10 @@ impl Toolbox {
             },
         };
         let done = match result {
-            Ok(result) => Done { result: cut(result.to_string()), summary: None, outcome: Outcome::Ok },
+            Ok(result) => {
+                let limit = self.find(&call.name).map_or(MAX_RESULT_BYTES, Tool::max_result_bytes);
+                Done { result: cut(result.to_string(), limit), summary: None, outcome: Outcome::Ok }
+            }
             Err(ToolError::Failed(error)) => {
                 tracing::debug!(tool = counted.tool, error, "a tool failed");
                 let result = json!({"error": error}).to_string();
@@ -151,18 +219,13 @@ impl Toolbox {
         done
     }
 
-    /// Counts a call whose process died while it was in flight.
-    pub(crate) fn count_unknown(&self, name: &str) {
-        count(self.label(name), Outcome::Unknown);
-    }
-
     /// A label is a name of ours: what the model wrote must not become one.
     fn label(&self, name: &str) -> &str {
-        self.specs.iter().find(|spec| spec.name == name).map_or("unknown", |spec| spec.name.as_str())
+        self.find(name).map_or(UNKNOWN_TOOL, Tool::name)
     }
 
     fn find(&self, name: &str) -> Option<&dyn Tool> {
-        self.tools.iter().find(|(spec, _)| spec.name == name).map(|(_, tool)| tool.as_ref())
+        self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
 }
 
@@ -175,8 +238,8 @@ fn arguments_of(call: &ToolCall) -> Option<Value> {
 }
 
 /// A result that is too long is replaced: half a JSON document would only mislead.
-fn cut(result: String) -> String {
-    if result.len() <= MAX_RESULT_BYTES {
+fn cut(result: String, limit: usize) -> String {
+    if result.len() <= limit {
         return result;
     }
     json!({"error": format!("The result has {} bytes, more than can be shown. Ask for less.", result.len())})

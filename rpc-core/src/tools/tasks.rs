@@ -1,6 +1,6 @@
 //! The to-do list as tools.
 
-use super::{Tool, ToolError};
+use super::{Tool, ToolContext, ToolError};
 use crate::error::Error;
 use crate::model::ToolSpec;
 use crate::store::Store;
@@ -11,21 +11,25 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use uuid::Uuid;
 
+/// Names of every tool of this file.
+pub(super) const NAMES: &[&str] = &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"];
+
 /// Every tool of this file.
-pub(super) fn all() -> Vec<Box<dyn Tool>> {
+pub(super) fn all() -> Vec<Arc<dyn Tool>> {
     vec![
-        Box::new(TaskTool::new(
+        Arc::new(TaskTool::new(
             "add_task",
             "Add a task to the user's to-do list.",
             |arguments: &AddTask| (format!("Adding \"{}\"", arguments.title), format!("Added \"{}\"", arguments.title)),
             |store, user_id, arguments: AddTask| add(store, user_id, arguments).boxed(),
         )),
-        Box::new(
+        Arc::new(
             TaskTool::new(
                 "list_tasks",
                 "List the user's tasks, newest first, with their ids.",
@@ -34,19 +38,19 @@ pub(super) fn all() -> Vec<Box<dyn Tool>> {
             )
             .that_looks(),
         ),
-        Box::new(TaskTool::new(
+        Arc::new(TaskTool::new(
             "complete_task",
             "Mark a task as done. Get its id from list_tasks.",
             |_: &OneTask| ("Completing a task".to_owned(), "Completed a task".to_owned()),
             |store, user_id, arguments: OneTask| complete(store, user_id, arguments).boxed(),
         )),
-        Box::new(TaskTool::new(
+        Arc::new(TaskTool::new(
             "delete_task",
             "Delete a task for good. Get its id from list_tasks.",
             |_: &OneTask| ("Deleting a task".to_owned(), "Deleted a task".to_owned()),
             |store, user_id, arguments: OneTask| delete(store, user_id, arguments).boxed(),
         )),
-        Box::new(TaskTool::new(
+        Arc::new(TaskTool::new(
             "update_task",
             "Change the title, description or priority of a task. Get its id from list_tasks.",
             |_: &UpdateTask| ("Changing a task".to_owned(), "Changed a task".to_owned()),
@@ -166,6 +170,10 @@ impl<A> TaskTool<A> {
 }
 
 impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
     fn spec(&self) -> ToolSpec {
         // Inlined: many servers do not follow `$ref` in a tool's schema.
         let settings = schemars::generate::SchemaSettings::draft07().with(|settings| {
@@ -178,7 +186,7 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
             members.remove("title");
             members.remove("description");
         }
-        ToolSpec { name: self.name.to_owned(), description: self.description.to_owned(), parameters }
+        super::spec(self.name, self.description, &parameters)
     }
 
     fn title(&self, arguments: &Value, done: bool) -> String {
@@ -187,7 +195,7 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
                 let (working, ended) = (self.titles)(&arguments);
                 if done { ended } else { working }
             }
-            Err(_) => self.name.replace('_', " "),
+            Err(_) => super::plain_title(self.name),
         }
     }
 
@@ -195,11 +203,11 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
         self.acts
     }
 
-    fn run<'a>(&'a self, store: &'a Store, user_id: Uuid, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+    fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
         async move {
             let arguments =
                 A::deserialize(&arguments).map_err(|error| ToolError::Failed(format!("Bad arguments: {error}.")))?;
-            (self.run)(store, user_id, arguments).await.map_err(|error| {
+            (self.run)(context.store, context.user_id, arguments).await.map_err(|error| {
                 let (public, log) = error.into_parts();
                 if let Some(log) = log {
                     tracing::error!(tool = self.name, error = %log, "a tool failed");

@@ -326,10 +326,16 @@ async fn ask(messages: &[Message], tools: &[&str]) -> Answer {
 }
 
 fn request(messages: &[Message], tools: &[&str]) -> ModelRequest {
-    let tool = |name: &&str| ToolSpec { name: (*name).to_owned(), description: String::new(), parameters: json!({}) };
+    let parameters = serde_json::value::to_raw_value(&json!({})).unwrap();
+    let tool = |name: &&str| ToolSpec {
+        name: (*name).to_owned(),
+        description: String::new(),
+        parameters: parameters.clone().into(),
+    };
     ModelRequest {
         messages: messages.to_vec(),
         tools: Arc::from_iter(tools.iter().map(tool)),
         request_id: "req-1".into(),
+        ..ModelRequest::default()
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::answers::Answer;
 use crate::server::{KEY, Server, fine, prompt};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use threadline_core::config::OpenAiConfig;
+use threadline_core::config::{ModelParameters, OpenAiConfig};
 use threadline_core::model::openai::OpenAiModel;
 use threadline_core::model::{Message, Model, ModelRequest, ToolCall, ToolSpec};
 
@@ -48,6 +49,30 @@ async fn a_plain_prompt() {
 }
 
 #[tokio::test]
+async fn model_parameters_and_a_choice() {
+    let parameters = ModelParameters { temperature: Some(0.5), stop: vec!["END".into()], ..ModelParameters::default() };
+    let (_, body) = sent(ModelRequest {
+        model: Some("another".into()),
+        parameters: Arc::new(parameters),
+        tool_choice: Some("f".into()),
+        ..prompt()
+    })
+    .await;
+    assert_eq!(
+        body,
+        json!({
+            "model": "another",
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "messages": [{"role": "user", "content": "hello"}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "temperature": 0.5,
+            "stop": ["END"],
+        })
+    );
+}
+
+#[tokio::test]
 async fn calls_answers_and_tools() {
     let call = |id: &str| ToolCall { id: id.to_owned(), name: "f".to_owned(), arguments: "{\"a\": 1}".to_owned() };
     let (_, body) = sent(ModelRequest {
@@ -62,10 +87,11 @@ async fn calls_answers_and_tools() {
         tools: Arc::from([ToolSpec {
             name: "f".to_owned(),
             description: "Does f.".to_owned(),
-            parameters: json!({"type": "object", "properties": {}}),
+            parameters: to_raw_value(&json!({"type": "object", "properties": {}})).unwrap().into(),
         }]),
         // Not fit for a header, and no reason to fail.
         request_id: "line\nbreak".into(),
+        ..ModelRequest::default()
     })
     .await;
     let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}});

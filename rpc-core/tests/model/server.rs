@@ -98,7 +98,11 @@ impl Server {
 
 /// A prompt of one word.
 pub(crate) fn prompt() -> ModelRequest {
-    ModelRequest { messages: vec![Message::User("hello".to_owned())], tools: Arc::from([]), request_id: "req-1".into() }
+    ModelRequest {
+        messages: vec![Message::User("hello".to_owned())],
+        request_id: "req-1".into(),
+        ..ModelRequest::default()
+    }
 }
 
 /// A 200 whose body ends with the connection.

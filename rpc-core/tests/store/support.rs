@@ -188,6 +188,7 @@ pub(crate) fn new_thread(user_id: Guid) -> NewThread {
         user_id,
         max_sessions: None,
         title: "New Chat".to_owned(),
+        metadata: "{}".to_owned(),
         created_at: UtcTime::now(),
         turn: None,
         submission: None,

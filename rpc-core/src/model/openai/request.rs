@@ -1,10 +1,11 @@
 //! The request as OpenAI's chat completions want it.
 
+use crate::config::ModelParameters;
 use crate::model::{Message, ModelRequest, ToolCall, ToolSpec};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The body of `POST /chat/completions`, written once and sent at every attempt.
 ///
@@ -13,11 +14,16 @@ use serde_json::Value;
 /// When a tool's schema cannot be written as JSON.
 pub(super) fn body(model: &str, request: &ModelRequest) -> serde_json::Result<Bytes> {
     serde_json::to_vec(&Completion {
-        model,
+        model: request.model.as_deref().unwrap_or(model),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         messages: Messages(&request.messages),
         tools: Tools(&request.tools),
+        tool_choice: request
+            .tool_choice
+            .as_deref()
+            .map(|name| ToolChoice { kind: "function", function: Chosen { name } }),
+        parameters: &request.parameters,
     })
     .map(Bytes::from)
 }
@@ -31,6 +37,22 @@ struct Completion<'a> {
     // Several servers refuse an empty list, so none is sent.
     #[serde(skip_serializing_if = "Tools::is_empty")]
     tools: Tools<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<ToolChoice<'a>>,
+    #[serde(flatten)]
+    parameters: &'a ModelParameters,
+}
+
+#[derive(Serialize)]
+struct ToolChoice<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Chosen<'a>,
+}
+
+#[derive(Serialize)]
+struct Chosen<'a> {
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -153,5 +175,5 @@ struct WireTool<'a> {
 struct OfferedFunction<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: &'a Value,
+    parameters: &'a RawValue,
 }

@@ -1,0 +1,188 @@
+//! Arguments -> the request.
+
+use crate::config::{EndpointConfig, EndpointKind};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Request, Url};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// What all requests to one endpoint have in common.
+pub(super) struct Template {
+    kind: EndpointKind,
+    url: Url,
+    /// Arguments that stand in the path, each as `%7Bname%7D`.
+    in_path: Vec<String>,
+    headers: HeaderMap,
+}
+
+impl Template {
+    pub(super) fn new(config: &EndpointConfig) -> Result<Self, String> {
+        let url = Url::parse(&config.url).map_err(|error| error.to_string())?;
+        let in_path = match config.kind {
+            EndpointKind::Http { .. } => {
+                let segments = url.path().split('/');
+                let names: BTreeSet<_> =
+                    segments.filter_map(|segment| segment.strip_prefix("%7B")?.strip_suffix("%7D")).collect();
+                names.into_iter().map(ToOwned::to_owned).collect()
+            }
+            EndpointKind::JsonRpc { .. } => Vec::new(),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, worth) in &config.headers {
+            let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
+            let mut value = HeaderValue::from_str(worth.reveal()).map_err(|error| error.to_string())?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(Self { kind: config.kind.clone(), url, in_path, headers })
+    }
+
+    pub(super) fn is_json_rpc(&self) -> bool {
+        matches!(self.kind, EndpointKind::JsonRpc { .. })
+    }
+
+    /// The request that makes a call.
+    ///
+    /// # Errors
+    /// In words for the model, when an argument cannot stand where it has to.
+    pub(super) fn request(&self, arguments: &Value) -> Result<Request, String> {
+        let Some(arguments) = arguments.as_object() else { return Err("The arguments are not an object.".to_owned()) };
+        let (method, url, body) = match &self.kind {
+            EndpointKind::JsonRpc { method } => {
+                let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments});
+                (Method::POST, self.url.clone(), Some(call))
+            }
+            EndpointKind::Http { method } => {
+                let mut url = self.url.clone();
+                let mut left = arguments.clone();
+                self.fill_path(&mut url, &mut left)?;
+                if matches!(*method, Method::GET | Method::DELETE) {
+                    fill_query(&mut url, &left);
+                    (method.clone(), url, None)
+                } else {
+                    (method.clone(), url, Some(Value::Object(left)))
+                }
+            }
+        };
+        let mut request = Request::new(method, url);
+        *request.headers_mut() = self.headers.clone();
+        if let Some(body) = body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        Ok(request)
+    }
+
+    fn fill_path(&self, url: &mut Url, arguments: &mut Map<String, Value>) -> Result<(), String> {
+        for name in &self.in_path {
+            let text = arguments.remove(name).and_then(|value| scalar(&value));
+            // `.` and `..` would name another path, however they are escaped.
+            let Some(text) = text.filter(|text| !matches!(text.as_str(), "" | "." | "..")) else {
+                return Err(format!("Bad arguments: {name} must be a text or a number, and not empty."));
+            };
+            let escaped = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
+            let segments: Vec<_> = url
+                .path()
+                .split('/')
+                .map(|segment| {
+                    if segment.strip_prefix("%7B").and_then(|rest| rest.strip_suffix("%7D")) == Some(name) {
+                        &escaped
+                    } else {
+                        segment
+                    }
+                })
+                .collect();
+            let path = segments.join("/");
+            url.set_path(&path);
+        }
+        Ok(())
+    }
+}
+
+fn fill_query(url: &mut Url, arguments: &Map<String, Value>) {
+    if arguments.is_empty() {
+        return;
+    }
+    let mut query = url.query_pairs_mut();
+    for (name, value) in arguments.iter().filter(|(_, value)| !value.is_null()) {
+        query.append_pair(name, &scalar(value).unwrap_or_else(|| value.to_string()));
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CallLimits, Hidden};
+    use std::time::Duration;
+
+    fn template(kind: EndpointKind, url: &str) -> Template {
+        let limits = CallLimits { timeout: Duration::from_secs(1), concurrency: 1, result_bytes: 1000 };
+        Template::new(&EndpointConfig {
+            kind,
+            url: url.to_owned(),
+            description: String::new(),
+            parameters: json!({}),
+            headers: vec![("x-key".to_owned(), Hidden::new("hunter2"))],
+            user_context: None,
+            limits,
+            acts: true,
+        })
+        .unwrap()
+    }
+
+    fn body(request: &Request) -> Value {
+        serde_json::from_slice(request.body().unwrap().as_bytes().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn arguments_stand_in_path_query_and_body() {
+        let url = "http://orders/v1%20a/{id}/lines/{id}?tenant=7";
+        let get = template(EndpointKind::Http { method: Method::GET }, url);
+        let arguments = json!({"id": "a/b {id}?#%2e", "page": 2, "of": ["x"], "none": null, "q": "a&b=c"});
+        let request = get.request(&arguments).unwrap();
+        let id = "a%2Fb%20%7Bid%7D%3F%23%252e";
+        assert_eq!(
+            request.url().as_str(),
+            format!("http://orders/v1%20a/{id}/lines/{id}?tenant=7&of=%5B%22x%22%5D&page=2&q=a%26b%3Dc")
+        );
+        assert!(request.body().is_none() && request.headers()["x-key"].is_sensitive());
+
+        let post = template(EndpointKind::Http { method: Method::POST }, url);
+        let request = post.request(&arguments).unwrap();
+        assert_eq!(request.url().query(), Some("tenant=7"));
+        assert_eq!(body(&request), json!({"page": 2, "of": ["x"], "none": null, "q": "a&b=c"}));
+        assert_eq!(post.request(&json!({"id": 7})).unwrap().url().path(), "/v1%20a/7/lines/7");
+    }
+
+    #[test]
+    fn what_would_name_another_path_is_refused() {
+        let get = template(EndpointKind::Http { method: Method::GET }, "http://orders/v1/{id}");
+        for id in [json!(".."), json!("."), json!(""), json!(null), json!(["a"]), json!({})] {
+            assert!(get.request(&json!({ "id": id })).is_err(), "{id}");
+        }
+        for id in ["../admin", "..%2fadmin", "%2e%2e", "\u{0}", "\r\nhost: x"] {
+            let request = get.request(&json!({ "id": id })).unwrap();
+            assert_eq!(request.url().path_segments().unwrap().count(), 2, "{id}");
+            assert_eq!(request.url().host_str(), Some("orders"));
+        }
+    }
+
+    #[test]
+    fn a_json_rpc_call_has_params_by_name() {
+        let rpc = template(EndpointKind::JsonRpc { method: "refund.make".into() }, "http://refunds/{x}");
+        let request = rpc.request(&json!({"x": 1})).unwrap();
+        assert_eq!(
+            (request.method(), body(&request)),
+            (&Method::POST, json!({"jsonrpc": "2.0", "id": 1, "method": "refund.make", "params": {"x": 1}}))
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! Tools of servers that speak the Model Context Protocol.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `server.rs` | one server: kept running, or connected, for as long as somebody holds it |
+//! | `connect.rs` | how it is reached |
+//! | `listed.rs` | what it says it offers -> what agents are given |
+//! | `tool.rs` | one of its tools |
+
+mod connect;
+mod listed;
+mod server;
+mod tool;
+
+pub(crate) use server::McpServer;

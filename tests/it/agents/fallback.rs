@@ -1,0 +1,103 @@
+//! A model that fails gives way to the next.
+
+use super::file::AgentsFile;
+use crate::everywhere;
+use crate::serve_and_split;
+use crate::support::{Script, Upstream};
+use serde_json::{Value, json};
+
+const FALLBACKS: &str = r#"
+[agents.helper]
+model = "m/first"
+fallback_models = ["m/second", "m/third"]
+"#;
+
+fn models(upstream: &Upstream) -> Vec<String> {
+    upstream.requests().iter().map(|request| request["model"].as_str().unwrap().to_owned()).collect()
+}
+
+everywhere! {
+    async fn before_the_first_word_nobody_notices(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        upstream
+            .queue(Script::fails(429, &json!({"error": {"message": "busy"}})))
+            .queue(Script::fails(400, &json!({"error": {"message": "no such model"}})))
+            .queue(Script::calls(&[("list_tasks", json!({}))]))
+            .queue(Script::says(&["Done"]));
+        let app = file.of(setup).upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let answer = user.say(session, "Hello").await;
+        assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "Done"));
+        assert!(!answer.types().contains(&"thread.item.removed"), "{:?}", answer.types());
+        // Who has taken over goes on.
+        assert_eq!(models(&upstream), ["m/first", "m/second", "m/third", "m/third"]);
+        assert!(app.metrics().await.contains("threadline_model_fallbacks_total{code=\"SERVICE_UNAVAILABLE\"} 1"));
+    }
+
+    async fn in_mid_stream_the_half_message_is_taken_back(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        // The body ends without saying so.
+        upstream.queue(Script::stream().words(&["Half", " a"])).queue(Script::says(&["A", " whole"]));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let answer = user.say(session, "Hello").await;
+        assert_eq!(answer.terminal()["type"], "run.completed");
+        assert_eq!(models(&upstream), ["m/first", "m/second"]);
+        let events: Vec<&Value> = answer.events.iter().map(|(_, event)| event).collect();
+        let added: Vec<&Value> = events
+            .iter()
+            .filter(|event| event["type"] == "thread.item.added")
+            .map(|event| &event["item"]["id"])
+            .collect();
+        let removed = events.iter().position(|event| event["type"] == "thread.item.removed").expect("it is taken back");
+        assert_eq!((added.len(), &events[removed]["item_id"]), (2, added[0]));
+        let after: String =
+            events[removed..].iter().filter_map(|event| event["delta"].as_str()).collect();
+        assert_eq!(after, "A whole");
+        let history = user.history(session).await;
+        let kept: Vec<&Value> = history["messages"].as_array().unwrap().iter().map(|message| &message["content"][0]["text"]).collect();
+        assert_eq!(kept, ["Hello", "A whole"]);
+        assert_eq!(history["messages"][1]["id"], *added[1]);
+        // The next prompt knows nothing of the half one.
+        user.say(session, "Again").await.terminal();
+        assert!(!upstream.requests()[2].to_string().contains("Half"));
+    }
+}
+
+serve_and_split! {
+    async fn when_all_fail_the_last_ones_words_are_kept(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        for word in ["One", "Two", "Three"] {
+            upstream.queue(Script::stream().words(&[word]));
+        }
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let answer = user.say(session, "Hello").await;
+        assert_eq!(answer.terminal()["type"], "run.failed");
+        let history = user.history(session).await;
+        assert_eq!(history["messages"].as_array().unwrap().len(), 2, "{history}");
+        assert_eq!(history["messages"][1]["content"][0]["text"], "Three");
+    }
+
+    async fn a_run_that_dies_after_a_half_message_was_taken_back_keeps_the_new_one(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        upstream.queue(Script::stream().words(&["Half"])).queue(Script::stream().words(&["New"]).hang());
+        let mut app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let mut answer = user.start(session, "Hello").await.expect("a stream");
+        let said = answer.until_said("HalfNew").await;
+        let run = answer.run_id();
+        app.database.logged(run, said).await;
+        app = app.crash_and_restart().await;
+        let user = user.at(&app);
+        let told = user.follow(run, None).await.unwrap().finish().await;
+        assert_eq!(told.terminal()["type"], "run.interrupted");
+        let history = user.history(session).await;
+        let kept: Vec<&Value> = history["messages"].as_array().unwrap().iter().map(|message| &message["content"][0]["text"]).collect();
+        assert_eq!(kept, ["Hello", "New"]);
+    }
+}

@@ -13,7 +13,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, HiddenContext, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
+    ThreadStreamEvent, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::text_delta;
@@ -23,6 +24,9 @@ pub(super) use workflow::{is_open, mark_unknown, task, workflow};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(super) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
+
+/// What a person is told when a half message was taken back.
+const TAKEN_BACK: &str = "The language model broke off. Another one answers from the beginning.";
 
 /// The output of one run.
 ///
@@ -103,6 +107,7 @@ impl Output {
         let Some(message) = self.message.take() else { return };
         self.has_begun = message.has_begun_before;
         self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
+        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message: TAKEN_BACK.to_owned(), title: None });
     }
 
     /// Words of the message that is being written; empty when there is none.
@@ -141,6 +146,7 @@ impl Output {
             thread_id: self.thread_id,
             created_at: message.created_at,
             content: Vec::new(),
+            extra: Extra::new(),
         };
         self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::AssistantMessage(item)) });
         self.emit(&ThreadStreamEvent::ItemUpdated {
@@ -159,6 +165,7 @@ impl Output {
             thread_id: self.thread_id,
             created_at,
             content: vec![content.clone()],
+            extra: Extra::new(),
         });
         self.keep(id, wire::ASSISTANT_MESSAGE, false, &item, created_at);
         self.announce_later(&ThreadStreamEvent::ItemUpdated {
@@ -206,6 +213,12 @@ pub(super) fn now() -> DateTime<Utc> {
 /// A note for the model.
 pub(super) fn hidden_note(thread_id: Uuid, note: &str) -> Option<NewItem> {
     let (id, created_at) = (Uuid::now_v7(), now());
-    let item = ThreadItem::HiddenContext(HiddenContext { id, thread_id, created_at, content: note.to_owned() });
+    let item = ThreadItem::SdkHiddenContext(SdkHiddenContext {
+        id,
+        thread_id,
+        created_at,
+        content: note.to_owned(),
+        extra: Extra::new(),
+    });
     new_item(id, wire::HIDDEN_CONTEXT, true, &item, created_at)
 }

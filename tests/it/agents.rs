@@ -1,6 +1,10 @@
-//! Agents from a file: who answers, with which model, and what a message may ask for.
+//! Agents from a file: who answers, with which model and tools, and what a message may ask for.
 
 mod choice;
+mod endpoints;
+mod example;
 mod fallback;
 mod file;
+mod mcp;
+mod python;
 mod reload;

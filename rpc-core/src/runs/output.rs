@@ -17,8 +17,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, Extra, ItemUpdate, SdkHiddenContext, ThreadItem, ThreadStreamEvent,
-    WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
+    ThreadStreamEvent, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::text_delta;
@@ -28,6 +28,9 @@ pub(super) use workflow::{is_open, mark_unknown, task, workflow};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(super) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
+
+/// What a person is told when a half message was taken back.
+const TAKEN_BACK: &str = "The language model broke off. Another one answers from the beginning.";
 
 /// The output of one run.
 ///
@@ -127,6 +130,7 @@ impl Output {
         let Some(message) = self.message.take() else { return };
         self.has_begun = message.has_begun_before;
         self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
+        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message: TAKEN_BACK.to_owned(), title: None });
     }
 
     /// Words of the message that is being written; empty when there is none.

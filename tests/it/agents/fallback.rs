@@ -53,6 +53,7 @@ everywhere! {
             .collect();
         let removed = events.iter().position(|event| event["type"] == "thread.item.removed").expect("it is taken back");
         assert_eq!((added.len(), &events[removed]["item_id"]), (2, added[0]));
+        assert_eq!((&events[removed + 1]["type"], &events[removed + 1]["level"]), (&json!("notice"), &json!("info")));
         let after: String =
             events[removed..].iter().filter_map(|event| event["delta"].as_str()).collect();
         assert_eq!(after, "A whole");

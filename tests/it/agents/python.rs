@@ -1,0 +1,58 @@
+//! Programs in Python that tests run: the examples, and servers that do what they should not.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The interpreter, by its whole path; `None`, said aloud, when there is none.
+pub fn python() -> Option<String> {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let found = asked.ok().filter(|output| output.status.success());
+    let path = found.map(|output| String::from_utf8(output.stdout).unwrap().trim().to_owned());
+    if path.is_none() {
+        eprintln!("not run, since there is no python3");
+    }
+    path
+}
+
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A program that says on its first line where it listens; ended with the test.
+pub struct Listening {
+    child: Child,
+    pub url: String,
+}
+
+impl Listening {
+    pub fn start(python: &str, script: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(python)
+            .arg(script)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).expect("where it listens");
+        Self { child, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a process is there.
+pub fn is_alive(pid: u32) -> bool {
+    // A process that has ended and that nobody has asked for yet is not.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}

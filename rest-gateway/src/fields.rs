@@ -3,7 +3,7 @@
 //! The leftover rule, after grpc-gateway: what the row decides itself, then path variables, then headers, then the body
 //! — whole, or as one param — and everything else is the query string.
 
-use crate::rule::{Preset, Rule};
+use crate::rule::{Preset, Rule, Verb};
 use crate::rules::RULES;
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
@@ -127,6 +127,12 @@ pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field>
         .collect()
 }
 
+/// Whether a request may come without a body: it makes something, and says nothing about it that it need say.
+pub(crate) fn body_is_optional(rule: &Rule, fields: &[Field]) -> bool {
+    let needs = |field: &Field| field.place == Place::Message || (field.place == Place::Body && field.required);
+    rule.verb == Verb::Post && !fields.iter().any(needs)
+}
+
 fn place(rule: &Rule, name: &str, preset: Option<Preset>) -> Place {
     match preset {
         Some(Preset::Fixed(json)) => return Place::Fixed(json),
@@ -180,7 +186,6 @@ fn is_null(schema: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::Verb;
 
     fn field(verb: Verb, path: &str, name: &str) -> Field {
         let row = table().iter().find(|row| row.rule.verb == verb && row.rule.path == path).unwrap();

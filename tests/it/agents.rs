@@ -4,7 +4,7 @@ mod choice;
 mod endpoints;
 mod example;
 mod fallback;
-mod file;
+pub mod file;
 mod mcp;
 mod python;
 mod reload;

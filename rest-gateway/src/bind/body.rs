@@ -1,7 +1,7 @@
 //! The body: members of an object, or REST's form of a message.
 
 use super::invalid;
-use crate::fields::{Field, Place, Row};
+use crate::fields::{Field, Place, Row, body_is_optional};
 use schemars::JsonSchema;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub(super) fn read<'r>(row: &'r Row, body: &[u8]) -> Result<Vec<(&'r Field, Stri
     }
     let takes_nothing = !row.fields.iter().any(|field| matches!(field.place, Place::Body | Place::Message));
     if body.is_empty() {
-        return if takes_nothing {
+        return if takes_nothing || body_is_optional(row.rule, &row.fields) {
             Ok(Vec::new())
         } else {
             Err(RpcError::new(ErrorCode::InvalidJson, "The body is empty; this call takes a JSON object."))

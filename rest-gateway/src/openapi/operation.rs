@@ -2,7 +2,7 @@
 
 use super::{by_status, response_name};
 use crate::bind::SendMessage;
-use crate::fields::{Field, IDEMPOTENCY_KEY, Place};
+use crate::fields::{Field, IDEMPOTENCY_KEY, Place, body_is_optional};
 use crate::reply::{Form, Message, ReplyInfo};
 use crate::rule::{Does, Page, Rule, Scope, Then};
 use schemars::{JsonSchema, SchemaGenerator};
@@ -109,7 +109,7 @@ fn request_body(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) 
             body.iter().map(|field| (field.name.clone(), field.schema.clone())).collect();
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     };
-    Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}))
+    Some(json!({"required": !body_is_optional(rule, fields), "content": {"application/json": {"schema": schema}}}))
 }
 
 fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> Map<String, Value> {

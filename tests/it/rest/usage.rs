@@ -1,5 +1,6 @@
 //! `/api/v1/usage`, and budgets of a day.
 
+use crate::agents::file::AgentsFile;
 use crate::everywhere;
 use crate::support::{Client, Gate, Script, Setup, Upstream, eventually};
 use serde_json::{Value, json};
@@ -137,4 +138,50 @@ async fn a_budget_of_money_needs_a_price() {
     assert_eq!(user.history(session).await["messages"], json!([]));
     let money = usage(&user).await["budget"]["cost_micros"].clone();
     assert_eq!(money, json!({"limit": 500_000, "used": 0, "held": 0, "left": 500_000}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_is_counted_by_the_model_that_answers() {
+    let upstream = Upstream::start().await;
+    let file = AgentsFile::new(
+        r#"
+        [agents.only]
+        model = "cheap"
+        models = ["dear", "free-of-price"]
+        [models.cheap]
+        input_per_million = 0.5
+        output_per_million = 2
+        [models.dear]
+        input_per_million = 100
+        output_per_million = 900
+        "#,
+    );
+    // A run holds 1,000 tokens: 2,000 millionths of the cheap model, 900,000 of the dear one.
+    let setup = file.of(Setup::new().await.upstream(&upstream)).with("BUDGET_COST_PER_DAY", "0.9");
+    let app = setup.with("BUDGET_HOLD_TOKENS", 1000).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let ask = async |model: Option<&str>| {
+        let mut input = json!({"content": [{"type": "input_text", "text": "Hello"}]});
+        input["inference_options"] = json!({"model": model});
+        user.rpc("threads.add_user_message", json!({"thread_id": session, "input": input})).await
+    };
+    let ended =
+        async |run: Value| user.follow(run.as_str().unwrap().parse().unwrap(), None).await.unwrap().finish().await;
+
+    // 7 read and 3 written.
+    upstream.queue(Script::says(&["Hello"]));
+    let run = ask(None).await["result"]["id"].clone();
+    assert_eq!(ended(run.clone()).await.terminal()["run"]["cost_micros"], 10);
+    assert_eq!(user.run(run.as_str().unwrap().parse().unwrap()).await["cost_micros"], 10);
+    let money = usage(&user).await["budget"]["cost_micros"].clone();
+    assert_eq!(money, json!({"limit": 900_000, "used": 10, "held": 0, "left": 899_990}));
+    // The dear one would hold all of it, and ten millionths are gone.
+    assert_eq!(ask(Some("dear")).await["error"]["data"]["code"], "BUDGET_EXCEEDED");
+    assert_eq!(ask(Some("free-of-price")).await["error"]["data"]["code"], "SERVICE_UNAVAILABLE");
+    upstream.queue(Script::says(&["Hello"]));
+    ended(ask(Some("cheap")).await["result"]["id"].clone()).await;
+    let total = usage(&user).await["total"].clone();
+    assert_eq!((&total["cost_micros"], &total["unpriced_runs"], &total["runs"]), (&json!(20), &json!(0), &json!(2)));
+    assert!(app.metrics().await.contains("threadline_model_cost_micros_total 20"));
 }

@@ -72,6 +72,21 @@ pub static RULES: &[Rule] = &[
             "The ChatKit items of a session, page by page.\n\n\
              Hidden ones are never among them.",
         ),
+    post("/api/v1/chatkit/sessions/{session_id}/feedback")
+        .calls::<items::ItemsFeedback>()
+        .replies::<Whole>()
+        .binds(&[("session_id", "thread_id")])
+        .named(
+            "giveFeedback",
+            "Say whether items of a session were good.\n\n\
+             The last word about an item counts. All of the items must be of this session and visible, or nothing is \
+             stored.",
+        ),
+    get("/api/v1/chatkit/sessions/{session_id}/feedback")
+        .calls::<items::ItemsListFeedback>()
+        .replies::<Rows>()
+        .binds(&[("session_id", "thread_id")])
+        .named("listFeedback", "What the user thinks of a session's items, newest item first."),
     get("/api/v1/chatkit/sessions/{session_id}/events")
         .calls::<threads::ThreadsSubscribe>()
         .streams_the_thread()

@@ -88,6 +88,7 @@ impl Error {
                 "The thread is still answering. Wait for the run to end, or cancel it first.",
             ),
             StoreError::CursorNotFound => Self::new(ErrorCode::ItemNotFound, "`after` names no item of this thread."),
+            StoreError::ItemNotFound => Self::new(ErrorCode::ItemNotFound, "There is no such item in this thread."),
             other => Self::of_store(other),
         }
     }

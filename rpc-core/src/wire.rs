@@ -1,13 +1,14 @@
 //! Rows -> wire types, by hand: what is stored and what is sent may change apart from each other.
 
 use crate::error::Error;
-use crate::store::rows::{ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
+use crate::store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use serde::{Deserialize, Serialize};
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
 use threadline_schema::db::types::Guid;
 use threadline_schema::error::Failure;
+use threadline_schema::items::Feedback;
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_schema::tasks::Task;
@@ -132,6 +133,10 @@ pub(crate) fn item_page<T>(rows: Vec<ItemRow>, has_more: bool) -> Result<Page<Ra
     let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
     let data = rows.into_iter().map(|row| Raw::from_json(row.body)).collect::<Result<_, _>>()?;
     Ok(Page { data, has_more, after })
+}
+
+pub(crate) fn feedback(row: FeedbackRow) -> Feedback {
+    Feedback { item_id: row.item_id.0, thread_id: row.thread_id.0, kind: row.kind, created_at: row.created_at.utc() }
 }
 
 pub(crate) fn task(row: TaskRow) -> Task {

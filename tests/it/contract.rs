@@ -189,6 +189,9 @@ async fn answers_look_as_the_documents_say() {
     c.ask(Method::GET, SESSION, &[("session_id", "x")], "", None).await;
     c.ask(Method::PATCH, SESSION, &ids, "", Some(json!({"title": "Groceries"}))).await;
     c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/items", &ids, "", None).await;
+    let feedback = json!({"item_ids": [answer.data()["id"]], "kind": "positive"});
+    c.ask(Method::POST, "/api/v1/chatkit/sessions/{session_id}/feedback", &ids, "", Some(feedback)).await;
+    c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/feedback", &ids, "", None).await;
     let run = [("run_id", answer.header("x-run-id"))];
     c.ask(Method::GET, "/api/v1/chatkit/runs/{run_id}", &run, "", None).await;
     c.ask(Method::POST, "/api/v1/chatkit/runs/{run_id}/cancel", &run, "", None).await;

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// The page was to go on after a row that is not in the list.
     #[error("the cursor names a row that is not in this list")]
     CursorNotFound,
+    /// Some of the items are not in the thread, or hidden.
+    #[error("the thread has no such item")]
+    ItemNotFound,
     /// The row is there and belongs to another user.
     #[error("the row belongs to another user")]
     Forbidden,

@@ -11,6 +11,7 @@
 mod alone;
 mod db;
 pub mod error;
+mod feedback;
 mod follow;
 mod items;
 mod log;

@@ -1,9 +1,10 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 use diesel::prelude::*;
-use threadline_schema::db::tables::{items, run_events, runs, submissions, tasks, threads, users};
+use threadline_schema::db::tables::{feedback, items, run_events, runs, submissions, tasks, threads, users};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::items::FeedbackKind;
 use threadline_schema::runs::RunStatus;
 use threadline_schema::tasks::Priority;
 
@@ -178,6 +179,20 @@ rows! {
         updated_at: UtcTime,
         /// When it was done.
         completed_at: Option<UtcTime>,
+    }
+
+    /// What a user thinks of an item.
+    FeedbackRow in feedback {
+        /// The item.
+        item_id: Guid,
+        /// Who thinks so.
+        user_id: Guid,
+        /// The item's thread.
+        thread_id: Guid,
+        /// What is thought of it.
+        kind: FeedbackKind,
+        /// When it was last said.
+        created_at: UtcTime,
     }
 }
 

@@ -153,10 +153,27 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// What users think of items.
+    feedback (item_id, user_id) {
+        item_id -> Guid,
+        user_id -> Guid,
+        thread_id -> Guid,
+        /// `positive` or `negative`.
+        kind -> Text,
+        /// When it was given; of several the last.
+        created_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
 diesel::joinable!(submissions -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks);
+diesel::joinable!(feedback -> items (item_id));
+diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks, feedback);

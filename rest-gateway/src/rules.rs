@@ -6,8 +6,8 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy, UpstreamError,
-    UpstreamTimeout,
+    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong, SessionLimit, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{auth, items, runs, system, tasks, threads};
 
@@ -76,6 +76,7 @@ pub static RULES: &[Rule] = &[
         .calls::<items::ItemsFeedback>()
         .replies::<Whole>()
         .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound])
         .named(
             "giveFeedback",
             "Say whether items of a session were good.\n\n\
@@ -125,6 +126,17 @@ pub static RULES: &[Rule] = &[
             "Say something and stream the answer.\n\n\
              The message is stored before the stream begins. A session answers one message at a time; a second one \
              gets `THREAD_BUSY`. Leaving the stream does not stop the run: follow it by the id in `X-Run-Id`.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry")
+        .calls::<threads::ThreadsRetryAfterItem>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "retryMessage",
+            "Answer a message of the user again and stream the new answer.\n\n\
+             The old answer, and whatever else stands behind the message, is removed when the new one is whole, and \
+             stays if the run ends otherwise.",
         ),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),

@@ -117,6 +117,9 @@ impl Error {
             StoreError::Conflict(Conflict::ThreadClosed) => {
                 Self::new(ErrorCode::Conflict, "The thread takes no messages any more.")
             }
+            StoreError::Conflict(Conflict::NotAMessage) => {
+                Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
+            }
             StoreError::Conflict(Conflict::KeyReused) => {
                 Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")
             }

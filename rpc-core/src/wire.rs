@@ -88,6 +88,7 @@ pub(crate) fn run(row: &RunRow) -> Run {
         created_at: row.created_at.utc(),
         finished_at: row.finished_at.map(|at| at.utc()),
         last_seq: unsigned(row.last_seq),
+        retry_of: row.retry_of.map(|id| id.0),
         error,
         usage: (usage != Usage::default()).then_some(usage),
         message_id: row.message_id.map(|id| id.0),

@@ -141,6 +141,19 @@ pub struct AddUserMessageParams {
     pub idempotency_key: Option<String>,
 }
 
+/// Params of `threads.retry_after_item`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryAfterItemParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// The message of the user that is to be answered again.
+    pub item_id: Uuid,
+    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
 /// Params of `threads.subscribe`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -238,6 +251,13 @@ crate::methods! {
     /// The message and the run are stored before this returns. The answer is read with `runs.subscribe`. A thread
     /// answers one message at a time; a second one gets `THREAD_BUSY`.
     ThreadsAddUserMessage = "threads.add_user_message" (User): AddUserMessageParams => Run;
+    /// Answer a message of the user again.
+    ///
+    /// The assistant is asked as if nothing had followed that message. When the new answer is whole, everything that
+    /// stood behind the message is removed in the same moment, which `thread.item.removed` tells of each item. If the
+    /// run fails, is cancelled or interrupted, the old answer stays and the new one is removed instead; tools that it
+    /// called have acted all the same.
+    ThreadsRetryAfterItem = "threads.retry_after_item" (User): RetryAfterItemParams => Run;
     /// Follow a conversation across its runs, from now or from a cursor.
     ///
     /// Each notification `thread.event` carries `run_id`, `seq` and `event`. Without `after` it begins with the run

@@ -158,12 +158,13 @@ async fn answers_look_as_the_documents_say() {
     const SESSIONS: &str = "/api/v1/chatkit/sessions";
     const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";
     const RUNS: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs";
+    const RETRY: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry";
     const TASK: &str = "/api/v1/tasks/{task_id}";
     let upstream = Upstream::start().await;
     upstream
         .queue(Script::calls(&[("add_task", json!({"title": "Milk", "tags": ["a"]}))]))
         .queue(Script::says(&["Done"]));
-    upstream.queue(Script::stream().words(&["Half"]));
+    upstream.queue(Script::stream().words(&["Half"])).queue(Script::says(&["Done", " again"]));
     let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
     let user = app.user().await;
     let email = user.email.clone();
@@ -183,6 +184,10 @@ async fn answers_look_as_the_documents_say() {
     let answer = c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Milk, please"))).await;
     c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Fail now"))).await;
     c.ask(Method::POST, RUNS, &ids, "", Some(Client::message(" "))).await;
+    let items = c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/items", &ids, "?order=asc", None).await;
+    let retry = json!({"item_id": items.data()[3]["id"]});
+    c.ask(Method::POST, RETRY, &ids, "", Some(retry)).await;
+    c.ask(Method::POST, RETRY, &ids, "", Some(json!({"item_id": items.data()[1]["id"]}))).await;
     c.ask(Method::GET, SESSIONS, &[], "?limit=1", None).await;
     c.ask(Method::GET, SESSION, &ids, "", None).await;
     c.ask(Method::GET, SESSION, &ids, "?limit=2", None).await;

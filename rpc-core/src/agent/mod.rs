@@ -19,6 +19,8 @@ use uuid::Uuid;
 /// Whose run it is, and which.
 pub(crate) struct Context {
     pub(crate) claim: Claim,
+    /// The message that is answered again, as if it were the newest.
+    pub(crate) retry_of: Option<Guid>,
     pub(crate) user_id: Uuid,
     pub(crate) request_id: Arc<str>,
 }
@@ -36,12 +38,12 @@ pub(crate) enum AgentError {
     Service(Error),
 }
 
-/// Answers the newest message of a thread into `output`.
+/// Answers the newest message of a thread, or the one that is to be answered again, into `output`.
 ///
 /// Can be dropped at any point: what has been said is in `output`, and dropping closes the connection to the model.
 pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) -> Result<(), AgentError> {
     let config = &core.config.agent;
-    let history = core.store.history(context.claim.thread_id, config.history_items).await;
+    let history = core.store.history_to(context.claim.thread_id, context.retry_of, config.history_items).await;
     let history = history.map_err(in_thread)?;
     let mut messages = prompt::build(&config.instructions, &history).map_err(AgentError::Service)?;
 

@@ -4,7 +4,7 @@ use crate::context::Cx;
 use crate::error::Error;
 use crate::page;
 use crate::registry::Registry;
-use crate::runs;
+use crate::runs::{self, Started};
 use crate::store::rows::ItemRow;
 use crate::store::{self, ItemPage, StoreError};
 use crate::streams::Feed;
@@ -12,9 +12,10 @@ use crate::wire;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
 use threadline_schema::threads::{
-    AddUserMessageParams, Done, Thread, ThreadCreated, ThreadPage, ThreadRef, ThreadsAddUserMessage, ThreadsCreate,
-    ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList, ThreadsListParams,
-    ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate, ThreadsUpdateParams,
+    AddUserMessageParams, Done, RetryAfterItemParams, Thread, ThreadCreated, ThreadPage, ThreadRef,
+    ThreadsAddUserMessage, ThreadsCreate, ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams,
+    ThreadsList, ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate,
+    ThreadsUpdateParams,
 };
 use uuid::Uuid;
 
@@ -31,6 +32,7 @@ pub(super) fn register(registry: &mut Registry) {
         .method::<ThreadsUpdate, _, _>(update)
         .method::<ThreadsDelete, _, _>(delete)
         .method::<ThreadsAddUserMessage, _, _>(add_user_message)
+        .method::<ThreadsRetryAfterItem, _, _>(retry_after_item)
         .subscription::<ThreadsSubscribe, _, _>(subscribe);
 }
 
@@ -128,8 +130,21 @@ async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, E
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
     let started =
         runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
+    let started =
+        runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, request_id).await?;
+    begun(&cx, &started)
+}
+
+/// The run that a submission started, now or when it was first made.
+fn begun(cx: &Cx, started: &Started) -> Result<Run, Error> {
     cx.call.facts().replayed = started.replayed;
-    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a message was stored without a run"))
+    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a turn was stored without a run"))
 }
 
 async fn subscribe(cx: Cx, params: ThreadsSubscribeParams) -> Result<Feed, Error> {

@@ -15,6 +15,7 @@ mod mirror;
 mod output;
 mod packing;
 mod recovery;
+mod resume;
 mod runner;
 mod salvage;
 mod start;
@@ -33,7 +34,8 @@ pub(crate) use listener::spawn as spawn_listener;
 pub(crate) use log::RunLog;
 pub(crate) use output::Output;
 pub(crate) use recovery::{close_orphans, spawn_housekeeping};
-pub(crate) use start::{add_user_message, create_thread};
+pub(crate) use resume::retry_after_item;
+pub(crate) use start::{Started, add_user_message, create_thread};
 pub(crate) use thread_feed::{End, ThreadFeed};
 
 use crate::core::Core;

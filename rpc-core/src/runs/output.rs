@@ -15,7 +15,7 @@ use storing::Storing;
 use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, HiddenContext, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem,
 };
-use threadline_schema::db::types::UtcTime;
+use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::event::text_delta;
 use threadline_schema::runs::Usage;
 use uuid::Uuid;
@@ -31,6 +31,10 @@ pub(super) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not con
 pub(crate) struct Output {
     log: Arc<RunLog>,
     thread_id: Uuid,
+    /// Whether this is to take the place of an answer that is there: until it does, its items are stored hidden.
+    replaces: bool,
+    /// Items that were begun, of an answer that may have to be taken back.
+    begun: Vec<Uuid>,
     /// The message that is being written.
     message: Option<OpenMessage>,
     /// The workflow that tools are being added to.
@@ -61,10 +65,13 @@ struct OpenMessage {
 }
 
 impl Output {
-    pub(crate) fn new(log: Arc<RunLog>, thread_id: Uuid) -> Self {
+    /// `replaces` says that the answer takes the place of another.
+    pub(crate) fn new(log: Arc<RunLog>, thread_id: Uuid, replaces: bool) -> Self {
         Self {
             log,
             thread_id,
+            replaces,
+            begun: Vec::new(),
             message: None,
             workflow: None,
             calls: Calls::default(),
@@ -113,6 +120,24 @@ impl Output {
         self.calls.give_up();
     }
 
+    /// Says which items this answer takes the place of, once it is stored.
+    pub(crate) fn replace(&mut self, old: impl IntoIterator<Item = Guid>) {
+        self.close_message();
+        for id in old {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+        }
+    }
+
+    /// Takes everything back that was said and is not to replace anything after all. Calls of tools stay.
+    pub(crate) fn take_back(&mut self) {
+        self.finished.retain(|item| item.kind == wire::TOOL_CALL);
+        self.announcements.clear();
+        self.message_id = None;
+        for item_id in std::mem::take(&mut self.begun) {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id });
+        }
+    }
+
     /// Appends an event.
     pub(crate) fn emit(&self, event: &impl Serialize) {
         match serde_json::to_string(event) {
@@ -121,6 +146,13 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "an event could not be written"),
         }
+    }
+
+    fn begin_item(&mut self, id: Uuid, item: ThreadItem) {
+        if self.replaces {
+            self.begun.push(id);
+        }
+        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(item) });
     }
 
     fn open_message(&mut self) {
@@ -132,7 +164,7 @@ impl Output {
             created_at: message.created_at,
             content: Vec::new(),
         };
-        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::AssistantMessage(item)) });
+        self.begin_item(message.id, ThreadItem::AssistantMessage(item));
         self.emit(&ThreadStreamEvent::ItemUpdated {
             item_id: message.id,
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
@@ -160,7 +192,7 @@ impl Output {
     }
 
     fn keep(&mut self, id: Uuid, kind: &'static str, hidden: bool, body: &impl Serialize, created_at: DateTime<Utc>) {
-        self.finished.extend(new_item(id, kind, hidden, body, created_at));
+        self.finished.extend(new_item(id, kind, hidden || self.replaces, body, created_at));
     }
 
     fn announce_later(&mut self, event: &ThreadStreamEvent) {

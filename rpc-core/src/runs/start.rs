@@ -8,6 +8,7 @@ use crate::store::StoreError;
 use crate::store::rows::{NewItem, RunRow, ThreadRow};
 use crate::store::{NewThread, NewTurn, Submission};
 use crate::wire;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -46,7 +47,7 @@ pub(crate) async fn add_user_message(
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
     check_message(core, &input)?;
-    let submission = submission(key, "threads.add_user_message", Some(thread_id), Some(&input))?;
+    let submission = submission(key, "threads.add_user_message", Some(thread_id), &input)?;
     let (turn, message) = turn(core, thread_id, input)?;
     let core = core.clone();
     detached(async move {
@@ -63,7 +64,7 @@ pub(crate) async fn add_user_message(
                 return Ok(Started { thread: replay.thread, run: Some(replay.run), replayed: true });
             }
         };
-        announce(&entry, false, &message, started.title_changed, &started.thread);
+        announce(&entry, &told(false, message, started.title_changed, &started.thread));
         runner::spawn(&core, job(entry, &started.run, request_id));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
@@ -83,7 +84,7 @@ pub(crate) async fn create_thread(
         refuse_while_stopping(core)?;
         check_message(core, input)?;
     }
-    let submission = submission(key, "threads.create", None, input.as_ref())?;
+    let submission = submission(key, "threads.create", None, &input)?;
     let thread_id = Uuid::now_v7();
     let (turn, message) = match input {
         Some(input) => turn(core, thread_id, input).map(|(turn, message)| (Some(turn), Some(message)))?,
@@ -117,7 +118,7 @@ pub(crate) async fn create_thread(
             }
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
-            announce(&entry, true, &message, false, &created.thread);
+            announce(&entry, &told(true, message, false, &created.thread));
             runner::spawn(&core, job(entry, run, request_id));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
@@ -125,12 +126,12 @@ pub(crate) async fn create_thread(
     .await
 }
 
-fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
-    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), request_id }
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
+    Job { entry, claim: run.claim(), retry_of: run.retry_of, created_at: run.created_at.utc(), request_id }
 }
 
-/// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
-fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_changed: bool, thread: &ThreadRow) {
+/// Events that tell of a message, and of the thread where it is new or has another title because of it.
+fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &ThreadRow) -> Vec<ThreadStreamEvent> {
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
         Err(error) => {
@@ -138,16 +139,16 @@ fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_chan
             None
         }
     };
-    let mut events = Vec::with_capacity(4);
-    if thread_is_new {
-        events.extend(thread.clone().map(|thread| ThreadStreamEvent::ThreadCreated { thread }));
-    }
-    events.push(ThreadStreamEvent::ItemDone { item: Box::new(message.clone()) });
-    events.push(ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } });
-    if title_changed {
-        events.extend(thread.map(|thread| ThreadStreamEvent::ThreadUpdated { thread }));
-    }
-    for event in &events {
+    let created = thread.clone().filter(|_| thread_is_new).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
+    let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
+    let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
+    created.into_iter().chain([done]).chain(updated).collect()
+}
+
+/// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
+pub(super) fn announce(entry: &Entry, events: &[ThreadStreamEvent]) {
+    let options = ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } };
+    for event in events.iter().chain([&options]) {
         match serde_json::to_string(event) {
             Ok(event) => {
                 entry.log.append(event);
@@ -159,7 +160,7 @@ fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_chan
 
 /// Runs to its end even if the caller goes away: between a stored message and its running answer there must be no gap
 /// to fall into.
-async fn detached<T: Send + 'static>(
+pub(super) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::spawn(work).await.map_err(Error::internal)?
@@ -194,7 +195,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
     Ok((turn, message))
 }
 
-fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
+pub(super) fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
     if core.hub.is_stopping() { Err(Error::stopping()) } else { Ok(()) }
 }
 
@@ -241,11 +242,12 @@ fn title_of(input: &UserMessageInput) -> String {
     text.chars().take(TITLE_CHARS).collect()
 }
 
-fn submission(
+/// The name of a submission, if it has one. `input` is what is submitted.
+pub(super) fn submission(
     key: Option<String>,
     method: &str,
     thread_id: Option<Uuid>,
-    input: Option<&UserMessageInput>,
+    input: &impl Serialize,
 ) -> Result<Option<Submission>, Error> {
     let Some(key) = key else { return Ok(None) };
     if key.is_empty() || key.chars().count() > KEY_CHARS || key.chars().any(char::is_control) {
@@ -285,12 +287,12 @@ mod tests {
         let input = UserMessageInput::text("hello");
         let thread = Some(Uuid::now_v7());
         let print =
-            |method, thread, input| submission(Some("k".into()), method, thread, input).unwrap().unwrap().fingerprint;
+            |method, thread, input| submission(Some("k".into()), method, thread, &input).unwrap().unwrap().fingerprint;
         let one = print("threads.add_user_message", thread, Some(&input));
         assert_eq!(one, print("threads.add_user_message", thread, Some(&input)));
         assert_ne!(one, print("threads.add_user_message", Some(Uuid::now_v7()), Some(&input)));
         assert_ne!(one, print("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
-        assert!(submission(Some("k".repeat(256)), "threads.create", None, None).is_err());
-        assert!(submission(Some(String::new()), "threads.create", None, None).is_err());
+        assert!(submission(Some("k".repeat(256)), "threads.create", None, &()).is_err());
+        assert!(submission(Some(String::new()), "threads.create", None, &()).is_err());
     }
 }

@@ -59,6 +59,9 @@ pub enum Conflict {
     /// The thread is locked or closed.
     #[error("the thread takes no messages")]
     ThreadClosed,
+    /// The item is none of the user's messages.
+    #[error("the item is no message of the user")]
+    NotAMessage,
     /// The idempotency key was used for another submission.
     #[error("the idempotency key belongs to another submission")]
     KeyReused,

@@ -166,9 +166,21 @@ impl Store {
     /// # Errors
     /// Only when the database fails.
     pub async fn history(&self, thread_id: Guid, limit: u32) -> StoreResult<Vec<ItemRow>> {
+        self.history_to(thread_id, None, limit).await
+    }
+
+    /// As [`history`](Self::history), as it was when `last` was the newest item.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such item.
+    pub async fn history_to(&self, thread_id: Guid, last: Option<Guid>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
+            let end: i64 = match last {
+                Some(id) => items::table.find(id).select(items::position).first(c).await?,
+                None => i64::MAX,
+            };
             let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id))
+                .filter(items::thread_id.eq(thread_id).and(items::position.le(end)))
                 .order(items::position.desc())
                 .limit(i64::from(limit))
                 .select(ItemRow::as_select())

@@ -17,6 +17,8 @@ mod items;
 mod log;
 pub mod migrate;
 mod postgres;
+mod resume;
+mod retries;
 pub mod rows;
 mod runs;
 mod sqlite;
@@ -37,7 +39,7 @@ pub use runs::RunEnd;
 pub use submissions::Submission;
 pub use tasks::{TaskChanges, TaskPage};
 pub use threads::{ThreadCursor, ThreadPage};
-pub use turns::{Created, NewThread, NewTurn, TurnStarted};
+pub use turns::{Created, NewRun, NewThread, NewTurn, TurnStarted};
 
 /// A database that no other server may use while this lives.
 #[derive(Debug)]

@@ -95,7 +95,7 @@ rows! {
         thread_id: Guid,
         /// Whose thread that is.
         user_id: Guid,
-        /// Place in the thread of the message it answers.
+        /// Place in the thread of the message it answers, or one of its own.
         position: i64,
         /// Where it stands.
         status: RunStatus,
@@ -121,6 +121,8 @@ rows! {
         log_kept: bool,
         /// When its user asked for its end.
         cancel_requested_at: Option<UtcTime>,
+        /// The message that it answers again.
+        retry_of: Option<Guid>,
         /// When it was made.
         created_at: UtcTime,
         /// When it ended.

@@ -73,7 +73,8 @@ diesel::table! {
         id -> Guid,
         thread_id -> Guid,
         user_id -> Guid,
-        /// Place in the thread of the message it answers: the order of a thread's runs, whatever the clocks say.
+        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of a
+        /// thread's runs, whatever the clocks say.
         position -> BigInt,
         /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
         status -> Text,
@@ -93,6 +94,8 @@ diesel::table! {
         log_kept -> Bool,
         /// When its user asked for its end, which is for its owner to bring about.
         cancel_requested_at -> Nullable<UtcTime>,
+        /// The user's message that it answers again.
+        retry_of -> Nullable<Guid>,
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,

@@ -57,7 +57,7 @@ impl Output {
             return (item.id, item.workflow.tasks.len() - 1);
         }
         let mut item = workflow(self.thread_id, now());
-        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::Workflow(item.clone())) });
+        self.begin_item(item.id, ThreadItem::Workflow(item.clone()));
         item.workflow.tasks.push(task);
         let id = item.id;
         self.workflow = Some(item);

@@ -31,8 +31,9 @@ pub(super) fn build(instructions: &Arc<str>, items: &[ItemRow]) -> Result<Vec<Me
                 let text = message.content.iter().map(|part| part.text()).collect();
                 push_words(&mut messages, Role::Assistant, text);
             }
-            ThreadItem::HiddenContext(note) => append_note(&mut messages, &note.content),
-            ThreadItem::Workflow(_) => {}
+            ThreadItem::SdkHiddenContext(note) => append_note(&mut messages, &note.content),
+            // Shown to the user; the model knows what it did from its calls.
+            _ => {}
         }
     }
     Ok(messages)

@@ -13,7 +13,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, HiddenContext, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, SdkHiddenContext, ThreadItem, ThreadStreamEvent,
+    WorkflowItem,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::event::text_delta;
@@ -163,6 +164,7 @@ impl Output {
             thread_id: self.thread_id,
             created_at: message.created_at,
             content: Vec::new(),
+            extra: Extra::new(),
         };
         self.begin_item(message.id, ThreadItem::AssistantMessage(item));
         self.emit(&ThreadStreamEvent::ItemUpdated {
@@ -181,6 +183,7 @@ impl Output {
             thread_id: self.thread_id,
             created_at,
             content: vec![content.clone()],
+            extra: Extra::new(),
         });
         self.keep(id, wire::ASSISTANT_MESSAGE, false, &item, created_at);
         self.announce_later(&ThreadStreamEvent::ItemUpdated {
@@ -228,6 +231,12 @@ pub(super) fn now() -> DateTime<Utc> {
 /// A note for the model.
 pub(super) fn hidden_note(thread_id: Uuid, note: &str) -> Option<NewItem> {
     let (id, created_at) = (Uuid::now_v7(), now());
-    let item = ThreadItem::HiddenContext(HiddenContext { id, thread_id, created_at, content: note.to_owned() });
+    let item = ThreadItem::SdkHiddenContext(SdkHiddenContext {
+        id,
+        thread_id,
+        created_at,
+        content: note.to_owned(),
+        extra: Extra::new(),
+    });
     new_item(id, wire::HIDDEN_CONTEXT, true, &item, created_at)
 }

@@ -115,9 +115,10 @@ impl Call {
         match self.result.as_deref() {
             None | Some(wire::UNKNOWN_RESULT) => mark_unknown(entry),
             Some(result) => {
-                let WorkflowTask::Custom(entry) = entry;
-                entry.status_indicator = StatusIndicator::Complete;
-                entry.content = serde_json::from_str(result).ok().map(|Failed { error }| error);
+                entry.set_status(StatusIndicator::Complete);
+                if let WorkflowTask::Custom(entry) = entry {
+                    entry.content = serde_json::from_str(result).ok().map(|Failed { error }| error);
+                }
             }
         }
     }

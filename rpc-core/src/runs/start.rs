@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{
-    StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
+    Extra, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
@@ -178,6 +178,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
         attachments: Vec::new(),
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
+        extra: Extra::new(),
     });
     let turn = NewTurn {
         message: NewItem {
@@ -223,14 +224,17 @@ fn check_message(core: &Core, input: &UserMessageInput) -> Result<(), Error> {
     Ok(())
 }
 
-/// Characters of a part, with all that a front end has put into a tag: it is stored and sent as often as the words.
+/// Characters of a part, with all that a front end has put beside its words: it is stored and sent as often as they are.
 fn chars_of(part: &UserContent) -> usize {
     let chars = |text: &str| text.chars().count();
+    let members = |map: &Extra| match map.is_empty() {
+        true => 0,
+        false => serde_json::to_string(map).map_or(0, |json| chars(&json)),
+    };
     match part {
-        UserContent::Text { text } => chars(text),
-        UserContent::Tag { id, text, data, group, .. } => {
-            let data = if data.is_empty() { 0 } else { serde_json::to_string(data).map_or(0, |json| chars(&json)) };
-            chars(id) + chars(text) + group.as_deref().map_or(0, chars) + data
+        UserContent::Text { text, extra } => chars(text) + members(extra),
+        UserContent::Tag { id, text, data, group, extra, .. } => {
+            chars(id) + chars(text) + group.as_deref().map_or(0, chars) + members(data) + members(extra)
         }
     }
 }

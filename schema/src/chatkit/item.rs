@@ -1,9 +1,14 @@
 //! Items: the entries of a thread.
 
+use super::widget::WidgetRoot;
+use super::{
+    AssistantContent, Attachment, Extra, InferenceOptions, StructuredInputItem, UserContent, Workflow, WorkflowTask,
+};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use serde_with::skip_serializing_none;
 use uuid::Uuid;
 
 /// One entry of a thread.
@@ -14,14 +19,29 @@ pub enum ThreadItem {
     UserMessage(UserMessage),
     /// Something the assistant said.
     AssistantMessage(AssistantMessage),
-    /// Tools at work, one task per call.
+    /// A call of a tool that the front end has.
+    ClientToolCall(ClientToolCall),
+    /// A widget.
+    Widget(WidgetItem),
+    /// An image the assistant made.
+    GeneratedImage(GeneratedImageItem),
+    /// Questions to the user.
+    StructuredInput(StructuredInputItem),
+    /// Work on the way to an answer, one task per step.
     Workflow(WorkflowItem),
-    /// A note for the model; never sent to a client.
-    #[serde(rename = "sdk_hidden_context")]
+    /// One step of work by itself.
+    Task(TaskItem),
+    /// A note of an integration's; never sent to a client.
+    #[serde(rename = "hidden_context_item")]
     HiddenContext(HiddenContext),
+    /// A note of the service's for the model; never sent to a client.
+    SdkHiddenContext(SdkHiddenContext),
+    /// The assistant has nothing to add.
+    EndOfTurn(EndOfTurn),
 }
 
 /// Something the user said.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessage {
     /// Id of the item.
@@ -34,92 +54,15 @@ pub struct UserMessage {
     pub content: Vec<UserContent>,
     /// Files with it.
     #[serde(default)]
-    pub attachments: Vec<Value>,
+    pub attachments: Vec<Attachment>,
     /// The passage it refers to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted_text: Option<String>,
     /// What the client asked of the model.
     #[serde(default)]
     pub inference_options: InferenceOptions,
-}
-
-/// A part of a user's message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type")]
-pub enum UserContent {
-    /// Plain text.
-    #[serde(rename = "input_text")]
-    Text {
-        /// The text.
-        text: String,
-    },
-    /// A tag the front end made, such as a mention.
-    #[serde(rename = "input_tag")]
-    Tag {
-        /// Id of what is tagged.
-        id: String,
-        /// How it reads.
-        text: String,
-        /// What the front end keeps with it.
-        #[serde(default)]
-        data: Map<String, Value>,
-        /// Group it belongs to.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        group: Option<String>,
-        /// Whether it reacts to the pointer.
-        #[serde(default)]
-        interactive: bool,
-    },
-}
-
-impl UserContent {
-    /// The words of the part.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Text { text } | Self::Tag { text, .. } => text,
-        }
-    }
-}
-
-/// A message on its way in.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct UserMessageInput {
-    /// What is said.
-    pub content: Vec<UserContent>,
-    /// Ids of files that go with it.
-    #[serde(default)]
-    pub attachments: Vec<String>,
-    /// The passage it refers to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quoted_text: Option<String>,
-    /// What the client asks of the model.
-    #[serde(default)]
-    pub inference_options: InferenceOptions,
-}
-
-impl UserMessageInput {
-    /// A message of one text.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self { content: vec![UserContent::Text { text: text.into() }], ..Self::default() }
-    }
-}
-
-/// What a client asks of the model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct InferenceOptions {
-    /// A tool the assistant is to use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool_choice: Option<ToolChoice>,
-    /// A model by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-/// A tool by name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ToolChoice {
-    /// Name of the tool.
-    pub id: String,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
 /// Something the assistant said.
@@ -133,107 +76,129 @@ pub struct AssistantMessage {
     pub created_at: DateTime<Utc>,
     /// What was said.
     pub content: Vec<AssistantContent>,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
-/// A part of an assistant's message.
+/// A call of a tool that the front end has.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type")]
-pub enum AssistantContent {
-    /// Text.
-    #[serde(rename = "output_text")]
-    Text {
-        /// The text.
-        text: String,
-        /// Sources it points to.
-        #[serde(default)]
-        annotations: Vec<Value>,
-    },
+pub struct ClientToolCall {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// Whether its output is there.
+    #[serde(default)]
+    pub status: ClientToolCallStatus,
+    /// The id the model gave the call.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// What it is called with.
+    pub arguments: Map<String, Value>,
+    /// What it answered.
+    pub output: Option<Value>,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
-impl AssistantContent {
-    /// A part with this text and no sources.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self::Text { text: text.into(), annotations: Vec::new() }
-    }
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Text { text, .. } => text,
-        }
-    }
+/// Whether the output of a client's tool is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientToolCallStatus {
+    /// Not yet.
+    #[default]
+    Pending,
+    /// It is.
+    Completed,
 }
 
-/// Tools at work.
+/// A widget in a thread.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WidgetItem {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// The widget.
+    pub widget: WidgetRoot,
+    /// What copying it gives.
+    pub copy_text: Option<String>,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// An image the assistant made.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratedImageItem {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+    /// The image, once there is one to see.
+    pub image: Option<GeneratedImage>,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratedImage {
+    /// Its id where it was made.
+    pub id: String,
+    /// Where it is.
+    pub url: String,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Work on the way to an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowItem {
     /// Id of the item.
     pub id: Uuid,
     /// Its thread.
     pub thread_id: Uuid,
-    /// When the first tool was called.
+    /// When its first step began.
     pub created_at: DateTime<Utc>,
-    /// The calls.
+    /// The steps.
     pub workflow: Workflow,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
-/// The calls of a workflow item.
+/// One step of work by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Workflow {
-    /// What kind of work it is.
-    #[serde(rename = "type")]
-    pub kind: WorkflowKind,
-    /// One entry per call.
-    pub tasks: Vec<WorkflowTask>,
-    /// Whether the front end opens it.
-    #[serde(default)]
-    pub expanded: bool,
+pub struct TaskItem {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// The step.
+    pub task: WorkflowTask,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
-/// What kind of work a workflow shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum WorkflowKind {
-    /// Tools.
-    Custom,
-    /// Thoughts of the model.
-    Reasoning,
-}
-
-/// An entry of a workflow.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum WorkflowTask {
-    /// A tool call.
-    Custom(CustomTask),
-}
-
-/// A tool call as a workflow shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CustomTask {
-    /// How far it is.
-    pub status_indicator: StatusIndicator,
-    /// What is being done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// How it went.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<String>,
-}
-
-/// How far an entry of a workflow is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StatusIndicator {
-    /// Not shown.
-    None,
-    /// At work.
-    Loading,
-    /// Done.
-    Complete,
-}
-
-/// A note for the model, kept where it belongs in the thread.
+/// A note of an integration's, kept where it belongs in the thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HiddenContext {
     /// Id of the item.
@@ -242,6 +207,50 @@ pub struct HiddenContext {
     pub thread_id: Uuid,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+    /// The note: any JSON.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub content: Value,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A note for the model, kept where it belongs in the thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SdkHiddenContext {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
     /// The note.
     pub content: String,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// The assistant has nothing to add.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndOfTurn {
+    /// Id of the item.
+    pub id: Uuid,
+    /// Its thread.
+    pub thread_id: Uuid,
+    /// When that was.
+    pub created_at: DateTime<Utc>,
+    /// Members not known here.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What a user thinks of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedbackKind {
+    /// It helped.
+    Positive,
+    /// It did not.
+    Negative,
 }

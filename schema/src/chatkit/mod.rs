@@ -1,36 +1,44 @@
 //! ChatKit's wire types, as its front ends read and write them.
 //!
-//! Field names and shapes are the protocol's. Members that are null are left out, as its own server does.
+//! Field names and shapes are the protocol's. Members that are null are left out, as its own server does. What is stored
+//! and read again keeps members that are not known here, in `extra`, so that nothing is lost of what a later version of
+//! the protocol or an integration has written. Events and updates have no such place: they are passed on as they came,
+//! unparsed.
 
+mod action;
+mod attachment;
 mod event;
+mod icon;
 mod item;
+mod message;
+mod source;
+mod structured_input;
+mod thread;
+mod update;
+pub mod widget;
+mod workflow;
 
-pub use event::{ItemUpdate, StreamErrorCode, StreamOptions, ThreadStreamEvent};
+pub use action::{Action, ActionConfig, Handler, LoadingBehavior};
+pub use attachment::{Attachment, FileAttachment, ImageAttachment, UploadDescriptor, UploadMethod};
+pub use event::{NoticeLevel, StreamErrorCode, StreamEvent, StreamOptions, ThreadStreamEvent};
+pub use icon::{IconName, LibraryIcon};
 pub use item::{
-    AssistantContent, AssistantMessage, CustomTask, HiddenContext, InferenceOptions, StatusIndicator, ThreadItem,
-    ToolChoice, UserContent, UserMessage, UserMessageInput, Workflow, WorkflowItem, WorkflowKind, WorkflowTask,
+    AssistantMessage, ClientToolCall, ClientToolCallStatus, EndOfTurn, FeedbackKind, GeneratedImage,
+    GeneratedImageItem, HiddenContext, SdkHiddenContext, TaskItem, ThreadItem, UserMessage, WidgetItem, WorkflowItem,
+};
+pub use message::{AssistantContent, InferenceOptions, ToolChoice, UserContent, UserMessageInput};
+pub use source::{Annotation, EntityPreview, EntitySource, FileSource, Source, UrlSource};
+pub use structured_input::{
+    StructuredInput, StructuredInputAnswer, StructuredInputFreeform, StructuredInputItem,
+    StructuredInputMultipleChoice, StructuredInputOption, StructuredInputStatus, StructuredInputSubmission,
+    SubmissionStatus,
+};
+pub use thread::{Thread, ThreadStatus};
+pub use update::ItemUpdate;
+pub use workflow::{
+    CustomTask, FileTask, ImageTask, SearchTask, StatusIndicator, ThoughtTask, Workflow, WorkflowKind, WorkflowSummary,
+    WorkflowTask,
 };
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Whether a thread takes messages.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum ThreadStatus {
-    /// It does.
-    #[default]
-    Active,
-    /// Not at the moment.
-    Locked {
-        /// Why, for the user.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    /// Not any more.
-    Closed {
-        /// Why, for the user.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-}
+/// Members that are not known here, kept as they came.
+pub type Extra = serde_json::Map<String, serde_json::Value>;

@@ -6,8 +6,8 @@ use crate::tools::{Done, Outcome};
 use crate::wire;
 use chrono::{DateTime, Utc};
 use threadline_schema::chatkit::{
-    CustomTask, ItemUpdate, StatusIndicator, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem, WorkflowKind,
-    WorkflowTask,
+    CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem,
+    WorkflowKind, WorkflowTask,
 };
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
@@ -98,25 +98,31 @@ impl Output {
 
 /// A workflow without entries.
 pub(in crate::runs) fn workflow(thread_id: Uuid, created_at: DateTime<Utc>) -> WorkflowItem {
-    let workflow = Workflow { kind: WorkflowKind::Custom, tasks: Vec::new(), expanded: false };
-    WorkflowItem { id: Uuid::now_v7(), thread_id, created_at, workflow }
+    let workflow =
+        Workflow { kind: WorkflowKind::Custom, tasks: Vec::new(), summary: None, expanded: false, extra: Extra::new() };
+    WorkflowItem { id: Uuid::now_v7(), thread_id, created_at, workflow, extra: Extra::new() }
 }
 
 /// Whether an entry shows a call in flight.
 pub(in crate::runs) fn is_open(task: &WorkflowTask) -> bool {
-    let WorkflowTask::Custom(task) = task;
-    task.status_indicator == StatusIndicator::Loading
+    task.status() == StatusIndicator::Loading
 }
 
 /// Shows of a call that nobody knows whether it took effect: without a check mark, and in words.
 pub(in crate::runs) fn mark_unknown(task: &mut WorkflowTask) {
-    let WorkflowTask::Custom(task) = task;
-    task.status_indicator = StatusIndicator::None;
-    task.content = Some(wire::UNKNOWN_TASK.to_owned());
+    task.set_status(StatusIndicator::None);
+    if let WorkflowTask::Custom(task) = task {
+        task.content = Some(wire::UNKNOWN_TASK.to_owned());
+    }
 }
 
 pub(in crate::runs) fn task(title: &str, status_indicator: StatusIndicator, content: Option<String>) -> WorkflowTask {
-    WorkflowTask::Custom(CustomTask { status_indicator, title: Some(title.to_owned()), content })
+    WorkflowTask::Custom(CustomTask {
+        status_indicator,
+        title: Some(title.to_owned()),
+        content,
+        ..CustomTask::default()
+    })
 }
 
 fn index_of(index: usize) -> u32 {

@@ -128,7 +128,10 @@ fn entries(rows: &[ItemRow]) -> Vec<CustomTask> {
             ThreadItem::Workflow(item) => item.workflow.tasks,
             other => panic!("{other:?}"),
         })
-        .map(|WorkflowTask::Custom(entry)| entry)
+        .map(|entry| match entry {
+            WorkflowTask::Custom(entry) => entry,
+            other => panic!("{other:?}"),
+        })
         .collect()
 }
 

@@ -53,7 +53,7 @@ impl Told {
             ThreadItem::AssistantMessage(message) => Begun::Message(message),
             ThreadItem::Workflow(item) => Begun::Workflow { item, done },
             // Stored before it was announced.
-            ThreadItem::UserMessage(_) | ThreadItem::HiddenContext(_) => return,
+            _ => return,
         };
         match self.find(begun.id()) {
             Some(known) => *known = begun,
@@ -76,6 +76,8 @@ impl Told {
                     put(&mut item.workflow.tasks, task_index, task);
                 }
             }
+            // Of items that are not begun before they are stored.
+            _ => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! `items.*`: the entries of a thread.
 
-use crate::chatkit::ThreadItem;
+use crate::chatkit::{FeedbackKind, ThreadItem};
 use crate::page::{Order, Page, Raw};
 use crate::threads::Done;
 use chrono::{DateTime, Utc};
@@ -23,33 +23,6 @@ pub struct ItemsListParams {
     /// `after` of the page before, which is the id of its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-}
-
-/// Whether somebody liked an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "db", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
-#[cfg_attr(feature = "db", diesel(sql_type = diesel::sql_types::Text))]
-pub enum FeedbackKind {
-    /// They did.
-    Positive,
-    /// They did not.
-    Negative,
-}
-
-impl FeedbackKind {
-    /// The name on the wire and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-        }
-    }
-
-    /// The kind called `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Positive, Self::Negative].into_iter().find(|kind| kind.name() == name)
-    }
 }
 
 /// Params of `items.feedback`.

@@ -66,12 +66,11 @@ struct OpenMessage {
 }
 
 impl Output {
-    /// `replaces` says that the answer takes the place of another.
-    pub(crate) fn new(log: Arc<RunLog>, thread_id: Uuid, replaces: bool) -> Self {
+    pub(crate) fn new(log: Arc<RunLog>, thread_id: Uuid) -> Self {
         Self {
             log,
             thread_id,
-            replaces,
+            replaces: false,
             begun: Vec::new(),
             message: None,
             workflow: None,
@@ -85,6 +84,12 @@ impl Output {
             has_begun: false,
             has_called: false,
         }
+    }
+
+    /// Whether the answer is to take the place of another.
+    pub(crate) fn replacing(mut self, replaces: bool) -> Self {
+        self.replaces = replaces;
+        self
     }
 
     /// More words of the assistant.

@@ -57,7 +57,7 @@ struct Ending {
 impl Job {
     async fn run(self, core: &Arc<Core>) {
         let started = Instant::now();
-        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0, self.retry_of.is_some());
+        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0).replacing(self.retry_of.is_some());
         let ending = {
             let context = self.context();
             // A panic ends the run like any other fault: its log is closed and its thread free again.

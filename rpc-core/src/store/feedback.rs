@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
+use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{feedback, items, threads};
 use threadline_schema::db::types::{Guid, UtcTime};
-use threadline_schema::items::FeedbackKind;
 
 impl Store {
     /// Stores what a user thinks of items of a thread, in place of what the user thought before: of all of them or of

@@ -1,10 +1,10 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 use diesel::prelude::*;
+use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{feedback, items, run_events, runs, submissions, tasks, threads, users};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
-use threadline_schema::items::FeedbackKind;
 use threadline_schema::runs::RunStatus;
 use threadline_schema::tasks::Priority;
 

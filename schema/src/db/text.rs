@@ -1,6 +1,6 @@
 //! What is kept as text and read back as something narrower: names of enums, and a list of words.
 
-use crate::items::FeedbackKind;
+use crate::chatkit::FeedbackKind;
 use crate::runs::RunStatus;
 use crate::tasks::Priority;
 use diesel::backend::Backend;

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
-use threadline_core::config::DatabaseConfig;
+use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Store, migrate as schema};
 use threadline_core::{Redis, Tokens};
@@ -89,6 +89,13 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         settings.server().map(|server| format!("REST {}, JSON-RPC {}", server.rest_listen, server.rpc_listen)),
     )?;
 
+    match settings.agents() {
+        Ok(None) => {}
+        found => {
+            report.line("agents", found.map(|agents| agents.map_or_else(String::new, |agents| summary(&agents))))?
+        }
+    }
+
     let database = settings.database();
     report.line(
         "database",
@@ -125,6 +132,13 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         },
     )?;
     Ok(report.well)
+}
+
+/// What an agents file has.
+fn summary(agents: &AgentsConfig) -> String {
+    let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    let (tools, servers) = (agents.tools.len(), agents.mcp.len());
+    format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers", agents.default)
 }
 
 struct Report {

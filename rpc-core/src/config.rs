@@ -1,5 +1,12 @@
 //! What the core can be told: plain data, already checked by whoever read it.
 
+mod agents;
+
+pub use agents::{
+    AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, Hidden, McpConfig, McpTransport,
+    ModelParameters, ModelPrices, ToolPick, UserContext,
+};
+
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +22,10 @@ pub struct CoreConfig {
     pub auth: AuthConfig,
     /// The model behind the assistant.
     pub model: ModelConfig,
-    /// The assistant.
+    /// The assistant, and what agents have in common.
     pub agent: AgentConfig,
+    /// Agents from a file; `None` is one agent with every built-in tool.
+    pub agents: Option<AgentsConfig>,
     /// What one user or address may use.
     pub limits: LimitsConfig,
     /// Conversations untouched for so long are archived; `None` never.

@@ -4,6 +4,7 @@
 //! request through the modules.
 
 mod agent;
+mod agents;
 mod auth;
 #[doc(hidden)]
 pub mod bench;
@@ -31,6 +32,7 @@ mod tools;
 mod transport;
 mod wire;
 
+pub use agents::AgentsFileError;
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;

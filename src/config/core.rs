@@ -1,10 +1,11 @@
 //! Settings -> what the core is configured with. Reads the groups Storage, Tokens, Model, Assistant and Limits.
 
+use super::sources::Variables;
 use super::{ConfigError, Settings};
 use std::sync::Arc;
 use threadline_core::config::{
-    AgentConfig, AuthConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig, OpenAiConfig,
-    RedisConfig,
+    AgentConfig, AgentsConfig, AuthConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig, ModelConfig,
+    OpenAiConfig, RedisConfig,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -22,7 +23,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A setting that cannot be worked with beside the others, or a file of instructions that cannot be read.
+    /// A setting that cannot be worked with beside the others, or a file that cannot be read, or not worked with.
     pub fn core(&self) -> Result<(CoreConfig, Vec<String>), ConfigError> {
         let (auth, warnings) = self.auth()?;
         let config = CoreConfig {
@@ -31,6 +32,7 @@ impl Settings {
             auth,
             model: self.model(),
             agent: self.agent()?,
+            agents: self.agents()?,
             limits: self.limits(),
             session_max_idle: self.session_max_idle_days.days(),
             run_events_retention: self.run_events_retention.seconds() * 60,
@@ -128,6 +130,19 @@ impl Settings {
         };
         let auth = AuthConfig { secret, algorithm: self.algorithm, token_lifetime: self.token_lifetime.minutes() };
         Ok((auth, warnings))
+    }
+
+    /// The agents in the file that is named, read now.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with the file.
+    pub fn agents(&self) -> Result<Option<AgentsConfig>, ConfigError> {
+        let wrong = |problem: String| ConfigError::new("AGENTS_FILE", problem);
+        let Some(path) = &self.agents_file else { return Ok(None) };
+        let variables = Variables::read()?;
+        let agents = AgentsConfig::read(path, &|name| variables.get(name));
+        agents.map(Some).map_err(|error| wrong(error.to_string()))
     }
 
     fn agent(&self) -> Result<AgentConfig, ConfigError> {

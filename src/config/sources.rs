@@ -40,6 +40,27 @@ impl Sources {
     }
 }
 
+/// Variables that are no settings: those that a file names to keep a secret out of itself.
+pub(super) struct Variables {
+    env_file: HashMap<String, String>,
+}
+
+impl Variables {
+    /// Reads `.env` in the working directory, as it is now.
+    pub(super) fn read() -> Result<Self, ConfigError> {
+        Ok(Self { env_file: env_file(Path::new(".env"))? })
+    }
+
+    /// A variable of the environment, else of `.env`. One that is no UTF-8 counts as not set.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        // The standard library panics at a name that no environment can have.
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return None;
+        }
+        std::env::var(name).ok().or_else(|| self.env_file.get(name).cloned())
+    }
+}
+
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The texts hold keys and passwords.

@@ -120,6 +120,8 @@ settings! {
 
     /// File with the assistant's instructions (its system prompt). No client can see or replace them.
     agent_instructions_file: Option<PathBuf> = "AGENT_INSTRUCTIONS_FILE" in Agent, unset "an assistant that keeps a to-do list";
+    /// File with agents, the tools they may use and where those are (docs/AGENTS.md). SIGHUP has it read again.
+    agents_file: Option<PathBuf> = "AGENTS_FILE" in Agent, unset "one agent with every built-in tool";
     /// Calls of the model in one run, at most; each round of tools takes one.
     agent_max_turns: Number<1, 100> = "AGENT_MAX_TURNS" in Agent, default "10";
     /// Seconds that a run may take in all.

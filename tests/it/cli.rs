@@ -111,6 +111,8 @@ fn a_wrong_setting_is_one_line_that_names_it() {
         ("OPENROUTER_BASE_URL", "not a url"),
         ("AGENT_TIMEOUT_SECONDS", "soon"),
         ("AGENT_INSTRUCTIONS_FILE", "/no/such/file"),
+        ("AGENTS_FILE", "/no/such/agents.toml"),
+        ("AGENTS_FILE", &file),
         ("TLS_CERT_FILE", &file),
         ("DRAIN_SECONDS", "1.5"),
     ] {
@@ -287,6 +289,16 @@ async fn the_doctor_looks_at_every_part() {
         let (code, told) = examine(redis(away)).await;
         assert!(code == Some(1) && told.contains("FAIL  redis") && told.contains("ok    model"), "{told}");
     }
+    let file = directory.0.join("agents.toml");
+    let agents = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        [model(upstream.base_url()), vec![("AGENTS_FILE", file.display().to_string())]].concat()
+    };
+    let (code, told) = examine(agents("default = \"b\"\n[agents.a]\n[agents.b]\n")).await;
+    assert!(code == Some(0) && told.contains("ok    agents    a, b; by default b"), "{told}");
+    let (code, told) = examine(agents("[agents.a]\nmodel = 7\n")).await;
+    assert!(code == Some(1) && told.contains("agents.toml:2:9: ") && told.contains("ok    model"), "{told}");
+
     if let Ok(url) = std::env::var("TEST_REDIS_URL") {
         let (code, told) = examine(redis(url)).await;
         assert!(code == Some(0) && told.contains("ok    redis     reached"), "{told}");

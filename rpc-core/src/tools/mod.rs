@@ -93,6 +93,11 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// Names of the tools that are built in.
+pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
+    tasks::NAMES.iter().copied()
+}
+
 fn count(tool: &str, outcome: Outcome) {
     metrics::counter!("threadline_tool_calls_total", "tool" => tool.to_owned(), "outcome" => outcome.name())
         .increment(1);

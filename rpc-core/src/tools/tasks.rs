@@ -16,6 +16,9 @@ use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use uuid::Uuid;
 
+/// Names of every tool of this file.
+pub(super) const NAMES: &[&str] = &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"];
+
 /// Every tool of this file.
 pub(super) fn all() -> Vec<Box<dyn Tool>> {
     vec![

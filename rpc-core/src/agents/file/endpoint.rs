@@ -1,0 +1,85 @@
+//! `[tools.NAME]`
+
+use super::shape::{self, Endpoint, Text};
+use super::{Result, Source};
+use crate::config::{EndpointConfig, EndpointKind, UserContext};
+use http::Method;
+use serde_json::Value;
+use toml::Spanned;
+
+/// Where a service finds for whom a call is made, unless the file names another header.
+const USER_CONTEXT_HEADER: &str = "x-threadline-context";
+/// RFC 7518, section 3.2: a key for HMAC with SHA-256 has at least as many bits as the hash.
+const KEY_BYTES: usize = 32;
+
+impl Source<'_> {
+    pub(super) fn endpoint(&self, name: &Text, table: Endpoint) -> Result<EndpointConfig> {
+        let kind = match (table.kind.as_ref().as_str(), table.method) {
+            ("http", method) => EndpointKind::Http { method: self.http_method(method)? },
+            ("jsonrpc", Some(method)) => EndpointKind::JsonRpc { method: self.text(&method)?.to_string() },
+            ("jsonrpc", None) => {
+                return Err(self.wrong(name.span(), "`method` is missing: the JSON-RPC method to call"));
+            }
+            _ => return Err(self.wrong(table.kind.span(), "this is not \"http\" or \"jsonrpc\"")),
+        };
+        let parameters = self.schema(table.parameters)?;
+        let url = self.url(&table.url)?;
+        if matches!(kind, EndpointKind::Http { .. }) {
+            self.check_path(&table.url, &parameters)?;
+        }
+        let user_context = table.user_context.map(|context| self.user_context(context)).transpose()?;
+        Ok(EndpointConfig {
+            kind,
+            url,
+            description: self.text(&table.description)?.to_string(),
+            parameters,
+            headers: self.headers(table.headers)?,
+            user_context,
+            limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
+            acts: table.acts.unwrap_or(true),
+        })
+    }
+
+    fn http_method(&self, method: Option<Text>) -> Result<Method> {
+        let Some(method) = method else { return Ok(Method::POST) };
+        match method.as_ref().as_str() {
+            "GET" => Ok(Method::GET),
+            "POST" => Ok(Method::POST),
+            "PUT" => Ok(Method::PUT),
+            "PATCH" => Ok(Method::PATCH),
+            "DELETE" => Ok(Method::DELETE),
+            _ => Err(self.wrong(method.span(), "this is not GET, POST, PUT, PATCH or DELETE")),
+        }
+    }
+
+    /// Every `{name}` in the path is an argument that is always there.
+    fn check_path(&self, url: &Spanned<String>, parameters: &Value) -> Result<()> {
+        let required = |name: &str| {
+            let list = parameters.get("required").and_then(Value::as_array);
+            list.is_some_and(|list| list.iter().any(|entry| entry == name))
+        };
+        let path = url.as_ref().split(['?', '#']).next().unwrap_or_default();
+        for segment in path.split('/').filter(|segment| segment.contains(['{', '}'])) {
+            let argument = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            match argument {
+                Some(name) if required(name) => {}
+                Some(name) => {
+                    let problem = format!("{{{name}}} is not among the `required` arguments in `parameters`");
+                    return Err(self.wrong(url.span(), problem));
+                }
+                None => return Err(self.wrong(url.span(), "an argument in the path is a whole segment: /{name}/")),
+            }
+        }
+        Ok(())
+    }
+
+    fn user_context(&self, context: shape::UserContext) -> Result<UserContext> {
+        let key = self.secret(context.env.span(), context.env.as_ref())?;
+        if key.reveal().len() < KEY_BYTES {
+            let problem = format!("the key in {} has fewer than {KEY_BYTES} bytes", context.env.as_ref());
+            return Err(self.wrong(context.env.span(), problem));
+        }
+        let header = context.header.map(|name| self.header_name(&name)).transpose()?;
+        Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key })
+    }
+}

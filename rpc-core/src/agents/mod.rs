@@ -1,0 +1,5 @@
+//! Agents: what the agents file says of them.
+
+mod file;
+
+pub use file::AgentsFileError;

@@ -1,0 +1,215 @@
+//! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything in an agents file.
+#[derive(Debug, Clone)]
+pub struct AgentsConfig {
+    /// Name of the agent that answers where no other was chosen.
+    pub default: Arc<str>,
+    /// The agents by name; the default is among them.
+    pub agents: BTreeMap<Arc<str>, AgentProfile>,
+    /// What models cost, by their names.
+    pub models: BTreeMap<Arc<str>, ModelPrices>,
+    /// Servers that speak the Model Context Protocol, by name.
+    pub mcp: BTreeMap<Arc<str>, McpConfig>,
+    /// Tools behind an address of an internal service, by name.
+    pub tools: BTreeMap<Arc<str>, EndpointConfig>,
+}
+
+/// One agent.
+#[derive(Debug, Clone, Default)]
+pub struct AgentProfile {
+    /// System prompt; `None` is the service's own.
+    pub instructions: Option<Arc<str>>,
+    /// Name of the model; `None` is the service's own.
+    pub model: Option<Arc<str>>,
+    /// Models that a message may ask for beside that one.
+    pub models: Vec<Arc<str>>,
+    /// Models that answer, in this order, when the chosen one fails.
+    pub fallback_models: Vec<Arc<str>>,
+    /// What goes with every request to the model.
+    pub parameters: ModelParameters,
+    /// What it may call.
+    pub tools: Vec<ToolPick>,
+    /// What it may call on the client.
+    pub client_tools: Vec<ClientTool>,
+    /// Calls of the model in one run, at most; `None` is the service's own limit.
+    pub max_turns: Option<u32>,
+}
+
+/// What an agent may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolPick {
+    /// Every tool that is built in.
+    BuiltIn,
+    /// One tool. One of an MCP server need not be there yet.
+    Named(Arc<str>),
+    /// Every tool of an MCP server.
+    Mcp(Arc<str>),
+}
+
+/// A tool that runs on the client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientTool {
+    /// Name.
+    pub name: Arc<str>,
+    /// What it does and when to use it, for the model.
+    pub description: Arc<str>,
+    /// JSON Schema of its arguments: of an object.
+    pub parameters: Value,
+}
+
+/// What goes with a request to a model, as OpenAI's chat completions name it. What is absent is the server's choice.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ModelParameters {
+    /// How far it strays from the likeliest word, 0 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Share of the likeliest words it chooses from, above 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Tokens of one answer, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// The same for models that think, and count it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_completion_tokens: Option<u32>,
+    /// Against saying the same often, -2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// Against saying the same again, -2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// For answers that can be repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Texts at which it stops.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// How long it thinks, in the server's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<String>,
+}
+
+/// What a model costs, in a currency of the operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelPrices {
+    /// Per million tokens read.
+    pub input_per_million: f64,
+    /// Per million tokens written.
+    pub output_per_million: f64,
+}
+
+/// A server that speaks the Model Context Protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpConfig {
+    /// How it is reached.
+    pub transport: McpTransport,
+    /// Bounds of each call.
+    pub limits: CallLimits,
+}
+
+/// How an MCP server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum McpTransport {
+    /// A process of our own, over its standard input and output.
+    Command {
+        /// The program.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// Its environment, beside the few variables that every program needs.
+        environment: Vec<(String, Hidden)>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// Address.
+        url: String,
+        /// Headers of every request.
+        headers: Vec<(String, Hidden)>,
+    },
+}
+
+/// A tool behind an address of an internal service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointConfig {
+    /// How it is called.
+    pub kind: EndpointKind,
+    /// Address. For HTTP, a segment `{name}` of its path stands for the argument of that name.
+    pub url: String,
+    /// What it does and when to use it, for the model.
+    pub description: String,
+    /// JSON Schema of its arguments: of an object.
+    pub parameters: Value,
+    /// Headers of every request.
+    pub headers: Vec<(String, Hidden)>,
+    /// How the service is told for whom a call is made.
+    pub user_context: Option<UserContext>,
+    /// Bounds of each call.
+    pub limits: CallLimits,
+    /// Whether it changes anything, so that a lost answer leaves a doubt.
+    pub acts: bool,
+}
+
+/// How an endpoint is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointKind {
+    /// An HTTP request: arguments in the query of GET and DELETE, else in a JSON body.
+    Http {
+        /// GET, POST, PUT, PATCH or DELETE.
+        method: http::Method,
+    },
+    /// A JSON-RPC 2.0 call over HTTP, with the arguments as params by name.
+    JsonRpc {
+        /// The method.
+        method: String,
+    },
+}
+
+/// How a service is told for whom a call is made: a short-lived JWT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserContext {
+    /// The header it travels in.
+    pub header: String,
+    /// Key of its HS256 signature.
+    pub key: Hidden,
+}
+
+/// Bounds of each call of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Longest time a call may take.
+    pub timeout: Duration,
+    /// Calls at a time; more wait.
+    pub concurrency: usize,
+    /// Bytes of a result.
+    pub result_bytes: usize,
+}
+
+/// Text that can be a secret: no `Debug` shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(Arc<str>);
+
+impl Hidden {
+    /// Hides `text`.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}

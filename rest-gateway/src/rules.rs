@@ -138,6 +138,26 @@ pub static RULES: &[Rule] = &[
              The old answer, and whatever else stands behind the message, is removed when the new one is whole, and \
              stays if the run ends otherwise.",
         ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/client-tool-output")
+        .calls::<threads::ThreadsAddClientToolOutput>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "addClientToolOutput",
+            "Give the output of the client's tool that a session waits for, and stream how it goes on.\n\n\
+             The newest item of the session must be a pending `client_tool_call`.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/structured-input")
+        .calls::<threads::ThreadsAddStructuredInput>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "addStructuredInput",
+            "Answer the questions that a session waits for, and stream how it goes on.\n\n\
+             A question takes one value, or several where it says so; one without an answer is skipped.",
+        ),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
     get("/api/v1/chatkit/runs/{run_id}/events").calls::<runs::RunsSubscribe>().streams().named(

@@ -38,6 +38,14 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
+impl CoreConfig {
+    /// What the default agent may call on the client.
+    pub(crate) fn client_tools(&self) -> &[ClientTool] {
+        let agent = self.agents.as_ref().and_then(|agents| agents.agents.get(&agents.default));
+        agent.map_or(&[], |agent| &agent.client_tools)
+    }
+}
+
 /// Where conversations are kept.
 #[derive(Clone)]
 pub struct DatabaseConfig {

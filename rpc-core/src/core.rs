@@ -78,7 +78,7 @@ impl Core {
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, redis.as_ref()),
-            tools: Toolbox::built_in(),
+            tools: Toolbox::new(config.client_tools()),
             hub: Hub::new(config.run_events_retention),
             clock,
             leases: Leases::new(),

@@ -120,6 +120,9 @@ impl Error {
             StoreError::Conflict(Conflict::NotAMessage) => {
                 Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
             }
+            StoreError::Conflict(Conflict::AnsweredAlready) => {
+                Self::new(ErrorCode::Conflict, "This has been answered already.")
+            }
             StoreError::Conflict(Conflict::KeyReused) => {
                 Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")
             }

@@ -21,6 +21,10 @@ pub(crate) const USER_MESSAGE: &str = "user_message";
 pub(crate) const ASSISTANT_MESSAGE: &str = "assistant_message";
 /// Kind of a workflow.
 pub(crate) const WORKFLOW: &str = "workflow";
+/// Kind of a call of a tool on the client.
+pub(crate) const CLIENT_TOOL_CALL: &str = "client_tool_call";
+/// Kind of questions to the user.
+pub(crate) const STRUCTURED_INPUT: &str = "structured_input";
 /// Kind of a note to the model.
 pub(crate) const HIDDEN_CONTEXT: &str = "sdk_hidden_context";
 /// Kind of a raw tool call. Its body is a [`ToolCallBody`]; all other bodies are ChatKit items.
@@ -31,6 +35,10 @@ pub(crate) const UNKNOWN_RESULT: &str = r#"{"status":"unknown","error":"The call
 /// What stands for the result of a call that was asked for and certainly not made.
 pub(crate) const NOT_MADE_RESULT: &str =
     r#"{"status":"not_made","error":"The answer was stopped before this call was made."}"#;
+
+/// What stands for the result of a call that waited for the client or the user, when the conversation went on without.
+pub(crate) const NOT_DONE_RESULT: &str =
+    r#"{"status":"not_done","error":"The user went on without answering this call."}"#;
 
 /// What is said of such a call as its entry of a workflow says it.
 pub(crate) const UNKNOWN_TASK: &str = "Outcome unknown. It may or may not have taken effect.";
@@ -46,6 +54,9 @@ pub(crate) struct ToolCallBody {
     pub(crate) result: Option<String>,
     /// Which answer of the model asked for it: calls of one answer were made side by side.
     pub(crate) round: u32,
+    /// The item that shows what it waits for, where the client or the user gives its result: its run ends without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<Uuid>,
 }
 
 pub(crate) fn user(row: &UserRow) -> User {

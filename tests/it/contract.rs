@@ -155,17 +155,24 @@ impl Checked {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_look_as_the_documents_say() {
+    const CLIENT_TOOL: &str = "[agents.a]\n[[agents.a.client_tools]]\nname = \"look\"\ndescription = \"Look.\"\n";
     const SESSIONS: &str = "/api/v1/chatkit/sessions";
     const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";
     const RUNS: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs";
     const RETRY: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry";
+    const ITEMS: &str = "/api/v1/chatkit/sessions/{session_id}/items";
+    const THREAD: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}";
     const TASK: &str = "/api/v1/tasks/{task_id}";
     let upstream = Upstream::start().await;
     upstream
         .queue(Script::calls(&[("add_task", json!({"title": "Milk", "tags": ["a"]}))]))
         .queue(Script::says(&["Done"]));
     upstream.queue(Script::stream().words(&["Half"])).queue(Script::says(&["Done", " again"]));
-    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+    upstream
+        .queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Which?"}]}))]))
+        .queue(Script::calls(&[("look", json!({}))]))
+        .queue(Script::says(&["Seen"]));
+    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).agents(CLIENT_TOOL).start().await;
     let user = app.user().await;
     let email = user.email.clone();
     let mut checked = Checked { user, openapi: document("openapi"), seen: BTreeMap::new() };
@@ -188,6 +195,16 @@ async fn answers_look_as_the_documents_say() {
     let retry = json!({"item_id": items.data()[3]["id"]});
     c.ask(Method::POST, RETRY, &ids, "", Some(retry)).await;
     c.ask(Method::POST, RETRY, &ids, "", Some(json!({"item_id": items.data()[1]["id"]}))).await;
+    c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Ask me"))).await;
+    let items = c.ask(Method::GET, ITEMS, &ids, "", None).await;
+    let answers = json!({"item_id": items.data()[0]["id"], "input": {"answers": {"q1": {"values": ["This"]}}}});
+    c.ask(Method::POST, &format!("{THREAD}/structured-input"), &ids, "", Some(answers.clone())).await;
+    c.ask(Method::POST, &format!("{THREAD}/structured-input"), &ids, "", Some(answers)).await;
+    c.ask(Method::GET, ITEMS, &ids, "", None).await;
+    for _ in 0..2 {
+        let output = json!({"result": {"seen": true}});
+        c.ask(Method::POST, &format!("{THREAD}/client-tool-output"), &ids, "", Some(output)).await;
+    }
     c.ask(Method::GET, SESSIONS, &[], "?limit=1", None).await;
     c.ask(Method::GET, SESSION, &ids, "", None).await;
     c.ask(Method::GET, SESSION, &ids, "?limit=2", None).await;

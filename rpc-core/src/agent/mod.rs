@@ -1,5 +1,6 @@
 //! The assistant: prompt, model, tools, and again, until it answers in words.
 
+mod pending;
 mod prompt;
 
 use crate::core::Core;
@@ -44,7 +45,8 @@ pub(crate) enum AgentError {
 pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) -> Result<(), AgentError> {
     let config = &core.config.agent;
     let history = core.store.history_to(context.claim.thread_id, context.retry_of, config.history_items).await;
-    let history = history.map_err(in_thread)?;
+    let mut history = history.map_err(in_thread)?;
+    pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
     let mut messages = prompt::build(&config.instructions, &history).map_err(AgentError::Service)?;
 
     for round in 0..config.max_turns {
@@ -63,9 +65,18 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
         }
         let text = output.open_text().to_owned();
         // What acts is stored before it does: whoever finds this run without its process knows what it was about to do.
-        output.calls_asked(round, &calls);
+        let waiting = core.tools.pending_among(&calls);
+        let left = waiting.as_ref().map(|(index, _)| *index);
+        output.calls_asked(round, &calls, left);
         output.store(&core.store, context.claim).await.map_err(in_thread)?;
-        let results = work(core, context, &calls, output).await?;
+        let results = work(core, context, &calls, left, output).await?;
+        if let Some((index, pending)) = waiting
+            && let Some(call) = calls.get(index)
+        {
+            // Another run goes on with the answer.
+            output.wait_for(index, call, pending);
+            return Ok(());
+        }
         messages.push(Message::Assistant { text, tool_calls: calls.clone() });
         messages
             .extend(calls.into_iter().zip(results).map(|(call, content)| Message::Tool { call_id: call.id, content }));
@@ -102,18 +113,20 @@ enum Step<'a> {
     Stored(Guid, StoreResult<()>),
 }
 
-/// Makes the calls side by side, each shown as an entry of the run's workflow. Their results are in the calls' order.
+/// Makes the calls side by side, each shown as an entry of the run's workflow, but for the one that is left for somebody
+/// else. Their results are in the calls' order.
 ///
 /// Each result is stored when its call ends: should the run be stopped before the others are done, this one is known.
 async fn work(
     core: &Core,
     context: &Context,
     calls: &[ToolCall],
+    left: Option<usize>,
     output: &mut Output,
 ) -> Result<Vec<String>, AgentError> {
     let tools = &core.tools;
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
-    for (index, call) in calls.iter().enumerate() {
+    for (index, call) in calls.iter().enumerate().filter(|(index, _)| Some(*index) != left) {
         output.call_began(index, &tools.title(call, None));
         let done = tools.run(&core.store, context.user_id, call);
         steps.push(async move { Step::Ended(index, call, done.await) }.boxed());

@@ -12,9 +12,10 @@ use crate::wire;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
 use threadline_schema::threads::{
-    AddUserMessageParams, Done, RetryAfterItemParams, Thread, ThreadCreated, ThreadPage, ThreadRef,
-    ThreadsAddUserMessage, ThreadsCreate, ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams,
-    ThreadsList, ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate,
+    AddClientToolOutputParams, AddStructuredInputParams, AddUserMessageParams, Done, RetryAfterItemParams, Thread,
+    ThreadCreated, ThreadPage, ThreadRef, ThreadsAddClientToolOutput, ThreadsAddStructuredInput, ThreadsAddUserMessage,
+    ThreadsCreate, ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList,
+    ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate,
     ThreadsUpdateParams,
 };
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub(super) fn register(registry: &mut Registry) {
         .method::<ThreadsDelete, _, _>(delete)
         .method::<ThreadsAddUserMessage, _, _>(add_user_message)
         .method::<ThreadsRetryAfterItem, _, _>(retry_after_item)
+        .method::<ThreadsAddClientToolOutput, _, _>(add_client_tool_output)
+        .method::<ThreadsAddStructuredInput, _, _>(add_structured_input)
         .subscription::<ThreadsSubscribe, _, _>(subscribe);
 }
 
@@ -138,6 +141,21 @@ async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, E
     let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
     let started =
         runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
+    let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
+    let started =
+        runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, request_id).await?;
     begun(&cx, &started)
 }
 

@@ -3,6 +3,7 @@
 //! A run is a task of its own. It does not know who listens: it appends to its log, and subscribers read the log each
 //! at its own pace.
 
+mod answers;
 mod cancel;
 mod feed;
 mod follow;
@@ -23,6 +24,7 @@ mod stored;
 mod thread_feed;
 mod wakes;
 
+pub(crate) use answers::{add_client_tool_output, add_structured_input};
 pub(crate) use cancel::{cancel, stop_in_thread};
 pub(crate) use feed::RunFeed;
 use feed::UNREADABLE;

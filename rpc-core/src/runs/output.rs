@@ -1,6 +1,7 @@
 //! What a run has said and done so far: it goes out as events, and is kept as items.
 
 mod calls;
+mod pending;
 mod storing;
 mod workflow;
 

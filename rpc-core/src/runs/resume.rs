@@ -4,10 +4,18 @@ use super::runner;
 use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::NewRun;
+use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
+use threadline_schema::chatkit::{ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
+
+/// Where a run is to begin, and for whose request.
+pub(super) struct Resumption {
+    pub(super) thread_id: Uuid,
+    pub(super) submission: Option<Submission>,
+    pub(super) request_id: Arc<str>,
+}
 
 /// Answers a message of the user again. What stands behind it goes when the new answer is whole.
 pub(crate) async fn retry_after_item(
@@ -18,31 +26,43 @@ pub(crate) async fn retry_after_item(
     key: Option<String>,
     request_id: Arc<str>,
 ) -> Result<Started, Error> {
+    let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
+    let resumption = Resumption { thread_id, submission, request_id };
+    resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
+}
+
+/// Begins a run. `replaced` is the item that is another from now on.
+pub(super) async fn resume(
+    core: &Arc<Core>,
+    user_id: Uuid,
+    opening: Opening,
+    replaced: Option<ThreadItem>,
+    resumption: Resumption,
+) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
-    let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
+    let Resumption { thread_id, submission, request_id } = resumption;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
-        let run = new_run(&core);
+        let run = NewRun {
+            id: Guid::new(),
+            owner: core.id,
+            lease_expires_at: core.lease_until(),
+            created_at: UtcTime::now(),
+        };
         let entry = core.hub.begin(run.id.0, user_id, thread_id);
-        let stored = core.store.turn_retry(user_id.into(), thread_id.into(), item_id.into(), run, submission).await;
-        let started = match stored {
+        let started = match core.store.turn_resume(user_id.into(), thread_id.into(), opening, run, submission).await {
             Ok(started) if !started.replayed => started,
             other => {
                 core.hub.discard(&entry);
-                let replay = other.map_err(Error::of_thread)?;
-                core.hub.give_first_look(replay.run.id.0);
-                return Ok(Started { thread: replay.thread, run: Some(replay.run), replayed: true });
+                return Ok(Started::again(&core, other.map_err(Error::of_thread)?));
             }
         };
-        announce(&entry, &[]);
+        let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
+        announce(&entry, replaced.as_slice());
         runner::spawn(&core, job(entry, &started.run, request_id));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
-}
-
-fn new_run(core: &Core) -> NewRun {
-    NewRun { id: Guid::new(), owner: core.id, lease_expires_at: core.lease_until(), created_at: UtcTime::now() }
 }

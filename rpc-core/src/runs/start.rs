@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::rows::{NewItem, RunRow, ThreadRow};
-use crate::store::{NewThread, NewTurn, Submission};
+use crate::store::{NewThread, NewTurn, Submission, TurnStarted};
 use crate::wire;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -31,6 +31,14 @@ pub(crate) struct Started {
     pub(crate) run: Option<RunRow>,
     /// Whether an earlier submission with the same key made it.
     pub(crate) replayed: bool,
+}
+
+impl Started {
+    /// What an earlier submission of the same name started.
+    pub(super) fn again(core: &Core, earlier: TurnStarted) -> Self {
+        core.hub.give_first_look(earlier.run.id.0);
+        Self { thread: earlier.thread, run: Some(earlier.run), replayed: true }
+    }
 }
 
 /// Stores a message and starts the run that answers it.
@@ -59,9 +67,7 @@ pub(crate) async fn add_user_message(
             Ok(started) if !started.replayed => started,
             other => {
                 core.hub.discard(&entry);
-                let replay = other.map_err(Error::of_thread)?;
-                core.hub.give_first_look(replay.run.id.0);
-                return Ok(Started { thread: replay.thread, run: Some(replay.run), replayed: true });
+                return Ok(Started::again(&core, other.map_err(Error::of_thread)?));
             }
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));

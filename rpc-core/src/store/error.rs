@@ -62,6 +62,9 @@ pub enum Conflict {
     /// The item is none of the user's messages.
     #[error("the item is no message of the user")]
     NotAMessage,
+    /// What was to be answered is not as it was read.
+    #[error("the item has been answered")]
+    AnsweredAlready,
     /// The idempotency key was used for another submission.
     #[error("the idempotency key belongs to another submission")]
     KeyReused,

@@ -35,6 +35,7 @@ pub use db::{PoolStatus, Store};
 pub use error::{Conflict, StoreError, StoreResult};
 pub use items::ItemPage;
 pub(crate) use postgres::Listener;
+pub use resume::{Opening, Rewrite};
 pub use runs::RunEnd;
 pub use submissions::Submission;
 pub use tasks::{TaskChanges, TaskPage};

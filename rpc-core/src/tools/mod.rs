@@ -1,11 +1,19 @@
 //! What the model may call. Tools act for the run's user and nobody else: the user is not among their arguments.
 
+mod ask;
 mod tasks;
+mod waiting;
 
+pub(crate) use ask::answers;
+pub(crate) use waiting::Pending;
+
+use crate::config::ClientTool;
 use crate::model::{ToolCall, ToolSpec};
 use crate::store::Store;
 use crate::wire;
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +22,7 @@ use uuid::Uuid;
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of a result that the model is shown.
-const MAX_RESULT_BYTES: usize = 32 * 1024;
+pub(crate) const MAX_RESULT_BYTES: usize = 32 * 1024;
 
 /// Why a tool did not do what it was asked for, in words for the model.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(crate) trait Tool: Send + Sync {
 /// The tools of this service.
 pub(crate) struct Toolbox {
     tools: Vec<(ToolSpec, Box<dyn Tool>)>,
+    /// Names of those that run on the client.
+    clients: Vec<Arc<str>>,
     specs: Arc<[ToolSpec]>,
 }
 
@@ -95,7 +105,7 @@ impl Drop for Counted<'_> {
 
 /// Names of the tools that are built in.
 pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
-    tasks::NAMES.iter().copied()
+    tasks::NAMES.iter().copied().chain([ask::NAME])
 }
 
 fn count(tool: &str, outcome: Outcome) {
@@ -104,11 +114,13 @@ fn count(tool: &str, outcome: Outcome) {
 }
 
 impl Toolbox {
-    /// Every built-in tool.
-    pub(crate) fn built_in() -> Self {
+    /// Every built-in tool, and these of the client's.
+    pub(crate) fn new(client_tools: &[ClientTool]) -> Self {
         let tools: Vec<_> = tasks::all().into_iter().map(|tool| (tool.spec(), tool)).collect();
-        let specs = tools.iter().map(|(spec, _)| spec.clone()).collect();
-        Self { tools, specs }
+        let own = tools.iter().map(|(spec, _)| spec.clone()).chain([ask::spec()]);
+        let specs = own.chain(client_tools.iter().map(spec_of_client)).collect();
+        let clients = client_tools.iter().map(|tool| tool.name.clone()).collect();
+        Self { tools, clients, specs }
     }
 
     /// What the model is told.
@@ -118,7 +130,10 @@ impl Toolbox {
 
     /// What a person is shown of a call: before it is made, and after.
     pub(crate) fn title(&self, call: &ToolCall, done: Option<&Done>) -> String {
-        let Some(tool) = self.find(&call.name) else { return "Unknown tool".to_owned() };
+        let Some(tool) = self.find(&call.name) else {
+            let known = self.specs.iter().find(|spec| spec.name == call.name);
+            return known.map_or_else(|| "Unknown tool".to_owned(), |spec| spec.name.replace('_', " "));
+        };
         let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
         tool.title(&arguments, done.is_some_and(|done| done.summary.is_none()))
     }
@@ -128,7 +143,9 @@ impl Toolbox {
         let mut counted = Counted { tool: self.label(&call.name), started: Instant::now(), outcome: Outcome::Unknown };
         let failed = |why: String| Err(ToolError::Failed(why));
         let result = match self.find(&call.name) {
-            None => failed(format!("There is no tool called {}.", call.name)),
+            None => {
+                failed(self.not_waited_for(call).unwrap_or_else(|| format!("There is no tool called {}.", call.name)))
+            }
             Some(tool) => match arguments_of(call) {
                 None => failed("The arguments are not a JSON object.".to_owned()),
                 Some(arguments) => tokio::time::timeout(TIMEOUT, tool.run(store, user_id, arguments))
@@ -169,6 +186,27 @@ impl Toolbox {
     fn find(&self, name: &str) -> Option<&dyn Tool> {
         self.tools.iter().find(|(spec, _)| spec.name == name).map(|(_, tool)| tool.as_ref())
     }
+}
+
+fn spec_of_client(tool: &ClientTool) -> ToolSpec {
+    let ClientTool { name, description, parameters } = tool;
+    ToolSpec { name: name.to_string(), description: description.to_string(), parameters: parameters.clone() }
+}
+
+/// JSON Schema of a tool's arguments.
+fn schema_of<A: JsonSchema>() -> Value {
+    // Inlined: many servers do not follow `$ref` in a tool's schema.
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
+    if let Some(members) = parameters.as_object_mut() {
+        // Names and words of a Rust type, which are nothing to the model.
+        members.remove("title");
+        members.remove("description");
+    }
+    parameters
 }
 
 /// The arguments of a call; `None` when they are no object. Some models send nothing at all where there is nothing to say.

@@ -7,3 +7,4 @@ mod late_status;
 mod readers;
 mod retry;
 mod tools;
+mod waiting;

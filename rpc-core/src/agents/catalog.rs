@@ -1,6 +1,6 @@
 //! Every tool that an agent can be given.
 
-use crate::config::{AgentsConfig, ToolPick};
+use crate::config::{AgentsConfig, ClientTool, ToolPick};
 use crate::tools::endpoint::EndpointTool;
 use crate::tools::mcp::McpServer;
 use crate::tools::{self, Tool, Toolbox};
@@ -48,8 +48,13 @@ impl Catalog {
     }
 
     /// What an agent with these picks is given.
-    pub(super) fn toolbox(&self, picks: &[ToolPick]) -> Toolbox {
-        picks.iter().flat_map(|pick| self.picked(pick)).collect()
+    pub(super) fn toolbox(&self, picks: &[ToolPick], client_tools: &[ClientTool]) -> Toolbox {
+        let asks = picks.iter().any(|pick| match pick {
+            ToolPick::BuiltIn => true,
+            ToolPick::Named(name) => **name == *tools::ASK_USER,
+            ToolPick::Mcp(_) => false,
+        });
+        Toolbox::new(picks.iter().flat_map(|pick| self.picked(pick)), asks, client_tools)
     }
 
     /// Counts a call whose process died while it was in flight.

@@ -28,6 +28,8 @@ use threadline_schema::runs::{Run, RunStatus, ToolCallRecord, Usage};
 pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
     pub(super) claim: Claim,
+    /// The message that is answered again.
+    pub(super) retry_of: Option<Guid>,
     pub(super) created_at: DateTime<Utc>,
     /// What it holds of its user's budget: tokens, and millionths of the currency.
     pub(super) held: (i64, i64),
@@ -59,11 +61,11 @@ struct Ending {
 impl Job {
     async fn run(self, core: &Arc<Core>) {
         let started = Instant::now();
-        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0);
+        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0).replacing(self.retry_of.is_some());
         let ending = {
             let context = self.context();
             // A panic ends the run like any other fault: its log is closed and its thread free again.
-            let answer = AssertUnwindSafe(agent::answer(core, &context, &mut output)).catch_unwind();
+            let answer = AssertUnwindSafe(self.answer(core, &context, &mut output)).catch_unwind();
             tokio::select! {
                 biased;
                 reason = self.entry.stopped() => Ending::stopped(reason),
@@ -77,7 +79,9 @@ impl Job {
         };
         output.settle(&core.store, self.claim.run_id).await;
         output.close();
-        if ending.status == RunStatus::Cancelled {
+        if ending.status != RunStatus::Completed && self.retry_of.is_some() {
+            output.withdraw();
+        } else if ending.status == RunStatus::Cancelled {
             output.keep_note(CANCEL_NOTE);
         }
         self.finish(core, &mut output, &ending).await;
@@ -85,9 +89,20 @@ impl Job {
         self.report(&ending, output.usage, started);
     }
 
+    /// Answers; an answer that takes the place of another then says what goes.
+    async fn answer(&self, core: &Core, context: &agent::Context, output: &mut Output) -> Result<(), AgentError> {
+        agent::answer(core, context, output).await?;
+        if let Some(message) = self.retry_of {
+            let replaced = core.store.retry_replaces(message, self.claim.run_id).await;
+            output.replace(replaced.map_err(|error| AgentError::Service(Error::of_thread(error)))?);
+        }
+        Ok(())
+    }
+
     fn context(&self) -> agent::Context {
         agent::Context {
             claim: self.claim,
+            retry_of: self.retry_of,
             user_id: self.entry.user_id,
             answerer: self.answerer.clone(),
             request_id: self.request_id.clone(),
@@ -109,6 +124,7 @@ impl Job {
             created_at: self.created_at,
             finished_at: Some(UtcTime::now().utc()),
             last_seq: log.last_seq() + last.len() as u64 + 1,
+            retry_of: self.retry_of.map(|id| id.0),
             error: ending.failure.clone(),
             usage: (output.usage != Usage::default()).then_some(output.usage),
             cost_micros: bill.cost_micros.and_then(|cost| u64::try_from(cost).ok()),

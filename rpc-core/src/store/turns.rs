@@ -31,6 +31,21 @@ pub struct NewTurn {
     pub hold: Option<Hold>,
 }
 
+/// A run that begins without a new message.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun {
+    /// Id.
+    pub id: Guid,
+    /// The process that answers.
+    pub owner: Guid,
+    /// Until when that process is believed to live.
+    pub lease_expires_at: UtcTime,
+    /// When it is made.
+    pub created_at: UtcTime,
+    /// What it is to hold of its user's budget, if there is one.
+    pub hold: Option<Hold>,
+}
+
 /// A thread to make.
 #[derive(Debug, Clone)]
 pub struct NewThread {
@@ -79,7 +94,7 @@ pub struct TurnStarted {
 /// What an earlier submission made, as it stands now.
 macro_rules! replay {
     ($c:ident, $earlier:expr) => {{
-        let earlier: SubmissionRow = $earlier;
+        let earlier: $crate::store::rows::SubmissionRow = $earlier;
         let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
         let run = match earlier.run_id {
             Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
@@ -88,6 +103,41 @@ macro_rules! replay {
         (thread, run)
     }};
 }
+
+/// Brings an archived thread back into the list. The transaction has changed the thread, and so has locked its row: nobody
+/// archives or counts it at the same time.
+macro_rules! unarchive {
+    ($c:ident, $thread:ident) => {
+        if $thread.archived {
+            diesel::update(threads::table.find($thread.id)).set(threads::archived.eq(false)).execute($c).await?;
+            diesel::update(users::table.find($thread.user_id))
+                .set(users::session_count.eq(users::session_count + 1))
+                .execute($c)
+                .await?;
+            $thread.archived = false;
+        }
+    };
+}
+
+/// Inserts a run, unless its thread has an active one, and holds what it may use of its user's budget. The unique index on active runs decides who is first, also between
+/// processes.
+macro_rules! insert_run {
+    ($c:ident, $run:expr, $hold:expr) => {{
+        let run: $crate::store::rows::RunRow = diesel::insert_into(runs::table)
+            .values($run)
+            .on_conflict_do_nothing()
+            .returning($crate::store::rows::RunRow::as_returning())
+            .get_result($c)
+            .await
+            .optional()?
+            .ok_or($crate::store::StoreError::Busy)?;
+        if let Some(hold) = $hold {
+            take_hold!($c, run.user_id, day_of(run.created_at), hold);
+        }
+        run
+    }};
+}
+pub(super) use {insert_run, replay, unarchive};
 
 /// Inserts the message at its place, and the run.
 macro_rules! begin_turn {
@@ -98,19 +148,7 @@ macro_rules! begin_turn {
             .values(turn.message.at($position, $thread.id, Some(run.id)))
             .execute($c)
             .await?;
-        // The unique index on active runs decides who is first, also between processes.
-        let run: RunRow = diesel::insert_into(runs::table)
-            .values(run)
-            .on_conflict_do_nothing()
-            .returning(RunRow::as_returning())
-            .get_result($c)
-            .await
-            .optional()?
-            .ok_or(StoreError::Busy)?;
-        if let Some(hold) = turn.hold {
-            take_hold!($c, run.user_id, day_of(run.created_at), hold);
-        }
-        run
+        insert_run!($c, run, turn.hold)
     }};
 }
 
@@ -190,15 +228,7 @@ impl Store {
             let Some(mut thread) = thread else {
                 return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
             };
-            if thread.archived {
-                // The update above has locked the row, so nobody archives or counts it at the same time.
-                diesel::update(threads::table.find(thread_id)).set(threads::archived.eq(false)).execute(c).await?;
-                diesel::update(users::table.find(user_id))
-                    .set(users::session_count.eq(users::session_count + 1))
-                    .execute(c)
-                    .await?;
-                thread.archived = false;
-            }
+            unarchive!(c, thread);
             let first = thread.message_count == turn.message.messages();
             let title_changed = first && !thread.title_is_set;
             let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
@@ -234,15 +264,24 @@ impl NewThread {
 
 impl NewTurn {
     fn run(&self, thread: &ThreadRow, position: i64) -> RunRow {
+        let Self { run_id: id, owner, lease_expires_at, hold, .. } = *self;
+        NewRun { id, owner, lease_expires_at, created_at: self.message.created_at, hold }.at(thread, position)
+    }
+}
+
+impl NewRun {
+    /// The row it becomes.
+    pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
+        let Self { id, owner, lease_expires_at, created_at, hold } = self;
         RunRow {
-            id: self.run_id,
+            id,
             thread_id: thread.id,
             user_id: thread.user_id,
             position,
             status: RunStatus::Running,
-            owner: self.owner,
+            owner,
             epoch: 1,
-            lease_expires_at: self.lease_expires_at,
+            lease_expires_at,
             last_seq: 0,
             error_code: None,
             error_message: None,
@@ -251,17 +290,25 @@ impl NewTurn {
             message_id: None,
             log_kept: true,
             cancel_requested_at: None,
-            created_at: self.message.created_at,
+            retry_of: None,
+            created_at,
             finished_at: None,
-            held_tokens: self.hold.map_or(0, |hold| hold.tokens),
-            held_micros: self.hold.map_or(0, |hold| hold.micros),
+            held_tokens: hold.map_or(0, |hold| hold.tokens),
+            held_micros: hold.map_or(0, |hold| hold.micros),
             cost_micros: None,
         }
     }
 }
 
 impl Submission {
-    fn row(self, user_id: Guid, thread_id: Guid, run_id: Option<Guid>, created_at: UtcTime) -> SubmissionRow {
+    /// The row it becomes.
+    pub(super) fn row(
+        self,
+        user_id: Guid,
+        thread_id: Guid,
+        run_id: Option<Guid>,
+        created_at: UtcTime,
+    ) -> SubmissionRow {
         let Self { key, fingerprint } = self;
         SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
     }

@@ -27,6 +27,8 @@ pub struct Rule {
     pub binds: &'static [(&'static str, &'static str)],
     /// The param that the body gives in REST's form of a message, instead of being the params itself.
     pub message: Option<&'static str>,
+    /// Whether there may be no body, which then stands for an object without members.
+    pub optional_body: bool,
     /// Params that the row decides.
     pub presets: &'static [(&'static str, Preset)],
     /// Errors of the method itself, beside those every row of its kind can have.
@@ -142,6 +144,13 @@ impl Rule {
     #[must_use]
     pub const fn message(mut self, param: &'static str) -> Self {
         self.message = Some(param);
+        self
+    }
+
+    /// Takes a request without a body for one with an empty object.
+    #[must_use]
+    pub const fn optional_body(mut self) -> Self {
+        self.optional_body = true;
         self
     }
 

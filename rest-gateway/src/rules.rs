@@ -19,6 +19,7 @@ pub static RULES: &[Rule] = &[
     post("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsCreate>()
         .replies::<CreatedSession>()
+        .optional_body()
         .presets(&[("input", Preset::Withheld)])
         .fails(&[SessionLimit, Conflict])
         .named(

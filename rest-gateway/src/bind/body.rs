@@ -66,7 +66,7 @@ pub(super) fn read<'r>(row: &'r Row, body: &[u8]) -> Result<Vec<(&'r Field, Stri
     }
     let takes_nothing = !row.fields.iter().any(|field| matches!(field.place, Place::Body | Place::Message));
     if body.is_empty() {
-        return if takes_nothing {
+        return if takes_nothing || row.rule.optional_body {
             Ok(Vec::new())
         } else {
             Err(RpcError::new(ErrorCode::InvalidJson, "The body is empty; this call takes a JSON object."))

@@ -109,7 +109,7 @@ fn request_body(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) 
             body.iter().map(|field| (field.name.clone(), field.schema.clone())).collect();
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     };
-    Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}))
+    Some(json!({"required": !rule.optional_body, "content": {"application/json": {"schema": schema}}}))
 }
 
 fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> Map<String, Value> {

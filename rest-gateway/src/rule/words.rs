@@ -58,6 +58,7 @@ impl Start {
             status: 200,
             binds: &[],
             message: None,
+            optional_body: false,
             presets: &[],
             errors: &[],
             id: None,

@@ -5,12 +5,14 @@
 
 mod words;
 
-pub use words::{Calls, Start, delete, get, patch, post, put};
+pub use words::{Calls, Start, StartsRun, delete, get, patch, post, put};
 
 use crate::reply::ReplyInfo;
 use http::Method;
+use serde_json::value::RawValue;
 use threadline_schema::ErrorCode;
 use threadline_schema::rpc::{Access, MethodInfo};
+use uuid::Uuid;
 
 /// One operation of the REST API.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,8 @@ pub struct Rule {
     pub binds: &'static [(&'static str, &'static str)],
     /// The param that the body gives in REST's form of a message, instead of being the params itself.
     pub message: Option<&'static str>,
+    /// Whether there may be no body, which then stands for an object without members.
+    pub optional_body: bool,
     /// Params that the row decides.
     pub presets: &'static [(&'static str, Preset)],
     /// Errors of the method itself, beside those every row of its kind can have.
@@ -41,7 +45,7 @@ impl Rule {
     /// The method the row calls first; `None` for pages of the gateway's own.
     pub fn method(&self) -> Option<&MethodInfo> {
         match &self.does {
-            Does::Serve(_) => None,
+            Does::Serve(_) | Does::ChatKit => None,
             Does::Rpc { method, .. } => Some(method),
         }
     }
@@ -77,13 +81,25 @@ impl Rule {
         match self.does {
             Does::Rpc { then: Then::StreamRun { .. } | Then::Stream, .. } => Some(Scope::Run),
             Does::Rpc { then: Then::StreamThread, .. } => Some(Scope::Thread),
-            Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => None,
+            Does::Rpc { then: Then::Reply(_) | Then::StreamChatKit { .. }, .. } | Does::Serve(_) | Does::ChatKit => {
+                None
+            }
         }
+    }
+
+    /// Whether the row is ChatKit's single endpoint.
+    pub fn speaks_chatkit(&self) -> bool {
+        matches!(self.does, Does::ChatKit)
+    }
+
+    /// Who may call; `None` for pages of the gateway's own.
+    pub fn access(&self) -> Option<Access> {
+        if self.speaks_chatkit() { Some(Access::User) } else { self.method().map(|method| method.access) }
     }
 
     /// Whether a caller needs a token.
     pub fn needs_token(&self) -> bool {
-        self.method().is_some_and(|method| method.access == Access::User)
+        self.access() == Some(Access::User)
     }
 
     /// One line that says what the row is for.
@@ -105,6 +121,7 @@ impl Rule {
             Some(("auth", _)) => "accounts",
             Some(("runs", _)) => "runs",
             Some(("tasks", _)) => "tasks",
+            None if self.speaks_chatkit() => "chatkit",
             _ => "service",
         }
     }
@@ -142,6 +159,13 @@ impl Rule {
     #[must_use]
     pub const fn message(mut self, param: &'static str) -> Self {
         self.message = Some(param);
+        self
+    }
+
+    /// Takes a request without a body for one with an empty object.
+    #[must_use]
+    pub const fn optional_body(mut self) -> Self {
+        self.optional_body = true;
         self
     }
 
@@ -218,6 +242,8 @@ impl Verb {
 pub enum Does {
     /// A page of the gateway's own, without a call.
     Serve(Page),
+    /// ChatKit's single endpoint: the `type` of the body names one of [`REQUESTS`](crate::chatkit::REQUESTS).
+    ChatKit,
     /// A call of the core.
     Rpc {
         /// The method.
@@ -236,6 +262,13 @@ pub enum Then {
     StreamRun {
         /// The subscription to the run.
         follow: MethodInfo,
+    },
+    /// It tells of a run, whose events are streamed as ChatKit's own server does.
+    StreamChatKit {
+        /// The subscription to the run.
+        follow: MethodInfo,
+        /// Finds the run in the result.
+        run_id: fn(&RawValue) -> serde_json::Result<Uuid>,
     },
     /// It is a subscription to the run that the path names.
     Stream,
@@ -274,6 +307,8 @@ pub enum Preset {
     Fixed(&'static str),
     /// This value unless the client gives another.
     Default(&'static str),
+    /// The client has to give it, although the method does not need it.
+    Required,
     /// Never given; the client cannot set it.
     Withheld,
 }

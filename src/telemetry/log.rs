@@ -30,8 +30,9 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace` the RPC library writes whole messages, with the tokens in them.
-    let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug");
+    // At `trace` the RPC library writes whole messages, with the tokens in them; the MCP library does so at `warn`, and
+    // what matters of it is said by whoever calls it.
+    let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,rmcp=off");
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         // A line that cannot be written is lost. Said on stderr, which it is about, that would be a panic: of requests, and

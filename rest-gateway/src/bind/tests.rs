@@ -147,13 +147,14 @@ fn an_idempotency_key_is_a_header() {
 }
 
 #[test]
-fn calls_without_input_take_no_body_or_an_empty_object() {
+fn calls_whose_input_may_be_left_out_take_no_body_or_an_empty_object() {
     let path = "/api/v1/chatkit/sessions";
     for body in ["", "{}", " { } "] {
         gives(Post, path, &Case { body: body.as_bytes(), ..Case::default() }, &json!({}));
     }
     let case = Case { body: br#"{"input":{"content":[]}}"#, ..Case::default() };
-    refuses(Post, path, &case, ErrorCode::InvalidRequest, "this call takes no members");
+    refuses(Post, path, &case, ErrorCode::InvalidRequest, "this call takes agent");
+    gives(Post, path, &Case { body: br#"{"agent":"a"}"#, ..Case::default() }, &json!({"agent": "a"}));
 }
 
 #[test]

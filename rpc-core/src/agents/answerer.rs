@@ -91,7 +91,7 @@ impl Answerer {
     }
 
     /// The same for a message that asks for a model or a tool.
-    pub(super) fn as_asked(mut self, options: &InferenceOptions) -> Result<Self, Error> {
+    pub(super) fn heeding(mut self, options: &InferenceOptions) -> Result<Self, Error> {
         if let Some(model) = &options.model {
             let mut allowed = self.agent.model.iter().chain(&self.agent.models);
             let Some(model) = allowed.find(|allowed| ***allowed == **model) else {

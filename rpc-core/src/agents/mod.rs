@@ -139,7 +139,7 @@ impl Roster {
     /// `INVALID_REQUEST` with what the agent allows.
     pub(crate) fn answerer_as_asked(&self, metadata: &str, options: &InferenceOptions) -> Result<Answerer, Error> {
         let answerer = Answerer::new(self.agent_of(metadata), &self.catalog, &self.prices);
-        if self.from_file { answerer.as_asked(options) } else { Ok(answerer) }
+        if self.from_file { answerer.heeding(options) } else { Ok(answerer) }
     }
 
     /// Whether a message that asks for this is to be checked before it is stored.

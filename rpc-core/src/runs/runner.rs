@@ -237,10 +237,12 @@ impl Job {
         match &ending.cause {
             Some(cause) => tracing::warn!(
                 target: "threadline::run", %request_id, %run_id, %thread_id, %user_id, status, events, ms,
+                agent = %self.answerer.agent.name,
                 prompt_tokens = usage.prompt_tokens, completion_tokens = usage.completion_tokens, cause, "run ended"
             ),
             None => tracing::info!(
                 target: "threadline::run", %request_id, %run_id, %thread_id, %user_id, status, events, ms,
+                agent = %self.answerer.agent.name,
                 prompt_tokens = usage.prompt_tokens, completion_tokens = usage.completion_tokens, "run ended"
             ),
         }

@@ -81,7 +81,7 @@ serve_and_split! {
             notes.url
         ));
         let upstream = Upstream::start().await;
-        let app = file.of(setup).upstream(&upstream).with("NOTES", "hunter2-of-notes").start().await;
+        let app = file.of(setup).upstream(&upstream).with("NOTES", "hunter2-of-notes").with("LOG_LEVEL", "trace").start().await;
         let user = app.user().await;
         let session = user.session().await;
         let has_notes = async || {
@@ -95,5 +95,21 @@ serve_and_split! {
         told.sort_by_key(|result| result["kept"].as_u64());
         assert_eq!(told, [json!({"kept": 1}), json!({"kept": 2})]);
         assert!(app.processes.iter().all(|process| !process.stderr().contains("hunter2")));
+
+        // It goes away, and comes back where it was.
+        let list = async || {
+            upstream.queue(Script::calls(&[("notes_list", json!({}))]));
+            assert_eq!(user.say(session, "List").await.terminal()["type"], "run.completed");
+            results(upstream.requests().last().unwrap()).pop().unwrap()
+        };
+        let port = notes.url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
+        drop(notes);
+        let told = list().await;
+        assert!(told["error"].is_string(), "{told}");
+        let again = ["--http", port.as_str()];
+        let notes = Listening::start(&python, &example("notes_mcp.py"), &again, &[("NOTES_TOKEN", "hunter2-of-notes")]);
+        let back = async || (list().await == json!({"notes": []})).then_some(());
+        eventually("the MCP server is found again", back).await;
+        drop(notes);
     }
 }

@@ -256,3 +256,28 @@ fn a_file_that_is_not_there_is_told() {
     let error = AgentsConfig::read("/no/such/agents.toml".as_ref(), &|_| None).unwrap_err();
     assert!(error.to_string().starts_with("/no/such/agents.toml:1:1: the file cannot be read"), "{error}");
 }
+
+#[test]
+fn every_key_stands_in_the_manual() {
+    let manual = include_str!("../../../../docs/AGENTS.md");
+    let client = "[agents.a]\n[[agents.a.client_tools]]\n";
+    let endpoint = "[tools.x]\nkind = \"http\"\nurl = \"http://z\"\ndescription = \"x\"\n";
+    for table in [
+        "",
+        "[agents.a]\n",
+        client,
+        "[models.x]\n",
+        "[mcp.x]\n",
+        "[tools.x]\n",
+        &format!("{endpoint}[tools.x.user_context]\n"),
+    ] {
+        let told = read(&format!("{table}no_such_key = 1\n")).unwrap_err().problem;
+        let (_, keys) = told.split_once("expected ").expect(&told);
+        let keys: Vec<_> = keys.split('`').skip(1).step_by(2).collect();
+        assert!(keys.len() >= 2, "{told}");
+        for key in keys {
+            let written = [format!("`{key}`"), format!("[{key}.NAME]"), format!("{{ {key} ="), format!(", {key} =")];
+            assert!(written.iter().any(|written| manual.contains(written)), "{key} of {table} is not explained");
+        }
+    }
+}

@@ -38,7 +38,7 @@ impl<'a> Models<'a> {
                 tools: answerer.tools.specs(),
                 // Asked for once: a model that has to call in every round never comes to an answer.
                 tool_choice: answerer.tool_choice.clone().filter(|_| round == 0),
-                request_id: self.context.request_id.clone(),
+                request_id: self.context.origin.request_id.clone(),
             };
             let prices = answerer.prices_of(request.model.as_deref().unwrap_or(core.model.name()));
             output.asks(messages.iter().map(Message::bytes).sum(), prices);
@@ -50,7 +50,7 @@ impl<'a> Models<'a> {
             self.place += 1;
             metrics::counter!("threadline_model_fallbacks_total", "code" => error.code().name()).increment(1);
             tracing::warn!(
-                request_id = %self.context.request_id, run_id = %self.context.claim.run_id.0,
+                request_id = %self.context.origin.request_id, run_id = %self.context.claim.run_id.0,
                 agent = %answerer.agent.name, next = next.as_deref(), %error, "a model failed; another answers"
             );
             output.take_back();

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 pub(super) struct Resumption {
     pub(super) thread_id: Uuid,
     pub(super) submission: Option<Submission>,
-    pub(super) request_id: Arc<str>,
+    pub(super) origin: Origin,
     /// What is asked of the model.
     pub(super) options: InferenceOptions,
 }
@@ -27,11 +28,11 @@ pub(crate) async fn retry_after_item(
     thread_id: Uuid,
     item_id: Uuid,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     let options = asked_with(core, user_id, thread_id, item_id).await;
-    let resumption = Resumption { thread_id, submission, request_id, options };
+    let resumption = Resumption { thread_id, submission, origin, options };
     resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn resume(
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
-    let Resumption { thread_id, submission, request_id, options } = resumption;
+    let Resumption { thread_id, submission, origin, options } = resumption;
     let answerer = match as_asked(core, user_id, thread_id, &options).await {
         // What was allowed when it was asked may not be any more.
         Err(error) if error.public().code == ErrorCode::InvalidRequest => {
@@ -84,7 +85,7 @@ pub(super) async fn resume(
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, replaced.as_slice());
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
+        runner::spawn(&core, job(entry, &started.run, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

@@ -19,6 +19,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
@@ -33,8 +34,8 @@ pub(super) struct Job {
     pub(super) created_at: DateTime<Utc>,
     /// What it holds of its user's budget: tokens, and millionths of the currency.
     pub(super) held: (i64, i64),
-    pub(super) request_id: Arc<str>,
     pub(super) answerer: Answerer,
+    pub(super) origin: Origin,
 }
 
 /// How often the last write of a run is tried again while the database is away, and how long apart.
@@ -105,7 +106,7 @@ impl Job {
             retry_of: self.retry_of,
             user_id: self.entry.user_id,
             answerer: self.answerer.clone(),
-            request_id: self.request_id.clone(),
+            origin: self.origin.clone(),
         }
     }
 
@@ -232,7 +233,7 @@ impl Job {
         metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
             .increment(usage.completion_tokens);
         let (run_id, thread_id, user_id) = (self.entry.run_id, self.claim.thread_id.0, self.entry.user_id);
-        let request_id = &self.request_id;
+        let request_id = &self.origin.request_id;
         let ms = seconds * 1e3;
         match &ending.cause {
             Some(cause) => tracing::warn!(

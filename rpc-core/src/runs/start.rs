@@ -13,6 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
@@ -49,7 +50,7 @@ pub(crate) async fn add_user_message(
     thread_id: Uuid,
     input: UserMessageInput,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     // Taken before the question whether the service is stopping, and held until the run has begun: whoever waits for the
     // runs to end waits for this one too.
@@ -75,7 +76,7 @@ pub(crate) async fn add_user_message(
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
+        runner::spawn(&core, job(entry, &started.run, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -88,7 +89,7 @@ pub(crate) async fn create_thread(
     input: Option<UserMessageInput>,
     agent: Option<String>,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     let roster = core.agents.roster();
@@ -138,7 +139,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, request_id, answerer));
+            runner::spawn(&core, job(entry, run, origin, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
@@ -161,10 +162,10 @@ pub(super) async fn as_asked(
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>, answerer: Answerer) -> Job {
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, origin: Origin, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
     let (claim, created_at) = (run.claim(), run.created_at.utc());
-    Job { entry, claim, retry_of: run.retry_of, created_at, held, request_id, answerer }
+    Job { entry, claim, retry_of: run.retry_of, created_at, held, origin, answerer }
 }
 
 /// Events that tell of a message, and of the thread where it is new or has another title because of it.

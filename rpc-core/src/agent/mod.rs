@@ -1,7 +1,10 @@
 //! The assistant: prompt, model, tools, and again, until it answers in words.
 
+mod act;
 mod pending;
 mod prompt;
+
+pub(crate) use act::act;
 
 use crate::core::Core;
 use crate::error::Error;

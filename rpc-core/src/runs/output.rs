@@ -13,8 +13,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
+use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, Extra, ItemUpdate, SdkHiddenContext, ThreadItem, ThreadStreamEvent,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, SdkHiddenContext, ThreadItem, ThreadStreamEvent, WidgetItem,
     WorkflowItem,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
@@ -41,6 +42,8 @@ pub(crate) struct Output {
     message: Option<OpenMessage>,
     /// The workflow that tools are being added to.
     workflow: Option<WorkflowItem>,
+    /// What a tool's result is shown as, once the workflow has ended and if nothing was changed since.
+    widget: Option<WidgetRoot>,
     /// The calls that the model asked for last.
     calls: Calls,
     /// Items that are whole but not stored yet, each with the events that say so.
@@ -75,6 +78,7 @@ impl Output {
             begun: Vec::new(),
             message: None,
             workflow: None,
+            widget: None,
             calls: Calls::default(),
             finished: Vec::new(),
             announcements: Vec::new(),
@@ -97,6 +101,7 @@ impl Output {
     pub(crate) fn text(&mut self, delta: &str) {
         if self.message.is_none() {
             self.close_workflow();
+            self.show_widget();
             self.open_message();
         }
         let Some(message) = &mut self.message else { return };
@@ -124,6 +129,7 @@ impl Output {
     pub(crate) fn close(&mut self) {
         self.close_message();
         self.close_workflow();
+        self.show_widget();
         self.calls.give_up();
     }
 
@@ -178,6 +184,15 @@ impl Output {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(message);
+    }
+
+    fn show_widget(&mut self) {
+        let Some(widget) = self.widget.take() else { return };
+        let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
+        let item = WidgetItem { id, thread_id, created_at, widget, copy_text: None, extra: Extra::default() };
+        let item = ThreadItem::Widget(item);
+        self.keep(id, wire::WIDGET, false, &item, created_at);
+        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
     }
 
     /// Ends the message that is being written.

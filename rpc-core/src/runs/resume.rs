@@ -1,6 +1,6 @@
 //! A run that begins without a new message.
 
-use super::runner;
+use super::runner::{self, Work};
 use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
 use crate::core::Core;
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub(crate) async fn retry_after_item(
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     let resumption = Resumption { thread_id, submission, request_id };
-    resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
+    resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
 /// Begins a run. `replaced` is the item that is another from now on.
@@ -36,6 +36,7 @@ pub(super) async fn resume(
     core: &Arc<Core>,
     user_id: Uuid,
     opening: Opening,
+    work: Work,
     replaced: Option<ThreadItem>,
     resumption: Resumption,
 ) -> Result<Started, Error> {
@@ -61,7 +62,7 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, replaced.as_slice());
-        runner::spawn(&core, job(entry, &started.run, request_id));
+        runner::spawn(&core, job(entry, &started.run, work, request_id));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

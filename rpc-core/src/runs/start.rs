@@ -1,7 +1,7 @@
 //! A message comes in: it is checked, stored together with its run, and then answered.
 
 use super::hub::Entry;
-use super::runner::{self, Job};
+use super::runner::{self, Job, Work};
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
@@ -71,7 +71,7 @@ pub(crate) async fn add_user_message(
             }
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
-        runner::spawn(&core, job(entry, &started.run, request_id));
+        runner::spawn(&core, job(entry, &started.run, Work::Answer, request_id));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -125,15 +125,15 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, request_id));
+            runner::spawn(&core, job(entry, run, Work::Answer, request_id));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
     .await
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
-    Job { entry, claim: run.claim(), retry_of: run.retry_of, created_at: run.created_at.utc(), request_id }
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, request_id: Arc<str>) -> Job {
+    Job { entry, claim: run.claim(), retry_of: run.retry_of, work, created_at: run.created_at.utc(), request_id }
 }
 
 /// Events that tell of a message, and of the thread where it is new or has another title because of it.

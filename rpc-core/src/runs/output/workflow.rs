@@ -37,6 +37,11 @@ impl Output {
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
     pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(Guid, String)> {
+        if done.acts {
+            self.widget = None;
+        } else if done.widget.is_some() {
+            self.widget.clone_from(&done.widget);
+        }
         // No check mark where nobody knows.
         let indicator =
             if done.outcome == Outcome::Unknown { StatusIndicator::None } else { StatusIndicator::Complete };

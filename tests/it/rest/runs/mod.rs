@@ -1,5 +1,6 @@
 //! `/api/v1/chatkit/.../runs`: answers, and everything that can become of one.
 
+mod actions;
 mod answers;
 mod calls;
 mod cancel;

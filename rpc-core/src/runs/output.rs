@@ -3,6 +3,7 @@
 mod calls;
 mod pending;
 mod storing;
+mod thinking;
 mod workflow;
 
 use super::log::RunLog;
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
+use thinking::Thinking;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, SdkHiddenContext, ThreadItem, ThreadStreamEvent, WidgetItem,
@@ -40,6 +42,8 @@ pub(crate) struct Output {
     begun: Vec<Uuid>,
     /// The message that is being written.
     message: Option<OpenMessage>,
+    /// What the model is thinking.
+    thinking: Option<Thinking>,
     /// The workflow that tools are being added to.
     workflow: Option<WorkflowItem>,
     /// What a tool's result is shown as, once the workflow has ended and if nothing was changed since.
@@ -77,6 +81,7 @@ impl Output {
             replaces: false,
             begun: Vec::new(),
             message: None,
+            thinking: None,
             workflow: None,
             widget: None,
             calls: Calls::default(),
@@ -100,6 +105,7 @@ impl Output {
     /// More words of the assistant.
     pub(crate) fn text(&mut self, delta: &str) {
         if self.message.is_none() {
+            self.close_thinking();
             self.close_workflow();
             self.show_widget();
             self.open_message();
@@ -127,6 +133,7 @@ impl Output {
     /// Ends what is being written, as far as it got, and the calls that are in flight: whether those took effect nobody
     /// will know.
     pub(crate) fn close(&mut self) {
+        self.close_thinking();
         self.close_message();
         self.close_workflow();
         self.show_widget();

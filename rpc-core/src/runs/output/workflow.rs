@@ -17,6 +17,7 @@ impl Output {
     /// result for now, and before any of them acts, so that whatever happens to this process it is known that they may
     /// have.
     pub(crate) fn calls_asked(&mut self, round: u32, calls: &[ToolCall], waiting: Option<usize>) {
+        self.close_thinking();
         self.close_message();
         self.has_called = true;
         self.finished.extend(self.calls.ask(round, calls, waiting));

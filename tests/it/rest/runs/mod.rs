@@ -7,5 +7,6 @@ mod cancel;
 mod late_status;
 mod readers;
 mod retry;
+mod thoughts;
 mod tools;
 mod waiting;

@@ -1,6 +1,6 @@
 //! A run that begins without a new message.
 
-use super::runner;
+use super::runner::{self, Work};
 use super::start::{Started, announce, as_asked, detached, job, refuse_while_stopping, submission, turn_error};
 use crate::core::Core;
 use crate::error::Error;
@@ -33,7 +33,7 @@ pub(crate) async fn retry_after_item(
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     let options = asked_with(core, user_id, thread_id, item_id).await;
     let resumption = Resumption { thread_id, submission, origin, options };
-    resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
+    resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
 /// What a message asked of the model. What is no message asks for nothing, and is refused where the run is to begin.
@@ -50,6 +50,7 @@ pub(super) async fn resume(
     core: &Arc<Core>,
     user_id: Uuid,
     opening: Opening,
+    work: Work,
     replaced: Option<ThreadItem>,
     resumption: Resumption,
 ) -> Result<Started, Error> {
@@ -63,7 +64,11 @@ pub(super) async fn resume(
         }
         answerer => answerer?,
     };
-    let hold = core.hold(answerer.as_ref())?;
+    let hold = match work {
+        Work::Answer => core.hold(answerer.as_ref())?,
+        // No model is asked.
+        Work::Act(_) => None,
+    };
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -85,7 +90,7 @@ pub(super) async fn resume(
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, replaced.as_slice());
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, origin, answerer));
+        runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

@@ -1,7 +1,7 @@
 //! A message comes in: it is checked, stored together with its run, and then answered.
 
 use super::hub::Entry;
-use super::runner::{self, Job};
+use super::runner::{self, Job, Work};
 use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
@@ -76,7 +76,7 @@ pub(crate) async fn add_user_message(
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, origin, answerer));
+        runner::spawn(&core, job(entry, &started.run, Work::Answer, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -139,7 +139,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, origin, answerer));
+            runner::spawn(&core, job(entry, run, Work::Answer, origin, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
@@ -162,10 +162,10 @@ pub(super) async fn as_asked(
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, origin: Origin, answerer: Answerer) -> Job {
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
     let (claim, created_at) = (run.claim(), run.created_at.utc());
-    Job { entry, claim, retry_of: run.retry_of, created_at, held, origin, answerer }
+    Job { entry, claim, retry_of: run.retry_of, work, created_at, held, origin, answerer }
 }
 
 /// Events that tell of a message, and of the thread where it is new or has another title because of it.

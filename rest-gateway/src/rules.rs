@@ -6,8 +6,8 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy, UpstreamError,
-    UpstreamTimeout,
+    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong, SessionLimit, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{auth, items, runs, system, tasks, threads};
 
@@ -78,6 +78,22 @@ pub static RULES: &[Rule] = &[
             "The ChatKit items of a session, page by page.\n\n\
              Hidden ones are never among them.",
         ),
+    post("/api/v1/chatkit/sessions/{session_id}/feedback")
+        .calls::<items::ItemsFeedback>()
+        .replies::<Whole>()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound])
+        .named(
+            "giveFeedback",
+            "Say whether items of a session were good.\n\n\
+             The last word about an item counts. All of the items must be of this session and visible, or nothing is \
+             stored.",
+        ),
+    get("/api/v1/chatkit/sessions/{session_id}/feedback")
+        .calls::<items::ItemsListFeedback>()
+        .replies::<Rows>()
+        .binds(&[("session_id", "thread_id")])
+        .named("listFeedback", "What the user thinks of a session's items, newest item first."),
     get("/api/v1/chatkit/sessions/{session_id}/events")
         .calls::<threads::ThreadsSubscribe>()
         .streams_the_thread()
@@ -116,6 +132,37 @@ pub static RULES: &[Rule] = &[
             "Say something and stream the answer.\n\n\
              The message is stored before the stream begins. A session answers one message at a time; a second one \
              gets `THREAD_BUSY`. Leaving the stream does not stop the run: follow it by the id in `X-Run-Id`.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry")
+        .calls::<threads::ThreadsRetryAfterItem>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "retryMessage",
+            "Answer a message of the user again and stream the new answer.\n\n\
+             The old answer, and whatever else stands behind the message, is removed when the new one is whole, and \
+             stays if the run ends otherwise.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/client-tool-output")
+        .calls::<threads::ThreadsAddClientToolOutput>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "addClientToolOutput",
+            "Give the output of the client's tool that a session waits for, and stream how it goes on.\n\n\
+             The newest item of the session must be a pending `client_tool_call`.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/structured-input")
+        .calls::<threads::ThreadsAddStructuredInput>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .named(
+            "addStructuredInput",
+            "Answer the questions that a session waits for, and stream how it goes on.\n\n\
+             A question takes one value, or several where it says so; one without an answer is skipped.",
         ),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),

@@ -88,6 +88,7 @@ impl Error {
                 "The thread is still answering. Wait for the run to end, or cancel it first.",
             ),
             StoreError::CursorNotFound => Self::new(ErrorCode::ItemNotFound, "`after` names no item of this thread."),
+            StoreError::ItemNotFound => Self::new(ErrorCode::ItemNotFound, "There is no such item in this thread."),
             other => Self::of_store(other),
         }
     }
@@ -115,6 +116,12 @@ impl Error {
         match error {
             StoreError::Conflict(Conflict::ThreadClosed) => {
                 Self::new(ErrorCode::Conflict, "The thread takes no messages any more.")
+            }
+            StoreError::Conflict(Conflict::NotAMessage) => {
+                Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
+            }
+            StoreError::Conflict(Conflict::AnsweredAlready) => {
+                Self::new(ErrorCode::Conflict, "This has been answered already.")
             }
             StoreError::Conflict(Conflict::KeyReused) => {
                 Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")

@@ -1,13 +1,14 @@
 //! Rows -> wire types, by hand: what is stored and what is sent may change apart from each other.
 
 use crate::error::Error;
-use crate::store::rows::{ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
+use crate::store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use serde::{Deserialize, Serialize};
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
 use threadline_schema::db::types::Guid;
 use threadline_schema::error::Failure;
+use threadline_schema::items::Feedback;
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_schema::tasks::Task;
@@ -20,6 +21,10 @@ pub(crate) const USER_MESSAGE: &str = "user_message";
 pub(crate) const ASSISTANT_MESSAGE: &str = "assistant_message";
 /// Kind of a workflow.
 pub(crate) const WORKFLOW: &str = "workflow";
+/// Kind of a call of a tool on the client.
+pub(crate) const CLIENT_TOOL_CALL: &str = "client_tool_call";
+/// Kind of questions to the user.
+pub(crate) const STRUCTURED_INPUT: &str = "structured_input";
 /// Kind of a note to the model.
 pub(crate) const HIDDEN_CONTEXT: &str = "sdk_hidden_context";
 /// Kind of a raw tool call. Its body is a [`ToolCallBody`]; all other bodies are ChatKit items.
@@ -30,6 +35,10 @@ pub(crate) const UNKNOWN_RESULT: &str = r#"{"status":"unknown","error":"The call
 /// What stands for the result of a call that was asked for and certainly not made.
 pub(crate) const NOT_MADE_RESULT: &str =
     r#"{"status":"not_made","error":"The answer was stopped before this call was made."}"#;
+
+/// What stands for the result of a call that waited for the client or the user, when the conversation went on without.
+pub(crate) const NOT_DONE_RESULT: &str =
+    r#"{"status":"not_done","error":"The user went on without answering this call."}"#;
 
 /// What is said of such a call as its entry of a workflow says it.
 pub(crate) const UNKNOWN_TASK: &str = "Outcome unknown. It may or may not have taken effect.";
@@ -45,6 +54,9 @@ pub(crate) struct ToolCallBody {
     pub(crate) result: Option<String>,
     /// Which answer of the model asked for it: calls of one answer were made side by side.
     pub(crate) round: u32,
+    /// The item that shows what it waits for, where the client or the user gives its result: its run ends without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_for: Option<Uuid>,
 }
 
 pub(crate) fn user(row: &UserRow) -> User {
@@ -87,6 +99,7 @@ pub(crate) fn run(row: &RunRow) -> Run {
         created_at: row.created_at.utc(),
         finished_at: row.finished_at.map(|at| at.utc()),
         last_seq: unsigned(row.last_seq),
+        retry_of: row.retry_of.map(|id| id.0),
         error,
         usage: (usage != Usage::default()).then_some(usage),
         message_id: row.message_id.map(|id| id.0),
@@ -132,6 +145,10 @@ pub(crate) fn item_page<T>(rows: Vec<ItemRow>, has_more: bool) -> Result<Page<Ra
     let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
     let data = rows.into_iter().map(|row| Raw::from_json(row.body)).collect::<Result<_, _>>()?;
     Ok(Page { data, has_more, after })
+}
+
+pub(crate) fn feedback(row: FeedbackRow) -> Feedback {
+    Feedback { item_id: row.item_id.0, thread_id: row.thread_id.0, kind: row.kind, created_at: row.created_at.utc() }
 }
 
 pub(crate) fn task(row: TaskRow) -> Task {

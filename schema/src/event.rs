@@ -50,7 +50,8 @@ pub enum RunLifecycleEvent {
         run: Box<Run>,
     },
     /// The events after the cursor are not kept any more: here are the run's items as they stand. Drop what was
-    /// folded from this run's events and go on from here.
+    /// folded from this run's events and go on from here; where a completed run has `retry_of`, drop also what stands
+    /// behind that message and is not of this run.
     #[serde(rename = "run.resync")]
     Resync {
         /// The run.

@@ -106,6 +106,10 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
     /// Number of its last event so far.
     pub last_seq: u64,
+    /// The message that it answers again. What stands behind that message goes when this run completes: until then, and
+    /// if it ends otherwise, the old answer stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<Uuid>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,

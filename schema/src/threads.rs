@@ -1,6 +1,6 @@
 //! `threads.*`: conversations. REST calls a thread a session; the ids are the same.
 
-use crate::chatkit::{ThreadItem, ThreadStatus, UserMessageInput};
+use crate::chatkit::{StructuredInputSubmission, ThreadItem, ThreadStatus, UserMessageInput};
 use crate::event::ThreadEvent;
 use crate::page::{Order, Page, Raw};
 use crate::runs::{Run, ToolCallRecord};
@@ -144,6 +144,47 @@ pub struct AddUserMessageParams {
     pub idempotency_key: Option<String>,
 }
 
+/// Params of `threads.retry_after_item`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryAfterItemParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// The message of the user that is to be answered again.
+    pub item_id: Uuid,
+    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Params of `threads.add_client_tool_output`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddClientToolOutputParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// What the tool answered: any JSON, of at most 32768 bytes.
+    pub result: Value,
+    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Params of `threads.add_structured_input`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddStructuredInputParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// The questions: a pending item of type `structured_input`.
+    pub item_id: Uuid,
+    /// The answers. A question without one is skipped.
+    pub input: StructuredInputSubmission,
+    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
 /// Params of `threads.subscribe`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +282,23 @@ crate::methods! {
     /// The message and the run are stored before this returns. The answer is read with `runs.subscribe`. A thread
     /// answers one message at a time; a second one gets `THREAD_BUSY`.
     ThreadsAddUserMessage = "threads.add_user_message" (User): AddUserMessageParams => Run;
+    /// Answer a message of the user again.
+    ///
+    /// The assistant is asked as if nothing had followed that message. When the new answer is whole, everything that
+    /// stood behind the message is removed in the same moment, which `thread.item.removed` tells of each item. If the
+    /// run fails, is cancelled or interrupted, the old answer stays and the new one is removed instead; tools that it
+    /// called have acted all the same.
+    ThreadsRetryAfterItem = "threads.retry_after_item" (User): RetryAfterItemParams => Run;
+    /// Give the output of the client's tool that a conversation waits for, and go on with it.
+    ///
+    /// The newest item of the conversation must be a pending `client_tool_call`; it is completed, and a run starts that
+    /// goes on with its output.
+    ThreadsAddClientToolOutput = "threads.add_client_tool_output" (User): AddClientToolOutputParams => Run;
+    /// Answer the questions that a conversation waits for, and go on.
+    ///
+    /// The item becomes `answered` or `skipped`, and a run starts that goes on with the answers. A question takes one
+    /// value, or several where it says so; values that are none of its options are taken too.
+    ThreadsAddStructuredInput = "threads.add_structured_input" (User): AddStructuredInputParams => Run;
     /// Follow a conversation across its runs, from now or from a cursor.
     ///
     /// Each notification `thread.event` carries `run_id`, `seq` and `event`. Without `after` it begins with the run

@@ -155,16 +155,24 @@ impl Checked {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_look_as_the_documents_say() {
+    const CLIENT_TOOL: &str = "[agents.a]\n[[agents.a.client_tools]]\nname = \"look\"\ndescription = \"Look.\"\n";
     const SESSIONS: &str = "/api/v1/chatkit/sessions";
     const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";
     const RUNS: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs";
+    const RETRY: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry";
+    const ITEMS: &str = "/api/v1/chatkit/sessions/{session_id}/items";
+    const THREAD: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}";
     const TASK: &str = "/api/v1/tasks/{task_id}";
     let upstream = Upstream::start().await;
     upstream
         .queue(Script::calls(&[("add_task", json!({"title": "Milk", "tags": ["a"]}))]))
         .queue(Script::says(&["Done"]));
-    upstream.queue(Script::stream().words(&["Half"]));
-    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+    upstream.queue(Script::stream().words(&["Half"])).queue(Script::says(&["Done", " again"]));
+    upstream
+        .queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Which?"}]}))]))
+        .queue(Script::calls(&[("look", json!({}))]))
+        .queue(Script::says(&["Seen"]));
+    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).agents(CLIENT_TOOL).start().await;
     let user = app.user().await;
     let email = user.email.clone();
     let mut checked = Checked { user, openapi: document("openapi"), seen: BTreeMap::new() };
@@ -183,12 +191,29 @@ async fn answers_look_as_the_documents_say() {
     let answer = c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Milk, please"))).await;
     c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Fail now"))).await;
     c.ask(Method::POST, RUNS, &ids, "", Some(Client::message(" "))).await;
+    let items = c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/items", &ids, "?order=asc", None).await;
+    let retry = json!({"item_id": items.data()[3]["id"]});
+    c.ask(Method::POST, RETRY, &ids, "", Some(retry)).await;
+    c.ask(Method::POST, RETRY, &ids, "", Some(json!({"item_id": items.data()[1]["id"]}))).await;
+    c.ask(Method::POST, RUNS, &ids, "", Some(Client::message("Ask me"))).await;
+    let items = c.ask(Method::GET, ITEMS, &ids, "", None).await;
+    let answers = json!({"item_id": items.data()[0]["id"], "input": {"answers": {"q1": {"values": ["This"]}}}});
+    c.ask(Method::POST, &format!("{THREAD}/structured-input"), &ids, "", Some(answers.clone())).await;
+    c.ask(Method::POST, &format!("{THREAD}/structured-input"), &ids, "", Some(answers)).await;
+    c.ask(Method::GET, ITEMS, &ids, "", None).await;
+    for _ in 0..2 {
+        let output = json!({"result": {"seen": true}});
+        c.ask(Method::POST, &format!("{THREAD}/client-tool-output"), &ids, "", Some(output)).await;
+    }
     c.ask(Method::GET, SESSIONS, &[], "?limit=1", None).await;
     c.ask(Method::GET, SESSION, &ids, "", None).await;
     c.ask(Method::GET, SESSION, &ids, "?limit=2", None).await;
     c.ask(Method::GET, SESSION, &[("session_id", "x")], "", None).await;
     c.ask(Method::PATCH, SESSION, &ids, "", Some(json!({"title": "Groceries"}))).await;
     c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/items", &ids, "", None).await;
+    let feedback = json!({"item_ids": [answer.data()["id"]], "kind": "positive"});
+    c.ask(Method::POST, "/api/v1/chatkit/sessions/{session_id}/feedback", &ids, "", Some(feedback)).await;
+    c.ask(Method::GET, "/api/v1/chatkit/sessions/{session_id}/feedback", &ids, "", None).await;
     let run = [("run_id", answer.header("x-run-id"))];
     c.ask(Method::GET, "/api/v1/chatkit/runs/{run_id}", &run, "", None).await;
     c.ask(Method::POST, "/api/v1/chatkit/runs/{run_id}/cancel", &run, "", None).await;

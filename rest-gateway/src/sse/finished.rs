@@ -23,6 +23,9 @@ pub(crate) async fn finished(frames: &mut Frames) -> Result<Vec<u8>, RpcError> {
         match kind {
             "thread.item.done" if shows_answer(&frame.event) => answer = Some(frame.event),
             "run.resync" => answer = Some(frame.event),
+            "thread.item.removed" if answer.as_deref().is_some_and(|shown| takes_back(&frame.event, shown)) => {
+                answer = None
+            }
             _ if is_terminal(kind) => {
                 return match failure(kind, &frame.event) {
                     Some(error) => Err(error),
@@ -42,6 +45,15 @@ fn shows_answer(event: &str) -> bool {
     serde_json::from_str::<Shown<'_>>(event).is_ok_and(|shown| shown.item.as_ref().is_some_and(ItemView::is_answer))
 }
 
+/// Whether an event removes the item that another shows.
+fn takes_back(removal: &str, shown: &str) -> bool {
+    let removed: Option<Removed<'_>> = serde_json::from_str(removal).ok();
+    let shown: Option<Shown<'_>> = serde_json::from_str(shown).ok();
+    removed
+        .zip(shown)
+        .is_some_and(|(removed, shown)| shown.item.is_some_and(|item| item.id.get() == removed.item_id.get()))
+}
+
 fn write(answer: Option<&str>, terminal: &str) -> serde_json::Result<Vec<u8>> {
     let ended: Ended<'_> = serde_json::from_str(terminal)?;
     let calls: Vec<ToolCall<'_>> = ended.run.tool_calls.iter().flatten().map(ToolCall::from).collect();
@@ -59,6 +71,12 @@ fn write(answer: Option<&str>, terminal: &str) -> serde_json::Result<Vec<u8>> {
     serde_json::to_writer(&mut out, &message)?;
     out.push(b'}');
     Ok(out)
+}
+
+#[derive(Deserialize)]
+struct Removed<'a> {
+    #[serde(borrow)]
+    item_id: &'a RawValue,
 }
 
 /// An event with an item, or with a page of them.
@@ -161,6 +179,17 @@ mod tests {
         let told = answer(&[event("run.cancelled", "run", &run(None))]).await.unwrap();
         assert_eq!(told["data"]["id"], "run");
         assert_eq!(told["data"]["content"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_back_is_not_told() {
+        let removed = |id: &str| event("thread.item.removed", "item_id", &json!(id));
+        let cancelled = || event("run.cancelled", "run", &run(None));
+        let done = || event("thread.item.done", "item", &said("a", "par"));
+        let told = answer(&[done(), removed("a"), cancelled()]).await.unwrap();
+        assert_eq!(told["data"]["content"], json!([]));
+        let told = answer(&[done(), removed("old"), cancelled()]).await.unwrap();
+        assert_eq!(told["data"]["content"][0]["text"], "par");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The assistant: prompt, model, tools, and again, until it answers in words.
 
 mod models;
+mod pending;
 mod prompt;
 
 use crate::agents::Answerer;
@@ -22,6 +23,8 @@ use uuid::Uuid;
 /// Whose run it is, and which.
 pub(crate) struct Context {
     pub(crate) claim: Claim,
+    /// The message that is answered again, as if it were the newest.
+    pub(crate) retry_of: Option<Guid>,
     pub(crate) user_id: Uuid,
     pub(crate) answerer: Answerer,
     pub(crate) request_id: Arc<str>,
@@ -40,13 +43,15 @@ pub(crate) enum AgentError {
     Service(Error),
 }
 
-/// Answers the newest message of a thread into `output`.
+/// Answers the newest message of a thread, or the one that is to be answered again, into `output`.
 ///
 /// Can be dropped at any point: what has been said is in `output`, and dropping closes the connection to the model.
 pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) -> Result<(), AgentError> {
     let agent = &context.answerer.agent;
-    let history = core.store.history(context.claim.thread_id, core.config.agent.history_items).await;
-    let history = history.map_err(in_thread)?;
+    let newest = core.config.agent.history_items;
+    let history = core.store.history_to(context.claim.thread_id, context.retry_of, newest).await;
+    let mut history = history.map_err(in_thread)?;
+    pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
     let mut messages = prompt::build(&agent.instructions, &history).map_err(AgentError::Service)?;
     let mut models = Models::of(context);
 
@@ -61,9 +66,18 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
         }
         let text = output.open_text().to_owned();
         // What acts is stored before it does: whoever finds this run without its process knows what it was about to do.
-        output.calls_asked(round, &calls);
+        let waiting = context.answerer.tools.pending_among(&calls);
+        let left = waiting.as_ref().map(|(index, _)| *index);
+        output.calls_asked(round, &calls, left);
         output.store(&core.store, context.claim).await.map_err(in_thread)?;
-        let results = work(core, context, &calls, output).await?;
+        let results = work(core, context, &calls, left, output).await?;
+        if let Some((index, pending)) = waiting
+            && let Some(call) = calls.get(index)
+        {
+            // Another run goes on with the answer.
+            output.wait_for(index, call, pending);
+            return Ok(());
+        }
         messages.push(Message::Assistant { text, tool_calls: calls.clone() });
         messages
             .extend(calls.into_iter().zip(results).map(|(call, content)| Message::Tool { call_id: call.id, content }));
@@ -77,13 +91,15 @@ enum Step<'a> {
     Stored(Guid, StoreResult<()>),
 }
 
-/// Makes the calls side by side, each shown as an entry of the run's workflow. Their results are in the calls' order.
+/// Makes the calls side by side, each shown as an entry of the run's workflow, but for the one that is left for somebody
+/// else. Their results are in the calls' order.
 ///
 /// Each result is stored when its call ends: should the run be stopped before the others are done, this one is known.
 async fn work(
     core: &Core,
     context: &Context,
     calls: &[ToolCall],
+    left: Option<usize>,
     output: &mut Output,
 ) -> Result<Vec<String>, AgentError> {
     let tools = &context.answerer.tools;
@@ -95,7 +111,7 @@ async fn work(
         request_id: &context.request_id,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
-    for (index, call) in calls.iter().enumerate() {
+    for (index, call) in calls.iter().enumerate().filter(|(index, _)| Some(*index) != left) {
         output.call_began(index, &tools.title(call, None));
         let done = tools.run(for_whom, call);
         steps.push(async move { Step::Ended(index, call, done.await) }.boxed());

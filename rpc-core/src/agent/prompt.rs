@@ -66,7 +66,8 @@ fn join(text: &mut String, more: &str) {
 fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, same_round: bool) {
     let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments };
     // Every call has an answer, or the prompt is refused: one without a result was never seen to end.
-    let content = body.result.unwrap_or_else(|| wire::UNKNOWN_RESULT.to_owned());
+    let none = if body.waits_for.is_some() { wire::NOT_DONE_RESULT } else { wire::UNKNOWN_RESULT };
+    let content = body.result.unwrap_or_else(|| none.to_owned());
     let result = Message::Tool { call_id: body.id, content };
     let asked = messages.iter_mut().rev().find_map(|message| match message {
         Message::Assistant { tool_calls, .. } if same_round => Some(tool_calls),

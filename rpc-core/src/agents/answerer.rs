@@ -1,7 +1,7 @@
 //! One agent, and how it answers one run.
 
 use super::catalog::Catalog;
-use crate::config::{AgentConfig, AgentProfile, ModelParameters, ToolPick};
+use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, ToolPick};
 use crate::error::Error;
 use crate::tools::Toolbox;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ pub(crate) struct Agent {
     models: Vec<Arc<str>>,
     fallback_models: Vec<Arc<str>>,
     picks: Vec<ToolPick>,
+    client_tools: Vec<ClientTool>,
     /// Its tools, and the generation of the catalog they are from.
     toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
 }
@@ -46,6 +47,7 @@ impl Agent {
             models: profile.models.clone(),
             fallback_models: profile.fallback_models.clone(),
             picks: profile.tools.clone(),
+            client_tools: profile.client_tools.clone(),
             toolbox: Mutex::new(None),
         }
     }
@@ -56,7 +58,7 @@ impl Agent {
         let generation = catalog.generation();
         match &*cached {
             Some((of, toolbox)) if *of == generation => toolbox.clone(),
-            _ => cached.insert((generation, Arc::new(catalog.toolbox(&self.picks)))).1.clone(),
+            _ => cached.insert((generation, Arc::new(catalog.toolbox(&self.picks, &self.client_tools)))).1.clone(),
         }
     }
 

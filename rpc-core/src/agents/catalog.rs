@@ -1,6 +1,6 @@
 //! Every tool that an agent can be given.
 
-use crate::config::{AgentsConfig, ToolPick};
+use crate::config::{AgentsConfig, ClientTool, ToolPick};
 use crate::tools::endpoint::EndpointTool;
 use crate::tools::mcp::McpServer;
 use crate::tools::{self, Tool, Toolbox};
@@ -47,9 +47,14 @@ impl Catalog {
         self.servers.values().map(|server| server.version()).sum()
     }
 
-    /// What an agent with these picks is given.
-    pub(super) fn toolbox(&self, picks: &[ToolPick]) -> Toolbox {
-        picks.iter().flat_map(|pick| self.picked(pick)).collect()
+    /// What an agent with these picks is given, and tools of the client's.
+    pub(super) fn toolbox(&self, picks: &[ToolPick], client_tools: &[ClientTool]) -> Toolbox {
+        let asks = |pick: &ToolPick| match pick {
+            ToolPick::BuiltIn => true,
+            ToolPick::Named(name) => tools::is_question(name),
+            ToolPick::Mcp(_) => false,
+        };
+        Toolbox::new(picks.iter().flat_map(|pick| self.picked(pick)), picks.iter().any(asks), client_tools)
     }
 
     /// Counts a call whose process died while it was in flight.

@@ -4,7 +4,7 @@ use crate::context::Cx;
 use crate::error::Error;
 use crate::page;
 use crate::registry::Registry;
-use crate::runs;
+use crate::runs::{self, Started};
 use crate::store::rows::ItemRow;
 use crate::store::{self, ItemPage, StoreError};
 use crate::streams::Feed;
@@ -12,9 +12,11 @@ use crate::wire;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
 use threadline_schema::threads::{
-    AddUserMessageParams, Done, Thread, ThreadCreated, ThreadPage, ThreadRef, ThreadsAddUserMessage, ThreadsCreate,
-    ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList, ThreadsListParams,
-    ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate, ThreadsUpdateParams,
+    AddClientToolOutputParams, AddStructuredInputParams, AddUserMessageParams, Done, RetryAfterItemParams, Thread,
+    ThreadCreated, ThreadPage, ThreadRef, ThreadsAddClientToolOutput, ThreadsAddStructuredInput, ThreadsAddUserMessage,
+    ThreadsCreate, ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList,
+    ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate,
+    ThreadsUpdateParams,
 };
 use uuid::Uuid;
 
@@ -31,6 +33,9 @@ pub(super) fn register(registry: &mut Registry) {
         .method::<ThreadsUpdate, _, _>(update)
         .method::<ThreadsDelete, _, _>(delete)
         .method::<ThreadsAddUserMessage, _, _>(add_user_message)
+        .method::<ThreadsRetryAfterItem, _, _>(retry_after_item)
+        .method::<ThreadsAddClientToolOutput, _, _>(add_client_tool_output)
+        .method::<ThreadsAddStructuredInput, _, _>(add_structured_input)
         .subscription::<ThreadsSubscribe, _, _>(subscribe);
 }
 
@@ -128,8 +133,36 @@ async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, E
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
     let started =
         runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
+    let started =
+        runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
+    let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
+    let started =
+        runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, request_id).await?;
+    begun(&cx, &started)
+}
+
+/// The run that a submission started, now or when it was first made.
+fn begun(cx: &Cx, started: &Started) -> Result<Run, Error> {
     cx.call.facts().replayed = started.replayed;
-    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a message was stored without a run"))
+    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a turn was stored without a run"))
 }
 
 async fn subscribe(cx: Cx, params: ThreadsSubscribeParams) -> Result<Feed, Error> {

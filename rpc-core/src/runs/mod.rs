@@ -3,6 +3,7 @@
 //! A run is a task of its own. It does not know who listens: it appends to its log, and subscribers read the log each
 //! at its own pace.
 
+mod answers;
 mod cancel;
 mod feed;
 mod follow;
@@ -16,6 +17,7 @@ mod mirror;
 mod output;
 mod packing;
 mod recovery;
+mod resume;
 mod runner;
 mod salvage;
 mod start;
@@ -23,6 +25,7 @@ mod stored;
 mod thread_feed;
 mod wakes;
 
+pub(crate) use answers::{add_client_tool_output, add_structured_input};
 pub(crate) use cancel::{cancel, stop_in_thread};
 pub(crate) use feed::RunFeed;
 use feed::UNREADABLE;
@@ -35,7 +38,8 @@ pub(crate) use listener::spawn as spawn_listener;
 pub(crate) use log::RunLog;
 pub(crate) use output::Output;
 pub(crate) use recovery::{close_orphans, spawn_housekeeping};
-pub(crate) use start::{add_user_message, create_thread};
+pub(crate) use resume::retry_after_item;
+pub(crate) use start::{Started, add_user_message, create_thread};
 pub(crate) use thread_feed::{End, ThreadFeed};
 
 use crate::core::Core;

@@ -1,6 +1,7 @@
 //! What a run has said and done so far: it goes out as events, and is kept as items.
 
 mod calls;
+mod pending;
 mod storing;
 mod workflow;
 
@@ -16,7 +17,7 @@ use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
     ThreadStreamEvent, WorkflowItem,
 };
-use threadline_schema::db::types::UtcTime;
+use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::event::text_delta;
 use threadline_schema::runs::Usage;
 use uuid::Uuid;
@@ -35,6 +36,10 @@ const TAKEN_BACK: &str = "The language model broke off. Another one answers from
 pub(crate) struct Output {
     log: Arc<RunLog>,
     thread_id: Uuid,
+    /// Whether this is to take the place of an answer that is there: until it does, its items are stored hidden.
+    replaces: bool,
+    /// Items that were begun, of an answer that may have to be taken back.
+    begun: Vec<Uuid>,
     /// The message that is being written.
     message: Option<OpenMessage>,
     /// The workflow that tools are being added to.
@@ -71,6 +76,8 @@ impl Output {
         Self {
             log,
             thread_id,
+            replaces: false,
+            begun: Vec::new(),
             message: None,
             workflow: None,
             calls: Calls::default(),
@@ -83,6 +90,12 @@ impl Output {
             has_begun: false,
             has_called: false,
         }
+    }
+
+    /// Whether the answer is to take the place of another.
+    pub(crate) fn replacing(mut self, replaces: bool) -> Self {
+        self.replaces = replaces;
+        self
     }
 
     /// More words of the assistant.
@@ -103,9 +116,10 @@ impl Output {
 
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
     /// these.
-    pub(crate) fn take_back(&mut self) {
+    pub(crate) fn take_back_message(&mut self) {
         let Some(message) = self.message.take() else { return };
         self.has_begun = message.has_begun_before;
+        self.begun.retain(|id| *id != message.id);
         self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
         self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message: TAKEN_BACK.to_owned(), title: None });
     }
@@ -128,6 +142,24 @@ impl Output {
         self.calls.give_up();
     }
 
+    /// Says which items this answer takes the place of, once it is stored.
+    pub(crate) fn replace(&mut self, old: impl IntoIterator<Item = Guid>) {
+        self.close_message();
+        for id in old {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+        }
+    }
+
+    /// Takes everything back that was said and is not to replace anything after all. Calls of tools stay.
+    pub(crate) fn take_back(&mut self) {
+        self.finished.retain(|item| item.kind == wire::TOOL_CALL);
+        self.announcements.clear();
+        self.message_id = None;
+        for item_id in std::mem::take(&mut self.begun) {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id });
+        }
+    }
+
     /// Appends an event.
     pub(crate) fn emit(&self, event: &impl Serialize) {
         match serde_json::to_string(event) {
@@ -136,6 +168,13 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "an event could not be written"),
         }
+    }
+
+    fn begin_item(&mut self, id: Uuid, item: ThreadItem) {
+        if self.replaces {
+            self.begun.push(id);
+        }
+        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(item) });
     }
 
     fn open_message(&mut self) {
@@ -148,7 +187,7 @@ impl Output {
             content: Vec::new(),
             extra: Extra::new(),
         };
-        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::AssistantMessage(item)) });
+        self.begin_item(message.id, ThreadItem::AssistantMessage(item));
         self.emit(&ThreadStreamEvent::ItemUpdated {
             item_id: message.id,
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
@@ -177,7 +216,7 @@ impl Output {
     }
 
     fn keep(&mut self, id: Uuid, kind: &'static str, hidden: bool, body: &impl Serialize, created_at: DateTime<Utc>) {
-        self.finished.extend(new_item(id, kind, hidden, body, created_at));
+        self.finished.extend(new_item(id, kind, hidden || self.replaces, body, created_at));
     }
 
     fn announce_later(&mut self, event: &ThreadStreamEvent) {

@@ -150,8 +150,14 @@ async fn close(core: &Core, run: RunRow) -> Result<(), StoreError> {
     }
     let mut items = core.store.run_items(run.id).await?;
     let texts: Vec<&str> = events.iter().map(|(_, event)| &**event).collect();
-    let Salvage { append, complete: results, message_id, unknown_tools } =
+    let Salvage { mut append, complete: results, mut message_id, unknown_tools } =
         Salvage::of(claim.thread_id.0, &texts, &items, status == RunStatus::Cancelled);
+    if run.retry_of.is_some() {
+        // The old answer stands, so nothing is kept of the new one but the calls it made.
+        append.clear();
+        message_id = None;
+        items.retain(|item| item.kind == wire::TOOL_CALL);
+    }
     for tool in &unknown_tools {
         core.agents.roster().count_unknown(tool);
     }

@@ -28,6 +28,8 @@ use threadline_schema::runs::{Run, RunStatus, ToolCallRecord, Usage};
 pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
     pub(super) claim: Claim,
+    /// The message that is answered again.
+    pub(super) retry_of: Option<Guid>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) request_id: Arc<str>,
     pub(super) answerer: Answerer,
@@ -57,11 +59,11 @@ struct Ending {
 impl Job {
     async fn run(self, core: &Arc<Core>) {
         let started = Instant::now();
-        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0);
+        let mut output = Output::new(self.entry.log.clone(), self.claim.thread_id.0).replacing(self.retry_of.is_some());
         let ending = {
             let context = self.context();
             // A panic ends the run like any other fault: its log is closed and its thread free again.
-            let answer = AssertUnwindSafe(agent::answer(core, &context, &mut output)).catch_unwind();
+            let answer = AssertUnwindSafe(self.answer(core, &context, &mut output)).catch_unwind();
             tokio::select! {
                 biased;
                 reason = self.entry.stopped() => Ending::stopped(reason),
@@ -75,7 +77,9 @@ impl Job {
         };
         output.settle(&core.store, self.claim.run_id).await;
         output.close();
-        if ending.status == RunStatus::Cancelled {
+        if ending.status != RunStatus::Completed && self.retry_of.is_some() {
+            output.take_back();
+        } else if ending.status == RunStatus::Cancelled {
             output.keep_note(CANCEL_NOTE);
         }
         self.finish(core, &mut output, &ending).await;
@@ -83,9 +87,20 @@ impl Job {
         self.report(&ending, output.usage, started);
     }
 
+    /// Answers; an answer that takes the place of another then says what goes.
+    async fn answer(&self, core: &Core, context: &agent::Context, output: &mut Output) -> Result<(), AgentError> {
+        agent::answer(core, context, output).await?;
+        if let Some(message) = self.retry_of {
+            let replaced = core.store.retry_replaces(message, self.claim.run_id).await;
+            output.replace(replaced.map_err(|error| AgentError::Service(Error::of_thread(error)))?);
+        }
+        Ok(())
+    }
+
     fn context(&self) -> agent::Context {
         agent::Context {
             claim: self.claim,
+            retry_of: self.retry_of,
             user_id: self.entry.user_id,
             answerer: self.answerer.clone(),
             request_id: self.request_id.clone(),
@@ -106,6 +121,7 @@ impl Job {
             created_at: self.created_at,
             finished_at: Some(UtcTime::now().utc()),
             last_seq: log.last_seq() + last.len() as u64 + 1,
+            retry_of: self.retry_of.map(|id| id.0),
             error: ending.failure.clone(),
             usage: (output.usage != Usage::default()).then_some(output.usage),
             message_id: output.message_id,

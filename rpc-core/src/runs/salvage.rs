@@ -79,20 +79,26 @@ impl Salvage {
                     continue;
                 }
             };
-            calls.push(Call {
-                name: body.name.clone(),
-                result: body.result.clone(),
-                created_at: item.created_at.utc(),
-            });
+            // What was to answer it would have been stored with the end of the run.
+            let waits = body.waits_for.is_some();
+            if !waits {
+                calls.push(Call {
+                    name: body.name.clone(),
+                    result: body.result.clone(),
+                    created_at: item.created_at.utc(),
+                });
+            }
             if body.result.is_some() {
                 continue;
             }
-            body.result = Some(wire::UNKNOWN_RESULT.to_owned());
+            body.result = Some(if waits { wire::NOT_MADE_RESULT } else { wire::UNKNOWN_RESULT }.to_owned());
             match serde_json::to_string(&body) {
                 Ok(text) => self.complete.push((item.id, text)),
                 Err(error) => tracing::error!(item_id = %item.id.0, %error, "a tool call could not be written"),
             }
-            self.unknown_tools.push(body.name);
+            if !waits {
+                self.unknown_tools.push(body.name);
+            }
         }
         calls
     }

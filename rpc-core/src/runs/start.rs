@@ -7,8 +7,9 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::rows::{NewItem, RunRow, ThreadRow};
-use crate::store::{NewThread, NewTurn, Submission};
+use crate::store::{NewThread, NewTurn, Submission, TurnStarted};
 use crate::wire;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -33,6 +34,14 @@ pub(crate) struct Started {
     pub(crate) replayed: bool,
 }
 
+impl Started {
+    /// What an earlier submission of the same name started.
+    pub(super) fn again(core: &Core, earlier: TurnStarted) -> Self {
+        core.hub.give_first_look(earlier.run.id.0);
+        Self { thread: earlier.thread, run: Some(earlier.run), replayed: true }
+    }
+}
+
 /// Stores a message and starts the run that answers it.
 pub(crate) async fn add_user_message(
     core: &Arc<Core>,
@@ -47,8 +56,12 @@ pub(crate) async fn add_user_message(
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
     check_message(core, &input)?;
-    let submission = submission(key, "threads.add_user_message", Some(thread_id), Some(&input), None)?;
-    let answerer = as_asked(core, user_id, thread_id, &input.inference_options).await?;
+    let submission = submission(key, "threads.add_user_message", Some(thread_id), &input)?;
+    let answerer = match as_asked(core, user_id, thread_id, &input.inference_options).await {
+        Ok(answerer) => answerer,
+        // What is allowed may have changed since an earlier submission of the same name.
+        Err(error) => return replay_or(core, user_id, submission, error).await,
+    };
     let (turn, message) = turn(core, thread_id, input)?;
     let core = core.clone();
     detached(async move {
@@ -60,12 +73,10 @@ pub(crate) async fn add_user_message(
             Ok(started) if !started.replayed => started,
             other => {
                 core.hub.discard(&entry);
-                let replay = other.map_err(Error::of_thread)?;
-                core.hub.give_first_look(replay.run.id.0);
-                return Ok(Started { thread: replay.thread, run: Some(replay.run), replayed: true });
+                return Ok(Started::again(&core, other.map_err(Error::of_thread)?));
             }
         };
-        announce(&entry, false, &message, started.title_changed, &started.thread);
+        announce(&entry, &told(false, message, started.title_changed, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
         runner::spawn(&core, job(entry, &started.run, request_id, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
@@ -91,7 +102,11 @@ pub(crate) async fn create_thread(
         refuse_while_stopping(core)?;
         check_message(core, input)?;
     }
-    let submission = submission(key, "threads.create", None, input.as_ref(), agent.as_deref())?;
+    // Without an agent as it was written before there were any: a retry may come from that time.
+    let submission = match &agent {
+        None => submission(key, "threads.create", None, &input)?,
+        Some(agent) => submission(key, "threads.create", None, &(&input, agent))?,
+    };
     let thread_id = Uuid::now_v7();
     let (turn, message) = match input {
         Some(input) => turn(core, thread_id, input).map(|(turn, message)| (Some(turn), Some(message)))?,
@@ -126,7 +141,7 @@ pub(crate) async fn create_thread(
             }
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
-            announce(&entry, true, &message, false, &created.thread);
+            announce(&entry, &told(true, message, false, &created.thread));
             runner::spawn(&core, job(entry, run, request_id, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
@@ -149,12 +164,19 @@ async fn as_asked(
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
 }
 
-fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>, answerer: Answerer) -> Job {
-    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), request_id, answerer }
+/// What an earlier submission of the same name started; without one the error stands.
+async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, error: Error) -> Result<Started, Error> {
+    let Some(submission) = submission else { return Err(error) };
+    let earlier = core.store.submission_replay(user_id.into(), submission).await?;
+    earlier.map(|earlier| Started::again(core, earlier)).ok_or(error)
 }
 
-/// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
-fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_changed: bool, thread: &ThreadRow) {
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>, answerer: Answerer) -> Job {
+    Job { entry, claim: run.claim(), retry_of: run.retry_of, created_at: run.created_at.utc(), request_id, answerer }
+}
+
+/// Events that tell of a message, and of the thread where it is new or has another title because of it.
+fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &ThreadRow) -> Vec<ThreadStreamEvent> {
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
         Err(error) => {
@@ -162,16 +184,16 @@ fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_chan
             None
         }
     };
-    let mut events = Vec::with_capacity(4);
-    if thread_is_new {
-        events.extend(thread.clone().map(|thread| ThreadStreamEvent::ThreadCreated { thread }));
-    }
-    events.push(ThreadStreamEvent::ItemDone { item: Box::new(message.clone()) });
-    events.push(ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } });
-    if title_changed {
-        events.extend(thread.map(|thread| ThreadStreamEvent::ThreadUpdated { thread }));
-    }
-    for event in &events {
+    let created = thread.clone().filter(|_| thread_is_new).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
+    let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
+    let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
+    created.into_iter().chain([done]).chain(updated).collect()
+}
+
+/// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
+pub(super) fn announce(entry: &Entry, events: &[ThreadStreamEvent]) {
+    let options = ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } };
+    for event in events.iter().chain([&options]) {
         match serde_json::to_string(event) {
             Ok(event) => {
                 entry.log.append(event);
@@ -183,7 +205,7 @@ fn announce(entry: &Entry, thread_is_new: bool, message: &ThreadItem, title_chan
 
 /// Runs to its end even if the caller goes away: between a stored message and its running answer there must be no gap
 /// to fall into.
-async fn detached<T: Send + 'static>(
+pub(super) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::spawn(work).await.map_err(Error::internal)?
@@ -219,7 +241,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
     Ok((turn, message))
 }
 
-fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
+pub(super) fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
     if core.hub.is_stopping() { Err(Error::stopping()) } else { Ok(()) }
 }
 
@@ -269,22 +291,18 @@ fn title_of(input: &UserMessageInput) -> String {
     text.chars().take(TITLE_CHARS).collect()
 }
 
-fn submission(
+/// The name of a submission, if it has one. `input` is what is submitted.
+pub(super) fn submission(
     key: Option<String>,
     method: &str,
     thread_id: Option<Uuid>,
-    input: Option<&UserMessageInput>,
-    agent: Option<&str>,
+    input: &impl Serialize,
 ) -> Result<Option<Submission>, Error> {
     let Some(key) = key else { return Ok(None) };
     if key.is_empty() || key.chars().count() > KEY_CHARS || key.chars().any(char::is_control) {
         return Err(Error::invalid(format!("An idempotency key has 1 to {KEY_CHARS} printable characters.")));
     }
-    let body = match agent {
-        // As it was written before there were agents: a retry may come from that time.
-        None => serde_json::to_vec(&(method, thread_id, input))?,
-        Some(agent) => serde_json::to_vec(&(method, thread_id, input, agent))?,
-    };
+    let body = serde_json::to_vec(&(method, thread_id, input))?;
     let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Submission { key, fingerprint }))
 }
@@ -317,14 +335,13 @@ mod tests {
     fn a_fingerprint_depends_on_what_is_submitted() {
         let input = UserMessageInput::text("hello");
         let thread = Some(Uuid::now_v7());
-        let print = |method, thread, input| {
-            submission(Some("k".into()), method, thread, input, None).unwrap().unwrap().fingerprint
-        };
+        let print =
+            |method, thread, input| submission(Some("k".into()), method, thread, &input).unwrap().unwrap().fingerprint;
         let one = print("threads.add_user_message", thread, Some(&input));
         assert_eq!(one, print("threads.add_user_message", thread, Some(&input)));
         assert_ne!(one, print("threads.add_user_message", Some(Uuid::now_v7()), Some(&input)));
         assert_ne!(one, print("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
-        assert!(submission(Some("k".repeat(256)), "threads.create", None, None, None).is_err());
-        assert!(submission(Some(String::new()), "threads.create", None, None, None).is_err());
+        assert!(submission(Some("k".repeat(256)), "threads.create", None, &()).is_err());
+        assert!(submission(Some(String::new()), "threads.create", None, &()).is_err());
     }
 }

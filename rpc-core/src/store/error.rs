@@ -17,6 +17,9 @@ pub enum StoreError {
     /// The page was to go on after a row that is not in the list.
     #[error("the cursor names a row that is not in this list")]
     CursorNotFound,
+    /// Some of the items are not in the thread, or hidden.
+    #[error("the thread has no such item")]
+    ItemNotFound,
     /// The row is there and belongs to another user.
     #[error("the row belongs to another user")]
     Forbidden,
@@ -56,6 +59,12 @@ pub enum Conflict {
     /// The thread is locked or closed.
     #[error("the thread takes no messages")]
     ThreadClosed,
+    /// The item is none of the user's messages.
+    #[error("the item is no message of the user")]
+    NotAMessage,
+    /// What was to be answered is not as it was read.
+    #[error("the item has been answered")]
+    AnsweredAlready,
     /// The idempotency key was used for another submission.
     #[error("the idempotency key belongs to another submission")]
     KeyReused,

@@ -161,14 +161,38 @@ impl Store {
         Ok((rows, has_more))
     }
 
+    /// A visible item of a thread.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and [`StoreError::Forbidden`] of the thread, [`StoreError::ItemNotFound`].
+    pub async fn item_get(&self, user_id: Guid, thread_id: Guid, id: Guid) -> StoreResult<ItemRow> {
+        read!(self, |c| {
+            owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
+            let item = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)));
+            item.select(ItemRow::as_select()).first(c).await.optional()?.ok_or(StoreError::ItemNotFound)
+        })
+    }
+
     /// The newest items of a thread, hidden ones included, oldest first.
     ///
     /// # Errors
     /// Only when the database fails.
     pub async fn history(&self, thread_id: Guid, limit: u32) -> StoreResult<Vec<ItemRow>> {
+        self.history_to(thread_id, None, limit).await
+    }
+
+    /// As [`history`](Self::history), as it was when `last` was the newest item.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such item.
+    pub async fn history_to(&self, thread_id: Guid, last: Option<Guid>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
+            let end: i64 = match last {
+                Some(id) => items::table.find(id).select(items::position).first(c).await?,
+                None => i64::MAX,
+            };
             let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id))
+                .filter(items::thread_id.eq(thread_id).and(items::position.le(end)))
                 .order(items::position.desc())
                 .limit(i64::from(limit))
                 .select(ItemRow::as_select())
@@ -211,7 +235,7 @@ impl Store {
     }
 
     /// Gives a tool call of a run that goes on its result: `body` replaces the one it was stored with before it acted.
-    /// Nothing else about an item ever changes, and no other kind of item does.
+    /// Nothing else about an item changes.
     ///
     /// # Errors
     /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the run has no
@@ -220,6 +244,22 @@ impl Store {
         tx!(self, |c| {
             hold!(c, claim);
             if complete_items!(c, claim, [(id, body)]) == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+        })
+    }
+    /// Replaces bodies of items of the thread in which a run goes on.
+    ///
+    /// # Errors
+    /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more; nothing is changed then.
+    pub async fn items_rewrite(&self, claim: Claim, bodies: Vec<(Guid, String)>) -> StoreResult<()> {
+        tx!(self, |c| {
+            hold!(c, claim);
+            for (id, body) in bodies {
+                diesel::update(items::table.find(id).filter(items::thread_id.eq(claim.thread_id)))
+                    .set(items::body.eq(body))
+                    .execute(c)
+                    .await?;
+            }
+            Ok(())
         })
     }
 }

@@ -11,11 +11,14 @@
 mod alone;
 mod db;
 pub mod error;
+mod feedback;
 mod follow;
 mod items;
 mod log;
 pub mod migrate;
 mod postgres;
+mod resume;
+mod retries;
 pub mod rows;
 mod runs;
 mod sqlite;
@@ -32,11 +35,12 @@ pub use db::{PoolStatus, Store};
 pub use error::{Conflict, StoreError, StoreResult};
 pub use items::ItemPage;
 pub(crate) use postgres::Listener;
+pub use resume::{Opening, Rewrite};
 pub use runs::RunEnd;
 pub use submissions::Submission;
 pub use tasks::{TaskChanges, TaskPage};
 pub use threads::{ThreadCursor, ThreadPage};
-pub use turns::{Created, NewThread, NewTurn, TurnStarted};
+pub use turns::{Created, NewRun, NewThread, NewTurn, TurnStarted};
 
 /// A database that no other server may use while this lives.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 use diesel::prelude::*;
-use threadline_schema::db::tables::{items, run_events, runs, submissions, tasks, threads, users};
+use threadline_schema::chatkit::FeedbackKind;
+use threadline_schema::db::tables::{feedback, items, run_events, runs, submissions, tasks, threads, users};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::runs::RunStatus;
@@ -94,7 +95,7 @@ rows! {
         thread_id: Guid,
         /// Whose thread that is.
         user_id: Guid,
-        /// Place in the thread of the message it answers.
+        /// Place in the thread of the message it answers, or one of its own.
         position: i64,
         /// Where it stands.
         status: RunStatus,
@@ -120,6 +121,8 @@ rows! {
         log_kept: bool,
         /// When its user asked for its end.
         cancel_requested_at: Option<UtcTime>,
+        /// The message that it answers again.
+        retry_of: Option<Guid>,
         /// When it was made.
         created_at: UtcTime,
         /// When it ended.
@@ -178,6 +181,20 @@ rows! {
         updated_at: UtcTime,
         /// When it was done.
         completed_at: Option<UtcTime>,
+    }
+
+    /// What a user thinks of an item.
+    FeedbackRow in feedback {
+        /// The item.
+        item_id: Guid,
+        /// Who thinks so.
+        user_id: Guid,
+        /// The item's thread.
+        thread_id: Guid,
+        /// What is thought of it.
+        kind: FeedbackKind,
+        /// When it was last said.
+        created_at: UtcTime,
     }
 }
 

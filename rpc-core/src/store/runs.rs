@@ -5,6 +5,7 @@ use super::db::Store;
 use super::error::{Conflict, StoreError, StoreResult};
 use super::items::{complete_items, insert_items, reserve};
 use super::log::insert_events;
+use super::retries::{drop_answer, replace_answer};
 use super::rows::{Claim, EventRow, NewItem, RunRow};
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
@@ -71,7 +72,8 @@ impl Store {
     }
 
     /// Ends a run: its status, its last items and events, the results of its tool calls, and the thread's counters, all of
-    /// it or nothing.
+    /// it or nothing. Of a run that answered a message again, the old answer goes with it, or the new one if it did not
+    /// complete.
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the thread is
@@ -105,6 +107,11 @@ impl Store {
                 .ok_or(Conflict::RunSuperseded)?;
             insert_items!(c, claim, first, new);
             complete_items!(c, claim, end.results);
+            match run.retry_of {
+                Some(message) if run.status == RunStatus::Completed => replace_answer!(c, &run, message),
+                Some(_) => drop_answer!(c, run),
+                None => {}
+            }
             insert_events!(c, &end.events);
             Ok(run)
         })

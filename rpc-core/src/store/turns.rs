@@ -28,6 +28,19 @@ pub struct NewTurn {
     pub lease_expires_at: UtcTime,
 }
 
+/// A run that begins without a new message.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRun {
+    /// Id.
+    pub id: Guid,
+    /// The process that answers.
+    pub owner: Guid,
+    /// Until when that process is believed to live.
+    pub lease_expires_at: UtcTime,
+    /// When it is made.
+    pub created_at: UtcTime,
+}
+
 /// A thread to make.
 #[derive(Debug, Clone)]
 pub struct NewThread {
@@ -76,7 +89,7 @@ pub struct TurnStarted {
 /// What an earlier submission made, as it stands now.
 macro_rules! replay {
     ($c:ident, $earlier:expr) => {{
-        let earlier: SubmissionRow = $earlier;
+        let earlier: $crate::store::rows::SubmissionRow = $earlier;
         let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
         let run = match earlier.run_id {
             Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
@@ -85,6 +98,37 @@ macro_rules! replay {
         (thread, run)
     }};
 }
+
+/// Brings an archived thread back into the list. The transaction has changed the thread, and so has locked its row: nobody
+/// archives or counts it at the same time.
+macro_rules! unarchive {
+    ($c:ident, $thread:ident) => {
+        if $thread.archived {
+            diesel::update(threads::table.find($thread.id)).set(threads::archived.eq(false)).execute($c).await?;
+            diesel::update(users::table.find($thread.user_id))
+                .set(users::session_count.eq(users::session_count + 1))
+                .execute($c)
+                .await?;
+            $thread.archived = false;
+        }
+    };
+}
+
+/// Inserts a run, unless its thread has an active one. The unique index on active runs decides who is first, also between
+/// processes.
+macro_rules! insert_run {
+    ($c:ident, $run:expr) => {
+        diesel::insert_into(runs::table)
+            .values($run)
+            .on_conflict_do_nothing()
+            .returning($crate::store::rows::RunRow::as_returning())
+            .get_result($c)
+            .await
+            .optional()?
+            .ok_or($crate::store::StoreError::Busy)?
+    };
+}
+pub(super) use {insert_run, replay, unarchive};
 
 /// Inserts the message at its place, and the run.
 macro_rules! begin_turn {
@@ -95,15 +139,7 @@ macro_rules! begin_turn {
             .values(turn.message.at($position, $thread.id, Some(run.id)))
             .execute($c)
             .await?;
-        // The unique index on active runs decides who is first, also between processes.
-        diesel::insert_into(runs::table)
-            .values(run)
-            .on_conflict_do_nothing()
-            .returning(RunRow::as_returning())
-            .get_result($c)
-            .await
-            .optional()?
-            .ok_or(StoreError::Busy)?
+        insert_run!($c, run)
     }};
 }
 
@@ -183,15 +219,7 @@ impl Store {
             let Some(mut thread) = thread else {
                 return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
             };
-            if thread.archived {
-                // The update above has locked the row, so nobody archives or counts it at the same time.
-                diesel::update(threads::table.find(thread_id)).set(threads::archived.eq(false)).execute(c).await?;
-                diesel::update(users::table.find(user_id))
-                    .set(users::session_count.eq(users::session_count + 1))
-                    .execute(c)
-                    .await?;
-                thread.archived = false;
-            }
+            unarchive!(c, thread);
             let first = thread.message_count == turn.message.messages();
             let title_changed = first && !thread.title_is_set;
             let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
@@ -227,15 +255,24 @@ impl NewThread {
 
 impl NewTurn {
     fn run(&self, thread: &ThreadRow, position: i64) -> RunRow {
+        let Self { run_id: id, owner, lease_expires_at, .. } = *self;
+        NewRun { id, owner, lease_expires_at, created_at: self.message.created_at }.at(thread, position)
+    }
+}
+
+impl NewRun {
+    /// The row it becomes.
+    pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
+        let Self { id, owner, lease_expires_at, created_at } = self;
         RunRow {
-            id: self.run_id,
+            id,
             thread_id: thread.id,
             user_id: thread.user_id,
             position,
             status: RunStatus::Running,
-            owner: self.owner,
+            owner,
             epoch: 1,
-            lease_expires_at: self.lease_expires_at,
+            lease_expires_at,
             last_seq: 0,
             error_code: None,
             error_message: None,
@@ -244,14 +281,22 @@ impl NewTurn {
             message_id: None,
             log_kept: true,
             cancel_requested_at: None,
-            created_at: self.message.created_at,
+            retry_of: None,
+            created_at,
             finished_at: None,
         }
     }
 }
 
 impl Submission {
-    fn row(self, user_id: Guid, thread_id: Guid, run_id: Option<Guid>, created_at: UtcTime) -> SubmissionRow {
+    /// The row it becomes.
+    pub(super) fn row(
+        self,
+        user_id: Guid,
+        thread_id: Guid,
+        run_id: Option<Guid>,
+        created_at: UtcTime,
+    ) -> SubmissionRow {
         let Self { key, fingerprint } = self;
         SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
     }

@@ -1,13 +1,21 @@
 //! What the model may call. Tools act for the run's user and nobody else: the user is not among their arguments.
 
+mod ask;
 pub(crate) mod endpoint;
 pub(crate) mod mcp;
 mod tasks;
+mod waiting;
 
+pub(crate) use ask::answers;
+pub(crate) use waiting::Pending;
+
+use crate::config::ClientTool;
 use crate::model::{ToolCall, ToolSpec};
 use crate::store::Store;
 use crate::wire;
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -17,7 +25,7 @@ use uuid::Uuid;
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of a result that the model is shown.
-const MAX_RESULT_BYTES: usize = 32 * 1024;
+pub(crate) const MAX_RESULT_BYTES: usize = 32 * 1024;
 /// Label of calls of tools that are not there.
 const UNKNOWN_TOOL: &str = "unknown";
 
@@ -71,6 +79,10 @@ pub(crate) trait Tool: Send + Sync {
 /// The tools that an agent may call.
 pub(crate) struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
+    /// Whether it may ask the user.
+    asks: bool,
+    /// Names of those that run on the client.
+    clients: Vec<Arc<str>>,
     /// Made once: every request to the model has them.
     specs: Arc<[ToolSpec]>,
 }
@@ -127,15 +139,20 @@ pub(crate) fn built_in() -> Vec<Arc<dyn Tool>> {
     tasks::all()
 }
 
+/// Whether a tool asks the user.
+pub(crate) fn is_question(name: &str) -> bool {
+    name == ask::NAME
+}
+
 /// Names of the tools that are built in.
 pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
-    tasks::NAMES.iter().copied()
+    tasks::NAMES.iter().copied().chain([ask::NAME])
 }
 
 /// Counts a call whose process died while it was in flight. A label is a name of ours: what the model wrote must not
 /// become one.
 pub(crate) fn count_unknown(mut tools: impl Iterator<Item = Arc<dyn Tool>>, name: &str) {
-    let is_known = tools.any(|tool| tool.name() == name);
+    let is_known = name == ask::NAME || tools.any(|tool| tool.name() == name);
     count(if is_known { name } else { UNKNOWN_TOOL }, Outcome::Unknown);
 }
 
@@ -156,21 +173,28 @@ fn count(tool: &str, outcome: Outcome) {
         .increment(1);
 }
 
-impl FromIterator<Arc<dyn Tool>> for Toolbox {
-    /// Of several tools with one name the first is taken.
-    fn from_iter<T: IntoIterator<Item = Arc<dyn Tool>>>(all: T) -> Self {
+impl Toolbox {
+    /// These tools, questions to the user if it `asks`, and these of the client's. Of several with one name the first is
+    /// taken.
+    pub(crate) fn new(all: impl IntoIterator<Item = Arc<dyn Tool>>, asks: bool, client_tools: &[ClientTool]) -> Self {
         let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
         for tool in all {
             if tools.iter().all(|other| other.name() != tool.name()) {
                 tools.push(tool);
             }
         }
-        let specs = tools.iter().map(|tool| tool.spec()).collect();
-        Self { tools, specs }
+        let mut specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec()).chain(asks.then(ask::spec)).collect();
+        let mut clients = Vec::with_capacity(client_tools.len());
+        for ClientTool { name, description, parameters } in client_tools {
+            // A tool of an MCP server may have come to have the name.
+            if specs.iter().all(|other| other.name != **name) {
+                specs.push(spec(name, description, parameters));
+                clients.push(name.clone());
+            }
+        }
+        Self { tools, asks, clients, specs: specs.into() }
     }
-}
 
-impl Toolbox {
     /// What the model is told.
     pub(crate) fn specs(&self) -> Arc<[ToolSpec]> {
         self.specs.clone()
@@ -178,7 +202,10 @@ impl Toolbox {
 
     /// What a person is shown of a call: before it is made, and after.
     pub(crate) fn title(&self, call: &ToolCall, done: Option<&Done>) -> String {
-        let Some(tool) = self.find(&call.name) else { return "Unknown tool".to_owned() };
+        let Some(tool) = self.find(&call.name) else {
+            let known = self.specs.iter().find(|spec| spec.name == call.name);
+            return known.map_or_else(|| "Unknown tool".to_owned(), |spec| plain_title(&spec.name));
+        };
         let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
         tool.title(&arguments, done.is_some_and(|done| done.summary.is_none()))
     }
@@ -188,7 +215,9 @@ impl Toolbox {
         let mut counted = Counted { tool: self.label(&call.name), started: Instant::now(), outcome: Outcome::Unknown };
         let failed = |why: String| Err(ToolError::Failed(why));
         let result = match self.find(&call.name) {
-            None => failed(format!("There is no tool called {}.", call.name)),
+            None => {
+                failed(self.not_waited_for(call).unwrap_or_else(|| format!("There is no tool called {}.", call.name)))
+            }
             Some(tool) => match arguments_of(call) {
                 None => failed("The arguments are not a JSON object.".to_owned()),
                 Some(arguments) => tokio::time::timeout(tool.timeout(), tool.run(context, arguments))
@@ -221,12 +250,28 @@ impl Toolbox {
 
     /// A label is a name of ours: what the model wrote must not become one.
     fn label(&self, name: &str) -> &str {
-        self.find(name).map_or(UNKNOWN_TOOL, Tool::name)
+        self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }
 
     fn find(&self, name: &str) -> Option<&dyn Tool> {
         self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
+}
+
+/// JSON Schema of a tool's arguments.
+fn schema_of<A: JsonSchema>() -> Value {
+    // Inlined: many servers do not follow `$ref` in a tool's schema.
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
+    if let Some(members) = parameters.as_object_mut() {
+        // Names and words of a Rust type, which are nothing to the model.
+        members.remove("title");
+        members.remove("description");
+    }
+    parameters
 }
 
 /// The arguments of a call; `None` when they are no object. Some models send nothing at all where there is nothing to say.

@@ -175,18 +175,7 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
     }
 
     fn spec(&self) -> ToolSpec {
-        // Inlined: many servers do not follow `$ref` in a tool's schema.
-        let settings = schemars::generate::SchemaSettings::draft07().with(|settings| {
-            settings.inline_subschemas = true;
-            settings.meta_schema = None;
-        });
-        let mut parameters = settings.into_generator().into_root_schema_for::<A>().to_value();
-        if let Some(members) = parameters.as_object_mut() {
-            // Names and words of a Rust type, which are nothing to the model.
-            members.remove("title");
-            members.remove("description");
-        }
-        super::spec(self.name, self.description, &parameters)
+        super::spec(self.name, self.description, &super::schema_of::<A>())
     }
 
     fn title(&self, arguments: &Value, done: bool) -> String {

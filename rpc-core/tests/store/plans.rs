@@ -154,11 +154,11 @@ async fn fill(db: &TestDb) {
              FROM threads t CROSS JOIN (SELECT 10 AS n UNION SELECT 11 UNION SELECT 12) p;
          INSERT INTO runs
              SELECT {uuid}, id, user_id, 0, 'completed', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {no}, NULL,
-                 created_at, created_at
+                 created_at, created_at, NULL
              FROM threads;
          INSERT INTO runs
              SELECT {uuid}, id, user_id, 0, 'running', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {yes}, NULL,
-                 created_at, NULL
+                 created_at, NULL, NULL
              FROM threads WHERE title = 't' LIMIT 1000;
          INSERT INTO submissions SELECT user_id, {text}, 'f', id, NULL, created_at FROM threads WHERE title = 't';
          {analyze}"

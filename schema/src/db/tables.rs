@@ -73,7 +73,8 @@ diesel::table! {
         id -> Guid,
         thread_id -> Guid,
         user_id -> Guid,
-        /// Place in the thread of the message it answers: the order of a thread's runs, whatever the clocks say.
+        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of a
+        /// thread's runs, whatever the clocks say.
         position -> BigInt,
         /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
         status -> Text,
@@ -93,6 +94,8 @@ diesel::table! {
         log_kept -> Bool,
         /// When its user asked for its end, which is for its owner to bring about.
         cancel_requested_at -> Nullable<UtcTime>,
+        /// The user's message that it answers again.
+        retry_of -> Nullable<Guid>,
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,
@@ -153,10 +156,27 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// What users think of items.
+    feedback (item_id, user_id) {
+        item_id -> Guid,
+        user_id -> Guid,
+        thread_id -> Guid,
+        /// `positive` or `negative`.
+        kind -> Text,
+        /// When it was given; of several the last.
+        created_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
 diesel::joinable!(submissions -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
-diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks);
+diesel::joinable!(feedback -> items (item_id));
+diesel::allow_tables_to_appear_in_same_query!(users, threads, items, runs, run_events, submissions, tasks, feedback);

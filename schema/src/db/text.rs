@@ -1,5 +1,6 @@
 //! What is kept as text and read back as something narrower: names of enums, and a list of words.
 
+use crate::chatkit::FeedbackKind;
 use crate::runs::RunStatus;
 use crate::tasks::Priority;
 use diesel::backend::Backend;
@@ -65,3 +66,4 @@ macro_rules! kept_by_name {
 
 kept_by_name!(RunStatus, "status of a run");
 kept_by_name!(Priority, "priority of a task");
+kept_by_name!(FeedbackKind, "kind of feedback");

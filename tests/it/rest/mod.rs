@@ -2,6 +2,7 @@
 
 mod auth;
 mod bodies;
+mod feedback;
 mod follow;
 mod head;
 mod health;

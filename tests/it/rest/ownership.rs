@@ -26,6 +26,14 @@ fn routes() -> Vec<(Method, String)> {
 fn body(method: &Method, path: &str) -> Option<Value> {
     match (method.as_str(), path) {
         ("POST", path) if path.ends_with("/runs") => Some(Client::message("Hello")),
+        ("POST", path) if path.ends_with("/client-tool-output") => Some(json!({"result": "mine"})),
+        ("POST", path) if path.ends_with("/structured-input") => {
+            Some(json!({"item_id": Uuid::now_v7(), "input": {"status": "skipped"}}))
+        }
+        ("POST", path) if path.ends_with("/retry") => Some(json!({"item_id": Uuid::now_v7()})),
+        ("POST", path) if path.ends_with("/feedback") => {
+            Some(json!({"item_ids": [Uuid::now_v7()], "kind": "positive"}))
+        }
         ("PATCH" | "PUT", path) if !path.ends_with("/complete") => Some(json!({"title": "mine now"})),
         _ => None,
     }

@@ -61,6 +61,14 @@ impl Setup {
         self
     }
 
+    /// The agents file has this text.
+    #[must_use]
+    pub fn agents(self, text: &str) -> Self {
+        let file = std::env::temp_dir().join(format!("threadline-agents-{}.toml", uuid::Uuid::new_v4().simple()));
+        std::fs::write(&file, text).expect("a file of agents");
+        self.with("AGENTS_FILE", file.display())
+    }
+
     /// Answers come from this server instead of the demo model.
     #[must_use]
     pub fn upstream(self, upstream: &Upstream) -> Self {

@@ -19,6 +19,8 @@ pub(super) enum Command {
     /// Change. Where a sentence can be cut in several ways, such as `rename go to town to walk`, these are all of
     /// them; the one that fits the list is meant.
     Update(Vec<(Target, Change)>),
+    /// Be asked something: what about.
+    Ask(String),
     /// A command that lacks something: the question to ask.
     Unclear(&'static str),
     /// Nothing the demo understands.
@@ -96,6 +98,10 @@ pub(super) fn parse(text: &str) -> Command {
     }
     if let Some(rest) = before_any(text, &["please"]).filter(|rest| !rest.ends_with(':')) {
         text = rest.trim_end_matches(ENDS);
+    }
+    if let Some(rest) = after_any(text, &["ask me"]) {
+        let topic = after_any(rest, &["about", "for"]).unwrap_or(rest);
+        return Command::Ask(topic.trim().to_owned());
     }
     // Deleting first: "get rid of" begins like "get my tasks".
     delete(text)

@@ -31,6 +31,16 @@ impl Outcome {
         list.as_array().into_iter().flatten().filter_map(known).collect()
     }
 
+    /// What the user answered: a line for each question that was not skipped.
+    pub(super) fn answers(&self) -> Vec<String> {
+        let answers = self.result.get("answers").and_then(Value::as_array);
+        let line = |answer: &Value| {
+            let given = answer.get("answers")?.as_array()?.iter().filter_map(Value::as_str).collect::<Vec<_>>();
+            Some(format!("- {} {}", answer.get("question")?.as_str()?, given.join(", ")))
+        };
+        answers.into_iter().flatten().filter_map(line).collect()
+    }
+
     /// The title of the one task the call was about.
     pub(super) fn title(&self) -> Option<&str> {
         let result = self.result.get("task").unwrap_or(&self.result);

@@ -17,6 +17,7 @@ pub(super) fn help() -> String {
      - complete buy milk\n\
      - rename call mom to call dad\n\
      - delete pay rent\n\
+     - ask me about my week\n\
      For a real language model, set OPENROUTER_API_KEY and start Threadline again."
         .to_owned()
 }
@@ -24,6 +25,15 @@ pub(super) fn help() -> String {
 /// An answer of one remark.
 pub(super) fn signed(text: &str) -> String {
     format!("{text} {SIGNATURE}")
+}
+
+/// What the user answered to questions.
+pub(super) fn answers(outcomes: &[Outcome]) -> String {
+    let given: Vec<String> = outcomes.iter().flat_map(Outcome::answers).collect();
+    if given.is_empty() {
+        return signed("You would rather not say, and that is fine.");
+    }
+    format!("Thank you. You said:\n{}\n{SIGNATURE}", given.join("\n"))
 }
 
 /// The answer when the tool that is needed was not offered.

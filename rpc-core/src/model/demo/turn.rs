@@ -7,7 +7,7 @@ use super::say;
 use crate::model::{Message, ModelRequest};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
-use threadline_schema::tasks::TaskFilter;
+use threadline_schema::tasks::{Priority, TaskFilter};
 use uuid::Uuid;
 
 /// Calls of one turn, at most.
@@ -31,6 +31,7 @@ pub(super) fn next(request: &ModelRequest) -> Turn {
     let turn = match outcomes.as_slice() {
         [] => first(command),
         all if all.iter().all(|outcome| outcome.tool == "list_tasks") => seen(command, all),
+        all if all.iter().all(|outcome| outcome.tool == "ask_user") => Turn::Say(say::answers(all)),
         all => {
             let listed: Vec<_> =
                 all.iter().filter(|outcome| outcome.tool == "list_tasks").flat_map(Outcome::tasks).collect();
@@ -75,9 +76,21 @@ fn first(command: Command) -> Turn {
             },
             None => Turn::Say(say::help()),
         },
+        Command::Ask(topic) => ask(&topic),
         Command::Unclear(question) => Turn::Say(say::signed(question)),
         Command::Other => Turn::Say(say::help()),
     }
+}
+
+/// One question in words and one with options, to show both.
+fn ask(topic: &str) -> Turn {
+    let question = match topic {
+        "" | "something" | "a question" | "questions" => "What is on your mind?".to_owned(),
+        topic => format!("What should I know about {topic}?"),
+    };
+    let options = [Priority::Low, Priority::Medium, Priority::High].map(Priority::name);
+    let questions = json!([{"question": question}, {"question": "How urgent is it?", "options": options}]);
+    Turn::Call(vec![("ask_user", json!({"questions": questions}))])
 }
 
 /// After the list was read.
@@ -104,7 +117,7 @@ fn seen(command: Command, outcomes: &[Outcome]) -> Turn {
         Command::Delete(Target::Every(filter)) => each("delete_task", &all, filter),
         Command::Delete(Target::Named(words)) => chosen("delete_task", find(&all, &words), &words, &all),
         Command::Update(ways) => update(&ways, &all),
-        Command::Add(_) | Command::Unclear(_) | Command::Other => Turn::Say(say::help()),
+        Command::Add(_) | Command::Ask(_) | Command::Unclear(_) | Command::Other => Turn::Say(say::help()),
     }
 }
 

@@ -34,12 +34,14 @@ struct Call {
 }
 
 impl Calls {
-    /// Takes the calls of a new answer. Gives the items to store before any of them acts.
-    pub(super) fn ask(&mut self, round: u32, calls: &[ToolCall]) -> Vec<NewItem> {
+    /// Takes the calls of a new answer, of which that at `waiting` is left for somebody else. Gives the items to store
+    /// before any of them acts.
+    pub(super) fn ask(&mut self, round: u32, calls: &[ToolCall], waiting: Option<usize>) -> Vec<NewItem> {
         self.asked.clear();
-        for call in calls {
+        for (index, call) in calls.iter().enumerate() {
             let ToolCall { id, name, arguments } = call.clone();
-            let body = ToolCallBody { id, name, arguments, result: None, round };
+            let waits_for = (waiting == Some(index)).then(Uuid::now_v7);
+            let body = ToolCallBody { id, name, arguments, result: None, round, waits_for };
             self.asked.push(Call { item_id: Uuid::now_v7().into(), body, entry: None, ended: false });
         }
         let items = self.asked.iter();
@@ -51,6 +53,13 @@ impl Calls {
         if let Some(call) = self.asked.get_mut(index) {
             call.entry = Some(entry);
         }
+    }
+
+    /// A call is left for somebody else, who ends it after the run has. Gives the id of the item that shows it.
+    pub(super) fn wait(&mut self, index: usize) -> Option<Uuid> {
+        let call = self.asked.get_mut(index)?;
+        call.ended = true;
+        call.body.waits_for
     }
 
     /// A call has ended, which `task` will show. Gives its item and what is to be stored.

@@ -13,13 +13,13 @@ use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
 impl Output {
-    /// The model has asked for tools. Its calls are kept, hidden, for itself and for the history of REST: without a
+    /// The model has asked for tools; the call at `waiting` is somebody else's to answer. Its calls are kept, hidden, for itself and for the history of REST: without a
     /// result for now, and before any of them acts, so that whatever happens to this process it is known that they may
     /// have.
-    pub(crate) fn calls_asked(&mut self, round: u32, calls: &[ToolCall]) {
+    pub(crate) fn calls_asked(&mut self, round: u32, calls: &[ToolCall], waiting: Option<usize>) {
         self.close_message();
         self.has_called = true;
-        self.finished.extend(self.calls.ask(round, calls));
+        self.finished.extend(self.calls.ask(round, calls, waiting));
     }
 
     /// A call begins to act; `index` is its place among those asked for. The calls have been stored.
@@ -57,7 +57,7 @@ impl Output {
             return (item.id, item.workflow.tasks.len() - 1);
         }
         let mut item = workflow(self.thread_id, now());
-        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(ThreadItem::Workflow(item.clone())) });
+        self.begin_item(item.id, ThreadItem::Workflow(item.clone()));
         item.workflow.tasks.push(task);
         let id = item.id;
         self.workflow = Some(item);

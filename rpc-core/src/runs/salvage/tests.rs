@@ -40,7 +40,7 @@ impl Recorded {
 
     fn ask(&mut self, round: u32, names: &[&str]) {
         let calls: Vec<_> = names.iter().map(|name| call(name)).collect();
-        self.output.calls_asked(round, &calls);
+        self.output.calls_asked(round, &calls, None);
         self.store();
         for (index, name) in names.iter().enumerate() {
             self.output.call_began(index, &format!("Doing {name}"));

@@ -5,4 +5,6 @@ mod calls;
 mod cancel;
 mod late_status;
 mod readers;
+mod retry;
 mod tools;
+mod waiting;

@@ -1,0 +1,78 @@
+//! A run that begins without a new message.
+
+use super::runner;
+use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
+use crate::core::Core;
+use crate::error::Error;
+use crate::store::{NewRun, Opening, Submission};
+use std::sync::Arc;
+use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
+use threadline_schema::db::types::{Guid, UtcTime};
+use uuid::Uuid;
+
+/// Where a run is to begin, and for whose request.
+pub(super) struct Resumption {
+    pub(super) thread_id: Uuid,
+    pub(super) submission: Option<Submission>,
+    pub(super) request_id: Arc<str>,
+    /// What the message asked for that is answered.
+    pub(super) asked: InferenceOptions,
+}
+
+/// Answers a message of the user again. What stands behind it goes when the new answer is whole.
+pub(crate) async fn retry_after_item(
+    core: &Arc<Core>,
+    user_id: Uuid,
+    thread_id: Uuid,
+    item_id: Uuid,
+    key: Option<String>,
+    request_id: Arc<str>,
+) -> Result<Started, Error> {
+    let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
+    // What is no message of this user's is told by the transaction.
+    let message = core.store.item_get(user_id.into(), thread_id.into(), item_id.into()).await.ok();
+    let message = message.and_then(|row| serde_json::from_str(&row.body).ok());
+    let asked = match message {
+        Some(ThreadItem::UserMessage(message)) => message.inference_options,
+        _ => InferenceOptions::default(),
+    };
+    let resumption = Resumption { thread_id, submission, request_id, asked };
+    resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
+}
+
+/// Begins a run. `replaced` is the item that is another from now on.
+pub(super) async fn resume(
+    core: &Arc<Core>,
+    user_id: Uuid,
+    opening: Opening,
+    replaced: Option<ThreadItem>,
+    resumption: Resumption,
+) -> Result<Started, Error> {
+    let beginning = core.hub.tasks.token();
+    refuse_while_stopping(core)?;
+    let Resumption { thread_id, submission, request_id, asked } = resumption;
+    let core = core.clone();
+    detached(async move {
+        let _beginning = beginning;
+        let run = NewRun {
+            id: Guid::new(),
+            owner: core.id,
+            lease_expires_at: core.lease_until(),
+            created_at: UtcTime::now(),
+        };
+        let entry = core.hub.begin(run.id.0, user_id, thread_id);
+        let started = match core.store.turn_resume(user_id.into(), thread_id.into(), opening, run, submission).await {
+            Ok(started) if !started.replayed => started,
+            other => {
+                core.hub.discard(&entry);
+                return Ok(Started::again(&core, other.map_err(Error::of_thread)?));
+            }
+        };
+        let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
+        announce(&entry, replaced.as_slice());
+        let answerer = core.agents.roster().answerer_again(&started.thread, &asked);
+        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
+        Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
+    })
+    .await
+}

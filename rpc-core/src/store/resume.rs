@@ -1,0 +1,141 @@
+//! Turns that begin without a new message of the user.
+
+use super::db::Store;
+use super::error::{Conflict, StoreError, StoreResult};
+use super::refusal;
+use super::rows::{RunRow, SubmissionRow, ThreadRow};
+use super::submissions::{Submission, claim_key};
+use super::turns::{NewRun, TurnStarted, insert_run, replay, unarchive};
+use super::unit::{read, tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::{items, runs, submissions, threads, users};
+use threadline_schema::db::types::Guid;
+
+/// What begins the turn.
+#[derive(Debug, Clone)]
+pub enum Opening {
+    /// A message of the user's that is to be answered again. Nothing is removed yet: that is done by the run's
+    /// successful end.
+    Retry(Guid),
+    /// The answer to a call that waited for it.
+    Answer {
+        /// The item that showed what the call waited for. It is the new run's from now on.
+        item: Rewrite,
+        /// The call, which has a result now.
+        call: Rewrite,
+    },
+}
+
+/// An item that becomes another, unless somebody was quicker.
+#[derive(Debug, Clone)]
+pub struct Rewrite {
+    /// The item.
+    pub id: Guid,
+    /// Its body as it was read.
+    pub old: String,
+    /// Its body from now on.
+    pub new: String,
+}
+
+impl Store {
+    /// Begins a run: all that belongs to its beginning, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
+    /// [`StoreError::ItemNotFound`] when the thread has no such item that is visible, [`Conflict::NotAMessage`] when it is
+    /// none of the user's messages, [`Conflict::AnsweredAlready`], [`Conflict::ThreadClosed`], [`Conflict::KeyReused`].
+    pub async fn turn_resume(
+        &self,
+        user_id: Guid,
+        thread_id: Guid,
+        opening: Opening,
+        run: NewRun,
+        submission: Option<Submission>,
+    ) -> StoreResult<TurnStarted> {
+        tx!(self, |c| {
+            if let Some(submission) = submission {
+                let row = submission.row(user_id, thread_id, Some(run.id), run.created_at);
+                if let Some(earlier) = claim_key!(c, row) {
+                    let (thread, run) = replay!(c, earlier);
+                    let run = run.ok_or(Conflict::KeyReused)?;
+                    return Ok(TurnStarted { thread, title_changed: false, run, replayed: true });
+                }
+            }
+            let thread = diesel::update(
+                threads::table.find(thread_id).filter(threads::user_id.eq(user_id).and(threads::status.eq("active"))),
+            )
+            .set((
+                // The run has a place among the items, though no item is there: runs of a thread follow each other.
+                threads::next_position.eq(threads::next_position + 1),
+                threads::updated_at.eq(run.created_at),
+            ))
+            .returning(ThreadRow::as_returning())
+            .get_result(c)
+            .await
+            .optional()?;
+            let Some(mut thread) = thread else {
+                return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
+            };
+            unarchive!(c, thread);
+            let retry_of = match &opening {
+                Opening::Retry(message) => Some(*message),
+                Opening::Answer { .. } => None,
+            };
+            let run = insert_run!(c, RunRow { retry_of, ..run.at(&thread, thread.next_position - 1) });
+            match opening {
+                Opening::Retry(message) => {
+                    let kind: Option<String> = items::table
+                        .find(message)
+                        .filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)))
+                        .select(items::kind)
+                        .first(c)
+                        .await
+                        .optional()?;
+                    match kind.as_deref() {
+                        None => return Err(StoreError::ItemNotFound),
+                        Some(crate::wire::USER_MESSAGE) => {}
+                        Some(_) => return Err(Conflict::NotAMessage.into()),
+                    }
+                }
+                Opening::Answer { item, call } => {
+                    for (rewrite, run_id) in [(item, Some(run.id)), (call, None)] {
+                        let as_read = items::table.find(rewrite.id).filter(items::body.eq(rewrite.old));
+                        let changed = diesel::update(as_read.filter(items::thread_id.eq(thread_id)))
+                            .set((items::body.eq(rewrite.new), run_id.map(|id| items::run_id.eq(id))))
+                            .execute(c)
+                            .await?;
+                        if changed == 0 {
+                            return Err(Conflict::AnsweredAlready.into());
+                        }
+                    }
+                }
+            }
+            Ok(TurnStarted { thread, title_changed: false, run, replayed: false })
+        })
+    }
+}
+
+impl Store {
+    /// What an earlier submission of the same name made, as it stands now; `None` when there was none.
+    ///
+    /// # Errors
+    /// [`Conflict::KeyReused`] when it was another submission.
+    pub async fn submission_replay(&self, user_id: Guid, submission: Submission) -> StoreResult<Option<TurnStarted>> {
+        read!(self, |c| {
+            let earlier: Option<SubmissionRow> = submissions::table
+                .find((user_id, &submission.key))
+                .select(SubmissionRow::as_select())
+                .first(c)
+                .await
+                .optional()?;
+            let Some(earlier) = earlier else { return Ok(None) };
+            if earlier.fingerprint != submission.fingerprint {
+                return Err(Conflict::KeyReused.into());
+            }
+            let (thread, run) = replay!(c, earlier);
+            let run = run.ok_or(Conflict::KeyReused)?;
+            Ok(Some(TurnStarted { thread, title_changed: false, run, replayed: true }))
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Runs that end with a question: for a tool of the client's, and for the user.
+
+use crate::everywhere;
+use crate::support::{Client, PATIENCE, Reply, Script, Setup, Sse, Upstream};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const AGENTS: &str = r#"
+[agents.assistant]
+tools = ["built-in"]
+
+[[agents.assistant.client_tools]]
+name = "get_location"
+description = "Where the user is."
+parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}'
+"#;
+
+/// A service whose assistant may call `get_location` on the client.
+async fn with_client_tool(setup: Setup, upstream: &Upstream) -> crate::support::process::App {
+    setup.upstream(upstream).agents(AGENTS).start().await
+}
+
+fn answer(user: &Client, session: Uuid, what: &str, body: &Value) -> RequestBuilder {
+    user.request(Method::POST, &format!("/api/v1/chatkit/sessions/{session}/threads/{session}/{what}")).json(body)
+}
+
+fn output(user: &Client, session: Uuid, result: &Value) -> RequestBuilder {
+    answer(user, session, "client-tool-output", &json!({"result": result}))
+}
+
+fn input(user: &Client, session: Uuid, item: &Value, input: &Value) -> RequestBuilder {
+    answer(user, session, "structured-input", &json!({"item_id": item, "input": input}))
+}
+
+async fn refused(request: RequestBuilder) -> Reply {
+    match Sse::open(request).await {
+        Ok(stream) => panic!("a stream: {:?}", stream.finish().await.types()),
+        Err(reply) => reply,
+    }
+}
+
+async fn items(user: &Client, session: Uuid) -> Vec<Value> {
+    let page = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc&limit=100")).await;
+    page.data().as_array().unwrap().clone()
+}
+
+/// The messages of the last request behind the system's, in which every call has one result.
+fn asked(upstream: &Upstream) -> Vec<Value> {
+    let messages = upstream.requests().pop().unwrap()["messages"].as_array().unwrap()[1..].to_vec();
+    let calls: Vec<&Value> =
+        messages.iter().filter_map(|one| one["tool_calls"].as_array()).flatten().map(|call| &call["id"]).collect();
+    let results: Vec<&Value> =
+        messages.iter().filter(|one| one["role"] == "tool").map(|one| &one["tool_call_id"]).collect();
+    assert_eq!(calls, results);
+    messages
+}
+
+fn event<'a>(stream: &'a Sse, kind: &str) -> &'a Value {
+    &stream
+        .events
+        .iter()
+        .rfind(|(_, event)| event["type"] == kind)
+        .unwrap_or_else(|| panic!("no {kind}: {:?}", stream.types()))
+        .1
+}
+
+everywhere! {
+    async fn the_client_answers_a_call_of_its_tool(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("add_task", json!({"title": "Milk"})), ("get_location", json!({"precise": true})), ("get_location", json!({}))]))
+            .queue(Script::says(&["In", " Rome"]));
+        let app = with_client_tool(setup, &upstream).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let first = user.say(session, "Where am I?").await;
+        assert_eq!(first.terminal()["type"], "run.completed");
+        let tools = upstream.requests()[0]["tools"].clone();
+        let offered: Vec<_> = tools.as_array().unwrap().iter().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
+        assert!(offered.contains(&"get_location") && offered.contains(&"add_task"), "{offered:?}");
+        let call = items(&user, session).await.pop().unwrap();
+        assert_eq!(*event(&first, "thread.item.done"), json!({"type": "thread.item.done", "item": call}));
+        assert_eq!(
+            (&call["type"], &call["status"], &call["name"], &call["call_id"], &call["arguments"], &call["output"]),
+            (&json!("client_tool_call"), &json!("pending"), &json!("get_location"), &json!("call_1"), &json!({"precise": true}), &Value::Null)
+        );
+        assert_eq!(user.get("/api/v1/tasks").await.data()[0]["title"], "Milk", "calls beside it are made");
+
+        let stream = Sse::open(output(&user, session, &json!({"city": "Rome"}))).await.unwrap().finish().await;
+        assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("In Rome", &json!("run.completed")));
+        let told = asked(&upstream);
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(told[3]["content"], r#"{"city":"Rome"}"#);
+        assert!(told[4]["content"].as_str().unwrap().contains("answered first"), "one waits at a time: {told:?}");
+        let done = items(&user, session).await.into_iter().find(|item| item["id"] == call["id"]).unwrap();
+        assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!({"city": "Rome"})));
+        assert_eq!(event(&stream, "thread.item.replaced")["item"], done);
+        refused(output(&user, session, &json!("again"))).await.fails(409, "CONFLICT");
+        let calls = user.run(first.run_id()).await["tool_calls"].clone();
+        assert_eq!(calls[1]["result"], r#"{"city":"Rome"}"#);
+    }
+
+    async fn an_output_that_nobody_waits_for_is_refused(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let app = with_client_tool(setup, &upstream).await;
+        let (user, other) = (app.user().await, app.user().await);
+        let session = user.session().await;
+        refused(output(&user, session, &json!(1))).await.fails(409, "CONFLICT");
+        user.say(session, "Hello").await.terminal();
+        refused(output(&user, session, &json!(1))).await.fails(409, "CONFLICT");
+        refused(output(&other, session, &json!(1))).await.fails(403, "FORBIDDEN");
+        refused(output(&user, Uuid::now_v7(), &json!(1))).await.fails(404, "SESSION_NOT_FOUND");
+        upstream.queue(Script::calls(&[("get_location", json!({}))])).queue(Script::says(&["Null"]));
+        user.say(session, "Where am I?").await.terminal();
+        refused(output(&user, session, &json!("x".repeat(40_000)))).await.fails(413, "PAYLOAD_TOO_LARGE");
+        refused(answer(&user, session, "client-tool-output", &json!({}))).await.fails(400, "INVALID_REQUEST");
+        // The same submission twice is one, whatever the thread waits for by then; NUL and null are output like any other.
+        let keyed = || output(&user, session, &json!({"\u{0}": null})).header("idempotency-key", "out");
+        let stream = Sse::open(keyed()).await.unwrap().finish().await;
+        assert_eq!(stream.text(), "Null");
+        assert_eq!(asked(&upstream).last().unwrap()["content"], r#"{"\u0000":null}"#);
+        assert_eq!(Sse::open(keyed()).await.unwrap().finish().await.events, stream.events);
+        let other_body = output(&user, session, &json!(2)).header("idempotency-key", "out");
+        refused(other_body).await.fails(409, "CONFLICT");
+        assert_eq!(upstream.requests().len(), 3);
+    }
+
+    async fn who_goes_on_without_answering_has_answered(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("get_location", json!({}))]))
+            .queue(Script::says(&["Never mind"]))
+            .queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Where?"}]}))]))
+            .queue(Script::says(&["As you like"]));
+        let app = with_client_tool(setup, &upstream).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.say(session, "Where am I?").await.terminal();
+        let stream = user.say(session, "I do not want to know").await;
+        assert!(asked(&upstream)[2]["content"].as_str().unwrap().contains("not_done"));
+        let call = items(&user, session).await[1].clone();
+        assert_eq!((&call["status"], &call["output"]["status"]), (&json!("completed"), &json!("not_done")));
+        assert_eq!(event(&stream, "thread.item.replaced")["item"], call);
+        refused(output(&user, session, &json!(1))).await.fails(409, "CONFLICT");
+
+        user.say(session, "Ask me").await.terminal();
+        let questions = items(&user, session).await.pop().unwrap();
+        user.say(session, "No, wait").await.terminal();
+        let skipped = items(&user, session).await.into_iter().find(|item| item["id"] == questions["id"]).unwrap();
+        assert_eq!((&skipped["status"], &skipped["inputs"][0]["answer"]["skipped"]), (&json!("skipped"), &json!(true)));
+        refused(input(&user, session, &questions["id"], &json!({"status": "skipped"}))).await.fails(409, "CONFLICT");
+    }
+
+    async fn a_crash_leaves_what_waits_and_nothing_stuck(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("get_location", json!({}))]))
+            .queue(Script::stream().words(&["In"]).hang());
+        let app = with_client_tool(setup, &upstream).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.say(session, "Where am I?").await.terminal();
+        let app = app.crash_and_restart().await;
+        let user = user.at(&app);
+        let mut stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap();
+        stream.until_said("In").await;
+        let run = stream.run_id();
+        // The output is acknowledged, so it is there whatever becomes of the run.
+        let app = app.crash_and_restart().await;
+        let user = user.at(&app);
+        let deadline = std::time::Instant::now() + 3 * PATIENCE;
+        while user.run(run).await["status"] == "running" {
+            assert!(std::time::Instant::now() < deadline, "the run of a dead process goes on for ever");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(user.run(run).await["status"], "interrupted");
+        assert_eq!(items(&user, session).await[1]["output"], "Rome");
+        upstream.queue(Script::says(&["Rome"]));
+        user.say(session, "And?").await.terminal();
+        assert_eq!(asked(&upstream)[2]["content"], r#""Rome""#);
+    }
+
+    async fn the_user_answers_questions(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let questions = json!({"questions": [
+            {"question": "Which day?", "options": ["Monday", "Tuesday"]},
+            {"question": "Whom with?", "options": ["Ada", "Eve"], "multiple": true},
+            {"question": "What for?", "description": "A few words."},
+            {"question": "Anything else?"},
+        ]});
+        upstream.queue(Script::calls(&[("ask_user", questions)])).queue(Script::says(&["Fine"]));
+        let app = setup.upstream(&upstream).start().await;
+        let (user, other) = (app.user().await, app.user().await);
+        let session = user.session().await;
+        let first = user.say(session, "Plan something").await;
+        assert_eq!(first.terminal()["type"], "run.completed");
+        let item = items(&user, session).await.pop().unwrap();
+        assert_eq!((&item["type"], &item["status"]), (&json!("structured_input"), &json!("pending")));
+        assert_eq!(
+            item["inputs"],
+            json!([
+                {"type": "multiple_choice", "id": "q1", "question": "Which day?", "options": [{"value": "Monday"}, {"value": "Tuesday"}], "multiple": false},
+                {"type": "multiple_choice", "id": "q2", "question": "Whom with?", "options": [{"value": "Ada"}, {"value": "Eve"}], "multiple": true},
+                {"type": "freeform", "id": "q3", "question": "What for?", "description": "A few words."},
+                {"type": "freeform", "id": "q4", "question": "Anything else?"},
+            ])
+        );
+
+        let answers = |answers: Value| json!({"status": "answered", "answers": answers});
+        for bad in [
+            answers(json!({"q1": {"values": ["Monday", "Tuesday"]}})),
+            answers(json!({"q9": {"values": ["x"]}})),
+            answers(json!({"q3": {"values": ["\u{0}"]}})),
+            answers(json!({"q3": {"values": ["x".repeat(2_001)]}})),
+            answers(json!({"q3": {"values": "x"}})),
+            json!({"status": "pending"}),
+            json!("skipped"),
+        ] {
+            refused(input(&user, session, &item["id"], &bad)).await.fails(400, "INVALID_REQUEST");
+        }
+        let good = answers(json!({"q1": {"values": ["Sunday"]}, "q2": {"values": ["Ada", "Eve"]}, "q3": {"values": ["Tea"]}, "q4": {"skipped": true}}));
+        let message = &items(&user, session).await[0]["id"];
+        refused(input(&user, session, message, &good)).await.fails(400, "INVALID_REQUEST");
+        refused(input(&user, session, &json!(Uuid::now_v7()), &good)).await.fails(404, "ITEM_NOT_FOUND");
+        refused(input(&other, session, &item["id"], &good)).await.fails(403, "FORBIDDEN");
+
+        let keyed = || input(&user, session, &item["id"], &good).header("idempotency-key", "in");
+        let stream = Sse::open(keyed()).await.unwrap().finish().await;
+        assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("Fine", &json!("run.completed")));
+        let result: Value = serde_json::from_str(asked(&upstream)[2]["content"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            result,
+            json!({"status": "answered", "answers": [
+                {"question": "Which day?", "answers": ["Sunday"]}, {"question": "Whom with?", "answers": ["Ada", "Eve"]},
+                {"question": "What for?", "answers": ["Tea"]}, {"question": "Anything else?", "skipped": true},
+            ]})
+        );
+        let answered = items(&user, session).await[1].clone();
+        assert_eq!((&answered["status"], &answered["inputs"][1]["answer"]), (&json!("answered"), &json!({"values": ["Ada", "Eve"], "skipped": false})));
+        assert_eq!(event(&stream, "thread.item.replaced")["item"], answered);
+        assert_eq!(Sse::open(keyed()).await.unwrap().finish().await.events, stream.events);
+        refused(input(&user, session, &item["id"], &good)).await.fails(409, "CONFLICT");
+    }
+
+    async fn the_demo_asks_and_listens(setup: Setup) {
+        let app = setup.start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.say(session, "Ask me about lunch").await.terminal();
+        let item = items(&user, session).await.pop().unwrap();
+        assert_eq!(item["inputs"][0]["question"], "What should I know about lunch?");
+        let answers = json!({"answers": {"q1": {"values": ["No onions"]}, "q2": {"values": ["high"]}}});
+        let stream = Sse::open(input(&user, session, &item["id"], &answers)).await.unwrap().finish().await;
+        assert!(stream.text().contains("No onions") && stream.text().contains("high"), "{}", stream.text());
+        user.say(session, "Ask me").await.terminal();
+        let item = items(&user, session).await.pop().unwrap();
+        let skipped = json!({"status": "skipped"});
+        let stream = Sse::open(input(&user, session, &item["id"], &skipped)).await.unwrap().finish().await;
+        assert!(stream.text().contains("rather not"), "{}", stream.text());
+    }
+}

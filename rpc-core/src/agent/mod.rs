@@ -52,8 +52,8 @@ pub(crate) enum AgentError {
 /// Can be dropped at any point: what has been said is in `output`, and dropping closes the connection to the model.
 pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) -> Result<(), AgentError> {
     let agent = &context.answerer.agent;
-    let items = core.config.agent.history_items;
-    let history = core.store.history_to(context.claim.thread_id, context.retry_of, items).await;
+    let newest = core.config.agent.history_items;
+    let history = core.store.history_to(context.claim.thread_id, context.retry_of, newest).await;
     let mut history = history.map_err(in_thread)?;
     pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
     let mut messages = prompt::build(&agent.instructions, &history).map_err(AgentError::Service)?;

@@ -53,7 +53,7 @@ impl<'a> Models<'a> {
                 request_id = %self.context.origin.request_id, run_id = %self.context.claim.run_id.0,
                 agent = %answerer.agent.name, next = next.as_deref(), %error, "a model failed; another answers"
             );
-            output.take_back();
+            output.take_back_message();
         }
     }
 }

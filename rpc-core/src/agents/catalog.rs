@@ -47,14 +47,14 @@ impl Catalog {
         self.servers.values().map(|server| server.version()).sum()
     }
 
-    /// What an agent with these picks is given.
+    /// What an agent with these picks is given, and tools of the client's.
     pub(super) fn toolbox(&self, picks: &[ToolPick], client_tools: &[ClientTool]) -> Toolbox {
-        let asks = picks.iter().any(|pick| match pick {
+        let asks = |pick: &ToolPick| match pick {
             ToolPick::BuiltIn => true,
-            ToolPick::Named(name) => **name == *tools::ASK_USER,
+            ToolPick::Named(name) => tools::is_question(name),
             ToolPick::Mcp(_) => false,
-        });
-        Toolbox::new(picks.iter().flat_map(|pick| self.picked(pick)), asks, client_tools)
+        };
+        Toolbox::new(picks.iter().flat_map(|pick| self.picked(pick)), picks.iter().any(asks), client_tools)
     }
 
     /// Counts a call whose process died while it was in flight.

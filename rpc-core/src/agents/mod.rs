@@ -142,6 +142,12 @@ impl Roster {
         if self.from_file { answerer.heeding(options) } else { Ok(answerer) }
     }
 
+    /// The same for a message that was checked when it came, and is answered now: what is not allowed any more is not
+    /// followed.
+    pub(crate) fn answerer_again(&self, thread: &ThreadRow, options: &InferenceOptions) -> Answerer {
+        self.answerer_as_asked(&thread.metadata, options).unwrap_or_else(|_| self.answerer(thread))
+    }
+
     /// Whether a message that asks for this is to be checked before it is stored.
     pub(crate) fn heeds(&self, options: &InferenceOptions) -> bool {
         self.from_file && (options.model.is_some() || options.tool_choice.is_some())

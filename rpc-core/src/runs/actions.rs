@@ -42,7 +42,7 @@ pub(crate) async fn custom_action(
         return Ok(Started::again(core, earlier));
     }
     let acting = check(core, user_id, thread_id, sender, &action).await?;
-    let resumption = Resumption { thread_id, submission, origin, options: InferenceOptions::default() };
+    let resumption = Resumption { thread_id, submission, origin, asked: InferenceOptions::default() };
     resume(core, user_id, Opening::Action, Work::Act(acting), None, resumption).await
 }
 

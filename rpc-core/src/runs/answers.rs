@@ -63,7 +63,7 @@ pub(crate) async fn add_client_tool_output(
         row,
         ThreadItem::ClientToolCall(call),
         text,
-        Resumption { thread_id, submission, origin, options: InferenceOptions::default() },
+        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
     )
     .await
 }
@@ -104,7 +104,7 @@ pub(crate) async fn add_structured_input(
         row,
         item,
         result,
-        Resumption { thread_id, submission, origin, options: InferenceOptions::default() },
+        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
     )
     .await
 }

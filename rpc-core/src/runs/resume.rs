@@ -1,12 +1,11 @@
 //! A run that begins without a new message.
 
 use super::runner::{self, Work};
-use super::start::{Started, announce, as_asked, detached, job, refuse_while_stopping, submission, turn_error};
+use super::start::{Started, announce, detached, job, refuse_while_stopping, submission, turn_error};
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::{NewRun, Opening, Submission};
+use crate::store::{Hold, NewRun, Opening, Submission};
 use std::sync::Arc;
-use threadline_schema::ErrorCode;
 use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::Guid;
@@ -17,8 +16,8 @@ pub(super) struct Resumption {
     pub(super) thread_id: Uuid,
     pub(super) submission: Option<Submission>,
     pub(super) origin: Origin,
-    /// What is asked of the model.
-    pub(super) options: InferenceOptions,
+    /// What the message asked for that is answered.
+    pub(super) asked: InferenceOptions,
 }
 
 /// Answers a message of the user again. What stands behind it goes when the new answer is whole.
@@ -31,18 +30,15 @@ pub(crate) async fn retry_after_item(
     origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
-    let options = asked_with(core, user_id, thread_id, item_id).await;
-    let resumption = Resumption { thread_id, submission, origin, options };
-    resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
-}
-
-/// What a message asked of the model. What is no message asks for nothing, and is refused where the run is to begin.
-async fn asked_with(core: &Core, user_id: Uuid, thread_id: Uuid, item_id: Uuid) -> InferenceOptions {
-    let row = core.store.item_get(user_id.into(), thread_id.into(), item_id.into()).await;
-    match row.map(|row| serde_json::from_str(&row.body)) {
-        Ok(Ok(ThreadItem::UserMessage(message))) => message.inference_options,
+    // What is no message of this user's is told by the transaction.
+    let message = core.store.item_get(user_id.into(), thread_id.into(), item_id.into()).await.ok();
+    let message = message.and_then(|row| serde_json::from_str(&row.body).ok());
+    let asked = match message {
+        Some(ThreadItem::UserMessage(message)) => message.inference_options,
         _ => InferenceOptions::default(),
-    }
+    };
+    let resumption = Resumption { thread_id, submission, origin, asked };
+    resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
 /// Begins a run. `replaced` is the item that is another from now on.
@@ -56,16 +52,9 @@ pub(super) async fn resume(
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
-    let Resumption { thread_id, submission, origin, options } = resumption;
-    let answerer = match as_asked(core, user_id, thread_id, &options).await {
-        // What was allowed when it was asked may not be any more.
-        Err(error) if error.public().code == ErrorCode::InvalidRequest => {
-            as_asked(core, user_id, thread_id, &InferenceOptions::default()).await?
-        }
-        answerer => answerer?,
-    };
+    let Resumption { thread_id, submission, origin, asked } = resumption;
     let hold = match work {
-        Work::Answer => core.hold(answerer.as_ref())?,
+        Work::Answer => hold(core, user_id, thread_id, &asked).await?,
         // No model is asked.
         Work::Act(_) => None,
     };
@@ -89,9 +78,18 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, replaced.as_slice());
-        let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
+        let answerer = core.agents.roster().answerer_again(&started.thread, &asked);
         runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
+}
+
+/// What a run that goes on in a thread has to hold of its user's budget.
+async fn hold(core: &Core, user_id: Uuid, thread_id: Uuid, asked: &InferenceOptions) -> Result<Option<Hold>, Error> {
+    if core.config.budget.cost_micros.is_none() {
+        return core.hold(None);
+    }
+    let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
+    core.hold(Some(&core.agents.roster().answerer_again(&thread, asked)))
 }

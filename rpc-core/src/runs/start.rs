@@ -58,7 +58,11 @@ pub(crate) async fn add_user_message(
     refuse_while_stopping(core)?;
     check_message(core, &input)?;
     let submission = submission(key, "threads.add_user_message", Some(thread_id), &input)?;
-    let answerer = as_asked(core, user_id, thread_id, &input.inference_options).await?;
+    let answerer = match as_asked(core, user_id, thread_id, &input.inference_options).await {
+        Ok(answerer) => answerer,
+        // What is allowed may have changed since an earlier submission of the same name.
+        Err(error) => return replay_or(core, user_id, submission, error).await,
+    };
     let hold = core.hold(answerer.as_ref())?;
     let (turn, message) = turn(core, thread_id, input, hold)?;
     let core = core.clone();
@@ -148,7 +152,7 @@ pub(crate) async fn create_thread(
 
 /// Who answers a message that asks for something, or whose answer has to be paid for, which is checked before anything is
 /// stored; `None` where it may be found out after that.
-pub(super) async fn as_asked(
+async fn as_asked(
     core: &Core,
     user_id: Uuid,
     thread_id: Uuid,
@@ -160,6 +164,13 @@ pub(super) async fn as_asked(
     }
     let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
+}
+
+/// What an earlier submission of the same name started; without one the error stands.
+async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, error: Error) -> Result<Started, Error> {
+    let Some(submission) = submission else { return Err(error) };
+    let earlier = core.store.submission_replay(user_id.into(), submission).await?;
+    earlier.map(|earlier| Started::again(core, earlier)).ok_or(error)
 }
 
 pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {

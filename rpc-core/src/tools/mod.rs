@@ -7,7 +7,7 @@ mod tasks;
 mod waiting;
 mod widgets;
 
-pub(crate) use ask::{NAME as ASK_USER, answers};
+pub(crate) use ask::answers;
 pub(crate) use waiting::Pending;
 pub(crate) use widgets::UserAction;
 
@@ -87,6 +87,8 @@ pub(crate) trait Tool: Send + Sync {
 /// The tools that an agent may call.
 pub(crate) struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
+    /// Whether it may ask the user.
+    asks: bool,
     /// Names of those that run on the client.
     clients: Vec<Arc<str>>,
     /// Made once: every request to the model has them.
@@ -149,6 +151,11 @@ pub(crate) fn built_in() -> Vec<Arc<dyn Tool>> {
     tasks::all()
 }
 
+/// Whether a tool asks the user.
+pub(crate) fn is_question(name: &str) -> bool {
+    name == ask::NAME
+}
+
 /// Names of the tools that are built in.
 pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
     tasks::NAMES.iter().copied().chain([ask::NAME])
@@ -157,7 +164,7 @@ pub(crate) fn built_in_names() -> impl Iterator<Item = &'static str> {
 /// Counts a call whose process died while it was in flight. A label is a name of ours: what the model wrote must not
 /// become one.
 pub(crate) fn count_unknown(mut tools: impl Iterator<Item = Arc<dyn Tool>>, name: &str) {
-    let is_known = tools.any(|tool| tool.name() == name);
+    let is_known = name == ask::NAME || tools.any(|tool| tool.name() == name);
     count(if is_known { name } else { UNKNOWN_TOOL }, Outcome::Unknown);
 }
 
@@ -179,8 +186,8 @@ fn count(tool: &str, outcome: Outcome) {
 }
 
 impl Toolbox {
-    /// Of several tools with one name the first is taken. `asks` says whether the user may be asked, `client_tools` what the
-    /// client does.
+    /// These tools, questions to the user if it `asks`, and these of the client's. Of several with one name the first is
+    /// taken.
     pub(crate) fn new(all: impl IntoIterator<Item = Arc<dyn Tool>>, asks: bool, client_tools: &[ClientTool]) -> Self {
         let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
         for tool in all {
@@ -188,14 +195,18 @@ impl Toolbox {
                 tools.push(tool);
             }
         }
-        let own = tools.iter().map(|tool| tool.spec()).chain(asks.then(ask::spec));
-        let specs = own.chain(client_tools.iter().map(spec_of_client)).collect();
-        let clients = client_tools.iter().map(|tool| tool.name.clone()).collect();
-        Self { tools, clients, specs }
+        let mut specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec()).chain(asks.then(ask::spec)).collect();
+        let mut clients = Vec::with_capacity(client_tools.len());
+        for ClientTool { name, description, parameters } in client_tools {
+            // A tool of an MCP server may have come to have the name.
+            if specs.iter().all(|other| other.name != **name) {
+                specs.push(spec(name, description, parameters));
+                clients.push(name.clone());
+            }
+        }
+        Self { tools, asks, clients, specs: specs.into() }
     }
-}
 
-impl Toolbox {
     /// What the model is told.
     pub(crate) fn specs(&self) -> Arc<[ToolSpec]> {
         self.specs.clone()
@@ -205,7 +216,7 @@ impl Toolbox {
     pub(crate) fn title(&self, call: &ToolCall, done: Option<&Done>) -> String {
         let Some(tool) = self.find(&call.name) else {
             let known = self.specs.iter().find(|spec| spec.name == call.name);
-            return known.map_or_else(|| "Unknown tool".to_owned(), |spec| spec.name.replace('_', " "));
+            return known.map_or_else(|| "Unknown tool".to_owned(), |spec| plain_title(&spec.name));
         };
         let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
         tool.title(&arguments, done.is_some_and(|done| done.summary.is_none()))
@@ -254,16 +265,12 @@ impl Toolbox {
 
     /// A label is a name of ours: what the model wrote must not become one.
     fn label(&self, name: &str) -> &str {
-        self.find(name).map_or(UNKNOWN_TOOL, Tool::name)
+        self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }
 
     fn find(&self, name: &str) -> Option<&dyn Tool> {
         self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
-}
-
-fn spec_of_client(tool: &ClientTool) -> ToolSpec {
-    spec(&tool.name, &tool.description, &tool.parameters)
 }
 
 /// JSON Schema of a tool's arguments.

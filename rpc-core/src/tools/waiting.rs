@@ -29,7 +29,8 @@ impl Toolbox {
 
     fn pending(&self, call: &ToolCall) -> Option<Result<Pending, String>> {
         let is_clients = self.clients.iter().any(|name| **name == *call.name);
-        if !is_clients && call.name != ask::NAME {
+        let is_question = self.asks && call.name == ask::NAME;
+        if !is_clients && !is_question {
             return None;
         }
         let Some(Value::Object(arguments)) = arguments_of(call) else {

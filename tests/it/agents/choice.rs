@@ -1,7 +1,7 @@
 //! Which agent answers a thread, and what a message may ask of it.
 
 use super::file::AgentsFile;
-use crate::support::{Client, Script, Upstream};
+use crate::support::{Client, Script, Upstream, eventually};
 use crate::{everywhere, serve_and_split};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -118,6 +118,89 @@ serve_and_split! {
         let request = upstream.requests().remove(0);
         assert_eq!(request["model"], "m/large");
         assert_eq!(request["tool_choice"], json!({"type": "function", "function": {"name": "list_tasks"}}));
+    }
+
+    async fn a_message_is_answered_again_as_it_asked(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let clerk = session_of(&user, "clerk").await;
+        let call = json!({"thread_id": clerk, "input": asking(&json!({"model": "m/large"}))});
+        let run = user.rpc_ok("threads.add_user_message", call).await["id"].as_str().unwrap().parse().unwrap();
+        user.follow(run, None).await.unwrap().finish().await.terminal();
+        let items = user.get(&format!("/api/v1/chatkit/sessions/{clerk}/items")).await;
+        let items = items.data().as_array().unwrap().clone();
+        let message = items.iter().find(|item| item["type"] == "user_message").unwrap();
+        let again = json!({"thread_id": clerk, "item_id": message["id"]});
+        let run = user.rpc_ok("threads.retry_after_item", again.clone()).await["id"].as_str().unwrap().parse().unwrap();
+        user.follow(run, None).await.unwrap().finish().await.terminal();
+        let models: Vec<_> = upstream.requests().iter().map(|request| request["model"].clone()).collect();
+        assert_eq!(models, ["m/large", "m/large"]);
+        assert_eq!(upstream.requests()[1]["messages"][0]["content"], "You are a clerk.");
+
+        // What is not allowed any more is not followed, and the message is answered all the same.
+        file.write(&TWO.replace("models = [\"m/large\"]", ""));
+        app.processes.last().unwrap().signal("HUP");
+        let read = || async { app.metrics().await.contains("threadline_agents_reloads_total{outcome=\"ok\"} 1").then_some(()) };
+        eventually("the file is read again", read).await;
+        let run = user.rpc_ok("threads.retry_after_item", again).await["id"].as_str().unwrap().parse().unwrap();
+        user.follow(run, None).await.unwrap().finish().await.terminal();
+        assert_eq!(upstream.requests()[2]["model"], "m/clerk");
+    }
+
+    async fn a_name_of_a_submission_outlives_what_was_allowed(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let clerk = session_of(&user, "clerk").await;
+        let submit = async |key: &str| {
+            let input = asking(&json!({"model": "m/large"}));
+            user.rpc("threads.add_user_message", json!({"thread_id": clerk, "input": input, "idempotency_key": key})).await
+        };
+        let first = submit("once").await["result"]["id"].clone();
+        user.follow(first.as_str().unwrap().parse().unwrap(), None).await.unwrap().finish().await.terminal();
+        file.write(&TWO.replace("models = [\"m/large\"]", ""));
+        app.processes.last().unwrap().signal("HUP");
+        let read = || async { app.metrics().await.contains("threadline_agents_reloads_total{outcome=\"ok\"} 1").then_some(()) };
+        eventually("the file is read again", read).await;
+        assert_eq!(submit("once").await["result"]["id"], first, "the same run, and not a refusal");
+        assert_eq!(submit("twice").await["error"]["data"]["code"], "INVALID_REQUEST");
+        assert_eq!(upstream.requests().len(), 1);
+    }
+
+    async fn tools_of_the_client_and_questions_are_an_agents_own(setup: Setup) {
+        let text = r#"
+default = "a"
+[agents.a]
+tools = ["list_tasks"]
+[[agents.a.client_tools]]
+name = "where"
+description = "Where the user is."
+[agents.b]
+tools = ["ask_user"]
+"#;
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(text));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let (a, b) = (user.session().await, session_of(&user, "b").await);
+        // Each calls what is the other's, which nobody then waits for.
+        upstream.queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Who?"}]}))]));
+        assert_eq!(user.say(a, "Go").await.terminal()["type"], "run.completed");
+        upstream.queue(Script::calls(&[("where", json!({}))]));
+        assert_eq!(user.say(b, "Go").await.terminal()["type"], "run.completed");
+        let asked = upstream.requests();
+        assert_eq!((tools(&asked[0]), tools(&asked[2])), (vec!["list_tasks", "where"], vec!["ask_user"]));
+        for request in [&asked[1], &asked[3]] {
+            let told = request["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
+            assert!(told.contains("There is no tool called"), "{told}");
+        }
+        // Its own waits for the client, and goes on with what that gives.
+        upstream.queue(Script::calls(&[("where", json!({}))]));
+        assert_eq!(user.say(a, "Where am I?").await.terminal()["type"], "run.completed");
+        let output = json!({"thread_id": a, "result": {"city": "Bern"}});
+        let run = user.rpc_ok("threads.add_client_tool_output", output).await["id"].as_str().unwrap().parse().unwrap();
+        user.follow(run, None).await.unwrap().finish().await.terminal();
+        assert!(upstream.requests().pop().unwrap().to_string().contains("Bern"));
     }
 
     async fn a_tool_is_forced_once(setup: Setup) {

@@ -15,7 +15,7 @@ fn file(service: &Upstream) -> AgentsFile {
     AgentsFile::new(&format!(
         r#"
 [agents.a]
-tools = ["order", "act", "look", "rpc", "away"]
+tools = ["order", "act", "look", "act_in_time", "look_in_time", "rpc", "away"]
 
 [tools.order]
 kind = "http"
@@ -31,7 +31,6 @@ parameters = '{{"type": "object", "required": ["id"], "properties": {{"id": {{"t
 kind = "http"
 url = "{base}/act"
 description = "Acts."
-timeout_seconds = 1
 max_result_bytes = 1000
 parameters = {{ type = "object" }}
 
@@ -39,6 +38,20 @@ parameters = {{ type = "object" }}
 kind = "http"
 url = "{base}/look"
 description = "Looks."
+acts = false
+parameters = {{ type = "object" }}
+
+[tools.act_in_time]
+kind = "http"
+url = "{base}/act"
+description = "Acts, or is given up."
+timeout_seconds = 1
+parameters = {{ type = "object" }}
+
+[tools.look_in_time]
+kind = "http"
+url = "{base}/look"
+description = "Looks, or is given up."
 acts = false
 timeout_seconds = 1
 parameters = {{ type = "object" }}
@@ -170,8 +183,8 @@ serve_and_split! {
         let is = |wanted: Value| move |told: &Value| *told == wanted;
         type Check = Box<dyn Fn(&Value) -> bool>;
         let cases: Vec<(&str, Value, Check)> = vec![
-            ("act", query("hangs"), Box::new(unknown)),
-            ("look", query("hangs"), Box::new(says("in time"))),
+            ("act_in_time", query("hangs"), Box::new(unknown)),
+            ("look_in_time", query("hangs"), Box::new(says("in time"))),
             ("act", query("breaks"), Box::new(unknown)),
             ("look", query("breaks"), Box::new(says("broke"))),
             ("act", query("500"), Box::new(unknown)),
@@ -200,6 +213,6 @@ serve_and_split! {
         }
         assert!(elsewhere.heads().is_empty(), "a redirect is not followed");
         let metrics = app.metrics().await;
-        assert!(metrics.contains("threadline_tool_calls_total{tool=\"act\",outcome=\"unknown\"} 3"), "{metrics}");
+        assert!(metrics.contains("threadline_tool_calls_total{tool=\"act\",outcome=\"unknown\"} 2"), "{metrics}");
     }
 }

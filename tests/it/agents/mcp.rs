@@ -46,7 +46,6 @@ tools = ["mcp:notes"]
 command = "/bin/sh"
 args = ["-c", "env > {folder}/env; echo $$ > {folder}/new; mv {folder}/new {folder}/pid; exec {python} {script}"]
 env = {{ NOTES = {{ env = "NOTES_SECRET" }} }}
-timeout_seconds = 2
 "#
     )
 }
@@ -170,12 +169,17 @@ serve_and_split! {
     async fn what_one_does_wrong_is_told_to_the_model(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
-        let file = AgentsFile::new(&shell(&directory, &python, &fixture("odd_mcp.py").display().to_string()));
+        let script = fixture("odd_mcp.py").display().to_string();
+        // The same server once more, which is given up soon.
+        let brief = format!("[mcp.brief]\ncommand = {python:?}\nargs = [{script:?}]\ntimeout_seconds = 1\n");
+        let text = shell(&directory, &python, &script).replace("[\"mcp:notes\"]", "[\"mcp:notes\", \"brief_hang\"]");
+        let file = AgentsFile::new(&format!("{text}\n{brief}"));
         let upstream = Upstream::start().await;
         let (_app, user, session) = stand(setup, &file, &upstream).await;
         until_offered(&user, session, &upstream, "notes_hang").await;
+        until_offered(&user, session, &upstream, "brief_hang").await;
         let ask = async |tool: &str| call(&user, session, &upstream, tool, json!({})).await;
-        assert_eq!(ask("notes_hang").await["status"], "unknown");
+        assert_eq!(ask("brief_hang").await["status"], "unknown");
         let huge = ask("notes_huge").await;
         assert!(huge["error"].as_str().unwrap().contains("bytes"), "{huge}");
         assert_eq!(ask("notes_refuse").await, json!({"error": "I would rather not."}));

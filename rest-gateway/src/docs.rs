@@ -111,8 +111,12 @@ fn section(out: &mut String, row: &Row) {
     if row.rule.message.is_some() {
         line(
             out,
-            "Body: `{\"message\":{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"...\"}]}}`\n",
+            "Body: `{\"message\":{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"...\"}],\
+             \"attachments\"?:[\"ID\"]}}`\n",
         );
+    }
+    if row.rule.takes_a_file() {
+        line(out, "Body: the file.\n");
     }
     let answer = match &row.rule.does {
         Does::Rpc { then: Then::StreamRun { .. }, .. } => {
@@ -120,7 +124,8 @@ fn section(out: &mut String, row: &Row) {
              anything is an error, not a stream"
         }
         Does::Rpc { then: Then::Stream | Then::StreamThread, .. } => "a stream of events",
-        Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => "JSON",
+        Does::Rpc { then: Then::GiveFile, .. } => "the file",
+        Does::Rpc { then: Then::Reply(_) | Then::TakeFile(_), .. } | Does::Serve(_) => "JSON",
     };
     let mut codes: Vec<_> = errors(row.rule).iter().map(|code| format!("`{code}`")).collect();
     codes.sort();
@@ -149,7 +154,7 @@ fn given(field: &Field) -> Vec<[String; 4]> {
             vec![entry(&field.name, &place, &field.doc())]
         }
         Place::Body => vec![entry(&field.name, &format!("body{needed}"), &field.doc())],
-        Place::Message | Place::Fixed(_) | Place::Withheld => Vec::new(),
+        Place::Message | Place::File | Place::Fixed(_) | Place::Withheld => Vec::new(),
     }
 }
 

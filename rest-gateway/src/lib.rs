@@ -15,6 +15,7 @@ mod body;
 mod calls;
 mod docs;
 mod fields;
+mod files;
 mod head;
 mod headers;
 mod observe;

@@ -77,8 +77,13 @@ impl Rule {
         match self.does {
             Does::Rpc { then: Then::StreamRun { .. } | Then::Stream, .. } => Some(Scope::Run),
             Does::Rpc { then: Then::StreamThread, .. } => Some(Scope::Thread),
-            Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => None,
+            Does::Rpc { then: Then::Reply(_) | Then::TakeFile(_) | Then::GiveFile, .. } | Does::Serve(_) => None,
         }
+    }
+
+    /// Whether the body is a file, and no JSON.
+    pub fn takes_a_file(&self) -> bool {
+        matches!(self.does, Does::Rpc { then: Then::TakeFile(_), .. })
     }
 
     /// Whether a caller needs a token.
@@ -105,6 +110,7 @@ impl Rule {
             Some(("auth", _)) => "accounts",
             Some(("runs", _)) => "runs",
             Some(("tasks", _)) => "tasks",
+            Some(("attachments" | "input", _)) => "attachments",
             _ => "service",
         }
     }
@@ -237,6 +243,10 @@ pub enum Then {
         /// The subscription to the run.
         follow: MethodInfo,
     },
+    /// It is how far an upload is: the body is a file, and goes to the method in pieces.
+    TakeFile(ReplyInfo),
+    /// It is a piece of a file, which is sent as it is.
+    GiveFile,
     /// It is a subscription to the run that the path names.
     Stream,
     /// It is a subscription to the thread that the path names.

@@ -6,10 +6,15 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, SessionLimit, ThreadBusy, UpstreamError,
-    UpstreamTimeout,
+    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, MessageTooLong, PayloadTooLarge, SessionLimit, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
-use threadline_schema::{auth, items, runs, system, tasks, threads};
+use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads};
+
+/// Where the file of an attachment is put and read.
+pub const ATTACHMENT_CONTENT: &str = "/api/v1/chatkit/attachments/{attachment_id}/content";
+/// Where the preview of an attachment is read.
+pub const ATTACHMENT_PREVIEW: &str = "/api/v1/chatkit/attachments/{attachment_id}/preview";
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
@@ -118,6 +123,47 @@ pub static RULES: &[Rule] = &[
         "Follow a run, from its beginning or from a cursor.\n\n\
          The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
     ),
+    post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().replies::<Whole>().status(201).fails(&[
+        PayloadTooLarge,
+    ]),
+    delete("/api/v1/chatkit/attachments/{attachment_id}")
+        .calls::<attachments::AttachmentsDelete>()
+        .replies::<Deleted>()
+        .fails(&[Conflict]),
+    put(ATTACHMENT_CONTENT).calls::<attachments::AttachmentsWrite>().takes_the_file().fails(&[Conflict]).named(
+        "uploadAttachment",
+        "Upload the file of an attachment.\n\n\
+         Best at the URL that announcing it gave. The body is the file itself, of exactly the length that was announced; \
+         it is looked at before it counts. What is refused or breaks off may be uploaded again.",
+    ),
+    get(ATTACHMENT_CONTENT)
+        .calls::<attachments::AttachmentsRead>()
+        .gives_the_file()
+        .presets(&[
+            ("token", Preset::Withheld),
+            ("preview", Preset::Fixed("false")),
+            ("offset", Preset::Withheld),
+        ])
+        .fails(&[Conflict])
+        .named(
+            "downloadAttachment",
+            "The file of an attachment.\n\n\
+             Sent as a download: no browser runs or shows it as a page.",
+        ),
+    get(ATTACHMENT_PREVIEW)
+        .calls::<attachments::AttachmentsRead>()
+        .gives_the_file()
+        .presets(&[("preview", Preset::Fixed("true")), ("offset", Preset::Withheld)])
+        .fails(&[Conflict])
+        .named(
+            "previewAttachment",
+            "A small version of an image, as a JPEG.\n\n\
+             `preview_url` leads here. It works without any other token, as long as the attachment is there.",
+        ),
+    post("/api/v1/chatkit/transcriptions").calls::<input::InputTranscribe>().replies::<Whole>().fails(&[
+        UpstreamError,
+        UpstreamTimeout,
+    ]),
     post("/api/v1/tasks").calls::<tasks::TasksCreate>().replies::<Whole>().status(201),
     get("/api/v1/tasks").calls::<tasks::TasksList>().replies::<Rows>(),
     get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().replies::<Whole>(),

@@ -4,6 +4,7 @@
 //! request through the modules.
 
 mod agent;
+mod attachments;
 mod auth;
 #[doc(hidden)]
 pub mod bench;

@@ -266,7 +266,7 @@ async fn the_doctor_looks_at_every_part() {
     let parts: Vec<_> =
         told.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(parts, ["ok settings", "ok server", "ok database", "ok model"]);
-    assert!(told.contains("6 migrations will run at start"), "{told}");
+    assert!(told.contains("7 migrations will run at start"), "{told}");
     good(&["migrate"], &[directory.database()]);
     assert!(examine(model(upstream.base_url())).await.1.contains("sqlite, up to date"));
 

@@ -1,8 +1,9 @@
 //! The words rows begin with.
 
 use super::{Does, Page, Rule, Then, Verb};
-use crate::reply::{Reply, ReplyInfo};
+use crate::reply::{Reply, ReplyInfo, Whole};
 use std::marker::PhantomData;
+use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
 use threadline_schema::threads::ThreadNotification;
@@ -77,6 +78,21 @@ impl<M: RpcMethod> Calls<M> {
     /// Names the shape of the reply, which must fit the method's result.
     pub const fn replies<R: Reply<M::Result>>(self) -> Rule {
         self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then: Then::Reply(ReplyInfo::of::<R, M::Result>()) })
+    }
+}
+
+impl<M: RpcMethod<Params = AttachmentsWriteParams, Result = Upload>> Calls<M> {
+    /// Takes the body as a file, and replies with how far it came.
+    pub const fn takes_the_file(self) -> Rule {
+        let then = Then::TakeFile(ReplyInfo::of::<Whole, M::Result>());
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then })
+    }
+}
+
+impl<M: RpcMethod<Params = AttachmentsReadParams, Result = Piece>> Calls<M> {
+    /// Replies with the file.
+    pub const fn gives_the_file(self) -> Rule {
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then: Then::GiveFile })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod prompt;
 
+use crate::attachments;
 use crate::core::Core;
 use crate::error::Error;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
@@ -44,6 +45,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
     let history = core.store.history(context.claim.thread_id, config.history_items).await;
     let history = history.map_err(in_thread)?;
     let mut messages = prompt::build(&config.instructions, &history).map_err(AgentError::Service)?;
+    attachments::load(&core.attachments, &mut messages).await;
 
     for round in 0..config.max_turns {
         let request = ModelRequest {

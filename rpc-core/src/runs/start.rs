@@ -2,10 +2,11 @@
 
 use super::hub::Entry;
 use super::runner::{self, Job};
+use crate::attachments;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
-use crate::store::rows::{NewItem, RunRow, ThreadRow};
+use crate::store::rows::{AttachmentRow, NewItem, RunRow, ThreadRow};
 use crate::store::{NewThread, NewTurn, Submission};
 use crate::wire;
 use sha2::{Digest, Sha256};
@@ -47,7 +48,8 @@ pub(crate) async fn add_user_message(
     refuse_while_stopping(core)?;
     check_message(core, &input)?;
     let submission = submission(key, "threads.add_user_message", Some(thread_id), Some(&input))?;
-    let (turn, message) = turn(core, thread_id, input)?;
+    let attached = attachments::of_message(core, user_id, &input).await?;
+    let (turn, message) = turn(core, thread_id, input, &attached)?;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -86,7 +88,10 @@ pub(crate) async fn create_thread(
     let submission = submission(key, "threads.create", None, input.as_ref())?;
     let thread_id = Uuid::now_v7();
     let (turn, message) = match input {
-        Some(input) => turn(core, thread_id, input).map(|(turn, message)| (Some(turn), Some(message)))?,
+        Some(input) => {
+            let attached = attachments::of_message(core, user_id, &input).await?;
+            turn(core, thread_id, input, &attached).map(|(turn, message)| (Some(turn), Some(message)))?
+        }
         None => (None, None),
     };
     let core = core.clone();
@@ -165,16 +170,21 @@ async fn detached<T: Send + 'static>(
     tokio::spawn(work).await.map_err(Error::internal)?
 }
 
-fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTurn, ThreadItem), Error> {
+fn turn(
+    core: &Core,
+    thread_id: Uuid,
+    input: UserMessageInput,
+    attached: &[AttachmentRow],
+) -> Result<(NewTurn, ThreadItem), Error> {
     let created_at = UtcTime::now();
     let item_id = Guid::new();
-    let title = title_of(&input);
+    let title = title_of(&input, attached);
     let message = ThreadItem::UserMessage(UserMessage {
         id: item_id.0,
         thread_id,
         created_at: created_at.utc(),
         content: input.content,
-        attachments: Vec::new(),
+        attachments: attachments::in_thread(core, attached, thread_id)?,
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
         extra: Extra::new(),
@@ -191,6 +201,7 @@ fn turn(core: &Core, thread_id: Uuid, input: UserMessageInput) -> Result<(NewTur
         run_id: Guid::new(),
         owner: core.id,
         lease_expires_at: core.lease_until(),
+        attachments: attached.iter().map(|row| row.id).collect(),
     };
     Ok((turn, message))
 }
@@ -201,11 +212,8 @@ fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
 
 fn check_message(core: &Core, input: &UserMessageInput) -> Result<(), Error> {
     let text = || input.content.iter().map(|part| part.text());
-    if text().all(|text| text.trim().is_empty()) {
+    if input.attachments.is_empty() && text().all(|text| text.trim().is_empty()) {
         return Err(Error::new(ErrorCode::EmptyMessage, "The message has no text."));
-    }
-    if !input.attachments.is_empty() {
-        return Err(Error::invalid("This server takes no attachments."));
     }
     if text().any(|text| text.contains('\0')) {
         // PostgreSQL cannot keep it, and no keyboard makes it.
@@ -238,9 +246,12 @@ fn chars_of(part: &UserContent) -> usize {
     }
 }
 
-/// The first line of words, cut at so many characters.
-fn title_of(input: &UserMessageInput) -> String {
-    let text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
+/// The first line of words, cut at so many characters. Files without words are their names.
+fn title_of(input: &UserMessageInput, attached: &[AttachmentRow]) -> String {
+    let mut text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
+    if text.trim().is_empty() {
+        text = attached.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+    }
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(TITLE_CHARS).collect()
 }
@@ -279,9 +290,9 @@ mod tests {
 
     #[test]
     fn a_title_is_the_message_cut_at_a_hundred_characters() {
-        assert_eq!(title_of(&UserMessageInput::text("  Buy \n milk ")), "Buy milk");
+        assert_eq!(title_of(&UserMessageInput::text("  Buy \n milk "), &[]), "Buy milk");
         let long = "äö ".repeat(100);
-        assert_eq!(title_of(&UserMessageInput::text(long)).chars().count(), TITLE_CHARS);
+        assert_eq!(title_of(&UserMessageInput::text(long), &[]).chars().count(), TITLE_CHARS);
     }
 
     #[test]

@@ -33,7 +33,7 @@ on_both! {
         let applied = migrate::up(&db.config).await.unwrap();
         assert_eq!(applied.len(), count);
         assert_eq!(migrate::up(&db.config).await.unwrap(), Vec::<String>::new());
-        assert_eq!(tables(db).await, 7);
+        assert_eq!(tables(db).await, 9);
 
         let store = db.store().await;
         let owner = user(&store).await;

@@ -178,6 +178,7 @@ pub(crate) fn turn() -> NewTurn {
         run_id: Guid::new(),
         owner: Guid::new(),
         lease_expires_at: at(1_000_000),
+        attachments: vec![],
     }
 }
 

@@ -40,7 +40,7 @@ on_both! {
         let row = attachment(user, 10);
         assert_eq!(store.attachment_create(row.clone(), Some(10)).await.unwrap(), row);
         assert_eq!(store.attachment_get(user, row.id).await.unwrap(), row);
-        assert_eq!(store.attachments_get(user, vec![row.id]).await.unwrap(), [row.clone()]);
+        assert_eq!(store.attachments_get(user, vec![row.id, row.id]).await.unwrap(), [row.clone(), row.clone()]);
         let upload = Guid::new();
         store.upload_begin(row.id, upload).await.unwrap();
         store.upload_advance(row.id, upload, 0, 4).await.unwrap();

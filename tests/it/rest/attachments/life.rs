@@ -197,7 +197,7 @@ async fn a_prompt_holds_so_much_and_no_more() {
     let request = upstream.requests().pop().unwrap().to_string();
     assert_eq!(request.matches("\"image_url\":{").count(), 8);
     assert!(request.contains("Attached file \\\"1.png\\\""), "the oldest is named");
-    let reply = user.post(&Client::runs_path(session), &message_with("x", &vec![&long; 11])).await;
+    let reply = user.post(&Client::runs_path(session), &message_with("x", &[&long; 11])).await;
     assert!(reply.fails(400, "INVALID_REQUEST").contains("10"));
     let reply = user.post(&Client::runs_path(session), &message_with("x", &[&long, &long])).await;
     assert!(reply.fails(400, "INVALID_REQUEST").contains("more than once"));

@@ -16,6 +16,11 @@ pub const ATTACHMENT_CONTENT: &str = "/api/v1/chatkit/attachments/{attachment_id
 /// Where the preview of an attachment is read.
 pub const ATTACHMENT_PREVIEW: &str = "/api/v1/chatkit/attachments/{attachment_id}/preview";
 
+const CHATKIT: &str = "ChatKit's own endpoint, for its front ends.\n\n\
+    `type` names the request, `params` says the rest. Some requests are answered with JSON, without an envelope, and \
+    those that start a run with ChatKit's events: `data:` and nothing else, until the run ends. Closing the request \
+    cancels the run, unless somebody follows it by the id in `X-Run-Id` soon.";
+
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
     post("/api/v1/auth/register").calls::<auth::AuthRegister>().replies::<Whole>().status(201).fails(&[EmailTaken]),
@@ -118,11 +123,17 @@ pub static RULES: &[Rule] = &[
         ),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
-    get("/api/v1/chatkit/runs/{run_id}/events").calls::<runs::RunsSubscribe>().streams().named(
-        "runsSubscribe",
-        "Follow a run, from its beginning or from a cursor.\n\n\
-         The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
-    ),
+    get("/api/v1/chatkit/runs/{run_id}/events")
+        .calls::<runs::RunsSubscribe>()
+        .streams()
+        .presets(&[("cancel_when_left", Preset::Withheld)])
+        .named(
+            "runsSubscribe",
+            "Follow a run, from its beginning or from a cursor.\n\n\
+             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
+        ),
+    post("/chatkit").speaks_chatkit().named("chatkit", CHATKIT),
+    post("/api/v1/chatkit").speaks_chatkit().named("chatkitVersioned", CHATKIT),
     post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().replies::<Whole>().status(201).fails(&[
         PayloadTooLarge,
     ]),

@@ -1,0 +1,44 @@
+//! THE TABLE of ChatKit's request types: one row each, called like the method behind it.
+
+use crate::reply::{ChatKitThread, ChatKitThreads, Whole};
+use crate::rule::{Calls, Preset, Rule, post};
+use threadline_schema::ErrorCode::{
+    AttachmentNotFound, Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, PayloadTooLarge, SessionLimit,
+    ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
+};
+use threadline_schema::rpc::RpcMethod;
+use threadline_schema::{attachments, input, items, threads};
+
+/// Every request type.
+pub static REQUESTS: &[Rule] = &[
+    request::<threads::ThreadsGetById>()
+        .answers::<ChatKitThread>()
+        .presets(&[("include_tool_calls", Preset::Withheld)])
+        .fails(&[ThreadNotFound, ItemNotFound, Forbidden]),
+    request::<threads::ThreadsCreate>().streams_to_chatkit().presets(&[("input", Preset::Required)]).fails(&[
+        EmptyMessage,
+        MessageTooLong,
+        SessionLimit,
+        Conflict,
+    ]),
+    request::<threads::ThreadsList>().answers::<ChatKitThreads>(),
+    request::<threads::ThreadsAddUserMessage>().streams_to_chatkit().fails(&[
+        EmptyMessage,
+        MessageTooLong,
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        Forbidden,
+    ]),
+    request::<items::ItemsList>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
+    request::<threads::ThreadsUpdate>().answers::<ChatKitThread>().fails(&[ThreadNotFound, Forbidden]),
+    request::<attachments::AttachmentsCreate>().answers::<Whole>().fails(&[PayloadTooLarge]),
+    request::<attachments::AttachmentsDelete>().answers::<Whole>().fails(&[AttachmentNotFound, Conflict, Forbidden]),
+    request::<input::InputTranscribe>().answers::<Whole>().fails(&[UpstreamError, UpstreamTimeout]),
+    request::<threads::ThreadsDelete>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
+];
+
+/// Begins a row. The path is that of the endpoint, for the documents.
+const fn request<M: RpcMethod>() -> Calls<M> {
+    post("/chatkit").calls::<M>()
+}

@@ -236,9 +236,14 @@ async fn without_a_good_token_only_public_methods_answer() {
 }
 
 const METHODS: &[&str] = &[
+    "attachments.create",
+    "attachments.delete",
+    "attachments.read",
+    "attachments.write",
     "auth.login",
     "auth.me",
     "auth.register",
+    "input.transcribe",
     "items.list",
     "rpc.discover",
     "runs.cancel",

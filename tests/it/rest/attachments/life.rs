@@ -202,3 +202,31 @@ async fn a_prompt_holds_so_much_and_no_more() {
     let reply = user.post(&Client::runs_path(session), &message_with("x", &[&long, &long])).await;
     assert!(reply.fails(400, "INVALID_REQUEST").contains("more than once"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_is_away_is_a_503_and_holds_up_nothing_else() {
+    let setup = Setup::new().await;
+    // A file where the directory should be.
+    let in_the_way = setup.files.path().to_owned();
+    std::fs::write(&in_the_way, "in the way").unwrap();
+    let upstream = Upstream::start().await;
+    let app = setup.upstream(&upstream).start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let attachment = announce(&user, "a.txt", "text/plain", 5).await;
+    put(&user, &upload_path(&attachment), "hello").await.fails(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(user.say(session, "Hello").await.terminal()["type"], "run.completed");
+    std::fs::remove_file(&in_the_way).unwrap();
+    assert_eq!(
+        put(&user, &upload_path(&attachment), "hello").await.data()["ready"],
+        true,
+        "it is back, and used again"
+    );
+
+    // A message whose file is lost is answered all the same.
+    assert_eq!(say_with(&user, session, "Look", &[&attachment]).await.status, 200);
+    std::fs::remove_dir_all(&in_the_way).unwrap();
+    assert_eq!(user.say(session, "And now?").await.terminal()["type"], "run.completed");
+    let request = upstream.requests().pop().unwrap().to_string();
+    assert!(request.contains("a.txt") && request.contains("not shown"), "{request}");
+}

@@ -1,6 +1,6 @@
 //! `attachments.write` and `attachments.read`, by whoever speaks JSON-RPC.
 
-use super::{announce, id_of, put, upload_path};
+use super::{announce, content_path, download, id_of, put, upload_path};
 use crate::everywhere;
 use crate::rpc::Wire;
 use crate::support::Setup;
@@ -79,5 +79,33 @@ async fn a_file_goes_piece_by_piece_over_every_wire() {
         assert!(back == text.as_bytes(), "{name}");
         let beyond = wire.ok("attachments.read", json!({"attachment_id": id, "offset": 1_u64 << 60})).await;
         assert_eq!(beyond["data"], "");
+    }
+}
+
+/// A load balancer gives each piece to another replica, on a directory that both see.
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_may_go_to_any_replica() {
+    let Some(setup) = Setup::postgres("pieces_may_go_to_any_replica").await else { return };
+    let one = setup.start().await;
+    let other = one.again().start().await;
+    let user = one.user().await;
+    let attachment = announce(&user, "a.txt", "text/plain", 3 * PIECE).await;
+    let mut upload = json!(null);
+    for (number, app) in [&one, &other, &one].into_iter().enumerate() {
+        let mut params = json!({
+            "attachment_id": id_of(&attachment),
+            "offset": number * PIECE,
+            "data": BASE64.encode(vec![b'x'; PIECE]),
+            "last": number == 2,
+        });
+        if number > 0 {
+            params["upload_id"] = upload.clone();
+        }
+        let written = user.at(app).rpc_ok("attachments.write", params).await;
+        assert_eq!(written["ready"], number == 2);
+        upload = written["upload_id"].clone();
+    }
+    for app in [&one, &other] {
+        assert_eq!(download(&user.at(app), &content_path(&attachment)).await.2, vec![b'x'; 3 * PIECE]);
     }
 }

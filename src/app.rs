@@ -14,6 +14,7 @@ use jsonrpsee::server::HttpBody;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_core::config::CoreConfig;
 use threadline_core::{Core, RpcHttpConfig, RpcServer};
 use threadline_gateway::{Gateway, GatewayConfig, Remote, RemoteConfig, Upstream};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
+    // Port 0 is known only now.
+    let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;

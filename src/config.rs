@@ -7,6 +7,7 @@
 //! A value is looked for in this order: flag, environment, `.env` in the working directory, default. Blanks around it
 //! are cut off, and an empty one counts as not set.
 
+mod attachments;
 mod core;
 mod server;
 mod setting;
@@ -23,8 +24,8 @@ pub use self::table::Settings;
 pub(crate) use self::text::doc;
 pub use self::text::{config_markdown, env_example};
 pub use self::value::{
-    CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, Networks, Number, Origins, RedisUrl, Secret,
-    Synchronous, Value,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Networks, Number, Origins,
+    RedisUrl, Secret, Synchronous, Value,
 };
 
 /// Exit code of a start that a wrong setting stopped: the same as for a wrong flag, since many settings are flags.

@@ -4,6 +4,7 @@ use crate::receive::Unread;
 use crate::sse::{Begin, Sse, write};
 use crate::upstream::{Frames, Refusal};
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// A run or a thread: what is there already, and the frames to come.
     Events(Begin, Frames),
+    /// A file, as it is read.
+    File(BoxStream<'static, Bytes>),
 }
 
 impl Answer {
@@ -41,6 +44,13 @@ impl Answer {
     pub(crate) fn bytes(status: u16, kind: HeaderValue, bytes: impl Into<Bytes>) -> Self {
         let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
         Self { status, code: None, headers, content: Content::Bytes(bytes.into()), facts: Facts::default() }
+    }
+
+    /// A file of a content type.
+    pub(crate) fn file(kind: HeaderValue, bytes: BoxStream<'static, Bytes>) -> Self {
+        let mut answer = Self::bytes(200, kind, Bytes::new());
+        answer.content = Content::File(bytes);
+        answer
     }
 
     /// JSON text.
@@ -141,6 +151,7 @@ impl Content {
     ) -> crate::body::Body {
         match self {
             Self::Bytes(bytes) => crate::body::Body::bytes(bytes),
+            Self::File(bytes) => crate::body::Body::file(bytes, observation),
             Self::Events(begin, frames) => crate::body::Body::events(Sse::new(begin, frames, heartbeat, observation)),
         }
     }

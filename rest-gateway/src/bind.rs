@@ -73,7 +73,7 @@ pub(crate) fn bind(row: &Row, request: &Request<'_>) -> Result<Bound, RpcError> 
                 }
             }
             Place::Fixed(json) => params.push(field, json)?,
-            Place::Body | Place::Message | Place::Withheld => {}
+            Place::Body | Place::Message | Place::File | Place::Withheld => {}
         }
     }
     for (field, json) in body::read(row, request.body)? {

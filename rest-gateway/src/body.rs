@@ -1,7 +1,10 @@
-//! The body of an answer: bytes, or a stream of events.
+//! The body of an answer: bytes, a stream of events, or a file.
 
+use crate::observe::Observation;
 use crate::sse::Sse;
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use http_body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,11 +14,25 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub struct Body(Inner);
 
-#[derive(Debug)]
 enum Inner {
     Bytes(Bytes),
     // Boxed, as most answers are bytes and the stream's state is large.
     Events(Box<Sse>),
+    /// The request is observed until its last byte is taken.
+    File {
+        bytes: BoxStream<'static, Bytes>,
+        _observed: Box<Observation>,
+    },
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bytes(_) => "Bytes",
+            Self::Events(_) => "Events",
+            Self::File { .. } => "File",
+        })
+    }
 }
 
 impl Body {
@@ -30,6 +47,10 @@ impl Body {
     pub(crate) fn events(events: Sse) -> Self {
         Self(Inner::Events(Box::new(events)))
     }
+
+    pub(crate) fn file(bytes: BoxStream<'static, Bytes>, observation: Observation) -> Self {
+        Self(Inner::File { bytes, _observed: Box::new(observation) })
+    }
 }
 
 impl http_body::Body for Body {
@@ -41,6 +62,9 @@ impl http_body::Body for Body {
             Inner::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Inner::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Inner::Events(events) => events.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Inner::File { bytes, .. } => {
+                bytes.poll_next_unpin(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -48,13 +72,15 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Bytes(bytes) => bytes.is_empty(),
             Inner::Events(events) => events.is_done(),
+            Inner::File { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Events(_) => SizeHint::default(),
+            // The length of a file stands in the head.
+            Inner::Events(_) | Inner::File { .. } => SizeHint::default(),
         }
     }
 }

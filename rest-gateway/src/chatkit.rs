@@ -50,7 +50,9 @@ pub(crate) async fn answer(upstream: &dyn Upstream, mut caller: Caller, headers:
         Then::StreamChatKit { follow, run_id } => {
             streams::start_chatkit(row.rule, follow, *run_id, upstream, call).await
         }
-        Then::StreamRun { .. } | Then::Stream | Then::StreamThread => Err(unknown(method.name).into()),
+        Then::StreamRun { .. } | Then::Stream | Then::StreamThread | Then::TakeFile(_) | Then::GiveFile => {
+            Err(unknown(method.name).into())
+        }
     }
 }
 

@@ -64,7 +64,7 @@ fn every_variable_binds_a_param_and_every_param_is_bound_once() {
 fn only_verbs_with_a_body_take_one_and_only_bodies_carry_json() {
     for row in table() {
         for field in &row.fields {
-            let in_body = matches!(field.place, Place::Body | Place::Message);
+            let in_body = matches!(field.place, Place::Body | Place::Message | Place::File);
             assert!(!in_body || row.rule.verb.carries_body(), "{}: {} in a body", name(row), field.name);
             let in_text = matches!(field.place, Place::Path(_) | Place::Header(_) | Place::Query(_));
             assert!(!in_text || field.kind != Kind::Json, "{}: {} cannot be text", name(row), field.name);

@@ -112,8 +112,12 @@ fn section(out: &mut String, row: &Row) {
     if row.rule.message.is_some() {
         line(
             out,
-            "Body: `{\"message\":{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"...\"}]}}`\n",
+            "Body: `{\"message\":{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"...\"}],\
+             \"attachments\"?:[\"ID\"]}}`\n",
         );
+    }
+    if row.rule.takes_a_file() {
+        line(out, "Body: the file.\n");
     }
     if row.rule.speaks_chatkit() {
         line(
@@ -131,10 +135,11 @@ fn section(out: &mut String, row: &Row) {
              anything is an error, not a stream"
         }
         Does::Rpc { then: Then::Stream | Then::StreamThread, .. } => "a stream of events",
+        Does::Rpc { then: Then::GiveFile, .. } => "the file",
         Does::ChatKit | Does::Rpc { then: Then::StreamChatKit { .. }, .. } => {
             "JSON or a stream of ChatKit's events, as the type asks"
         }
-        Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => "JSON",
+        Does::Rpc { then: Then::Reply(_) | Then::TakeFile(_), .. } | Does::Serve(_) => "JSON",
     };
     let mut codes: Vec<_> = errors(row.rule).iter().map(|code| format!("`{code}`")).collect();
     codes.sort();
@@ -176,7 +181,7 @@ fn given(field: &Field) -> Vec<[String; 4]> {
             vec![entry(&field.name, &place, &field.doc())]
         }
         Place::Body => vec![entry(&field.name, &format!("body{needed}"), &field.doc())],
-        Place::Message | Place::Fixed(_) | Place::Withheld => Vec::new(),
+        Place::Message | Place::File | Place::Fixed(_) | Place::Withheld => Vec::new(),
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) enum Place {
     Body,
     /// The whole body, in REST's form of a message.
     Message,
+    /// The body, which is a file.
+    File,
     /// The row: this JSON text.
     Fixed(&'static str),
     /// Nowhere.
@@ -157,6 +159,9 @@ fn place(rule: &Rule, name: &str, preset: Option<Preset>) -> Place {
         // The cursor a browser's EventSource sends by itself when it comes back.
         ("after", _) if rule.follows() => Place::Query(Some("last-event-id")),
         (_, Some(message)) if message == name => Place::Message,
+        // It stands in the URL that was signed.
+        ("token", _) => Place::Query(None),
+        _ if rule.takes_a_file() => Place::File,
         (_, None) if rule.verb.carries_body() => Place::Body,
         _ => Place::Query(None),
     }

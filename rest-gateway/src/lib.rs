@@ -16,6 +16,7 @@ mod calls;
 pub mod chatkit;
 mod docs;
 mod fields;
+mod files;
 mod head;
 mod headers;
 mod observe;

@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use std::fmt::Display;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -27,10 +27,56 @@ where
     }
     match tokio::time::timeout(patience, collect(body, limit)).await {
         Ok(result) => result,
-        Err(_) => Err(Unread(RpcError::new(
-            ErrorCode::InvalidRequest,
-            format!("The body did not arrive in time; the server waits {} s.", patience.as_secs_f32()),
-        ))),
+        Err(_) => Err(late(patience)),
+    }
+}
+
+/// A body that is handed on in pieces, and never held as a whole.
+pub(crate) struct Pieces<B> {
+    body: Pin<Box<B>>,
+    /// Bytes of a piece.
+    bytes: usize,
+    /// Longest time a piece may take to arrive.
+    patience: Duration,
+    read: BytesMut,
+    ended: bool,
+}
+
+impl<B> Pieces<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Display,
+{
+    pub(crate) fn new(body: B, bytes: usize, patience: Duration) -> Self {
+        Self { body: Box::pin(body), bytes, patience, read: BytesMut::new(), ended: false }
+    }
+
+    /// The next piece, and whether it is the last; all but the last are of full size.
+    pub(crate) async fn next(&mut self) -> Result<(Bytes, bool), Unread> {
+        match tokio::time::timeout(self.patience, self.fill()).await {
+            Ok(filled) => filled?,
+            Err(_) => return Err(late(self.patience)),
+        }
+        if self.read.len() > self.bytes {
+            return Ok((self.read.split_to(self.bytes).freeze(), false));
+        }
+        Ok((self.read.split().freeze(), true))
+    }
+
+    /// Reads until there is more than one piece: only then it is known that the first is not the last.
+    async fn fill(&mut self) -> Result<(), Unread> {
+        while self.read.len() <= self.bytes && !self.ended {
+            match std::future::poll_fn(|cx| self.body.as_mut().poll_frame(cx)).await {
+                None => self.ended = true,
+                Some(Err(error)) => return Err(broken_off(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -57,10 +103,7 @@ where
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame = frame.map_err(|error| {
-            tracing::debug!(%error, "a request's body broke off");
-            Unread(RpcError::new(ErrorCode::InvalidRequest, "The body broke off."))
-        })?;
+        let frame = frame.map_err(broken_off)?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
             return Err(too_large(limit));
@@ -76,6 +119,16 @@ where
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn broken_off(error: impl Display) -> Unread {
+    tracing::debug!(%error, "a request's body broke off");
+    Unread(RpcError::new(ErrorCode::InvalidRequest, "The body broke off."))
+}
+
+fn late(patience: Duration) -> Unread {
+    let message = format!("The body did not arrive in time; the server waits {} s.", patience.as_secs_f32());
+    Unread(RpcError::new(ErrorCode::InvalidRequest, message))
 }
 
 fn too_large(limit: usize) -> Unread {
@@ -120,6 +173,32 @@ mod tests {
         let error = receive(body, 5, PATIENCE).await.unwrap_err().0;
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         assert!(error.message.contains("did not arrive in time"));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_cut_into_pieces_of_full_size_but_the_last() {
+        let cut = async |frames: &[&'static [u8]]| {
+            let mut body = Pieces::new(pieces(frames), 3, PATIENCE);
+            let mut read = Vec::new();
+            loop {
+                let (piece, last) = body.next().await.unwrap();
+                read.push(String::from_utf8(piece.to_vec()).unwrap());
+                if last {
+                    return read.join("|");
+                }
+            }
+        };
+        assert_eq!(cut(&[b"ab", b"", b"cdefg", b"h"]).await, "abc|def|gh");
+        assert_eq!(cut(&[b"abc", b"def"]).await, "abc|def", "a whole number of pieces");
+        assert_eq!(cut(&[]).await, "", "one piece, with nothing in it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_that_stalls_is_given_up() {
+        let start = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"abcd")))]);
+        let mut body = Pieces::new(StreamBody::new(start.chain(stream::pending())), 3, PATIENCE);
+        assert_eq!(body.next().await.unwrap(), (Bytes::from_static(b"abc"), false));
+        assert!(body.next().await.unwrap_err().0.message.contains("did not arrive in time"));
     }
 
     #[test]

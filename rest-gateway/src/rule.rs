@@ -81,10 +81,18 @@ impl Rule {
         match self.does {
             Does::Rpc { then: Then::StreamRun { .. } | Then::Stream, .. } => Some(Scope::Run),
             Does::Rpc { then: Then::StreamThread, .. } => Some(Scope::Thread),
-            Does::Rpc { then: Then::Reply(_) | Then::StreamChatKit { .. }, .. } | Does::Serve(_) | Does::ChatKit => {
-                None
+            Does::Rpc {
+                then: Then::Reply(_) | Then::TakeFile(_) | Then::GiveFile | Then::StreamChatKit { .. },
+                ..
             }
+            | Does::Serve(_)
+            | Does::ChatKit => None,
         }
+    }
+
+    /// Whether the body is a file, and no JSON.
+    pub fn takes_a_file(&self) -> bool {
+        matches!(self.does, Does::Rpc { then: Then::TakeFile(_), .. })
     }
 
     /// Whether the row is ChatKit's single endpoint.
@@ -121,6 +129,7 @@ impl Rule {
             Some(("auth", _)) => "accounts",
             Some(("runs", _)) => "runs",
             Some(("tasks", _)) => "tasks",
+            Some(("attachments" | "input", _)) => "attachments",
             None if self.speaks_chatkit() => "chatkit",
             _ => "service",
         }
@@ -263,6 +272,10 @@ pub enum Then {
         /// The subscription to the run.
         follow: MethodInfo,
     },
+    /// It is how far an upload is: the body is a file, and goes to the method in pieces.
+    TakeFile(ReplyInfo),
+    /// It is a piece of a file, which is sent as it is.
+    GiveFile,
     /// It tells of a run, whose events are streamed as ChatKit's own server does.
     StreamChatKit {
         /// The subscription to the run.

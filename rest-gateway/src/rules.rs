@@ -6,10 +6,15 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong, SessionLimit,
-    TaskNotFound, ThreadBusy, UpstreamError, UpstreamTimeout,
+    BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong,
+    PayloadTooLarge, SessionLimit, TaskNotFound, ThreadBusy, UpstreamError, UpstreamTimeout,
 };
-use threadline_schema::{auth, items, runs, system, tasks, threads, usage};
+use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads, usage};
+
+/// Where the file of an attachment is put and read.
+pub const ATTACHMENT_CONTENT: &str = "/api/v1/chatkit/attachments/{attachment_id}/content";
+/// Where the preview of an attachment is read.
+pub const ATTACHMENT_PREVIEW: &str = "/api/v1/chatkit/attachments/{attachment_id}/preview";
 
 const CHATKIT: &str = "ChatKit's own endpoint, for its front ends.\n\n\
     `type` names the request, `params` says the rest. Some requests are answered with JSON, without an envelope, and \
@@ -193,6 +198,47 @@ pub static RULES: &[Rule] = &[
         ),
     post("/chatkit").speaks_chatkit().named("chatkit", CHATKIT),
     post("/api/v1/chatkit").speaks_chatkit().named("chatkitVersioned", CHATKIT),
+    post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().replies::<Whole>().status(201).fails(&[
+        PayloadTooLarge,
+    ]),
+    delete("/api/v1/chatkit/attachments/{attachment_id}")
+        .calls::<attachments::AttachmentsDelete>()
+        .replies::<Deleted>()
+        .fails(&[Conflict]),
+    put(ATTACHMENT_CONTENT).calls::<attachments::AttachmentsWrite>().takes_the_file().fails(&[Conflict]).named(
+        "uploadAttachment",
+        "Upload the file of an attachment.\n\n\
+         Best at the URL that announcing it gave. The body is the file itself, of exactly the length that was announced; \
+         it is looked at before it counts. What is refused or breaks off may be uploaded again.",
+    ),
+    get(ATTACHMENT_CONTENT)
+        .calls::<attachments::AttachmentsRead>()
+        .gives_the_file()
+        .presets(&[
+            ("token", Preset::Withheld),
+            ("preview", Preset::Fixed("false")),
+            ("offset", Preset::Withheld),
+        ])
+        .fails(&[Conflict])
+        .named(
+            "downloadAttachment",
+            "The file of an attachment.\n\n\
+             Sent as a download: no browser runs or shows it as a page.",
+        ),
+    get(ATTACHMENT_PREVIEW)
+        .calls::<attachments::AttachmentsRead>()
+        .gives_the_file()
+        .presets(&[("preview", Preset::Fixed("true")), ("offset", Preset::Withheld)])
+        .fails(&[Conflict])
+        .named(
+            "previewAttachment",
+            "A small version of an image, as a JPEG.\n\n\
+             `preview_url` leads here. It works without any other token, as long as the attachment is there.",
+        ),
+    post("/api/v1/chatkit/transcriptions").calls::<input::InputTranscribe>().replies::<Whole>().fails(&[
+        UpstreamError,
+        UpstreamTimeout,
+    ]),
     post("/api/v1/tasks").calls::<tasks::TasksCreate>().replies::<Whole>().status(201),
     get("/api/v1/tasks").calls::<tasks::TasksList>().replies::<Rows>(),
     get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().replies::<Whole>(),

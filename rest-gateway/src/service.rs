@@ -10,11 +10,11 @@ use crate::fields::{Row, table};
 use crate::head::{self, REQUEST_ID};
 use crate::headers::{self, Policy};
 use crate::observe::Observation;
-use crate::receive::{receive, require_json};
+use crate::receive::{Pieces, Unread, receive, require_json};
 use crate::router::{Path, Router};
 use crate::rule::{Does, Then, Verb};
 use crate::upstream::{Call, Upstream};
-use crate::{calls, chatkit, pages, streams};
+use crate::{calls, chatkit, files, pages, streams};
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
@@ -24,6 +24,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::attachments::piece_bytes;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::MethodInfo;
@@ -144,6 +145,11 @@ impl Gateway {
         if row.rule.needs_token() && caller.token.is_none() {
             return calls::unauthenticated(method, upstream, caller).await;
         }
+        if let Some(Then::TakeFile(reply)) = then {
+            let bound = bind_all(row, head, variables.iter().collect(), &[]).map_err(Unread)?;
+            let body = Pieces::new(body, piece_bytes(inner.config.body_bytes), inner.config.body_timeout);
+            return files::take(row.rule, (method, reply), &bound, upstream, caller, body).await;
+        }
         let body = receive(body, inner.config.body_bytes, inner.config.body_timeout).await?;
         let Some(then) = then else {
             if let Err(error) = require_json(&head.headers, &body) {
@@ -158,7 +164,8 @@ impl Gateway {
         };
         let call = Call { method: method.name, params, caller };
         match then {
-            Then::Reply(reply) => calls::call(row.rule, reply, &named, upstream, call).await,
+            Then::Reply(reply) | Then::TakeFile(reply) => calls::call(row.rule, reply, &named, upstream, call).await,
+            Then::GiveFile => files::give(row.rule, &inner.upstream, call).await,
             Then::StreamRun { follow } => {
                 let json = head::wants_json(&head.headers);
                 streams::start(row.rule, follow, upstream, call, json).await

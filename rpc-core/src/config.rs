@@ -8,6 +8,7 @@ pub use agents::{
 };
 
 use ipnet::IpNet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct CoreConfig {
     pub cancel_grace: Duration,
     /// Proxies whose word about a client's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Files that go with messages.
+    pub attachments: AttachmentsConfig,
 }
 
 /// Where conversations are kept.
@@ -141,6 +144,8 @@ pub struct OpenAiConfig {
     pub token_timeout: Duration,
     /// Tries in all, the first included; a failure after the first token is never tried again.
     pub max_attempts: u32,
+    /// Name of the model that turns speech into text; `None` where there is none.
+    pub transcription_model: Option<String>,
 }
 
 impl std::fmt::Debug for OpenAiConfig {
@@ -172,6 +177,37 @@ pub struct BudgetConfig {
     pub cost_micros: Option<u64>,
     /// Tokens that a run holds while it goes on.
     pub hold_tokens: u64,
+}
+
+/// Files that go with messages.
+#[derive(Debug, Clone)]
+pub struct AttachmentsConfig {
+    /// Where their bytes are.
+    pub location: AttachmentsLocation,
+    /// Where the gateway takes uploads, with `{attachment_id}` for the id. Not used with a bucket, which takes them itself.
+    pub upload_url: String,
+    /// Where the gateway serves previews, with `{attachment_id}` for the id.
+    pub preview_url: String,
+    /// Bytes of one.
+    pub max_bytes: u64,
+    /// What all of a user may come to; `None` is no limit.
+    pub user_bytes: Option<u64>,
+    /// Media types that are taken, in lower case; `*` at the end stands for anything.
+    pub types: Arc<[String]>,
+}
+
+/// Where the bytes of attachments are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttachmentsLocation {
+    /// A directory, made when it is first needed.
+    Directory(PathBuf),
+    /// A bucket that speaks S3, with what the `AWS_*` variables say of it.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What the names of all objects begin with; may be empty.
+        prefix: String,
+    },
 }
 
 /// What one user or address may use. `None` is no limit.

@@ -1,5 +1,6 @@
 //! What is known about one call while it is on its way.
 
+use crate::attachments::{Grant, Purpose};
 use crate::auth::token::Identity;
 use crate::core::Core;
 use crate::error::Error;
@@ -38,6 +39,8 @@ pub(crate) struct Call {
     /// Whether the answer is to carry the facts: asked for by a gateway on another machine.
     pub(crate) tell_facts: bool,
     identity: OnceLock<Identity>,
+    /// What it may do because the service has signed it, whoever makes it.
+    grant: OnceLock<Grant>,
     /// The error it was refused with.
     refusal: OnceLock<ErrorCode>,
     facts: Mutex<Facts>,
@@ -59,6 +62,7 @@ impl Call {
             transport,
             tell_facts,
             identity: OnceLock::new(),
+            grant: OnceLock::new(),
             refusal: OnceLock::new(),
             facts: Mutex::default(),
             outcome: Mutex::default(),
@@ -74,6 +78,13 @@ impl Call {
 
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.identity.get().copied()
+    }
+
+    /// Remembers what the call may do. Set once, by the pipeline.
+    pub(crate) fn entitle(&self, grant: Grant) {
+        self.facts().user_id = Some(grant.user_id);
+        // Nobody else sets it, so there is nothing to lose.
+        let _ = self.grant.set(grant);
     }
 
     /// The error the call was refused with; none as long as it goes well.
@@ -176,5 +187,17 @@ impl Cx {
 
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
         self.call.identity().ok_or_else(Error::unauthorized)
+    }
+
+    /// On whose behalf this is done to an attachment: its user, by what was signed for just that, else the verified user.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` when something else was signed, `UNAUTHORIZED` when there is no user either.
+    pub(crate) fn user_for(&self, attachment_id: Uuid, purpose: Purpose) -> Result<Uuid, Error> {
+        match self.call.grant.get() {
+            None => self.user_id(),
+            Some(grant) if grant.attachment_id == attachment_id && grant.purpose == purpose => Ok(grant.user_id),
+            Some(_) => Err(Error::new(ErrorCode::Forbidden, "This `token` was made for something else.")),
+        }
     }
 }

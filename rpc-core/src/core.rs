@@ -1,6 +1,7 @@
 //! The service's collaborators, brought up and taken down together.
 
 use crate::agents::{Agents, AgentsError};
+use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ use crate::store::{SoleServer, Store, StoreError};
 use crate::streams::OpenStreams;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_schema::attachments::piece_bytes;
 use threadline_schema::db::types::{Guid, UtcTime};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -40,6 +42,7 @@ pub struct Core {
     pub(crate) leases: Leases,
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) health: HealthChecks,
+    pub(crate) attachments: Attachments,
     /// Users seen in the database, and when.
     pub(crate) known_users: quick_cache::sync::Cache<Uuid, Instant>,
     housekeeping: CancellationToken,
@@ -58,6 +61,9 @@ pub enum StartError {
     /// The agents cannot be had as they are configured.
     #[error(transparent)]
     Agents(#[from] AgentsError),
+    /// The storage for attachments cannot be used as it is configured.
+    #[error(transparent)]
+    Attachments(#[from] AttachmentsError),
     /// The client of the model's server could not be made.
     #[error("the model's client could not be made: {0}")]
     Model(#[from] reqwest::Error),
@@ -76,17 +82,20 @@ impl Core {
         let redis = Redis::of(&config)?;
         let signals = Signals::open(&config.database, redis.as_ref())?;
         let model = model::open(&config.model)?;
+        let attachments = Attachments::new(&config)?;
+        let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let core = Arc::new(Self {
             id: Guid::new(),
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
-            limits: RateLimits::new(config.limits.requests_per_minute, redis.as_ref()),
+            limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
             agents: Agents::new(&config.agent, config.agents.as_ref())?,
             hub: Hub::new(config.run_events_retention),
             clock,
             leases: Leases::new(),
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
+            attachments,
             known_users: quick_cache::sync::Cache::new(KNOWN_USERS),
             housekeeping: CancellationToken::new(),
             _sole_server: sole_server,

@@ -112,8 +112,26 @@ impl Error {
         }
     }
 
+    /// A store error in a call about an attachment.
+    pub fn of_attachment(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::new(ErrorCode::AttachmentNotFound, "There is no such attachment."),
+            StoreError::Forbidden => Self::new(ErrorCode::Forbidden, "This attachment belongs to somebody else."),
+            other => Self::of_store(other),
+        }
+    }
+
     fn of_store(error: StoreError) -> Self {
         match error {
+            StoreError::Conflict(Conflict::AttachmentUploaded) => {
+                Self::new(ErrorCode::Conflict, "The attachment is uploaded already.")
+            }
+            StoreError::Conflict(Conflict::UploadSuperseded) => {
+                Self::new(ErrorCode::Conflict, "Another upload of this attachment has begun. Begin anew.")
+            }
+            StoreError::Conflict(Conflict::AttachmentUsed) => {
+                Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
+            }
             StoreError::Conflict(Conflict::ThreadClosed) => {
                 Self::new(ErrorCode::Conflict, "The thread takes no messages any more.")
             }

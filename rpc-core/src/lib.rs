@@ -5,6 +5,7 @@
 
 mod agent;
 mod agents;
+mod attachments;
 mod auth;
 #[doc(hidden)]
 pub mod bench;

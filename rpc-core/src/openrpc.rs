@@ -87,7 +87,7 @@ fn describe(method: &MethodInfo, schemas: &mut SchemaGenerator) -> Value {
 fn error_refs(method: &MethodInfo) -> Vec<Value> {
     let mut codes = vec![ErrorCode::InvalidRequest, ErrorCode::InternalError, ErrorCode::ServiceUnavailable];
     match method.access {
-        Access::User => codes.extend([ErrorCode::Unauthorized, ErrorCode::RateLimited]),
+        Access::User | Access::Signed => codes.extend([ErrorCode::Unauthorized, ErrorCode::RateLimited]),
         Access::Public => codes.push(ErrorCode::RateLimited),
         Access::Probe => {}
     }

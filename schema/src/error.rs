@@ -69,6 +69,8 @@ error_table! {
     RunNotFound = "RUN_NOT_FOUND", -32004, 404;
     /// No such task.
     TaskNotFound = "TASK_NOT_FOUND", -32004, 404;
+    /// No such attachment.
+    AttachmentNotFound = "ATTACHMENT_NOT_FOUND", -32004, 404;
     /// Nothing is served under this path.
     NotFound = "NOT_FOUND", -32004, 404;
     /// No such RPC method.

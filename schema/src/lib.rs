@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O or knows a transport.
 
+pub mod attachments;
 pub mod auth;
 pub mod call;
 pub mod chatkit;
@@ -15,6 +16,7 @@ pub mod db;
 pub mod error;
 pub mod event;
 pub mod head;
+pub mod input;
 pub mod items;
 pub mod page;
 pub mod rpc;

@@ -29,6 +29,9 @@ pub enum Access {
     Public,
     /// Holders of a valid token; calls are limited per user.
     User,
+    /// Holders of something the service has signed for one thing and one purpose, which is then among the params as
+    /// `token`, and without it holders of a valid token; calls are limited per user.
+    Signed,
     /// Anybody, and not counted against a limit: what load balancers ask.
     Probe,
 }
@@ -144,6 +147,8 @@ pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
         crate::runs::METHODS,
         crate::tasks::METHODS,
         crate::usage::METHODS,
+        crate::attachments::METHODS,
+        crate::input::METHODS,
         crate::system::METHODS,
     ]
     .into_iter()

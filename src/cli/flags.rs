@@ -48,7 +48,7 @@ fn arguments(scope: Scope) -> impl Iterator<Item = Arg> {
 
 impl Scope {
     fn takes(self, group: Group) -> bool {
-        use Group::{Accounts, Agent, Database, Limits, Logging, Model, Network, Rest, Rpc, Split};
+        use Group::{Accounts, Agent, Attachments, Database, Limits, Logging, Model, Network, Rest, Rpc, Split};
         match self {
             Self::Serve => group != Split,
             Self::Core => !matches!(group, Rest | Split),
@@ -57,7 +57,7 @@ impl Scope {
             Self::Tokens => matches!(group, Database | Accounts | Logging),
             Self::Rest => match group {
                 Rest | Network | Logging => true,
-                Database | Accounts | Model | Agent | Limits | Rpc | Split => false,
+                Database | Accounts | Attachments | Model | Agent | Limits | Rpc | Split => false,
             },
         }
     }

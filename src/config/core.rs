@@ -41,6 +41,7 @@ impl Settings {
             run_events_interval: self.run_events_interval.milliseconds(),
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
+            attachments: self.attachments(self.rest_listen),
         };
         Ok((config, warnings))
     }
@@ -72,6 +73,7 @@ impl Settings {
             connect_timeout: self.agent_connect_timeout.seconds(),
             token_timeout: self.agent_timeout.seconds(),
             max_attempts: self.agent_max_attempts.get(),
+            transcription_model: self.transcription_model.clone(),
         };
         if self.openrouter_api_key.is_some() || self.openrouter_base_url.is_some() {
             let base_url = self.openrouter_base_url.as_ref().map_or(OPENROUTER_BASE_URL, |url| url.as_str());

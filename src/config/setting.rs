@@ -44,6 +44,8 @@ pub enum Group {
     Database,
     /// Tokens.
     Accounts,
+    /// Files that go with messages.
+    Attachments,
     /// The model behind the assistant.
     Model,
     /// The assistant.
@@ -103,6 +105,7 @@ impl Group {
     pub const ALL: &'static [Group] = &[
         Group::Database,
         Group::Accounts,
+        Group::Attachments,
         Group::Model,
         Group::Agent,
         Group::Limits,
@@ -118,6 +121,7 @@ impl Group {
         match self {
             Self::Database => "Storage",
             Self::Accounts => "Tokens",
+            Self::Attachments => "Attachments",
             Self::Model => "Model",
             Self::Agent => "Assistant",
             Self::Limits => "Limits",

@@ -4,8 +4,8 @@
 use super::ConfigError;
 use super::setting::{Fallback, Group, Setting, Slot};
 use super::value::{
-    CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, Money, Networks, Number, Origins, RedisUrl, Secret,
-    Synchronous, Value,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, Networks, Number,
+    Origins, RedisUrl, Secret, Synchronous, Value,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -93,6 +93,19 @@ settings! {
     /// Minutes that a token from `auth.login` works.
     token_lifetime: Number<1, 5_256_000> = "ACCESS_TOKEN_EXPIRE_MINUTES" in Accounts, default "1440";
 
+    /// Where the files are kept that go with messages: a directory, as a path or as `file:///PATH`, or a bucket that speaks
+    /// S3, as `s3://BUCKET/PREFIX`. Of a bucket, keys, region and endpoint are read from the usual `AWS_*` variables.
+    /// Several replicas need one that they share.
+    attachments_url: Option<AttachmentsUrl> = "ATTACHMENTS_URL" in Attachments, unset "`threadline-attachments` beside the SQLite file, else in the working directory";
+    /// Where clients reach the REST API: URLs for uploads and previews begin with it.
+    public_url: Option<HttpUrl> = "PUBLIC_URL" in Attachments, unset "the address of REST_LISTEN";
+    /// Bytes of one attachment. Of images no more than 33554432, whatever stands here.
+    max_attachment_bytes: Number<1, 1_073_741_824> = "MAX_ATTACHMENT_BYTES" in Attachments, default "20971520";
+    /// Bytes that the attachments of a user may come to in all. 0: no limit.
+    max_attachment_bytes_per_user: Limit = "MAX_ATTACHMENT_BYTES_PER_USER" in Attachments, default "500000000";
+    /// Media types of attachments: a comma list, in which `*` at the end stands for anything.
+    attachment_types: MediaTypes = "ATTACHMENT_TYPES" in Attachments, default "image/png,image/jpeg,image/gif,image/webp,text/*,application/pdf,application/json";
+
     /// Key for the model's server. Without any key and base URL the built-in demo model answers.
     openrouter_api_key: Option<Secret> = "OPENROUTER_API_KEY" in Model, unset "the demo model";
     /// Any server that speaks OpenAI's chat completions; `/chat/completions` is appended. Set alone it is used
@@ -115,6 +128,8 @@ settings! {
     agent_timeout: Number<1, 3600> = "AGENT_TIMEOUT_SECONDS" in Model, default "30";
     /// Tries of one request to the model, the first included. After the first token nothing is tried again.
     agent_max_attempts: Number<1, 10> = "AGENT_MAX_ATTEMPTS" in Model, default "3";
+    /// Name of the model that turns speech into text, at the server of the other model (`/audio/transcriptions`).
+    transcription_model: Option<String> = "TRANSCRIPTION_MODEL" in Model, unset "speech is refused";
     /// Milliseconds that the demo model waits between two words.
     demo_word_pause: Number<0, 10_000> = "DEMO_WORD_PAUSE_MS" in Model, default "30";
 

@@ -1,8 +1,10 @@
 //! What a setting can hold: how its text is read, and how a wrong one is explained.
 
+mod attachments;
 mod log;
 mod net;
 
+pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
 pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, Networks, Origins, RedisUrl};
 

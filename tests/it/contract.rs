@@ -77,7 +77,8 @@ async fn what_is_documented_is_what_is_served() {
         let code = user.rpc(method.name, json!({"no such param": 1})).await["error"]["data"]["code"].clone();
         assert_eq!(code, "INVALID_REQUEST", "{} takes anything", method.name);
         let anonymous = app.anonymous().rpc(method.name, json!({"no such param": 1})).await;
-        let wanted = if method.access == Access::User { "UNAUTHORIZED" } else { "INVALID_REQUEST" };
+        let is_for_users = matches!(method.access, Access::User | Access::Signed);
+        let wanted = if is_for_users { "UNAUTHORIZED" } else { "INVALID_REQUEST" };
         assert_eq!(anonymous["error"]["data"]["code"], wanted, "{}", method.name);
     }
     assert_eq!(user.rpc("threads.nothing", json!({})).await["error"]["data"]["code"], "METHOD_NOT_FOUND");
@@ -172,7 +173,8 @@ async fn answers_look_as_the_documents_say() {
         .queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Which?"}]}))]))
         .queue(Script::calls(&[("look", json!({}))]))
         .queue(Script::says(&["Seen"]));
-    let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).agents(CLIENT_TOOL).start().await;
+    let setup = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).agents(CLIENT_TOOL);
+    let app = setup.with("TRANSCRIPTION_MODEL", "whisper").start().await;
     let user = app.user().await;
     let email = user.email.clone();
     let mut checked = Checked { user, openapi: document("openapi"), seen: BTreeMap::new() };
@@ -263,9 +265,31 @@ async fn answers_look_as_the_documents_say() {
         c.fits(&schema, event, "an event of a session");
     }
 
+    for path in
+        ["/api/v1/chatkit/attachments/{attachment_id}/content", "/api/v1/chatkit/attachments/{attachment_id}/preview"]
+    {
+        c.ask(Method::GET, path, &[("attachment_id", "x")], "", None).await;
+    }
+    let file = json!({"name": "a.txt", "mime_type": "text/plain", "size": 1});
+    let announced = c.ask(Method::POST, "/api/v1/chatkit/attachments", &[], "", Some(file)).await;
+    c.ask(Method::POST, "/api/v1/chatkit/attachments", &[], "", Some(json!({"name": "a"}))).await;
+    let attachment = [("attachment_id", announced.data()["id"].as_str().unwrap())];
+    c.ask(Method::PUT, "/api/v1/chatkit/attachments/{attachment_id}/content", &attachment, "", Some(json!(1))).await;
+    c.ask(Method::DELETE, "/api/v1/chatkit/attachments/{attachment_id}", &attachment, "", None).await;
+    c.ask(Method::DELETE, "/api/v1/chatkit/attachments/{attachment_id}", &attachment, "", None).await;
+    upstream.queue(Script::json(&json!({"text": "Buy milk"})));
+    let speech = json!({"audio_base64": "AAAA", "mime_type": "audio/webm"});
+    c.ask(Method::POST, "/api/v1/chatkit/transcriptions", &[], "", Some(speech)).await;
+
     let streams = ["/api/v1/chatkit/runs/{run_id}/events", "/api/v1/chatkit/sessions/{session_id}/events"];
     let streams = streams.map(|path| ("GET".to_owned(), path.to_owned()));
-    let text = ["/docs", "/metrics"].map(|path| ("GET".to_owned(), path.to_owned()));
+    let text = [
+        "/docs",
+        "/metrics",
+        "/api/v1/chatkit/attachments/{attachment_id}/content",
+        "/api/v1/chatkit/attachments/{attachment_id}/preview",
+    ]
+    .map(|path| ("GET".to_owned(), path.to_owned()));
     for (verb, path, _) in routes() {
         let route = (verb, path);
         let statuses = checked.seen.get(&route).cloned().unwrap_or_default();

@@ -32,6 +32,9 @@ struct MessageIn {
     _role: RoleIn,
     /// The text.
     content: Vec<PartIn>,
+    /// Ids of attachments that go with it.
+    #[serde(default)]
+    attachments: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -98,8 +101,11 @@ fn message(body: &RawValue) -> Result<String, RpcError> {
     #[derive(Serialize)]
     struct Input {
         content: Vec<PartIn>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<String>,
     }
-    serde_json::to_string(&Input { content: sent.message.content }).map_err(|_| invalid("The message cannot be read."))
+    let MessageIn { content, attachments, .. } = sent.message;
+    serde_json::to_string(&Input { content, attachments }).map_err(|_| invalid("The message cannot be read."))
 }
 
 fn members<'r>(row: &'r Row, body: &RawValue) -> Result<Vec<(&'r Field, String)>, RpcError> {

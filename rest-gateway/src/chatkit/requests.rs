@@ -3,10 +3,11 @@
 use crate::reply::{ChatKitThread, ChatKitThreads, Whole};
 use crate::rule::{Calls, Preset, Rule, post};
 use threadline_schema::ErrorCode::{
-    Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, SessionLimit, ThreadBusy, ThreadNotFound,
+    AttachmentNotFound, Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, PayloadTooLarge, SessionLimit,
+    ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::rpc::RpcMethod;
-use threadline_schema::{items, threads};
+use threadline_schema::{attachments, input, items, threads};
 
 /// Every request type.
 pub static REQUESTS: &[Rule] = &[
@@ -31,6 +32,9 @@ pub static REQUESTS: &[Rule] = &[
     ]),
     request::<items::ItemsList>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
     request::<threads::ThreadsUpdate>().answers::<ChatKitThread>().fails(&[ThreadNotFound, Forbidden]),
+    request::<attachments::AttachmentsCreate>().answers::<Whole>().fails(&[PayloadTooLarge]),
+    request::<attachments::AttachmentsDelete>().answers::<Whole>().fails(&[AttachmentNotFound, Conflict, Forbidden]),
+    request::<input::InputTranscribe>().answers::<Whole>().fails(&[UpstreamError, UpstreamTimeout]),
     request::<threads::ThreadsDelete>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
 ];
 

@@ -17,7 +17,7 @@ pub(super) fn operation(rule: &Rule, fields: &[Field], generator: &mut SchemaGen
         "summary": rule.summary(),
         "description": rule.description(),
         "tags": [rule.tag()],
-        "security": if rule.needs_token() { json!([{"bearer": []}]) } else { json!([]) },
+        "security": security(rule),
         "parameters": parameters(fields),
         "responses": responses(rule, fields, generator),
     });
@@ -25,6 +25,15 @@ pub(super) fn operation(rule: &Rule, fields: &[Field], generator: &mut SchemaGen
         operation.insert("requestBody".to_owned(), body);
     }
     operation
+}
+
+/// Who may ask. What is signed stands in the URL, and a token does as well.
+fn security(rule: &Rule) -> Value {
+    match rule.method().map(|method| method.access) {
+        Some(Access::User) => json!([{"bearer": []}]),
+        Some(Access::Signed) => json!([{"bearer": []}, {}]),
+        Some(Access::Public | Access::Probe) | None => json!([]),
+    }
 }
 
 /// Errors a row can answer with: those of its kind, and the method's own.
@@ -36,7 +45,7 @@ pub(crate) fn errors(rule: &Rule) -> Vec<ErrorCode> {
         codes.extend(chatkit::errors());
     }
     match access {
-        Access::User => codes.extend([E::Unauthorized, E::RateLimited]),
+        Access::User | Access::Signed => codes.extend([E::Unauthorized, E::RateLimited]),
         Access::Public => codes.push(E::RateLimited),
         Access::Probe => {}
     }
@@ -46,13 +55,16 @@ pub(crate) fn errors(rule: &Rule) -> Vec<ErrorCode> {
             "thread_id" => Some(E::ThreadNotFound),
             "run_id" => Some(E::RunNotFound),
             "task_id" => Some(E::TaskNotFound),
+            "attachment_id" => Some(E::AttachmentNotFound),
             _ => None,
         });
     }
     if rule.variables().next().is_some() {
         codes.push(E::Forbidden);
     }
-    if rule.verb.carries_body() {
+    if rule.takes_a_file() {
+        codes.push(E::PayloadTooLarge);
+    } else if rule.verb.carries_body() {
         codes.extend([E::InvalidJson, E::PayloadTooLarge, E::UnsupportedMediaType]);
     }
     codes.extend(rule.errors);
@@ -93,13 +105,16 @@ fn parameters(fields: &[Field]) -> Vec<Value> {
                     );
                 }
             }
-            Place::Body | Place::Message | Place::Fixed(_) | Place::Withheld => {}
+            Place::Body | Place::Message | Place::File | Place::Fixed(_) | Place::Withheld => {}
         }
     }
     parameters
 }
 
 fn request_body(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> Option<Value> {
+    if rule.takes_a_file() {
+        return Some(json!({"required": true, "content": {"*/*": {}}}));
+    }
     let schema = if rule.speaks_chatkit() {
         chatkit::body(generator)
     } else if rule.message.is_some() {
@@ -126,8 +141,9 @@ fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> 
         .collect();
     let content = match &rule.does {
         Does::Serve(page) => page_content(*page),
+        Does::Rpc { then: Then::GiveFile, .. } => json!({"*/*": {}}),
         Does::ChatKit | Does::Rpc { then: Then::StreamChatKit { .. }, .. } => chatkit::content(generator),
-        Does::Rpc { then: Then::Reply(reply), .. } => {
+        Does::Rpc { then: Then::Reply(reply) | Then::TakeFile(reply), .. } => {
             let schema = reply_schema(reply, generator);
             if let Form::Health { .. } = reply.form {
                 let down = json!({"description": "Not well.", "content": {"application/json": {"schema": schema}}});

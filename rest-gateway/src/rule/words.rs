@@ -1,10 +1,11 @@
 //! The words rows begin with.
 
 use super::{Does, Page, Rule, Then, Verb};
-use crate::reply::{Form, Reply, ReplyInfo};
+use crate::reply::{Form, Reply, ReplyInfo, Whole};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::marker::PhantomData;
+use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
 use threadline_schema::threads::{ThreadCreated, ThreadNotification};
@@ -131,6 +132,21 @@ impl StartsRun for ThreadCreated {
             run: RunView,
         }
         serde_json::from_str::<View>(result.get()).map(|created| created.run.id)
+    }
+}
+
+impl<M: RpcMethod<Params = AttachmentsWriteParams, Result = Upload>> Calls<M> {
+    /// Takes the body as a file, and replies with how far it came.
+    pub const fn takes_the_file(self) -> Rule {
+        let then = Then::TakeFile(ReplyInfo::of::<Whole, M::Result>());
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then })
+    }
+}
+
+impl<M: RpcMethod<Params = AttachmentsReadParams, Result = Piece>> Calls<M> {
+    /// Replies with the file.
+    pub const fn gives_the_file(self) -> Rule {
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then: Then::GiveFile })
     }
 }
 

@@ -8,6 +8,7 @@ mod prompt;
 pub(crate) use act::act;
 
 use crate::agents::Answerer;
+use crate::attachments;
 use crate::core::Core;
 use crate::error::Error;
 use crate::model::{Message, ModelError, ToolCall};
@@ -57,6 +58,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
     let mut history = history.map_err(in_thread)?;
     pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
     let mut messages = prompt::build(&agent.instructions, &history).map_err(AgentError::Service)?;
+    attachments::load(&core.attachments, &mut messages).await;
     let mut models = Models::of(context);
 
     for round in 0..agent.max_turns {

@@ -1,11 +1,11 @@
 //! A thread's items -> the model's prompt.
 
 use crate::error::Error;
-use crate::model::{Message, ToolCall};
+use crate::model::{AttachedFile, FileContent, Message, ToolCall, UserInput};
 use crate::store::rows::ItemRow;
 use crate::wire::{self, ToolCallBody};
 use std::sync::Arc;
-use threadline_schema::chatkit::{ThreadItem, UserMessage};
+use threadline_schema::chatkit::{Attachment, ImageAttachment, ThreadItem, UserMessage};
 use threadline_schema::db::types::Guid;
 
 /// Builds the prompt from the newest items, oldest first. Only whole turns are shown: what stands before the first
@@ -26,10 +26,10 @@ pub(super) fn build(instructions: &Arc<str>, items: &[ItemRow]) -> Result<Vec<Me
             continue;
         }
         match serde_json::from_str(&item.body)? {
-            ThreadItem::UserMessage(message) => push_words(&mut messages, Role::User, words_of(&message)),
+            ThreadItem::UserMessage(message) => push_user(&mut messages, said(message)),
             ThreadItem::AssistantMessage(message) => {
                 let text = message.content.iter().map(|part| part.text()).collect();
-                push_words(&mut messages, Role::Assistant, text);
+                push_assistant(&mut messages, text);
             }
             ThreadItem::SdkHiddenContext(note) => append_note(&mut messages, &note.content),
             // Shown to the user; the model knows what it did from its calls.
@@ -39,21 +39,23 @@ pub(super) fn build(instructions: &Arc<str>, items: &[ItemRow]) -> Result<Vec<Me
     Ok(messages)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    User,
-    Assistant,
+/// Adds what the user said. Where the same role has just spoken — a message whose run failed was never answered — it is
+/// joined, here and below: the chat templates of some models refuse two messages of one role in a row, and one failure
+/// would then break the thread for good.
+fn push_user(messages: &mut Vec<Message>, said: UserInput) {
+    match messages.last_mut() {
+        Some(Message::User(before)) => {
+            join(&mut before.text, &said.text);
+            before.attachments.extend(said.attachments);
+        }
+        _ => messages.push(Message::User(said)),
+    }
 }
 
-/// Adds words. Where the same role has just spoken — a message whose run failed was never answered — they are joined:
-/// the chat templates of some models refuse two messages of one role in a row, and one failure would then break the
-/// thread for good.
-fn push_words(messages: &mut Vec<Message>, role: Role, words: String) {
-    match (messages.last_mut(), role) {
-        (Some(Message::User(text)), Role::User) => join(text, &words),
-        (Some(Message::Assistant { text, tool_calls }), Role::Assistant) if tool_calls.is_empty() => join(text, &words),
-        (_, Role::User) => messages.push(Message::User(words)),
-        (_, Role::Assistant) => messages.push(Message::Assistant { text: words, tool_calls: Vec::new() }),
+fn push_assistant(messages: &mut Vec<Message>, words: String) {
+    match messages.last_mut() {
+        Some(Message::Assistant { text, tool_calls }) if tool_calls.is_empty() => join(text, &words),
+        _ => messages.push(Message::Assistant { text: words, tool_calls: Vec::new() }),
     }
 }
 
@@ -89,10 +91,21 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, same_round: bool) 
 fn append_note(messages: &mut Vec<Message>, note: &str) {
     let note = format!("[{note}]");
     match messages.last_mut() {
-        Some(Message::User(text) | Message::Assistant { text, .. }) => join(text, &note),
+        Some(Message::User(UserInput { text, .. }) | Message::Assistant { text, .. }) => join(text, &note),
         // After tools' answers the assistant is to speak.
         _ => messages.push(Message::Assistant { text: note, tool_calls: Vec::new() }),
     }
+}
+
+/// What a message says, and what goes with it; of files the names, for now.
+fn said(message: UserMessage) -> UserInput {
+    let text = words_of(&message);
+    let attachments = message.attachments.into_iter().map(|attachment| match attachment {
+        Attachment::File(file) | Attachment::Image(ImageAttachment { file, .. }) => {
+            AttachedFile { id: file.id, name: file.name, mime_type: file.mime_type, content: FileContent::Omitted }
+        }
+    });
+    UserInput { text, attachments: attachments.collect() }
 }
 
 fn words_of(message: &UserMessage) -> String {

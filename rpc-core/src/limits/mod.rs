@@ -1,5 +1,8 @@
 //! How often somebody may call: GCRA per user, and per address for those without a user.
 //!
+//! A file comes and goes in pieces, each a call of its own, and counts as one request. So its first piece counts as any
+//! call, and the others against an allowance of their own: as many as the files of so many requests can have.
+//!
 //! Redis counts for all replicas together where there is one. While it does not answer, and where there is none, each
 //! process counts by itself.
 
@@ -33,20 +36,29 @@ struct Inner {
     users: Keyed<Uuid>,
     addresses: Keyed<IpAddr>,
     shared: Option<SharedLimits>,
+    pieces: Keyed<Uuid>,
+    shared_pieces: Option<SharedLimits>,
 }
 
 /// What a limit says to one call.
 pub(crate) type Verdict = Result<Option<Rate>, (RpcError, Rate)>;
 
 impl RateLimits {
-    /// So many calls a minute; `None` for no limit.
-    pub(crate) fn new(per_minute: Option<NonZeroU32>, redis: Option<&Redis>) -> Self {
-        let inner = per_minute.map(|per_minute| Inner {
-            per_minute,
-            clock: DefaultClock::default(),
-            users: keyed(per_minute),
-            addresses: keyed(per_minute),
-            shared: redis.map(|redis| SharedLimits::new(redis.clone(), per_minute.get())),
+    /// So many calls a minute, `None` for no limit, and so many pieces of a file for each.
+    pub(crate) fn new(per_minute: Option<NonZeroU32>, pieces: u64, redis: Option<&Redis>) -> Self {
+        let inner = per_minute.map(|per_minute| {
+            let pieces = u32::try_from(pieces).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+            let pieces = per_minute.saturating_mul(pieces);
+            let shared = |per_minute: NonZeroU32| redis.map(|redis| SharedLimits::new(redis.clone(), per_minute.get()));
+            Inner {
+                per_minute,
+                clock: DefaultClock::default(),
+                users: keyed(per_minute),
+                addresses: keyed(per_minute),
+                shared: shared(per_minute),
+                pieces: keyed(pieces),
+                shared_pieces: shared(pieces),
+            }
         });
         Self { inner }
     }
@@ -57,7 +69,17 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit, when there were too many.
     pub(crate) async fn check_user(&self, user_id: Uuid) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        inner.check(&inner.users, &user_id, "user").await.map(Some)
+        inner.check(&inner.users, inner.shared.as_ref(), &user_id, "user").await.map(Some)
+    }
+
+    /// Counts a call that goes on with a file whose first piece was counted.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit, when there were more than so many requests can make.
+    pub(crate) async fn check_piece(&self, user_id: Uuid) -> Verdict {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        // The state of this allowance is nobody's business: it is no request.
+        inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
     }
 
     /// Counts a call from an address.
@@ -66,7 +88,7 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit, when there were too many.
     pub(crate) async fn check_address(&self, address: IpAddr) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        inner.check(&inner.addresses, &network_of(address), "address").await.map(Some)
+        inner.check(&inner.addresses, inner.shared.as_ref(), &network_of(address), "address").await.map(Some)
     }
 
     /// Forgets those who have their whole allowance back. Without it the maps keep every key they ever saw.
@@ -76,12 +98,14 @@ impl RateLimits {
             inner.users.shrink_to_fit();
             inner.addresses.retain_recent();
             inner.addresses.shrink_to_fit();
+            inner.pieces.retain_recent();
+            inner.pieces.shrink_to_fit();
         }
     }
 
     /// Keys that this process remembers.
     pub(crate) fn len(&self) -> usize {
-        self.inner.as_ref().map_or(0, |inner| inner.users.len() + inner.addresses.len())
+        self.inner.as_ref().map_or(0, |inner| inner.users.len() + inner.addresses.len() + inner.pieces.len())
     }
 }
 
@@ -89,11 +113,12 @@ impl Inner {
     async fn check<K: Hash + Eq + Clone + Display>(
         &self,
         limiter: &Keyed<K>,
+        shared: Option<&SharedLimits>,
         key: &K,
         scope: &'static str,
     ) -> Result<Rate, (RpcError, Rate)> {
         let limit = self.per_minute.get();
-        let shared = match &self.shared {
+        let shared = match shared {
             Some(shared) => shared.count(scope, &key.to_string()).await,
             None => None,
         };
@@ -148,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_allowance_is_used_up_and_said() {
-        let limits = RateLimits::new(NonZeroU32::new(3), None);
+        let limits = RateLimits::new(NonZeroU32::new(3), 1, None);
         let user = Uuid::now_v7();
         for left in [2, 1, 0] {
             let rate = limits.check_user(user).await.unwrap().unwrap();
@@ -163,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_ipv6_network_counts_as_one() {
-        let limits = RateLimits::new(NonZeroU32::new(1), None);
+        let limits = RateLimits::new(NonZeroU32::new(1), 1, None);
         assert!(limits.check_address("2001:db8::1".parse().unwrap()).await.is_ok());
         assert!(limits.check_address("2001:db8::ffff:1".parse().unwrap()).await.is_err());
         assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap()).await.is_ok());
@@ -175,8 +200,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn pieces_have_an_allowance_of_their_own() {
+        let limits = RateLimits::new(NonZeroU32::new(2), 3, None);
+        let user = Uuid::now_v7();
+        for _ in 0..6 {
+            assert_eq!(limits.check_piece(user).await, Ok(None));
+        }
+        assert_eq!(limits.check_piece(user).await.unwrap_err().0.code, ErrorCode::RateLimited);
+        assert!(limits.check_user(user).await.is_ok(), "requests are counted apart");
+    }
+
+    #[tokio::test]
     async fn no_limit_is_no_limit() {
-        let limits = RateLimits::new(None, None);
+        let limits = RateLimits::new(None, 1, None);
         for _ in 0..1_000 {
             assert_eq!(limits.check_user(Uuid::nil()).await, Ok(None));
         }

@@ -1,6 +1,8 @@
 //! One file per namespace: params in, store and runs asked, wire types out.
 
+mod attachments;
 mod auth;
+mod input;
 mod items;
 mod runs;
 mod system;
@@ -21,6 +23,8 @@ pub(crate) fn register_all(core: Arc<Core>) -> Result<Registered, String> {
     runs::register(&mut registry);
     tasks::register(&mut registry);
     usage::register(&mut registry);
+    attachments::register(&mut registry);
+    input::register(&mut registry);
     system::register(&mut registry);
     registry.finish()
 }

@@ -4,6 +4,7 @@ pub mod demo;
 pub mod openai;
 
 use crate::config::{ModelConfig, ModelParameters};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::value::RawValue;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ErrorCode;
 use threadline_schema::runs::Usage;
+use uuid::Uuid;
 
 /// Makes the model that is configured.
 ///
@@ -41,6 +43,11 @@ pub trait Model: Send + Sync + 'static {
     /// Whether the server answers, knows the key and has the model.
     fn check(&self) -> BoxFuture<'_, Result<(), ModelError>>;
 
+    /// Turns speech into text. `None` where there is nobody who could.
+    fn transcribe(&self, _recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
+        None
+    }
+
     /// `demo` or `openai-compatible`.
     fn kind(&self) -> &'static str;
 
@@ -70,8 +77,8 @@ pub struct ModelRequest {
 pub enum Message {
     /// Instructions of the server.
     System(String),
-    /// Words of the user.
-    User(String),
+    /// What the user said.
+    User(UserInput),
     /// Words and calls of the model.
     Assistant {
         /// Words; may be empty when there are calls.
@@ -92,13 +99,83 @@ impl Message {
     /// Bytes of its text.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::System(text) | Self::User(text) => text.len(),
+            Self::System(text) => text.len(),
+            Self::User(input) => input.bytes(),
             Self::Assistant { text, tool_calls } => {
                 text.len() + tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
             }
             Self::Tool { content, .. } => content.len(),
         }
     }
+}
+
+/// What a user said: words, as a rule, and files with them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UserInput {
+    /// Words.
+    pub text: String,
+    /// Files.
+    pub attachments: Vec<AttachedFile>,
+}
+
+impl UserInput {
+    /// Bytes of its text, that of its files included. What an image is worth in tokens only its model knows.
+    fn bytes(&self) -> usize {
+        let files = self.attachments.iter().map(|file| match &file.content {
+            FileContent::Text(text) => text.len(),
+            FileContent::Omitted | FileContent::Image(_) => 0,
+        });
+        self.text.len() + files.sum::<usize>()
+    }
+}
+
+impl From<String> for UserInput {
+    fn from(text: String) -> Self {
+        Self { text, attachments: Vec::new() }
+    }
+}
+
+impl From<&str> for UserInput {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+/// A file that goes with words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttachedFile {
+    /// Id of the attachment.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub mime_type: String,
+    /// What is shown of it.
+    pub content: FileContent,
+}
+
+/// What a model is shown of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FileContent {
+    /// That it is there.
+    Omitted,
+    /// Its text.
+    Text(Arc<str>),
+    /// The image, as a `data:` URL.
+    Image(Arc<str>),
+}
+
+/// Speech to be turned into text.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The recording.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub mime_type: &'static str,
+    /// What a file of this type is called, without the dot: servers go by the name.
+    pub extension: &'static str,
+    /// Sent upstream as `X-Request-Id`.
+    pub request_id: Arc<str>,
 }
 
 /// A call the model wants made.
@@ -160,7 +237,7 @@ pub enum ModelError {
     /// Nothing came for too long.
     #[error("the model's server was silent for {} s while waiting for {waiting_for}", .limit.as_secs_f32())]
     Timeout {
-        /// `a connection`, `the first token`, `the next token` or `the list of models`.
+        /// `a connection`, `the first token`, `the next token`, `the list of models` or `a transcription`.
         waiting_for: &'static str,
         /// The limit.
         limit: Duration,

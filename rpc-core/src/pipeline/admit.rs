@@ -1,9 +1,13 @@
 //! Who calls, and whether they may just now.
 
+use crate::attachments;
 use crate::context::Call;
 use crate::core::Core;
 use crate::error::Error;
+use crate::limits::Verdict;
 use jsonrpsee::core::middleware::Request;
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 use threadline_schema::runs::{RunsSubscribe, RunsSubscribeParams};
 use threadline_schema::{Access, MethodInfo, RpcMethod};
@@ -26,6 +30,11 @@ pub(super) async fn admit(
     if access == Access::Probe {
         return Ok(());
     }
+    if access == Access::Signed
+        && let Some(signed) = Signed::of(request)
+    {
+        return admit_signed(core, call, &signed).await;
+    }
     let identity = match call.caller.token.as_deref().and_then(|token| core.tokens.verify(token)) {
         Some(identity) if is_known(core, identity.user_id).await? => Some(identity),
         _ => None,
@@ -37,20 +46,74 @@ pub(super) async fn admit(
         // Guessing passwords with somebody's token in hand is guessing all the same.
         _ if info.is_some() && access == Access::Public => core.limits.check_address(call.caller.ip).await,
         Some(identity) if is_first_look(core, identity.user_id, request) => Ok(None),
+        Some(identity) if access == Access::Signed && goes_on(request) => {
+            core.limits.check_piece(identity.user_id).await
+        }
         Some(identity) => core.limits.check_user(identity.user_id).await,
         None => core.limits.check_address(call.caller.ip).await,
     };
-    match counted {
-        Ok(rate) => call.facts().rate = rate,
-        Err((error, rate)) => {
-            call.facts().rate = Some(rate);
-            return Err(error.into());
-        }
-    }
+    note(call, counted)?;
     match (access, identity) {
-        (Access::User, None) => Err(Error::unauthorized()),
+        (Access::User | Access::Signed, None) => Err(Error::unauthorized()),
         _ => Ok(()),
     }
+}
+
+/// Checks what the service is said to have signed, then counts the call for the user it was signed for. Whoever comes
+/// with something it has not signed is counted by address.
+async fn admit_signed(core: &Core, call: &Call, signed: &Signed<'_>) -> Result<(), Error> {
+    let grant = signed.token.as_deref().and_then(|token| core.attachments.capabilities.verify(token));
+    let Some(grant) = grant else {
+        note(call, core.limits.check_address(call.caller.ip).await)?;
+        return Err(attachments::not_signed().into());
+    };
+    call.entitle(grant);
+    note(
+        call,
+        match signed.offset {
+            0 => core.limits.check_user(grant.user_id).await,
+            _ => core.limits.check_piece(grant.user_id).await,
+        },
+    )
+}
+
+/// Notes the state of the limit that the call was counted against.
+fn note(call: &Call, counted: Verdict) -> Result<(), Error> {
+    match counted {
+        Ok(rate) => {
+            call.facts().rate = rate;
+            Ok(())
+        }
+        Err((error, rate)) => {
+            call.facts().rate = Some(rate);
+            Err(error.into())
+        }
+    }
+}
+
+/// What counts of the params of a call that may be signed.
+#[derive(Deserialize)]
+struct Signed<'a> {
+    #[serde(borrow, default)]
+    token: Option<Cow<'a, str>>,
+    #[serde(default)]
+    offset: u64,
+}
+
+impl<'a> Signed<'a> {
+    /// `None` when nothing is said to be signed, or the params cannot be read: the method will say so.
+    fn of(request: &'a Request<'_>) -> Option<Self> {
+        let params = request.params.as_ref()?;
+        serde_json::from_str::<Self>(params.get()).ok().filter(|signed| signed.token.is_some())
+    }
+}
+
+/// Whether the call goes on with a file: its first piece was counted.
+fn goes_on(request: &Request<'_>) -> bool {
+    let params = request.params.as_ref();
+    params
+        .and_then(|params| serde_json::from_str::<Signed<'_>>(params.get()).ok())
+        .is_some_and(|piece| piece.offset > 0)
 }
 
 /// Whether the user still exists. The database is asked once a minute and user.

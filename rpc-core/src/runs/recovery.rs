@@ -6,6 +6,7 @@ use super::packing::{before_epoch, pack, signed, unpack};
 use super::salvage::Salvage;
 use super::stored::ending;
 use super::{cancel, follow, leases};
+use crate::attachments;
 use crate::core::Core;
 use crate::store::rows::RunRow;
 use crate::store::{Bill, Conflict, RunEnd, StoreError};
@@ -25,7 +26,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 /// How often runs are looked for whose users asked another process for their end, should its word not have come.
 const OBEY_EVERY: Duration = Duration::from_secs(1);
-/// How often old logs are looked for.
+/// How often old logs, and attachments that nobody needs, are looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 /// How long the name of a submission is known: a retry later than that is a new submission.
 const SUBMISSIONS_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -48,7 +49,10 @@ pub(crate) fn spawn_housekeeping(core: &Arc<Core>, stop: CancellationToken) {
         every(core, &stop, OBEY_EVERY, |core| async move { cancel::obey(&core).await });
         every(core, &stop, follow::LOOK_EVERY, |core| async move { follow::wake_followers(&core).await });
     }
-    every(core, &stop, TRIM_EVERY, |core| async move { trim(&core).await });
+    every(core, &stop, TRIM_EVERY, |core| async move {
+        trim(&core).await;
+        attachments::sweep(&core).await;
+    });
     every(core, &stop, SWEEP_EVERY, |core| async move {
         core.limits.sweep();
         core.hub.sweep();

@@ -3,10 +3,11 @@
 use super::hub::Entry;
 use super::runner::{self, Job, Work};
 use crate::agents::Answerer;
+use crate::attachments;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
-use crate::store::rows::{NewItem, RunRow, ThreadRow};
+use crate::store::rows::{AttachmentRow, NewItem, RunRow, ThreadRow};
 use crate::store::{Hold, NewThread, NewTurn, Submission, TurnStarted};
 use crate::wire;
 use serde::Serialize;
@@ -64,7 +65,8 @@ pub(crate) async fn add_user_message(
         Err(error) => return replay_or(core, user_id, submission, error).await,
     };
     let hold = core.hold(answerer.as_ref())?;
-    let (turn, message) = turn(core, thread_id, input, hold)?;
+    let attached = attachments::of_message(core, user_id, &input).await?;
+    let (turn, message) = turn(core, thread_id, input, &attached, hold)?;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -109,7 +111,8 @@ pub(crate) async fn create_thread(
     let (turn, message) = match input {
         Some(input) => {
             let hold = core.hold(Some(&answerer))?;
-            turn(core, thread_id, input, hold).map(|(turn, message)| (Some(turn), Some(message)))?
+            let attached = attachments::of_message(core, user_id, &input).await?;
+            turn(core, thread_id, input, &attached, hold).map(|(turn, message)| (Some(turn), Some(message)))?
         }
         None => (None, None),
     };
@@ -219,18 +222,19 @@ fn turn(
     core: &Core,
     thread_id: Uuid,
     input: UserMessageInput,
+    attached: &[AttachmentRow],
     hold: Option<Hold>,
 ) -> Result<(NewTurn, ThreadItem), Error> {
     // By the clock that all replicas share: the day of the budget is the day of the run.
     let created_at = core.clock.now();
     let item_id = Guid::new();
-    let title = title_of(&input);
+    let title = title_of(&input, attached);
     let message = ThreadItem::UserMessage(UserMessage {
         id: item_id.0,
         thread_id,
         created_at: created_at.utc(),
         content: input.content,
-        attachments: Vec::new(),
+        attachments: attachments::in_thread(core, attached, thread_id)?,
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
         extra: Extra::new(),
@@ -248,6 +252,7 @@ fn turn(
         owner: core.id,
         lease_expires_at: core.lease_until(),
         hold,
+        attachments: attached.iter().map(|row| row.id).collect(),
     };
     Ok((turn, message))
 }
@@ -258,11 +263,8 @@ pub(super) fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
 
 fn check_message(core: &Core, input: &UserMessageInput) -> Result<(), Error> {
     let text = || input.content.iter().map(|part| part.text());
-    if text().all(|text| text.trim().is_empty()) {
+    if input.attachments.is_empty() && text().all(|text| text.trim().is_empty()) {
         return Err(Error::new(ErrorCode::EmptyMessage, "The message has no text."));
-    }
-    if !input.attachments.is_empty() {
-        return Err(Error::invalid("This server takes no attachments."));
     }
     if text().any(|text| text.contains('\0')) {
         // PostgreSQL cannot keep it, and no keyboard makes it.
@@ -295,9 +297,12 @@ fn chars_of(part: &UserContent) -> usize {
     }
 }
 
-/// The first line of words, cut at so many characters.
-fn title_of(input: &UserMessageInput) -> String {
-    let text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
+/// The first line of words, cut at so many characters. Files without words are their names.
+fn title_of(input: &UserMessageInput, attached: &[AttachmentRow]) -> String {
+    let mut text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
+    if text.trim().is_empty() {
+        text = attached.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+    }
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(TITLE_CHARS).collect()
 }
@@ -345,9 +350,9 @@ mod tests {
 
     #[test]
     fn a_title_is_the_message_cut_at_a_hundred_characters() {
-        assert_eq!(title_of(&UserMessageInput::text("  Buy \n milk ")), "Buy milk");
+        assert_eq!(title_of(&UserMessageInput::text("  Buy \n milk "), &[]), "Buy milk");
         let long = "äö ".repeat(100);
-        assert_eq!(title_of(&UserMessageInput::text(long)).chars().count(), TITLE_CHARS);
+        assert_eq!(title_of(&UserMessageInput::text(long), &[]).chars().count(), TITLE_CHARS);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(super) enum Chore {
     Archive,
     /// Closing runs of dead processes.
     CloseDead,
+    /// Dropping attachments that no message has taken.
+    DropAttachments,
 }
 
 impl Chore {
@@ -24,6 +26,7 @@ impl Chore {
                 Self::TrimLogs => 1,
                 Self::Archive => 2,
                 Self::CloseDead => 3,
+                Self::DropAttachments => 4,
             }
     }
 }

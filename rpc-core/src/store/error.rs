@@ -74,6 +74,15 @@ pub enum Conflict {
     /// The run has ended, or another process has taken it over.
     #[error("the run has ended or has another owner")]
     RunSuperseded,
+    /// The attachment is uploaded already.
+    #[error("the attachment is uploaded already")]
+    AttachmentUploaded,
+    /// Another upload has begun, or this one is further on or further back.
+    #[error("the piece does not go on where the upload stands")]
+    UploadSuperseded,
+    /// The attachment belongs to a message.
+    #[error("the attachment belongs to a message")]
+    AttachmentUsed,
 }
 
 impl From<Conflict> for StoreError {

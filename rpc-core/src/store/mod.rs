@@ -6,9 +6,11 @@
 //! # Locks
 //!
 //! Transactions take row locks in one order, so that no two wait for each other: submission, then thread, then run, then
-//! items, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a thread that does not exist yet.
+//! items, then attachments, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a
+//! thread that does not exist yet.
 
 mod alone;
+mod attachments;
 mod db;
 pub mod error;
 mod feedback;

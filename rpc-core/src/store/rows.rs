@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    feedback, items, run_events, runs, submissions, tasks, threads, usage_days, users,
+    attachments, feedback, items, run_events, runs, submissions, tasks, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
@@ -39,6 +39,8 @@ rows! {
         session_count: i64,
         /// When it was made.
         created_at: UtcTime,
+        /// What its attachments come to once they are all uploaded.
+        attachment_bytes: i64,
     }
 
     /// A conversation.
@@ -224,6 +226,30 @@ rows! {
         /// What is thought of it.
         kind: FeedbackKind,
         /// When it was last said.
+        created_at: UtcTime,
+    }
+
+    /// A file that goes with a message.
+    AttachmentRow in attachments {
+        /// Id.
+        id: Guid,
+        /// Whose it is.
+        user_id: Guid,
+        /// The thread of the message that has taken it.
+        thread_id: Option<Guid>,
+        /// Name, as its user's machine has it.
+        name: String,
+        /// Type, as announced and checked.
+        mime_type: String,
+        /// Bytes, as announced and checked.
+        size: i64,
+        /// Whether it has been uploaded and looked at.
+        ready: bool,
+        /// The upload that is under way.
+        upload_id: Option<Guid>,
+        /// Bytes of that upload so far.
+        received: i64,
+        /// When it was announced.
         created_at: UtcTime,
     }
 }

@@ -10,7 +10,7 @@ use super::usage::{Hold, day_of, take_hold};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{items, runs, submissions, threads, users};
+use threadline_schema::db::tables::{attachments, items, runs, submissions, threads, users};
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::runs::RunStatus;
 
@@ -29,6 +29,8 @@ pub struct NewTurn {
     pub lease_expires_at: UtcTime,
     /// What the run is to hold of its user's budget, if there is one.
     pub hold: Option<Hold>,
+    /// The attachments that the message takes.
+    pub attachments: Vec<Guid>,
 }
 
 /// A run that begins without a new message.
@@ -138,12 +140,31 @@ macro_rules! insert_run {
     }};
 }
 pub(super) use {insert_run, replay, unarchive};
+/// Ties attachments to the thread of the message that takes them. Each must be its user's, uploaded, and free or of this
+/// thread already.
+macro_rules! take_attachments {
+    ($c:ident, $thread:expr, $ids:expr) => {{
+        let ids: &[Guid] = $ids;
+        if !ids.is_empty() {
+            let free = attachments::thread_id.is_null().or(attachments::thread_id.eq($thread.id));
+            let taken = diesel::update(attachments::table.filter(attachments::id.eq_any(ids.to_vec())))
+                .filter(attachments::user_id.eq($thread.user_id).and(attachments::ready).and(free))
+                .set(attachments::thread_id.eq(Some($thread.id)))
+                .execute($c)
+                .await?;
+            if taken != ids.len() {
+                return Err(Conflict::AttachmentUsed.into());
+            }
+        }
+    }};
+}
 
 /// Inserts the message at its place, and the run.
 macro_rules! begin_turn {
     ($c:ident, $thread:expr, $position:expr, $turn:expr) => {{
         let turn: NewTurn = $turn;
         let run = turn.run($thread, $position);
+        take_attachments!($c, $thread, &turn.attachments);
         diesel::insert_into(items::table)
             .values(turn.message.at($position, $thread.id, Some(run.id)))
             .execute($c)
@@ -156,8 +177,9 @@ impl Store {
     /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Budget`], [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`] when there is no such
-    /// user, [`Conflict::KeyReused`] when the submission's name stands for another one.
+    /// [`StoreError::Budget`], [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`]
+    /// when there is no such user, [`Conflict::KeyReused`] when the submission's name stands for another one,
+    /// [`Conflict::AttachmentUsed`] when an attachment is not free.
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {
         tx!(self, |c| {
             if let Some(row) = new.submission_row()
@@ -194,7 +216,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`], [`StoreError::Budget`].
+    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`], [`StoreError::Budget`], [`Conflict::AttachmentUsed`] when an
+    /// attachment is not free.
     pub async fn turn_start(
         &self,
         user_id: Guid,

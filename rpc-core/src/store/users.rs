@@ -15,7 +15,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Duplicate`] when the email has one.
     pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
-        let user = UserRow { id: Guid::new(), email, password_hash, session_count: 0, created_at: UtcTime::now() };
+        let user = UserRow {
+            id: Guid::new(),
+            email,
+            password_hash,
+            session_count: 0,
+            created_at: UtcTime::now(),
+            attachment_bytes: 0,
+        };
         change!(self, |c| {
             diesel::insert_into(users::table)
                 .values(user)

@@ -98,7 +98,7 @@ const SENTENCES: &[(&str, &str)] = &[
 #[tokio::test]
 async fn sentences() {
     for (sentence, expected) in SENTENCES {
-        let answer = ask(&[Message::User((*sentence).to_owned())], &TOOLS).await;
+        let answer = ask(&[Message::User((*sentence).into())], &TOOLS).await;
         let calls: Vec<_> = answer.calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect();
         let calls = if calls.is_empty() { "-".to_owned() } else { calls.join(" ") };
         assert_eq!(calls, *expected, "{sentence:?}: {}", answer.text());
@@ -113,13 +113,13 @@ async fn no_sentence_is_too_odd() {
     for (sentence, _) in SENTENCES {
         for (at, _) in sentence.char_indices() {
             for part in [&sentence[..at], &sentence[at..]] {
-                ask(&[Message::User(part.to_owned())], &TOOLS).await;
+                ask(&[Message::User(part.into())], &TOOLS).await;
             }
         }
     }
     for part in ["add task: a, ", "rename a to b to ", "please ", "complete the ", "\n"] {
         for times in [10, 280, 100_000] {
-            ask(&[Message::User(part.repeat(times))], &TOOLS).await;
+            ask(&[Message::User(part.repeat(times).into())], &TOOLS).await;
         }
     }
 }
@@ -194,7 +194,7 @@ async fn only_the_last_message_counts() {
 async fn only_tools_on_offer_are_called() {
     for (sentence, tool) in [("add task: a", "add_task"), ("list my tasks", "list_tasks"), ("complete a", "list_tasks")]
     {
-        let answer = ask(&[Message::User(sentence.to_owned())], &[]).await;
+        let answer = ask(&[Message::User(sentence.into())], &[]).await;
         assert!(answer.calls.is_empty());
         assert!(answer.text().contains(tool), "{}", answer.text());
     }
@@ -214,7 +214,7 @@ async fn strange_results_are_survived() {
         r#"{"tasks":[{"id":1}, 5]}"#,
     ] {
         for sentence in ["list my tasks", "complete a", "delete everything", "rename a to b", "add task: a"] {
-            let mut messages = vec![Message::User(sentence.to_owned())];
+            let mut messages = vec![Message::User(sentence.into())];
             let first = ask(&messages, &TOOLS).await;
             let id = first.calls[0].id.clone();
             messages.push(Message::Assistant { text: String::new(), tool_calls: first.calls });
@@ -233,7 +233,7 @@ async fn words_come_one_by_one() {
     let pause = Duration::from_millis(2);
     let model = DemoModel::new(DemoConfig { word_pause: pause });
     let started = Instant::now();
-    let answer = Answer::of(model.stream(request(&[Message::User("Hello".to_owned())], &TOOLS))).await;
+    let answer = Answer::of(model.stream(request(&[Message::User("Hello".into())], &TOOLS))).await;
     assert!(answer.texts.len() > 20 && answer.texts.iter().all(|word| !word.trim_end().contains(' ')));
     assert!(started.elapsed() >= pause * u32::try_from(answer.texts.len() - 1).unwrap());
     assert!(model.check().await.is_ok());
@@ -251,7 +251,7 @@ struct List {
 impl List {
     /// Says a sentence and carries out what the demo wants, until it answers.
     async fn talk(&mut self, sentence: &str) -> String {
-        self.messages.push(Message::User(sentence.to_owned()));
+        self.messages.push(Message::User(sentence.into()));
         for _ in 0..4 {
             let answer = ask(&self.messages, &TOOLS).await;
             self.messages.push(Message::Assistant { text: answer.text(), tool_calls: answer.calls.clone() });

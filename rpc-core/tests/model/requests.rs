@@ -78,7 +78,7 @@ async fn calls_answers_and_tools() {
     let (_, body) = sent(ModelRequest {
         messages: vec![
             Message::System("Be brief.".to_owned()),
-            Message::User("\"ü\"\n".to_owned()),
+            Message::User("\"ü\"\n".into()),
             Message::Assistant { text: String::new(), tool_calls: vec![call("x"), call("y")] },
             Message::Tool { call_id: "x".to_owned(), content: "{}".to_owned() },
             Message::Assistant { text: "Once more.".to_owned(), tool_calls: vec![call("z")] },

@@ -88,6 +88,7 @@ impl Server {
             connect_timeout: Duration::from_secs(5),
             token_timeout: Duration::from_secs(20),
             max_attempts: 1,
+            transcription_model: None,
         }
     }
 
@@ -99,7 +100,7 @@ impl Server {
 /// A prompt of one word.
 pub(crate) fn prompt() -> ModelRequest {
     ModelRequest {
-        messages: vec![Message::User("hello".to_owned())],
+        messages: vec![Message::User("hello".into())],
         request_id: "req-1".into(),
         ..ModelRequest::default()
     }

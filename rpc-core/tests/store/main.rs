@@ -5,6 +5,7 @@
 
 #[macro_use]
 mod support;
+mod attachments;
 mod faults;
 mod faults_postgres;
 mod follow;

@@ -179,6 +179,7 @@ pub(crate) fn turn() -> NewTurn {
         owner: Guid::new(),
         lease_expires_at: at(1_000_000),
         hold: None,
+        attachments: vec![],
     }
 }
 

@@ -14,6 +14,8 @@ diesel::table! {
         /// Threads that are not archived: kept, not counted, so that the limit is one conditional UPDATE.
         session_count -> BigInt,
         created_at -> UtcTime,
+        /// What the user's attachments come to once they are all uploaded: kept, not counted, for the same reason.
+        attachment_bytes -> BigInt,
     }
 }
 
@@ -188,6 +190,30 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::{Guid, UtcTime};
 
+    /// Files that go with messages. Their bytes are in the storage for attachments.
+    attachments (id) {
+        id -> Guid,
+        user_id -> Guid,
+        /// The thread of the message that has taken it; absent until one has.
+        thread_id -> Nullable<Guid>,
+        name -> Text,
+        mime_type -> Text,
+        /// Bytes, as announced; what is uploaded must have as many.
+        size -> BigInt,
+        /// Whether it has been uploaded and looked at.
+        ready -> Bool,
+        /// The upload that is under way.
+        upload_id -> Nullable<Guid>,
+        /// Bytes of that upload so far.
+        received -> BigInt,
+        created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
     /// What users think of items.
     feedback (item_id, user_id) {
         item_id -> Guid,
@@ -200,6 +226,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Guid, UtcTime};
+
+    /// Attachments that are gone, and whose bytes may not be. Written by a trigger.
+    attachment_leftovers (attachment_id) {
+        attachment_id -> Guid,
+        deleted_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -207,6 +244,7 @@ diesel::joinable!(run_events -> runs (run_id));
 diesel::joinable!(submissions -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
+diesel::joinable!(attachments -> threads (thread_id));
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     threads,
@@ -217,4 +255,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     feedback,
     usage_days,
+    attachments,
+    attachment_leftovers
 );

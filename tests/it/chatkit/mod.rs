@@ -1,5 +1,6 @@
 //! `POST /chatkit`: ChatKit's own endpoint, and its protocol as the package for Python has it.
 
+mod attachments;
 mod differential;
 mod errors;
 mod leaving;

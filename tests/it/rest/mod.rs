@@ -1,5 +1,6 @@
 //! The REST API, a file for each part of its paths, and one for each thing that holds for all of them.
 
+mod attachments;
 mod auth;
 mod bodies;
 mod feedback;

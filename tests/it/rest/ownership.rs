@@ -56,7 +56,7 @@ async fn ask(user: &Client, method: &Method, template: &str, ids: &BTreeMap<&str
 }
 
 fn all(id: impl ToString) -> BTreeMap<&'static str, String> {
-    ["session_id", "thread_id", "run_id", "task_id"].map(|variable| (variable, id.to_string())).into()
+    ["session_id", "thread_id", "run_id", "task_id", "attachment_id"].map(|variable| (variable, id.to_string())).into()
 }
 
 everywhere! {
@@ -67,12 +67,15 @@ everywhere! {
         let run = ada.say(session, "Add task: Buy milk").await.run_id();
         let tasks = ada.get("/api/v1/tasks").await.data().clone();
         let before = (ada.history(session).await, tasks.clone(), ada.run(run).await);
+        let announced = json!({"name": "a.png", "mime_type": "image/png", "size": 1});
+        let attachment = ada.post("/api/v1/chatkit/attachments", &announced).await.data()["id"].as_str().unwrap().to_owned();
         let task = tasks[0]["id"].as_str().unwrap().to_owned();
         let hers: BTreeMap<_, _> = [
             ("session_id", session.to_string()),
             ("thread_id", session.to_string()),
             ("run_id", run.to_string()),
             ("task_id", task),
+            ("attachment_id", attachment),
         ]
         .into();
 
@@ -86,8 +89,12 @@ everywhere! {
             );
 
             let reply = ask(&eve, &method, &path, &all(Uuid::now_v7())).await;
-            let missing =
-                [("{run_id}", "RUN_NOT_FOUND"), ("{task_id}", "TASK_NOT_FOUND"), ("{session_id}", "SESSION_NOT_FOUND")];
+            let missing = [
+                ("{run_id}", "RUN_NOT_FOUND"),
+                ("{task_id}", "TASK_NOT_FOUND"),
+                ("{session_id}", "SESSION_NOT_FOUND"),
+                ("{attachment_id}", "ATTACHMENT_NOT_FOUND"),
+            ];
             let code = missing.iter().find(|(variable, _)| path.contains(variable)).unwrap().1;
             assert_eq!(
                 (reply.status, &reply.body["error"]["code"]),

@@ -236,10 +236,15 @@ async fn without_a_good_token_only_public_methods_answer() {
 }
 
 const METHODS: &[&str] = &[
+    "attachments.create",
+    "attachments.delete",
+    "attachments.read",
+    "attachments.write",
     "auth.login",
     "auth.me",
     "auth.register",
     "items.feedback",
+    "input.transcribe",
     "items.list",
     "items.list_feedback",
     "rpc.discover",

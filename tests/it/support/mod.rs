@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod database;
+pub mod files;
 pub mod process;
 pub mod relay;
 pub mod socket;

@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::database::Database;
+use super::files::Files;
 use super::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -15,6 +16,7 @@ pub const SECRET: &str = "only-the-tests-know-this-key-0123456789";
 /// What is to be started.
 pub struct Setup {
     pub database: Arc<Database>,
+    pub files: Arc<Files>,
     settings: BTreeMap<String, String>,
     split: bool,
     upstream: Option<Upstream>,
@@ -32,7 +34,10 @@ impl Setup {
     }
 
     fn on(database: Database) -> Self {
+        let files = Files::new();
+        let directory = files.path().display().to_string();
         let settings = [
+            ("ATTACHMENTS_URL", directory.as_str()),
             ("SECRET_KEY", SECRET),
             ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
             ("DEMO_WORD_PAUSE_MS", "0"),
@@ -44,7 +49,7 @@ impl Setup {
             ("DRAIN_SECONDS", "2"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Self { database: Arc::new(database), settings, split: false, upstream: None }
+        Self { database: Arc::new(database), files: Arc::new(files), settings, split: false, upstream: None }
     }
 
     /// Gateway and core as two processes.
@@ -115,7 +120,7 @@ impl Setup {
             let rpc = server.rpc.clone().expect("the server says where its core listens");
             (vec![server], rest, rpc)
         };
-        App { processes, rest, rpc, database: self.database, settings, split: self.split }
+        App { processes, rest, rpc, database: self.database, files: self.files, settings, split: self.split }
     }
 }
 
@@ -128,6 +133,7 @@ pub struct App {
     /// `host:port` of JSON-RPC.
     pub rpc: String,
     pub database: Arc<Database>,
+    pub files: Arc<Files>,
     settings: BTreeMap<String, String>,
     pub split: bool,
 }
@@ -178,7 +184,8 @@ impl App {
 
     /// What this was started from, for another start on the same database.
     pub fn again(&self) -> Setup {
-        Setup { database: self.database.clone(), settings: self.settings.clone(), split: self.split, upstream: None }
+        let (database, files, settings) = (self.database.clone(), self.files.clone(), self.settings.clone());
+        Setup { database, files, settings, split: self.split, upstream: None }
     }
 }
 

@@ -21,6 +21,7 @@ struct State {
     scripts: VecDeque<Script>,
     model: Option<Answering>,
     requests: Vec<Value>,
+    bodies: Vec<Vec<u8>>,
     heads: Vec<String>,
     /// Which clients went away before their answers were whole, by the places of their requests, and when.
     aborted: Vec<(usize, Instant)>,
@@ -152,6 +153,11 @@ impl Script {
         Self::fails_with(status, "", body)
     }
 
+    /// An answer that is not streamed.
+    pub fn json(body: &Value) -> Self {
+        Self::fails(200, body)
+    }
+
     /// An error with further headers, each ended by CRLF.
     pub fn fails_with(status: u16, headers: &str, body: &Value) -> Self {
         let body = body.to_string();
@@ -208,6 +214,11 @@ impl Upstream {
         self.state.lock().unwrap().requests.clone()
     }
 
+    /// The same as bytes, whatever they are.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state.lock().unwrap().bodies.clone()
+    }
+
     /// Heads of the same requests.
     pub fn heads(&self) -> Vec<String> {
         self.state.lock().unwrap().heads.clone()
@@ -234,6 +245,7 @@ impl Upstream {
             let request = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let script = state.scripts.pop_front().or_else(|| state.model.as_ref().map(|model| model(&request)));
             state.requests.push(request);
+            state.bodies.push(body);
             state.heads.push(head);
             (state.requests.len() - 1, script.unwrap_or_else(|| Script::says(&["Hello", " from", " upstream."])))
         };

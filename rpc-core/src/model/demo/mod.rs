@@ -92,7 +92,8 @@ fn events(request: &ModelRequest) -> Vec<ModelEvent> {
 /// The words of a message: the demo has no tokens, and numbers that grow with the text are what matters.
 fn length(message: &Message) -> u64 {
     match message {
-        Message::System(text) | Message::User(text) | Message::Tool { content: text, .. } => words(text),
+        Message::System(text) | Message::Tool { content: text, .. } => words(text),
+        Message::User(said) => words(&said.text),
         Message::Assistant { text, tool_calls } => {
             words(text) + tool_calls.iter().map(|call| words(&call.arguments)).sum::<u64>()
         }

@@ -1,8 +1,11 @@
 //! What the demo says.
 
 use super::results::{Known, Outcome};
+use crate::model::{AttachedFile, FileContent};
 use threadline_schema::tasks::TaskFilter;
 
+/// Words of a text that are quoted.
+const QUOTED_WORDS: usize = 12;
 /// Tasks named in one answer, at most.
 const MAX_NAMED: usize = 50;
 /// Behind every answer, so that nobody takes it for a language model's.
@@ -20,6 +23,20 @@ pub(super) fn help() -> String {
      - ask me about my week\n\
      For a real language model, set OPENROUTER_API_KEY and start Threadline again."
         .to_owned()
+}
+
+/// The answer to files that come without a command.
+pub(super) fn files(files: &[AttachedFile]) -> String {
+    let lines: Vec<_> = files.iter().map(line_of_file).collect();
+    format!("I have got:\n{}\n{SIGNATURE}", lines.join("\n"))
+}
+
+/// A file with what can be said of it without a language model: of text the beginning.
+fn line_of_file(file: &AttachedFile) -> String {
+    let AttachedFile { name, mime_type, content, .. } = file;
+    let FileContent::Text(text) = content else { return format!("- {name} ({mime_type})") };
+    let beginning: Vec<_> = text.split_whitespace().take(QUOTED_WORDS).collect();
+    format!("- {name} ({mime_type}), which begins: \"{}\"", beginning.join(" "))
 }
 
 /// An answer of one remark.

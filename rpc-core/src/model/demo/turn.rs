@@ -25,9 +25,12 @@ pub(super) enum Turn {
 pub(super) fn next(request: &ModelRequest) -> Turn {
     let begin = request.messages.iter().rposition(|message| matches!(message, Message::User(_)));
     let mut rest = request.messages.iter().skip(begin.unwrap_or(usize::MAX));
-    let Some(Message::User(words)) = rest.next() else { return Turn::Say(say::help()) };
+    let Some(Message::User(said)) = rest.next() else { return Turn::Say(say::help()) };
     let outcomes = outcomes(rest);
-    let command = parse(words);
+    let command = parse(&said.text);
+    if command == Command::Other && !said.attachments.is_empty() {
+        return Turn::Say(say::files(&said.attachments));
+    }
     let turn = match outcomes.as_slice() {
         [] => first(command),
         all if all.iter().all(|outcome| outcome.tool == "list_tasks") => seen(command, all),

@@ -2,6 +2,7 @@
 
 use crate::config::OpenAiConfig;
 use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(super) struct Endpoint {
     pub(super) config: OpenAiConfig,
     pub(super) chat: Url,
     pub(super) models: Url,
+    transcriptions: Url,
     /// Where OpenRouter tells of a key. Its list of models is public, so that listing it proves nothing of the key.
     pub(super) key: Option<Url>,
     headers: HeaderMap,
@@ -50,6 +52,7 @@ impl Endpoint {
         Ok(Self {
             chat: below(base, &["chat", "completions"]),
             models: below(base, &["models"]),
+            transcriptions: below(base, &["audio", "transcriptions"]),
             key: (base.host_str() == Some("openrouter.ai")).then(|| below(base, &["key"])),
             headers: template.headers().clone(),
             client,
@@ -69,12 +72,24 @@ impl Endpoint {
         let mut request = self.request(Method::POST, &self.chat);
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         request.headers_mut().insert("accept", HeaderValue::from_static("text/event-stream"));
-        // An id that cannot stand in a header is no reason to fail an answer.
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            request.headers_mut().insert("x-request-id", id);
-        }
+        name(&mut request, request_id);
         *request.body_mut() = Some(body.into());
         request
+    }
+
+    /// The request for a transcription.
+    pub(super) fn transcription(&self, form: Form, request_id: &str) -> Result<Request, reqwest::Error> {
+        let request = self.client.post(self.transcriptions.clone()).headers(self.headers.clone()).multipart(form);
+        let mut request = request.build().map_err(reqwest::Error::without_url)?;
+        name(&mut request, request_id);
+        Ok(request)
+    }
+}
+
+/// Names a request. An id that cannot stand in a header is no reason to fail an answer.
+fn name(request: &mut Request, request_id: &str) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        request.headers_mut().insert("x-request-id", id);
     }
 }
 
@@ -102,6 +117,7 @@ mod tests {
             connect_timeout: Duration::MAX,
             token_timeout: Duration::MAX,
             max_attempts: 1,
+            transcription_model: None,
         })
         .unwrap()
     }

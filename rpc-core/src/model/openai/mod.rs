@@ -8,6 +8,7 @@
 //! | `wire.rs`, `answer.rs`, `assemble.rs` | what a chunk says, and what all chunks so far add up to |
 //! | `failure.rs` | errors: their words, their meaning, whether they may pass |
 //! | `check.rs` | whether the server is there, knows the key and has the model |
+//! | `transcribe.rs` | speech -> text |
 //! | `watch.rs` | metrics |
 
 mod answer;
@@ -19,10 +20,11 @@ mod endpoint;
 mod failure;
 mod request;
 mod stream;
+mod transcribe;
 mod watch;
 mod wire;
 
-use super::{Model, ModelError, ModelEvent, ModelRequest};
+use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use attempt::Session;
 use bytes::Bytes;
@@ -66,6 +68,12 @@ impl Model for OpenAiModel {
 
     fn check(&self) -> BoxFuture<'_, Result<(), ModelError>> {
         check::check(&self.endpoint).map_err(|error| failure::for_log(error, &self.endpoint.config.api_key)).boxed()
+    }
+
+    fn transcribe(&self, recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
+        let model = self.endpoint.config.transcription_model.clone()?;
+        let words = transcribe::transcribe(&self.endpoint, model, recording);
+        Some(words.map_err(|error| failure::for_log(error, &self.endpoint.config.api_key)).boxed())
     }
 
     fn kind(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! The request as OpenAI's chat completions want it.
 
 use crate::config::ModelParameters;
-use crate::model::{Message, ModelRequest, ToolCall, ToolSpec};
+use crate::model::{AttachedFile, FileContent, Message, ModelRequest, ToolCall, ToolSpec, UserInput};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -75,7 +75,7 @@ enum WireMessage<'a> {
         content: &'a str,
     },
     User {
-        content: &'a str,
+        content: UserContent<'a>,
     },
     Assistant {
         content: Option<&'a str>,
@@ -92,7 +92,7 @@ impl<'a> WireMessage<'a> {
     fn of(message: &'a Message) -> Self {
         match message {
             Message::System(content) => Self::System { content },
-            Message::User(content) => Self::User { content },
+            Message::User(said) => Self::User { content: UserContent(said) },
             Message::Assistant { text, tool_calls } => Self::Assistant {
                 // `null` beside calls is what OpenAI itself sends; without calls the field has to be a string.
                 content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
@@ -101,6 +101,55 @@ impl<'a> WireMessage<'a> {
             Message::Tool { call_id, content } => Self::Tool { tool_call_id: call_id, content },
         }
     }
+}
+
+/// What a user said: a string, which every server takes, unless there are images to see.
+struct UserContent<'a>(&'a UserInput);
+
+impl Serialize for UserContent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let UserInput { text, attachments } = self.0;
+        if attachments.is_empty() {
+            return serializer.serialize_str(text);
+        }
+        let mut words = text.clone();
+        let mut images = Vec::new();
+        for AttachedFile { name, mime_type, content, .. } in attachments {
+            words.push_str(&match content {
+                FileContent::Text(text) => {
+                    format!("\n\n[Attached file {name:?}, {mime_type}:]\n{text}\n[End of {name:?}]")
+                }
+                FileContent::Image(_) => format!("\n\n[Attached image {name:?}, {mime_type}]"),
+                FileContent::Omitted => {
+                    format!("\n\n[Attached file {name:?}, {mime_type}, whose content is not shown]")
+                }
+            });
+            if let FileContent::Image(url) = content {
+                images.push(url);
+            }
+        }
+        if images.is_empty() {
+            return serializer.serialize_str(&words);
+        }
+        let mut parts = serializer.serialize_seq(Some(1 + images.len()))?;
+        parts.serialize_element(&ContentPart::Text { text: &words })?;
+        for url in images {
+            parts.serialize_element(&ContentPart::ImageUrl { image_url: ImageUrl { url } })?;
+        }
+        parts.end()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: &'a str,
 }
 
 struct Calls<'a>(&'a [ToolCall]);

@@ -1,0 +1,4 @@
+DROP TABLE attachments;
+DROP FUNCTION attachment_deleted;
+DROP TABLE attachment_leftovers;
+ALTER TABLE users DROP COLUMN attachment_bytes;

@@ -1,0 +1,102 @@
+//! A bucket that speaks S3: clients put their files there themselves.
+//!
+//! `TEST_S3_URL` names a server, such as `http://127.0.0.1:5000` of `moto_server`; without it these say so and pass.
+
+use super::{announce, content_path, download, id_of, path_of, picture, say_with};
+use crate::support::client::read;
+use crate::support::{App, Client, Setup};
+use image::ImageFormat;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// A service on a bucket of its own.
+async fn on_a_bucket(test: &str) -> Option<(App, String)> {
+    let Ok(server) = std::env::var("TEST_S3_URL") else {
+        eprintln!("{test}: not run, since TEST_S3_URL names no server");
+        return None;
+    };
+    let bucket = format!("threadline-test-{}", Uuid::new_v4().simple());
+    let made =
+        reqwest::Client::new().put(format!("{server}/{bucket}")).send().await.expect("TEST_S3_URL names a server");
+    assert!(made.status().is_success(), "{made:?}");
+    let setup = Setup::new().await.with("ATTACHMENTS_URL", format!("s3://{bucket}/some/where"));
+    let setup = setup.with("AWS_ENDPOINT", &server).with("AWS_ALLOW_HTTP", true).with("AWS_REGION", "us-east-1");
+    let setup = setup.with("AWS_ACCESS_KEY_ID", "testing").with("AWS_SECRET_ACCESS_KEY", "testing");
+    Some((setup.start().await, format!("{server}/{bucket}")))
+}
+
+/// The objects of a bucket, as its listing names them.
+async fn objects(bucket: &str) -> Vec<String> {
+    let list = reqwest::get(format!("{bucket}?list-type=2")).await.unwrap().text().await.unwrap();
+    list.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
+}
+
+/// Puts bytes where the descriptor says, as it says.
+async fn upload(attachment: &Value, bytes: Vec<u8>) -> u16 {
+    let descriptor = &attachment["upload_descriptor"];
+    let mut request = reqwest::Client::new().put(descriptor["url"].as_str().unwrap()).body(bytes);
+    for (name, value) in descriptor["headers"].as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
+    let Some((app, bucket)) = on_a_bucket("a file in a bucket").await else { return };
+    let user = app.user().await;
+    let session = user.session().await;
+    let bytes = picture(ImageFormat::Png, 600, 300);
+    let image = announce(&user, "a.png", "image/png", bytes.len()).await;
+    let url = image["upload_descriptor"]["url"].as_str().unwrap();
+    assert!(url.starts_with(&bucket) && url.contains("X-Amz-Signature"), "{url}");
+    assert!(url.contains("content-type%3Bhost"), "the type is signed: {url}");
+    say_with(&user, session, "Look", &[&image]).await.fails(409, "CONFLICT");
+    assert_eq!(upload(&image, bytes.clone()).await, 200);
+
+    let (status, _, preview) = download(&app.anonymous(), &path_of(&image["preview_url"])).await;
+    assert_eq!((status, image::load_from_memory(&preview).unwrap().width()), (200, 512));
+    assert_eq!(say_with(&user, session, "Look", &[&image]).await.status, 200);
+    // What is put there later changes nothing.
+    assert_eq!(upload(&image, vec![b'x'; bytes.len()]).await, 200);
+    assert!(download(&user, &content_path(&image)).await.2 == bytes);
+
+    let long = vec![b'x'; 3 * 524_288 + 5];
+    let text = announce(&user, "long.txt", "text/plain", long.len()).await;
+    assert_eq!(upload(&text, long.clone()).await, 200);
+    assert!(download(&user, &content_path(&text)).await.2 == long);
+    let kept = objects(&bucket).await;
+    assert!(kept.contains(&format!("some/where/{}/content", id_of(&text))), "{kept:?}");
+    assert!(!kept.contains(&format!("some/where/{}/upload", id_of(&text))), "{kept:?}");
+    let reply = user.delete(&format!("{}/{}", super::ATTACHMENTS, id_of(&text))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(!objects(&bucket).await.iter().any(|name| name.contains(id_of(&text))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_such_file_is_refused_and_dropped() {
+    let Some((app, bucket)) = on_a_bucket("a lie in a bucket").await else { return };
+    let user = app.user().await;
+    for (mime_type, announced, bytes) in [
+        ("image/png", 5, b"hello".to_vec()),
+        ("text/plain", 5, b"hello, and more".to_vec()),
+        ("text/plain", 5, b"\xff\xff\xff\xff\xff".to_vec()),
+    ] {
+        let attachment = announce(&user, "x", mime_type, announced).await;
+        assert_eq!(upload(&attachment, bytes).await, 200);
+        read(user.request(reqwest::Method::GET, &content_path(&attachment))).await.fails(400, "INVALID_REQUEST");
+        assert_eq!(objects(&bucket).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_away_is_a_503() {
+    let setup = Setup::new().await.with("ATTACHMENTS_URL", "s3://nowhere").with("AWS_ALLOW_HTTP", true);
+    let setup = setup.with("AWS_ENDPOINT", "http://127.0.0.1:1").with("AWS_REGION", "us-east-1");
+    let app = setup.with("AWS_ACCESS_KEY_ID", "k").with("AWS_SECRET_ACCESS_KEY", "hidden-key").start().await;
+    let user: Client = app.user().await;
+    let attachment = announce(&user, "a.txt", "text/plain", 1).await;
+    user.get(&content_path(&attachment)).await.fails(503, "SERVICE_UNAVAILABLE");
+    let log = app.log().iter().map(ToString::to_string).collect::<String>();
+    assert!(!log.contains("hidden-key"), "the key is in the log");
+}

@@ -1,0 +1,62 @@
+//! What attachments may come to, and how often.
+
+use super::{ATTACHMENTS, announce, attach, content_path, id_of, path_of, picture, put, upload_path};
+use crate::support::Reply;
+use crate::support::client::read;
+use crate::{everywhere, serve_and_split};
+use reqwest::Method;
+use serde_json::json;
+
+fn remaining(reply: &Reply) -> &str {
+    reply.header("x-ratelimit-remaining")
+}
+
+serve_and_split! {
+    async fn a_file_counts_once_however_many_pieces_it_has(setup: Setup) {
+        let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 6).start().await;
+        let user = app.user().await;
+        let length = 5 * 524_288 + 1;
+        let attachment = announce(&user, "long.txt", "text/plain", length).await;
+        let uploaded = put(&user, &upload_path(&attachment), vec![b'x'; length]).await;
+        assert_eq!((&uploaded.data()["ready"], remaining(&uploaded)), (&json!(true), "4"));
+        let downloaded = read(user.request(Method::GET, &content_path(&attachment))).await;
+        assert_eq!((downloaded.text.len(), remaining(&downloaded)), (length, "3"));
+        let image = attach(&user, "a.png", "image/png", &picture(image::ImageFormat::Png, 2, 2)).await;
+        // A preview counts for its user, whoever looks at it.
+        let preview = app.anonymous().request(Method::GET, &path_of(&image["preview_url"]));
+        let preview = read(preview).await;
+        assert_eq!((preview.status, remaining(&preview)), (200, "0"));
+        let refused = app.anonymous().get(&path_of(&image["preview_url"])).await;
+        refused.fails(429, "RATE_LIMITED");
+        // What was not signed counts for the address; four users of it were registered, and nothing else.
+        let wrong = app.anonymous().get(&format!("{ATTACHMENTS}/{}/preview?token=x.y.z", id_of(&image))).await;
+        wrong.fails(401, "UNAUTHORIZED");
+        assert_eq!(remaining(&wrong), "4");
+    }
+}
+
+everywhere! {
+    async fn the_attachments_of_a_user_come_to_so_much_in_all(setup: Setup) {
+        let app = setup.with("MAX_ATTACHMENT_BYTES_PER_USER", 100).with("MAX_ATTACHMENT_BYTES", 60).start().await;
+        let (user, racer) = (app.user().await, app.user().await);
+        let file = |size: u64| json!({"name": "a.txt", "mime_type": "text/plain", "size": size});
+        let reply = user.post(ATTACHMENTS, &file(61)).await;
+        assert!(reply.fails(413, "PAYLOAD_TOO_LARGE").contains("60"));
+        let first = announce(&user, "a.txt", "text/plain", 60).await;
+        let reply = user.post(ATTACHMENTS, &file(41)).await;
+        assert!(reply.fails(413, "PAYLOAD_TOO_LARGE").contains("100"));
+        announce(&user, "b.txt", "text/plain", 40).await;
+        user.post(ATTACHMENTS, &file(1)).await.fails(413, "PAYLOAD_TOO_LARGE");
+        user.delete(&format!("{ATTACHMENTS}/{}", id_of(&first))).await.data();
+        announce(&user, "c.txt", "text/plain", 60).await;
+
+        // Of twenty at once ten get through.
+        let racing = (0..20).map(|_| {
+            let (racer, body) = (racer.clone(), file(10));
+            tokio::spawn(async move { racer.post(ATTACHMENTS, &body).await.status })
+        });
+        let statuses = futures::future::join_all(racing).await;
+        let made = statuses.into_iter().map(Result::unwrap).filter(|status| *status == 201).count();
+        assert_eq!(made, 10);
+    }
+}

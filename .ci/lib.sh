@@ -131,6 +131,23 @@ find_servers() {
     echo "Redis: ${TEST_REDIS_URL##*@}"
 }
 
+# ChatKit's package for Python, in a place of its own; sets TEST_CHATKIT_PYTHON.
+chatkit_python() {
+    step "ChatKit's package for Python"
+    local version=$1 venv="$TOOLS/chatkit-$1"
+    if [ -z "${TEST_CHATKIT_PYTHON:-}" ]; then
+        if ! have python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then install_package python3-venv; fi
+        have python3 || fail "no Python: install Python 3.11 or newer, or set TEST_CHATKIT_PYTHON"
+        if [ ! -f "$venv/installed" ]; then
+            python3 -m venv --clear "$venv"
+            "$venv/bin/pip" install --quiet --disable-pip-version-check "openai-chatkit==$version"
+            touch "$venv/installed"
+        fi
+        export TEST_CHATKIT_PYTHON="$venv/bin/python"
+    fi
+    "$TEST_CHATKIT_PYTHON" -c 'import importlib.metadata as m; print("openai-chatkit", m.version("openai-chatkit"))'
+}
+
 # Installs a tool that comes as `cargo NAME`, unless it is there in this version.
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

@@ -78,6 +78,11 @@ impl Answer {
         Self::stream(Begin::Thread(write::greeting(begins_after)), frames)
     }
 
+    /// Events of a run as ChatKit's own server sends them.
+    pub(crate) fn chatkit_events(frames: Frames) -> Self {
+        Self::stream(Begin::ChatKit, frames)
+    }
+
     fn stream(begin: Begin, frames: Frames) -> Self {
         let mut answer = Self::empty(200);
         answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

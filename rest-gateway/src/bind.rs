@@ -8,7 +8,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::SendMessage;
+pub(crate) use body::{Members, SendMessage, json_text};
 
 use crate::fields::{Field, Kind, Place, Row};
 use http::HeaderMap;

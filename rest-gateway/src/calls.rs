@@ -18,12 +18,12 @@ pub(crate) async fn call(rule: &Rule, reply: &ReplyInfo, named: &str, upstream: 
     let answered = upstream.call(call).await;
     let answer = match (answered, reply.form) {
         (Ok(answer), _) => answer,
-        (Err(refusal), Form::Envelope) => return Err(tell(rule, refusal).into()),
+        (Err(refusal), Form::Envelope | Form::Bare) => return Err(tell(rule, refusal).into()),
         (Err(refusal), Form::Health { .. }) => return Ok(unhealthy(refusal)),
     };
     let body = reply.body(&answer.result, named);
     let status = match reply.form {
-        Form::Envelope => Ok(rule.status),
+        Form::Envelope | Form::Bare => Ok(rule.status),
         Form::Health { tolerant } => health_status(&answer.result, tolerant),
     };
     match (status, body) {

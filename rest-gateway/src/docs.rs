@@ -1,5 +1,6 @@
 //! The table for people: a Markdown reference, a page, and a list for the command line.
 
+use crate::chatkit::requests;
 use crate::fields::{Field, Kind, Place, Row, table};
 use crate::openapi::{errors, title_case};
 use crate::rule::{Does, Then};
@@ -15,7 +16,7 @@ pub fn rest_markdown() -> String {
         line(&mut out, &format!("| {verb} | `{path}` | {method} | {} |", row.rule.summary()));
     }
     out.push_str("\n## Calls\n");
-    for row in table().iter().filter(|row| row.rule.method().is_some()) {
+    for row in table().iter().filter(|row| row.rule.access().is_some()) {
         section(&mut out, row);
     }
     out.push_str("\n## Errors\n\n| code | status | JSON-RPC | meaning |\n| --- | --- | --- | --- |\n");
@@ -114,17 +115,43 @@ fn section(out: &mut String, row: &Row) {
             "Body: `{\"message\":{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"...\"}]}}`\n",
         );
     }
+    if row.rule.speaks_chatkit() {
+        line(
+            out,
+            "Body: `{\"type\":\"...\",\"params\":{...}}`\n\n| type | params | answered with |\n| --- | --- | --- |",
+        );
+        for request in requests() {
+            request_line(out, request);
+        }
+        out.push('\n');
+    }
     let answer = match &row.rule.does {
         Does::Rpc { then: Then::StreamRun { .. }, .. } => {
             "a stream of events; with `Accept: application/json` the finished message. A run that fails before it says \
              anything is an error, not a stream"
         }
         Does::Rpc { then: Then::Stream | Then::StreamThread, .. } => "a stream of events",
+        Does::ChatKit | Does::Rpc { then: Then::StreamChatKit { .. }, .. } => {
+            "JSON or a stream of ChatKit's events, as the type asks"
+        }
         Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => "JSON",
     };
     let mut codes: Vec<_> = errors(row.rule).iter().map(|code| format!("`{code}`")).collect();
     codes.sort();
     line(out, &format!("Answers {}: {answer}. Errors: {}.", row.rule.status, codes.join(", ")));
+}
+
+/// A request type of ChatKit's endpoint.
+fn request_line(out: &mut String, row: &Row) {
+    let Some(method) = row.rule.method() else { return };
+    let params = row.fields.iter().filter(|field| field.place == Place::Body);
+    let params: Vec<_> =
+        params.map(|field| format!("`{}`{}", field.name, if field.required { "" } else { "?" })).collect();
+    let answer = match &row.rule.does {
+        Does::Rpc { then: Then::StreamChatKit { .. }, .. } => "events",
+        _ => "JSON",
+    };
+    line(out, &format!("| `{}` | {} | {answer} |", method.name, params.join(", ")));
 }
 
 /// What the client gives for a param: name, place, type, meaning, once per name. Nothing for what it does not give.

@@ -3,6 +3,7 @@
 //! The leftover rule, after grpc-gateway: what the row decides itself, then path variables, then headers, then the body
 //! — whole, or as one param — and everything else is the query string.
 
+use crate::chatkit::REQUESTS;
 use crate::rule::{Preset, Rule};
 use crate::rules::RULES;
 use schemars::SchemaGenerator;
@@ -102,6 +103,9 @@ pub(crate) enum Kind {
 
 /// The params of a rule, in the order of their names.
 pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field> {
+    if rule.speaks_chatkit() {
+        return chatkit_headers(generator);
+    }
     let Some(method) = rule.method() else { return Vec::new() };
     let schema = (method.params)(generator).to_value();
     let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -115,7 +119,7 @@ pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field>
                 name: name.clone(),
                 place: place(rule, name, preset),
                 kind: kind(schema),
-                required: required.iter().any(|required| required == name),
+                required: preset == Some(Preset::Required) || required.iter().any(|required| required == name),
                 doc: schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
                 schema: schema.clone(),
                 default: match preset {
@@ -127,11 +131,22 @@ pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field>
         .collect()
 }
 
+/// The headers that some request type of ChatKit's endpoint reads, once each. What a body holds depends on the type.
+fn chatkit_headers(generator: &mut SchemaGenerator) -> Vec<Field> {
+    let mut headers: Vec<Field> = Vec::new();
+    for field in REQUESTS.iter().flat_map(|rule| fields(rule, generator)) {
+        if matches!(field.place, Place::Header(_)) && !headers.iter().any(|known| known.name == field.name) {
+            headers.push(field);
+        }
+    }
+    headers
+}
+
 fn place(rule: &Rule, name: &str, preset: Option<Preset>) -> Place {
     match preset {
         Some(Preset::Fixed(json)) => return Place::Fixed(json),
         Some(Preset::Withheld) => return Place::Withheld,
-        Some(Preset::Default(_)) | None => {}
+        Some(Preset::Default(_) | Preset::Required) | None => {}
     }
     let variables: Vec<_> = rule.variables().filter(|variable| rule.param_of(variable) == name).collect();
     if !variables.is_empty() {

@@ -13,6 +13,7 @@ pub mod bench;
 mod bind;
 mod body;
 mod calls;
+pub mod chatkit;
 mod docs;
 mod fields;
 mod head;

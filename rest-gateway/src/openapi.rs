@@ -1,5 +1,6 @@
 //! Table and schemas -> OpenAPI 3.1.
 
+mod chatkit;
 mod operation;
 
 use crate::fields::fields;

@@ -3,11 +3,14 @@
 //! A shape is a type; a row names it, and the compiler checks that it fits the method's result. Whatever a shape does
 //! not change passes through as the JSON it came as.
 
+mod chatkit;
 mod health;
 mod message;
 mod session;
 mod transcript;
 
+pub(crate) use chatkit::ThreadView;
+pub use chatkit::{ChatKitThread, ChatKitThreads};
 pub use health::{AnyHealth, StrictHealth};
 pub(crate) use message::{ItemView, Message, RecordView, ToolCall};
 pub use session::{CreatedSession, DeletedSession, Session, SessionThread, Sessions, SessionsMeta};
@@ -45,6 +48,8 @@ pub trait Reply<T> {
 pub enum Form {
     /// `{"success":true,"data":...}`.
     Envelope,
+    /// The data is the body.
+    Bare,
     /// The form of `/health`: the data is the body, and its `status` decides the status of the answer.
     Health {
         /// Whether a part that works in part still counts as well.
@@ -84,7 +89,7 @@ impl ReplyInfo {
                 (self.write)(result, named, &mut out)?;
                 out.push(b'}');
             }
-            Form::Health { .. } => (self.write)(result, named, &mut out)?,
+            Form::Bare | Form::Health { .. } => (self.write)(result, named, &mut out)?,
         }
         Ok(out)
     }

@@ -5,12 +5,14 @@
 
 mod words;
 
-pub use words::{Calls, Start, delete, get, patch, post, put};
+pub use words::{Calls, Start, StartsRun, delete, get, patch, post, put};
 
 use crate::reply::ReplyInfo;
 use http::Method;
+use serde_json::value::RawValue;
 use threadline_schema::ErrorCode;
 use threadline_schema::rpc::{Access, MethodInfo};
+use uuid::Uuid;
 
 /// One operation of the REST API.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +43,7 @@ impl Rule {
     /// The method the row calls first; `None` for pages of the gateway's own.
     pub fn method(&self) -> Option<&MethodInfo> {
         match &self.does {
-            Does::Serve(_) => None,
+            Does::Serve(_) | Does::ChatKit => None,
             Does::Rpc { method, .. } => Some(method),
         }
     }
@@ -77,13 +79,25 @@ impl Rule {
         match self.does {
             Does::Rpc { then: Then::StreamRun { .. } | Then::Stream, .. } => Some(Scope::Run),
             Does::Rpc { then: Then::StreamThread, .. } => Some(Scope::Thread),
-            Does::Rpc { then: Then::Reply(_), .. } | Does::Serve(_) => None,
+            Does::Rpc { then: Then::Reply(_) | Then::StreamChatKit { .. }, .. } | Does::Serve(_) | Does::ChatKit => {
+                None
+            }
         }
+    }
+
+    /// Whether the row is ChatKit's single endpoint.
+    pub fn speaks_chatkit(&self) -> bool {
+        matches!(self.does, Does::ChatKit)
+    }
+
+    /// Who may call; `None` for pages of the gateway's own.
+    pub fn access(&self) -> Option<Access> {
+        if self.speaks_chatkit() { Some(Access::User) } else { self.method().map(|method| method.access) }
     }
 
     /// Whether a caller needs a token.
     pub fn needs_token(&self) -> bool {
-        self.method().is_some_and(|method| method.access == Access::User)
+        self.access() == Some(Access::User)
     }
 
     /// One line that says what the row is for.
@@ -105,6 +119,7 @@ impl Rule {
             Some(("auth", _)) => "accounts",
             Some(("runs", _)) => "runs",
             Some(("tasks", _)) => "tasks",
+            None if self.speaks_chatkit() => "chatkit",
             _ => "service",
         }
     }
@@ -218,6 +233,8 @@ impl Verb {
 pub enum Does {
     /// A page of the gateway's own, without a call.
     Serve(Page),
+    /// ChatKit's single endpoint: the `type` of the body names one of [`REQUESTS`](crate::chatkit::REQUESTS).
+    ChatKit,
     /// A call of the core.
     Rpc {
         /// The method.
@@ -236,6 +253,13 @@ pub enum Then {
     StreamRun {
         /// The subscription to the run.
         follow: MethodInfo,
+    },
+    /// It tells of a run, whose events are streamed as ChatKit's own server does.
+    StreamChatKit {
+        /// The subscription to the run.
+        follow: MethodInfo,
+        /// Finds the run in the result.
+        run_id: fn(&RawValue) -> serde_json::Result<Uuid>,
     },
     /// It is a subscription to the run that the path names.
     Stream,
@@ -274,6 +298,8 @@ pub enum Preset {
     Fixed(&'static str),
     /// This value unless the client gives another.
     Default(&'static str),
+    /// The client has to give it, although the method does not need it.
+    Required,
     /// Never given; the client cannot set it.
     Withheld,
 }

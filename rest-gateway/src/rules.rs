@@ -11,6 +11,11 @@ use threadline_schema::ErrorCode::{
 };
 use threadline_schema::{auth, items, runs, system, tasks, threads};
 
+const CHATKIT: &str = "ChatKit's own endpoint, for its front ends.\n\n\
+    `type` names the request, `params` says the rest. Some requests are answered with JSON, without an envelope, and \
+    those that start a run with ChatKit's events: `data:` and nothing else, until the run ends. Closing the request \
+    cancels the run, unless somebody follows it by the id in `X-Run-Id` soon.";
+
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
     post("/api/v1/auth/register").calls::<auth::AuthRegister>().replies::<Whole>().status(201).fails(&[EmailTaken]),
@@ -176,11 +181,17 @@ pub static RULES: &[Rule] = &[
         .named("syncCustomAction", "Use a widget: have its action carried out at once."),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
-    get("/api/v1/chatkit/runs/{run_id}/events").calls::<runs::RunsSubscribe>().streams().named(
-        "runsSubscribe",
-        "Follow a run, from its beginning or from a cursor.\n\n\
-         The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
-    ),
+    get("/api/v1/chatkit/runs/{run_id}/events")
+        .calls::<runs::RunsSubscribe>()
+        .streams()
+        .presets(&[("cancel_when_left", Preset::Withheld)])
+        .named(
+            "runsSubscribe",
+            "Follow a run, from its beginning or from a cursor.\n\n\
+             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
+        ),
+    post("/chatkit").speaks_chatkit().named("chatkit", CHATKIT),
+    post("/api/v1/chatkit").speaks_chatkit().named("chatkitVersioned", CHATKIT),
     post("/api/v1/tasks").calls::<tasks::TasksCreate>().replies::<Whole>().status(201),
     get("/api/v1/tasks").calls::<tasks::TasksList>().replies::<Rows>(),
     get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().replies::<Whole>(),

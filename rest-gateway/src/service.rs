@@ -14,7 +14,7 @@ use crate::receive::{receive, require_json};
 use crate::router::{Path, Router};
 use crate::rule::{Does, Then, Verb};
 use crate::upstream::{Call, Upstream};
-use crate::{calls, pages, streams};
+use crate::{calls, chatkit, pages, streams};
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
@@ -24,7 +24,9 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::auth::AuthMe;
 use threadline_schema::call::Caller;
+use threadline_schema::rpc::MethodInfo;
 use threadline_schema::{ErrorCode, RpcError};
 
 /// What the gateway can be told.
@@ -129,18 +131,26 @@ impl Gateway {
         };
         let (method, then) = match &row.rule.does {
             Does::Serve(page) => return Ok(pages::serve(*page, &*inner.metrics_page)),
-            Does::Rpc { method, then } => (method, then),
+            Does::ChatKit => (&MethodInfo::of::<AuthMe>(), None),
+            Does::Rpc { method, then } => (method, Some(then)),
         };
         let caller = Caller {
             token: head::token(&head.headers),
             ip: head::client_ip(peer, &head.headers, &inner.config.trusted_proxies),
             request_id: request_id.clone(),
+            client: head::client(&head.headers),
         };
         let upstream = inner.upstream.as_ref();
         if row.rule.needs_token() && caller.token.is_none() {
             return calls::unauthenticated(method, upstream, caller).await;
         }
         let body = receive(body, inner.config.body_bytes, inner.config.body_timeout).await?;
+        let Some(then) = then else {
+            if let Err(error) = require_json(&head.headers, &body) {
+                return Err(calls::misread(error, upstream, caller).await.into());
+            }
+            return chatkit::answer(upstream, caller, &head.headers, &body).await;
+        };
         let Bound { params, named } = match bind_all(row, head, variables.iter().collect(), &body) {
             Ok(bound) => bound,
             Err(error) if row.rule.needs_token() => return Err(calls::misread(error, upstream, caller).await.into()),
@@ -152,6 +162,9 @@ impl Gateway {
             Then::StreamRun { follow } => {
                 let json = head::wants_json(&head.headers);
                 streams::start(row.rule, follow, upstream, call, json).await
+            }
+            Then::StreamChatKit { follow, run_id } => {
+                streams::start_chatkit(row.rule, follow, *run_id, upstream, call).await
             }
             Then::Stream => streams::follow(row.rule, &named, upstream, call).await,
             Then::StreamThread => streams::follow_thread(row.rule, upstream, call).await,

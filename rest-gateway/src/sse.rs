@@ -8,6 +8,7 @@
 //! own where it sent one, and `[DONE]` follows all the same: a client that waits for it must not wait for ever, and one that looks for the terminal event
 //! sees that it is missing and comes back with its cursor.
 
+mod chatkit;
 mod finished;
 mod late;
 pub(crate) mod write;
@@ -42,11 +43,22 @@ pub(crate) enum Begin {
     Run(Vec<Frame>),
     /// A thread's: bytes as they are.
     Thread(Vec<u8>),
+    /// A run's in ChatKit's own form: nothing.
+    ChatKit,
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// As REST's clients read them.
+    Rest(Scope),
+    /// As ChatKit's front ends read them.
+    ChatKit,
 }
 
 /// Events as the body of an answer.
 pub(crate) struct Sse {
-    scope: Scope,
+    dialect: Dialect,
     /// What goes out before anything else.
     greeting: Vec<u8>,
     held: std::vec::IntoIter<Frame>,
@@ -64,12 +76,13 @@ impl Sse {
     pub(crate) fn new(begin: Begin, frames: Frames, heartbeat: Duration, mut observation: Observation) -> Self {
         observation.stream_begins();
         let silence = Box::pin(tokio::time::sleep(heartbeat));
-        let (scope, greeting, held) = match begin {
-            Begin::Run(held) => (Scope::Run, Vec::new(), held),
-            Begin::Thread(greeting) => (Scope::Thread, greeting, Vec::new()),
+        let (dialect, greeting, held) = match begin {
+            Begin::Run(held) => (Dialect::Rest(Scope::Run), Vec::new(), held),
+            Begin::Thread(greeting) => (Dialect::Rest(Scope::Thread), greeting, Vec::new()),
+            Begin::ChatKit => (Dialect::ChatKit, Vec::new(), Vec::new()),
         };
         let held = held.into_iter();
-        Self { scope, greeting, held, frames: Some(frames), heartbeat, silence, told: false, observation }
+        Self { dialect, greeting, held, frames: Some(frames), heartbeat, silence, told: false, observation }
     }
 
     /// Whether nothing more comes.
@@ -88,22 +101,30 @@ impl Sse {
                 Poll::Pending => break,
                 Poll::Ready(Some(frame)) => {
                     self.observation.event();
-                    self.told = type_of(&frame.event) == Some("error");
-                    if write::event(&mut out, &frame, self.scope) {
-                        out.extend_from_slice(DONE);
-                        self.frames = None;
+                    let told = std::mem::replace(&mut self.told, type_of(&frame.event) == Some("error"));
+                    let is_last = match self.dialect {
+                        Dialect::Rest(scope) => write::event(&mut out, &frame, scope),
+                        Dialect::ChatKit => chatkit::event(&mut out, &frame, told),
+                    };
+                    if is_last {
+                        self.end(&mut out);
                         break;
                     }
                 }
                 Poll::Ready(None) => {
                     if !self.told {
-                        out.extend_from_slice(LOST);
+                        out.extend_from_slice(match self.dialect {
+                            Dialect::Rest(_) => LOST,
+                            Dialect::ChatKit => chatkit::LOST,
+                        });
                     }
-                    out.extend_from_slice(DONE);
-                    self.frames = None;
+                    self.end(&mut out);
                     break;
                 }
             }
+        }
+        if out.is_empty() && self.is_done() {
+            return Poll::Ready(None);
         }
         if out.is_empty() {
             std::task::ready!(self.silence.as_mut().poll(cx));
@@ -111,6 +132,13 @@ impl Sse {
         }
         self.silence.as_mut().reset(Instant::now() + self.heartbeat);
         Poll::Ready(Some(out.into()))
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        if let Dialect::Rest(_) = self.dialect {
+            out.extend_from_slice(DONE);
+        }
+        self.frames = None;
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {

@@ -34,6 +34,8 @@ pub struct CoreConfig {
     pub run_events_retention: Duration,
     /// How long what a run emits may stay in memory only; `None` until the run ends.
     pub run_events_interval: Option<Duration>,
+    /// How long a run goes on after a reader that ends it by leaving has left.
+    pub cancel_grace: Duration,
     /// Proxies whose word about a client's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
 }

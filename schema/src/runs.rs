@@ -141,6 +141,10 @@ pub struct RunsSubscribeParams {
     /// The last event the subscriber has: its `seq`, or the cursor `run_id:seq`. Absent: from the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<After>,
+    /// Cancel the run when this subscriber leaves before its end, does not come back soon (`CHATKIT_CANCEL_GRACE_MS`),
+    /// and nobody else of its process follows it by then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_when_left: bool,
 }
 
 /// A place in a run's events: a bare number, or the cursor `run_id:seq` that every transport shows.

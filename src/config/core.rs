@@ -37,6 +37,7 @@ impl Settings {
             session_max_idle: self.session_max_idle_days.days(),
             run_events_retention: self.run_events_retention.seconds() * 60,
             run_events_interval: self.run_events_interval.milliseconds(),
+            cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
         };
         Ok((config, warnings))

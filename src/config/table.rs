@@ -132,6 +132,9 @@ settings! {
     /// Milliseconds between two writes of what the active runs have emitted: a crash takes that much of an answer, and
     /// nothing else. 0: no writes, and a crash takes the whole answer that was being written.
     run_events_interval: Limit = "RUN_EVENTS_INTERVAL_MS" in Agent, default "40";
+    /// Milliseconds that an answer goes on after the client has closed its request to `/chatkit`: when nobody follows
+    /// the answer by then, it is cancelled.
+    chatkit_cancel_grace: Number<0, 600_000> = "CHATKIT_CANCEL_GRACE_MS" in Agent, default "2000";
     /// Newest items of a conversation that the model is shown.
     agent_history_items: Number<1, 10_000> = "AGENT_HISTORY_ITEMS" in Agent, default "100";
 

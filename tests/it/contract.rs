@@ -238,6 +238,19 @@ async fn answers_look_as_the_documents_say() {
     for (_, event) in events.events.iter().filter(|(_, event)| event["type"] != "thread.item.content.part.delta") {
         c.fits(&schema, event, "an event");
     }
+    let of_session = |kind: &str| Some(json!({"type": kind, "params": {"thread_id": session}}));
+    for path in ["/chatkit", "/api/v1/chatkit"] {
+        c.ask(Method::POST, path, &[], "", Some(json!({"type": "threads.list", "params": {"limit": 1}}))).await;
+        c.ask(Method::POST, path, &[], "", of_session("threads.get_by_id")).await;
+        c.ask(Method::POST, path, &[], "", of_session("items.list")).await;
+        c.ask(Method::POST, path, &[], "", Some(json!({"type": "threads.burn"}))).await;
+    }
+    let params = json!({"input": Client::chatkit_input("Hello")});
+    let events = c.user.chatkit_stream("threads.create", params).await.unwrap().finish().await;
+    let schema = json!({"$ref": "#/components/schemas/StreamEventOfChatKitThread"});
+    for (_, event) in &events.events {
+        c.fits(&schema, event, "an event of ChatKit's endpoint");
+    }
     let followed = c.user.follow_session(session.parse().unwrap(), "?snapshot=true", Some("0")).await.unwrap();
     c.ask(Method::DELETE, SESSION, &ids, "", None).await;
     c.ask(Method::DELETE, SESSION, &ids, "", None).await;

@@ -9,6 +9,7 @@
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside, and `pub` reads better than `pub(crate)`")]
 
+mod chatkit;
 mod cli;
 mod contract;
 mod faults;

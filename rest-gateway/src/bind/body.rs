@@ -72,17 +72,22 @@ pub(super) fn read<'r>(row: &'r Row, body: &[u8]) -> Result<Vec<(&'r Field, Stri
             Err(RpcError::new(ErrorCode::InvalidJson, "The body is empty; this call takes a JSON object."))
         };
     }
-    let text =
-        std::str::from_utf8(body).map_err(|_| RpcError::new(ErrorCode::InvalidJson, "The body is not valid UTF-8."))?;
-    // Looks at the whole text without descending, so the depth of a body costs no stack.
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        RpcError::new(ErrorCode::InvalidJson, format!("The body is not valid JSON, at {place}."))
-    })?;
+    let whole = json_text(body)?;
     match row.fields.iter().find(|field| field.place == Place::Message) {
         Some(field) => Ok(vec![(field, message(whole)?)]),
         None => members(row, whole),
     }
+}
+
+/// The body as JSON of any kind, not yet taken apart.
+pub(crate) fn json_text(body: &[u8]) -> Result<&RawValue, RpcError> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| RpcError::new(ErrorCode::InvalidJson, "The body is not valid UTF-8."))?;
+    // Looks at the whole text without descending, so the depth of a body costs no stack.
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        RpcError::new(ErrorCode::InvalidJson, format!("The body is not valid JSON, at {place}."))
+    })
 }
 
 fn message(body: &RawValue) -> Result<String, RpcError> {
@@ -123,7 +128,7 @@ fn unknown(row: &Row, name: &str) -> RpcError {
 }
 
 /// The members of an object in their order, names that come twice included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

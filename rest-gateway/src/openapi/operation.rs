@@ -1,6 +1,6 @@
 //! One row as an OpenAPI operation.
 
-use super::{by_status, response_name};
+use super::{by_status, chatkit, response_name};
 use crate::bind::SendMessage;
 use crate::fields::{Field, IDEMPOTENCY_KEY, Place};
 use crate::reply::{Form, Message, ReplyInfo};
@@ -30,9 +30,12 @@ pub(super) fn operation(rule: &Rule, fields: &[Field], generator: &mut SchemaGen
 /// Errors a row can answer with: those of its kind, and the method's own.
 pub(crate) fn errors(rule: &Rule) -> Vec<ErrorCode> {
     use ErrorCode as E;
-    let Some(method) = rule.method() else { return Vec::new() };
+    let Some(access) = rule.access() else { return Vec::new() };
     let mut codes = vec![E::InvalidRequest, E::InternalError, E::ServiceUnavailable];
-    match method.access {
+    if rule.speaks_chatkit() {
+        codes.extend(chatkit::errors());
+    }
+    match access {
         Access::User => codes.extend([E::Unauthorized, E::RateLimited]),
         Access::Public => codes.push(E::RateLimited),
         Access::Probe => {}
@@ -97,7 +100,9 @@ fn parameters(fields: &[Field]) -> Vec<Value> {
 }
 
 fn request_body(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> Option<Value> {
-    let schema = if rule.message.is_some() {
+    let schema = if rule.speaks_chatkit() {
+        chatkit::body(generator)
+    } else if rule.message.is_some() {
         generator.subschema_for::<SendMessage>().to_value()
     } else {
         let body: Vec<_> = fields.iter().filter(|field| field.place == Place::Body).collect();
@@ -121,6 +126,7 @@ fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> 
         .collect();
     let content = match &rule.does {
         Does::Serve(page) => page_content(*page),
+        Does::ChatKit | Does::Rpc { then: Then::StreamChatKit { .. }, .. } => chatkit::content(generator),
         Does::Rpc { then: Then::Reply(reply), .. } => {
             let schema = reply_schema(reply, generator);
             if let Form::Health { .. } = reply.form {
@@ -144,10 +150,10 @@ fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> 
         }
     };
     let mut headers = vec!["X-Request-Id"];
-    if rule.method().is_some_and(|method| method.access != Access::Probe) {
+    if rule.access().is_some_and(|access| access != Access::Probe) {
         headers.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]);
     }
-    if rule.streams() == Some(Scope::Run) {
+    if rule.streams() == Some(Scope::Run) || rule.speaks_chatkit() {
         headers.push("X-Run-Id");
     }
     if fields.iter().any(|field| field.place == Place::Header(IDEMPOTENCY_KEY)) {
@@ -160,6 +166,7 @@ fn responses(rule: &Rule, fields: &[Field], generator: &mut SchemaGenerator) -> 
     let description = match rule.streams() {
         Some(Scope::Run) => "The events of the run, then `data: [DONE]`.",
         Some(Scope::Thread) => "The events of the session, run after run.",
+        None if rule.speaks_chatkit() => "JSON, or the events of the run, as the type of the request asks.",
         None => "As asked.",
     };
     let success = json!({"description": description, "headers": headers, "content": content});
@@ -174,7 +181,7 @@ fn reply_schema(reply: &ReplyInfo, generator: &mut SchemaGenerator) -> Value {
             let meta = (reply.meta)(generator).map(schemars::Schema::to_value);
             envelope(&data, meta.as_ref())
         }
-        Form::Health { .. } => data,
+        Form::Bare | Form::Health { .. } => data,
     }
 }
 
@@ -199,12 +206,20 @@ fn events_schema<E: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
             "delta": {"type": "string"},
         },
     });
+    events_text(
+        "Server-Sent Events: `id: RUN_ID:SEQ` and `data:` with JSON; a comment every 15 s of silence; `data: [DONE]` at \
+         the end.",
+        json!({"anyOf": [delta, event]}),
+    )
+}
+
+/// A stream of events as text, and what each of them is.
+pub(super) fn events_text(description: &str, event: Value) -> Value {
     json!({
         "type": "string",
-        "description": "Server-Sent Events: `id: RUN_ID:SEQ` and `data:` with JSON; a comment every 15 s of silence; \
-                        `data: [DONE]` at the end.",
+        "description": description,
         "contentMediaType": "application/json",
-        "contentSchema": {"anyOf": [delta, event]},
+        "contentSchema": event,
     })
 }
 

@@ -79,9 +79,9 @@ impl Followed {
     /// The params that go on after an event, or begin as asked when there was none.
     pub(super) fn params(&self, last: Option<(Uuid, u64)>) -> serde_json::Result<Box<RawValue>> {
         match self {
-            Self::Run(_, RunsSubscribeParams { run_id, after }) => {
-                let after = last.map(|(_, seq)| After::Seq(seq)).or_else(|| after.clone());
-                to_raw_value(&RunsSubscribeParams { run_id: *run_id, after })
+            Self::Run(_, asked) => {
+                let after = last.map(|(_, seq)| After::Seq(seq)).or_else(|| asked.after.clone());
+                to_raw_value(&RunsSubscribeParams { after, ..*asked })
             }
             Self::Thread(_, ThreadsSubscribeParams { thread_id, after, snapshot }) => {
                 let after =
@@ -116,6 +116,8 @@ mod tests {
         let followed = read::<RunsSubscribe>(&json!({"run_id": run, "after": "3"}), None);
         assert_eq!(asked(&followed, None), json!({"run_id": run, "after": "3"}));
         assert_eq!(asked(&followed, Some((run, 7))), json!({"run_id": run, "after": 7}));
+        let held = read::<RunsSubscribe>(&json!({"run_id": run, "cancel_when_left": true}), None);
+        assert_eq!(asked(&held, Some((run, 7))), json!({"run_id": run, "after": 7, "cancel_when_left": true}));
         assert!(followed.ends_with("run.failed") && !followed.ends_with("thread.deleted"));
     }
 

@@ -1,11 +1,14 @@
 //! The words rows begin with.
 
 use super::{Does, Page, Rule, Then, Verb};
-use crate::reply::{Reply, ReplyInfo};
+use crate::reply::{Form, Reply, ReplyInfo};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::marker::PhantomData;
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
-use threadline_schema::threads::ThreadNotification;
+use threadline_schema::threads::{ThreadCreated, ThreadNotification};
+use uuid::Uuid;
 
 /// Begins a row that reads.
 pub const fn get(path: &'static str) -> Start {
@@ -50,6 +53,11 @@ impl Start {
         self.does(Does::Serve(page))
     }
 
+    /// Makes the row ChatKit's single endpoint.
+    pub const fn speaks_chatkit(self) -> Rule {
+        self.does(Does::ChatKit)
+    }
+
     const fn does(self, does: Does) -> Rule {
         Rule {
             verb: self.verb,
@@ -77,6 +85,51 @@ impl<M: RpcMethod> Calls<M> {
     /// Names the shape of the reply, which must fit the method's result.
     pub const fn replies<R: Reply<M::Result>>(self) -> Rule {
         self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then: Then::Reply(ReplyInfo::of::<R, M::Result>()) })
+    }
+
+    /// Names the shape of the reply, which is sent without an envelope.
+    pub const fn answers<R: Reply<M::Result>>(self) -> Rule {
+        let reply = ReplyInfo { form: Form::Bare, ..ReplyInfo::of::<R, M::Result>() };
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then: Then::Reply(reply) })
+    }
+}
+
+impl<M: RpcMethod<Result: StartsRun>> Calls<M> {
+    /// Replies with the events of the run that the method's result tells of, as ChatKit's own server does.
+    pub const fn streams_to_chatkit(self) -> Rule {
+        let then =
+            Then::StreamChatKit { follow: MethodInfo::of::<RunsSubscribe>(), run_id: <M::Result as StartsRun>::run_id };
+        self.start.does(Does::Rpc { method: MethodInfo::of::<M>(), then })
+    }
+}
+
+/// A result that tells of a run.
+pub trait StartsRun {
+    /// Finds the run.
+    ///
+    /// # Errors
+    /// When there is none in the result.
+    fn run_id(result: &RawValue) -> serde_json::Result<Uuid>;
+}
+
+#[derive(Deserialize)]
+struct RunView {
+    id: Uuid,
+}
+
+impl StartsRun for Run {
+    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+        serde_json::from_str::<RunView>(result.get()).map(|run| run.id)
+    }
+}
+
+impl StartsRun for ThreadCreated {
+    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+        #[derive(Deserialize)]
+        struct View {
+            run: RunView,
+        }
+        serde_json::from_str::<View>(result.get()).map(|created| created.run.id)
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn event(out: &mut Vec<u8>, frame: &Frame, scope: Scope) -> bool {
 
 /// Appends JSON on one line. A raw line break can only stand between its tokens, where a space means the same; inside a
 /// string it is escaped.
-fn one_line(out: &mut Vec<u8>, json: &str) {
+pub(super) fn one_line(out: &mut Vec<u8>, json: &str) {
     let start = out.len();
     out.extend_from_slice(json.as_bytes());
     if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {

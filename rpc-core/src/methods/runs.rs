@@ -24,8 +24,11 @@ async fn cancel(cx: Cx, params: RunRef) -> Result<Run, Error> {
 
 async fn subscribe(cx: Cx, params: RunsSubscribeParams) -> Result<Feed, Error> {
     let identity = cx.identity()?;
-    let RunsSubscribeParams { run_id, after } = params;
+    let RunsSubscribeParams { run_id, after, cancel_when_left } = params;
     let place = cx.core.streams.take(identity.user_id)?;
-    let feed = runs::subscribe(&cx.core, identity.user_id, run_id, after, identity.remaining()).await?;
+    let mut feed = runs::subscribe(&cx.core, identity.user_id, run_id, after, identity.remaining()).await?;
+    if cancel_when_left {
+        runs::cancel_when_left(&cx.core, identity.user_id, &mut feed);
+    }
     Ok(Feed::of_run(feed, place))
 }

@@ -13,6 +13,7 @@ use crate::wire::{self, ToolCallBody};
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     ClientToolCallStatus, StructuredInput, StructuredInputAnswer, StructuredInputItem, StructuredInputStatus,
     StructuredInputSubmission, SubmissionStatus, ThreadItem,
@@ -32,7 +33,7 @@ pub(crate) async fn add_client_tool_output(
     thread_id: Uuid,
     result: Value,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let text = result.to_string();
     if text.len() > MAX_RESULT_BYTES {
@@ -56,7 +57,7 @@ pub(crate) async fn add_client_tool_output(
     };
     call.status = ClientToolCallStatus::Completed;
     call.output = Some(result);
-    answer(core, user_id, row, ThreadItem::ClientToolCall(call), text, Resumption { thread_id, submission, request_id })
+    answer(core, user_id, row, ThreadItem::ClientToolCall(call), text, Resumption { thread_id, submission, origin })
         .await
 }
 
@@ -68,7 +69,7 @@ pub(crate) async fn add_structured_input(
     item_id: Uuid,
     input: StructuredInputSubmission,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
     if let Some(submission) = &submission
@@ -90,7 +91,7 @@ pub(crate) async fn add_structured_input(
         return Err(Error::new(ErrorCode::PayloadTooLarge, "The answers are too long. Please say it in fewer words."));
     }
     let item = ThreadItem::StructuredInput(asked);
-    answer(core, user_id, row, item, result, Resumption { thread_id, submission, request_id }).await
+    answer(core, user_id, row, item, result, Resumption { thread_id, submission, origin }).await
 }
 
 /// Stores an answer: in the item that waited for it, and as the result of the call behind that.

@@ -1,6 +1,7 @@
 //! Reading a run's events, from any place and at any pace.
 
-use super::log::{Numbered, RunLog};
+use super::leaving::Stay;
+use super::log::{Numbered, Reading, RunLog};
 use super::stored::Stored;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -28,11 +29,13 @@ pub(crate) struct RunFeed {
     /// Whether anything was given out.
     told: bool,
     expired: bool,
+    /// Of a reader that ends the run by leaving.
+    stay: Option<Stay>,
 }
 
 enum Source {
     /// A run whose log is in memory, and when the reader's token expires.
-    Live(Arc<RunLog>, Pin<Box<Sleep>>),
+    Live(Reading, Pin<Box<Sleep>>),
     /// A run that has ended and is not in memory.
     Stored(Box<Stored>),
     /// Nothing more.
@@ -44,7 +47,7 @@ impl RunFeed {
     /// is always told the end.
     pub(crate) fn live(log: Arc<RunLog>, after: u64, token_lifetime: Duration) -> Self {
         let expiry = Box::pin(tokio::time::sleep(token_lifetime.min(FOREVER)));
-        Self::new(log.run_id(), after, Source::Live(log, expiry))
+        Self::new(log.run_id(), after, Source::Live(Reading::begin(log), expiry))
     }
 
     /// Events after number `after` of a run that has ended, as [`live`](Self::live).
@@ -54,7 +57,20 @@ impl RunFeed {
     }
 
     fn new(run_id: Uuid, at: u64, source: Source) -> Self {
-        Self { run_id, source, at, waiting: VecDeque::new(), told: false, expired: false }
+        Self { run_id, source, at, waiting: VecDeque::new(), told: false, expired: false, stay: None }
+    }
+
+    /// The log it reads, of a run that may go on.
+    pub(super) fn log(&self) -> Option<&Arc<RunLog>> {
+        match &self.source {
+            Source::Live(reading, _) => Some(reading.log()),
+            Source::Stored(_) | Source::Over => None,
+        }
+    }
+
+    /// Holds this for as long as it is read.
+    pub(super) fn hold(&mut self, stay: Stay) {
+        self.stay = Some(stay);
     }
 
     /// The next event; waits for it. `None` at the end. Safe to drop while waiting: nothing is lost.
@@ -75,7 +91,8 @@ impl RunFeed {
                         return Some(self.frame(error_event(UNREADABLE)));
                     }
                 },
-                Source::Live(log, expiry) => {
+                Source::Live(reading, expiry) => {
+                    let log = reading.log();
                     // Taken before looking, or an event between the look and the wait would go unnoticed.
                     let changed = log.changed();
                     let closed = log.read(self.at, READ_AHEAD, &mut self.waiting);
@@ -102,6 +119,8 @@ impl RunFeed {
                         () = expiry.as_mut() => {
                             self.expired = true;
                             self.source = Source::Over;
+                            // Nobody has left: with a new token the run can be followed again.
+                            self.stay.take().into_iter().for_each(Stay::end);
                             return Some(self.frame(error_event(EXPIRED)));
                         }
                     }

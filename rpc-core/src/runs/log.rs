@@ -1,6 +1,7 @@
 //! What one run has emitted so far, in memory.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -18,6 +19,29 @@ pub(crate) struct RunLog {
     state: Mutex<State>,
     /// Wakes readers; they look for themselves what is new.
     changed: Notify,
+    /// Readers of this process.
+    readers: AtomicUsize,
+}
+
+/// A log that is being read, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Reading(Arc<RunLog>);
+
+impl Reading {
+    pub(super) fn begin(log: Arc<RunLog>) -> Self {
+        log.readers.fetch_add(1, Ordering::Relaxed);
+        Self(log)
+    }
+
+    pub(super) fn log(&self) -> &Arc<RunLog> {
+        &self.0
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +70,7 @@ pub(super) struct Unsaved {
 
 impl RunLog {
     pub(crate) fn new(run_id: Uuid) -> Self {
-        Self { run_id, state: Mutex::default(), changed: Notify::new() }
+        Self { run_id, state: Mutex::default(), changed: Notify::new(), readers: AtomicUsize::new(0) }
     }
 
     /// Whose events these are.
@@ -106,6 +130,11 @@ impl RunLog {
     /// Whether the last event is there.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
+    }
+
+    /// Whether anybody reads it in this process.
+    pub(super) fn is_read(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
     }
 
     /// Says whether what comes next can be found out, for a log that somebody else writes.

@@ -1,11 +1,12 @@
 //! A run that begins without a new message.
 
 use super::runner::{self, Work};
-use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
+use super::start::{Started, announce, detached, job, options, refuse_while_stopping, submission};
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 pub(super) struct Resumption {
     pub(super) thread_id: Uuid,
     pub(super) submission: Option<Submission>,
-    pub(super) request_id: Arc<str>,
+    pub(super) origin: Origin,
 }
 
 /// Answers a message of the user again. What stands behind it goes when the new answer is whole.
@@ -24,10 +25,10 @@ pub(crate) async fn retry_after_item(
     thread_id: Uuid,
     item_id: Uuid,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
-    let resumption = Resumption { thread_id, submission, request_id };
+    let resumption = Resumption { thread_id, submission, origin };
     resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
@@ -42,7 +43,7 @@ pub(super) async fn resume(
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
-    let Resumption { thread_id, submission, request_id } = resumption;
+    let Resumption { thread_id, submission, origin } = resumption;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -61,8 +62,8 @@ pub(super) async fn resume(
             }
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
-        announce(&entry, replaced.as_slice());
-        runner::spawn(&core, job(entry, &started.run, work, request_id));
+        announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
+        runner::spawn(&core, job(entry, &started.run, work, origin));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

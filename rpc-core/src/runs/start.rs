@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     Extra, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
@@ -48,7 +49,7 @@ pub(crate) async fn add_user_message(
     thread_id: Uuid,
     input: UserMessageInput,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     // Taken before the question whether the service is stopping, and held until the run has begun: whoever waits for the
     // runs to end waits for this one too.
@@ -71,7 +72,7 @@ pub(crate) async fn add_user_message(
             }
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
-        runner::spawn(&core, job(entry, &started.run, Work::Answer, request_id));
+        runner::spawn(&core, job(entry, &started.run, Work::Answer, origin));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -83,7 +84,7 @@ pub(crate) async fn create_thread(
     user_id: Uuid,
     input: Option<UserMessageInput>,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     if let Some(input) = &input {
@@ -125,18 +126,18 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, Work::Answer, request_id));
+            runner::spawn(&core, job(entry, run, Work::Answer, origin));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
     .await
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, request_id: Arc<str>) -> Job {
-    Job { entry, claim: run.claim(), retry_of: run.retry_of, work, created_at: run.created_at.utc(), request_id }
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin) -> Job {
+    Job { entry, claim: run.claim(), retry_of: run.retry_of, work, created_at: run.created_at.utc(), origin }
 }
 
-/// Events that tell of a message, and of the thread where it is new or has another title because of it.
+/// The events with which the answer to a message begins: the message, and the thread where it is new or has another title.
 fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &ThreadRow) -> Vec<ThreadStreamEvent> {
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
@@ -148,13 +149,17 @@ fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &
     let created = thread.clone().filter(|_| thread_is_new).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
     let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
     let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
-    created.into_iter().chain([done]).chain(updated).collect()
+    created.into_iter().chain([done, options()]).chain(updated).collect()
+}
+
+/// What the client may do with a run's stream.
+pub(super) fn options() -> ThreadStreamEvent {
+    ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
 pub(super) fn announce(entry: &Entry, events: &[ThreadStreamEvent]) {
-    let options = ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } };
-    for event in events.iter().chain([&options]) {
+    for event in events {
         match serde_json::to_string(event) {
             Ok(event) => {
                 entry.log.append(event);

@@ -163,6 +163,26 @@ impl Client {
         .await
     }
 
+    /// A request of ChatKit's front ends that is answered with JSON.
+    pub async fn chatkit(&self, kind: &str, params: Value) -> Reply {
+        read(self.chatkit_request(kind, params)).await
+    }
+
+    /// A request of ChatKit's front ends that is answered with events.
+    pub async fn chatkit_stream(&self, kind: &str, params: Value) -> Result<Sse, Reply> {
+        Sse::open(self.chatkit_request(kind, params)).await
+    }
+
+    /// A request of ChatKit's front ends, not yet sent.
+    pub fn chatkit_request(&self, kind: &str, params: Value) -> reqwest::RequestBuilder {
+        self.request(Method::POST, "/chatkit").json(&json!({"type": kind, "params": params, "metadata": {}}))
+    }
+
+    /// A user's message as ChatKit's front ends write it.
+    pub fn chatkit_input(text: &str) -> Value {
+        json!({"content": [{"type": "input_text", "text": text}], "attachments": [], "inference_options": {}})
+    }
+
     /// The run as it stands.
     pub async fn run(&self, run: Uuid) -> Value {
         self.get(&format!("/api/v1/chatkit/runs/{run}")).await.data().clone()

@@ -1,0 +1,253 @@
+"""ChatKit's own models, for the test that compares them with ours (tests/it/chatkit/models.rs).
+
+    models.py generate SEED COUNT   COUNT values of each model, as lines of {"model", "as", "typed", "value"}
+    models.py check                 events on stdin, a line each -> a line each: what is wrong with it, or nothing
+"""
+
+import enum
+import json
+import random
+import sys
+import types
+import typing
+import uuid
+import warnings
+from datetime import datetime, timedelta, timezone
+
+warnings.filterwarnings("ignore")
+
+import typing_extensions
+from chatkit import types as ck
+from chatkit import widgets
+from chatkit.actions import Action
+from pydantic import AnyUrl, BaseModel, StringConstraints, TypeAdapter
+
+# Members that a later version may add are kept by these, and by the models that inherit from them.
+KEEPS_UNKNOWN = (
+    ck.ThreadItemBase,
+    ck.ThreadMetadata,
+    ck.AssistantMessageContent,
+    ck.UserMessageTextContent,
+    ck.UserMessageTagContent,
+    ck.Annotation,
+    ck.SourceBase,
+    ck.AttachmentBase,
+    ck.Workflow,
+    ck.CustomSummary,
+    ck.DurationSummary,
+    ck.BaseTask,
+    ck.GeneratedImage,
+    ck.StructuredInputBase,
+    ck.StructuredInputMultipleChoiceOption,
+    widgets.WidgetComponentBase,
+)
+
+# Whose ids are UUIDs here.
+HAS_UUID = (ck.ThreadItemBase, ck.ThreadMetadata, ck.AttachmentBase, ck.ThreadItemUpdatedEvent, ck.ThreadItemRemovedEvent)
+UUID_FIELDS = ("id", "thread_id", "item_id")
+
+# What a tree of widgets ends in.
+LEAVES = (widgets.Text, widgets.Badge, widgets.Divider, widgets.Spacer)
+DEEPEST = 5
+
+
+def members_of(union):
+    """The classes of a union, however it is wrapped."""
+    origin = typing.get_origin(union)
+    inner = typing.get_args(union)[0] if origin is typing.Annotated else None
+    if typing.get_origin(inner) in (typing.Union, types.UnionType):
+        return members_of(inner)
+    if origin in (typing.Union, types.UnionType):
+        return [member for part in typing.get_args(union) for member in members_of(part)]
+    return [union]
+
+
+def plan():
+    """Each model, and as what it is read."""
+    for name, union in (
+        ("event", ck.ThreadStreamEvent),
+        ("update", ck.ThreadItemUpdate),
+        ("item", ck.ThreadItem),
+        ("task", ck.Task),
+        ("source", ck.Source),
+        ("attachment", ck.Attachment),
+        ("content", ck.UserMessageContent),
+        ("structured_input", ck.StructuredInput),
+        ("component", widgets.WidgetComponent),
+        ("root", widgets.WidgetRoot),
+    ):
+        for model in members_of(union):
+            yield name, model
+    yield "thread", ck.Thread
+    yield "annotation", ck.Annotation
+    yield "submission", ck.StructuredInputSubmission
+    yield "action", Action[str, typing.Any]
+    yield "message_input", ck.UserMessageInput
+
+
+class Generator:
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.unknown = False
+
+    def text(self):
+        words = ["", "plain", 'a "quoted"\nline', "äöü 日本語 🥛", "\u2028", "<b>&amp;</b>"]
+        return self.random.choice(words)
+
+    def anything(self, depth):
+        kinds = ["text", "number", "truth", "list", "object"] if depth < DEEPEST else ["text", "number", "truth"]
+        match self.random.choice(kinds):
+            case "text":
+                return self.text()
+            case "number":
+                return self.random.choice([0, -7, 2.5, 2**53])
+            case "truth":
+                return self.random.choice([True, False])
+            case "list":
+                return [self.anything(depth + 1) for _ in range(self.random.randrange(3))]
+            case _:
+                return {f"k{n}": self.anything(depth + 1) for n in range(self.random.randrange(3))}
+
+    def value(self, annotation, depth):
+        if isinstance(annotation, (str, typing.ForwardRef)):
+            name = getattr(annotation, "__forward_arg__", annotation)
+            return self.value(eval(name, vars(widgets) | vars(ck)), depth)
+        origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is typing.Annotated:
+            constraint = next((part for part in args[1:] if isinstance(part, StringConstraints)), None)
+            if constraint is not None:
+                return constraint.pattern.lstrip("^") + "name"
+            return self.value(args[0], depth)
+        if origin in (typing_extensions.NotRequired, typing_extensions.Required):
+            return self.value(args[0], depth)
+        if origin is typing.Literal:
+            return self.value(self.random.choice(args), depth) if typing.get_origin(args[0]) else self.random.choice(args)
+        if origin in (typing.Union, types.UnionType):
+            members = [member for member in members_of(annotation) if member is not type(None)]
+            if depth >= DEEPEST and any(member in members for member in LEAVES):
+                members = LEAVES
+            return self.value(self.random.choice(members), depth)
+        if origin is list:
+            count = 0 if depth >= DEEPEST else self.random.randrange(3)
+            return [self.value(args[0], depth + 1) for _ in range(count)]
+        if origin is dict:
+            return {f"k{n}": self.value(args[1], depth + 1) for n in range(self.random.randrange(3))}
+        if annotation is typing.Any:
+            return self.anything(depth)
+        if annotation is str:
+            return self.text()
+        if annotation is bool:
+            return self.random.choice([True, False])
+        if annotation is int:
+            return self.random.randrange(100)
+        if annotation is float:
+            return self.random.choice([0.5, 3.0, 16.25])
+        if annotation is datetime:
+            moment = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.random.randrange(10**8))
+            return moment.isoformat().replace("+00:00", "Z")
+        if annotation is AnyUrl:
+            return "https://example.com/a?b=c"
+        if typing_extensions.is_typeddict(annotation):
+            return self.typed_dict(annotation, depth)
+        if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+            return self.random.choice(list(annotation)).value
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return self.model(annotation, depth)
+        raise TypeError(f"nobody has said how to make a {annotation!r}")
+
+    def typed_dict(self, annotation, depth):
+        hints = typing_extensions.get_type_hints(annotation, include_extras=True)
+        return {
+            name: self.value(hint, depth + 1)
+            for name, hint in hints.items()
+            if name in annotation.__required_keys__ or self.random.random() < 0.6
+        }
+
+    def model(self, model, depth):
+        made = {}
+        for name, field in model.model_fields.items():
+            if name == "type" and typing.get_origin(field.annotation) is typing.Literal:
+                made["type"] = self.random.choice(typing.get_args(field.annotation))
+            elif name == "type" and issubclass(model, widgets.DynamicWidgetComponent):
+                # One that only the newest front ends have, and one whose members do not fit.
+                made["type"] = self.random.choice(["Table", "Text"])
+            elif name in UUID_FIELDS and issubclass(model, HAS_UUID):
+                if field.is_required() or self.random.random() < 0.6:
+                    made[name] = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+            # A default that cannot be written is no default.
+            elif field.is_required() or isinstance(field.default, typing.TypeVar) or self.random.random() < 0.6:
+                made[field.alias or name] = self.value(field.annotation, depth + 1)
+        if self.unknown and issubclass(model, KEEPS_UNKNOWN):
+            made["x_new"] = self.anything(DEEPEST)
+        return made
+
+
+def dumped(adapter, value):
+    """As ChatKit's server sends it."""
+    model = adapter.validate_json(json.dumps(value))
+    return json.loads(adapter.dump_json(model, by_alias=True, exclude_none=True))
+
+
+def with_unknown(sent, value):
+    """What the models write, with what they do not know put back."""
+    if isinstance(sent, dict) and isinstance(value, dict):
+        merged = {name: with_unknown(member, value[name]) if name in value else member for name, member in sent.items()}
+        return merged | {name: member for name, member in value.items() if name not in merged}
+    if isinstance(sent, list) and isinstance(value, list) and len(sent) == len(value):
+        return [with_unknown(one, other) for one, other in zip(sent, value)]
+    return sent
+
+
+def generate(seed, count):
+    generator = Generator(seed)
+    for name, model in plan():
+        adapter = TypeAdapter(model)
+        for turn in range(count):
+            generator.unknown = turn % 2 == 1
+            value = generator.model(model, 0)
+            line = {
+                "model": model.__name__,
+                "as": name,
+                "typed": not issubclass(model, widgets.DynamicWidgetComponent) and not generator.unknown,
+                "value": with_unknown(dumped(adapter, value), value),
+            }
+            print(json.dumps(line))
+
+
+def lost(sent, kept, path):
+    """Members that the models do not have."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        for name, member in sent.items():
+            if name not in kept:
+                yield f"{path}.{name} is lost"
+            else:
+                yield from lost(member, kept[name], f"{path}.{name}")
+    elif isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
+        for index, (one, other) in enumerate(zip(sent, kept)):
+            yield from lost(one, other, f"{path}[{index}]")
+    elif sent != kept and moment(sent) != moment(kept):
+        yield f"{path} was {sent!r} and is {kept!r}"
+
+
+def moment(text):
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except (AttributeError, ValueError):
+        return text
+
+
+def check():
+    adapter = TypeAdapter(ck.ThreadStreamEvent)
+    for line in sys.stdin:
+        sent = json.loads(line)
+        try:
+            wrong = list(lost(sent, dumped(adapter, sent), sent.get("type", "event")))
+        except ValueError as error:
+            wrong = [f"{sent.get('type')}: {error}"]
+        print(json.dumps(wrong), flush=True)
+
+
+if sys.argv[1] == "generate":
+    generate(int(sys.argv[2]), int(sys.argv[3]))
+else:
+    check()

@@ -1,0 +1,9 @@
+//! `POST /chatkit`: ChatKit's own endpoint, and its protocol as the package for Python has it.
+
+mod differential;
+mod errors;
+mod leaving;
+mod models;
+mod python;
+mod requests;
+mod turns;

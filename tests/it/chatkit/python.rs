@@ -1,0 +1,50 @@
+//! ChatKit's package for Python, where there is one to compare with.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// A script of `tests/chatkit` at work.
+pub struct Script {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+/// Starts a script with the interpreter that has the package. `None`, and a line that says so, where
+/// `TEST_CHATKIT_PYTHON` names no interpreter; CI always sets it.
+pub fn script(name: &str, args: &[&str]) -> Option<Script> {
+    let Ok(python) = std::env::var("TEST_CHATKIT_PYTHON") else {
+        eprintln!("not compared with ChatKit's package: TEST_CHATKIT_PYTHON names no Python that has openai-chatkit");
+        return None;
+    };
+    let mut command = Command::new(python);
+    command.arg(format!("{}/tests/chatkit/{name}", env!("CARGO_MANIFEST_DIR"))).args(args);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("an interpreter");
+    let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    Some(Script { child, input, output })
+}
+
+impl Script {
+    /// Gives it a line and waits for one.
+    pub async fn ask(mut self, line: String) -> (Self, String) {
+        let asking = tokio::task::spawn_blocking(move || {
+            writeln!(self.input, "{line}").unwrap();
+            let mut answer = String::new();
+            self.output.read_line(&mut answer).unwrap();
+            assert!(!answer.is_empty(), "the script has ended");
+            (self, answer)
+        });
+        asking.await.unwrap()
+    }
+
+    /// Ends its input, and waits for what it has to say and for its end.
+    pub async fn finish(mut self) -> Vec<String> {
+        let finishing = tokio::task::spawn_blocking(move || {
+            drop(self.input);
+            let lines = self.output.lines().collect::<Result<_, _>>().unwrap();
+            assert!(self.child.wait().unwrap().success(), "the script has failed");
+            lines
+        });
+        finishing.await.unwrap()
+    }
+}

@@ -4,7 +4,7 @@ use crate::reply::{ChatKitThread, ChatKitThreads, Whole};
 use crate::rule::{Calls, Preset, Rule, post};
 use threadline_schema::ErrorCode::{
     AttachmentNotFound, Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, PayloadTooLarge, SessionLimit,
-    ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
+    TaskNotFound, ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::rpc::RpcMethod;
 use threadline_schema::{attachments, input, items, threads};
@@ -30,7 +30,42 @@ pub static REQUESTS: &[Rule] = &[
         ThreadNotFound,
         Forbidden,
     ]),
+    request::<threads::ThreadsRetryAfterItem>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsAddClientToolOutput>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsAddStructuredInput>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsCustomAction>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsSyncCustomAction>().answers::<Whole>().fails(&[
+        ThreadNotFound,
+        ItemNotFound,
+        TaskNotFound,
+        Conflict,
+        Forbidden,
+    ]),
     request::<items::ItemsList>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
+    request::<items::ItemsFeedback>().answers::<Whole>().fails(&[ThreadNotFound, ItemNotFound, Forbidden]),
     request::<threads::ThreadsUpdate>().answers::<ChatKitThread>().fails(&[ThreadNotFound, Forbidden]),
     request::<attachments::AttachmentsCreate>().answers::<Whole>().fails(&[PayloadTooLarge]),
     request::<attachments::AttachmentsDelete>().answers::<Whole>().fails(&[AttachmentNotFound, Conflict, Forbidden]),

@@ -1,7 +1,7 @@
 //! A run that begins without a new message.
 
 use super::runner::{self, Work};
-use super::start::{Started, announce, detached, job, refuse_while_stopping, submission, turn_error};
+use super::start::{Started, announce, detached, job, options, refuse_while_stopping, submission, turn_error};
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::{Hold, NewRun, Opening, Submission};
@@ -77,7 +77,7 @@ pub(super) async fn resume(
             }
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
-        announce(&entry, replaced.as_slice());
+        announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
         let answerer = core.agents.roster().answerer_again(&started.thread, &asked);
         runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })

@@ -182,7 +182,7 @@ pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, a
     Job { entry, claim, retry_of: run.retry_of, work, created_at, held, origin, answerer }
 }
 
-/// Events that tell of a message, and of the thread where it is new or has another title because of it.
+/// The events with which the answer to a message begins: the message, and the thread where it is new or has another title.
 fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &ThreadRow) -> Vec<ThreadStreamEvent> {
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
@@ -194,13 +194,17 @@ fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &
     let created = thread.clone().filter(|_| thread_is_new).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
     let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
     let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
-    created.into_iter().chain([done]).chain(updated).collect()
+    created.into_iter().chain([done, options()]).chain(updated).collect()
+}
+
+/// What the client may do with a run's stream.
+pub(super) fn options() -> ThreadStreamEvent {
+    ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
 pub(super) fn announce(entry: &Entry, events: &[ThreadStreamEvent]) {
-    let options = ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } };
-    for event in events.iter().chain([&options]) {
+    for event in events {
         match serde_json::to_string(event) {
             Ok(event) => {
                 entry.log.append(event);

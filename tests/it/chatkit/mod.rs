@@ -7,3 +7,4 @@ mod leaving;
 mod models;
 mod python;
 mod requests;
+mod turns;

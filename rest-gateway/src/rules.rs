@@ -6,8 +6,8 @@ use crate::reply::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong, SessionLimit, ThreadBusy,
-    UpstreamError, UpstreamTimeout,
+    Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong, SessionLimit, TaskNotFound,
+    ThreadBusy, UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{auth, items, runs, system, tasks, threads};
 
@@ -164,6 +164,22 @@ pub static RULES: &[Rule] = &[
             "Answer the questions that a session waits for, and stream how it goes on.\n\n\
              A question takes one value, or several where it says so; one without an answer is skipped.",
         ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/actions")
+        .calls::<threads::ThreadsCustomAction>()
+        .streams_the_run()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict])
+        .named(
+            "customAction",
+            "Use a widget: have its action carried out, and stream what becomes of it.\n\n\
+             `tasks.complete` with `{\"task_id\"}` completes a task; no other action is known.",
+        ),
+    post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/sync-actions")
+        .calls::<threads::ThreadsSyncCustomAction>()
+        .replies::<Whole>()
+        .binds(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound, TaskNotFound])
+        .named("syncCustomAction", "Use a widget: have its action carried out at once."),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
     get("/api/v1/chatkit/runs/{run_id}/events")

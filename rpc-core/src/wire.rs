@@ -23,6 +23,8 @@ pub(crate) const ASSISTANT_MESSAGE: &str = "assistant_message";
 pub(crate) const WORKFLOW: &str = "workflow";
 /// Kind of a call of a tool on the client.
 pub(crate) const CLIENT_TOOL_CALL: &str = "client_tool_call";
+/// Kind of a widget.
+pub(crate) const WIDGET: &str = "widget";
 /// Kind of questions to the user.
 pub(crate) const STRUCTURED_INPUT: &str = "structured_input";
 /// Kind of a note to the model.

@@ -1,6 +1,6 @@
 //! `threads.*`: conversations. REST calls a thread a session; the ids are the same.
 
-use crate::chatkit::{StructuredInputSubmission, ThreadItem, ThreadStatus, UserMessageInput};
+use crate::chatkit::{Action, StructuredInputSubmission, ThreadItem, ThreadStatus, UserMessageInput};
 use crate::event::ThreadEvent;
 use crate::page::{Order, Page, Raw};
 use crate::runs::{Run, ToolCallRecord};
@@ -185,6 +185,43 @@ pub struct AddStructuredInputParams {
     pub idempotency_key: Option<String>,
 }
 
+/// Params of `threads.custom_action`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CustomActionParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// The widget that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<Uuid>,
+    /// What is to be done, as the widget declares it.
+    pub action: Action,
+    /// Names this submission: a retry with the same key does nothing new. At most 255 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Params of `threads.sync_custom_action`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncCustomActionParams {
+    /// The thread.
+    pub thread_id: Uuid,
+    /// The widget that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<Uuid>,
+    /// What is to be done, as the widget declares it.
+    pub action: Action,
+}
+
+/// What `threads.sync_custom_action` answers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SyncCustomActionResponse {
+    /// The widget that was used, if it looks another now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_item: Option<ThreadItem>,
+}
+
 /// Params of `threads.subscribe`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -299,6 +336,13 @@ crate::methods! {
     /// The item becomes `answered` or `skipped`, and a run starts that goes on with the answers. A question takes one
     /// value, or several where it says so; values that are none of its options are taken too.
     ThreadsAddStructuredInput = "threads.add_structured_input" (User): AddStructuredInputParams => Run;
+    /// Use a widget: have its action carried out, in a run that can be followed.
+    ///
+    /// `tasks.complete` with `{"task_id"}` completes a task; no other action is known. The model is not asked. The widget
+    /// that was used is shown anew: `widget.root.updated` and `thread.item.replaced` tell of it.
+    ThreadsCustomAction = "threads.custom_action" (User): CustomActionParams => Run;
+    /// Use a widget: have its action carried out at once, without a run.
+    ThreadsSyncCustomAction = "threads.sync_custom_action" (User): SyncCustomActionParams => SyncCustomActionResponse;
     /// Follow a conversation across its runs, from now or from a cursor.
     ///
     /// Each notification `thread.event` carries `run_id`, `seq` and `event`. Without `after` it begins with the run

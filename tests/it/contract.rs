@@ -220,6 +220,9 @@ async fn answers_look_as_the_documents_say() {
     c.ask(Method::POST, "/api/v1/tasks", &[], "", Some(json!({"title": "Bread"}))).await;
     let tasks = c.ask(Method::GET, "/api/v1/tasks", &[], "", None).await;
     let task = [("task_id", tasks.data()[0]["id"].as_str().unwrap())];
+    let click = json!({"action": {"type": "tasks.complete", "payload": {"task_id": task[0].1}}});
+    c.ask(Method::POST, &format!("{THREAD}/actions"), &ids, "", Some(click.clone())).await;
+    c.ask(Method::POST, &format!("{THREAD}/sync-actions"), &ids, "", Some(click)).await;
     c.ask(Method::GET, TASK, &task, "", None).await;
     c.ask(Method::PUT, TASK, &task, "", Some(json!({"priority": "low", "description": "x"}))).await;
     c.ask(Method::PATCH, "/api/v1/tasks/{task_id}/complete", &task, "", None).await;

@@ -1,8 +1,11 @@
 //! The assistant: prompt, model, tools, and again, until it answers in words.
 
+mod act;
 mod models;
 mod pending;
 mod prompt;
+
+pub(crate) use act::act;
 
 use crate::agents::Answerer;
 use crate::core::Core;

@@ -61,6 +61,7 @@ async fn listen(core: &Core, request: ModelRequest, output: &mut Output) -> Resu
     let mut calls = Vec::new();
     while let Some(event) = stream.next().await {
         match event? {
+            ModelEvent::Thought(delta) => output.thought(&delta),
             ModelEvent::Text(delta) => output.text(&delta),
             ModelEvent::ToolCall(call) => calls.push(call),
             ModelEvent::Usage(usage) => {

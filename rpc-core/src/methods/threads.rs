@@ -9,14 +9,16 @@ use crate::store::rows::ItemRow;
 use crate::store::{self, ItemPage, StoreError};
 use crate::streams::Feed;
 use crate::wire;
+use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
 use threadline_schema::threads::{
-    AddClientToolOutputParams, AddStructuredInputParams, AddUserMessageParams, Done, RetryAfterItemParams, Thread,
-    ThreadCreated, ThreadPage, ThreadRef, ThreadsAddClientToolOutput, ThreadsAddStructuredInput, ThreadsAddUserMessage,
-    ThreadsCreate, ThreadsCreateParams, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList,
-    ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsUpdate,
-    ThreadsUpdateParams,
+    AddClientToolOutputParams, AddStructuredInputParams, AddUserMessageParams, CustomActionParams, Done,
+    RetryAfterItemParams, SyncCustomActionParams, SyncCustomActionResponse, Thread, ThreadCreated, ThreadPage,
+    ThreadRef, ThreadsAddClientToolOutput, ThreadsAddStructuredInput, ThreadsAddUserMessage, ThreadsCreate,
+    ThreadsCreateParams, ThreadsCustomAction, ThreadsDelete, ThreadsGetById, ThreadsGetByIdParams, ThreadsList,
+    ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsSyncCustomAction,
+    ThreadsUpdate, ThreadsUpdateParams,
 };
 use uuid::Uuid;
 
@@ -36,6 +38,8 @@ pub(super) fn register(registry: &mut Registry) {
         .method::<ThreadsRetryAfterItem, _, _>(retry_after_item)
         .method::<ThreadsAddClientToolOutput, _, _>(add_client_tool_output)
         .method::<ThreadsAddStructuredInput, _, _>(add_structured_input)
+        .method::<ThreadsCustomAction, _, _>(custom_action)
+        .method::<ThreadsSyncCustomAction, _, _>(sync_custom_action)
         .subscription::<ThreadsSubscribe, _, _>(subscribe);
 }
 
@@ -82,7 +86,8 @@ async fn get_by_id(cx: Cx, params: ThreadsGetByIdParams) -> Result<Thread, Error
 /// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
 /// theirs. A page that has nothing else stays as it is, or reading on would never get past it.
 fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
-    let whole = items.iter().rposition(|item| item.kind != wire::TOOL_CALL && item.kind != wire::WORKFLOW);
+    let leads = |item: &ItemRow| [wire::TOOL_CALL, wire::WORKFLOW, wire::WIDGET].contains(&item.kind.as_str());
+    let whole = items.iter().rposition(|item| !leads(item));
     if let Some(last) = whole {
         items.truncate(last + 1);
     }
@@ -157,6 +162,19 @@ async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Resul
     let started =
         runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, request_id).await?;
     begun(&cx, &started)
+}
+
+async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error> {
+    let request_id = cx.call.caller.request_id.clone();
+    let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
+    let started = runs::custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, key, request_id).await?;
+    begun(&cx, &started)
+}
+
+async fn sync_custom_action(cx: Cx, params: SyncCustomActionParams) -> Result<SyncCustomActionResponse, Error> {
+    let SyncCustomActionParams { thread_id, item_id, action } = params;
+    let updated = runs::sync_custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action).await?;
+    Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
 }
 
 /// The run that a submission started, now or when it was first made.

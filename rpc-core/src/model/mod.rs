@@ -113,6 +113,8 @@ pub struct ToolSpec {
 /// What a model's stream yields.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelEvent {
+    /// More of what the model thinks before it speaks; never empty.
+    Thought(String),
     /// More words; never empty.
     Text(String),
     /// A whole call.

@@ -1,6 +1,7 @@
 //! Answers to what a run waits for: each completes a stored item, and begins the run that goes on with it.
 
 use super::resume::{Resumption, resume};
+use super::runner::Work;
 use super::start::{Started, submission};
 use crate::core::Core;
 use crate::error::Error;
@@ -131,7 +132,7 @@ async fn answer(
         item: Rewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
         call: Rewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
     };
-    resume(core, user_id, opening, Some(item), resumption).await
+    resume(core, user_id, opening, Work::Answer, Some(item), resumption).await
 }
 
 /// Records answers in the questions.

@@ -3,6 +3,7 @@
 //! A run is a task of its own. It does not know who listens: it appends to its log, and subscribers read the log each
 //! at its own pace.
 
+mod actions;
 mod answers;
 mod cancel;
 mod feed;
@@ -25,6 +26,7 @@ mod stored;
 mod thread_feed;
 mod wakes;
 
+pub(crate) use actions::{Acting, custom_action, show_done, sync_custom_action};
 pub(crate) use answers::{add_client_tool_output, add_structured_input};
 pub(crate) use cancel::{cancel, stop_in_thread};
 pub(crate) use feed::RunFeed;

@@ -3,6 +3,7 @@
 mod calls;
 mod pending;
 mod storing;
+mod thinking;
 mod workflow;
 
 use super::log::RunLog;
@@ -13,9 +14,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::Arc;
 use storing::Storing;
+use thinking::Thinking;
+use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
-    ThreadStreamEvent, WorkflowItem,
+    ThreadStreamEvent, WidgetItem, WorkflowItem,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::event::text_delta;
@@ -42,8 +45,12 @@ pub(crate) struct Output {
     begun: Vec<Uuid>,
     /// The message that is being written.
     message: Option<OpenMessage>,
+    /// What the model is thinking.
+    thinking: Option<Thinking>,
     /// The workflow that tools are being added to.
     workflow: Option<WorkflowItem>,
+    /// What a tool's result is shown as, once the workflow has ended and if nothing was changed since.
+    widget: Option<WidgetRoot>,
     /// The calls that the model asked for last.
     calls: Calls,
     /// Items that are whole but not stored yet, each with the events that say so.
@@ -79,7 +86,9 @@ impl Output {
             replaces: false,
             begun: Vec::new(),
             message: None,
+            thinking: None,
             workflow: None,
+            widget: None,
             calls: Calls::default(),
             finished: Vec::new(),
             announcements: Vec::new(),
@@ -101,7 +110,9 @@ impl Output {
     /// More words of the assistant.
     pub(crate) fn text(&mut self, delta: &str) {
         if self.message.is_none() {
+            self.close_thinking();
             self.close_workflow();
+            self.show_widget();
             self.open_message();
         }
         let Some(message) = &mut self.message else { return };
@@ -117,6 +128,8 @@ impl Output {
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
     /// these.
     pub(crate) fn take_back_message(&mut self) {
+        // Thoughts stay: they are no answer, and each model has its own.
+        self.close_thinking();
         let Some(message) = self.message.take() else { return };
         self.has_begun = message.has_begun_before;
         self.begun.retain(|id| *id != message.id);
@@ -137,8 +150,10 @@ impl Output {
     /// Ends what is being written, as far as it got, and the calls that are in flight: whether those took effect nobody
     /// will know.
     pub(crate) fn close(&mut self) {
+        self.close_thinking();
         self.close_message();
         self.close_workflow();
+        self.show_widget();
         self.calls.give_up();
     }
 
@@ -193,6 +208,15 @@ impl Output {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(message);
+    }
+
+    fn show_widget(&mut self) {
+        let Some(widget) = self.widget.take() else { return };
+        let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
+        let item = WidgetItem { id, thread_id, created_at, widget, copy_text: None, extra: Extra::default() };
+        let item = ThreadItem::Widget(item);
+        self.keep(id, wire::WIDGET, false, &item, created_at);
+        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
     }
 
     /// Ends the message that is being written.

@@ -1,6 +1,6 @@
 //! A run that begins without a new message.
 
-use super::runner;
+use super::runner::{self, Work};
 use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
 use crate::core::Core;
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub(crate) async fn retry_after_item(
         _ => InferenceOptions::default(),
     };
     let resumption = Resumption { thread_id, submission, request_id, asked };
-    resume(core, user_id, Opening::Retry(item_id.into()), None, resumption).await
+    resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
 /// Begins a run. `replaced` is the item that is another from now on.
@@ -45,6 +45,7 @@ pub(super) async fn resume(
     core: &Arc<Core>,
     user_id: Uuid,
     opening: Opening,
+    work: Work,
     replaced: Option<ThreadItem>,
     resumption: Resumption,
 ) -> Result<Started, Error> {
@@ -70,8 +71,12 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, replaced.as_slice());
-        let answerer = core.agents.roster().answerer_again(&started.thread, &asked);
-        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
+        let roster = core.agents.roster();
+        let answerer = match work {
+            Work::Answer => roster.answerer_again(&started.thread, &asked),
+            Work::Act(_) => roster.actor(&started.thread),
+        };
+        runner::spawn(&core, job(entry, &started.run, work, request_id, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

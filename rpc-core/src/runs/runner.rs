@@ -1,5 +1,6 @@
 //! One run from its start to its end.
 
+use super::actions::Acting;
 use super::feed::error_event;
 use super::hub::{Entry, StopReason};
 use super::mirror;
@@ -30,9 +31,19 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     /// The message that is answered again.
     pub(super) retry_of: Option<Guid>,
+    pub(super) work: Work,
     pub(super) created_at: DateTime<Utc>,
     pub(super) request_id: Arc<str>,
     pub(super) answerer: Answerer,
+}
+
+/// What a run does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// Has the model answer.
+    Answer,
+    /// Carries an action of the user's out.
+    Act(Acting),
 }
 
 /// How often the last write of a run is tried again while the database is away, and how long apart.
@@ -89,7 +100,10 @@ impl Job {
 
     /// Answers; an answer that takes the place of another then says what goes.
     async fn answer(&self, core: &Core, context: &agent::Context, output: &mut Output) -> Result<(), AgentError> {
-        agent::answer(core, context, output).await?;
+        match self.work {
+            Work::Answer => agent::answer(core, context, output).await?,
+            Work::Act(acting) => agent::act(core, context, acting, output).await?,
+        }
         if let Some(message) = self.retry_of {
             let replaced = core.store.retry_replaces(message, self.claim.run_id).await;
             output.replace(replaced.map_err(|error| AgentError::Service(Error::of_thread(error)))?);

@@ -10,7 +10,7 @@ use crate::store::rows::{ItemRow, NewItem};
 use crate::wire::{self, ToolCallBody};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use threadline_schema::chatkit::{StatusIndicator, ThreadItem, WorkflowTask};
+use threadline_schema::chatkit::{StatusIndicator, ThreadItem, WorkflowKind, WorkflowTask};
 use threadline_schema::db::types::Guid;
 use told::{Begun, Told};
 use uuid::Uuid;
@@ -142,6 +142,9 @@ impl Told {
         let mut unstored = None;
         for begun in &mut self.begun {
             let Begun::Workflow { item, done } = begun else { continue };
+            if item.workflow.kind == WorkflowKind::Reasoning {
+                continue;
+            }
             unstored = None;
             if is_stored(items, item.id) {
                 calls.by_ref().take(entries_of(items, item.id)).for_each(drop);
@@ -180,11 +183,11 @@ fn is_stored(items: &[ItemRow], id: Uuid) -> bool {
     items.iter().any(|item| item.id.0 == id)
 }
 
-/// How many entries a stored workflow has.
+/// How many entries for calls a stored workflow has.
 fn entries_of(items: &[ItemRow], id: Uuid) -> usize {
     let body = items.iter().find(|item| item.id.0 == id).map(|item| serde_json::from_str(&item.body));
     match body {
-        Some(Ok(ThreadItem::Workflow(item))) => item.workflow.tasks.len(),
+        Some(Ok(ThreadItem::Workflow(item))) if item.workflow.kind == WorkflowKind::Custom => item.workflow.tasks.len(),
         _ => 0,
     }
 }

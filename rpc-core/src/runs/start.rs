@@ -1,7 +1,7 @@
 //! A message comes in: it is checked, stored together with its run, and then answered.
 
 use super::hub::Entry;
-use super::runner::{self, Job};
+use super::runner::{self, Job, Work};
 use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
@@ -78,7 +78,7 @@ pub(crate) async fn add_user_message(
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, request_id, answerer));
+        runner::spawn(&core, job(entry, &started.run, Work::Answer, request_id, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -142,7 +142,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, request_id, answerer));
+            runner::spawn(&core, job(entry, run, Work::Answer, request_id, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
@@ -171,8 +171,9 @@ async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, e
     earlier.map(|earlier| Started::again(core, earlier)).ok_or(error)
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>, answerer: Answerer) -> Job {
-    Job { entry, claim: run.claim(), retry_of: run.retry_of, created_at: run.created_at.utc(), request_id, answerer }
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, request_id: Arc<str>, answerer: Answerer) -> Job {
+    let (claim, retry_of, created_at) = (run.claim(), run.retry_of, run.created_at.utc());
+    Job { entry, claim, retry_of, work, created_at, request_id, answerer }
 }
 
 /// Events that tell of a message, and of the thread where it is new or has another title because of it.

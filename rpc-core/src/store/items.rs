@@ -3,9 +3,10 @@
 use super::cut;
 use super::db::Store;
 use super::error::{StoreError, StoreResult};
+use super::resume::Rewrite;
 use super::rows::{Claim, ItemRow, NewItem, ThreadRow};
 use super::threads::owned;
-use super::unit::{read, tx};
+use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, threads};
@@ -260,6 +261,18 @@ impl Store {
                     .await?;
             }
             Ok(())
+        })
+    }
+    /// Replaces the body of an item, unless somebody was quicker.
+    ///
+    /// # Errors
+    /// [`super::Conflict::AnsweredAlready`] when it is not as it was read, or gone.
+    pub async fn item_rewrite(&self, thread_id: Guid, rewrite: Rewrite) -> StoreResult<()> {
+        let Rewrite { id, old, new } = rewrite;
+        change!(self, |c| {
+            let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
+            let changed = diesel::update(as_read).set(items::body.eq(new)).execute(c).await?;
+            if changed == 0 { Err(super::Conflict::AnsweredAlready.into()) } else { Ok(()) }
         })
     }
 }

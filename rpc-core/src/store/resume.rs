@@ -18,6 +18,8 @@ pub enum Opening {
     /// A message of the user's that is to be answered again. Nothing is removed yet: that is done by the run's
     /// successful end.
     Retry(Guid),
+    /// Something the user does that is no message.
+    Action,
     /// The answer to a call that waited for it.
     Answer {
         /// The item that showed what the call waited for. It is the new run's from now on.
@@ -80,10 +82,11 @@ impl Store {
             unarchive!(c, thread);
             let retry_of = match &opening {
                 Opening::Retry(message) => Some(*message),
-                Opening::Answer { .. } => None,
+                Opening::Answer { .. } | Opening::Action => None,
             };
             let run = insert_run!(c, RunRow { retry_of, ..run.at(&thread, thread.next_position - 1) });
             match opening {
+                Opening::Action => {}
                 Opening::Retry(message) => {
                     let kind: Option<String> = items::table
                         .find(message)

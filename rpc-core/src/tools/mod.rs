@@ -5,9 +5,11 @@ pub(crate) mod endpoint;
 pub(crate) mod mcp;
 mod tasks;
 mod waiting;
+mod widgets;
 
 pub(crate) use ask::answers;
 pub(crate) use waiting::Pending;
+pub(crate) use widgets::UserAction;
 
 use crate::config::ClientTool;
 use crate::model::{ToolCall, ToolSpec};
@@ -20,6 +22,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_schema::chatkit::widget::WidgetRoot;
 use uuid::Uuid;
 
 /// How long one call may take.
@@ -72,6 +75,11 @@ pub(crate) trait Tool: Send + Sync {
         MAX_RESULT_BYTES
     }
 
+    /// What its result is shown as, beside its entry in the workflow.
+    fn widget(&self, _result: &Value) -> Option<WidgetRoot> {
+        None
+    }
+
     /// Does it. The error is for the model, which may try otherwise. Dropping the future leaves its effect in doubt.
     fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
 }
@@ -96,6 +104,10 @@ pub(crate) struct Done {
     pub(crate) summary: Option<String>,
     /// Whether it took effect.
     pub(crate) outcome: Outcome,
+    /// What it is shown as.
+    pub(crate) widget: Option<WidgetRoot>,
+    /// Whether it may have changed anything: what was shown before may be wrong now.
+    pub(crate) acts: bool,
 }
 
 /// Whether a call took effect.
@@ -228,20 +240,23 @@ impl Toolbox {
                     }),
             },
         };
+        let acts = self.find(&call.name).is_some_and(Tool::acts);
         let done = match result {
             Ok(result) => {
-                let limit = self.find(&call.name).map_or(MAX_RESULT_BYTES, Tool::max_result_bytes);
-                Done { result: cut(result.to_string(), limit), summary: None, outcome: Outcome::Ok }
+                let tool = self.find(&call.name);
+                let limit = tool.map_or(MAX_RESULT_BYTES, Tool::max_result_bytes);
+                let widget = tool.and_then(|tool| tool.widget(&result));
+                Done { result: cut(result.to_string(), limit), summary: None, outcome: Outcome::Ok, widget, acts }
             }
             Err(ToolError::Failed(error)) => {
                 tracing::debug!(tool = counted.tool, error, "a tool failed");
                 let result = json!({"error": error}).to_string();
-                Done { result, summary: Some(error), outcome: Outcome::Error }
+                Done { result, summary: Some(error), outcome: Outcome::Error, widget: None, acts: false }
             }
             Err(ToolError::Unknown) => {
                 tracing::warn!(tool = counted.tool, "nobody can say whether a call of a tool took effect");
                 let (result, summary) = (wire::UNKNOWN_RESULT.to_owned(), Some(wire::UNKNOWN_TASK.to_owned()));
-                Done { result, summary, outcome: Outcome::Unknown }
+                Done { result, summary, outcome: Outcome::Unknown, widget: None, acts }
             }
         };
         counted.outcome = done.outcome;

@@ -1,6 +1,6 @@
 //! The to-do list as tools.
 
-use super::{Tool, ToolContext, ToolError};
+use super::{Tool, ToolContext, ToolError, widgets};
 use crate::error::Error;
 use crate::model::ToolSpec;
 use crate::store::Store;
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use uuid::Uuid;
@@ -36,7 +37,8 @@ pub(super) fn all() -> Vec<Arc<dyn Tool>> {
                 |_: &ListTasks| ("Looking at the tasks".to_owned(), "Looked at the tasks".to_owned()),
                 |store, user_id, arguments: ListTasks| list(store, user_id, arguments).boxed(),
             )
-            .that_looks(),
+            .that_looks()
+            .shown_as(widgets::task_list),
         ),
         Arc::new(TaskTool::new(
             "complete_task",
@@ -156,16 +158,22 @@ struct TaskTool<A> {
     titles: Titles<A>,
     run: Run<A>,
     acts: bool,
+    widget: fn(&Value) -> Option<WidgetRoot>,
 }
 
 impl<A> TaskTool<A> {
     fn new(name: &'static str, description: &'static str, titles: Titles<A>, run: Run<A>) -> Self {
-        Self { name, description, titles, run, acts: true }
+        Self { name, description, titles, run, acts: true, widget: |_| None }
     }
 
     /// The same tool, which changes nothing.
     fn that_looks(self) -> Self {
         Self { acts: false, ..self }
+    }
+
+    /// The same tool, whose result is shown as a widget.
+    fn shown_as(self, widget: fn(&Value) -> Option<WidgetRoot>) -> Self {
+        Self { widget, ..self }
     }
 }
 
@@ -190,6 +198,10 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
 
     fn acts(&self) -> bool {
         self.acts
+    }
+
+    fn widget(&self, result: &Value) -> Option<WidgetRoot> {
+        (self.widget)(result)
     }
 
     fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {

@@ -8,6 +8,7 @@ use threadline_schema::runs::Usage;
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) texts: Vec<String>,
+    pub(crate) thoughts: Vec<String>,
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) usage: Option<Usage>,
     pub(crate) finish: Option<FinishReason>,
@@ -24,6 +25,10 @@ impl Answer {
                 Ok(ModelEvent::Text(text)) => {
                     assert!(!text.is_empty() && answer.calls.is_empty() && answer.usage.is_none());
                     answer.texts.push(text);
+                }
+                Ok(ModelEvent::Thought(thought)) => {
+                    assert!(!thought.is_empty() && answer.usage.is_none());
+                    answer.thoughts.push(thought);
                 }
                 Ok(ModelEvent::ToolCall(call)) => {
                     assert!(answer.usage.is_none() && !call.id.is_empty());

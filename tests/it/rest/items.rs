@@ -50,6 +50,7 @@ everywhere! {
                 "assistant_message",
                 "user_message",
                 "workflow",
+                "widget",
                 "assistant_message",
             ]
         );

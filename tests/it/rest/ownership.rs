@@ -30,6 +30,9 @@ fn body(method: &Method, path: &str) -> Option<Value> {
         ("POST", path) if path.ends_with("/structured-input") => {
             Some(json!({"item_id": Uuid::now_v7(), "input": {"status": "skipped"}}))
         }
+        ("POST", path) if path.ends_with("actions") => {
+            Some(json!({"action": {"type": "tasks.complete", "payload": {"task_id": Uuid::now_v7()}}}))
+        }
         ("POST", path) if path.ends_with("/retry") => Some(json!({"item_id": Uuid::now_v7()})),
         ("POST", path) if path.ends_with("/feedback") => {
             Some(json!({"item_ids": [Uuid::now_v7()], "kind": "positive"}))

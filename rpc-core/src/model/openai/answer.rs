@@ -25,7 +25,9 @@ pub(super) struct Answer {
 pub(super) enum Step {
     /// Words to pass on.
     Text(String),
-    /// A token that is not shown: a thought, a piece of a call.
+    /// A thought to pass on.
+    Thought(String),
+    /// A token that is not shown: a thought without words, a piece of a call.
     Hidden,
     /// No token.
     Nothing,
@@ -114,6 +116,7 @@ impl Answer {
 
     fn take(&mut self, delta: Delta<'_>) -> Result<Step, ModelError> {
         let mut hidden = delta.thinks();
+        let thought = delta.thought();
         if let Some(raw) = delta.tool_calls {
             hidden |= self.calls.push(raw)?;
         }
@@ -123,12 +126,20 @@ impl Answer {
         }
         let text =
             [delta.content, delta.refusal].into_iter().flatten().map(|text| text.0).find(|text| !text.is_empty());
-        let Some(text) = text else { return Ok(if hidden { Step::Hidden } else { Step::Nothing }) };
-        self.text_bytes += text.len();
-        if self.text_bytes > MAX_TEXT_BYTES {
-            return Err(ModelError::Broken(format!("more than {MAX_TEXT_BYTES} bytes of text")));
+        let step = match (text, thought) {
+            // Where both come at once the words count; thoughts are only shown while there are none.
+            (Some(text), _) => Step::Text(text.into_owned()),
+            (None, Some(thought)) => Step::Thought(thought),
+            (None, None) if hidden => Step::Hidden,
+            (None, None) => Step::Nothing,
+        };
+        if let Step::Text(text) | Step::Thought(text) = &step {
+            self.text_bytes += text.len();
+            if self.text_bytes > MAX_TEXT_BYTES {
+                return Err(ModelError::Broken(format!("more than {MAX_TEXT_BYTES} bytes of text")));
+            }
         }
-        Ok(Step::Text(text.into_owned()))
+        Ok(step)
     }
 }
 

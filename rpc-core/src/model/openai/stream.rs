@@ -65,7 +65,7 @@ impl Events {
         }
         let whole_before = self.answer.is_whole();
         let step = self.answer.accept(&data)?;
-        if matches!(step, Step::Text(_) | Step::Hidden) {
+        if matches!(step, Step::Text(_) | Step::Thought(_) | Step::Hidden) {
             self.begun.get_or_insert_with(Instant::now);
             self.moved = true;
         }
@@ -75,6 +75,7 @@ impl Events {
         }
         match step {
             Step::Text(text) => Ok(Some(ModelEvent::Text(text))),
+            Step::Thought(thought) => Ok(Some(ModelEvent::Thought(thought))),
             Step::Hidden | Step::Nothing => Ok(None),
             Step::Done => self.finish().map(|()| None),
         }

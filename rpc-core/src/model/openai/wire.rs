@@ -56,7 +56,13 @@ pub(super) struct Delta<'a> {
 }
 
 impl Delta<'_> {
-    /// Whether the model thought aloud. Thoughts are not shown, but they are tokens: it is at work, and it bills.
+    /// What the model thought, where that is told in words.
+    pub(super) fn thought(&self) -> Option<String> {
+        let told = [self.reasoning_content, self.reasoning].into_iter().flatten();
+        told.filter_map(|raw| serde_json::from_str::<String>(raw.get()).ok()).find(|thought| !thought.is_empty())
+    }
+
+    /// Whether the model thought. Also thoughts without words are tokens: it is at work, and it bills.
     pub(super) fn thinks(&self) -> bool {
         [self.reasoning_content, self.reasoning]
             .into_iter()

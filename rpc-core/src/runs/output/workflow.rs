@@ -17,6 +17,7 @@ impl Output {
     /// result for now, and before any of them acts, so that whatever happens to this process it is known that they may
     /// have.
     pub(crate) fn calls_asked(&mut self, round: u32, calls: &[ToolCall], waiting: Option<usize>) {
+        self.close_thinking();
         self.close_message();
         self.has_called = true;
         self.finished.extend(self.calls.ask(round, calls, waiting));
@@ -37,6 +38,11 @@ impl Output {
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
     pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(Guid, String)> {
+        if done.acts {
+            self.widget = None;
+        } else if done.widget.is_some() {
+            self.widget.clone_from(&done.widget);
+        }
         // No check mark where nobody knows.
         let indicator =
             if done.outcome == Outcome::Unknown { StatusIndicator::None } else { StatusIndicator::Complete };

@@ -49,7 +49,7 @@ impl Recorded {
 
     fn end(&mut self, index: usize, result: &str) {
         let summary = result.contains("error").then(|| "It is broken.".to_owned());
-        let done = Done { result: result.to_owned(), summary, outcome: Outcome::Ok };
+        let done = Done { result: result.to_owned(), summary, outcome: Outcome::Ok, widget: None, acts: true };
         let (id, body) = self.output.call_ended(index, "Done", &done).unwrap();
         complete(&mut self.rows, vec![(id, body)]);
         self.commit();

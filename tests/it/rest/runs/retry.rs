@@ -85,8 +85,8 @@ everywhere! {
         let whole: Vec<Value> = stream.events.iter().filter(|(_, event)| event["type"] == "thread.item.done").map(|(_, event)| event["item"].clone()).collect();
         // A workflow is told to be done at once, a message when it is stored.
         let kinds: Vec<_> = after.iter().map(|item| item["type"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["user_message", "assistant_message", "workflow", "assistant_message"]);
-        assert!(whole.len() == 3 && whole.iter().all(|item| after.contains(item)), "{whole:?}");
+        assert_eq!(kinds, ["user_message", "assistant_message", "workflow", "widget", "assistant_message"]);
+        assert!(whole.len() == 4 && whole.iter().all(|item| after.contains(item)), "{whole:?}");
         assert_eq!(said(&user, session).await, (["Milk, please", "Hm", "Newer"].map(String::from).to_vec(), json!(3)));
         let calls = user.history(session).await["messages"][2]["tool_calls"].clone();
         assert_eq!(calls[0]["function"]["name"], "list_tasks", "{calls}");

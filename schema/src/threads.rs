@@ -163,7 +163,8 @@ pub struct RetryAfterItemParams {
 pub struct AddClientToolOutputParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// What the tool answered: any JSON, of at most 32768 bytes.
+    /// What the tool answered: any JSON, of at most 32768 bytes. Null when absent: not every tool has something to say.
+    #[serde(default)]
     pub result: Value,
     /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

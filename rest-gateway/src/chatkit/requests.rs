@@ -3,7 +3,8 @@
 use crate::reply::{ChatKitThread, ChatKitThreads, Whole};
 use crate::rule::{Calls, Preset, Rule, post};
 use threadline_schema::ErrorCode::{
-    Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, SessionLimit, ThreadBusy, ThreadNotFound,
+    Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, SessionLimit, TaskNotFound, ThreadBusy,
+    ThreadNotFound,
 };
 use threadline_schema::rpc::RpcMethod;
 use threadline_schema::{items, threads};
@@ -29,7 +30,42 @@ pub static REQUESTS: &[Rule] = &[
         ThreadNotFound,
         Forbidden,
     ]),
+    request::<threads::ThreadsRetryAfterItem>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsAddClientToolOutput>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsAddStructuredInput>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsCustomAction>().streams_to_chatkit().fails(&[
+        ThreadBusy,
+        Conflict,
+        ThreadNotFound,
+        ItemNotFound,
+        Forbidden,
+    ]),
+    request::<threads::ThreadsSyncCustomAction>().answers::<Whole>().fails(&[
+        ThreadNotFound,
+        ItemNotFound,
+        TaskNotFound,
+        Conflict,
+        Forbidden,
+    ]),
     request::<items::ItemsList>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
+    request::<items::ItemsFeedback>().answers::<Whole>().fails(&[ThreadNotFound, ItemNotFound, Forbidden]),
     request::<threads::ThreadsUpdate>().answers::<ChatKitThread>().fails(&[ThreadNotFound, Forbidden]),
     request::<threads::ThreadsDelete>().answers::<Whole>().fails(&[ThreadNotFound, Forbidden]),
 ];

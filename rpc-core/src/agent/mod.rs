@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use models::Models;
-use std::sync::Arc;
+use threadline_schema::call::Origin;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
@@ -30,7 +30,8 @@ pub(crate) struct Context {
     pub(crate) retry_of: Option<Guid>,
     pub(crate) user_id: Uuid,
     pub(crate) answerer: Answerer,
-    pub(crate) request_id: Arc<str>,
+    /// The request it came from, with what its client said of itself.
+    pub(crate) origin: Origin,
 }
 
 /// Why there is no answer.
@@ -111,7 +112,7 @@ async fn work(
         user_id: context.user_id,
         thread_id: context.claim.thread_id.0,
         run_id: context.claim.run_id.0,
-        request_id: &context.request_id,
+        request_id: &context.origin.request_id,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
     for (index, call) in calls.iter().enumerate().filter(|(index, _)| Some(*index) != left) {

@@ -38,7 +38,7 @@ impl<'a> Models<'a> {
                 tools: answerer.tools.specs(),
                 // Asked for once: a model that has to call in every round never comes to an answer.
                 tool_choice: answerer.tool_choice.clone().filter(|_| round == 0),
-                request_id: self.context.request_id.clone(),
+                request_id: self.context.origin.request_id.clone(),
             };
             let error = match listen(core, request, output).await {
                 Ok(calls) => return Ok(calls),
@@ -48,7 +48,7 @@ impl<'a> Models<'a> {
             self.place += 1;
             metrics::counter!("threadline_model_fallbacks_total", "code" => error.code().name()).increment(1);
             tracing::warn!(
-                request_id = %self.context.request_id, run_id = %self.context.claim.run_id.0,
+                request_id = %self.context.origin.request_id, run_id = %self.context.claim.run_id.0,
                 agent = %answerer.agent.name, next = next.as_deref(), %error, "a model failed; another answers"
             );
             output.take_back_message();

@@ -44,9 +44,9 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let ThreadsCreateParams { input, agent, idempotency_key } = params;
-    let started = runs::create_thread(&cx.core, cx.user_id()?, input, agent, idempotency_key, request_id).await?;
+    let started = runs::create_thread(&cx.core, cx.user_id()?, input, agent, idempotency_key, origin).await?;
     cx.call.facts().replayed = started.replayed;
     let run = started.run.as_ref().map(wire::run);
     Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })
@@ -134,40 +134,37 @@ async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
 }
 
 async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
-    let started =
-        runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, request_id).await?;
+    let started = runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
-    let started =
-        runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, request_id).await?;
+    let started = runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-    let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, request_id).await?;
+    let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-    let started =
-        runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, request_id).await?;
+    let started = runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-    let started = runs::custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, key, request_id).await?;
+    let started = runs::custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, key, origin).await?;
     begun(&cx, &started)
 }
 

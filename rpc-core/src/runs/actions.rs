@@ -10,6 +10,7 @@ use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
 use crate::todo;
 use crate::tools::UserAction;
 use std::sync::Arc;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{Action, InferenceOptions, ThreadItem, WidgetItem};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ pub(crate) async fn custom_action(
     sender: Option<Uuid>,
     action: Action,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.custom_action", Some(thread_id), &(sender, &action))?;
     if let Some(submission) = &submission
@@ -41,7 +42,7 @@ pub(crate) async fn custom_action(
         return Ok(Started::again(core, earlier));
     }
     let acting = check(core, user_id, thread_id, sender, &action).await?;
-    let resumption = Resumption { thread_id, submission, request_id, asked: InferenceOptions::default() };
+    let resumption = Resumption { thread_id, submission, origin, asked: InferenceOptions::default() };
     resume(core, user_id, Opening::Action, Work::Act(acting), None, resumption).await
 }
 

@@ -13,6 +13,7 @@ use crate::wire::{self, ToolCallBody};
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     ClientToolCallStatus, InferenceOptions, StructuredInput, StructuredInputAnswer, StructuredInputItem,
     StructuredInputStatus, StructuredInputSubmission, SubmissionStatus, ThreadItem,
@@ -32,7 +33,7 @@ pub(crate) async fn add_client_tool_output(
     thread_id: Uuid,
     result: Value,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let text = result.to_string();
     if text.len() > MAX_RESULT_BYTES {
@@ -62,7 +63,7 @@ pub(crate) async fn add_client_tool_output(
         row,
         ThreadItem::ClientToolCall(call),
         text,
-        Resumption { thread_id, submission, request_id, asked: InferenceOptions::default() },
+        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
     )
     .await
 }
@@ -75,7 +76,7 @@ pub(crate) async fn add_structured_input(
     item_id: Uuid,
     input: StructuredInputSubmission,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
     if let Some(submission) = &submission
@@ -103,7 +104,7 @@ pub(crate) async fn add_structured_input(
         row,
         item,
         result,
-        Resumption { thread_id, submission, request_id, asked: InferenceOptions::default() },
+        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
     )
     .await
 }

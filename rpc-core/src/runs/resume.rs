@@ -1,11 +1,12 @@
 //! A run that begins without a new message.
 
 use super::runner::{self, Work};
-use super::start::{Started, announce, detached, job, refuse_while_stopping, submission};
+use super::start::{Started, announce, detached, job, options, refuse_while_stopping, submission};
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 pub(super) struct Resumption {
     pub(super) thread_id: Uuid,
     pub(super) submission: Option<Submission>,
-    pub(super) request_id: Arc<str>,
+    pub(super) origin: Origin,
     /// What the message asked for that is answered.
     pub(super) asked: InferenceOptions,
 }
@@ -26,7 +27,7 @@ pub(crate) async fn retry_after_item(
     thread_id: Uuid,
     item_id: Uuid,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     // What is no message of this user's is told by the transaction.
@@ -36,7 +37,7 @@ pub(crate) async fn retry_after_item(
         Some(ThreadItem::UserMessage(message)) => message.inference_options,
         _ => InferenceOptions::default(),
     };
-    let resumption = Resumption { thread_id, submission, request_id, asked };
+    let resumption = Resumption { thread_id, submission, origin, asked };
     resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn resume(
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
-    let Resumption { thread_id, submission, request_id, asked } = resumption;
+    let Resumption { thread_id, submission, origin, asked } = resumption;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -70,13 +71,13 @@ pub(super) async fn resume(
             }
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
-        announce(&entry, replaced.as_slice());
+        announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
         let roster = core.agents.roster();
         let answerer = match work {
             Work::Answer => roster.answerer_again(&started.thread, &asked),
             Work::Act(_) => roster.actor(&started.thread),
         };
-        runner::spawn(&core, job(entry, &started.run, work, request_id, answerer));
+        runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await

@@ -20,6 +20,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
@@ -33,7 +34,7 @@ pub(super) struct Job {
     pub(super) retry_of: Option<Guid>,
     pub(super) work: Work,
     pub(super) created_at: DateTime<Utc>,
-    pub(super) request_id: Arc<str>,
+    pub(super) origin: Origin,
     pub(super) answerer: Answerer,
 }
 
@@ -117,7 +118,7 @@ impl Job {
             retry_of: self.retry_of,
             user_id: self.entry.user_id,
             answerer: self.answerer.clone(),
-            request_id: self.request_id.clone(),
+            origin: self.origin.clone(),
         }
     }
 
@@ -236,7 +237,7 @@ impl Job {
         metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
             .increment(usage.completion_tokens);
         let (run_id, thread_id, user_id) = (self.entry.run_id, self.claim.thread_id.0, self.entry.user_id);
-        let request_id = &self.request_id;
+        let request_id = &self.origin.request_id;
         let ms = seconds * 1e3;
         match &ending.cause {
             Some(cause) => tracing::warn!(

@@ -13,6 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
@@ -49,7 +50,7 @@ pub(crate) async fn add_user_message(
     thread_id: Uuid,
     input: UserMessageInput,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     // Taken before the question whether the service is stopping, and held until the run has begun: whoever waits for the
     // runs to end waits for this one too.
@@ -78,7 +79,7 @@ pub(crate) async fn add_user_message(
         };
         announce(&entry, &told(false, message, started.title_changed, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, Work::Answer, request_id, answerer));
+        runner::spawn(&core, job(entry, &started.run, Work::Answer, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -91,7 +92,7 @@ pub(crate) async fn create_thread(
     input: Option<UserMessageInput>,
     agent: Option<String>,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     let roster = core.agents.roster();
@@ -142,7 +143,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, Work::Answer, request_id, answerer));
+            runner::spawn(&core, job(entry, run, Work::Answer, origin, answerer));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
@@ -171,12 +172,12 @@ async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, e
     earlier.map(|earlier| Started::again(core, earlier)).ok_or(error)
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, request_id: Arc<str>, answerer: Answerer) -> Job {
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {
     let (claim, retry_of, created_at) = (run.claim(), run.retry_of, run.created_at.utc());
-    Job { entry, claim, retry_of, work, created_at, request_id, answerer }
+    Job { entry, claim, retry_of, work, created_at, origin, answerer }
 }
 
-/// Events that tell of a message, and of the thread where it is new or has another title because of it.
+/// The events with which the answer to a message begins: the message, and the thread where it is new or has another title.
 fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &ThreadRow) -> Vec<ThreadStreamEvent> {
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
@@ -188,13 +189,17 @@ fn told(thread_is_new: bool, message: ThreadItem, title_changed: bool, thread: &
     let created = thread.clone().filter(|_| thread_is_new).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
     let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
     let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
-    created.into_iter().chain([done]).chain(updated).collect()
+    created.into_iter().chain([done, options()]).chain(updated).collect()
+}
+
+/// What the client may do with a run's stream.
+pub(super) fn options() -> ThreadStreamEvent {
+    ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.
 pub(super) fn announce(entry: &Entry, events: &[ThreadStreamEvent]) {
-    let options = ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } };
-    for event in events.iter().chain([&options]) {
+    for event in events {
         match serde_json::to_string(event) {
             Ok(event) => {
                 entry.log.append(event);

@@ -6,3 +6,4 @@ mod leaving;
 mod models;
 mod python;
 mod requests;
+mod turns;

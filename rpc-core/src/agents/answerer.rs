@@ -35,7 +35,7 @@ pub(crate) struct Answerer {
     pub(crate) models: Arc<[Option<Arc<str>>]>,
     /// The tool that the first answer has to call.
     pub(crate) tool_choice: Option<Arc<str>>,
-    prices: Arc<Prices>,
+    pub(super) prices: Arc<Prices>,
 }
 
 /// What models cost, by their names.

@@ -148,6 +148,12 @@ impl Roster {
         self.answerer_as_asked(&thread.metadata, options).unwrap_or_else(|_| self.answerer(thread))
     }
 
+    /// Who carries an action of the user's out: what is the user's own to do needs no leave of an agent.
+    pub(crate) fn actor(&self, thread: &ThreadRow) -> Answerer {
+        let tools = Arc::new(self.catalog.toolbox(&[ToolPick::BuiltIn], &[]));
+        Answerer { tools, ..self.answerer(thread) }
+    }
+
     /// Whether a message that asks for this is to be checked before it is stored.
     pub(crate) fn heeds(&self, options: &InferenceOptions) -> bool {
         self.from_file && (options.model.is_some() || options.tool_choice.is_some())

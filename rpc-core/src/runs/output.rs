@@ -151,6 +151,8 @@ impl Output {
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
     /// these.
     pub(crate) fn take_back_message(&mut self) {
+        // Thoughts stay: they are no answer, and each model has its own.
+        self.close_thinking();
         let Some(message) = self.message.take() else { return };
         self.has_begun = message.has_begun_before;
         self.begun.retain(|id| *id != message.id);

@@ -36,8 +36,8 @@ pub(super) struct Job {
     pub(super) created_at: DateTime<Utc>,
     /// What it holds of its user's budget: tokens, and millionths of the currency.
     pub(super) held: (i64, i64),
-    pub(super) answerer: Answerer,
     pub(super) origin: Origin,
+    pub(super) answerer: Answerer,
 }
 
 /// What a run does.

@@ -178,8 +178,8 @@ async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, e
 
 pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
-    let (claim, created_at) = (run.claim(), run.created_at.utc());
-    Job { entry, claim, retry_of: run.retry_of, work, created_at, held, origin, answerer }
+    let (claim, retry_of, created_at) = (run.claim(), run.retry_of, run.created_at.utc());
+    Job { entry, claim, retry_of, work, created_at, held, origin, answerer }
 }
 
 /// The events with which the answer to a message begins: the message, and the thread where it is new or has another title.

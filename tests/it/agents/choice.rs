@@ -203,6 +203,18 @@ tools = ["ask_user"]
         assert!(upstream.requests().pop().unwrap().to_string().contains("Bern"));
     }
 
+    async fn what_a_user_does_needs_no_leave_of_an_agent(setup: Setup) {
+        let file = AgentsFile::new("[agents.a]\ntools = []\n");
+        let app = file.of(setup).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let task = user.post("/api/v1/tasks", &json!({"title": "Milk"})).await.data()["id"].clone();
+        let action = json!({"type": "tasks.complete", "payload": {"task_id": task}});
+        let run = user.rpc_ok("threads.custom_action", json!({"thread_id": session, "action": action})).await;
+        user.follow(run["id"].as_str().unwrap().parse().unwrap(), None).await.unwrap().finish().await.terminal();
+        assert_eq!(user.get("/api/v1/tasks").await.data()[0]["completed"], true);
+    }
+
     async fn a_tool_is_forced_once(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         upstream.queue(Script::calls(&[("list_tasks", json!({}))]));

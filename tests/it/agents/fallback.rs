@@ -68,6 +68,25 @@ everywhere! {
 }
 
 serve_and_split! {
+    async fn each_models_thoughts_are_its_own(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        let thinks = |thought: &str| Script::stream().event(json!({"reasoning": thought}), None);
+        upstream.queue(thinks("First, then nothing.")).queue(thinks("Second.").words(&["Here"]).done("stop"));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let answer = user.say(session, "Hello").await;
+        assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "Here"));
+        assert_eq!(models(&upstream), ["m/first", "m/second"]);
+        let done = answer.events.iter().filter(|(_, event)| event["type"] == "thread.item.done");
+        let thoughts: Vec<&Value> = done
+            .map(|(_, event)| &event["item"]["workflow"]["tasks"][0]["content"])
+            .filter(|thought| thought.is_string())
+            .collect();
+        assert_eq!(thoughts, ["First, then nothing.", "Second."]);
+        assert!(!answer.types().contains(&"notice"), "no words were taken back");
+    }
+
     async fn when_all_fail_the_last_ones_words_are_kept(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         for word in ["One", "Two", "Three"] {

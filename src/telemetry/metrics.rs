@@ -57,6 +57,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_log_failures_total", kind: Counter, labels: "", doc: "Writes of the log that failed; what they held is written later." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Calls of tools." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Time of one call of a tool." },
+    Metric { name: "threadline_attachments_total", kind: Counter, labels: "outcome", doc: "Attachments that were uploaded whole and looked at: ready, or refused." },
     Metric { name: "threadline_model_tokens_total", kind: Counter, labels: "direction", doc: "Tokens the model's server says it used." },
     Metric { name: "threadline_upstream_failures_total", kind: Counter, labels: "code", doc: "Runs that failed for the model's sake." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls refused for being too many: of a user or of an address; streams a user had too many of." },

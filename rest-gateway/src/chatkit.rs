@@ -8,6 +8,7 @@ use crate::answer::Outcome;
 use crate::bind::{self, Bound, Members, bind};
 use crate::calls;
 use crate::fields::{Field, Place, Row, fields};
+use crate::head;
 use crate::rule::{Does, Then};
 use crate::streams;
 use crate::upstream::{Call, Upstream};
@@ -16,8 +17,8 @@ use schemars::SchemaGenerator;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::sync::LazyLock;
-use threadline_schema::call::Caller;
+use std::sync::{Arc, LazyLock};
+use threadline_schema::call::{Caller, Client};
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -34,9 +35,12 @@ pub(crate) fn requests() -> &'static [Row] {
 }
 
 /// Answers one request.
-pub(crate) async fn answer(upstream: &dyn Upstream, caller: Caller, headers: &HeaderMap, body: &[u8]) -> Outcome {
+pub(crate) async fn answer(upstream: &dyn Upstream, mut caller: Caller, headers: &HeaderMap, body: &[u8]) -> Outcome {
     let (row, params) = match read(headers, body) {
-        Ok(request) => request,
+        Ok(Request { row, params, client }) => {
+            caller.client = client;
+            (row, params)
+        }
         Err(error) => return Err(calls::misread(error, upstream, caller).await.into()),
     };
     let Does::Rpc { method, then } = &row.rule.does else { return Err(unknown("").into()) };
@@ -59,10 +63,18 @@ struct Sent<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
 }
 
-/// The row of a request, and the params of its call.
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<(&'static Row, Box<RawValue>), RpcError> {
+/// A request that can be answered.
+struct Request {
+    row: &'static Row,
+    params: Box<RawValue>,
+    client: Option<Arc<Client>>,
+}
+
+fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, RpcError> {
     let text = bind::json_text(body)?;
     let sent: Sent<'_> = serde_json::from_str(text.get())
         .map_err(|_| invalid(r#"The body must look like {"type":"threads.list","params":{}}."#))?;
@@ -71,7 +83,8 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<(&'static Row, Box<RawValue>
     let params = known_members(row, sent.params)?;
     let request = bind::Request { variables: Vec::new(), query: None, headers, body: params.as_bytes() };
     let Bound { params, .. } = bind(row, &request)?;
-    Ok((row, params))
+    let client = Client::new(head::languages(headers), sent.metadata).map_err(|error| invalid(error.to_string()))?;
+    Ok(Request { row, params, client })
 }
 
 /// The members of `params` that the method takes, as JSON. Those it does not know are passed over, as by ChatKit's own

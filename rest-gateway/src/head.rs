@@ -1,10 +1,11 @@
 //! What the head of a request says about its sender.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, AUTHORIZATION, HeaderName};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use threadline_schema::call::Client;
 use threadline_schema::head;
 use uuid::Uuid;
 
@@ -23,6 +24,17 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
 /// The bearer token. Another scheme, a malformed header and several headers are all no token: the core says 401.
 pub(crate) fn token(headers: &HeaderMap) -> Option<Arc<str>> {
     head::token(headers.get_all(AUTHORIZATION).iter().map(http::HeaderValue::as_bytes)).map(Into::into)
+}
+
+/// The languages the client prefers.
+pub(crate) fn languages(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ACCEPT_LANGUAGE)?.to_str().ok()
+}
+
+/// What the client says of itself in its headers.
+pub(crate) fn client(headers: &HeaderMap) -> Option<Arc<Client>> {
+    // Only metadata can be wrong.
+    Client::new(languages(headers), None).unwrap_or_default()
 }
 
 /// Address of the client.

@@ -188,7 +188,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     fn caller() -> Caller {
-        Caller { token: Some("t".into()), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "r".into() }
+        Caller { token: Some("t".into()), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "r".into(), client: None }
     }
 
     fn call(params: &str) -> Call {

@@ -139,6 +139,7 @@ impl Gateway {
             token: head::token(&head.headers),
             ip: head::client_ip(peer, &head.headers, &inner.config.trusted_proxies),
             request_id: request_id.clone(),
+            client: head::client(&head.headers),
         };
         let upstream = inner.upstream.as_ref();
         if row.rule.needs_token() && caller.token.is_none() {

@@ -101,10 +101,10 @@ impl Sse {
                 Poll::Pending => break,
                 Poll::Ready(Some(frame)) => {
                     self.observation.event();
-                    self.told = type_of(&frame.event) == Some("error");
+                    let told = std::mem::replace(&mut self.told, type_of(&frame.event) == Some("error"));
                     let is_last = match self.dialect {
                         Dialect::Rest(scope) => write::event(&mut out, &frame, scope),
-                        Dialect::ChatKit => chatkit::event(&mut out, &frame),
+                        Dialect::ChatKit => chatkit::event(&mut out, &frame, told),
                     };
                     if is_last {
                         self.end(&mut out);

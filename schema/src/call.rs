@@ -1,5 +1,6 @@
 //! What travels beside a call, whichever transport carries it.
 
+use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,70 @@ pub struct Caller {
     pub ip: IpAddr,
     /// Names the request in every log line it causes, here and upstream.
     pub request_id: Arc<str>,
+    /// What the client says of itself, if anything.
+    pub client: Option<Arc<Client>>,
 }
+
+impl Caller {
+    /// What is known about a request when its call has been answered and the run it started goes on.
+    pub fn origin(&self) -> Origin {
+        Origin { request_id: self.request_id.clone(), client: self.client.clone() }
+    }
+}
+
+/// The request that a run came from.
+#[derive(Clone)]
+pub struct Origin {
+    /// Names it in every log line it causes, here and upstream.
+    pub request_id: Arc<str>,
+    /// What its client said of itself, if anything.
+    pub client: Option<Arc<Client>>,
+}
+
+/// What a client says of itself beside its request: hints for tools and answers, and proof of nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The languages it prefers, as `Accept-Language` has them.
+    pub languages: Option<Box<str>>,
+    /// What an integration keeps with its requests: the text of a JSON object.
+    pub metadata: Option<Box<str>>,
+}
+
+/// Characters of a list of languages that is taken over.
+const LANGUAGES_CHARS: usize = 256;
+
+/// Bytes of metadata that a request may have.
+pub const METADATA_BYTES: usize = 4096;
+
+impl Client {
+    /// A client with these hints; `None` when there are none. Languages that no browser would send are none.
+    ///
+    /// # Errors
+    /// When `metadata` is no object, or a larger one than [`METADATA_BYTES`] allows.
+    pub fn new(languages: Option<&str>, metadata: Option<&RawValue>) -> Result<Option<Arc<Self>>, NoMetadata> {
+        let fits = |list: &&str| (1..=LANGUAGES_CHARS).contains(&list.len()) && list.bytes().all(is_of_languages);
+        let languages = languages.map(str::trim).filter(fits).map(Into::into);
+        let metadata = match metadata.map(RawValue::get) {
+            None | Some("null") => None,
+            Some(text) if text.len() > METADATA_BYTES => return Err(NoMetadata),
+            Some(text) => {
+                let members: serde_json::Map<_, _> = serde_json::from_str(text).map_err(|_| NoMetadata)?;
+                (!members.is_empty()).then(|| text.into())
+            }
+        };
+        let client = Self { languages, metadata };
+        Ok((client != Self::default()).then(|| Arc::new(client)))
+    }
+}
+
+fn is_of_languages(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-,;=.* ".contains(&byte)
+}
+
+/// What should be a request's metadata is no JSON object, or too large a one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("`metadata` must be a JSON object of at most {METADATA_BYTES} bytes.")]
+pub struct NoMetadata;
 
 impl std::fmt::Debug for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,4 +124,25 @@ pub struct Frame {
     pub seq: u64,
     /// The event's JSON, shared by all who read it.
     pub event: Arc<str>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_client_may_say_of_itself_is_kept() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let client = Client::new(Some("de-CH, de;q=0.9, *;q=0.1"), Some(&raw(r#"{"page": 1}"#))).unwrap().unwrap();
+        assert_eq!(client.languages.as_deref(), Some("de-CH, de;q=0.9, *;q=0.1"));
+        assert_eq!(client.metadata.as_deref(), Some(r#"{"page": 1}"#));
+        for nothing in ["", " ", "de\"", "d\u{e9}", &"x".repeat(300)] {
+            assert!(Client::new(Some(nothing), Some(&raw("{}"))).unwrap().is_none(), "{nothing}");
+        }
+        let large = format!(r#"{{"x":"{}"}}"#, "y".repeat(METADATA_BYTES));
+        for wrong in ["[]", "7", "\"x\"", large.as_str()] {
+            assert_eq!(Client::new(None, Some(&raw(wrong))).err(), Some(NoMetadata), "{wrong}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 fn bound(request: &Value) -> Result<(&'static str, Value), RpcError> {
     let headers = [(http::HeaderName::from_static("idempotency-key"), HeaderValue::from_static("k1"))];
     let body = request.to_string();
-    let (row, params) = read(&headers.into_iter().collect(), body.as_bytes())?;
+    let Request { row, params, .. } = read(&headers.into_iter().collect(), body.as_bytes())?;
     Ok((row.rule.method().unwrap().name, serde_json::from_str(params.get()).unwrap()))
 }
 
@@ -46,6 +46,8 @@ fn what_is_wrong_is_said() {
         (json!({"params": {}}), "must look like"),
         (json!([]), "must look like"),
         (json!({"type": "threads.list", "params": []}), "`params`"),
+        (json!({"type": "threads.list", "metadata": []}), "`metadata`"),
+        (json!({"type": "threads.list", "metadata": {"x": "y".repeat(5000)}}), "`metadata`"),
         (json!({"type": "threads.create", "params": {}}), "input"),
         (json!({"type": "threads.create", "params": {"input": null}}), "input"),
         (json!({"type": "threads.delete", "params": {}}), "thread_id"),
@@ -55,4 +57,14 @@ fn what_is_wrong_is_said() {
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         assert!(error.message.contains(word), "{request}: {}", error.message);
     }
+}
+
+#[test]
+fn what_the_client_says_of_itself_goes_with_the_call() {
+    let headers = [(http::header::ACCEPT_LANGUAGE, HeaderValue::from_static("de-CH, de"))].into_iter().collect();
+    let client = |body: Value| read(&headers, body.to_string().as_bytes()).unwrap().client.unwrap();
+    let said = client(json!({"type": "threads.list", "metadata": {"page": "cart"}}));
+    assert_eq!(said.languages.as_deref(), Some("de-CH, de"));
+    assert_eq!(said.metadata.as_deref(), Some(r#"{"page":"cart"}"#));
+    assert_eq!(client(json!({"type": "threads.list", "metadata": null})).metadata, None);
 }

@@ -12,7 +12,15 @@ use uuid::Uuid;
 
 /// Puts the caller into params, as their first member.
 pub(super) fn splice(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
-    let who = Who { auth: caller.token.as_deref(), ip: caller.ip, request_id: &caller.request_id, facts: true };
+    let client = caller.client.as_deref();
+    let who = Who {
+        auth: caller.token.as_deref(),
+        ip: caller.ip,
+        request_id: &caller.request_id,
+        languages: client.and_then(|client| client.languages.as_deref()),
+        metadata: client.and_then(|client| client.metadata.as_deref()).map(serde_json::from_str).transpose()?,
+        facts: true,
+    };
     let rest = params.get().trim_start().strip_prefix('{').ok_or_else(|| not("an object"))?;
     let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
     RawValue::from_string(format!("{{\"{META}\":{}{comma}{rest}", serde_json::to_string(&who)?))
@@ -44,6 +52,10 @@ struct Who<'a> {
     auth: Option<&'a str>,
     ip: IpAddr,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    languages: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
     facts: bool,
 }
 
@@ -77,6 +89,7 @@ fn not(what: &str) -> serde_json::Error {
 mod tests {
     use super::*;
     use serde_json::json;
+    use threadline_schema::call::Client;
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
@@ -84,17 +97,25 @@ mod tests {
 
     #[test]
     fn the_caller_is_escaped_into_the_params() {
-        let caller =
-            Caller { token: Some("a.b\"c".into()), ip: "2001:db8::1".parse().unwrap(), request_id: "r\\1".into() };
-        let meta = json!({"auth": "a.b\"c", "ip": "2001:db8::1", "request_id": "r\\1", "facts": true});
+        let client = Client::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
+        let caller = Caller {
+            token: Some("a.b\"c".into()),
+            ip: "2001:db8::1".parse().unwrap(),
+            request_id: "r\\1".into(),
+            client,
+        };
+        let meta = json!({
+            "auth": "a.b\"c", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
+            "facts": true
+        });
         for (params, mut expected) in [("{}", json!({})), (" { } ", json!({})), (r#"{"x":[1]}"#, json!({"x": [1]}))] {
             expected[META] = meta.clone();
             let spliced: Value = serde_json::from_str(splice(&raw(params), &caller).unwrap().get()).unwrap();
             assert_eq!(spliced, expected);
         }
-        let nobody = Caller { token: None, ..caller };
+        let nobody = Caller { token: None, client: None, ..caller };
         let spliced: Value = serde_json::from_str(splice(&raw("{}"), &nobody).unwrap().get()).unwrap();
-        assert!(spliced[META].get("auth").is_none());
+        assert_eq!(spliced[META].as_object().unwrap().len(), 3);
         assert!(splice(&raw("[1]"), &nobody).is_err());
     }
 

@@ -14,8 +14,9 @@ pub(super) const LOST: &[u8] = br#"data: {"type":"error","code":"stream.error","
 
 "#;
 
-/// Appends an event, if the front end is to see it. Answers whether it is the last.
-pub(super) fn event(out: &mut Vec<u8>, frame: &Frame) -> bool {
+/// Appends an event, if the front end is to see it; `told` says whether the one before it was an error. Answers whether
+/// it is the last.
+pub(super) fn event(out: &mut Vec<u8>, frame: &Frame, told: bool) -> bool {
     let event: &str = &frame.event;
     let kind = type_of(event).unwrap_or_default();
     match kind {
@@ -36,7 +37,7 @@ pub(super) fn event(out: &mut Vec<u8>, frame: &Frame) -> bool {
             Err(error) => tracing::error!(%error, "the items of a run cannot be read"),
         },
         _ if is_terminal(kind) => {
-            if let Some(error) = late::failure(kind, event) {
+            if let Some(error) = late::failure(kind, event).filter(|_| !told) {
                 data(out, &[&error_event(error.message)]);
             }
             return true;
@@ -85,9 +86,10 @@ mod tests {
 
     fn told(events: &[&str]) -> (String, bool) {
         let mut out = Vec::new();
-        let mut last = false;
+        let (mut last, mut told) = (false, false);
         for (seq, json) in (1..).zip(events) {
-            last = event(&mut out, &Frame { run_id: Uuid::nil(), seq, event: (*json).into() });
+            last = event(&mut out, &Frame { run_id: Uuid::nil(), seq, event: (*json).into() }, told);
+            told = type_of(json) == Some("error");
         }
         (String::from_utf8(out).unwrap(), last)
     }
@@ -105,6 +107,7 @@ mod tests {
         let failed = r#"{"type":"run.failed","run":{},"error":{"code":"UPSTREAM_TIMEOUT","message":"too \"slow\""}}"#;
         let error = r#"{"type":"error","code":"custom","message":"too \"slow\"","allow_retry":true}"#;
         assert_eq!(told(&[failed]), (format!("data: {error}\n\n"), true));
+        assert_eq!(told(&[error, failed]), (format!("data: {error}\n\n"), true), "one error is told once");
     }
 
     #[test]

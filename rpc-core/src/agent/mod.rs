@@ -13,7 +13,7 @@ use crate::tools::Done;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use std::sync::Arc;
+use threadline_schema::call::Origin;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
@@ -21,7 +21,8 @@ use uuid::Uuid;
 pub(crate) struct Context {
     pub(crate) claim: Claim,
     pub(crate) user_id: Uuid,
-    pub(crate) request_id: Arc<str>,
+    /// The request it came from, with what its client said of itself.
+    pub(crate) origin: Origin,
 }
 
 /// Why there is no answer.
@@ -51,7 +52,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
         let request = ModelRequest {
             messages: messages.clone(),
             tools: core.tools.specs(),
-            request_id: context.request_id.clone(),
+            request_id: context.origin.request_id.clone(),
         };
         let calls = listen(core, request, output).await?;
         if calls.is_empty() {

@@ -35,9 +35,9 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let ThreadsCreateParams { input, idempotency_key } = params;
-    let started = runs::create_thread(&cx.core, cx.user_id()?, input, idempotency_key, request_id).await?;
+    let started = runs::create_thread(&cx.core, cx.user_id()?, input, idempotency_key, origin).await?;
     cx.call.facts().replayed = started.replayed;
     let run = started.run.as_ref().map(wire::run);
     Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })
@@ -124,10 +124,9 @@ async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
 }
 
 async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
-    let request_id = cx.call.caller.request_id.clone();
+    let origin = cx.call.caller.origin();
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
-    let started =
-        runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, request_id).await?;
+    let started = runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, origin).await?;
     cx.call.facts().replayed = started.replayed;
     started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a message was stored without a run"))
 }

@@ -37,7 +37,8 @@ Generated from the method contract in `schema/src`; edit that, then run the test
 
 JSON-RPC 2.0 over HTTP POST and WebSocket, at `/` and `/rpc`. Params go by name. The token is sent as
 `Authorization: Bearer <token>`, by browsers as the subprotocols `bearer`, `<token>`, or per call as the reserved member
-`_meta: {\"auth\": \"<token>\"}` of the params, which every method ignores. Batches are taken; each entry is authenticated,
+`_meta: {\"auth\": \"<token>\"}` of the params, which every method ignores; it may also carry `languages`, in the form of
+`Accept-Language`, and `metadata`, an object of at most 4096 bytes, for tools. Batches are taken; each entry is authenticated,
 counted and answered by itself. `rpc.discover` answers with the same as an OpenRPC document.
 
 ## Methods
@@ -89,6 +90,11 @@ fn define(out: &mut String, schema: &Value) {
             let optional = if is_required(schema, name) { "" } else { ", optional" };
             line(out, &format!("| `{name}` | {}{optional} | {} |", type_of(member), cell(text(member, "description"))));
         }
+    }
+    let tokens = schema.get("enum").and_then(Value::as_array).into_iter().flatten().map(|token| format!("`{token}`"));
+    let tokens: Vec<String> = tokens.collect();
+    if !tokens.is_empty() {
+        line(out, &format!("\nOne of {}.", tokens.join(", ")));
     }
     for (index, variant) in variants(schema).into_iter().enumerate() {
         if index == 0 {
@@ -202,6 +208,7 @@ mod tests {
         assert!(text.contains("| `thread_id` | UUID, required | The thread. |"), "{text}");
         assert!(text.contains("Each notification `run.event` carries [RunNotification](#runnotification); `runs.unsubscribe` ends it early"));
         assert!(text.contains("- `\"high\"`: First."));
+        assert!(text.contains("One of `\"normal\"`, `\"medium\"`, `\"semibold\"`, `\"bold\"`."));
         assert!(text.contains("- `\"type\": \"run.completed\"`, `run` ([Run](#run)): Answered."));
     }
 }

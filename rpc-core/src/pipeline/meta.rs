@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use threadline_schema::call::{Caller, META};
+use threadline_schema::call::{Caller, Client, META};
 use threadline_schema::head::is_request_id;
 use uuid::Uuid;
 
@@ -23,8 +23,14 @@ struct Meta<'a> {
     ip: Option<IpAddr>,
     #[serde(borrow)]
     request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    languages: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
     facts: bool,
 }
+
+const TAKES: &str = "`_meta` takes `auth`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
 
 /// Makes the [`Call`] of a request: what its connection knows, and what `_meta` adds to it.
 pub(super) fn open(request: &mut Request<'_>) -> Result<Arc<Call>, (Arc<Call>, Error)> {
@@ -50,9 +56,13 @@ pub(super) fn open(request: &mut Request<'_>) -> Result<Arc<Call>, (Arc<Call>, E
     let meta: Meta<'_> = match serde_json::from_str(raw.get()) {
         Ok(meta) => meta,
         Err(_) => {
-            return Err((with(caller, false), Error::invalid("`_meta` takes `auth`, `ip`, `request_id` and `facts`.")));
+            return Err((with(caller, false), Error::invalid(TAKES)));
         }
     };
+    match Client::new(meta.languages.as_deref(), meta.metadata) {
+        Ok(client) => caller.client = client.or(caller.client.take()),
+        Err(error) => return Err((with(caller, false), Error::invalid(error.to_string()))),
+    }
     if let Some(auth) = meta.auth {
         caller.token = Some(auth.into());
     }
@@ -79,7 +89,7 @@ fn mentions_meta(params: &str) -> bool {
 /// A request without a connection cannot come from a transport of ours; it gets no rights.
 fn nobody() -> Connection {
     Connection {
-        caller: Caller { token: None, ip: Ipv4Addr::UNSPECIFIED.into(), request_id: "unknown".into() },
+        caller: Caller { token: None, ip: Ipv4Addr::UNSPECIFIED.into(), request_id: "unknown".into(), client: None },
         transport: Transport::Http,
         trusted: false,
     }

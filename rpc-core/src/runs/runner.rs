@@ -18,6 +18,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
@@ -28,7 +29,7 @@ pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
     pub(super) claim: Claim,
     pub(super) created_at: DateTime<Utc>,
-    pub(super) request_id: Arc<str>,
+    pub(super) origin: Origin,
 }
 
 /// How often the last write of a run is tried again while the database is away, and how long apart.
@@ -82,7 +83,7 @@ impl Job {
     }
 
     fn context(&self) -> agent::Context {
-        agent::Context { claim: self.claim, user_id: self.entry.user_id, request_id: self.request_id.clone() }
+        agent::Context { claim: self.claim, user_id: self.entry.user_id, origin: self.origin.clone() }
     }
 
     /// Stores the end, with all that is not stored yet, and says so.
@@ -199,7 +200,7 @@ impl Job {
         metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
             .increment(usage.completion_tokens);
         let (run_id, thread_id, user_id) = (self.entry.run_id, self.claim.thread_id.0, self.entry.user_id);
-        let request_id = &self.request_id;
+        let request_id = &self.origin.request_id;
         let ms = seconds * 1e3;
         match &ending.cause {
             Some(cause) => tracing::warn!(

@@ -12,6 +12,7 @@ use crate::wire;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
+use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
     Extra, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
 };
@@ -40,7 +41,7 @@ pub(crate) async fn add_user_message(
     thread_id: Uuid,
     input: UserMessageInput,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     // Taken before the question whether the service is stopping, and held until the run has begun: whoever waits for the
     // runs to end waits for this one too.
@@ -66,7 +67,7 @@ pub(crate) async fn add_user_message(
             }
         };
         announce(&entry, false, &message, started.title_changed, &started.thread);
-        runner::spawn(&core, job(entry, &started.run, request_id));
+        runner::spawn(&core, job(entry, &started.run, origin));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -78,7 +79,7 @@ pub(crate) async fn create_thread(
     user_id: Uuid,
     input: Option<UserMessageInput>,
     key: Option<String>,
-    request_id: Arc<str>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     if let Some(input) = &input {
@@ -123,15 +124,15 @@ pub(crate) async fn create_thread(
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
             announce(&entry, true, &message, false, &created.thread);
-            runner::spawn(&core, job(entry, run, request_id));
+            runner::spawn(&core, job(entry, run, origin));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
     .await
 }
 
-fn job(entry: Arc<Entry>, run: &RunRow, request_id: Arc<str>) -> Job {
-    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), request_id }
+fn job(entry: Arc<Entry>, run: &RunRow, origin: Origin) -> Job {
+    Job { entry, claim: run.claim(), created_at: run.created_at.utc(), origin }
 }
 
 /// The events with which a run's log begins. The run is stored, so nothing here may keep it from being answered.

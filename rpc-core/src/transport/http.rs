@@ -18,7 +18,7 @@ use jsonrpsee::types::Id;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use threadline_schema::call::Caller;
+use threadline_schema::call::{Caller, Client};
 use threadline_schema::head::{self, client_ip};
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
@@ -177,7 +177,10 @@ impl RpcServer {
             .and_then(|value| value.to_str().ok())
             .filter(|id| head::is_request_id(id))
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
-        let caller = Caller { token: bearer(headers).map(Into::into), ip, request_id: request_id.into() };
+        let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        // Only metadata can be wrong.
+        let client = Client::new(languages, None).unwrap_or_default();
+        let caller = Caller { token: bearer(headers).map(Into::into), ip, request_id: request_id.into(), client };
         Connection { caller, transport: Transport::Http, trusted }
     }
 }

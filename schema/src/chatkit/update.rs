@@ -34,7 +34,7 @@ pub enum ItemUpdate {
         /// Index of the reference in the part.
         annotation_index: u32,
         /// The reference.
-        annotation: Annotation,
+        annotation: Box<Annotation>,
     },
     /// A part is whole.
     #[serde(rename = "assistant_message.content_part.done")]

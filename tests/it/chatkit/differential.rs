@@ -15,7 +15,7 @@ struct Both {
 impl Both {
     /// What ours and theirs answer; a request about a thread is about the one of each.
     async fn ask(&mut self, kind: &str, params: Value) -> [Value; 2] {
-        let mut of = |index: usize| {
+        let of = |index: usize| {
             let mut params = params.clone();
             if let Some(thread) = params.get_mut("thread_id") {
                 *thread = json!(self.threads[index]);
@@ -58,7 +58,7 @@ const OURS_ALONE: &str = "assistant_message.content_part.done";
 fn all_told(answer: &Value) -> Vec<String> {
     let mut told: Vec<String> = answer["events"].as_array().unwrap().iter().flat_map(told).collect();
     told.retain(|told| told != OURS_ALONE);
-    told.dedup();
+    told.dedup_by(|next, kind| next == kind && kind.ends_with("text_delta"));
     told
 }
 

@@ -63,6 +63,15 @@ serve_and_split! {
         let params = json!({"thread_id": thread, "input": smuggled});
         user.chatkit("threads.add_user_message", params).await.fails(400, "MESSAGE_TOO_LONG");
 
+        for metadata in [json!([]), json!("x"), json!({"x": "y".repeat(5000)})] {
+            let body = json!({"type": "threads.list", "metadata": metadata});
+            let said = read(user.request(Method::POST, "/chatkit").json(&body)).await;
+            assert!(said.fails(400, "INVALID_REQUEST").contains("`metadata`"), "{}", said.text);
+        }
+        let hinted = user.request(Method::POST, "/chatkit").header("accept-language", "de-CH, de;q=0.9");
+        let body = json!({"type": "threads.list", "metadata": {"page": "cart \"1\""}});
+        assert_eq!(read(hinted.json(&body)).await.status, 200);
+
         let post = |body: &'static str| user.request(Method::POST, "/chatkit").body(body);
         let json = ("content-type", "application/json");
         for body in ["", "{", "\u{feff}{}", r#"{"type":"threads.list"} x"#] {

@@ -1,7 +1,7 @@
 //! What closing the request does to the answer.
 
 use crate::everywhere;
-use crate::support::{Client, Gate, Script, Upstream, eventually};
+use crate::support::{Client, Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 
 everywhere! {
@@ -74,4 +74,21 @@ everywhere! {
         let follower = follower.finish().await;
         assert_eq!((&follower.terminal()["type"], follower.text().as_str()), (&json!("run.completed"), "Once more"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_dies_has_left() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Once"]).hang());
+    let mut app = Setup::new().await.split().upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", 50).start().await;
+    let user = app.user().await;
+    let stream = user.chatkit_stream("threads.create", json!({"input": Client::chatkit_input("A story")})).await;
+    let mut stream = stream.unwrap();
+    let run = stream.run_id();
+    stream.until("thread.item.updated").await;
+    app.processes[0].kill();
+    eventually("the run is cancelled", || async {
+        (user.rpc_ok("runs.get", json!({"run_id": run})).await["status"] == "cancelled").then_some(())
+    })
+    .await;
 }

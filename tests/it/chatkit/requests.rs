@@ -13,7 +13,7 @@ fn members(value: &Value) -> Vec<&str> {
 
 const THREAD: [&str; 6] = ["created_at", "id", "items", "metadata", "status", "title"];
 
-/// Runs of the same type of event told once.
+/// Types of the events; deltas that follow each other are told once.
 fn kinds(stream: &Sse) -> Vec<String> {
     let mut kinds: Vec<String> = stream
         .events
@@ -23,7 +23,7 @@ fn kinds(stream: &Sse) -> Vec<String> {
             None => event["type"].as_str().unwrap().to_owned(),
         })
         .collect();
-    kinds.dedup();
+    kinds.dedup_by(|next, kind| next == kind && kind.ends_with("text_delta"));
     kinds
 }
 

@@ -15,6 +15,12 @@ async fn it_names_the_user_and_no_method_sees_it() {
         assert_eq!(wire.ok("auth.me", json!({"_meta": {}})).await["id"], ada.user_id.unwrap().to_string());
         // The params of this method take no unknown member.
         wire.ok("tasks.create", json!({"title": "x", "_meta": {"request_id": "r-1", "ip": "192.0.2.1"}})).await;
+        wire.ok("tasks.list", json!({"_meta": {"languages": "de-CH, de", "metadata": {"page": "cart"}}})).await;
+        for metadata in [json!([]), json!({"x": "y".repeat(5000)})] {
+            let params = json!({"_meta": {"metadata": metadata}});
+            let words = wire.refused("tasks.list", params, -32602, "INVALID_REQUEST").await;
+            assert!(words.contains("`metadata`"), "{name}: {words}");
+        }
         for wrong in [
             json!({"user": 1}),
             json!("x"),

@@ -157,7 +157,7 @@ pub enum BoxBorder {
     /// The same on all sides.
     All(Edge),
     /// By side.
-    Sides(Borders),
+    Sides(Box<Borders>),
 }
 
 /// The border of a side.

@@ -5,6 +5,7 @@
 
 mod charts;
 mod controls;
+mod fields;
 mod layout;
 mod roots;
 mod style;
@@ -12,10 +13,10 @@ mod text;
 
 pub use charts::{AreaSeries, BarSeries, Chart, CurveType, LineSeries, Series, XAxis, XAxisConfig};
 pub use controls::{
-    Button, ButtonColor, ButtonIconSize, ButtonStyle, Checkbox, ControlSize, ControlVariant, DatePicker, GutterSize,
-    Input, InputType, InputVariant, Label, PickerAlign, PickerSide, RadioGroup, RadioOption, Select, SelectOption,
-    Textarea,
+    Button, ButtonColor, ButtonIconSize, ButtonStyle, Checkbox, ControlSize, ControlVariant, DatePicker, PickerAlign,
+    PickerSide, RadioGroup, RadioOption, Select, SelectOption,
 };
+pub use fields::{GutterSize, Input, InputType, InputVariant, Label, Textarea};
 pub use layout::{
     Alignment, Border, BorderStyle, Borders, BoxBorder, BoxContainer, Col, Direction, Divider, Edge, Form,
     Justification, Layout, Row, Spacer, Transition, Wrap,

@@ -131,18 +131,39 @@ find_servers() {
     echo "Redis: ${TEST_REDIS_URL##*@}"
 }
 
-# ChatKit's package for Python, in a place of its own; sets TEST_CHATKIT_PYTHON.
+# A package for Python, in a directory of its own: python_package DIRECTORY REQUIREMENT VARIABLE
+python_package() {
+    if ! have python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then install_package python3-venv; fi
+    have python3 || fail "no Python: install Python 3.11 or newer, or set $3"
+    if [ ! -f "$1/installed" ]; then
+        python3 -m venv --clear "$1"
+        "$1/bin/pip" install --quiet --disable-pip-version-check "$2"
+        touch "$1/installed"
+    fi
+}
+
+# A server that speaks S3; sets TEST_S3_URL.
+start_s3() {
+    step "A server that speaks S3"
+    if [ -z "${TEST_S3_URL:-}" ]; then
+        local port venv="$TOOLS/moto-$1"
+        python_package "$venv" "moto[server,s3]==$1" TEST_S3_URL
+        scratch
+        port="$(free_port 50000)"
+        "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" >"$SCRATCH/s3.log" 2>&1 &
+        CHILDREN+=($!)
+        wait_for "$port" S3
+        export TEST_S3_URL="http://127.0.0.1:$port"
+    fi
+    echo "S3: $TEST_S3_URL"
+}
+
+# ChatKit's package for Python; sets TEST_CHATKIT_PYTHON.
 chatkit_python() {
     step "ChatKit's package for Python"
     local version=$1 venv="$TOOLS/chatkit-$1"
     if [ -z "${TEST_CHATKIT_PYTHON:-}" ]; then
-        if ! have python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then install_package python3-venv; fi
-        have python3 || fail "no Python: install Python 3.11 or newer, or set TEST_CHATKIT_PYTHON"
-        if [ ! -f "$venv/installed" ]; then
-            python3 -m venv --clear "$venv"
-            "$venv/bin/pip" install --quiet --disable-pip-version-check "openai-chatkit==$version"
-            touch "$venv/installed"
-        fi
+        python_package "$venv" "openai-chatkit==$version" TEST_CHATKIT_PYTHON
         export TEST_CHATKIT_PYTHON="$venv/bin/python"
     fi
     "$TEST_CHATKIT_PYTHON" -c 'import importlib.metadata as m; print("openai-chatkit", m.version("openai-chatkit"))'

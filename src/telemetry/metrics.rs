@@ -60,6 +60,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Calls of tools." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Time of one call of a tool." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items that users said were good or bad." },
+    Metric { name: "threadline_attachments_total", kind: Counter, labels: "outcome", doc: "Attachments that were uploaded whole and looked at: ready, or refused." },
     Metric { name: "threadline_model_tokens_total", kind: Counter, labels: "direction", doc: "Tokens the model's server says it used." },
     Metric { name: "threadline_model_cost_micros_total", kind: Counter, labels: "", doc: "What runs cost, in millionths of the currency of the prices; models without a price are not in it." },
     Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because their user's budget of the day was used up." },

@@ -125,6 +125,8 @@ async fn look_at(core: &Core, row: &AttachmentRow) -> Result<AttachmentRow, Erro
             content::objection(storage, id, &row.mime_type, size).await.map_err(unreadable)?
         }
     };
+    let outcome = if objection.is_none() { "ready" } else { "refused" };
+    metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
     match objection {
         None => core.store.attachment_ready(row.id).await.map_err(Error::of_attachment),
         Some(objection) => {

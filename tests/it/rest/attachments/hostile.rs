@@ -103,6 +103,8 @@ serve_and_split! {
             say_with(&user, session, "Look", &[&attachment]).await.fails(409, "CONFLICT");
             user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await.data();
         }
+        let metrics = app.metrics().await;
+        assert!(metrics.contains("threadline_attachments_total{outcome=\"refused\"} 13"), "{metrics}");
         // The truth is taken after a lie.
         let attachment = announce(&user, "x.png", "image/png", png.len()).await;
         let lie = vec![b'x'; png.len()];

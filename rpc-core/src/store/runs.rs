@@ -226,16 +226,16 @@ impl Store {
         })
     }
 
-    /// Takes over a run as it was found. Claims of its owner do not hold from then on.
+    /// Takes over a run of which it is known that nobody answers it, whatever its lease says: its owner may be this very
+    /// process, which renews the leases of all its runs. Claims made before do not hold from then on.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] when it has ended since, its lease was renewed, or somebody else was faster.
+    /// [`Conflict::RunSuperseded`] when it has ended since, or somebody else was faster.
     pub async fn run_take_over(&self, found: &RunRow, owner: Guid, until: UtcTime) -> StoreResult<RunRow> {
-        let (id, epoch, lease) = (found.id, found.epoch, found.lease_expires_at);
+        let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {
             diesel::update(runs::table.find(id))
-                .filter(runs::epoch.eq(epoch).and(runs::lease_expires_at.eq(lease)))
-                .filter(runs::finished_at.is_null())
+                .filter(runs::epoch.eq(epoch).and(runs::finished_at.is_null()))
                 .set((runs::owner.eq(owner), runs::epoch.eq(epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_result(c)

@@ -156,13 +156,13 @@ async fn fill(db: &TestDb) {
                  error_code, error_message, prompt_tokens, completion_tokens, message_id, log_kept,
                  cancel_requested_at, created_at, finished_at)
              SELECT {uuid}, id, user_id, 0, 'completed', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {no}, NULL,
-                 created_at, created_at, NULL
+                 created_at, created_at
              FROM threads;
          INSERT INTO runs (id, thread_id, user_id, position, status, owner, epoch, lease_expires_at, last_seq,
                  error_code, error_message, prompt_tokens, completion_tokens, message_id, log_kept,
                  cancel_requested_at, created_at, finished_at)
              SELECT {uuid}, id, user_id, 0, 'running', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {yes}, NULL,
-                 created_at, NULL, NULL
+                 created_at, NULL
              FROM threads WHERE title = 't' LIMIT 1000;
          INSERT INTO submissions SELECT user_id, {text}, 'f', id, NULL, created_at FROM threads WHERE title = 't';
          {analyze}"

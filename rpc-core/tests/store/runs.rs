@@ -129,9 +129,7 @@ on_both! {
         assert_eq!(active, [quiet.id, alive.id]);
         assert_eq!(store.runs_active(1).await.unwrap().len(), 1);
 
-        // Found, then renewed: it is alive after all.
         store.leases_renew(quiet.owner, at(4_000_000)).await.unwrap();
-        superseded(store.run_take_over(&quiet, Guid::new(), at(9_000_000)).await);
 
         let heir = Guid::new();
         let take = async |owner, now| store.runs_take_expired(owner, at(now), at(9_000_000), 10).await.unwrap();
@@ -141,5 +139,17 @@ on_both! {
         assert_eq!(taken.iter().map(|run| (run.id, run.owner, run.epoch)).collect::<Vec<_>>(), [(alive.id, heir, 2)]);
         superseded(store.run_finish(alive.claim(), completed(), vec![]).await);
         assert_eq!(take(heir, 5_000_000).await.len(), 1);
+    }
+
+    async fn a_process_takes_its_own_run_back_while_it_renews_its_leases(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (_, run) = running(&store, user).await;
+        // It renews at the same moment at which it looks for runs that it has lost.
+        store.leases_renew(run.owner, at(4_000_000)).await.unwrap();
+        let taken = store.run_take_over(&run, run.owner, at(9_000_000)).await.unwrap();
+        assert_eq!((taken.owner, taken.epoch), (run.owner, 2));
+        superseded(store.run_finish(run.claim(), completed(), vec![]).await);
+        store.run_finish(taken.claim(), completed(), vec![]).await.unwrap();
     }
 }

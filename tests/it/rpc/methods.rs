@@ -243,8 +243,8 @@ const METHODS: &[&str] = &[
     "auth.login",
     "auth.me",
     "auth.register",
-    "items.feedback",
     "input.transcribe",
+    "items.feedback",
     "items.list",
     "items.list_feedback",
     "rpc.discover",
@@ -270,6 +270,7 @@ const METHODS: &[&str] = &[
     "threads.subscribe",
     "threads.sync_custom_action",
     "threads.update",
+    "usage.get",
 ];
 
 /// The run once it has ended.

@@ -2,7 +2,8 @@
 
 use super::resume::{Resumption, resume};
 use super::runner::Work;
-use super::start::{Started, submission};
+use super::start::Started;
+use super::submission::submission;
 use crate::core::Core;
 use crate::error::Error;
 use crate::page;

@@ -14,6 +14,7 @@ mod leases;
 mod leaving;
 mod listener;
 mod log;
+mod message;
 mod mirror;
 mod output;
 mod packing;
@@ -23,6 +24,7 @@ mod runner;
 mod salvage;
 mod start;
 mod stored;
+mod submission;
 mod thread_feed;
 mod wakes;
 

@@ -1,7 +1,8 @@
 //! A run that begins without a new message.
 
 use super::runner::{self, Work};
-use super::start::{Started, announce, detached, job, options, refuse_while_stopping, submission, turn_error};
+use super::start::{Started, announce, detached, job, options, refuse_while_stopping, turn_error};
+use super::submission::submission;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::{Hold, NewRun, Opening, Submission};

@@ -1,7 +1,9 @@
 //! A message comes in: it is checked, stored together with its run, and then answered.
 
 use super::hub::Entry;
+use super::message::{check_message, title_of};
 use super::runner::{self, Job, Work};
+use super::submission::submission;
 use crate::agents::Answerer;
 use crate::attachments;
 use crate::core::Core;
@@ -10,23 +12,17 @@ use crate::store::StoreError;
 use crate::store::rows::{AttachmentRow, NewItem, RunRow, ThreadRow};
 use crate::store::{Hold, NewThread, NewTurn, Submission, TurnStarted};
 use crate::wire;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{
-    Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserContent, UserMessage, UserMessageInput,
+    Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserMessage, UserMessageInput,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use uuid::Uuid;
 
 /// A thread's title until somebody says something.
 pub(crate) const NEW_TITLE: &str = "New Chat";
-/// Characters of the first message that become the title.
-const TITLE_CHARS: usize = 100;
-/// Characters of an idempotency key, at most.
-const KEY_CHARS: usize = 255;
 
 /// What a submission made, or had made before.
 pub(crate) struct Started {
@@ -265,68 +261,6 @@ pub(super) fn refuse_while_stopping(core: &Core) -> Result<(), Error> {
     if core.hub.is_stopping() { Err(Error::stopping()) } else { Ok(()) }
 }
 
-fn check_message(core: &Core, input: &UserMessageInput) -> Result<(), Error> {
-    let text = || input.content.iter().map(|part| part.text());
-    if input.attachments.is_empty() && text().all(|text| text.trim().is_empty()) {
-        return Err(Error::new(ErrorCode::EmptyMessage, "The message has no text."));
-    }
-    if text().any(|text| text.contains('\0')) {
-        // PostgreSQL cannot keep it, and no keyboard makes it.
-        return Err(Error::invalid("The message contains a NUL character."));
-    }
-    if let Some(limit) = core.config.limits.message_chars {
-        let limit = limit as usize;
-        let quoted = input.quoted_text.as_deref().map_or(0, |text| text.chars().take(limit + 1).count());
-        let chars = input.content.iter().fold(quoted, |sum, part| sum.saturating_add(chars_of(part)));
-        if chars > limit {
-            let message = format!("The message has {chars} characters; at most {limit} are allowed.");
-            return Err(Error::new(ErrorCode::MessageTooLong, message));
-        }
-    }
-    Ok(())
-}
-
-/// Characters of a part, with all that a front end has put beside its words: it is stored and sent as often as they are.
-fn chars_of(part: &UserContent) -> usize {
-    let chars = |text: &str| text.chars().count();
-    let members = |map: &Extra| match map.is_empty() {
-        true => 0,
-        false => serde_json::to_string(map).map_or(0, |json| chars(&json)),
-    };
-    match part {
-        UserContent::Text { text, extra } => chars(text) + members(extra),
-        UserContent::Tag { id, text, data, group, extra, .. } => {
-            chars(id) + chars(text) + group.as_deref().map_or(0, chars) + members(data) + members(extra)
-        }
-    }
-}
-
-/// The first line of words, cut at so many characters. Files without words are their names.
-fn title_of(input: &UserMessageInput, attached: &[AttachmentRow]) -> String {
-    let mut text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
-    if text.trim().is_empty() {
-        text = attached.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-    }
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.chars().take(TITLE_CHARS).collect()
-}
-
-/// The name of a submission, if it has one. `input` is what is submitted.
-pub(super) fn submission(
-    key: Option<String>,
-    method: &str,
-    thread_id: Option<Uuid>,
-    input: &impl Serialize,
-) -> Result<Option<Submission>, Error> {
-    let Some(key) = key else { return Ok(None) };
-    if key.is_empty() || key.chars().count() > KEY_CHARS || key.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("An idempotency key has 1 to {KEY_CHARS} printable characters.")));
-    }
-    let body = serde_json::to_vec(&(method, thread_id, input))?;
-    let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(Submission { key, fingerprint }))
-}
-
 pub(super) fn turn_error(core: &Core, error: StoreError) -> Error {
     match error {
         StoreError::Budget => core.over_budget(),
@@ -345,31 +279,5 @@ fn session_error(core: &Core, error: StoreError) -> Error {
         // The token was good a moment ago, and the account is gone.
         StoreError::NotFound => Error::unauthorized(),
         other => Error::from(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_the_message_cut_at_a_hundred_characters() {
-        assert_eq!(title_of(&UserMessageInput::text("  Buy \n milk "), &[]), "Buy milk");
-        let long = "äö ".repeat(100);
-        assert_eq!(title_of(&UserMessageInput::text(long), &[]).chars().count(), TITLE_CHARS);
-    }
-
-    #[test]
-    fn a_fingerprint_depends_on_what_is_submitted() {
-        let input = UserMessageInput::text("hello");
-        let thread = Some(Uuid::now_v7());
-        let print =
-            |method, thread, input| submission(Some("k".into()), method, thread, &input).unwrap().unwrap().fingerprint;
-        let one = print("threads.add_user_message", thread, Some(&input));
-        assert_eq!(one, print("threads.add_user_message", thread, Some(&input)));
-        assert_ne!(one, print("threads.add_user_message", Some(Uuid::now_v7()), Some(&input)));
-        assert_ne!(one, print("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
-        assert!(submission(Some("k".repeat(256)), "threads.create", None, &()).is_err());
-        assert!(submission(Some(String::new()), "threads.create", None, &()).is_err());
     }
 }

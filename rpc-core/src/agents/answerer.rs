@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     fallback_models: Vec<Arc<str>>,
     picks: Vec<ToolPick>,
     client_tools: Vec<ClientTool>,
+    /// Whether its model is told that it may ask the user.
+    tells_of_questions: bool,
     /// Its tools, and the generation of the catalog they are from.
     toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
 }
@@ -53,8 +55,16 @@ impl Agent {
             fallback_models: profile.fallback_models.clone(),
             picks: profile.tools.clone(),
             client_tools: profile.client_tools.clone(),
+            tells_of_questions: true,
             toolbox: Mutex::new(None),
         }
+    }
+
+    /// The agent that there is without a file. It may ask the user, and its model is not told so: only ChatKit's front ends
+    /// show such questions, and small models have no room for what they do not need.
+    pub(super) fn without_file(name: Arc<str>, common: &AgentConfig) -> Self {
+        let profile = AgentProfile { tools: vec![ToolPick::BuiltIn], ..AgentProfile::default() };
+        Self { tells_of_questions: false, ..Self::new(name, &profile, common) }
     }
 
     /// What it may call now. Made anew only when the catalog has changed.
@@ -63,7 +73,11 @@ impl Agent {
         let generation = catalog.generation();
         match &*cached {
             Some((of, toolbox)) if *of == generation => toolbox.clone(),
-            _ => cached.insert((generation, Arc::new(catalog.toolbox(&self.picks, &self.client_tools)))).1.clone(),
+            _ => {
+                let toolbox = catalog.toolbox(&self.picks, &self.client_tools);
+                let toolbox = if self.tells_of_questions { toolbox } else { toolbox.silent_on_questions() };
+                cached.insert((generation, Arc::new(toolbox))).1.clone()
+            }
         }
     }
 

@@ -99,8 +99,7 @@ impl Roster {
     ) -> Result<Self, AgentsError> {
         let catalog = Catalog::new(config, means, before).map_err(AgentsError::Tool)?;
         let Some(config) = config else {
-            let profile = AgentProfile { tools: vec![ToolPick::BuiltIn], ..AgentProfile::default() };
-            let default = Arc::new(Agent::new(ONLY.into(), &profile, common));
+            let default = Arc::new(Agent::without_file(ONLY.into(), common));
             let agents = BTreeMap::from([(ONLY.into(), default.clone())]);
             return Ok(Self { default, agents, catalog, prices: Arc::default(), from_file: false });
         };

@@ -207,6 +207,12 @@ impl Toolbox {
         Self { tools, asks, clients, specs: specs.into() }
     }
 
+    /// The same, whose model is not told that it may ask the user.
+    pub(crate) fn silent_on_questions(mut self) -> Self {
+        self.specs = self.specs.iter().filter(|spec| !is_question(&spec.name)).cloned().collect();
+        self
+    }
+
     /// What the model is told.
     pub(crate) fn specs(&self) -> Arc<[ToolSpec]> {
         self.specs.clone()

@@ -134,7 +134,7 @@ serve_and_split! {
         let mut tools: Vec<_> =
             first["tools"].as_array().unwrap().iter().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
         tools.sort_unstable();
-        assert_eq!(tools, ["add_task", "ask_user", "complete_task", "delete_task", "list_tasks", "update_task"]);
+        assert_eq!(tools, ["add_task", "complete_task", "delete_task", "list_tasks", "update_task"]);
         let told = first.to_string();
         assert!(!told.contains(&user.email) && !told.contains(&user.user_id.unwrap().to_string()), "{told}");
     }

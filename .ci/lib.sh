@@ -32,16 +32,19 @@ scratch() {
 
 open_port() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Waits up to 30 s for a server.
+# Waits up to 60 s for a server: wait_for PORT NAME LOG
 wait_for() {
-    local port=$1 name=$2 tries
-    for tries in $(seq 150); do
+    local port=$1 name=$2 log=$3 tries
+    for tries in $(seq 300); do
         if open_port "$port"; then return; fi
         sleep 0.2
     done
-    fail "$name did not start on port $port within 30 s"
+    cat "$log" >&2
+    fail "$name did not start on port $port within 60 s"
 }
 
+# A port that nobody listens on, from this one on. Below 32768, where systems begin to give ports to outgoing connections:
+# one of those would hold it without listening.
 free_port() {
     local port
     for port in $(seq "$1" "$(($1 + 50))"); do
@@ -78,7 +81,7 @@ start_postgres() {
     postgres="$(dirname "$initdb")/postgres"
     [ -n "$initdb" ] || fail "no PostgreSQL: install it, or set TEST_DATABASE_URL"
     scratch
-    port="$(free_port 54320)"
+    port="$(free_port 25432)"
     mkdir "$SCRATCH/postgres"
     # It refuses to run as root.
     if [ "$(id -u)" = 0 ]; then
@@ -91,7 +94,7 @@ start_postgres() {
     "${owner[@]}" "$postgres" -D "$SCRATCH/postgres" -p "$port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c fsync=off -c max_connections=300 >"$SCRATCH/postgres.log" 2>&1 &
     CHILDREN+=($!)
-    wait_for "$port" PostgreSQL
+    wait_for "$port" PostgreSQL "$SCRATCH/postgres.log"
     export TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres"
 }
 
@@ -100,10 +103,10 @@ start_redis() {
     have redis-server || fail "no Redis: install it, or set TEST_REDIS_URL"
     scratch
     local port
-    port="$(free_port 63790)"
+    port="$(free_port 26379)"
     redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$SCRATCH" >"$SCRATCH/redis.log" 2>&1 &
     CHILDREN+=($!)
-    wait_for "$port" Redis
+    wait_for "$port" Redis "$SCRATCH/redis.log"
     export TEST_REDIS_URL="redis://127.0.0.1:$port"
 }
 
@@ -149,10 +152,10 @@ start_s3() {
         local port venv="$TOOLS/moto-$1"
         python_package "$venv" "moto[server,s3]==$1" TEST_S3_URL
         scratch
-        port="$(free_port 50000)"
+        port="$(free_port 25000)"
         "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" >"$SCRATCH/s3.log" 2>&1 &
         CHILDREN+=($!)
-        wait_for "$port" S3
+        wait_for "$port" S3 "$SCRATCH/s3.log"
         export TEST_S3_URL="http://127.0.0.1:$port"
     fi
     echo "S3: $TEST_S3_URL"

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use uuid::Uuid;
 
+/// The tool that asks the user.
+const ASK_USER: &str = "ask_user";
 /// Calls of one turn, at most.
 const MAX_CALLS: usize = 20;
 
@@ -34,7 +36,7 @@ pub(super) fn next(request: &ModelRequest) -> Turn {
     let turn = match outcomes.as_slice() {
         [] => first(command),
         all if all.iter().all(|outcome| outcome.tool == "list_tasks") => seen(command, all),
-        all if all.iter().all(|outcome| outcome.tool == "ask_user") => Turn::Say(say::answers(all)),
+        all if all.iter().all(|outcome| outcome.tool == ASK_USER) => Turn::Say(say::answers(all)),
         all => {
             let listed: Vec<_> =
                 all.iter().filter(|outcome| outcome.tool == "list_tasks").flat_map(Outcome::tasks).collect();
@@ -43,7 +45,9 @@ pub(super) fn next(request: &ModelRequest) -> Turn {
     };
     match turn {
         Turn::Call(calls) => {
-            let missing = calls.iter().find(|(name, _)| !request.tools.iter().any(|tool| tool.name == *name));
+            // Questions work also where models are not told of them.
+            let is_there = |name: &str| name == ASK_USER || request.tools.iter().any(|tool| tool.name == name);
+            let missing = calls.iter().find(|(name, _)| !is_there(name));
             match missing {
                 Some((name, _)) => Turn::Say(say::no_tool(name)),
                 None => Turn::Call(calls.into_iter().take(MAX_CALLS).collect()),
@@ -93,7 +97,7 @@ fn ask(topic: &str) -> Turn {
     };
     let options = [Priority::Low, Priority::Medium, Priority::High].map(Priority::name);
     let questions = json!([{"question": question}, {"question": "How urgent is it?", "options": options}]);
-    Turn::Call(vec![("ask_user", json!({"questions": questions}))])
+    Turn::Call(vec![(ASK_USER, json!({"questions": questions}))])
 }
 
 /// After the list was read.

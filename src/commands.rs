@@ -8,7 +8,7 @@ use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Store, migrate as schema};
-use threadline_core::{Redis, Tokens};
+use threadline_core::{Redis, Tokens, check_storage};
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
@@ -71,7 +71,7 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
     print(format_args!("{token}\n"))
 }
 
-/// `threadline doctor`: settings, database, Redis and model, a line each. Whether all are well.
+/// `threadline doctor`: settings, database, Redis, storage for attachments and model, a line each. Whether all are well.
 ///
 /// # Errors
 /// When stdout cannot be written to.
@@ -119,6 +119,9 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         let reached = async { Redis::probe(&redis)?.ping().await.map_err(anyhow::Error::msg) };
         report.line("redis", reached.await.map(|()| "reached".to_owned()))?;
     }
+
+    let attachments = settings.attachments(settings.rest_listen);
+    report.line("files", check_storage(&attachments).await.map(|kind| format!("{kind}, can be used")))?;
 
     let model = model::open(&settings.model());
     report.line(

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
 use tokio::sync::Mutex;
 
-/// How long the state of the model's server is believed: each check is a request to somebody else's machine.
-const MODEL_FRESH_FOR: Duration = Duration::from_secs(30);
+/// How long the state of the model's server is believed, and that of the storage for attachments: each check is a request
+/// to somebody else's machine, or a write.
+const OUTSIDE_FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long the states of database and Redis are believed: anybody may ask, and each check is a query.
 const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
 /// How long a check may take.
@@ -21,6 +22,7 @@ pub(crate) struct HealthChecks {
     database: Mutex<Option<(Instant, ComponentHealth)>>,
     redis: Mutex<Option<(Instant, ComponentHealth)>>,
     model: Mutex<Option<(Instant, ComponentHealth)>>,
+    attachments: Mutex<Option<(Instant, ComponentHealth)>>,
 }
 
 /// The state of the parts that were asked for.
@@ -35,6 +37,9 @@ pub(crate) async fn check(core: &Core, params: HealthParams) -> Health {
     }
     if wanted(Component::Openrouter) {
         components.insert(Component::Openrouter, model(core).await);
+    }
+    if wanted(Component::Attachments) {
+        components.insert(Component::Attachments, attachments(core).await);
     }
     // Without the model, conversations can still be read: the service is degraded. Without the database nothing can.
     let status = components
@@ -67,7 +72,19 @@ async fn of_redis(core: &Core, redis: &Redis) -> ComponentHealth {
 async fn model(core: &Core) -> ComponentHealth {
     let check =
         async { core.model.check().await.map_err(|error| (error.public().to_owned(), Some(error.to_string()))) };
-    cached(&core.health.model, MODEL_FRESH_FOR, core.model.kind(), check).await
+    cached(&core.health.model, OUTSIDE_FRESH_FOR, core.model.kind(), check).await
+}
+
+/// Conversations go on without files, so it is never worse than degraded.
+async fn attachments(core: &Core) -> ComponentHealth {
+    let storage = &core.attachments.storage;
+    let check = async {
+        let public = "The storage for attachments does not work.".to_owned();
+        storage.check().await.map_err(|error| (public, Some(error.to_string())))
+    };
+    let mut health = cached(&core.health.attachments, OUTSIDE_FRESH_FOR, storage.kind(), check).await;
+    health.status = health.status.min(HealthStatus::Degraded);
+    health
 }
 
 async fn cached(

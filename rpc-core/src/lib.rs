@@ -35,6 +35,7 @@ mod transport;
 mod wire;
 
 pub use agents::{AgentsError, AgentsFileError};
+pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;

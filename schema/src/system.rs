@@ -28,6 +28,8 @@ pub enum Component {
     Openrouter,
     /// Redis, where one is configured. Without it things are slower, so it is degraded at worst.
     Redis,
+    /// Where files that go with messages are kept. Without it conversations go on, so it is degraded at worst.
+    Attachments,
 }
 
 /// Params of `system.health`.

@@ -267,7 +267,7 @@ async fn the_doctor_looks_at_every_part() {
     assert_eq!(code, Some(0), "{told}");
     let parts: Vec<_> =
         told.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(parts, ["ok settings", "ok server", "ok database", "ok model"]);
+    assert_eq!(parts, ["ok settings", "ok server", "ok database", "ok files", "ok model"]);
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite").read_dir().unwrap().count();
     assert!(told.contains(&format!("{migrations} migrations will run at start")), "{told}");
     good(&["migrate"], &[directory.database()]);
@@ -299,6 +299,12 @@ async fn the_doctor_looks_at_every_part() {
     assert!(code == Some(0) && told.contains("ok    agents    a, b; by default b"), "{told}");
     let (code, told) = examine(agents("[agents.a]\nmodel = 7\n")).await;
     assert!(code == Some(1) && told.contains("agents.toml:2:9: ") && told.contains("ok    model"), "{told}");
+
+    let files = |at: &Path| [model(upstream.base_url()), vec![("ATTACHMENTS_URL", at.display().to_string())]].concat();
+    let (code, told) = examine(files(&file)).await;
+    assert!(code == Some(1) && told.contains("FAIL  files") && told.contains("ok    model"), "{told}");
+    let (code, told) = examine(files(&directory.0)).await;
+    assert!(code == Some(0) && told.contains("ok    files     directory"), "{told}");
 
     if let Ok(url) = std::env::var("TEST_REDIS_URL") {
         let (code, told) = examine(redis(url)).await;

@@ -15,7 +15,6 @@ mod upload;
 pub(crate) use announce::create;
 pub(crate) use capability::{Capabilities, Grant, Purpose};
 pub(crate) use material::load;
-pub(crate) use storage::Storage;
 pub(crate) use sweep::sweep;
 pub(crate) use upload::write;
 
@@ -25,7 +24,7 @@ use crate::error::Error;
 use crate::store::rows::AttachmentRow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use storage::Object;
+use storage::{Object, Storage};
 use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
 use threadline_schema::chatkit::{Attachment, UserMessageInput};
 use threadline_schema::db::types::Guid;
@@ -42,7 +41,7 @@ const DECODED_AT_ONCE: usize = 2;
 pub(crate) struct Attachments {
     pub(crate) config: AttachmentsConfig,
     pub(crate) capabilities: Capabilities,
-    storage: Storage,
+    pub(crate) storage: Storage,
     decoding: Semaphore,
 }
 
@@ -52,6 +51,9 @@ pub enum AttachmentsError {
     /// The settings of the bucket.
     #[error("ATTACHMENTS_URL, or the AWS_* variables beside it, cannot be used: {0}")]
     Storage(#[from] object_store::Error),
+    /// The storage itself.
+    #[error("the storage cannot be used: {0}")]
+    Away(#[source] object_store::Error),
     /// The key.
     #[error("no key to sign with could be derived: {0}")]
     Key(#[from] jsonwebtoken::errors::Error),
@@ -70,6 +72,16 @@ impl Attachments {
             config: config.attachments.clone(),
         })
     }
+}
+
+/// Whether the storage that is configured would keep files. In words: what it is.
+///
+/// # Errors
+/// When its settings contradict each other, and when it does not answer as it should.
+pub async fn check_storage(config: &AttachmentsConfig) -> Result<&'static str, AttachmentsError> {
+    let storage = Storage::new(&config.location)?;
+    storage.check().await.map_err(AttachmentsError::Away)?;
+    Ok(storage.kind())
 }
 
 /// Deletes a file that no message has taken.

@@ -8,6 +8,7 @@
 //! | `ID/preview` | the small version of an image |
 //! | `ID/upload` | what a client put into the bucket itself, until it is looked at |
 //! | `ID/pieces/UPLOAD/OFFSET` | a piece of an upload that came through the gateway |
+//! | `check` | nothing; it comes and goes when a directory is looked at |
 
 use crate::config::AttachmentsLocation;
 use bytes::Bytes;
@@ -52,6 +53,28 @@ enum Place {
 }
 
 impl Storage {
+    /// `directory` or `s3`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.place {
+            Place::Directory { .. } => "directory",
+            Place::Bucket { .. } => "s3",
+        }
+    }
+
+    /// Whether files could be kept: by writing where that costs nothing, else by reading.
+    pub(crate) async fn check(&self) -> Stored<()> {
+        match &self.place {
+            // It is made with the first file.
+            Place::Directory { path, .. } if !path.exists() => Ok(()),
+            Place::Directory { .. } => {
+                let (store, name) = (self.open().await?, self.root().join("check"));
+                store.put(&name, Bytes::new().into()).await?;
+                store.delete(&name).await
+            }
+            Place::Bucket { s3, prefix } => s3.list(Some(prefix)).try_next().await.map(|_| ()),
+        }
+    }
+
     /// The storage that is configured. Nothing is read or written yet.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ everywhere! {
         for (path, parts) in [
             ("/health/db", vec!["db"]),
             ("/health/openrouter", vec!["openrouter"]),
-            ("/health/all", vec!["db", "openrouter"]),
+            ("/health/all", vec!["attachments", "db", "openrouter"]),
         ] {
             let reply = anybody.get(path).await;
             assert_eq!((reply.status, &reply.body["status"]), (200, &json!("healthy")), "{path}: {}", reply.text);
@@ -24,7 +24,12 @@ everywhere! {
             for part in parts {
                 let component = &reply.body["components"][part];
                 assert_eq!((&component["status"], component["latency_ms"].is_u64()), (&json!("healthy"), true));
-                assert_eq!(component["kind"], if part == "db" { kind } else { "demo" });
+                let is = match part {
+                    "db" => kind,
+                    "openrouter" => "demo",
+                    _ => "directory",
+                };
+                assert_eq!(component["kind"], is);
             }
             assert_eq!(reply.header("cache-control"), "no-store");
         }

@@ -6,7 +6,7 @@ use super::{announce, content_path, download, id_of, path_of, picture, say_with}
 use crate::support::client::read;
 use crate::support::{App, Client, Setup};
 use image::ImageFormat;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A service on a bucket of its own.
@@ -47,6 +47,7 @@ async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
     let user = app.user().await;
     let session = user.session().await;
     let bytes = picture(ImageFormat::Png, 600, 300);
+    assert_eq!(user.get("/health/all").await.body["status"], "healthy");
     let image = announce(&user, "a.png", "image/png", bytes.len()).await;
     let url = image["upload_descriptor"]["url"].as_str().unwrap();
     assert!(url.starts_with(&bucket) && url.contains("X-Amz-Signature"), "{url}");
@@ -95,6 +96,9 @@ async fn a_bucket_that_is_away_is_a_503() {
     let setup = setup.with("AWS_ENDPOINT", "http://127.0.0.1:1").with("AWS_REGION", "us-east-1");
     let app = setup.with("AWS_ACCESS_KEY_ID", "k").with("AWS_SECRET_ACCESS_KEY", "hidden-key").start().await;
     let user: Client = app.user().await;
+    let health = user.get("/health/all").await;
+    assert_eq!((health.status, &health.body["status"]), (200, &json!("degraded")), "{}", health.text);
+    assert_eq!(health.body["components"]["attachments"]["kind"], "s3");
     let attachment = announce(&user, "a.txt", "text/plain", 1).await;
     user.get(&content_path(&attachment)).await.fails(503, "SERVICE_UNAVAILABLE");
     let log = app.log().iter().map(ToString::to_string).collect::<String>();

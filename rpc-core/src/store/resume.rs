@@ -3,10 +3,10 @@
 use super::db::Store;
 use super::error::{Conflict, StoreError, StoreResult};
 use super::refusal;
-use super::rows::{RunRow, SubmissionRow, ThreadRow};
-use super::submissions::{Submission, claim_key};
-use super::turns::{NewRun, TurnStarted, insert_run, replay, unarchive};
-use super::unit::{read, tx};
+use super::rows::{RunRow, ThreadRow};
+use super::submissions::{Submission, claim_key, replay};
+use super::turns::{NewRun, TurnStarted, insert_run, unarchive};
+use super::unit::tx;
 use super::usage::{day_of, take_hold};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -60,9 +60,7 @@ impl Store {
             if let Some(submission) = submission {
                 let row = submission.row(user_id, thread_id, Some(run.id), run.created_at);
                 if let Some(earlier) = claim_key!(c, row) {
-                    let (thread, run) = replay!(c, earlier);
-                    let run = run.ok_or(Conflict::KeyReused)?;
-                    return Ok(TurnStarted { thread, title_changed: false, run, replayed: true });
+                    return TurnStarted::again(replay!(c, earlier));
                 }
             }
             let thread = diesel::update(
@@ -117,30 +115,6 @@ impl Store {
                 }
             }
             Ok(TurnStarted { thread, title_changed: false, run, replayed: false })
-        })
-    }
-}
-
-impl Store {
-    /// What an earlier submission of the same name made, as it stands now; `None` when there was none.
-    ///
-    /// # Errors
-    /// [`Conflict::KeyReused`] when it was another submission.
-    pub async fn submission_replay(&self, user_id: Guid, submission: Submission) -> StoreResult<Option<TurnStarted>> {
-        read!(self, |c| {
-            let earlier: Option<SubmissionRow> = submissions::table
-                .find((user_id, &submission.key))
-                .select(SubmissionRow::as_select())
-                .first(c)
-                .await
-                .optional()?;
-            let Some(earlier) = earlier else { return Ok(None) };
-            if earlier.fingerprint != submission.fingerprint {
-                return Err(Conflict::KeyReused.into());
-            }
-            let (thread, run) = replay!(c, earlier);
-            let run = run.ok_or(Conflict::KeyReused)?;
-            Ok(Some(TurnStarted { thread, title_changed: false, run, replayed: true }))
         })
     }
 }

@@ -2,11 +2,13 @@
 
 use super::alone::{Chore, alone};
 use super::db::Store;
-use super::error::StoreResult;
-use super::unit::tx;
+use super::error::{Conflict, StoreResult};
+use super::rows::{RunRow, SubmissionRow, ThreadRow};
+use super::turns::TurnStarted;
+use super::unit::{read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::submissions;
+use threadline_schema::db::tables::{runs, submissions, threads};
 use threadline_schema::db::types::{Guid, UtcTime};
 
 /// The name of a submission, and what it submits.
@@ -42,9 +44,55 @@ macro_rules! claim_key {
         }
     }};
 }
-pub(super) use claim_key;
+/// What an earlier submission made, as it stands now.
+macro_rules! replay {
+    ($c:ident, $earlier:expr) => {{
+        let earlier: $crate::store::rows::SubmissionRow = $earlier;
+        let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
+        let run = match earlier.run_id {
+            Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
+            None => None,
+        };
+        (thread, run)
+    }};
+}
+pub(super) use {claim_key, replay};
+
+impl Submission {
+    /// The row it becomes.
+    pub(super) fn row(
+        self,
+        user_id: Guid,
+        thread_id: Guid,
+        run_id: Option<Guid>,
+        created_at: UtcTime,
+    ) -> SubmissionRow {
+        let Self { key, fingerprint } = self;
+        SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
+    }
+}
 
 impl Store {
+    /// What an earlier submission of the same name made, as it stands now; `None` when there was none.
+    ///
+    /// # Errors
+    /// [`Conflict::KeyReused`] when it was another submission.
+    pub async fn submission_replay(&self, user_id: Guid, submission: Submission) -> StoreResult<Option<TurnStarted>> {
+        read!(self, |c| {
+            let earlier: Option<SubmissionRow> = submissions::table
+                .find((user_id, &submission.key))
+                .select(SubmissionRow::as_select())
+                .first(c)
+                .await
+                .optional()?;
+            let Some(earlier) = earlier else { return Ok(None) };
+            if earlier.fingerprint != submission.fingerprint {
+                return Err(Conflict::KeyReused.into());
+            }
+            TurnStarted::again(replay!(c, earlier)).map(Some)
+        })
+    }
+
     /// Forgets at most `limit` names of submissions from before `before`, and returns how many: after that the same
     /// name is a new submission. Only one process at a time does so; the others return 0.
     ///

@@ -4,7 +4,7 @@ use super::db::Store;
 use super::error::{Conflict, StoreError, StoreResult};
 use super::refusal;
 use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
-use super::submissions::{Submission, claim_key};
+use super::submissions::{Submission, claim_key, replay};
 use super::unit::tx;
 use super::usage::{Hold, day_of, take_hold};
 use diesel::dsl::case_when;
@@ -93,19 +93,6 @@ pub struct TurnStarted {
     pub replayed: bool,
 }
 
-/// What an earlier submission made, as it stands now.
-macro_rules! replay {
-    ($c:ident, $earlier:expr) => {{
-        let earlier: $crate::store::rows::SubmissionRow = $earlier;
-        let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
-        let run = match earlier.run_id {
-            Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
-            None => None,
-        };
-        (thread, run)
-    }};
-}
-
 /// Brings an archived thread back into the list. The transaction has changed the thread, and so has locked its row: nobody
 /// archives or counts it at the same time.
 macro_rules! unarchive {
@@ -121,8 +108,8 @@ macro_rules! unarchive {
     };
 }
 
-/// Inserts a run, unless its thread has an active one, and holds what it may use of its user's budget. The unique index on active runs decides who is first, also between
-/// processes.
+/// Inserts a run, unless its thread has an active one, and holds what it may use of its user's budget. The unique index on
+/// active runs decides who is first, also between processes.
 macro_rules! insert_run {
     ($c:ident, $run:expr, $hold:expr) => {{
         let run: $crate::store::rows::RunRow = diesel::insert_into(runs::table)
@@ -139,7 +126,8 @@ macro_rules! insert_run {
         run
     }};
 }
-pub(super) use {insert_run, replay, unarchive};
+pub(super) use {insert_run, unarchive};
+
 /// Ties attachments to the thread of the message that takes them. Each must be its user's, uploaded, and free or of this
 /// thread already.
 macro_rules! take_attachments {
@@ -229,9 +217,7 @@ impl Store {
             if let Some(submission) = submission {
                 let row = submission.row(user_id, thread_id, Some(turn.run_id), turn.message.created_at);
                 if let Some(earlier) = claim_key!(c, row) {
-                    let (thread, run) = replay!(c, earlier);
-                    let run = run.ok_or(Conflict::KeyReused)?;
-                    return Ok(TurnStarted { thread, title_changed: false, run, replayed: true });
+                    return TurnStarted::again(replay!(c, earlier));
                 }
             }
             let titled = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
@@ -257,6 +243,14 @@ impl Store {
             let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
             Ok(TurnStarted { thread, title_changed, run, replayed: false })
         })
+    }
+}
+
+impl TurnStarted {
+    /// What an earlier submission of the same name began. One without a run was another submission.
+    pub(super) fn again((thread, run): (ThreadRow, Option<RunRow>)) -> StoreResult<Self> {
+        let run = run.ok_or(Conflict::KeyReused)?;
+        Ok(Self { thread, title_changed: false, run, replayed: true })
     }
 }
 
@@ -320,19 +314,5 @@ impl NewRun {
             held_micros: hold.map_or(0, |hold| hold.micros),
             cost_micros: None,
         }
-    }
-}
-
-impl Submission {
-    /// The row it becomes.
-    pub(super) fn row(
-        self,
-        user_id: Guid,
-        thread_id: Guid,
-        run_id: Option<Guid>,
-        created_at: UtcTime,
-    ) -> SubmissionRow {
-        let Self { key, fingerprint } = self;
-        SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
     }
 }

@@ -9,6 +9,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use threadline_schema::call::{Facts, Frame};
+use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// Seconds after which a 503 is worth trying again when nobody knows better: about what a core takes to restart.
@@ -22,8 +23,8 @@ pub(crate) type Outcome = Result<Answer, Box<Answer>>;
 /// What is answered.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The row of the error table, for the log.
-    pub(crate) code: Option<ErrorCode>,
+    /// Why it was refused, if it was.
+    pub(crate) error: Option<RpcError>,
     /// Headers of this answer, in addition to what every answer carries.
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
@@ -43,7 +44,7 @@ impl Answer {
     /// Bytes of a content type.
     pub(crate) fn bytes(status: u16, kind: HeaderValue, bytes: impl Into<Bytes>) -> Self {
         let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
-        Self { status, code: None, headers, content: Content::Bytes(bytes.into()), facts: Facts::default() }
+        Self { status, error: None, headers, content: Content::Bytes(bytes.into()), facts: Facts::default() }
     }
 
     /// A file of a content type.
@@ -61,13 +62,12 @@ impl Answer {
     /// Headers alone.
     pub(crate) fn empty(status: u16) -> Self {
         let content = Content::Bytes(Bytes::new());
-        Self { status, code: None, headers: HeaderMap::new(), content, facts: Facts::default() }
+        Self { status, error: None, headers: HeaderMap::new(), content, facts: Facts::default() }
     }
 
     /// A row of the error table.
     pub(crate) fn error(error: &RpcError) -> Self {
-        let mut answer = Self::json(error.code.http_status(), error_body(error));
-        answer.code = Some(error.code);
+        let mut answer = Self::json(error.code.http_status(), error_body(error, None));
         let retry_after = error.retry_after().or_else(|| (answer.status == 503).then_some(RETRY_SECONDS));
         if let Some(seconds) = retry_after {
             answer.headers.insert(RETRY_AFTER, seconds.into());
@@ -75,7 +75,22 @@ impl Answer {
         if answer.status == 401 {
             answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        answer.error = Some(error.clone());
         answer
+    }
+
+    /// The same, if it is an error, in the words of ChatKit's protocol too: as its `error` event has them.
+    pub(crate) fn in_chatkit(mut self) -> Self {
+        if let Some(error) = &self.error {
+            let passes = error.code.http_status() >= 500 || error.retry_after().is_some();
+            let event = ThreadStreamEvent::Error {
+                code: StreamErrorCode::Custom,
+                message: Some(error.message.clone()),
+                allow_retry: passes || error.code == ErrorCode::ThreadBusy,
+            };
+            self.content = Content::Bytes(error_body(error, Some(event)).into());
+        }
+        self
     }
 
     /// Events of a run: those held back so far, and those to come.
@@ -138,7 +153,7 @@ impl From<Unread> for Box<Answer> {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("status", &self.status).field("code", &self.code).finish_non_exhaustive()
+        f.debug_struct("Answer").field("status", &self.status).field("error", &self.error).finish_non_exhaustive()
     }
 }
 
@@ -157,9 +172,10 @@ impl Content {
     }
 }
 
-/// `{"success":false,"error":{...}}`.
-fn error_body(error: &RpcError) -> Vec<u8> {
+/// `{"success":false,"error":{...}}`, with the members of an event that says the same.
+fn error_body(error: &RpcError, event: Option<ThreadStreamEvent>) -> Vec<u8> {
     let told = Envelope {
+        event,
         success: false,
         error: Told { code: error.code.name(), message: &error.message, retry_after: error.retry_after() },
     };
@@ -169,6 +185,8 @@ fn error_body(error: &RpcError) -> Vec<u8> {
 
 #[derive(Serialize)]
 struct Envelope<'a> {
+    #[serde(flatten)]
+    event: Option<ThreadStreamEvent>,
     success: bool,
     error: Told<'a>,
 }
@@ -204,6 +222,21 @@ mod tests {
         assert_eq!(answer.headers[WWW_AUTHENTICATE], "Bearer");
         let body = r#"{"success":false,"error":{"code":"UNAUTHORIZED","message":"who?"}}"#;
         assert_eq!(told(&answer), body);
+    }
+
+    #[test]
+    fn chatkit_reads_its_own_error_beside_ours() {
+        let error = RpcError::new(ErrorCode::ThreadBusy, "Wait.");
+        let expected = concat!(
+            r#"{"type":"error","code":"custom","message":"Wait.","allow_retry":true,"#,
+            r#""success":false,"error":{"code":"THREAD_BUSY","message":"Wait."}}"#
+        );
+        let answer = Answer::error(&error).in_chatkit();
+        assert_eq!((answer.status, told(&answer).as_str()), (409, expected));
+        let error = RpcError::new(ErrorCode::Conflict, "Closed.");
+        assert!(told(&Answer::error(&error).in_chatkit()).contains(r#""allow_retry":false"#));
+        let well = Answer::json(200, "{}").in_chatkit();
+        assert_eq!(told(&well), "{}");
     }
 
     #[test]

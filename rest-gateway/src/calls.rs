@@ -93,7 +93,7 @@ fn unhealthy(refusal: Refusal) -> Answer {
     }
     let told = Told { status: HealthStatus::Unhealthy, detail: &refusal.error.message };
     let mut answer = Answer::json(503, serde_json::to_vec(&told).unwrap_or_default()).with_facts(refusal.facts);
-    answer.code = Some(refusal.error.code);
+    answer.error = Some(refusal.error);
     answer
 }
 

@@ -19,7 +19,8 @@ pub const ATTACHMENT_PREVIEW: &str = "/api/v1/chatkit/attachments/{attachment_id
 const CHATKIT: &str = "ChatKit's own endpoint, for its front ends.\n\n\
     `type` names the request, `params` says the rest. Some requests are answered with JSON, without an envelope, and \
     those that start a run with ChatKit's events: `data:` and nothing else, until the run ends. Closing the request \
-    cancels the run, unless somebody follows it by the id in `X-Run-Id` soon.";
+    cancels the run, unless somebody follows it by the id in `X-Run-Id` soon. \
+    Errors have the members of ChatKit's `error` event beside those of every error.";
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[

@@ -87,7 +87,7 @@ impl Gateway {
         let mut seen = Observation::begin(request_id.clone(), &head.method);
         let outcome = self.answer(peer, &head, body, &request_id, &mut seen).await;
         let answer = outcome.unwrap_or_else(|early| *early);
-        seen.answered(answer.status, answer.code, &answer.facts);
+        seen.answered(answer.status, answer.error.as_ref().map(|error| error.code), &answer.facts);
         self.respond(&head, &request_id, answer, seen)
     }
 
@@ -130,58 +130,17 @@ impl Gateway {
             let error = RpcError::new(ErrorCode::MethodNotAllowed, "This path does not answer this verb.");
             return Ok(Answer::error(&error).with("allow", path.allow.clone()));
         };
-        let (method, then) = match &row.rule.does {
-            Does::Serve(page) => return Ok(pages::serve(*page, &*inner.metrics_page)),
-            Does::ChatKit => (&MethodInfo::of::<AuthMe>(), None),
-            Does::Rpc { method, then } => (method, Some(then)),
-        };
-        let caller = Caller {
-            token: head::token(&head.headers),
-            ip: head::client_ip(peer, &head.headers, &inner.config.trusted_proxies),
-            request_id: request_id.clone(),
-            client: head::client(&head.headers),
-        };
-        let upstream = inner.upstream.as_ref();
-        if row.rule.needs_token() && caller.token.is_none() {
-            return calls::unauthenticated(method, upstream, caller).await;
+        let outcome = inner.answer_row(row, variables.iter().collect(), peer, head, body, request_id).await;
+        if row.rule.speaks_chatkit() {
+            return outcome.map(Answer::in_chatkit).map_err(|early| Box::new(early.in_chatkit()));
         }
-        if let Some(Then::TakeFile(reply)) = then {
-            let bound = bind_all(row, head, variables.iter().collect(), &[]).map_err(Unread)?;
-            let body = Pieces::new(body, piece_bytes(inner.config.body_bytes), inner.config.body_timeout);
-            return files::take(row.rule, (method, reply), &bound, upstream, caller, body).await;
-        }
-        let body = receive(body, inner.config.body_bytes, inner.config.body_timeout).await?;
-        let Some(then) = then else {
-            if let Err(error) = require_json(&head.headers, &body) {
-                return Err(calls::misread(error, upstream, caller).await.into());
-            }
-            return chatkit::answer(upstream, caller, &head.headers, &body).await;
-        };
-        let Bound { params, named } = match bind_all(row, head, variables.iter().collect(), &body) {
-            Ok(bound) => bound,
-            Err(error) if row.rule.needs_token() => return Err(calls::misread(error, upstream, caller).await.into()),
-            Err(error) => return Err(error.into()),
-        };
-        let call = Call { method: method.name, params, caller };
-        match then {
-            Then::Reply(reply) | Then::TakeFile(reply) => calls::call(row.rule, reply, &named, upstream, call).await,
-            Then::GiveFile => files::give(row.rule, &inner.upstream, call).await,
-            Then::StreamRun { follow } => {
-                let json = head::wants_json(&head.headers);
-                streams::start(row.rule, follow, upstream, call, json).await
-            }
-            Then::StreamChatKit { follow, run_id } => {
-                streams::start_chatkit(row.rule, follow, *run_id, upstream, call).await
-            }
-            Then::Stream => streams::follow(row.rule, &named, upstream, call).await,
-            Then::StreamThread => streams::follow_thread(row.rule, upstream, call).await,
-        }
+        outcome
     }
 
     /// Adds what every answer carries.
     fn respond(&self, head: &Parts, request_id: &str, answer: Answer, seen: Observation) -> Response<Body> {
         let inner = &*self.inner;
-        let Answer { status, mut headers, content, facts, code: _ } = answer;
+        let Answer { status, mut headers, content, facts, error: _ } = answer;
         inner.policy.apply(&head.headers, &mut headers);
         if let Ok(value) = HeaderValue::from_str(request_id) {
             headers.insert(REQUEST_ID, value);
@@ -214,6 +173,68 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Inner {
+    /// Answers a request by its row.
+    async fn answer_row<B>(
+        &self,
+        row: &Row,
+        variables: Vec<(&str, &str)>,
+        peer: IpAddr,
+        head: &Parts,
+        body: B,
+        request_id: &Arc<str>,
+    ) -> Outcome
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Display,
+    {
+        let (method, then) = match &row.rule.does {
+            Does::Serve(page) => return Ok(pages::serve(*page, &*self.metrics_page)),
+            Does::ChatKit => (&MethodInfo::of::<AuthMe>(), None),
+            Does::Rpc { method, then } => (method, Some(then)),
+        };
+        let caller = Caller {
+            token: head::token(&head.headers),
+            ip: head::client_ip(peer, &head.headers, &self.config.trusted_proxies),
+            request_id: request_id.clone(),
+            client: head::client(&head.headers),
+        };
+        let upstream = self.upstream.as_ref();
+        if row.rule.needs_token() && caller.token.is_none() {
+            return calls::unauthenticated(method, upstream, caller).await;
+        }
+        if let Some(Then::TakeFile(reply)) = then {
+            let bound = bind_all(row, head, variables, &[]).map_err(Unread)?;
+            let body = Pieces::new(body, piece_bytes(self.config.body_bytes), self.config.body_timeout);
+            return files::take(row.rule, (method, reply), &bound, upstream, caller, body).await;
+        }
+        let body = receive(body, self.config.body_bytes, self.config.body_timeout).await?;
+        let Some(then) = then else {
+            if let Err(error) = require_json(&head.headers, &body) {
+                return Err(calls::misread(error, upstream, caller).await.into());
+            }
+            return chatkit::answer(upstream, caller, &head.headers, &body).await;
+        };
+        let Bound { params, named } = match bind_all(row, head, variables, &body) {
+            Ok(bound) => bound,
+            Err(error) if row.rule.needs_token() => return Err(calls::misread(error, upstream, caller).await.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let call = Call { method: method.name, params, caller };
+        match then {
+            Then::Reply(reply) | Then::TakeFile(reply) => calls::call(row.rule, reply, &named, upstream, call).await,
+            Then::GiveFile => files::give(row.rule, &self.upstream, call).await,
+            Then::StreamRun { follow } => {
+                let json = head::wants_json(&head.headers);
+                streams::start(row.rule, follow, upstream, call, json).await
+            }
+            Then::StreamChatKit { follow, run_id } => {
+                streams::start_chatkit(row.rule, follow, *run_id, upstream, call).await
+            }
+            Then::Stream => streams::follow(row.rule, &named, upstream, call).await,
+            Then::StreamThread => streams::follow_thread(row.rule, upstream, call).await,
+        }
+    }
+
     fn options(&self, head: &Parts, path: &Path) -> Answer {
         let mut answer = Answer::empty(204);
         answer.headers.insert(ALLOW, path.allow.clone());

@@ -57,6 +57,10 @@ serve_and_split! {
         ] {
             let reply = user.chatkit(kind, params.clone()).await;
             assert_eq!(reply.status, status, "{kind} {params}: {}", reply.text);
+            // What the protocol calls an error stands beside what this service does.
+            let event = ["type", "code", "message", "allow_retry"].map(|name| &reply.body[name]);
+            let expected = [&json!("error"), &json!("custom"), &reply.body["error"]["message"], &json!(false)];
+            assert_eq!(event, expected, "{kind} {params}: {}", reply.text);
             reply.fails(status, code);
         }
         let smuggled = json!({"content": [{"type": "input_text", "text": "Hi", "pad": "x".repeat(600)}]});

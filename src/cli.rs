@@ -9,6 +9,7 @@ use self::flags::Scope;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use uuid::Uuid;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,15 @@ pub enum Command {
         user: String,
         /// How many minutes it works; `None` is what the settings say.
         expires_minutes: Option<u32>,
+    },
+    /// Open, lock or close a thread.
+    Thread {
+        /// Which.
+        id: Uuid,
+        /// `active`, `locked` or `closed`.
+        status: String,
+        /// Why, for its user.
+        reason: Option<String>,
     },
     /// Print the table of REST routes.
     Routes,
@@ -94,6 +104,11 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
             user: matches.get_one::<String>("user").cloned().unwrap_or_default(),
             expires_minutes: matches.get_one("expires-minutes").copied(),
         },
+        "thread" => Command::Thread {
+            id: matches.get_one("id").copied().unwrap_or_default(),
+            status: matches.get_one::<String>("status").cloned().unwrap_or_default(),
+            reason: matches.get_one::<String>("reason").cloned(),
+        },
         "routes" => Command::Routes,
         "openapi" => Command::OpenApi,
         "openrpc" => Command::OpenRpc,
@@ -116,6 +131,15 @@ fn definition() -> Definition {
             option("expires-minutes", "N", "Minutes it works [default: ACCESS_TOKEN_EXPIRE_MINUTES]")
                 .value_parser(value_parser!(u32).range(1..=5_256_000)),
         );
+    let thread = flags::add(Definition::new("thread"), Scope::Database)
+        .about("Open, lock or close a thread: one that is not active takes no messages")
+        .arg(option("id", "UUID", "Which thread").required(true).value_parser(value_parser!(Uuid)))
+        .arg(
+            option("status", "STATUS", "What it is from now on")
+                .required(true)
+                .value_parser(["active", "locked", "closed"]),
+        )
+        .arg(option("reason", "TEXT", "Why, for its user"));
     let env_example = Definition::new("env-example")
         .about("Print .env.example: every setting with its meaning and default")
         .arg(switch("markdown", "Print the README's tables of settings instead"));
@@ -143,6 +167,7 @@ fn definition() -> Definition {
         )
         .subcommand(migrate)
         .subcommand(token)
+        .subcommand(thread)
         .subcommand(Definition::new("routes").about("Print how REST routes translate into JSON-RPC methods"))
         .subcommand(Definition::new("openapi").about("Print the OpenAPI document of the REST API"))
         .subcommand(Definition::new("openrpc").about("Print the OpenRPC document of the JSON-RPC API"))
@@ -207,6 +232,14 @@ mod tests {
                 &["token", "--user", "a@b.example", "--expires-minutes", "5"],
                 Command::Token { user: "a@b.example".into(), expires_minutes: Some(5) },
             ),
+            (
+                &["thread", "--id", USER, "--status", "locked", "--reason", "Under review"],
+                Command::Thread {
+                    id: USER.parse().unwrap(),
+                    status: "locked".into(),
+                    reason: Some("Under review".into()),
+                },
+            ),
             (&["routes"], Command::Routes),
             (&["openapi"], Command::OpenApi),
             (&["openrpc"], Command::OpenRpc),
@@ -241,6 +274,9 @@ mod tests {
         assert!(refused(&["fly"]).contains("fly"));
         assert!(refused(&["token"]).contains("--user"));
         assert!(refused(&["token", "--user", "x", "--expires-minutes", "0"]).contains("--expires-minutes"));
+        assert!(refused(&["thread", "--id", "x", "--status", "locked"]).contains("--id"));
+        let id = "0199a3f4-0000-7000-8000-000000000000";
+        assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
         // The gateway has no database: a flag it would pass over is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));

@@ -7,10 +7,13 @@ use std::io::Write;
 use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
-use threadline_core::store::{Store, migrate as schema};
+use threadline_core::store::{Store, StoreError, migrate as schema};
 use threadline_core::{Redis, Tokens, check_storage};
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
+
+/// Characters of the reason for which a thread is locked or closed, at most: a sentence or two.
+const REASON_CHARS: usize = 500;
 
 /// Writes to stdout. A reader that has gone away (`| head`) is no error.
 ///
@@ -69,6 +72,26 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
     let lifetime = expires_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
     let (token, _) = tokens.issue(row.id.0, lifetime)?;
     print(format_args!("{token}\n"))
+}
+
+/// `threadline thread`: opens, locks or closes one.
+///
+/// # Errors
+/// When there is no such thread, or the reason is too long for a sentence.
+pub async fn thread(settings: &Settings, id: Uuid, status: String, reason: Option<String>) -> anyhow::Result<()> {
+    let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS || reason.contains('\0')) {
+        anyhow::bail!("--reason has at most {REASON_CHARS} characters, and no NUL");
+    }
+    if status == "active" && reason.is_some() {
+        anyhow::bail!("--reason says why a thread is locked or closed; leave it out with --status active");
+    }
+    let store = Store::open(&settings.database()).await?;
+    match store.thread_set_status(Guid(id), status, reason).await {
+        Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status)),
+        Err(StoreError::NotFound) => anyhow::bail!("there is no thread {id}"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `threadline doctor`: settings, database, Redis, storage for attachments and model, a line each. Whether all are well.

@@ -30,6 +30,9 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         Command::Token { user, expires_minutes } => {
             small()?.block_on(commands::token(&settings()?, &user, expires_minutes))?;
         }
+        Command::Thread { id, status, reason } => {
+            small()?.block_on(commands::thread(&settings()?, id, status, reason))?;
+        }
         Command::Routes => commands::print(threadline_gateway::routes_text())?,
         Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
         Command::OpenRpc => {

@@ -132,8 +132,10 @@ impl Error {
             StoreError::Conflict(Conflict::AttachmentUsed) => {
                 Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
             }
-            StoreError::Conflict(Conflict::ThreadClosed) => {
-                Self::new(ErrorCode::Conflict, "The thread takes no messages any more.")
+            StoreError::Closed { locked, reason } => {
+                let (is, when) = if locked { ("locked", "at the moment") } else { ("closed", "any more") };
+                let why = reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
+                Self::new(ErrorCode::Conflict, format!("This thread is {is}{why}. It takes no messages {when}."))
             }
             StoreError::Conflict(Conflict::NotAMessage) => {
                 Self::invalid("`item_id` must name a message of the user: only that can be answered again.")

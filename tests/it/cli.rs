@@ -58,6 +58,7 @@ fn commands_that_print_need_nothing() {
         "gateway",
         "migrate",
         "token",
+        "thread",
         "routes",
         "openapi",
         "openrpc",
@@ -241,6 +242,45 @@ everywhere! {
         })
         .await
         .unwrap();
+    }
+}
+
+everywhere! {
+    async fn a_locked_thread_says_why_it_takes_no_message(setup: Setup) {
+        let app = setup.start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let settings = vec![("DATABASE_URL", app.database.url())];
+        let set = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || {
+                let id = session.to_string();
+                let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+                let output = run(&[&["thread", "--id", &id], &arguments[..]].concat(), &settings);
+                (output.status.code(), stdout(&output), complaint(&output))
+            })
+        };
+        let (code, told, _) = set(&["--status", "locked", "--reason", "Ada looks into it."]).await.unwrap();
+        assert_eq!((code, told.as_str()), (Some(0), "\"New Chat\" is locked.\n"));
+        let why = "This thread is locked: Ada looks into it. It takes no messages at the moment.";
+        let refused = user.say_in_vain(session, "Hello").await;
+        assert_eq!(refused.fails(409, "CONFLICT"), why);
+        let say = json!({"thread_id": session, "input": Client::chatkit_input("Hello")});
+        assert_eq!(user.chatkit("threads.add_user_message", say).await.body["message"], why);
+        let thread = user.chatkit("threads.get_by_id", json!({"thread_id": session})).await;
+        assert_eq!(thread.body["status"], json!({"type": "locked", "reason": "Ada looks into it."}));
+
+        assert_eq!(set(&["--status", "closed"]).await.unwrap().0, Some(0));
+        let refused = user.say_in_vain(session, "Hello").await;
+        assert_eq!(refused.fails(409, "CONFLICT"), "This thread is closed. It takes no messages any more.");
+        assert_eq!(set(&["--status", "active"]).await.unwrap().0, Some(0));
+        user.say(session, "Hello").await.terminal();
+
+        let (code, _, why) = set(&["--status", "active", "--reason", "x"]).await.unwrap();
+        assert!(code == Some(1) && why.contains("--reason"), "{why}");
+        let (code, _, why) = set(&["--status", "locked", "--reason", &"x".repeat(501)]).await.unwrap();
+        assert!(code == Some(1) && why.contains("at most 500"), "{why}");
     }
 }
 

@@ -35,6 +35,14 @@ pub enum StoreError {
     /// A unique value is taken.
     #[error("the value is taken")]
     Duplicate,
+    /// The thread takes no messages.
+    #[error("the thread is {}", if *.locked { "locked" } else { "closed" })]
+    Closed {
+        /// Not at the moment; otherwise for good.
+        locked: bool,
+        /// Why, for its user.
+        reason: Option<String>,
+    },
     /// The request contradicts the state of what it is about.
     #[error("{0}")]
     Conflict(Conflict),
@@ -59,9 +67,6 @@ pub enum StoreError {
 /// What a request contradicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// The thread is locked or closed.
-    #[error("the thread takes no messages")]
-    ThreadClosed,
     /// The item is none of the user's messages.
     #[error("the item is no message of the user")]
     NotAMessage,

@@ -90,6 +90,29 @@ macro_rules! refusal {
 }
 use refusal;
 
+/// Why a thread takes no message: it is missing, another user's, or not active.
+///
+/// Costs a query, and only where one was refused.
+macro_rules! not_taken {
+    ($c:ident, $thread_id:expr, $user_id:expr) => {{
+        use threadline_schema::db::tables::threads;
+        let thread: Option<$crate::store::rows::ThreadRow> = threads::table
+            .find($thread_id)
+            .select($crate::store::rows::ThreadRow::as_select())
+            .first($c)
+            .await
+            .optional()?;
+        match thread {
+            None => $crate::store::StoreError::NotFound,
+            Some(thread) if thread.user_id != $user_id => $crate::store::StoreError::Forbidden,
+            Some(thread) => {
+                $crate::store::StoreError::Closed { locked: thread.status == "locked", reason: thread.status_reason }
+            }
+        }
+    }};
+}
+use not_taken;
+
 /// Cuts a page that was read one row too far, and says whether there was such a row.
 fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

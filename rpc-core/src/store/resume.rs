@@ -2,7 +2,7 @@
 
 use super::db::Store;
 use super::error::{Conflict, StoreError, StoreResult};
-use super::refusal;
+use super::not_taken;
 use super::rows::{RunRow, ThreadRow};
 use super::submissions::{Submission, claim_key, replay};
 use super::turns::{NewRun, TurnStarted, insert_run, unarchive};
@@ -47,7 +47,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
     /// [`StoreError::ItemNotFound`] when the thread has no such item that is visible, [`Conflict::NotAMessage`] when it is
-    /// none of the user's messages, [`Conflict::AnsweredAlready`], [`Conflict::ThreadClosed`], [`Conflict::KeyReused`].
+    /// none of the user's messages, [`Conflict::AnsweredAlready`], [`StoreError::Closed`], [`Conflict::KeyReused`].
     pub async fn turn_resume(
         &self,
         user_id: Guid,
@@ -76,7 +76,7 @@ impl Store {
             .await
             .optional()?;
             let Some(mut thread) = thread else {
-                return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
+                return Err(not_taken!(c, thread_id, user_id));
             };
             unarchive!(c, thread);
             let retry_of = match &opening {

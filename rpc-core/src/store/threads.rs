@@ -110,6 +110,19 @@ impl Store {
         })
     }
 
+    /// Opens, locks or closes a thread, whosever it is, and says why. A run that is under way goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn thread_set_status(&self, id: Guid, status: String, reason: Option<String>) -> StoreResult<ThreadRow> {
+        change!(self, |c| {
+            let set = diesel::update(threads::table.find(id))
+                .set((threads::status.eq(status), threads::status_reason.eq(reason)))
+                .returning(ThreadRow::as_returning());
+            Ok(set.get_result(c).await?)
+        })
+    }
+
     /// Deletes a thread with its items, runs, events and submissions.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::db::Store;
 use super::error::{Conflict, StoreError, StoreResult};
-use super::refusal;
+use super::not_taken;
 use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
 use super::submissions::{Submission, claim_key, replay};
 use super::unit::tx;
@@ -204,7 +204,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`Conflict::ThreadClosed`], [`Conflict::KeyReused`], [`StoreError::Budget`], [`Conflict::AttachmentUsed`] when an
+    /// [`StoreError::Closed`], [`Conflict::KeyReused`], [`StoreError::Budget`], [`Conflict::AttachmentUsed`] when an
     /// attachment is not free.
     pub async fn turn_start(
         &self,
@@ -235,7 +235,7 @@ impl Store {
             .await
             .optional()?;
             let Some(mut thread) = thread else {
-                return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(Conflict::ThreadClosed.into()));
+                return Err(not_taken!(c, thread_id, user_id));
             };
             unarchive!(c, thread);
             let first = thread.message_count == turn.message.messages();

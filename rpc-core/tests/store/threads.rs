@@ -1,7 +1,7 @@
 //! Titles, the limit, deleting and archiving.
 
 use crate::support::*;
-use threadline_core::store::{Conflict, NewThread, StoreError};
+use threadline_core::store::{NewThread, StoreError};
 use threadline_schema::db::types::Guid;
 
 on_both! {
@@ -96,9 +96,21 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let closed = thread(&store, user).await;
-        db.sql("UPDATE threads SET status = 'closed'").await;
-        let refused = say(&store, &closed).await;
-        assert!(matches!(refused, Err(StoreError::Conflict(Conflict::ThreadClosed))), "{refused:?}");
+        for (status, reason) in [("locked", Some("Under review")), ("closed", None)] {
+            let reason = reason.map(ToOwned::to_owned);
+            let set = store.thread_set_status(closed.id, status.to_owned(), reason.clone()).await.unwrap();
+            assert_eq!((set.status.as_str(), &set.status_reason), (status, &reason));
+            match say(&store, &closed).await {
+                Err(StoreError::Closed { locked, reason: told }) => {
+                    assert_eq!((locked, told), (status == "locked", reason));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        store.thread_set_status(closed.id, "active".to_owned(), None).await.unwrap();
+        say(&store, &closed).await.unwrap();
+        let missing = store.thread_set_status(Guid::new(), "active".to_owned(), None).await;
+        assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
     }
 
     async fn deleting_takes_everything_along(db: &TestDb) {

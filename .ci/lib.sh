@@ -172,6 +172,20 @@ chatkit_python() {
     "$TEST_CHATKIT_PYTHON" -c 'import importlib.metadata as m; print("openai-chatkit", m.version("openai-chatkit"))'
 }
 
+# A browser and what drives it; sets TEST_CHROMEDRIVER.
+browser() {
+    step "A browser"
+    if [ -z "${TEST_CHROMEDRIVER:-}" ]; then
+        if ! have chromedriver; then
+            install_package chromium
+            install_package chromium-driver
+        fi
+        have chromedriver || fail "no browser: install Chromium and ChromeDriver, or set TEST_CHROMEDRIVER"
+        export TEST_CHROMEDRIVER="$(command -v chromedriver)"
+    fi
+    "$TEST_CHROMEDRIVER" --version
+}
+
 # Installs a tool that comes as `cargo NAME`, unless it is there in this version.
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

@@ -47,7 +47,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rpc_server = rpc_server(core.clone(), &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, page(&metrics));
-    banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), server.tls.is_some())?;
+    banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
 
     let limits = connection_limits(&server);
     let at_rest = {
@@ -98,7 +98,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;
-    banner::print(None, Some(rpc.local_addr()?), Some(&core), server.tls.is_some())?;
+    banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
 
     let at_rpc = {
         let rpc_server = rpc_server.clone();
@@ -128,7 +128,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
         Remote::connect(RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) })
             .map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
     let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), page(&metrics));
-    banner::print(Some(rest.local_addr()?), None, None, server.tls.is_some())?;
+    banner::print(Some(rest.local_addr()?), None, None, &server)?;
 
     let handler = move |peer: SocketAddr, request: Request<Incoming>| {
         let gateway = gateway.clone();
@@ -214,6 +214,7 @@ fn gateway_config(server: &ServerConfig) -> GatewayConfig {
         body_timeout: BODY_TIMEOUT,
         heartbeat: HEARTBEAT,
         hsts: server.hsts,
+        chat_page: server.chat_page,
     }
 }
 

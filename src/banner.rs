@@ -1,5 +1,6 @@
 //! What a person sees when the server has started: where it listens, and what to try.
 
+use crate::config::ServerConfig;
 use std::io::Write;
 use std::net::SocketAddr;
 use threadline_core::Core;
@@ -8,12 +9,20 @@ use threadline_core::Core;
 ///
 /// # Errors
 /// When stdout is closed.
-pub fn print(rest: Option<SocketAddr>, rpc: Option<SocketAddr>, core: Option<&Core>, tls: bool) -> std::io::Result<()> {
-    let (http, ws) = if tls { ("https", "wss") } else { ("http", "ws") };
+pub fn print(
+    rest: Option<SocketAddr>,
+    rpc: Option<SocketAddr>,
+    core: Option<&Core>,
+    server: &ServerConfig,
+) -> std::io::Result<()> {
+    let (http, ws) = if server.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut text = format!("Threadline {}\n\n", env!("CARGO_PKG_VERSION"));
     if let Some(rest) = rest {
         text.push_str(&format!("  REST      {http}://{rest}\n"));
         text.push_str(&format!("  docs      {http}://{rest}/docs\n"));
+        if server.chat_page {
+            text.push_str(&format!("  chat      {http}://{rest}/chat\n"));
+        }
     }
     if let Some(rpc) = rpc {
         text.push_str(&format!("  JSON-RPC  {http}://{rpc}  and  {ws}://{rpc}\n"));

@@ -108,7 +108,7 @@ pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field>
     if rule.speaks_chatkit() {
         return chatkit_headers(generator);
     }
-    let Some(method) = rule.method() else { return Vec::new() };
+    let Some(method) = rule.method() else { return page_variables(rule) };
     let schema = (method.params)(generator).to_value();
     let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let none = Map::new();
@@ -131,6 +131,20 @@ pub(crate) fn fields(rule: &Rule, generator: &mut SchemaGenerator) -> Vec<Field>
             }
         })
         .collect()
+}
+
+/// What stands in the path of a page. There is no method whose params could say what it is.
+fn page_variables(rule: &Rule) -> Vec<Field> {
+    let of_variable = |variable: &'static str| Field {
+        name: variable.to_owned(),
+        place: Place::Path(vec![variable]),
+        kind: Kind::Text,
+        required: true,
+        doc: "Name of the file.".to_owned(),
+        schema: serde_json::json!({"type": "string"}),
+        default: None,
+    };
+    rule.variables().map(of_variable).collect()
 }
 
 /// The headers that some request type of ChatKit's endpoint reads, once each. What a body holds depends on the type.

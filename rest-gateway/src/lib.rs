@@ -13,6 +13,7 @@ pub mod bench;
 mod bind;
 mod body;
 mod calls;
+mod chat;
 pub mod chatkit;
 mod docs;
 mod fields;

@@ -16,7 +16,7 @@ pub(crate) struct Router {
 impl Router {
     /// A router over these rows. A path that contradicts another is left out and logged; the table's test keeps that
     /// from happening.
-    pub(crate) fn of(rows: &'static [Row]) -> Self {
+    pub(crate) fn of(rows: impl IntoIterator<Item = &'static Row>) -> Self {
         let mut by_path: BTreeMap<&str, Vec<&'static Row>> = BTreeMap::new();
         for row in rows {
             by_path.entry(row.rule.path).or_default().push(row);

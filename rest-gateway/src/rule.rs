@@ -100,6 +100,11 @@ impl Rule {
         matches!(self.does, Does::ChatKit)
     }
 
+    /// Whether the row is of the chat page, which can be turned off.
+    pub fn is_chat_page(&self) -> bool {
+        matches!(self.does, Does::Serve(Page::Chat | Page::ChatFile))
+    }
+
     /// Who may call; `None` for pages of the gateway's own.
     pub fn access(&self) -> Option<Access> {
         if self.speaks_chatkit() { Some(Access::User) } else { self.method().map(|method| method.access) }
@@ -311,6 +316,10 @@ pub enum Page {
     OpenApi,
     /// This API for people.
     Docs,
+    /// The chat page.
+    Chat,
+    /// A file of the chat page, which the path names.
+    ChatFile,
 }
 
 /// What a row decides about a param. Values are JSON text.

@@ -266,5 +266,7 @@ pub static RULES: &[Rule] = &[
     get("/metrics").serves(Page::Metrics).named("metrics", "Metrics in Prometheus' text form."),
     get("/openapi.json").serves(Page::OpenApi).named("openapi", "This API as an OpenAPI 3.1 document."),
     get("/docs").serves(Page::Docs).named("docs", "This API as a page for people."),
+    get("/chat").serves(Page::Chat).named("chatPage", "A page to chat on, in the browser, unless `CHAT_PAGE` is off."),
+    get("/chat/{file}").serves(Page::ChatFile).named("chatPageFile", "What the chat page is made of."),
     get("/").serves(Page::Root).named("root", "What this is and where its documents are."),
 ];

@@ -12,9 +12,9 @@ use crate::headers::{self, Policy};
 use crate::observe::Observation;
 use crate::receive::{Pieces, Unread, receive, require_json};
 use crate::router::{Path, Router};
-use crate::rule::{Does, Then, Verb};
+use crate::rule::{Does, Page, Then, Verb};
 use crate::upstream::{Call, Upstream};
-use crate::{calls, chatkit, files, pages, streams};
+use crate::{calls, chat, chatkit, files, pages, streams};
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
@@ -46,6 +46,8 @@ pub struct GatewayConfig {
     pub heartbeat: Duration,
     /// Whether to tell browsers to come back over TLS only (`Strict-Transport-Security`).
     pub hsts: bool,
+    /// Whether there is a page to chat on.
+    pub chat_page: bool,
 }
 
 /// The REST API over an [`Upstream`]. Cheap to clone.
@@ -70,7 +72,8 @@ impl Gateway {
         metrics_page: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
         let policy = Policy::new(&config.cors_origins, config.hsts);
-        let router = Router::of(table());
+        let is_served = |row: &&Row| config.chat_page || !row.rule.is_chat_page();
+        let router = Router::of(table().iter().filter(is_served));
         Self { inner: Arc::new(Inner { config, policy, router, upstream, metrics_page }) }
     }
 
@@ -119,8 +122,7 @@ impl Gateway {
     {
         let inner = &*self.inner;
         let Some((path, variables)) = inner.router.at(head.uri.path()) else {
-            let error = RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists what is.");
-            return Err(error.into());
+            return Err(nothing_here().into());
         };
         seen.route(path.template());
         if head.method == Method::OPTIONS {
@@ -188,7 +190,7 @@ impl Inner {
         B::Error: Display,
     {
         let (method, then) = match &row.rule.does {
-            Does::Serve(page) => return Ok(pages::serve(*page, &*self.metrics_page)),
+            Does::Serve(page) => return self.page(*page, &variables).ok_or_else(|| nothing_here().into()),
             Does::ChatKit => (&MethodInfo::of::<AuthMe>(), None),
             Does::Rpc { method, then } => (method, Some(then)),
         };
@@ -243,6 +245,10 @@ impl Inner {
         }
         answer
     }
+}
+
+fn nothing_here() -> RpcError {
+    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists what is.")
 }
 
 fn bind_all(row: &Row, head: &Parts, variables: Vec<(&str, &str)>, body: &[u8]) -> Result<Bound, RpcError> {

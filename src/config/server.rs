@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Origins that browsers may call from, as they stand in `Origin`; `*` is any. Empty: none.
     pub cors_origins: Vec<String>,
+    /// Whether there is a page to chat on.
+    pub chat_page: bool,
     /// Whether to send `Strict-Transport-Security`.
     pub hsts: bool,
     /// Proxies whose word about a client's address is taken.
@@ -61,6 +63,7 @@ impl Settings {
             rpc_listen: self.rpc_listen,
             tls: self.tls()?,
             cors_origins: self.cors_origins.clone().unwrap_or_default().0,
+            chat_page: self.chat_page,
             hsts: self.hsts,
             trusted_proxies: self.trusted_networks(),
             body_bytes: self.max_body_bytes.as_usize(),

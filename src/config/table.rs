@@ -176,6 +176,8 @@ settings! {
     rest_listen: SocketAddr = "REST_LISTEN" in Rest, default "127.0.0.1:8000";
     /// Origins of the web pages that may call the API: a comma list or a JSON array; `*` is any.
     cors_origins: Option<Origins> = "CORS_ORIGINS" in Rest, unset "none";
+    /// Whether there is a page to chat on, at `/chat`.
+    chat_page: bool = "CHAT_PAGE" in Rest, default "true";
     /// Whether to send `Strict-Transport-Security`. Only when every client comes by HTTPS.
     hsts: bool = "HSTS" in Rest, default "false";
 

@@ -284,6 +284,8 @@ async fn answers_look_as_the_documents_say() {
     let streams = ["/api/v1/chatkit/runs/{run_id}/events", "/api/v1/chatkit/sessions/{session_id}/events"];
     let streams = streams.map(|path| ("GET".to_owned(), path.to_owned()));
     let text = [
+        "/chat",
+        "/chat/{file}",
         "/docs",
         "/metrics",
         "/api/v1/chatkit/attachments/{attachment_id}/content",

@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside, and `pub` reads better than `pub(crate)`")]
 
 mod agents;
+mod browser;
 mod chatkit;
 mod cli;
 mod contract;

@@ -39,7 +39,9 @@ fn security(rule: &Rule) -> Value {
 /// Errors a row can answer with: those of its kind, and the method's own.
 pub(crate) fn errors(rule: &Rule) -> Vec<ErrorCode> {
     use ErrorCode as E;
-    let Some(access) = rule.access() else { return Vec::new() };
+    let Some(access) = rule.access() else {
+        return if rule.variables().next().is_some() { vec![E::NotFound] } else { Vec::new() };
+    };
     let mut codes = vec![E::InvalidRequest, E::InternalError, E::ServiceUnavailable];
     if rule.speaks_chatkit() {
         codes.extend(chatkit::errors());
@@ -243,7 +245,8 @@ fn page_content(page: Page) -> Value {
     let kind = match page {
         Page::Root | Page::Health | Page::OpenApi => "application/json",
         Page::Metrics => "text/plain",
-        Page::Docs => "text/html",
+        Page::Docs | Page::Chat => "text/html",
+        Page::ChatFile => "*/*",
     };
     let schema = if kind == "application/json" { "object" } else { "string" };
     json!({kind: {"schema": {"type": schema}}})

@@ -25,6 +25,7 @@ async fn gateway() -> Gateway {
         body_timeout: Duration::from_secs(5),
         heartbeat: Duration::from_secs(15),
         hsts: false,
+        chat_page: true,
     };
     let remote = Remote::connect(RemoteConfig::new(format!("ws://{address}"))).unwrap();
     Gateway::new(config, Arc::new(remote), Arc::new(|| "up 1\n".to_owned()))

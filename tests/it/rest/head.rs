@@ -74,6 +74,8 @@ serve_and_split! {
         for (status, method, path) in [
             (200, "GET", "/health"),
             (200, "GET", "/docs"),
+            (200, "GET", "/chat"),
+            (200, "GET", "/chat/chat.js"),
             (200, "GET", "/metrics"),
             (200, "GET", "/openapi.json"),
             (200, "HEAD", "/health"),

@@ -138,6 +138,27 @@ async fn the_documents_are_served() {
     let docs = anybody.get("/docs").await;
     assert!(docs.header("content-type").starts_with("text/html") && docs.text.contains("/openapi.json"));
     let root = anybody.get("/").await;
-    let links: Vec<&Value> = ["docs", "openapi"].iter().map(|name| &root.body[name]).collect();
-    assert_eq!(links, ["/docs", "/openapi.json"]);
+    let links: Vec<&Value> = ["docs", "openapi", "chat"].iter().map(|name| &root.body[name]).collect();
+    assert_eq!(links, ["/docs", "/openapi.json", "/chat"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chat_page_is_served_unless_it_is_turned_off() {
+    let app = Setup::new().await.start().await;
+    let anybody = app.anonymous();
+    let page = anybody.get("/chat").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!(page.header("cache-control"), "public, max-age=300");
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("script-src 'self';") && policy.contains("trusted-types 'none'"), "{policy}");
+    let style = anybody.get("/chat/base.css").await;
+    assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
+    anybody.get("/chat/index.html").await.fails(404, "NOT_FOUND");
+
+    let app = Setup::new().await.with("CHAT_PAGE", false).start().await;
+    let anybody = app.anonymous();
+    for path in ["/chat", "/chat/chat.js"] {
+        anybody.get(path).await.fails(404, "NOT_FOUND");
+    }
+    assert_eq!(anybody.get("/").await.body.get("chat"), None);
 }

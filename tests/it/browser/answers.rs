@@ -1,0 +1,98 @@
+//! The chat page while an answer arrives, word by word at the test's command.
+
+use super::{answer, newcomer, say};
+use crate::support::{Gate, Script, Setup, Upstream, eventually};
+use serde_json::json;
+
+/// Longer than any test: a run that nobody reads ends only when it is told to.
+const GRACE_MS: u32 = 600_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_seen_as_it_is_written_and_outlives_a_reload() {
+    let upstream = Upstream::start().await;
+    let gates = [Gate::closed(), Gate::closed()];
+    let script = Script::stream().words(&["Once"]).stop(&gates[0]).words(&[" upon"]).stop(&gates[1]);
+    upstream.queue(script.words(&[" a time"]).done("stop"));
+    let app = Setup::new().await.upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", GRACE_MS).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A story").await;
+    browser.read(".assistant_message.growing .text", "Once").await;
+    browser.client.refresh().await.unwrap();
+    browser.read(".assistant_message.growing .text", "Once").await;
+    browser.see("#stop").await;
+    gates[0].open();
+    browser.read(".assistant_message.growing .text", "Once upon").await;
+    gates[1].open();
+    assert_eq!(answer(&browser).await, "Once upon a time");
+    browser.see("#send").await;
+    assert_eq!((browser.count(".item").await, upstream.aborted()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_stopped_rated_and_given_again() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Once"]).hang()).queue(Script::says(&["Twice"]));
+    upstream.queue(Script::fails(400, &json!({"error": "no"}))).queue(Script::says(&["Thrice"]));
+    let app = Setup::new().await.upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", GRACE_MS).start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    say(&browser, "A story").await;
+    browser.read(".assistant_message .text", "Once").await;
+    browser.click("#stop").await;
+    browser.read(".notice", "You stopped this answer.").await;
+    eventually("the model is not listened to any more", || async { (upstream.aborted() == 1).then_some(()) }).await;
+    assert_eq!(answer(&browser).await, "Once");
+
+    browser.click("[aria-label='Answer again']").await;
+    browser.read(".assistant_message .text", "Twice").await;
+    assert_eq!(answer(&browser).await, "Twice");
+    assert_eq!(browser.count(".assistant_message").await, 1, "the old answer is gone");
+
+    browser.click("[aria-label='Good answer']").await;
+    browser.see("[aria-label='Good answer'][aria-pressed=true]").await;
+    let thread = browser.run("return location.hash.slice(1)").await;
+    let rated = user.get(&format!("/api/v1/chatkit/sessions/{}/feedback", thread.as_str().unwrap())).await;
+    assert_eq!(rated.data()[0]["kind"], "positive");
+
+    say(&browser, "Another").await;
+    browser.see(".notice.danger").await;
+    browser.click(".notice.danger button").await;
+    browser.see(".item:nth-child(4).assistant_message").await;
+    assert_eq!(answer(&browser).await, "Thrice");
+    assert_eq!(browser.count(".notice").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_models_write_is_formatted_as_it_arrives() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    let script = Script::stream().words(&["# Lis", "t\n- **one**\n- `two`\n\n[odd](javascript:alert(1)) "]).stop(&gate);
+    upstream.queue(script.words(&["[good](https://example.com/)\n```\na < b\n", "```\nend"]).done("stop"));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A list").await;
+    browser.read(".assistant_message.growing li code", "two").await;
+    gate.open();
+    assert_eq!(answer(&browser).await, "List\none\ntwo\nodd) good\na < b\nend");
+    let shape = "return [...document.querySelector('.formatted').children].map((block) => block.localName).join()";
+    assert_eq!(browser.run(shape).await, "h4,ul,p,pre,p");
+    let links = "return [...document.querySelectorAll('#log a')].map((link) => link.href).join()";
+    assert_eq!(browser.run(links).await, "https://example.com/");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_stays_text() {
+    const MARKUP: &str = "<img src=x onerror=\"document.title='x'\"><b>bold</b><script>document.title='x'</script>";
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::says(&[MARKUP]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, MARKUP).await;
+    assert_eq!(answer(&browser).await, MARKUP);
+    browser.read(".user_message .text", MARKUP).await;
+    browser.read("#threads", MARKUP).await;
+    assert_eq!(browser.count("#log img, #log b, #log script, #threads b").await, 0);
+    assert_eq!(browser.client.title().await.unwrap(), "Threadline");
+    // Even if some code of the page tried.
+    let tried = "try { document.body.innerHTML = '<b>x</b>'; return 'done' } catch (error) { return error.name }";
+    assert_eq!(browser.run(tried).await, "TypeError");
+}

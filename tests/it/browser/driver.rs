@@ -1,0 +1,161 @@
+//! Chromium, driven through ChromeDriver.
+
+use crate::support::{PATIENCE, eventually};
+use fantoccini::elements::Element;
+use fantoccini::{ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+/// The Enter key, as WebDriver names it.
+pub const ENTER: char = '\u{E007}';
+
+/// A browser is large: one at a time is enough.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// A browser with a profile of its own, gone when it is dropped, also on a panic.
+pub struct Browser {
+    pub client: fantoccini::Client,
+    driver: Driver,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Starts a browser. `None`, and a line that says so, where there is no ChromeDriver; CI always has it.
+pub async fn browser() -> Option<Browser> {
+    let path = std::env::var("TEST_CHROMEDRIVER").ok();
+    let driver = path.clone().unwrap_or_else(|| "chromedriver".to_owned());
+    let known = Command::new(&driver).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if known.is_err() && path.is_none() {
+        eprintln!("not looked at in a browser: no chromedriver on PATH, and TEST_CHROMEDRIVER names none");
+        return None;
+    }
+    let turn = TURN.lock().await;
+    let driver = tokio::task::spawn_blocking(move || Driver::start(&driver)).await.expect("ChromeDriver starts");
+    let arguments = [
+        "--headless=new".to_owned(),
+        // Tests may run as root, and in containers whose /dev/shm is small.
+        "--no-sandbox".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        "--window-size=1100,900".to_owned(),
+        format!("--user-data-dir={}", driver.profile.display()),
+    ];
+    let capabilities = json!({"goog:chromeOptions": {"args": arguments}});
+    let client = ClientBuilder::new(HttpConnector::new())
+        .capabilities(capabilities.as_object().expect("an object").clone())
+        .connect(&format!("http://127.0.0.1:{}", driver.port))
+        .await
+        .expect("ChromeDriver finds a browser");
+    Some(Browser { client, driver, _turn: turn })
+}
+
+impl Browser {
+    pub async fn goto(&self, url: &str) {
+        self.client.goto(url).await.expect("a page");
+    }
+
+    /// Waits until an element is there to be seen, and gives it.
+    pub async fn see(&self, css: &str) -> Element {
+        eventually(&format!("{css} can be seen"), || async {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            element.is_displayed().await.ok()?.then_some(element)
+        })
+        .await
+    }
+
+    /// Waits until an element says something.
+    pub async fn read(&self, css: &str, text: &str) {
+        eventually(&format!("{css} says {text:?}"), || async {
+            // It may be drawn anew between the two.
+            let found = self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()?;
+            found.contains(text).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn count(&self, css: &str) -> usize {
+        self.client.find_all(Locator::Css(css)).await.expect("a selector").len()
+    }
+
+    /// Clicks on an element as soon as it takes that.
+    pub async fn click(&self, css: &str) {
+        eventually(&format!("{css} can be clicked"), || async { self.see(css).await.click().await.ok() }).await;
+    }
+
+    /// Types into an element as soon as it takes that.
+    pub async fn write(&self, css: &str, text: &str) {
+        let field = self.see(css).await;
+        eventually(&format!("{css} is enabled"), || async { field.is_enabled().await.ok()?.then_some(()) }).await;
+        field.send_keys(text).await.expect("keys that are taken");
+    }
+
+    /// Chooses a file in an input of files, seen or not.
+    pub async fn choose(&self, css: &str, file: &Path) {
+        let input = self.client.find(Locator::Css(css)).await.expect("an input of files");
+        input.send_keys(file.to_str().expect("a path in UTF-8")).await.expect("a file that is taken");
+    }
+
+    /// Runs the body of a function in the page.
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.expect("a script that works")
+    }
+
+    /// A directory for files of the test, gone with the browser.
+    pub fn directory(&self) -> &Path {
+        &self.driver.profile
+    }
+}
+
+/// ChromeDriver at work.
+struct Driver {
+    child: Child,
+    port: u16,
+    profile: PathBuf,
+    /// It must be able to go on writing.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    fn start(program: &str) -> Self {
+        let profile = std::env::temp_dir().join(format!("threadline-browser-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir(&profile).expect("a directory for the profile");
+        let mut child = Command::new(program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ChromeDriver");
+        let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        let port = loop {
+            line.clear();
+            assert!(output.read_line(&mut line).is_ok_and(|read| read > 0), "ChromeDriver does not start");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches(['.', '\n']).parse().expect("a port");
+            }
+        };
+        Self { child, port, profile, _output: output }
+    }
+
+    /// Asks it to end with its browser, which would outlive a signal.
+    fn shut_down(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /shutdown HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.shut_down();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
+}

@@ -1,0 +1,36 @@
+//! A real browser: the chat page, and pages of other origins.
+
+mod answers;
+mod driver;
+mod origins;
+mod talk;
+
+use crate::support::{App, Client};
+use driver::{Browser, browser};
+use fantoccini::Locator;
+
+/// A browser in which somebody new has signed up on the chat page, and the same user as a client. `None`, said aloud,
+/// where there is no browser.
+async fn newcomer(app: &App) -> Option<(Browser, Client)> {
+    let browser = browser().await?;
+    browser.goto(&format!("http://{}/chat", app.rest)).await;
+    browser.write("#email", &format!("{}@example.com", uuid::Uuid::new_v4().simple())).await;
+    browser.write("#password", crate::support::client::PASSWORD).await;
+    browser.click("#sign-in button[value=register]").await;
+    browser.see("#welcome").await;
+    let token = browser.run("return sessionStorage.getItem('threadline.token')").await;
+    let user = app.anonymous().with_token(token.as_str().expect("a token"));
+    Some((browser, user))
+}
+
+/// Says something, by key, as a person does.
+async fn say(browser: &Browser, text: &str) {
+    browser.write("#message", &format!("{text}{}", driver::ENTER)).await;
+}
+
+/// Waits until the answer is whole, and gives it.
+async fn answer(browser: &Browser) -> String {
+    browser.see("#log[aria-busy=false] .assistant_message:not(.growing)").await;
+    let messages = browser.client.find_all(Locator::Css(".assistant_message .text")).await.unwrap();
+    messages.last().expect("an answer").text().await.unwrap()
+}

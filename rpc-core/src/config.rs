@@ -4,7 +4,7 @@ mod agents;
 
 pub use agents::{
     AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, Hidden, McpConfig, McpTransport,
-    ModelParameters, ModelPrices, ToolPick, UserContext,
+    ModelParameters, ModelPrices, Tell, ToolPick, UserContext,
 };
 
 use ipnet::IpNet;

@@ -1,7 +1,7 @@
 //! One agent, and how it answers one run.
 
 use super::catalog::Catalog;
-use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, ModelPrices, ToolPick};
+use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, ModelPrices, Tell, ToolPick};
 use crate::error::Error;
 use crate::tools::Toolbox;
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub(crate) struct Agent {
     pub(crate) instructions: Arc<str>,
     pub(crate) parameters: Arc<ModelParameters>,
     pub(crate) max_turns: u32,
+    /// What its model is told of the request that it answers.
+    pub(crate) tell: Vec<Tell>,
     /// `None` is the service's own.
     model: Option<Arc<str>>,
     /// What a message may ask for beside that.
@@ -50,6 +52,7 @@ impl Agent {
             instructions: profile.instructions.clone().unwrap_or_else(|| common.instructions.clone()),
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(common.max_turns),
+            tell: profile.tell.clone(),
             model: profile.model.clone(),
             models: profile.models.clone(),
             fallback_models: profile.fallback_models.clone(),

@@ -73,6 +73,11 @@ impl Client {
         let client = Self { languages, metadata };
         Ok((client != Self::default()).then(|| Arc::new(client)))
     }
+
+    /// The metadata as a JSON object.
+    pub fn metadata_json(&self) -> Option<serde_json::Value> {
+        self.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok())
+    }
 }
 
 fn is_of_languages(byte: u8) -> bool {
@@ -137,6 +142,7 @@ mod tests {
         let client = Client::new(Some("de-CH, de;q=0.9, *;q=0.1"), Some(&raw(r#"{"page": 1}"#))).unwrap().unwrap();
         assert_eq!(client.languages.as_deref(), Some("de-CH, de;q=0.9, *;q=0.1"));
         assert_eq!(client.metadata.as_deref(), Some(r#"{"page": 1}"#));
+        assert_eq!(client.metadata_json(), Some(serde_json::json!({"page": 1})));
         for nothing in ["", " ", "de\"", "d\u{e9}", &"x".repeat(300)] {
             assert!(Client::new(Some(nothing), Some(&raw("{}"))).unwrap().is_none(), "{nothing}");
         }

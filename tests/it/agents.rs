@@ -1,6 +1,7 @@
 //! Agents from a file: who answers, with which model and tools, and what a message may ask for.
 
 mod choice;
+mod client;
 mod endpoints;
 mod example;
 mod fallback;

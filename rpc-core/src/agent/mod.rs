@@ -57,7 +57,8 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
     let history = core.store.history_to(context.claim.thread_id, context.retry_of, newest).await;
     let mut history = history.map_err(in_thread)?;
     pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
-    let mut messages = prompt::build(&agent.instructions, &history).map_err(AgentError::Service)?;
+    let known = prompt::known(&agent.tell, context.origin.client.as_deref(), core.clock.now());
+    let mut messages = prompt::build(&agent.instructions, known, &history).map_err(AgentError::Service)?;
     attachments::load(&core.attachments, &mut messages).await;
     let mut models = Models::of(context);
 
@@ -115,6 +116,7 @@ async fn work(
         thread_id: context.claim.thread_id.0,
         run_id: context.claim.run_id.0,
         request_id: &context.origin.request_id,
+        client: context.origin.client.as_deref(),
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
     for (index, call) in calls.iter().enumerate().filter(|(index, _)| Some(*index) != left) {

@@ -1,6 +1,6 @@
 //! Answers to what a run waits for: each completes a stored item, and begins the run that goes on with it.
 
-use super::resume::{Resumption, resume};
+use super::resume::{Resumption, asked_by, resume};
 use super::runner::Work;
 use super::start::Started;
 use super::submission::submission;
@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::page;
 use crate::store::rows::ItemRow;
-use crate::store::{ItemPage, Opening, Rewrite};
+use crate::store::{ItemPage, Opening, Rewrite, Submission};
 use crate::tools::{self, MAX_RESULT_BYTES};
 use crate::wire::{self, ToolCallBody};
 use serde_json::Value;
@@ -58,15 +58,7 @@ pub(crate) async fn add_client_tool_output(
     };
     call.status = ClientToolCallStatus::Completed;
     call.output = Some(result);
-    answer(
-        core,
-        user_id,
-        row,
-        ThreadItem::ClientToolCall(call),
-        text,
-        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
-    )
-    .await
+    answer(core, user_id, row, ThreadItem::ClientToolCall(call), text, submission, origin).await
 }
 
 /// Takes the user's answers to questions, and goes on with them.
@@ -98,16 +90,7 @@ pub(crate) async fn add_structured_input(
     if result.len() > MAX_RESULT_BYTES {
         return Err(Error::new(ErrorCode::PayloadTooLarge, "The answers are too long. Please say it in fewer words."));
     }
-    let item = ThreadItem::StructuredInput(asked);
-    answer(
-        core,
-        user_id,
-        row,
-        item,
-        result,
-        Resumption { thread_id, submission, origin, asked: InferenceOptions::default() },
-    )
-    .await
+    answer(core, user_id, row, ThreadItem::StructuredInput(asked), result, submission, origin).await
 }
 
 /// Stores an answer: in the item that waited for it, and as the result of the call behind that.
@@ -117,7 +100,8 @@ async fn answer(
     row: ItemRow,
     item: ThreadItem,
     result: String,
-    resumption: Resumption,
+    submission: Option<Submission>,
+    origin: Origin,
 ) -> Result<Started, Error> {
     let written = match row.run_id {
         Some(run_id) => core.store.run_items(run_id).await?,
@@ -130,6 +114,11 @@ async fn answer(
         return Err(Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more."));
     };
     body.result = Some(result);
+    let message = core.store.message_before(row.thread_id, row.position).await?;
+    // The answer goes on as the message asked; the tool that it was to call first has been called.
+    let asked = message.as_ref().map(asked_by).unwrap_or_default();
+    let asked = InferenceOptions { tool_choice: None, ..asked };
+    let resumption = Resumption { thread_id: row.thread_id.0, submission, origin, asked };
     let opening = Opening::Answer {
         item: Rewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
         call: Rewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },

@@ -3,9 +3,11 @@
 use super::runner::{self, Work};
 use super::start::{Started, announce, detached, job, options, refuse_while_stopping, turn_error};
 use super::submission::submission;
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::{Hold, NewRun, Opening, Submission};
+use crate::store::rows::ItemRow;
+use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
 use threadline_schema::call::Origin;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
@@ -33,13 +35,17 @@ pub(crate) async fn retry_after_item(
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     // What is no message of this user's is told by the transaction.
     let message = core.store.item_get(user_id.into(), thread_id.into(), item_id.into()).await.ok();
-    let message = message.and_then(|row| serde_json::from_str(&row.body).ok());
-    let asked = match message {
-        Some(ThreadItem::UserMessage(message)) => message.inference_options,
-        _ => InferenceOptions::default(),
-    };
+    let asked = message.as_ref().map(asked_by).unwrap_or_default();
     let resumption = Resumption { thread_id, submission, origin, asked };
     resume(core, user_id, Opening::Retry(item_id.into()), Work::Answer, None, resumption).await
+}
+
+/// What a message asked for of its answer.
+pub(super) fn asked_by(message: &ItemRow) -> InferenceOptions {
+    match serde_json::from_str(&message.body) {
+        Ok(ThreadItem::UserMessage(message)) => message.inference_options,
+        _ => InferenceOptions::default(),
+    }
 }
 
 /// Begins a run. `replaced` is the item that is another from now on.
@@ -54,10 +60,14 @@ pub(super) async fn resume(
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
     let Resumption { thread_id, submission, origin, asked } = resumption;
-    let hold = match work {
-        Work::Answer => hold(core, user_id, thread_id, &asked).await?,
+    let (answerer, hold) = match work {
+        Work::Answer => {
+            let answerer = beforehand(core, user_id, thread_id, &asked).await?;
+            let hold = core.hold(answerer.as_ref())?;
+            (answerer, hold)
+        }
         // No model is asked.
-        Work::Act(_) => None,
+        Work::Act(_) => (None, None),
     };
     let core = core.clone();
     detached(async move {
@@ -79,22 +89,26 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
-        let roster = core.agents.roster();
-        let answerer = match work {
-            Work::Answer => roster.answerer_again(&started.thread, &asked),
-            Work::Act(_) => roster.actor(&started.thread),
-        };
+        let answerer = answerer.unwrap_or_else(|| match work {
+            Work::Answer => core.agents.roster().answerer_again(&started.thread, &asked),
+            Work::Act(_) => core.agents.roster().actor(&started.thread),
+        });
         runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
 }
 
-/// What a run that goes on in a thread has to hold of its user's budget.
-async fn hold(core: &Core, user_id: Uuid, thread_id: Uuid, asked: &InferenceOptions) -> Result<Option<Hold>, Error> {
+/// Who answers, where that has to be known before the run is stored: what it costs is held of a budget of money.
+async fn beforehand(
+    core: &Core,
+    user_id: Uuid,
+    thread_id: Uuid,
+    asked: &InferenceOptions,
+) -> Result<Option<Answerer>, Error> {
     if core.config.budget.cost_micros.is_none() {
-        return core.hold(None);
+        return Ok(None);
     }
     let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
-    core.hold(Some(&core.agents.roster().answerer_again(&thread, asked)))
+    Ok(Some(core.agents.roster().answerer_again(&thread, asked)))
 }

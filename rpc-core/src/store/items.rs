@@ -204,6 +204,23 @@ impl Store {
         })
     }
 
+    /// The user's message that stands before a place in its thread; the newest of several.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn message_before(&self, thread_id: Guid, position: i64) -> StoreResult<Option<ItemRow>> {
+        read!(self, |c| {
+            let before = items::table.filter(items::thread_id.eq(thread_id).and(items::position.lt(position)));
+            Ok(before
+                .filter(items::kind.eq(crate::wire::USER_MESSAGE))
+                .order(items::position.desc())
+                .select(ItemRow::as_select())
+                .first(c)
+                .await
+                .optional()?)
+        })
+    }
+
     /// The items of a run, hidden ones included, oldest first: the message it answers, then what it wrote.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_schema::call::Client;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub(crate) struct ToolContext<'a> {
     pub(crate) thread_id: Uuid,
     pub(crate) run_id: Uuid,
     pub(crate) request_id: &'a str,
+    /// What the client said of itself, if anything.
+    pub(crate) client: Option<&'a Client>,
 }
 
 /// A tool.

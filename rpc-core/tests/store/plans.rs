@@ -82,6 +82,7 @@ on_both! {
                 store.items_page(mine, last.id, page).await.unwrap();
             }
         }
+        store.message_before(last.id, 9).await.unwrap();
         store.threads_archive_idle(at(0), 5).await.unwrap();
         store.runs_take_expired(Guid::new(), at(0), at(1), 5).await.unwrap();
         store.active_run(last.id).await.unwrap();
@@ -96,7 +97,7 @@ on_both! {
         let (mark, other) = if db.is_postgres() { ("$1", "?") } else { ("?", "$1") };
         let expected = [
             (4, "threads_by_use", vec!["SELECT \"threads\"", "ORDER BY \"threads\".\"updated_at\"", "\"users\""]),
-            (5, "items_in_order", vec!["SELECT \"items\"", "ORDER BY \"items\".\"position\"", "\"thread_id\" ="]),
+            (6, "items_in_order", vec!["SELECT \"items\"", "ORDER BY \"items\".\"position\"", "\"thread_id\" ="]),
             (1, "threads_idle", vec!["SELECT \"threads\".\"id\" FROM", "NOT (EXISTS"]),
             (1, "runs_by_lease", vec!["SELECT \"runs\"", "\"lease_expires_at\" <"]),
             (1, "runs_to_trim", vec!["SELECT \"runs\"", "\"finished_at\" <"]),

@@ -148,6 +148,46 @@ serve_and_split! {
         assert_eq!(upstream.requests()[2]["model"], "m/clerk");
     }
 
+    async fn what_goes_on_has_the_model_that_the_message_asked_for(setup: Setup) {
+        let text = r#"
+[agents.a]
+model = "m/usual"
+models = ["m/large"]
+tools = ["ask_user"]
+[[agents.a.client_tools]]
+name = "where"
+description = "Where the user is."
+"#;
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(text));
+        let app = file.of(setup).upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let run = async |method: &str, call: Value| {
+            let run = user.rpc_ok(method, call).await["id"].as_str().unwrap().parse().unwrap();
+            user.follow(run, None).await.unwrap().finish().await
+        };
+        let ask_user = || Script::calls(&[("ask_user", json!({"questions": [{"question": "Which?"}]}))]);
+        upstream.queue(Script::calls(&[("where", json!({}))])).queue(ask_user());
+        let input = asking(&json!({"model": "m/large", "tool_choice": {"id": "where"}}));
+        run("threads.add_user_message", json!({"thread_id": session, "input": input})).await.terminal();
+        // Two runs later it is still the same message that is answered; what it wanted called first has been.
+        let asked = run("threads.add_client_tool_output", json!({"thread_id": session, "result": "Bern"})).await;
+        let item = asked.events.iter().rfind(|(_, event)| event["item"]["type"] == "structured_input").unwrap();
+        let answers = json!({"thread_id": session, "item_id": item.1["item"]["id"], "input": {"status": "skipped", "answers": {}}});
+        run("threads.add_structured_input", answers).await.terminal();
+        // The next message asks for nothing.
+        upstream.queue(ask_user());
+        let asked = run("threads.add_user_message", json!({"thread_id": session, "input": asking(&json!({}))})).await;
+        let item = asked.events.iter().rfind(|(_, event)| event["item"]["type"] == "structured_input").unwrap();
+        let answers = json!({"thread_id": session, "item_id": item.1["item"]["id"], "input": {"status": "skipped", "answers": {}}});
+        run("threads.add_structured_input", answers).await.terminal();
+
+        let models: Vec<_> = upstream.requests().iter().map(|request| request["model"].clone()).collect();
+        assert_eq!(models, ["m/large", "m/large", "m/large", "m/usual", "m/usual"]);
+        let forced: Vec<_> = upstream.requests().iter().map(|request| request.get("tool_choice").is_some()).collect();
+        assert_eq!(forced, [true, false, false, false, false]);
+    }
+
     async fn a_name_of_a_submission_outlives_what_was_allowed(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;

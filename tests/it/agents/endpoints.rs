@@ -6,7 +6,7 @@ use crate::support::{Script, Upstream};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-const KEY: &str = "the-key-of-the-service-0123456789-0123456789";
+pub const KEY: &str = "the-key-of-the-service-0123456789-0123456789";
 const TOKEN: &str = "hunter2-of-the-service";
 
 /// An agents file with tools of the service at this address.
@@ -79,6 +79,20 @@ fn answers(status: u16, headers: &str, body: &str) -> Script {
     ))
 }
 
+/// What a head says under this name.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// For whom a call was made, as its head says, signed with [`KEY`].
+pub fn claims(head: &str) -> Value {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_required_spec_claims(&["exp", "sub"]);
+    let token = header(head, "x-threadline-context").unwrap();
+    jsonwebtoken::decode(token, &DecodingKey::from_secret(KEY.as_bytes()), &validation).unwrap().claims
+}
+
 fn result(request: &Value, place: usize) -> Value {
     let told: Vec<&Value> =
         request["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "tool").collect();
@@ -111,28 +125,20 @@ serve_and_split! {
 
         let head = service.heads().remove(0);
         assert!(head.starts_with("GET /v1/orders/7%2F8?page=2 HTTP/1.1\r\n"), "{head}");
-        let header = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-        };
-        assert_eq!(header("authorization").unwrap(), format!("Bearer {TOKEN}"));
-        assert_eq!(header("x-team").unwrap(), "chat");
-        assert!(header("x-request-id").is_some());
-        let token = header("x-threadline-context").unwrap();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_required_spec_claims(&["exp", "sub"]);
-        let claims =
-            jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_secret(KEY.as_bytes()), &validation).unwrap().claims;
+        assert_eq!(header(&head, "authorization").unwrap(), format!("Bearer {TOKEN}"));
+        assert_eq!(header(&head, "x-team").unwrap(), "chat");
+        assert!(header(&head, "x-request-id").is_some());
+        let (token, claims) = (header(&head, "x-threadline-context").unwrap(), claims(&head));
         assert_eq!(
             (&claims["sub"], &claims["thread"], &claims["run"], &claims["tool"]),
             (&json!(user.user_id), &json!(session), &json!(answer.run_id()), &json!("order"))
         );
         assert!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap() <= 60, "{claims}");
         // It speaks for the user there, and not here.
-        user.with_token(&token).get("/api/v1/auth/me").await.fails(401, "UNAUTHORIZED");
+        user.with_token(token).get("/api/v1/auth/me").await.fails(401, "UNAUTHORIZED");
         for process in &app.processes {
             let log = process.stderr();
-            for secret in [TOKEN, KEY, &token] {
+            for secret in [TOKEN, KEY, token] {
                 assert!(!log.contains(secret), "a secret is in the log");
             }
         }

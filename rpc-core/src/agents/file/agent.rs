@@ -2,7 +2,7 @@
 
 use super::shape::{Agent, Text};
 use super::{Result, Source};
-use crate::config::{AgentProfile, AgentsConfig, ModelParameters, ToolPick};
+use crate::config::{AgentProfile, AgentsConfig, ModelParameters, StarterTitle, Tell, ToolPick};
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -22,9 +22,42 @@ impl Source<'_> {
             Some(entries) => entries.iter().map(|entry| self.pick(config, entry)).collect::<Result<_>>()?,
         };
         let client_tools = self.client_tools(config, std::mem::take(&mut table.client_tools))?;
+        let tell = table.tell.iter().map(|what| self.tell(what)).collect::<Result<_>>()?;
+        let starter_title = self.starter_title(table.starter_title.as_ref())?;
+        let title_model = table.title_model.as_ref().map(|model| self.text(model)).transpose()?;
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
         let parameters = self.parameters(table)?;
-        Ok(AgentProfile { instructions, model, models, fallback_models, parameters, tools, client_tools, max_turns })
+        Ok(AgentProfile {
+            instructions,
+            model,
+            models,
+            fallback_models,
+            parameters,
+            tools,
+            client_tools,
+            tell,
+            starter_title,
+            title_model,
+            max_turns,
+        })
+    }
+
+    fn tell(&self, what: &Text) -> Result<Tell> {
+        match what.as_ref().as_str() {
+            "languages" => Ok(Tell::Languages),
+            "metadata" => Ok(Tell::Metadata),
+            "time" => Ok(Tell::Time),
+            _ => Err(self.wrong(what.span(), "this is not \"languages\", \"metadata\" or \"time\"")),
+        }
+    }
+
+    fn starter_title(&self, policy: Option<&Text>) -> Result<StarterTitle> {
+        let Some(policy) = policy else { return Ok(StarterTitle::default()) };
+        match policy.as_ref().as_str() {
+            "message" => Ok(StarterTitle::Message),
+            "none" => Ok(StarterTitle::None),
+            _ => Err(self.wrong(policy.span(), "this is not \"message\" or \"none\"")),
+        }
     }
 
     fn instructions(&self, name: &Text, text: Option<Text>, file: Option<Text>) -> Result<Option<Arc<str>>> {

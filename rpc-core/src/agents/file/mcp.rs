@@ -44,6 +44,6 @@ impl Source<'_> {
             (None, None) => return Err(self.wrong(name.span(), "an MCP server needs a `command` or a `url`")),
         };
         let limits = self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?;
-        Ok(McpConfig { transport, limits })
+        Ok(McpConfig { transport, user_context: table.user_context, limits })
     }
 }

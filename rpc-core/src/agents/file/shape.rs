@@ -37,6 +37,10 @@ pub(super) struct Agent {
     pub(super) tools: Option<Vec<Text>>,
     #[serde(default)]
     pub(super) client_tools: Vec<Client>,
+    #[serde(default)]
+    pub(super) tell: Vec<Text>,
+    pub(super) starter_title: Option<Text>,
+    pub(super) title_model: Option<Text>,
     pub(super) max_turns: Option<Spanned<u32>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) top_p: Option<Spanned<f64>>,
@@ -73,6 +77,8 @@ pub(super) struct Mcp {
     pub(super) env: Option<Spanned<Named<Worth>>>,
     pub(super) url: Option<Text>,
     pub(super) headers: Option<Spanned<Named<Worth>>>,
+    #[serde(default)]
+    pub(super) user_context: bool,
     pub(super) timeout_seconds: Option<Spanned<u32>>,
     pub(super) max_concurrency: Option<Spanned<u32>>,
     pub(super) max_result_bytes: Option<Spanned<u32>>,

@@ -1,5 +1,5 @@
 use crate::agents::AgentsFileError;
-use crate::config::{AgentsConfig, EndpointKind, McpTransport, ToolPick};
+use crate::config::{AgentsConfig, EndpointKind, McpTransport, StarterTitle, Tell, ToolPick};
 use serde_json::json;
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ stop = ["END"]
 reasoning_effort = "low"
 max_turns = 3
 tools = ["list_tasks", "mcp:files", "files_read", "order"]
+tell = ["time", "metadata"]
+starter_title = "none"
+title_model = "m/small"
 
 [[agents.helper.client_tools]]
 name = "where"
@@ -59,6 +62,7 @@ command = "files-server"
 args = ["--read-only"]
 env = { TOKEN = { env = "TOKEN" }, MODE = "ro" }
 timeout_seconds = 5
+user_context = true
 
 [mcp.wiki]
 url = "https://wiki.internal/mcp"
@@ -92,6 +96,8 @@ fn a_whole_file_is_read() {
     let helper = &config.agents["helper"];
     assert_eq!(helper.instructions.as_deref(), Some("Help."));
     assert_eq!((helper.model.as_deref(), helper.max_turns), (Some("m/one"), Some(3)));
+    assert_eq!(helper.tell, [Tell::Time, Tell::Metadata]);
+    assert_eq!((helper.starter_title, helper.title_model.as_deref()), (StarterTitle::None, Some("m/small")));
     assert_eq!((&*helper.models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
     assert_eq!(
         serde_json::to_value(&helper.parameters).unwrap(),
@@ -110,6 +116,7 @@ fn a_whole_file_is_read() {
 
     let plain = &config.agents["plain"];
     assert_eq!(plain.instructions.as_deref(), Some("Be kind."));
+    assert_eq!((plain.starter_title, plain.title_model.as_deref()), (StarterTitle::Message, None));
     assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolPick::BuiltIn][..]));
 
     assert_eq!(config.models["m/one"].output_per_million, 1.0);
@@ -117,6 +124,7 @@ fn a_whole_file_is_read() {
     assert_eq!((program.as_str(), arguments[0].as_str()), ("files-server", "--read-only"));
     let environment: Vec<_> = environment.iter().map(|(name, worth)| (name.as_str(), worth.reveal())).collect();
     assert_eq!(environment, [("MODE", "ro"), ("TOKEN", "hunter2-token")]);
+    assert_eq!((config.mcp["files"].user_context, config.mcp["wiki"].user_context), (true, false));
     assert_eq!(config.mcp["files"].limits.timeout, Duration::from_secs(5));
     let McpTransport::Http { headers, .. } = &config.mcp["wiki"].transport else { panic!() };
     assert_eq!((headers[0].0.as_str(), headers[0].1.reveal()), ("authorization", "Bearer hunter2-token"));
@@ -152,6 +160,9 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\nmax_tokens = -1\n", 2, 14, "invalid value"),
     ("[agents.a]\nmax_turns = 101\n", 2, 13, "not from 1 to 100"),
     ("[agents.a]\nstop = [\"1\", \"2\", \"3\", \"4\", \"5\"]\n", 2, 29, "at most 4"),
+    ("[agents.a]\ntell = [\"time\", \"weather\"]\n", 2, 17, "\"languages\", \"metadata\" or \"time\""),
+    ("[agents.a]\nstarter_title = \"first\"\n", 2, 17, "\"message\" or \"none\""),
+    ("[agents.a]\ntitle_model = \"\"\n", 2, 15, "must not be empty"),
     ("[agents.\"a b\"]\n", 1, 9, "letters, digits"),
     ("[agents.a]\ntools = [\"list_tasks\", \"fly\"]\n", 2, 24, "there are: built-in, add_task"),
     ("[agents.a]\ntools = [\"mcp:wiki\"]\n", 2, 10, "no table [mcp.wiki]"),
@@ -175,6 +186,7 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\n[models.x]\ninput_per_million = nan\noutput_per_million = 1\n", 3, 21, "a price is a number"),
     ("[agents.a]\n[mcp.x]\n", 2, 6, "a `command` or a `url`"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nurl = \"http://z\"\n", 4, 7, "keep one of the two"),
+    ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nuser_context = \"yes\"\n", 4, 16, "expected a boolean"),
     ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nargs = [\"a\"]\n", 4, 8, "does not go with"),
     ("[agents.a]\n[mcp.x]\nurl = \"ftp://me:hunter2@z\"\n", 3, 7, "begins with http://"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nenv = { A = { env = \"NONE\" } }\n", 4, 9, "NONE is not set"),

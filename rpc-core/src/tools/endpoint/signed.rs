@@ -6,6 +6,8 @@ use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Serialize;
+use serde_json::Value;
+use threadline_schema::call::Client;
 use uuid::Uuid;
 
 /// Seconds that a token is good for: it is checked when the call arrives.
@@ -31,6 +33,12 @@ struct Claims<'a> {
     jti: Uuid,
     iat: i64,
     exp: i64,
+    /// The languages that the client prefers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    languages: Option<&'a str>,
+    /// What the client keeps with its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
 }
 
 impl Signer {
@@ -54,6 +62,8 @@ impl Signer {
             jti: Uuid::new_v4(),
             iat: now,
             exp: now + LIFETIME,
+            languages: context.client.and_then(|client| client.languages.as_deref()),
+            metadata: context.client.and_then(Client::metadata_json),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key).map_err(|error| {
             tracing::error!(tool, %error, "the context of a call could not be signed");

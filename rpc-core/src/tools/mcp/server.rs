@@ -83,7 +83,7 @@ impl McpServer {
     pub(crate) fn tools(self: &Arc<Self>) -> Vec<Arc<dyn Tool>> {
         let state = self.shared.state.read().unwrap_or_else(PoisonError::into_inner);
         let tool = |listed: &Arc<Listed>| -> Arc<dyn Tool> {
-            Arc::new(McpTool::new(self.clone(), listed.clone(), self.config.limits))
+            Arc::new(McpTool::new(self.clone(), listed.clone(), &self.config))
         };
         state.tools.iter().map(tool).collect()
     }

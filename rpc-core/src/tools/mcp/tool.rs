@@ -2,16 +2,19 @@
 
 use super::listed::Listed;
 use super::server::McpServer;
-use crate::config::CallLimits;
+use crate::config::{CallLimits, McpConfig};
 use crate::model::ToolSpec;
 use crate::tools::{Tool, ToolContext, ToolError, plain_title};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, MetaObject, RequestMetaObject,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::call::Client;
 use tokio::time::timeout;
 
 /// Characters of an error that the model is shown.
@@ -24,14 +27,16 @@ pub(super) struct McpTool {
     server: Arc<McpServer>,
     listed: Arc<Listed>,
     limits: CallLimits,
+    /// Whether the server is told for whom a call is made.
+    user_context: bool,
 }
 
 impl McpTool {
-    pub(super) fn new(server: Arc<McpServer>, listed: Arc<Listed>, limits: CallLimits) -> Self {
-        Self { server, listed, limits }
+    pub(super) fn new(server: Arc<McpServer>, listed: Arc<Listed>, config: &McpConfig) -> Self {
+        Self { server, listed, limits: config.limits, user_context: config.user_context }
     }
 
-    async fn call(&self, arguments: Value) -> Result<Value, ToolError> {
+    async fn call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
         let shared = &self.server.shared;
         let Ok(Ok(_place)) = timeout(self.limits.timeout, shared.places.acquire()).await else {
             return Err(ToolError::Failed("The server has too much to do. Nothing was done.".to_owned()));
@@ -43,6 +48,7 @@ impl McpTool {
         if let Value::Object(arguments) = arguments {
             params.arguments = Some(arguments);
         }
+        params.meta = self.user_context.then(|| meta(context));
         // Dropped, it tells the server that nobody waits any more.
         match timeout(self.limits.timeout, peer.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => self.result(result),
@@ -100,9 +106,22 @@ impl Tool for McpTool {
         self.limits.result_bytes
     }
 
-    fn run<'a>(&'a self, _context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
-        self.call(arguments).boxed()
+    fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+        self.call(context, arguments).boxed()
     }
+}
+
+/// For whom a call is made, in `_meta`. The names have a prefix, as the protocol wants of those that it does not define.
+fn meta(context: ToolContext<'_>) -> RequestMetaObject {
+    let known = [
+        ("threadline/user", Some(json!(context.user_id))),
+        ("threadline/thread", Some(json!(context.thread_id))),
+        ("threadline/run", Some(json!(context.run_id))),
+        ("threadline/languages", context.client.and_then(|client| client.languages.as_deref()).map(|list| json!(list))),
+        ("threadline/metadata", context.client.and_then(Client::metadata_json)),
+    ];
+    let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    RequestMetaObject(MetaObject(known.collect()))
 }
 
 /// The words of a result; of what is none, what it is.

@@ -85,8 +85,13 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
             return Ok(());
         }
         messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-        messages
-            .extend(calls.into_iter().zip(results).map(|(call, content)| Message::Tool { call_id: call.id, content }));
+        let result = |done: Option<Done>| done.map(|done| done.result).unwrap_or_default();
+        messages.extend(
+            calls
+                .into_iter()
+                .zip(results)
+                .map(|(call, done)| Message::Tool { call_id: call.id, content: result(done) }),
+        );
     }
     Err(AgentError::TooManyTurns(agent.max_turns))
 }
@@ -98,7 +103,7 @@ enum Step<'a> {
 }
 
 /// Makes the calls side by side, each shown as an entry of the run's workflow, but for the one that is left for somebody
-/// else. Their results are in the calls' order.
+/// else. How they ended is in the calls' order.
 ///
 /// Each result is stored when its call ends: should the run be stopped before the others are done, this one is known.
 async fn work(
@@ -107,13 +112,13 @@ async fn work(
     calls: &[ToolCall],
     left: Option<usize>,
     output: &mut Output,
-) -> Result<Vec<String>, AgentError> {
+) -> Result<Vec<Option<Done>>, AgentError> {
     let tools = &context.answerer.tools;
     let for_whom = ToolContext {
         store: &core.store,
         user_id: context.user_id,
         thread_id: context.claim.thread_id.0,
-        run_id: context.claim.run_id.0,
+        run_id: Some(context.claim.run_id.0),
         request_id: &context.origin.request_id,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
@@ -122,7 +127,7 @@ async fn work(
         let done = tools.run(for_whom, call);
         steps.push(async move { Step::Ended(index, call, done.await) }.boxed());
     }
-    let mut results = vec![String::new(); calls.len()];
+    let mut ended: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
     while let Some(step) = steps.next().await {
         match step {
             Step::Ended(index, call, done) => {
@@ -131,8 +136,8 @@ async fn work(
                     let stored = core.store.item_complete(context.claim, id, body);
                     steps.push(async move { Step::Stored(id, stored.await) }.boxed());
                 }
-                if let Some(result) = results.get_mut(index) {
-                    *result = done.result;
+                if let Some(ended) = ended.get_mut(index) {
+                    *ended = Some(done);
                 }
             }
             Step::Stored(id, Ok(())) => output.call_stored(id),
@@ -143,7 +148,7 @@ async fn work(
             Step::Stored(_, Err(error)) => return Err(in_thread(error)),
         }
     }
-    Ok(results)
+    Ok(ended)
 }
 
 fn in_thread(error: StoreError) -> AgentError {

@@ -4,7 +4,7 @@ use super::listed::Listed;
 use super::server::McpServer;
 use crate::config::CallLimits;
 use crate::model::ToolSpec;
-use crate::tools::{Tool, ToolContext, ToolError, plain_title};
+use crate::tools::{Shown, Tool, ToolContext, ToolError, plain_title, widgets};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
@@ -94,6 +94,14 @@ impl Tool for McpTool {
     fn timeout(&self) -> Duration {
         // For a place and for the answer; each is bounded by itself, since only the second leaves a doubt.
         self.limits.timeout * 2 + SLACK
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.server.config.actions.contains(&self.listed.name).then(|| self.name())
+    }
+
+    fn show(&self, result: &mut Value) -> Option<Shown> {
+        if self.server.config.widgets { widgets::take(self.name(), result) } else { None }
     }
 
     fn max_result_bytes(&self) -> usize {

@@ -141,9 +141,7 @@ mod tests {
 
     #[test]
     fn words_that_are_gained_are_sent_by_themselves() {
-        let gains = |id: &str, delta: &str, done: bool| {
-            json!({"type": "widget.streaming_text.value_delta", "component_id": id, "delta": delta, "done": done})
-        };
+        let gains = |id: &str, delta: &str, done: bool| json!({"type": "widget.streaming_text.value_delta", "component_id": id, "delta": delta, "done": done});
         let row = |one: &str, two: &str| {
             let markdown = json!({"type": "Markdown", "id": "b", "value": two, "streaming": true});
             card(json!([{"type": "Row", "children": [said(json!("a"), one), markdown]}]))
@@ -155,9 +153,7 @@ mod tests {
 
     #[test]
     fn one_component_takes_the_place_of_another() {
-        let updated = |component: &Value| {
-            json!([{"type": "widget.component.updated", "component_id": component["id"], "component": component}])
-        };
+        let updated = |component: &Value| json!([{"type": "widget.component.updated", "component_id": component["id"], "component": component}]);
         let (before, after) = (said(json!("a"), "open"), said(json!("a"), "shipped"));
         assert_eq!(between(&card(json!([before])), &card(json!([after]))), updated(&after));
         // Whatever it is now.
@@ -196,7 +192,10 @@ mod tests {
             (card(json!([a])), card(json!([a, none]))),
             (card(json!([a])), json!({"type": "Card", "size": "lg", "children": [a]})),
             (json!({"type": "Basic", "children": [a]}), json!({"type": "Basic", "children": b})),
-            (json!({"type": "Card", "id": "c", "children": [none]}), json!({"type": "Card", "id": "c", "children": []})),
+            (
+                json!({"type": "Card", "id": "c", "children": [none]}),
+                json!({"type": "Card", "id": "c", "children": []}),
+            ),
             (json!({"type": "ListView", "children": []}), card(json!([]))),
         ] {
             let after = serde_json::to_value(WidgetRoot::deserialize(&after).unwrap()).unwrap();

@@ -151,7 +151,10 @@ mod tests {
             (card(json!({"type": "Transition", "children": {"type": "Icon"}})), at("children[0].children[0].children")),
             // A later version of the protocol may know it.
             (card(json!({"type": "Carousel", "speed": [1], "children": [{"type": "Text", "value": "x"}]})), Ok(())),
-            (card(json!({"type": "Carousel", "children": [{"type": "Text"}]})), at("children[0].children[0].children[0]")),
+            (
+                card(json!({"type": "Carousel", "children": [{"type": "Text"}]})),
+                at("children[0].children[0].children[0]"),
+            ),
             (json!({"type": "Card"}), at("")),
             (json!({"type": "Card", "children": [], "size": "huge"}), at("size")),
             (json!({"type": "Basic", "children": {"type": "Text", "value": "x"}}), Ok(())),

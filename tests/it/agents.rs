@@ -7,5 +7,6 @@ mod example;
 mod fallback;
 pub mod file;
 mod mcp;
-mod python;
+pub mod python;
 mod reload;
+mod widgets;

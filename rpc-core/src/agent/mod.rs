@@ -86,8 +86,13 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
             return Ok(());
         }
         messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-        messages
-            .extend(calls.into_iter().zip(results).map(|(call, content)| Message::Tool { call_id: call.id, content }));
+        let result = |done: Option<Done>| done.map(|done| done.result).unwrap_or_default();
+        messages.extend(
+            calls
+                .into_iter()
+                .zip(results)
+                .map(|(call, done)| Message::Tool { call_id: call.id, content: result(done) }),
+        );
     }
     Err(AgentError::TooManyTurns(agent.max_turns))
 }
@@ -99,7 +104,7 @@ enum Step<'a> {
 }
 
 /// Makes the calls side by side, each shown as an entry of the run's workflow, but for the one that is left for somebody
-/// else. Their results are in the calls' order.
+/// else. How they ended is in the calls' order.
 ///
 /// Each result is stored when its call ends: should the run be stopped before the others are done, this one is known.
 async fn work(
@@ -108,13 +113,13 @@ async fn work(
     calls: &[ToolCall],
     left: Option<usize>,
     output: &mut Output,
-) -> Result<Vec<String>, AgentError> {
+) -> Result<Vec<Option<Done>>, AgentError> {
     let tools = &context.answerer.tools;
     let for_whom = ToolContext {
         store: &core.store,
         user_id: context.user_id,
         thread_id: context.claim.thread_id.0,
-        run_id: context.claim.run_id.0,
+        run_id: Some(context.claim.run_id.0),
         request_id: &context.origin.request_id,
         client: context.origin.client.as_deref(),
     };
@@ -124,7 +129,7 @@ async fn work(
         let done = tools.run(for_whom, call);
         steps.push(async move { Step::Ended(index, call, done.await) }.boxed());
     }
-    let mut results = vec![String::new(); calls.len()];
+    let mut ended: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
     while let Some(step) = steps.next().await {
         match step {
             Step::Ended(index, call, done) => {
@@ -133,8 +138,8 @@ async fn work(
                     let stored = core.store.item_complete(context.claim, id, body);
                     steps.push(async move { Step::Stored(id, stored.await) }.boxed());
                 }
-                if let Some(result) = results.get_mut(index) {
-                    *result = done.result;
+                if let Some(ended) = ended.get_mut(index) {
+                    *ended = Some(done);
                 }
             }
             Step::Stored(id, Ok(())) => output.call_stored(id),
@@ -145,7 +150,7 @@ async fn work(
             Step::Stored(_, Err(error)) => return Err(in_thread(error)),
         }
     }
-    Ok(results)
+    Ok(ended)
 }
 
 fn in_thread(error: StoreError) -> AgentError {

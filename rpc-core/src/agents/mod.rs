@@ -7,10 +7,10 @@ mod file;
 pub(crate) use answerer::{Agent, Answerer};
 pub use file::AgentsFileError;
 
-use crate::config::{AgentConfig, AgentProfile, AgentsConfig, StarterTitle, ToolPick};
+use crate::config::{AgentConfig, AgentProfile, AgentsConfig, StarterTitle};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
-use crate::tools::endpoint;
+use crate::tools::{self, endpoint};
 use answerer::Prices;
 use catalog::{Catalog, Means};
 use serde::Deserialize;
@@ -147,10 +147,12 @@ impl Roster {
         self.answerer_as_asked(&thread.metadata, options).unwrap_or_else(|_| self.answerer(thread))
     }
 
-    /// Who carries an action of the user's out: what is the user's own to do needs no leave of an agent.
+    /// Who carries an action of the user's out: the tools of the thread's agent that users may call, and those that are
+    /// built in, since what is the user's own to do needs no leave of an agent.
     pub(crate) fn actor(&self, thread: &ThreadRow) -> Answerer {
-        let tools = Arc::new(self.catalog.toolbox(&[ToolPick::BuiltIn], &[]));
-        Answerer { tools, ..self.answerer(thread) }
+        let answerer = self.answerer(thread);
+        let tools = Arc::new(answerer.tools.for_actions(tools::built_in()));
+        Answerer { tools, ..answerer }
     }
 
     /// Whether a message that asks for this is to be checked before it is stored.

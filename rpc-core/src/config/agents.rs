@@ -142,6 +142,10 @@ pub struct McpConfig {
     pub user_context: bool,
     /// Bounds of each call.
     pub limits: CallLimits,
+    /// Whether results of its tools may carry widgets.
+    pub widgets: bool,
+    /// Those of its tools, by its own names, that users may call from widgets.
+    pub actions: Vec<Arc<str>>,
 }
 
 /// How an MCP server is reached.
@@ -184,6 +188,10 @@ pub struct EndpointConfig {
     pub limits: CallLimits,
     /// Whether it changes anything, so that a lost answer leaves a doubt.
     pub acts: bool,
+    /// Whether its results may carry widgets.
+    pub widgets: bool,
+    /// Whether users may call it from widgets.
+    pub action: bool,
 }
 
 /// How an endpoint is called.

@@ -169,8 +169,9 @@ async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error>
 }
 
 async fn sync_custom_action(cx: Cx, params: SyncCustomActionParams) -> Result<SyncCustomActionResponse, Error> {
+    let origin = cx.call.caller.origin();
     let SyncCustomActionParams { thread_id, item_id, action } = params;
-    let updated = runs::sync_custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action).await?;
+    let updated = runs::sync_custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, origin).await?;
     Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
 }
 

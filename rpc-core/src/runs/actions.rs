@@ -2,28 +2,40 @@
 
 use super::resume::{Resumption, resume};
 use super::runner::Work;
-use super::start::Started;
+use super::start::{Started, detached, refuse_while_stopping};
 use super::submission::submission;
+use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
+use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
 use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
-use crate::todo;
-use crate::tools::UserAction;
+use crate::tools::ToolContext;
 use std::sync::Arc;
 use threadline_schema::call::Origin;
-use threadline_schema::chatkit::{Action, InferenceOptions, ThreadItem, WidgetItem};
+use threadline_schema::chatkit::widget::updates;
+use threadline_schema::chatkit::{Action, InferenceOptions, ItemUpdate, ThreadItem, WidgetItem};
+use threadline_schema::error::Failure;
 use uuid::Uuid;
 
 /// How often a widget is tried to be changed that others change at the same time.
 const TRIES: u32 = 10;
 
 /// An action that is to be carried out.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct Acting {
-    pub(crate) action: UserAction,
+    /// What it asks for.
+    pub(crate) call: ToolCall,
     /// The widget that was used.
     pub(crate) sender: Option<Uuid>,
+    /// Who makes the call, as it stood when the action came.
+    pub(super) actor: Answerer,
+}
+
+/// A widget that looks another now.
+pub(crate) struct Redrawn {
+    pub(crate) item: WidgetItem,
+    /// What is new in it.
+    pub(crate) updates: Vec<ItemUpdate>,
 }
 
 /// Carries an action out in a run.
@@ -49,39 +61,54 @@ pub(crate) async fn custom_action(
 
 /// Carries an action out at once. Gives the widget that was used, if it looks another now.
 pub(crate) async fn sync_custom_action(
-    core: &Core,
+    core: &Arc<Core>,
     user_id: Uuid,
     thread_id: Uuid,
     sender: Option<Uuid>,
     action: Action,
+    origin: Origin,
 ) -> Result<Option<WidgetItem>, Error> {
-    let Acting { action, sender } = check(core, user_id, thread_id, sender, &action).await?;
-    let UserAction::CompleteTask(task_id) = action;
-    todo::complete(&core.store, user_id, task_id).await?;
-    match sender {
-        Some(item_id) => show_done(&core.store, user_id, thread_id, item_id, action).await,
-        None => Ok(None),
-    }
+    let beginning = core.hub.tasks.token();
+    refuse_while_stopping(core)?;
+    let Acting { call, sender, actor } = check(core, user_id, thread_id, sender, &action).await?;
+    let core = core.clone();
+    // What has begun is done and shown, whether or not somebody waits for it.
+    detached(async move {
+        let _beginning = beginning;
+        let (request_id, client) = (&*origin.request_id, origin.client.as_deref());
+        let for_whom = ToolContext { store: &core.store, user_id, thread_id, run_id: None, request_id, client };
+        let done = actor.tools.run(for_whom, &call).await;
+        if let Some(Failure { code, message }) = done.failure {
+            return Err(Error::new(code, message));
+        }
+        let Some(item_id) = sender else { return Ok(None) };
+        let draw = |item: &mut WidgetItem| actor.tools.draw(&call, &done, item);
+        let redrawn = redraw(&core.store, user_id, thread_id, item_id, draw).await?;
+        Ok(redrawn.map(|redrawn| redrawn.item))
+    })
+    .await
 }
 
-/// Shows in a stored widget that an action has been carried out. Gives the widget, if it shows that. It is no run's to
-/// write: what it shows has happened, whoever owns which run.
-pub(crate) async fn show_done(
+/// Has a stored widget show what an action has done. Gives the widget, if it looks another now. It is no run's to write:
+/// what it shows has happened, whoever owns which run.
+pub(crate) async fn redraw(
     store: &Store,
     user_id: Uuid,
     thread_id: Uuid,
     item_id: Uuid,
-    action: UserAction,
-) -> Result<Option<WidgetItem>, Error> {
+    draw: impl Fn(&mut WidgetItem),
+) -> Result<Option<Redrawn>, Error> {
     for _ in 0..TRIES {
         let row = store.item_get(user_id.into(), thread_id.into(), item_id.into()).await.map_err(Error::of_thread)?;
-        let mut item = widget(&row)?;
-        if !action.show_done(&mut item.widget) {
+        let before = widget(&row)?;
+        let mut item = before.clone();
+        draw(&mut item);
+        if item == before {
             return Ok(None);
         }
         let new = serde_json::to_string(&ThreadItem::Widget(item.clone()))?;
         match store.item_rewrite(thread_id.into(), Rewrite { id: row.id, old: row.body, new }).await {
-            Ok(()) => return Ok(Some(item)),
+            Ok(()) => return Ok(Some(Redrawn { updates: updates(&before.widget, &item.widget), item })),
             // Somebody else has used it at the same time.
             Err(StoreError::Conflict(Conflict::AnsweredAlready)) => {}
             Err(error) => return Err(Error::of_thread(error)),
@@ -97,16 +124,13 @@ async fn check(
     sender: Option<Uuid>,
     action: &Action,
 ) -> Result<Acting, Error> {
-    match sender {
-        None => {
-            core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
-        }
-        Some(id) => {
-            let row = core.store.item_get(user_id.into(), thread_id.into(), id.into()).await;
-            widget(&row.map_err(Error::of_thread)?)?;
-        }
+    let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
+    if let Some(id) = sender {
+        let row = core.store.item_get(user_id.into(), thread_id.into(), id.into()).await;
+        widget(&row.map_err(Error::of_thread)?)?;
     }
-    Ok(Acting { action: UserAction::of(action)?, sender })
+    let actor = core.agents.roster().actor(&thread);
+    Ok(Acting { call: actor.tools.call_of(action)?, sender, actor })
 }
 
 fn widget(row: &ItemRow) -> Result<WidgetItem, Error> {

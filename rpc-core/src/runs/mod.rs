@@ -29,7 +29,7 @@ mod thread_feed;
 mod titles;
 mod wakes;
 
-pub(crate) use actions::{Acting, custom_action, show_done, sync_custom_action};
+pub(crate) use actions::{Acting, Redrawn, custom_action, redraw, sync_custom_action};
 pub(crate) use answers::{add_client_tool_output, add_structured_input};
 pub(crate) use cancel::{cancel, stop_in_thread};
 pub(crate) use feed::RunFeed;

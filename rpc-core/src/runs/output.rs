@@ -11,15 +11,16 @@ use super::log::RunLog;
 use crate::config::ModelPrices;
 use crate::store::Bill;
 use crate::store::rows::NewItem;
+use crate::tools::Shown;
 use crate::wire;
 pub(super) use account::Account;
-use calls::Calls;
+use calls::{Calls, Place};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storing::Storing;
 use thinking::Thinking;
-use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
     ThreadStreamEvent, WidgetItem, WorkflowItem,
@@ -53,8 +54,8 @@ pub(crate) struct Output {
     thinking: Option<Thinking>,
     /// The workflow that tools are being added to.
     workflow: Option<WorkflowItem>,
-    /// What a tool's result is shown as, once the workflow has ended and if nothing was changed since.
-    widget: Option<WidgetRoot>,
+    /// What results of tools are shown as once the workflow has ended, by the places of their calls.
+    shown: BTreeMap<Place, Shown>,
     /// The calls that the model asked for last.
     calls: Calls,
     /// Items that are whole but not stored yet, each with the events that say so.
@@ -93,7 +94,7 @@ impl Output {
             message: None,
             thinking: None,
             workflow: None,
-            widget: None,
+            shown: BTreeMap::new(),
             calls: Calls::default(),
             finished: Vec::new(),
             announcements: Vec::new(),
@@ -141,7 +142,7 @@ impl Output {
         if self.message.is_none() {
             self.close_thinking();
             self.close_workflow();
-            self.show_widget();
+            self.show_widgets();
             self.open_message();
         }
         let Some(message) = &mut self.message else { return };
@@ -182,7 +183,7 @@ impl Output {
         self.close_thinking();
         self.close_message();
         self.close_workflow();
-        self.show_widget();
+        self.show_widgets();
         self.calls.give_up();
     }
 
@@ -239,13 +240,19 @@ impl Output {
         self.message = Some(message);
     }
 
-    fn show_widget(&mut self) {
-        let Some(widget) = self.widget.take() else { return };
-        let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
-        let item = WidgetItem { id, thread_id, created_at, widget, copy_text: None, extra: Extra::default() };
-        let item = ThreadItem::Widget(item);
-        self.keep(id, wire::WIDGET, false, &item, created_at);
-        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+    /// Takes what results would be shown as: it is shown otherwise.
+    pub(crate) fn take_shown(&mut self) -> impl Iterator<Item = Shown> + use<> {
+        std::mem::take(&mut self.shown).into_values()
+    }
+
+    fn show_widgets(&mut self) {
+        for Shown { widget, copy_text, .. } in self.take_shown() {
+            let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
+            let item = WidgetItem { id, thread_id, created_at, widget, copy_text, extra: Extra::default() };
+            let item = ThreadItem::Widget(item);
+            self.keep(id, wire::WIDGET, false, &item, created_at);
+            self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+        }
     }
 
     /// Ends the message that is being written.

@@ -89,9 +89,9 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
-        let answerer = answerer.unwrap_or_else(|| match work {
+        let answerer = answerer.unwrap_or_else(|| match &work {
             Work::Answer => core.agents.roster().answerer_again(&started.thread, &asked),
-            Work::Act(_) => core.agents.roster().actor(&started.thread),
+            Work::Act(acting) => acting.actor.clone(),
         });
         runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })

@@ -44,7 +44,6 @@ pub(super) struct Job {
 }
 
 /// What a run does.
-#[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
     /// Has the model answer.
     Answer,
@@ -106,7 +105,7 @@ impl Job {
 
     /// Answers; an answer that takes the place of another then says what goes.
     async fn answer(&self, core: &Core, context: &agent::Context, output: &mut Output) -> Result<(), AgentError> {
-        match self.work {
+        match &self.work {
             Work::Answer => agent::answer(core, context, output).await?,
             Work::Act(acting) => agent::act(core, context, acting, output).await?,
         }

@@ -10,7 +10,7 @@ mod answer;
 mod request;
 mod signed;
 
-use super::{Tool, ToolContext, ToolError};
+use super::{Shown, Tool, ToolContext, ToolError, widgets};
 use crate::config::{CallLimits, EndpointConfig};
 use crate::model::ToolSpec;
 use futures::FutureExt;
@@ -53,6 +53,10 @@ pub(crate) struct EndpointTool {
     limits: CallLimits,
     places: Semaphore,
     acts: bool,
+    /// Whether its results may carry widgets.
+    shows: bool,
+    /// Whether users may call it from widgets.
+    is_action: bool,
     client: Client,
 }
 
@@ -69,15 +73,15 @@ impl EndpointTool {
             limits: config.limits,
             places: Semaphore::new(config.limits.concurrency),
             acts: config.acts,
+            shows: config.widgets,
+            is_action: config.action,
             client: client.clone(),
         })
     }
 
     async fn call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
         let failed = |why: String| ToolError::Failed(why);
-        if let Some(problem) = self.arguments.iter_errors(&arguments).next() {
-            return Err(failed(format!("Bad arguments: {problem}.")));
-        }
+        self.check(&arguments).map_err(|problem| failed(format!("Bad arguments: {problem}.")))?;
         let mut request = self.template.request(&arguments).map_err(failed)?;
         if let Some(signer) = &self.signer {
             let (header, token) = signer.sign(context, &self.name).map_err(failed)?;
@@ -115,7 +119,8 @@ impl EndpointTool {
 
     async fn read(&self, response: Response) -> Result<Value, ToolError> {
         let status = response.status();
-        let body = answer::body(response, self.limits.result_bytes).await;
+        let widget_bytes = if self.shows { widgets::MAX_BYTES } else { 0 };
+        let body = answer::body(response, self.limits.result_bytes + widget_bytes).await;
         if status.is_server_error() && self.acts && !answer::REFUSALS.contains(&status) {
             tracing::warn!(tool = &*self.name, status = status.as_u16(), "an internal service failed");
             return Err(ToolError::Unknown);
@@ -158,6 +163,18 @@ impl Tool for EndpointTool {
     fn timeout(&self) -> Duration {
         // For a place and for the answer; each is bounded by itself, since only the second leaves a doubt.
         self.limits.timeout * 2 + SLACK
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.is_action.then_some(&*self.name)
+    }
+
+    fn check(&self, arguments: &Value) -> Result<(), String> {
+        self.arguments.iter_errors(arguments).next().map_or(Ok(()), |problem| Err(problem.to_string()))
+    }
+
+    fn show(&self, result: &mut Value) -> Option<Shown> {
+        if self.shows { widgets::take(&self.name, result) } else { None }
     }
 
     fn max_result_bytes(&self) -> usize {

@@ -1,5 +1,6 @@
 //! What the model may call. Tools act for the run's user and nobody else: the user is not among their arguments.
 
+mod actions;
 mod ask;
 pub(crate) mod endpoint;
 pub(crate) mod mcp;
@@ -9,7 +10,7 @@ mod widgets;
 
 pub(crate) use ask::answers;
 pub(crate) use waiting::Pending;
-pub(crate) use widgets::UserAction;
+pub(crate) use widgets::Shown;
 
 use crate::config::ClientTool;
 use crate::model::{ToolCall, ToolSpec};
@@ -22,8 +23,10 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_schema::ErrorCode;
 use threadline_schema::call::Client;
 use threadline_schema::chatkit::widget::WidgetRoot;
+use threadline_schema::error::Failure;
 use uuid::Uuid;
 
 /// How long one call may take.
@@ -33,11 +36,13 @@ pub(crate) const MAX_RESULT_BYTES: usize = 32 * 1024;
 /// Label of calls of tools that are not there.
 const UNKNOWN_TOOL: &str = "unknown";
 
-/// Why a tool did not do what it was asked for, in words for the model.
+/// Why a tool did not do what it was asked for.
 #[derive(Debug)]
 pub(crate) enum ToolError {
-    /// It did nothing.
+    /// It did nothing, in words for the model.
     Failed(String),
+    /// It did nothing, for a reason that the error table knows.
+    Refused(Failure),
     /// It may have done it all the same.
     Unknown,
 }
@@ -48,7 +53,8 @@ pub(crate) struct ToolContext<'a> {
     pub(crate) store: &'a Store,
     pub(crate) user_id: Uuid,
     pub(crate) thread_id: Uuid,
-    pub(crate) run_id: Uuid,
+    /// `None` for an action that is carried out at once.
+    pub(crate) run_id: Option<Uuid>,
     pub(crate) request_id: &'a str,
     /// What the client said of itself, if anything.
     pub(crate) client: Option<&'a Client>,
@@ -78,10 +84,27 @@ pub(crate) trait Tool: Send + Sync {
         MAX_RESULT_BYTES
     }
 
-    /// What its result is shown as, beside its entry in the workflow.
-    fn widget(&self, _result: &Value) -> Option<WidgetRoot> {
+    /// Name of the action by which users may call it from widgets.
+    fn action(&self) -> Option<&str> {
         None
     }
+
+    /// Checks arguments before anything is done with them.
+    ///
+    /// # Errors
+    /// What is wrong with them, without a full stop.
+    fn check(&self, _arguments: &Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What its result is shown as, beside its entry in the workflow. What only people are to see of a result is taken out
+    /// of it.
+    fn show(&self, _result: &mut Value) -> Option<Shown> {
+        None
+    }
+
+    /// Shows in the widget by whose action it was called what it did.
+    fn redraw(&self, _result: &Value, _widget: &mut WidgetRoot) {}
 
     /// Does it. The error is for the model, which may try otherwise. Dropping the future leaves its effect in doubt.
     fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
@@ -104,11 +127,11 @@ pub(crate) struct Done {
     /// For the model: JSON text.
     pub(crate) result: String,
     /// For a person: what went wrong.
-    pub(crate) summary: Option<String>,
+    pub(crate) failure: Option<Failure>,
     /// Whether it took effect.
     pub(crate) outcome: Outcome,
     /// What it is shown as.
-    pub(crate) widget: Option<WidgetRoot>,
+    pub(crate) shown: Option<Shown>,
     /// Whether it may have changed anything: what was shown before may be wrong now.
     pub(crate) acts: bool,
 }
@@ -122,6 +145,15 @@ pub(crate) enum Outcome {
     Error,
     /// Nobody can say.
     Unknown,
+}
+
+impl Done {
+    /// A call that did nothing.
+    fn refused(tool: &str, failure: Failure) -> Self {
+        tracing::debug!(tool, error = failure.message, "a tool failed");
+        let result = json!({"error": failure.message}).to_string();
+        Self { result, failure: Some(failure), outcome: Outcome::Error, shown: None, acts: false }
+    }
 }
 
 impl Outcome {
@@ -228,7 +260,7 @@ impl Toolbox {
             return known.map_or_else(|| "Unknown tool".to_owned(), |spec| plain_title(&spec.name));
         };
         let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
-        tool.title(&arguments, done.is_some_and(|done| done.summary.is_none()))
+        tool.title(&arguments, done.is_some_and(|done| done.failure.is_none()))
     }
 
     /// Makes a call. Whatever goes wrong is told to the model, which can say so or try otherwise.
@@ -251,21 +283,21 @@ impl Toolbox {
         };
         let acts = self.find(&call.name).is_some_and(Tool::acts);
         let done = match result {
-            Ok(result) => {
+            Ok(mut result) => {
                 let tool = self.find(&call.name);
                 let limit = tool.map_or(MAX_RESULT_BYTES, Tool::max_result_bytes);
-                let widget = tool.and_then(|tool| tool.widget(&result));
-                Done { result: cut(result.to_string(), limit), summary: None, outcome: Outcome::Ok, widget, acts }
+                let shown = tool.and_then(|tool| tool.show(&mut result));
+                Done { result: cut(result.to_string(), limit), failure: None, outcome: Outcome::Ok, shown, acts }
             }
-            Err(ToolError::Failed(error)) => {
-                tracing::debug!(tool = counted.tool, error, "a tool failed");
-                let result = json!({"error": error}).to_string();
-                Done { result, summary: Some(error), outcome: Outcome::Error, widget: None, acts: false }
+            Err(ToolError::Failed(message)) => {
+                Done::refused(counted.tool, Failure { code: ErrorCode::UpstreamError, message })
             }
+            Err(ToolError::Refused(failure)) => Done::refused(counted.tool, failure),
             Err(ToolError::Unknown) => {
                 tracing::warn!(tool = counted.tool, "nobody can say whether a call of a tool took effect");
-                let (result, summary) = (wire::UNKNOWN_RESULT.to_owned(), Some(wire::UNKNOWN_TASK.to_owned()));
-                Done { result, summary, outcome: Outcome::Unknown, widget: None, acts }
+                let failure = Failure { code: ErrorCode::UpstreamError, message: wire::UNKNOWN_TASK.to_owned() };
+                let (result, failure) = (wire::UNKNOWN_RESULT.to_owned(), Some(failure));
+                Done { result, failure, outcome: Outcome::Unknown, shown: None, acts }
             }
         };
         counted.outcome = done.outcome;

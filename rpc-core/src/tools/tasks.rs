@@ -1,6 +1,6 @@
 //! The to-do list as tools.
 
-use super::{Tool, ToolContext, ToolError, widgets};
+use super::{Shown, Tool, ToolContext, ToolError, widgets};
 use crate::error::Error;
 use crate::model::ToolSpec;
 use crate::store::Store;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::widget::WidgetRoot;
+use threadline_schema::error::Failure;
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use uuid::Uuid;
@@ -38,14 +39,17 @@ pub(super) fn all() -> Vec<Arc<dyn Tool>> {
                 |store, user_id, arguments: ListTasks| list(store, user_id, arguments).boxed(),
             )
             .that_looks()
-            .shown_as(widgets::task_list),
+            .shown_as(widgets::list),
         ),
-        Arc::new(TaskTool::new(
-            "complete_task",
-            "Mark a task as done. Get its id from list_tasks.",
-            |_: &OneTask| ("Completing a task".to_owned(), "Completed a task".to_owned()),
-            |store, user_id, arguments: OneTask| complete(store, user_id, arguments).boxed(),
-        )),
+        Arc::new(
+            TaskTool::new(
+                "complete_task",
+                "Mark a task as done. Get its id from list_tasks.",
+                |_: &OneTask| ("Completing a task".to_owned(), "Completed a task".to_owned()),
+                |store, user_id, arguments: OneTask| complete(store, user_id, arguments).boxed(),
+            )
+            .by_action(widgets::COMPLETE_TASK, widgets::complete),
+        ),
         Arc::new(TaskTool::new(
             "delete_task",
             "Delete a task for good. Get its id from list_tasks.",
@@ -148,6 +152,7 @@ fn brief(task: &Task) -> Value {
 }
 
 type Titles<A> = fn(&A) -> (String, String);
+type Redraw = fn(&Value, &mut WidgetRoot);
 type Run<A> = for<'a> fn(&'a Store, Uuid, A) -> BoxFuture<'a, Result<Value, Error>>;
 
 /// A tool with typed arguments.
@@ -158,12 +163,14 @@ struct TaskTool<A> {
     titles: Titles<A>,
     run: Run<A>,
     acts: bool,
-    widget: fn(&Value) -> Option<WidgetRoot>,
+    show: fn(&Value) -> Option<Shown>,
+    /// Name of the action that calls it, and how the widget is drawn after that.
+    action: Option<(&'static str, Redraw)>,
 }
 
 impl<A> TaskTool<A> {
     fn new(name: &'static str, description: &'static str, titles: Titles<A>, run: Run<A>) -> Self {
-        Self { name, description, titles, run, acts: true, widget: |_| None }
+        Self { name, description, titles, run, acts: true, show: |_| None, action: None }
     }
 
     /// The same tool, which changes nothing.
@@ -172,8 +179,13 @@ impl<A> TaskTool<A> {
     }
 
     /// The same tool, whose result is shown as a widget.
-    fn shown_as(self, widget: fn(&Value) -> Option<WidgetRoot>) -> Self {
-        Self { widget, ..self }
+    fn shown_as(self, show: fn(&Value) -> Option<Shown>) -> Self {
+        Self { show, ..self }
+    }
+
+    /// The same tool, which users may call from widgets.
+    fn by_action(self, name: &'static str, redraw: Redraw) -> Self {
+        Self { action: Some((name, redraw)), ..self }
     }
 }
 
@@ -200,8 +212,22 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
         self.acts
     }
 
-    fn widget(&self, result: &Value) -> Option<WidgetRoot> {
-        (self.widget)(result)
+    fn action(&self) -> Option<&str> {
+        self.action.map(|(name, _)| name)
+    }
+
+    fn check(&self, arguments: &Value) -> Result<(), String> {
+        A::deserialize(arguments).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn show(&self, result: &mut Value) -> Option<Shown> {
+        (self.show)(result)
+    }
+
+    fn redraw(&self, result: &Value, widget: &mut WidgetRoot) {
+        if let Some((_, redraw)) = self.action {
+            redraw(result, widget);
+        }
     }
 
     fn run<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
@@ -217,7 +243,7 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Tool for TaskTool<A> {
                 if self.acts && public.code == ErrorCode::ServiceUnavailable {
                     return ToolError::Unknown;
                 }
-                ToolError::Failed(public.message)
+                ToolError::Refused(Failure { code: public.code, message: public.message })
             })
         }
         .boxed()

@@ -37,6 +37,8 @@ impl Source<'_> {
             user_context,
             limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
             acts: table.acts.unwrap_or(true),
+            widgets: table.widgets,
+            action: table.action,
         })
     }
 

@@ -44,6 +44,7 @@ impl Source<'_> {
             (None, None) => return Err(self.wrong(name.span(), "an MCP server needs a `command` or a `url`")),
         };
         let limits = self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?;
-        Ok(McpConfig { transport, user_context: table.user_context, limits })
+        let actions = table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?;
+        Ok(McpConfig { transport, user_context: table.user_context, limits, widgets: table.widgets, actions })
     }
 }

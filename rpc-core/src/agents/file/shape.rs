@@ -82,6 +82,10 @@ pub(super) struct Mcp {
     pub(super) timeout_seconds: Option<Spanned<u32>>,
     pub(super) max_concurrency: Option<Spanned<u32>>,
     pub(super) max_result_bytes: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) widgets: bool,
+    #[serde(default)]
+    pub(super) actions: Vec<Text>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +103,10 @@ pub(super) struct Endpoint {
     pub(super) max_concurrency: Option<Spanned<u32>>,
     pub(super) max_result_bytes: Option<Spanned<u32>>,
     pub(super) acts: Option<bool>,
+    #[serde(default)]
+    pub(super) widgets: bool,
+    #[serde(default)]
+    pub(super) action: bool,
 }
 
 /// The text of a header or a variable, as it is or from the environment.

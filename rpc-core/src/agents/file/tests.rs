@@ -63,6 +63,8 @@ args = ["--read-only"]
 env = { TOKEN = { env = "TOKEN" }, MODE = "ro" }
 timeout_seconds = 5
 user_context = true
+widgets = true
+actions = ["write"]
 
 [mcp.wiki]
 url = "https://wiki.internal/mcp"
@@ -86,6 +88,8 @@ properties.id.type = "string"
 kind = "jsonrpc"
 url = "http://refunds.internal/rpc"
 method = "refund.make"
+widgets = true
+action = true
 description = "Make a refund."
 "#;
 
@@ -126,6 +130,8 @@ fn a_whole_file_is_read() {
     assert_eq!(environment, [("MODE", "ro"), ("TOKEN", "hunter2-token")]);
     assert_eq!((config.mcp["files"].user_context, config.mcp["wiki"].user_context), (true, false));
     assert_eq!(config.mcp["files"].limits.timeout, Duration::from_secs(5));
+    assert_eq!((config.mcp["files"].widgets, &*config.mcp["files"].actions[0]), (true, "write"));
+    assert_eq!((config.mcp["wiki"].widgets, &config.mcp["wiki"].actions[..]), (false, &[][..]));
     let McpTransport::Http { headers, .. } = &config.mcp["wiki"].transport else { panic!() };
     assert_eq!((headers[0].0.as_str(), headers[0].1.reveal()), ("authorization", "Bearer hunter2-token"));
 
@@ -136,6 +142,7 @@ fn a_whole_file_is_read() {
     let refund = &config.tools["refund"];
     assert_eq!(refund.kind, EndpointKind::JsonRpc { method: "refund.make".into() });
     assert!(refund.acts, "what is not said to be harmless is not");
+    assert_eq!((refund.widgets, refund.action, order.widgets, order.action), (true, true, false, false));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

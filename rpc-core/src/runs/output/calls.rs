@@ -8,6 +8,9 @@ use threadline_schema::chatkit::WorkflowTask;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
+/// The place of a call among all of its run: which answer of the model asked for it, and as the how many.
+pub(super) type Place = (u32, usize);
+
 /// The calls of one answer of the model.
 #[derive(Default)]
 pub(super) struct Calls {
@@ -53,6 +56,10 @@ impl Calls {
         if let Some(call) = self.asked.get_mut(index) {
             call.entry = Some(entry);
         }
+    }
+
+    pub(super) fn place(&self, index: usize) -> Option<Place> {
+        self.asked.get(index).map(|call| (call.body.round, index))
     }
 
     /// A call is left for somebody else, who ends it after the run has. Gives the id of the item that shows it.

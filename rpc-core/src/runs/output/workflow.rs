@@ -38,15 +38,18 @@ impl Output {
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
     pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(Guid, String)> {
-        if done.acts {
-            self.widget = None;
-        } else if done.widget.is_some() {
-            self.widget.clone_from(&done.widget);
+        if done.acts || done.shown.as_ref().is_some_and(|shown| shown.is_overview) {
+            self.shown.retain(|_, shown| !shown.is_overview);
         }
+        self.shown.extend(self.calls.place(index).zip(done.shown.clone()));
         // No check mark where nobody knows.
         let indicator =
             if done.outcome == Outcome::Unknown { StatusIndicator::None } else { StatusIndicator::Complete };
-        self.calls.ended(index, &done.result, task(title, indicator, done.summary.clone()))
+        self.calls.ended(
+            index,
+            &done.result,
+            task(title, indicator, done.failure.as_ref().map(|failure| failure.message.clone())),
+        )
     }
 
     /// The result of a call has been stored. Only now is it shown: a call that was seen to end is known to have ended.

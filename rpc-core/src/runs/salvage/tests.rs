@@ -6,7 +6,9 @@ use crate::runs::{Output, RunLog};
 use crate::tools::{Done, Outcome};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{AssistantContent, CustomTask};
+use threadline_schema::error::Failure;
 use threadline_schema::event::text_delta;
 
 /// A run, its events, and its items after each time that something was stored.
@@ -48,8 +50,9 @@ impl Recorded {
     }
 
     fn end(&mut self, index: usize, result: &str) {
-        let summary = result.contains("error").then(|| "It is broken.".to_owned());
-        let done = Done { result: result.to_owned(), summary, outcome: Outcome::Ok, widget: None, acts: true };
+        let broken = || Failure { code: ErrorCode::UpstreamError, message: "It is broken.".to_owned() };
+        let failure = result.contains("error").then(broken);
+        let done = Done { result: result.to_owned(), failure, outcome: Outcome::Ok, shown: None, acts: true };
         let (id, body) = self.output.call_ended(index, "Done", &done).unwrap();
         complete(&mut self.rows, vec![(id, body)]);
         self.commit();

@@ -21,7 +21,7 @@ pub(super) struct Body {
     is_cut: bool,
 }
 
-/// Reads a body, up to what a result may have and the envelope around it.
+/// Reads a body, up to what a result may have, with the widget in it, and the envelope around it.
 ///
 /// # Errors
 /// When the connection breaks before the end.
@@ -51,7 +51,7 @@ pub(super) fn plain(body: &Body, limit: usize) -> Value {
         _ => {
             let text = String::from_utf8_lossy(&body.bytes);
             // Quotes and escapes of the JSON that it becomes have to fit as well.
-            let most = if body.is_cut { limit.saturating_sub(limit / 4) } else { limit };
+            let most = if text.len() > limit { limit.saturating_sub(limit / 4) } else { limit };
             let shown: String = text
                 .chars()
                 .scan(0, |bytes, c| {

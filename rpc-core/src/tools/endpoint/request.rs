@@ -135,6 +135,8 @@ mod tests {
             user_context: None,
             limits,
             acts: true,
+            widgets: false,
+            action: false,
         })
         .unwrap()
     }

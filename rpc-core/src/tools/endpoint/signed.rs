@@ -27,7 +27,8 @@ struct Claims<'a> {
     /// The user.
     sub: Uuid,
     thread: Uuid,
-    run: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Uuid>,
     tool: &'a str,
     /// Differs from call to call.
     jti: Uuid,

@@ -4,7 +4,7 @@ use super::listed::Listed;
 use super::server::McpServer;
 use crate::config::{CallLimits, McpConfig};
 use crate::model::ToolSpec;
-use crate::tools::{Tool, ToolContext, ToolError, plain_title};
+use crate::tools::{Shown, Tool, ToolContext, ToolError, plain_title, widgets};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
@@ -102,6 +102,14 @@ impl Tool for McpTool {
         self.limits.timeout * 2 + SLACK
     }
 
+    fn action(&self) -> Option<&str> {
+        self.server.config.actions.contains(&self.listed.name).then(|| self.name())
+    }
+
+    fn show(&self, result: &mut Value) -> Option<Shown> {
+        if self.server.config.widgets { widgets::take(self.name(), result) } else { None }
+    }
+
     fn max_result_bytes(&self) -> usize {
         self.limits.result_bytes
     }
@@ -116,7 +124,7 @@ fn meta(context: ToolContext<'_>) -> RequestMetaObject {
     let known = [
         ("threadline/user", Some(json!(context.user_id))),
         ("threadline/thread", Some(json!(context.thread_id))),
-        ("threadline/run", Some(json!(context.run_id))),
+        ("threadline/run", context.run_id.map(|id| json!(id))),
         ("threadline/languages", context.client.and_then(|client| client.languages.as_deref()).map(|list| json!(list))),
         ("threadline/metadata", context.client.and_then(Client::metadata_json)),
     ];

@@ -9,8 +9,8 @@ mod workflow;
 
 use super::log::RunLog;
 use crate::config::ModelPrices;
-use crate::store::Bill;
-use crate::store::rows::NewItem;
+use crate::store::rows::{Claim, NewItem};
+use crate::store::{Bill, Store, StoreResult};
 use crate::wire;
 use account::Account;
 use calls::Calls;
@@ -135,7 +135,6 @@ impl Output {
         if self.message.is_none() {
             self.close_thinking();
             self.close_workflow();
-            self.show_widget();
             self.open_message();
         }
         let Some(message) = &mut self.message else { return };
@@ -146,6 +145,21 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "a delta could not be written"),
         }
+    }
+
+    /// Shows what a result is shown as, before the words that follow: once it is stored, so that it can be used.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store), which this is like.
+    pub(crate) async fn show(&mut self, store: &Store, claim: Claim) -> StoreResult<()> {
+        if self.widget.is_none() || self.message.is_some() {
+            return Ok(());
+        }
+        self.close_thinking();
+        self.close_workflow();
+        let shown = self.show_widget();
+        self.begun.extend(shown.filter(|_| self.replaces));
+        self.store(store, claim).await
     }
 
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
@@ -233,13 +247,15 @@ impl Output {
         self.message = Some(message);
     }
 
-    fn show_widget(&mut self) {
-        let Some(widget) = self.widget.take() else { return };
+    /// Keeps the widget that is to be shown, and tells of it when it is stored. Gives its id.
+    fn show_widget(&mut self) -> Option<Uuid> {
+        let widget = self.widget.take()?;
         let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
         let item = WidgetItem { id, thread_id, created_at, widget, copy_text: None, extra: Extra::default() };
         let item = ThreadItem::Widget(item);
         self.keep(id, wire::WIDGET, false, &item, created_at);
         self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+        Some(id)
     }
 
     /// Ends the message that is being written.

@@ -1,7 +1,7 @@
 """ChatKit's own models, for the test that compares them with ours (tests/it/chatkit/models.rs).
 
     models.py generate SEED COUNT   COUNT values of each model, as lines of {"model", "as", "typed", "value"}
-    models.py check                 events on stdin, a line each -> a line each: what is wrong with it, or nothing
+    models.py check                 lines of {"as", "value"} on stdin -> a line each: a list of what is wrong with it
 """
 
 import enum
@@ -236,14 +236,28 @@ def moment(text):
         return text
 
 
+# What a server answers with.
+ANSWERS = {
+    "event": ck.ThreadStreamEvent,
+    "thread": ck.Thread,
+    "threads": ck.Page[ck.Thread],
+    "items": ck.Page[ck.ThreadItem],
+    "sync_action": ck.SyncCustomActionResponse,
+    "attachment": ck.Attachment,
+    "transcription": ck.TranscriptionResult,
+}
+
+
 def check():
-    adapter = TypeAdapter(ck.ThreadStreamEvent)
+    adapters = {name: TypeAdapter(model) for name, model in ANSWERS.items()}
     for line in sys.stdin:
-        sent = json.loads(line)
+        line = json.loads(line)
+        kind, sent = line["as"], line["value"]
+        name = sent.get("type", kind)
         try:
-            wrong = list(lost(sent, dumped(adapter, sent), sent.get("type", "event")))
+            wrong = list(lost(sent, dumped(adapters[kind], sent), name))
         except ValueError as error:
-            wrong = [f"{sent.get('type')}: {error}"]
+            wrong = [f"{name}: {error}"]
         print(json.dumps(wrong), flush=True)
 
 

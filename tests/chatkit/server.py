@@ -1,8 +1,9 @@
-"""A server made with ChatKit's own package, for the test that compares ours with it (tests/it/chatkit/differential.rs).
+"""A server made with ChatKit's own package, for the test that compares ours with it (tests/it/chatkit/differential).
 
     server.py BASE_URL   requests on stdin, a line each -> {"events": [...]}, {"result": ...} or {"error": "..."}, a line each
 
-BASE_URL is that of the model both servers ask.
+BASE_URL is that of the model both servers ask. A line {"upload": URL, "content": "..."} is a file for a URL that an
+attachment's descriptor named.
 """
 
 import asyncio
@@ -14,101 +15,111 @@ import warnings
 warnings.filterwarnings("ignore")
 logging.disable(logging.CRITICAL)
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, set_tracing_disabled
-from chatkit.agents import AgentContext, stream_agent_response
+from agents import Agent, OpenAIChatCompletionsModel, Runner, StopAtTools, set_tracing_disabled
+from agents.models.fake_id import FAKE_RESPONSES_ID
+from chatkit.agents import AgentContext, ThreadItemConverter, stream_agent_response
 from chatkit.server import ChatKitServer, StreamingResult
-from chatkit.store import NotFoundError, Store
-from chatkit.types import Page
+from chatkit.types import (
+    SyncCustomActionResponse,
+    ThreadItemReplacedEvent,
+    ThreadItemUpdatedEvent,
+    TranscriptionResult,
+    WidgetRootUpdated,
+)
 from openai import AsyncOpenAI
+from stores import MemoryStore, Uploads
+from tools import COMPLETE, WAITING, Tasks, tools_of
 
 set_tracing_disabled(True)
 
 
-class MemoryStore(Store[None]):
-    def __init__(self):
-        self.threads = {}
-        self.items = {}
+class Converter(ThreadItemConverter):
+    """History for the model."""
 
-    def page(self, rows, after, limit, order):
-        rows = list(reversed(rows)) if order == "desc" else list(rows)
-        if after is not None:
-            ids = [row.id for row in rows]
-            rows = rows[ids.index(after) + 1 :]
-        has_more = len(rows) > limit
-        rows = rows[:limit]
-        return Page(data=rows, has_more=has_more, after=rows[-1].id if has_more else None)
+    def __init__(self, uploads):
+        self.uploads = uploads
 
-    async def load_thread(self, thread_id, context):
-        if thread_id not in self.threads:
-            raise NotFoundError(thread_id)
-        return self.threads[thread_id].model_copy(deep=True)
+    async def attachment_to_message_content(self, attachment):
+        return {"type": "input_text", "text": self.uploads.contents[attachment.id]}
 
-    async def save_thread(self, thread, context):
-        self.threads[thread.id] = thread.model_copy(deep=True)
-        self.items.setdefault(thread.id, [])
+    async def tag_to_message_content(self, tag):
+        return {"type": "input_text", "text": f"{tag.text}: {json.dumps(tag.data)}"}
 
-    async def load_threads(self, limit, after, order, context):
-        return self.page(list(self.threads.values()), after, limit, order)
-
-    async def delete_thread(self, thread_id, context):
-        del self.threads[thread_id]
-        del self.items[thread_id]
-
-    async def load_thread_items(self, thread_id, after, limit, order, context):
-        return self.page(self.items[thread_id], after, limit, order)
-
-    async def add_thread_item(self, thread_id, item, context):
-        self.items[thread_id].append(item)
-
-    async def save_item(self, thread_id, item, context):
-        self.items[thread_id] = [item if row.id == item.id else row for row in self.items[thread_id]]
-
-    async def load_item(self, thread_id, item_id, context):
-        return next(row for row in self.items[thread_id] if row.id == item_id)
-
-    async def delete_thread_item(self, thread_id, item_id, context):
-        self.items[thread_id] = [row for row in self.items[thread_id] if row.id != item_id]
-
-    async def save_attachment(self, attachment, context):
-        raise NotImplementedError
-
-    async def load_attachment(self, attachment_id, context):
-        raise NotImplementedError
-
-    async def delete_attachment(self, attachment_id, context):
-        raise NotImplementedError
+    async def assistant_message_to_input(self, item):
+        # The package's own makes parts that chat completions refuse.
+        return {"role": "assistant", "content": "".join(part.text for part in item.content)}
 
 
 class Server(ChatKitServer[None]):
     def __init__(self, base_url):
-        super().__init__(MemoryStore())
-        client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0)
-        self.agent = Agent(name="test", model=OpenAIChatCompletionsModel("test-model", client))
+        store = MemoryStore()
+        super().__init__(store, Uploads(store))
+        self.converter = Converter(self.attachment_store)
+        self.tasks = Tasks()
+        self.feedback = []
+        self.client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0)
+        self.agent = Agent(
+            name="test",
+            model=OpenAIChatCompletionsModel("test-model", self.client),
+            tools=tools_of(self.tasks),
+            tool_use_behavior=StopAtTools(stop_at_tool_names=WAITING),
+        )
 
     async def respond(self, thread, input_user_message, context):
         items = await self.store.load_thread_items(thread.id, None, 100, "asc", context)
+        asked = await self.converter.to_agent_input(items.data)
         agent_context = AgentContext(thread=thread, store=self.store, request_context=context)
-        # The package's own converter makes history that chat completions refuse.
-        roles = {"user_message": "user", "assistant_message": "assistant"}
-        asked = [
-            {"role": roles[item.type], "content": "".join(part.text for part in item.content)}
-            for item in items.data
-            if item.type in roles
-        ]
         result = Runner.run_streamed(self.agent, asked, context=agent_context)
-        # Chat completions name no messages: all of them come with one made-up id.
-        message_id = self.store.generate_item_id("message", thread, context)
-        async for event in stream_agent_response(agent_context, result):
-            if hasattr(event, "item_id"):
-                event.item_id = message_id
-            if hasattr(event, "item"):
-                event.item.id = message_id
+        async for event in self.named(thread, stream_agent_response(agent_context, result)):
             yield event
 
+    async def named(self, thread, events):
+        """The same events with ids: chat completions have none, so all that comes of them has one that is made up."""
+        message = None
+        async for event in events:
+            if getattr(event, "item_id", None) == FAKE_RESPONSES_ID:
+                event.item_id = message
+            item = getattr(event, "item", None)
+            if item is not None and item.id == FAKE_RESPONSES_ID:
+                if event.type == "thread.item.added" or item.type != "assistant_message":
+                    message = self.store.generate_item_id("message", thread, None)
+                item.id = message
+            yield event
 
-async def answer(server, request):
+    def carry_out(self, action, sender):
+        """Does what was clicked. Gives the widget as it looks then."""
+        if action.type != COMPLETE:
+            raise ValueError(action.type)
+        self.tasks.complete(action.payload["task_id"])
+        widget = self.tasks.shown_done(sender.widget, action.payload["task_id"])
+        return sender.model_copy(update={"widget": widget})
+
+    async def action(self, thread, action, sender, context):
+        item = self.carry_out(action, sender)
+        yield ThreadItemUpdatedEvent(item_id=item.id, update=WidgetRootUpdated(widget=item.widget))
+        yield ThreadItemReplacedEvent(item=item)
+
+    async def sync_action(self, thread, action, sender, context):
+        item = self.carry_out(action, sender)
+        await self.store.save_item(thread.id, item, context)
+        return SyncCustomActionResponse(updated_item=item)
+
+    async def add_feedback(self, thread_id, item_ids, feedback, context):
+        self.feedback += [(await self.store.load_item(thread_id, id, context), feedback) for id in item_ids]
+
+    async def transcribe(self, audio_input, context):
+        file = ("recording.webm", audio_input.data, audio_input.media_type)
+        heard = await self.client.audio.transcriptions.create(model="whisper", file=file)
+        return TranscriptionResult(text=heard.text)
+
+
+async def answer(server, line):
+    request = json.loads(line)
     try:
-        result = await server.process(request, None)
+        if "upload" in request:
+            await server.attachment_store.upload(request["upload"], request["content"])
+            return {"result": {}}
+        result = await server.process(line, None)
         if not isinstance(result, StreamingResult):
             return {"result": json.loads(result.json)}
         events = [chunk async for chunk in result]

@@ -1,6 +1,6 @@
 //! The models of a run: one answers, and when it fails the next.
 
-use super::{AgentError, Context};
+use super::{AgentError, Context, in_thread};
 use crate::core::Core;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use crate::runs::Output;
@@ -42,9 +42,10 @@ impl<'a> Models<'a> {
             };
             let prices = answerer.prices_of(request.model.as_deref().unwrap_or(core.model.name()));
             output.asks(messages.iter().map(Message::bytes).sum(), prices);
-            let error = match listen(core, request, output).await {
+            let error = match self.listen(core, request, output).await {
                 Ok(calls) => return Ok(calls),
-                Err(error) => error,
+                Err(AgentError::Model(error)) => error,
+                Err(error) => return Err(error),
             };
             let Some(next) = answerer.models.get(self.place + 1) else { return Err(error.into()) };
             self.place += 1;
@@ -56,24 +57,32 @@ impl<'a> Models<'a> {
             output.take_back_message();
         }
     }
-}
 
-async fn listen(core: &Core, request: ModelRequest, output: &mut Output) -> Result<Vec<ToolCall>, ModelError> {
-    let mut stream = core.model.stream(request);
-    let mut calls = Vec::new();
-    while let Some(event) = stream.next().await {
-        match event? {
-            ModelEvent::Thought(delta) => output.thought(&delta),
-            ModelEvent::Text(delta) => output.text(&delta),
-            ModelEvent::ToolCall(call) => calls.push(call),
-            ModelEvent::Usage(usage) => output.used(usage),
-            ModelEvent::Finished(reason) => {
-                if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
-                    tracing::debug!(?reason, "the model stopped before it was done");
+    async fn listen(
+        &self,
+        core: &Core,
+        request: ModelRequest,
+        output: &mut Output,
+    ) -> Result<Vec<ToolCall>, AgentError> {
+        let mut stream = core.model.stream(request);
+        let mut calls = Vec::new();
+        while let Some(event) = stream.next().await {
+            match event? {
+                ModelEvent::Thought(delta) => output.thought(&delta),
+                ModelEvent::Text(delta) => {
+                    output.show(&core.store, self.context.claim).await.map_err(in_thread)?;
+                    output.text(&delta);
                 }
-                return Ok(calls);
+                ModelEvent::ToolCall(call) => calls.push(call),
+                ModelEvent::Usage(usage) => output.used(usage),
+                ModelEvent::Finished(reason) => {
+                    if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
+                        tracing::debug!(?reason, "the model stopped before it was done");
+                    }
+                    return Ok(calls);
+                }
             }
         }
+        Err(ModelError::Broken("the stream ended without saying so".into()).into())
     }
-    Err(ModelError::Broken("the stream ended without saying so".into()))
 }

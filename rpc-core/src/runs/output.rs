@@ -9,8 +9,8 @@ mod workflow;
 
 use super::log::RunLog;
 use crate::config::ModelPrices;
-use crate::store::Bill;
-use crate::store::rows::NewItem;
+use crate::store::rows::{Claim, NewItem};
+use crate::store::{Bill, Store, StoreResult};
 use crate::tools::Shown;
 use crate::wire;
 pub(super) use account::Account;
@@ -142,7 +142,6 @@ impl Output {
         if self.message.is_none() {
             self.close_thinking();
             self.close_workflow();
-            self.show_widgets();
             self.open_message();
         }
         let Some(message) = &mut self.message else { return };
@@ -153,6 +152,21 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "a delta could not be written"),
         }
+    }
+
+    /// Shows what a result is shown as, before the words that follow: once it is stored, so that it can be used.
+    ///
+    /// # Errors
+    /// Those of [`store`](Self::store), which this is like.
+    pub(crate) async fn show(&mut self, store: &Store, claim: Claim) -> StoreResult<()> {
+        if self.shown.is_empty() || self.message.is_some() {
+            return Ok(());
+        }
+        self.close_thinking();
+        self.close_workflow();
+        let shown = self.show_widgets();
+        self.begun.extend(shown.into_iter().filter(|_| self.replaces));
+        self.store(store, claim).await
     }
 
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
@@ -245,14 +259,18 @@ impl Output {
         std::mem::take(&mut self.shown).into_values()
     }
 
-    fn show_widgets(&mut self) {
+    /// Keeps the widgets that are to be shown, and tells of them when they are stored. Gives their ids.
+    fn show_widgets(&mut self) -> Vec<Uuid> {
+        let mut ids = Vec::new();
         for Shown { widget, copy_text, .. } in self.take_shown() {
             let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
             let item = WidgetItem { id, thread_id, created_at, widget, copy_text, extra: Extra::default() };
             let item = ThreadItem::Widget(item);
             self.keep(id, wire::WIDGET, false, &item, created_at);
             self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+            ids.push(id);
         }
+        ids
     }
 
     /// Ends the message that is being written.

@@ -1,5 +1,6 @@
 //! ChatKit's package for Python, where there is one to compare with.
 
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -25,16 +26,20 @@ pub fn script(name: &str, args: &[&str]) -> Option<Script> {
 }
 
 impl Script {
-    /// Gives it a line and waits for one.
-    pub async fn ask(mut self, line: String) -> (Self, String) {
-        let asking = tokio::task::spawn_blocking(move || {
+    /// Gives it a line and waits for one. Only where the test's runtime has several threads.
+    pub fn ask(&mut self, line: &Value) -> Value {
+        tokio::task::block_in_place(|| {
             writeln!(self.input, "{line}").unwrap();
             let mut answer = String::new();
             self.output.read_line(&mut answer).unwrap();
-            assert!(!answer.is_empty(), "the script has ended");
-            (self, answer)
-        });
-        asking.await.unwrap()
+            serde_json::from_str(&answer).expect("the script answers with JSON")
+        })
+    }
+
+    /// What the package's models do not take of a value of ours, or lose; `kind` is one of those that `models.py check`
+    /// reads.
+    pub fn wrong(&mut self, kind: &str, value: &Value) -> Vec<String> {
+        serde_json::from_value(self.ask(&json!({"as": kind, "value": value}))).unwrap()
     }
 
     /// Ends its input, and waits for what it has to say and for its end.

@@ -14,6 +14,8 @@ impl Output {
     pub(crate) fn wait_for(&mut self, index: usize, call: &ToolCall, pending: Pending) {
         self.close_message();
         self.close_workflow();
+        // What waits is the newest item.
+        self.show_widgets();
         let Some(id) = self.calls.wait(index) else { return };
         self.has_begun = true;
         let (thread_id, created_at, extra) = (self.thread_id, now(), Extra::default());

@@ -7,7 +7,7 @@ use crate::wire;
 use chrono::{DateTime, Utc};
 use threadline_schema::chatkit::{
     CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem,
-    WorkflowKind, WorkflowTask,
+    WorkflowKind, WorkflowSummary, WorkflowTask,
 };
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
@@ -26,13 +26,8 @@ impl Output {
     /// A call begins to act; `index` is its place among those asked for. The calls have been stored.
     pub(crate) fn call_began(&mut self, index: usize, title: &str) {
         self.has_begun = true;
-        let task = task(title, StatusIndicator::Loading, None);
-        let (id, entry) = self.add_to_workflow(task.clone());
+        let entry = self.add_to_workflow(task(title, StatusIndicator::Loading, None));
         self.calls.began(index, entry);
-        self.emit(&ThreadStreamEvent::ItemUpdated {
-            item_id: id,
-            update: ItemUpdate::WorkflowTaskAdded { task_index: index_of(entry), task },
-        });
     }
 
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
@@ -59,18 +54,22 @@ impl Output {
         }
     }
 
-    /// Adds an entry to the workflow, opening one if there is none. Gives its id and the entry's place.
-    fn add_to_workflow(&mut self, task: WorkflowTask) -> (Uuid, usize) {
-        if let Some(item) = &mut self.workflow {
+    /// Adds an entry to the workflow, and tells of it; where there is no workflow it begins with that. Gives the entry's
+    /// place.
+    fn add_to_workflow(&mut self, task: WorkflowTask) -> usize {
+        let Some(item) = &mut self.workflow else {
+            let mut item = workflow(self.thread_id, now());
             item.workflow.tasks.push(task);
-            return (item.id, item.workflow.tasks.len() - 1);
-        }
-        let mut item = workflow(self.thread_id, now());
-        self.begin_item(item.id, ThreadItem::Workflow(item.clone()));
-        item.workflow.tasks.push(task);
-        let id = item.id;
-        self.workflow = Some(item);
-        (id, 0)
+            self.begin_item(item.id, ThreadItem::Workflow(item.clone()));
+            self.workflow = Some(item);
+            return 0;
+        };
+        let entry = item.workflow.tasks.len();
+        item.workflow.tasks.push(task.clone());
+        let update = ItemUpdate::WorkflowTaskAdded { task_index: index_of(entry), task };
+        let event = ThreadStreamEvent::ItemUpdated { item_id: item.id, update };
+        self.emit(&event);
+        entry
     }
 
     fn update_workflow(&mut self, entry: usize, task: WorkflowTask) {
@@ -97,6 +96,8 @@ impl Output {
             }
         }
         let (id, created_at) = (item.id, item.created_at);
+        let duration = u64::try_from((now() - created_at).num_seconds()).unwrap_or_default();
+        item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
         let item = ThreadItem::Workflow(item);
         self.keep(id, wire::WORKFLOW, false, &item, created_at);
         // Said at once, so that it stands before the words that follow. The calls themselves are stored already; this

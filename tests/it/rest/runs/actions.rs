@@ -1,7 +1,7 @@
 //! Widgets and what using them does.
 
 use crate::everywhere;
-use crate::support::{Client, Reply, Sse};
+use crate::support::{Client, Gate, Reply, Script, Sse, Upstream};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,6 +89,26 @@ everywhere! {
         assert_eq!(alone, json!({}), "without a widget there is none to show");
         // The conversation goes on.
         assert_eq!(user.say(session, "Show my tasks").await.terminal()["type"], "run.completed");
+    }
+
+    async fn a_list_can_be_used_before_the_words_below_it_are_all_said(setup: Setup) {
+        let (upstream, gate) = (Upstream::start().await, Gate::closed());
+        upstream
+            .queue(Script::calls(&[("list_tasks", json!({}))]))
+            .queue(Script::stream().words(&["Here"]).stop(&gate).words(&[" it is"]).done("stop"));
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let task = user.post("/api/v1/tasks", &json!({"title": "Milk"})).await.data()["id"].clone();
+        let mut stream = user.start(session, "What is there to do?").await.unwrap();
+        stream.until_said("Here").await;
+        let told = stream.events.iter().find(|(_, event)| event["item"]["type"] == "widget").unwrap().1.clone();
+        assert_eq!(told, json!({"type": "thread.item.done", "item": widget(&user, session).await}));
+        let click = act(&user, session, "sync-actions", &complete(&told["item"]["id"], &task));
+        let synced = crate::support::client::read(click).await.data()["updated_item"].clone();
+        gate.open();
+        assert_eq!(stream.finish().await.terminal()["type"], "run.completed");
+        assert_eq!((&open_titles(&user).await, &widget(&user, session).await), (&vec![], &synced));
     }
 
     async fn what_cannot_be_done_is_refused(setup: Setup) {

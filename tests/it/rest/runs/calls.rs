@@ -41,7 +41,7 @@ async fn hanging(app: &App, upstream: &Upstream, user: &Client, session: Uuid) -
             .done("tool_calls"),
     );
     let mut stream = user.start(session, "Milk, please").await.unwrap();
-    while stream.until("thread.item.updated").await["update"]["type"] != "workflow.task.added" {}
+    while stream.until("thread.item.added").await["item"]["type"] != "workflow" {}
     stream
 }
 

@@ -101,6 +101,22 @@ everywhere! {
         assert_eq!(calls[1]["result"], r#"{"city":"Rome"}"#);
     }
 
+    async fn what_waits_is_the_newest_item(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("list_tasks", json!({})), ("get_location", json!({}))]))
+            .queue(Script::says(&["Rome"]));
+        let app = with_client_tool(setup, &upstream).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.post("/api/v1/tasks", &json!({"title": "Milk"})).await.data();
+        user.say(session, "Where am I?").await.terminal();
+        let kinds: Vec<_> = items(&user, session).await.iter().map(|item| item["type"].clone()).collect();
+        assert_eq!(kinds, ["user_message", "workflow", "widget", "client_tool_call"]);
+        let stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap().finish().await;
+        assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("Rome", &json!("run.completed")));
+    }
+
     async fn an_output_that_nobody_waits_for_is_refused(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = with_client_tool(setup, &upstream).await;

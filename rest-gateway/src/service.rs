@@ -175,6 +175,19 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Inner {
+    /// A page of the gateway's own; `None` when its path names none.
+    fn page(&self, page: Page, variables: &[(&str, &str)]) -> Option<Answer> {
+        match page {
+            Page::Root => Some(pages::root(self.config.chat_page)),
+            Page::Health => Some(pages::health()),
+            Page::Metrics => Some(pages::metrics((self.metrics_page)())),
+            Page::OpenApi => Some(pages::openapi()),
+            Page::Docs => Some(pages::docs()),
+            Page::Chat => Some(chat::page()),
+            Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
+        }
+    }
+
     /// Answers a request by its row.
     async fn answer_row<B>(
         &self,

@@ -42,6 +42,10 @@ impl Core {
             let prices = answerer.prices_of(model).ok_or_else(|| unpriced(model))?;
             dearest = dearest.max(prices.input_per_million).max(prices.output_per_million);
         }
+        // The title of a first message is paid for by what its run holds.
+        if let Some(prices) = answerer.agent.title_model.as_deref().and_then(|model| answerer.prices_of(model)) {
+            dearest = dearest.max(prices.input_per_million).max(prices.output_per_million);
+        }
         Ok(dearest)
     }
 

@@ -4,7 +4,7 @@ mod agents;
 
 pub use agents::{
     AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, Hidden, McpConfig, McpTransport,
-    ModelParameters, ModelPrices, Tell, ToolPick, UserContext,
+    ModelParameters, ModelPrices, StarterTitle, Tell, ToolPick, UserContext,
 };
 
 use ipnet::IpNet;
@@ -166,6 +166,8 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// Newest items of a thread that the model is shown.
     pub history_items: u32,
+    /// Name of the model that gives threads their titles; `None` where none does.
+    pub title_model: Option<Arc<str>>,
 }
 
 /// What one user may use in a day (UTC). `None` is no limit.

@@ -163,6 +163,7 @@ impl Settings {
             max_turns: self.agent_max_turns.get(),
             run_timeout: self.run_max_seconds.seconds(),
             history_items: self.agent_history_items.get(),
+            title_model: self.title_model.as_deref().map(Into::into),
         })
     }
 

@@ -130,6 +130,9 @@ settings! {
     agent_max_attempts: Number<1, 10> = "AGENT_MAX_ATTEMPTS" in Model, default "3";
     /// Name of the model that turns speech into text, at the server of the other model (`/audio/transcriptions`).
     transcription_model: Option<String> = "TRANSCRIPTION_MODEL" in Model, unset "speech is refused";
+    /// Name of the model that gives conversations their titles, at the server of the other model. It is asked once, beside
+    /// the answer to the first message, whose words are the title until then.
+    title_model: Option<String> = "TITLE_MODEL" in Model, unset "the first message's words stay the title";
     /// Milliseconds that the demo model waits between two words.
     demo_word_pause: Number<0, 10_000> = "DEMO_WORD_PAUSE_MS" in Model, default "30";
 

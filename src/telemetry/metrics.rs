@@ -47,6 +47,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_upstream_seconds", kind: Histogram, labels: "outcome", doc: "Time of one answer of the model." },
     Metric { name: "threadline_upstream_retries_total", kind: Counter, labels: "", doc: "Requests to the model that were tried again." },
     Metric { name: "threadline_model_fallbacks_total", kind: Counter, labels: "code", doc: "Answers that another model took over from one that failed." },
+    Metric { name: "threadline_titles_total", kind: Counter, labels: "outcome", doc: "Titles asked of a model: stored, kept when there was nothing better or the user had chosen one, or failed." },
     Metric { name: "threadline_agents_reloads_total", kind: Counter, labels: "outcome", doc: "Readings of the agents file after a SIGHUP: ok or refused." },
     Metric { name: "threadline_rpc_request_seconds", kind: Histogram, labels: "method, code", doc: "Time to answer a JSON-RPC call, also those of the gateway; code is 0, or the name of the error." },
     Metric { name: "threadline_streams", kind: Gauge, labels: "transport", doc: "Subscriptions open on WebSockets now." },

@@ -1,7 +1,9 @@
 //! One agent, and how it answers one run.
 
 use super::catalog::Catalog;
-use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, ModelPrices, Tell, ToolPick};
+use crate::config::{
+    AgentConfig, AgentProfile, ClientTool, ModelParameters, ModelPrices, StarterTitle, Tell, ToolPick,
+};
 use crate::error::Error;
 use crate::tools::Toolbox;
 use std::collections::BTreeMap;
@@ -16,6 +18,10 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What its model is told of the request that it answers.
     pub(crate) tell: Vec<Tell>,
+    /// What its threads are called at first.
+    pub(crate) starter_title: StarterTitle,
+    /// Who gives its threads their titles, if anybody does.
+    pub(crate) title_model: Option<Arc<str>>,
     /// `None` is the service's own.
     model: Option<Arc<str>>,
     /// What a message may ask for beside that.
@@ -53,6 +59,8 @@ impl Agent {
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(common.max_turns),
             tell: profile.tell.clone(),
+            starter_title: profile.starter_title,
+            title_model: profile.title_model.clone().or_else(|| common.title_model.clone()),
             model: profile.model.clone(),
             models: profile.models.clone(),
             fallback_models: profile.fallback_models.clone(),

@@ -7,7 +7,7 @@ mod file;
 pub(crate) use answerer::{Agent, Answerer};
 pub use file::AgentsFileError;
 
-use crate::config::{AgentConfig, AgentProfile, AgentsConfig, ToolPick};
+use crate::config::{AgentConfig, AgentProfile, AgentsConfig, StarterTitle, ToolPick};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use crate::tools::endpoint;
@@ -156,6 +156,11 @@ impl Roster {
     /// Whether a message that asks for this is to be checked before it is stored.
     pub(crate) fn heeds(&self, options: &InferenceOptions) -> bool {
         self.from_file && (options.model.is_some() || options.tool_choice.is_some())
+    }
+
+    /// Whether some agent's threads are not called after their first message.
+    pub(crate) fn leaves_untitled(&self) -> bool {
+        self.agents.values().any(|agent| agent.starter_title == StarterTitle::None)
     }
 
     /// Counts a call whose process died while it was in flight.

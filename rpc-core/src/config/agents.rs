@@ -41,8 +41,22 @@ pub struct AgentProfile {
     pub client_tools: Vec<ClientTool>,
     /// What its model is told of the request that it answers.
     pub tell: Vec<Tell>,
+    /// What its threads are called at first.
+    pub starter_title: StarterTitle,
+    /// Name of the model that gives its threads their titles; `None` is the service's own, if it has one.
+    pub title_model: Option<Arc<str>>,
     /// Calls of the model in one run, at most; `None` is the service's own limit.
     pub max_turns: Option<u32>,
+}
+
+/// What a thread is called when it has its first message, if its user has not named it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StarterTitle {
+    /// The message's words.
+    #[default]
+    Message,
+    /// As before it.
+    None,
 }
 
 /// What a model can be told of the request that it answers.

@@ -48,6 +48,11 @@ pub trait Model: Send + Sync + 'static {
         None
     }
 
+    /// Whether it can be asked to put something into few words.
+    fn gives_titles(&self) -> bool {
+        true
+    }
+
     /// `demo` or `openai-compatible`.
     fn kind(&self) -> &'static str;
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -77,7 +78,7 @@ pub(crate) struct Hub {
     pub(super) begins: Arc<Notify>,
     /// Those who follow threads.
     pub(super) wakes: Arc<Wakes>,
-    stopping: AtomicBool,
+    stopping: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +108,7 @@ impl Hub {
             tasks: TaskTracker::new(),
             begins: Arc::default(),
             wakes: Arc::default(),
-            stopping: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -232,12 +233,17 @@ impl Hub {
 
     /// Whether new runs are refused.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits until new runs are refused.
+    pub(super) async fn stopping(&self) {
+        self.stopping.cancelled().await;
     }
 
     /// Refuses new runs, gives those that answer until the deadline to end, and then interrupts them.
     pub(crate) async fn drain(&self, patience: Duration) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.cancel();
         self.wakes.end();
         self.tasks.close();
         self.end_runs(patience).await;

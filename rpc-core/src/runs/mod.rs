@@ -26,6 +26,7 @@ mod start;
 mod stored;
 mod submission;
 mod thread_feed;
+mod titles;
 mod wakes;
 
 pub(crate) use actions::{Acting, custom_action, show_done, sync_custom_action};

@@ -12,7 +12,7 @@ use crate::config::ModelPrices;
 use crate::store::Bill;
 use crate::store::rows::NewItem;
 use crate::wire;
-use account::Account;
+pub(super) use account::Account;
 use calls::Calls;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -121,6 +121,12 @@ impl Output {
     /// The model's server says what the call used.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.account.reported(usage);
+        self.usage += usage;
+    }
+
+    /// Something was used beside the run's own calls, and is charged with them.
+    pub(crate) fn include(&mut self, usage: Usage, bill: Bill) {
+        self.account.include(bill);
         self.usage += usage;
     }
 

@@ -6,6 +6,7 @@ use super::hub::{Entry, StopReason};
 use super::mirror;
 use super::output::{CANCEL_NOTE, Output};
 use super::packing::{pack, signed};
+use super::titles::Titling;
 use crate::agent::{self, AgentError};
 use crate::agents::Answerer;
 use crate::core::Core;
@@ -38,6 +39,8 @@ pub(super) struct Job {
     pub(super) held: (i64, i64),
     pub(super) origin: Origin,
     pub(super) answerer: Answerer,
+    /// The title that is being thought of meanwhile.
+    pub(super) titling: Option<Arc<Titling>>,
 }
 
 /// What a run does.
@@ -127,6 +130,10 @@ impl Job {
     /// Stores the end, with all that is not stored yet, and says so.
     async fn finish(&self, core: &Arc<Core>, output: &mut Output, ending: &Ending) {
         let log = &self.entry.log;
+        // From here on the log is nobody else's.
+        if let Some((usage, bill)) = self.titling.as_ref().and_then(|titling| titling.leave()) {
+            output.include(usage, bill);
+        }
         let mut unsaved = log.seal().await;
         let (items, results) = (output.take_finished(), output.take_results());
         let error_event = ending.failure.as_ref().map(|failure| error_event(&failure.message));

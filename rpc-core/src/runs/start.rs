@@ -4,8 +4,10 @@ use super::hub::Entry;
 use super::message::{check_message, title_of};
 use super::runner::{self, Job, Work};
 use super::submission::submission;
+use super::titles;
 use crate::agents::Answerer;
 use crate::attachments;
+use crate::config::StarterTitle;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
@@ -62,7 +64,8 @@ pub(crate) async fn add_user_message(
     };
     let hold = core.hold(answerer.as_ref())?;
     let attached = attachments::of_message(core, user_id, &input).await?;
-    let (turn, message) = turn(core, thread_id, input, &attached, hold)?;
+    let starter = answerer.as_ref().map_or(StarterTitle::Message, |answerer| answerer.agent.starter_title);
+    let (turn, message) = turn(core, thread_id, input, &attached, starter, hold)?;
     let core = core.clone();
     detached(async move {
         let _beginning = beginning;
@@ -76,9 +79,12 @@ pub(crate) async fn add_user_message(
                 return Ok(Started::again(&core, other.map_err(|error| turn_error(&core, error))?));
             }
         };
-        announce(&entry, &told(false, message, started.title_changed, &started.thread));
+        let words = started.opens.then(|| titles::words(&message));
+        let is_titled = started.opens && starter == StarterTitle::Message;
+        announce(&entry, &told(false, message, is_titled, &started.thread));
         let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer(&started.thread));
-        runner::spawn(&core, job(entry, &started.run, Work::Answer, origin, answerer));
+        let job = job(entry, &started.run, Work::Answer, origin, answerer);
+        runner::spawn(&core, titles::beside(&core, job, &started.thread, words));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })
     .await
@@ -108,7 +114,8 @@ pub(crate) async fn create_thread(
         Some(input) => {
             let hold = core.hold(Some(&answerer))?;
             let attached = attachments::of_message(core, user_id, &input).await?;
-            turn(core, thread_id, input, &attached, hold).map(|(turn, message)| (Some(turn), Some(message)))?
+            let starter = answerer.agent.starter_title;
+            turn(core, thread_id, input, &attached, starter, hold).map(|(turn, message)| (Some(turn), Some(message)))?
         }
         None => (None, None),
     };
@@ -141,16 +148,18 @@ pub(crate) async fn create_thread(
             }
         };
         if let (Some(entry), Some(run), Some(message)) = (entry, &created.run, message) {
+            let words = titles::words(&message);
             announce(&entry, &told(true, message, false, &created.thread));
-            runner::spawn(&core, job(entry, run, Work::Answer, origin, answerer));
+            let job = job(entry, run, Work::Answer, origin, answerer);
+            runner::spawn(&core, titles::beside(&core, job, &created.thread, Some(words)));
         }
         Ok(Started { thread: created.thread, run: created.run, replayed: false })
     })
     .await
 }
 
-/// Who answers a message that asks for something, or whose answer has to be paid for, which is checked before anything is
-/// stored; `None` where it may be found out after that.
+/// Who answers, where that has to be known before the message is stored: it asks for something, its answer has to be paid
+/// for, or its agent may not want it as a title. `None` where it may be found out after that.
 async fn as_asked(
     core: &Core,
     user_id: Uuid,
@@ -158,7 +167,8 @@ async fn as_asked(
     options: &InferenceOptions,
 ) -> Result<Option<Answerer>, Error> {
     let roster = core.agents.roster();
-    if !roster.heeds(options) && core.config.budget.cost_micros.is_none() {
+    let is_needed = roster.heeds(options) || roster.leaves_untitled() || core.config.budget.cost_micros.is_some();
+    if !is_needed {
         return Ok(None);
     }
     let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
@@ -175,7 +185,7 @@ async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, e
 pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
     let (claim, retry_of, created_at) = (run.claim(), run.retry_of, run.created_at.utc());
-    Job { entry, claim, retry_of, work, created_at, held, origin, answerer }
+    Job { entry, claim, retry_of, work, created_at, held, origin, answerer, titling: None }
 }
 
 /// The events with which the answer to a message begins: the message, and the thread where it is new or has another title.
@@ -223,12 +233,13 @@ fn turn(
     thread_id: Uuid,
     input: UserMessageInput,
     attached: &[AttachmentRow],
+    starter: StarterTitle,
     hold: Option<Hold>,
 ) -> Result<(NewTurn, ThreadItem), Error> {
     // By the clock that all replicas share: the day of the budget is the day of the run.
     let created_at = core.clock.now();
     let item_id = Guid::new();
-    let title = title_of(&input, attached);
+    let title = (starter == StarterTitle::Message).then(|| title_of(&input, attached));
     let message = ThreadItem::UserMessage(UserMessage {
         id: item_id.0,
         thread_id,

@@ -114,7 +114,7 @@ impl Store {
                     }
                 }
             }
-            Ok(TurnStarted { thread, title_changed: false, run, replayed: false })
+            Ok(TurnStarted { thread, opens: false, run, replayed: false })
         })
     }
 }

@@ -123,6 +123,23 @@ impl Store {
         })
     }
 
+    /// Gives a thread another title while it still has the one it was given first; `None` when it has not, since its user
+    /// has chosen one or deleted it. The thread's last use stays as it is.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn thread_retitle(&self, id: Guid, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
+        change!(self, |c| {
+            let untouched = threads::title_is_set.eq(false).and(threads::title.eq(first));
+            Ok(diesel::update(threads::table.find(id).filter(untouched))
+                .set(threads::title.eq(title))
+                .returning(ThreadRow::as_returning())
+                .get_result(c)
+                .await
+                .optional()?)
+        })
+    }
+
     /// Deletes a thread with its items, runs, events and submissions.
     ///
     /// # Errors

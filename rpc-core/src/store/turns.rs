@@ -19,8 +19,8 @@ use threadline_schema::runs::RunStatus;
 pub struct NewTurn {
     /// The message.
     pub message: NewItem,
-    /// Title for the thread, if this is its first message and its user has set none.
-    pub title: String,
+    /// Title for the thread, if this is its first message and its user has set none; `None` leaves it as it is.
+    pub title: Option<String>,
     /// Id of the run.
     pub run_id: Guid,
     /// The process that answers.
@@ -85,8 +85,8 @@ pub struct Created {
 pub struct TurnStarted {
     /// The thread, with the message.
     pub thread: ThreadRow,
-    /// Whether the message became the thread's title.
-    pub title_changed: bool,
+    /// Whether the message is the thread's first, and its user has set no title.
+    pub opens: bool,
     /// The run.
     pub run: RunRow,
     /// Whether an earlier submission of the same name began it, and this one nothing.
@@ -228,7 +228,7 @@ impl Store {
                 threads::next_position.eq(threads::next_position + 1),
                 threads::message_count.eq(threads::message_count + turn.message.messages()),
                 threads::updated_at.eq(turn.message.created_at),
-                threads::title.eq(case_when(titled, threads::title).otherwise(turn.title.clone())),
+                turn.title.clone().map(|title| threads::title.eq(case_when(titled, threads::title).otherwise(title))),
             ))
             .returning(ThreadRow::as_returning())
             .get_result(c)
@@ -239,9 +239,9 @@ impl Store {
             };
             unarchive!(c, thread);
             let first = thread.message_count == turn.message.messages();
-            let title_changed = first && !thread.title_is_set;
+            let opens = first && !thread.title_is_set;
             let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
-            Ok(TurnStarted { thread, title_changed, run, replayed: false })
+            Ok(TurnStarted { thread, opens, run, replayed: false })
         })
     }
 }
@@ -250,7 +250,7 @@ impl TurnStarted {
     /// What an earlier submission of the same name began. One without a run was another submission.
     pub(super) fn again((thread, run): (ThreadRow, Option<RunRow>)) -> StoreResult<Self> {
         let run = run.ok_or(Conflict::KeyReused)?;
-        Ok(Self { thread, title_changed: false, run, replayed: true })
+        Ok(Self { thread, opens: false, run, replayed: true })
     }
 }
 
@@ -265,7 +265,7 @@ impl NewThread {
         ThreadRow {
             id: self.id,
             user_id: self.user_id,
-            title: self.turn.as_ref().map_or(&self.title, |turn| &turn.title).clone(),
+            title: self.turn.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
             title_is_set: false,
             status: "active".to_owned(),
             status_reason: None,

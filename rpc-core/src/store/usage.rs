@@ -92,15 +92,24 @@ pub(super) use take_hold;
 
 /// Books what a run used on the day it began, and gives back what it held.
 macro_rules! settle {
-    ($c:ident, $user_id:expr, $day:expr, $bill:expr, $held:expr) => {{
+    ($c:ident, $user_id:expr, $day:expr, $bill:expr, $held:expr) => {
+        $crate::store::usage::book!($c, $user_id, $day, 1_i64, $bill, $held)
+    };
+}
+
+/// Books what was used on a day, by so many runs that have ended with it.
+macro_rules! book {
+    ($c:ident, $user_id:expr, $day:expr, $runs:expr, $bill:expr, $held:expr) => {{
         use threadline_schema::db::tables::usage_days;
+        let runs: i64 = $runs;
         let bill: $crate::store::Bill = $bill;
         let (held_tokens, held_micros): (i64, i64) = $held;
-        let unpriced = i64::from(bill.cost_micros.is_none() && bill.prompt_tokens + bill.completion_tokens > 0);
+        let has_no_price = bill.cost_micros.is_none() && bill.prompt_tokens + bill.completion_tokens > 0;
+        let unpriced = if has_no_price { runs } else { 0 };
         let cost = bill.cost_micros.unwrap_or_default();
         diesel::insert_into(usage_days::table)
             .values($crate::store::rows::UsageRow {
-                runs: 1,
+                runs,
                 unpriced_runs: unpriced,
                 prompt_tokens: bill.prompt_tokens,
                 completion_tokens: bill.completion_tokens,
@@ -110,7 +119,7 @@ macro_rules! settle {
             .on_conflict((usage_days::user_id, usage_days::day))
             .do_update()
             .set((
-                usage_days::runs.eq(usage_days::runs + 1),
+                usage_days::runs.eq(usage_days::runs + runs),
                 usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
                 usage_days::prompt_tokens.eq(usage_days::prompt_tokens + bill.prompt_tokens),
                 usage_days::completion_tokens.eq(usage_days::completion_tokens + bill.completion_tokens),
@@ -122,7 +131,7 @@ macro_rules! settle {
             .await?;
     }};
 }
-pub(super) use settle;
+pub(super) use {book, settle};
 
 impl Store {
     /// What a user has used on each day from `first` to `last`, newest first; days without use are not among them.
@@ -137,6 +146,17 @@ impl Store {
                 .select(UsageRow::as_select())
                 .load(c)
                 .await?)
+        })
+    }
+
+    /// Books what was used for a run that began then and has been settled already.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn usage_add(&self, user_id: Guid, began: UtcTime, bill: Bill) -> StoreResult<()> {
+        change!(self, |c| {
+            book!(c, user_id, day_of(began), 0, bill, (0, 0));
+            Ok(())
         })
     }
 

@@ -174,7 +174,7 @@ pub(crate) fn item(kind: &str) -> NewItem {
 pub(crate) fn turn() -> NewTurn {
     NewTurn {
         message: item("user_message"),
-        title: "What was said first".to_owned(),
+        title: Some("What was said first".to_owned()),
         run_id: Guid::new(),
         owner: Guid::new(),
         lease_expires_at: at(1_000_000),

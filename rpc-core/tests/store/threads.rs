@@ -1,7 +1,8 @@
 //! Titles, the limit, deleting and archiving.
 
 use crate::support::*;
-use threadline_core::store::{NewThread, StoreError};
+use threadline_core::store::rows::ThreadRow;
+use threadline_core::store::{NewThread, NewTurn, StoreError};
 use threadline_schema::db::types::Guid;
 
 on_both! {
@@ -19,21 +20,47 @@ on_both! {
 
         let plain = thread(&store, user).await;
         let first = say(&store, &plain).await.unwrap();
-        assert!(first.title_changed);
+        assert!(first.opens);
         assert_eq!(first.thread.title, "What was said first");
         store.run_finish(first.run.claim(), completed(), vec![]).await.unwrap();
         let mut second = turn();
-        second.title = "What was said second".into();
+        second.title = Some("What was said second".into());
         let second = store.turn_start(user, plain.id, second, None).await.unwrap();
-        assert!(!second.title_changed);
+        assert!(!second.opens);
         assert_eq!(second.thread.title, "What was said first");
 
         let named = thread(&store, user).await;
         let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
         assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
         let first = say(&store, &named).await.unwrap();
-        assert!(!first.title_changed);
+        assert!(!first.opens);
         assert_eq!(first.thread.title, "Mine");
+
+        // A turn without a title leaves the thread the one it had.
+        let untitled = || NewTurn { title: None, ..turn() };
+        let left = store.turn_start(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
+        assert_eq!((left.opens, left.thread.title.as_str()), (true, "New Chat"));
+        let made = store.thread_create(NewThread { turn: Some(untitled()), ..new_thread(user) }).await.unwrap();
+        assert_eq!(made.thread.title, "New Chat");
+    }
+
+    async fn a_title_is_improved_while_it_is_the_first(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, _) = running(&store, user).await;
+        let retitle = async |first: &str, title: &str| {
+            store.thread_retitle(thread.id, first.to_owned(), title.to_owned()).await.unwrap()
+        };
+        assert!(retitle("Something else", "Better").await.is_none());
+        let before = store.thread_get(user, thread.id).await.unwrap();
+        let better = retitle(&before.title, "Better").await.unwrap();
+        assert_eq!(better, ThreadRow { title: "Better".into(), ..before });
+        assert_eq!(store.thread_get(user, thread.id).await.unwrap(), better);
+        // What its user has chosen stays, also if it reads the same.
+        store.thread_rename(user, thread.id, "Better".into()).await.unwrap();
+        assert!(retitle("Better", "Best").await.is_none());
+        store.thread_delete(user, thread.id).await.unwrap();
+        assert!(retitle("Better", "Best").await.is_none());
     }
 
     async fn the_limit_counts_what_is_not_archived(db: &TestDb) {

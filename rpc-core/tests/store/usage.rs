@@ -44,6 +44,12 @@ on_both! { threads:
         store.thread_delete(user, one.id).await.unwrap();
         assert!(store.run_finish(run.claim(), completed(), vec![]).await.is_err());
         assert_eq!(today(&store, user).await.runs, 2);
+        // What comes after a run has ended is no run.
+        let late = Bill { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
+        let before = today(&store, user).await;
+        store.usage_add(user, run.created_at, late).await.unwrap();
+        let row = UsageRow { prompt_tokens: before.prompt_tokens + 4, completion_tokens: before.completion_tokens + 1, ..before };
+        assert_eq!(today(&store, user).await, row);
         // Another user has a budget of their own.
         let (_, theirs) = running(&store, crate::support::user(&store).await.id).await;
         assert_eq!(theirs.held_tokens, 0);

@@ -7,4 +7,5 @@ mod leaving;
 mod models;
 mod python;
 mod requests;
+mod titles;
 mod turns;

@@ -2,7 +2,7 @@
 
 use super::shape::{Agent, Text};
 use super::{Result, Source};
-use crate::config::{AgentProfile, AgentsConfig, ModelParameters, Tell, ToolPick};
+use crate::config::{AgentProfile, AgentsConfig, ModelParameters, StarterTitle, Tell, ToolPick};
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -23,6 +23,8 @@ impl Source<'_> {
         };
         let client_tools = self.client_tools(config, std::mem::take(&mut table.client_tools))?;
         let tell = table.tell.iter().map(|what| self.tell(what)).collect::<Result<_>>()?;
+        let starter_title = self.starter_title(table.starter_title.as_ref())?;
+        let title_model = table.title_model.as_ref().map(|model| self.text(model)).transpose()?;
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
         let parameters = self.parameters(table)?;
         Ok(AgentProfile {
@@ -34,6 +36,8 @@ impl Source<'_> {
             tools,
             client_tools,
             tell,
+            starter_title,
+            title_model,
             max_turns,
         })
     }
@@ -44,6 +48,15 @@ impl Source<'_> {
             "metadata" => Ok(Tell::Metadata),
             "time" => Ok(Tell::Time),
             _ => Err(self.wrong(what.span(), "this is not \"languages\", \"metadata\" or \"time\"")),
+        }
+    }
+
+    fn starter_title(&self, policy: Option<&Text>) -> Result<StarterTitle> {
+        let Some(policy) = policy else { return Ok(StarterTitle::default()) };
+        match policy.as_ref().as_str() {
+            "message" => Ok(StarterTitle::Message),
+            "none" => Ok(StarterTitle::None),
+            _ => Err(self.wrong(policy.span(), "this is not \"message\" or \"none\"")),
         }
     }
 

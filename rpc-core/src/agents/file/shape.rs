@@ -39,6 +39,8 @@ pub(super) struct Agent {
     pub(super) client_tools: Vec<Client>,
     #[serde(default)]
     pub(super) tell: Vec<Text>,
+    pub(super) starter_title: Option<Text>,
+    pub(super) title_model: Option<Text>,
     pub(super) max_turns: Option<Spanned<u32>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) top_p: Option<Spanned<f64>>,

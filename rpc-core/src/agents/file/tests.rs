@@ -1,5 +1,5 @@
 use crate::agents::AgentsFileError;
-use crate::config::{AgentsConfig, EndpointKind, McpTransport, Tell, ToolPick};
+use crate::config::{AgentsConfig, EndpointKind, McpTransport, StarterTitle, Tell, ToolPick};
 use serde_json::json;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ reasoning_effort = "low"
 max_turns = 3
 tools = ["list_tasks", "mcp:files", "files_read", "order"]
 tell = ["time", "metadata"]
+starter_title = "none"
+title_model = "m/small"
 
 [[agents.helper.client_tools]]
 name = "where"
@@ -95,6 +97,7 @@ fn a_whole_file_is_read() {
     assert_eq!(helper.instructions.as_deref(), Some("Help."));
     assert_eq!((helper.model.as_deref(), helper.max_turns), (Some("m/one"), Some(3)));
     assert_eq!(helper.tell, [Tell::Time, Tell::Metadata]);
+    assert_eq!((helper.starter_title, helper.title_model.as_deref()), (StarterTitle::None, Some("m/small")));
     assert_eq!((&*helper.models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
     assert_eq!(
         serde_json::to_value(&helper.parameters).unwrap(),
@@ -113,6 +116,7 @@ fn a_whole_file_is_read() {
 
     let plain = &config.agents["plain"];
     assert_eq!(plain.instructions.as_deref(), Some("Be kind."));
+    assert_eq!((plain.starter_title, plain.title_model.as_deref()), (StarterTitle::Message, None));
     assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolPick::BuiltIn][..]));
 
     assert_eq!(config.models["m/one"].output_per_million, 1.0);
@@ -157,6 +161,8 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\nmax_turns = 101\n", 2, 13, "not from 1 to 100"),
     ("[agents.a]\nstop = [\"1\", \"2\", \"3\", \"4\", \"5\"]\n", 2, 29, "at most 4"),
     ("[agents.a]\ntell = [\"time\", \"weather\"]\n", 2, 17, "\"languages\", \"metadata\" or \"time\""),
+    ("[agents.a]\nstarter_title = \"first\"\n", 2, 17, "\"message\" or \"none\""),
+    ("[agents.a]\ntitle_model = \"\"\n", 2, 15, "must not be empty"),
     ("[agents.\"a b\"]\n", 1, 9, "letters, digits"),
     ("[agents.a]\ntools = [\"list_tasks\", \"fly\"]\n", 2, 24, "there are: built-in, add_task"),
     ("[agents.a]\ntools = [\"mcp:wiki\"]\n", 2, 10, "no table [mcp.wiki]"),

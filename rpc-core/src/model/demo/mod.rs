@@ -52,6 +52,10 @@ impl Model for DemoModel {
         std::future::ready(Ok(())).boxed()
     }
 
+    fn gives_titles(&self) -> bool {
+        false
+    }
+
     fn kind(&self) -> &'static str {
         "demo"
     }

@@ -13,7 +13,7 @@ const BYTES: usize = 4;
 
 /// Everything that is charged so far.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Account {
+pub(in crate::runs) struct Account {
     used: Usage,
     micros: i64,
     /// Whether a model was used that has no price.
@@ -31,24 +31,36 @@ struct Call {
 
 impl Account {
     /// A call begins, with so many bytes to read.
-    pub(super) fn asks(&mut self, bytes: usize, prices: Option<ModelPrices>) {
+    pub(in crate::runs) fn asks(&mut self, bytes: usize, prices: Option<ModelPrices>) {
         self.guess();
         self.call = Call { read: bytes, written: 0, prices };
     }
 
     /// The model has written something.
-    pub(super) fn wrote(&mut self, bytes: usize) {
+    pub(in crate::runs) fn wrote(&mut self, bytes: usize) {
         self.call.written = self.call.written.saturating_add(bytes);
     }
 
     /// The server says what the call used: nothing is left to guess.
-    pub(super) fn reported(&mut self, usage: Usage) {
+    pub(in crate::runs) fn reported(&mut self, usage: Usage) {
         self.book(usage);
         self.call = Call { prices: self.call.prices, ..Call::default() };
     }
 
+    /// Something was used beside the run's own calls, and is charged with them.
+    pub(in crate::runs) fn include(&mut self, bill: Bill) {
+        let unsigned = |tokens: i64| u64::try_from(tokens).unwrap_or_default();
+        let used =
+            Usage { prompt_tokens: unsigned(bill.prompt_tokens), completion_tokens: unsigned(bill.completion_tokens) };
+        self.used += used;
+        match bill.cost_micros {
+            Some(micros) => self.micros = self.micros.saturating_add(micros),
+            None => self.unpriced |= used != Usage::default(),
+        }
+    }
+
     /// What the run's user is charged.
-    pub(super) fn bill(mut self) -> Bill {
+    pub(in crate::runs) fn bill(mut self) -> Bill {
         self.guess();
         let Usage { prompt_tokens, completion_tokens } = self.used;
         let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -103,6 +115,18 @@ mod tests {
         account.wrote(4);
         account.asks(80, prices);
         assert_eq!(account.bill(), bill(13, 2, Some(11)), "a call that failed is charged with what it had said");
+    }
+
+    #[test]
+    fn what_is_included_is_charged_with_the_rest() {
+        let mut account = Account::default();
+        account.asks(4, Some(ModelPrices { input_per_million: 1.0, output_per_million: 1.0 }));
+        account.reported(Usage { prompt_tokens: 1, completion_tokens: 1 });
+        account.include(Bill { prompt_tokens: 5, completion_tokens: 2, cost_micros: Some(9) });
+        account.include(Bill::default());
+        assert_eq!(account.bill(), Bill { prompt_tokens: 6, completion_tokens: 3, cost_micros: Some(11) });
+        account.include(Bill { prompt_tokens: 1, completion_tokens: 0, cost_micros: None });
+        assert_eq!(account.bill(), Bill { prompt_tokens: 7, completion_tokens: 3, cost_micros: None });
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub(crate) async fn sync_custom_action(
     // What has begun is done and shown, whether or not somebody waits for it.
     detached(async move {
         let _beginning = beginning;
-        let (request_id, client) = (&*origin.request_id, origin.client.as_deref());
-        let for_whom = ToolContext { store: &core.store, user_id, thread_id, run_id: None, request_id, client };
+        let (store, request_id, client) = (&core.store, &*origin.request_id, origin.client.as_deref());
+        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client };
         let done = actor.tools.run(for_whom, &call).await;
         if let Some(Failure { code, message }) = done.failure {
             return Err(Error::new(code, message));

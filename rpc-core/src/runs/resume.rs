@@ -60,14 +60,14 @@ pub(super) async fn resume(
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
     let Resumption { thread_id, submission, origin, asked } = resumption;
-    let (answerer, hold) = match work {
+    let (answerer, hold) = match &work {
         Work::Answer => {
             let answerer = beforehand(core, user_id, thread_id, &asked).await?;
             let hold = core.hold(answerer.as_ref())?;
             (answerer, hold)
         }
         // No model is asked.
-        Work::Act(_) => (None, None),
+        Work::Act(acting) => (Some(acting.actor.clone()), None),
     };
     let core = core.clone();
     detached(async move {
@@ -89,10 +89,7 @@ pub(super) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(&entry, &[options()].into_iter().chain(replaced).collect::<Vec<_>>());
-        let answerer = answerer.unwrap_or_else(|| match &work {
-            Work::Answer => core.agents.roster().answerer_again(&started.thread, &asked),
-            Work::Act(acting) => acting.actor.clone(),
-        });
+        let answerer = answerer.unwrap_or_else(|| core.agents.roster().answerer_again(&started.thread, &asked));
         runner::spawn(&core, job(entry, &started.run, work, origin, answerer));
         Ok(Started { thread: started.thread, run: Some(started.run), replayed: false })
     })

@@ -45,6 +45,7 @@ impl Source<'_> {
         };
         let limits = self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?;
         let actions = table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?;
-        Ok(McpConfig { transport, user_context: table.user_context, limits, widgets: table.widgets, actions })
+        let (user_context, widgets) = (table.user_context, table.widgets);
+        Ok(McpConfig { transport, user_context, limits, widgets, actions })
     }
 }

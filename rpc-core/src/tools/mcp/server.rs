@@ -31,7 +31,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct McpServer {
     pub(super) shared: Arc<Shared>,
     /// What it was made from.
-    pub(super) config: McpConfig,
+    config: McpConfig,
     stop: DropGuard,
 }
 

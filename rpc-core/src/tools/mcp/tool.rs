@@ -29,11 +29,17 @@ pub(super) struct McpTool {
     limits: CallLimits,
     /// Whether the server is told for whom a call is made.
     user_context: bool,
+    /// Whether its results may carry widgets.
+    shows: bool,
+    /// Whether users may call it from widgets.
+    is_action: bool,
 }
 
 impl McpTool {
     pub(super) fn new(server: Arc<McpServer>, listed: Arc<Listed>, config: &McpConfig) -> Self {
-        Self { server, listed, limits: config.limits, user_context: config.user_context }
+        let is_action = config.actions.contains(&listed.name);
+        let McpConfig { limits, user_context, widgets: shows, .. } = *config;
+        Self { server, listed, limits, user_context, shows, is_action }
     }
 
     async fn call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
@@ -103,11 +109,11 @@ impl Tool for McpTool {
     }
 
     fn action(&self) -> Option<&str> {
-        self.server.config.actions.contains(&self.listed.name).then(|| self.name())
+        self.is_action.then(|| self.name())
     }
 
     fn show(&self, result: &mut Value) -> Option<Shown> {
-        if self.server.config.widgets { widgets::take(self.name(), result) } else { None }
+        if self.shows { widgets::take(self.name(), result) } else { None }
     }
 
     fn max_result_bytes(&self) -> usize {

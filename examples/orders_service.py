@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""An internal service with orders: JSON-RPC at /rpc, and GET /orders/{id}. It answers those whose call Threadline signed.
+"""An internal service with orders: JSON-RPC at /rpc, and GET /orders/{id}. It answers those whose call Threadline signed,
+with a widget for the user beside what the model reads.
 
 It needs nothing but Python. `examples/agents.toml` names its tools, and the tests start it. The key is in
 ORDERS_CONTEXT_KEY; without one nobody is asked for a signature.
@@ -15,7 +16,22 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = os.environ.get("ORDERS_CONTEXT_KEY", "")
-ORDERS = {"1001": {"id": "1001", "status": "shipped"}, "1002": {"id": "1002", "status": "open"}}
+ORDERS = {
+    "1001": {"id": "1001", "status": "shipped"},
+    "1002": {"id": "1002", "status": "open"},
+    "1003": {"id": "1003", "status": "open"},
+}
+
+
+def card(order):
+    """An order as the user sees it. A click on its button is an action, and calls the tool that the action names."""
+    state = [{"type": "Badge", "label": order["status"]}]
+    if order["status"] == "open":
+        cancel = {"type": "cancel_order", "payload": {"order_id": order["id"]}}
+        state.append({"type": "Button", "label": "Cancel", "size": "sm", "onClickAction": cancel})
+    # What changes has an id: an update then says no more than that.
+    title = {"type": "Title", "value": f"Order {order['id']}", "size": "sm"}
+    return {"type": "Card", "size": "sm", "children": [title, {"type": "Row", "id": "state", "children": state}]}
 
 
 def unsealed(part):
@@ -48,7 +64,7 @@ class Orders(BaseHTTPRequestHandler):
         order = ORDERS.get(path[2]) if len(path) == 3 and path[1] == "orders" else None
         if order is None:
             return self.reply(404, {"error": "there is no such order"})
-        self.reply(200, {**order, "asked_by": user})
+        self.reply(200, {**order, "asked_by": user, "widget": card(order)})
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -66,7 +82,7 @@ class Orders(BaseHTTPRequestHandler):
             reply["error"] = {"code": 409, "message": f"the order is {order['status']}"}
         else:
             order["status"] = "cancelled"
-            reply["result"] = {**order, "cancelled_by": user}
+            reply["result"] = {**order, "cancelled_by": user, "widget": card(order)}
         self.reply(200, reply)
 
     def user(self):

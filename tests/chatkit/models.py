@@ -2,8 +2,11 @@
 
     models.py generate SEED COUNT   COUNT values of each model, as lines of {"model", "as", "typed", "value"}
     models.py check                 lines of {"as", "value"} on stdin -> a line each: a list of what is wrong with it
+    models.py changes SEED COUNT    COUNT widgets, each with one that it became, as lines of {"before", "after"}
+    models.py fold                  such lines with "updates" on stdin -> a line each: what is wrong with the updates
 """
 
+import copy
 import enum
 import json
 import random
@@ -20,6 +23,7 @@ import typing_extensions
 from chatkit import types as ck
 from chatkit import widgets
 from chatkit.actions import Action
+from chatkit.server import diff_widget
 from pydantic import AnyUrl, BaseModel, StringConstraints, TypeAdapter
 
 # Members that a later version may add are kept by these, and by the models that inherit from them.
@@ -261,7 +265,101 @@ def check():
         print(json.dumps(wrong), flush=True)
 
 
-if sys.argv[1] == "generate":
-    generate(int(sys.argv[2]), int(sys.argv[3]))
-else:
-    check()
+def components(node):
+    """A component and all that are in it."""
+    yield node
+    children = node.get("children") or []
+    for child in [children] if isinstance(children, dict) else children:
+        yield from components(child)
+
+
+def changed(generator, widget):
+    """A widget as it may become."""
+    after = copy.deepcopy(widget)
+    pick = generator.random.choice
+    for _ in range(generator.random.randrange(1, 4)):
+        node = pick(list(components(after)))
+        siblings = node.get("children")
+        texts = [text for text in components(after) if isinstance(text.get("value"), str)]
+        match pick(["words", "words", "words", "member", "id", "less", "more", "other", "nothing"]):
+            case "words" if texts:
+                pick(texts)["value"] += pick(["", " and more", "ä🥛"])
+            case "member":
+                node["key"] = generator.text()
+            case "id":
+                node["id"] = "new"
+            case "less" if isinstance(siblings, list) and siblings:
+                siblings.pop()
+            case "more" if isinstance(siblings, list) and after["type"] != "ListView":
+                siblings.append({"type": "Text", "value": "one more"})
+            case "other" if node is not after and after["type"] != "ListView":
+                kept = {"id": node["id"]} if "id" in node else {}
+                node.clear()
+                node.update({"type": "Badge", "label": "other"} | kept)
+    return after
+
+
+def changes(seed, count):
+    generator, adapter = Generator(seed), TypeAdapter(widgets.WidgetRoot)
+    cards = [{"type": "Card", "children": [{"type": "Row", "children": [
+        {"type": "Text", "value": "one"}, {"type": "Markdown", "value": "", "streaming": turn % 2 == 0},
+        {"type": "Col", "children": [{"type": "Text", "value": "two"}]},
+    ]}]} for turn in range(count // 2)]
+    roots = [model for model in members_of(widgets.StrictWidgetRoot)]
+    grown = [generator.model(roots[turn % len(roots)], 0) for turn in range(count - len(cards))]
+    for widget in cards + grown:
+        for number, node in enumerate(components(widget)):
+            node.pop("id", None)
+            if generator.random.random() < 0.6:
+                node["id"] = generator.random.choice([f"c{number}"] * 9 + ["twice"])
+        before = dumped(adapter, widget)
+        print(json.dumps({"before": before, "after": dumped(adapter, changed(generator, before))}))
+
+
+def folded(widget, updates):
+    """A widget as a front end shows it after updates; None when an update is for no component, or for either of two."""
+    widget = copy.deepcopy(widget)
+    for update in updates:
+        if update["type"] == "widget.root.updated":
+            widget = update["widget"]
+            continue
+        meant = [node for node in components(widget) if node.get("id") == update["component_id"]]
+        if len(meant) != 1:
+            return None
+        if update["type"] == "widget.component.updated":
+            meant[0].clear()
+            meant[0].update(update["component"])
+        else:
+            meant[0]["value"] += update["delta"]
+    return widget
+
+
+def fold():
+    roots, adapter = TypeAdapter(widgets.WidgetRoot), TypeAdapter(ck.ThreadItemUpdate)
+    for line in sys.stdin:
+        case = json.loads(line)
+        before, after, ours = case["before"], case["after"], case["updates"]
+        try:
+            wrong = [loss for update in ours for loss in lost(update, dumped(adapter, update), update["type"])]
+            if folded(before, ours) != after:
+                wrong.append(f"they end in {json.dumps(folded(before, ours))}")
+            theirs = diff_widget(roots.validate_python(before), roots.validate_python(after))
+            theirs = [json.loads(adapter.dump_json(update, by_alias=True, exclude_none=True)) for update in theirs]
+            # It forgets words that a text without an id has gained, and takes one of two with an id for the other.
+            are_words = all(update["type"] == "widget.streaming_text.value_delta" for update in theirs)
+            if are_words and folded(before, theirs) == after and theirs != ours:
+                wrong.append(f"the package has {json.dumps(theirs)}")
+        except ValueError as error:
+            wrong = [str(error)]
+        print(json.dumps(wrong), flush=True)
+
+
+match sys.argv[1:]:
+    case ["generate", seed, count]:
+        generate(int(seed), int(count))
+    case ["changes", seed, count]:
+        changes(int(seed), int(count))
+    case ["check"]:
+        check()
+    case ["fold"]:
+        fold()

@@ -69,6 +69,26 @@ everywhere! {
         assert_eq!(told[2], json!({"id": "1002", "status": "cancelled", "cancelled_by": user.user_id}));
         assert!(told[3]["error"].as_str().unwrap().contains("the order is shipped"), "{}", told[3]);
         assert!(told[4]["error"].as_str().unwrap().contains("no tool"), "{}", told[4]);
+
+        // The order that is still open is cancelled by the user, on its card.
+        upstream.queue(Script::calls(&[("look_up_order", json!({"order_id": "1003"}))]));
+        user.say(session, "And 1003?").await.terminal();
+        let card = async || {
+            let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?limit=100")).await;
+            items.data().as_array().unwrap().iter().find(|item| item["type"] == "widget").unwrap().clone()
+        };
+        let shown = card().await;
+        let button = &shown["widget"]["children"][1]["children"][1];
+        assert_eq!(button["label"], "Cancel", "{shown}");
+        let click = json!({"type": button["onClickAction"]["type"], "payload": button["onClickAction"]["payload"]});
+        let params = json!({"thread_id": session, "item_id": shown["id"], "action": click});
+        let acted = user.chatkit_stream("threads.custom_action", params.clone()).await.unwrap().finish().await;
+        let update = acted.events.iter().find(|(_, event)| event["item_id"] == shown["id"]).unwrap().1["update"].clone();
+        let cancelled = json!({"type": "Row", "id": "state", "children": [{"type": "Badge", "label": "cancelled"}]});
+        assert_eq!(update, json!({"type": "widget.component.updated", "component_id": "state", "component": cancelled}));
+        assert_eq!(card().await["widget"]["children"][1], cancelled);
+        let again = user.chatkit("threads.sync_custom_action", params).await;
+        assert!(again.fails(502, "UPSTREAM_ERROR").contains("the order is cancelled"), "{}", again.text);
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use threadline_schema::chatkit::widget::{WidgetComponent, WidgetRoot};
+use threadline_schema::chatkit::widget::{WidgetComponent, WidgetRoot, updates};
 use threadline_schema::chatkit::{
     Action, Annotation, Attachment, ItemUpdate, Source, StreamEvent, StructuredInput, StructuredInputSubmission,
     Thread, ThreadItem, UserContent, UserMessageInput, WorkflowTask,
@@ -74,6 +74,34 @@ async fn what_the_package_writes_is_read_and_written_back() {
         [12, 10, 11, 5, 25, 4]
     );
     assert!(models.values().all(|count| *count == COUNT), "{models:?}");
+}
+
+#[tokio::test]
+async fn a_widget_becomes_another_as_the_package_has_it() {
+    const WIDGETS: usize = 400;
+    let seed: u32 = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let Some(script) = python::script("models.py", &["changes", &seed.to_string(), &WIDGETS.to_string()]) else {
+        return;
+    };
+    let mut fold = python::script("models.py", &["fold"]).unwrap();
+    let (mut wrong, mut kinds) = (Vec::new(), BTreeMap::<String, usize>::new());
+    for line in script.finish().await {
+        let mut case: Value = serde_json::from_str(&line).unwrap();
+        let root = |side: &str| serde_json::from_value::<WidgetRoot>(case[side].clone()).unwrap();
+        case["updates"] = serde_json::to_value(updates(&root("before"), &root("after"))).unwrap();
+        let kind = match case["updates"].as_array().unwrap().as_slice() {
+            [] => "nothing",
+            [update, ..] => update["type"].as_str().unwrap(),
+        };
+        *kinds.entry(kind.to_owned()).or_default() += 1;
+        let (back, answer) = fold.ask(case.to_string()).await;
+        fold = back;
+        let problems: Vec<String> = serde_json::from_str(&answer).unwrap();
+        wrong.extend((!problems.is_empty()).then(|| format!("{case}\n  {}", problems.join("\n  "))));
+    }
+    assert!(fold.finish().await.is_empty());
+    assert!(wrong.is_empty(), "seed {seed}, {} are wrong:\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n"));
+    assert!(kinds.len() == 4 && kinds.values().all(|count| *count > 5), "{kinds:?}");
 }
 
 /// The events of a request, as they came.

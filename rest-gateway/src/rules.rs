@@ -178,13 +178,14 @@ pub static RULES: &[Rule] = &[
         .named(
             "customAction",
             "Use a widget: have its action carried out, and stream what becomes of it.\n\n\
-             `tasks.complete` with `{\"task_id\"}` completes a task; no other action is known.",
+             `tasks.complete` with `{\"task_id\"}` completes a task; any other names a tool that the agents file lets \
+             users call, and its payload is the arguments.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/sync-actions")
         .calls::<threads::ThreadsSyncCustomAction>()
         .replies::<Whole>()
         .binds(&[("session_id", "thread_id")])
-        .fails(&[ItemNotFound, TaskNotFound])
+        .fails(&[ItemNotFound, TaskNotFound, UpstreamError])
         .named("syncCustomAction", "Use a widget: have its action carried out at once."),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),

@@ -88,7 +88,7 @@ error_table! {
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", -32600, 415;
     /// A fault of the server; the details are in its log, under the request id.
     InternalError = "INTERNAL_ERROR", -32603, 500;
-    /// The model's server failed.
+    /// The model's server failed, or what an action called.
     UpstreamError = "UPSTREAM_ERROR", -32052, 502;
     /// The service cannot answer right now, for want of its database or because it is stopping.
     ServiceUnavailable = "SERVICE_UNAVAILABLE", -32053, 503;

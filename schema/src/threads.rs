@@ -339,8 +339,9 @@ crate::methods! {
     ThreadsAddStructuredInput = "threads.add_structured_input" (User): AddStructuredInputParams => Run;
     /// Use a widget: have its action carried out, in a run that can be followed.
     ///
-    /// `tasks.complete` with `{"task_id"}` completes a task; no other action is known. The model is not asked. The widget
-    /// that was used is shown anew: `widget.root.updated` and `thread.item.replaced` tell of it.
+    /// `tasks.complete` with `{"task_id"}` completes a task; any other names a tool that the agents file lets users call,
+    /// and its payload is the arguments. The model is not asked. An update of the widget that was used and
+    /// `thread.item.replaced` tell what is new in it.
     ThreadsCustomAction = "threads.custom_action" (User): CustomActionParams => Run;
     /// Use a widget: have its action carried out at once, without a run.
     ThreadsSyncCustomAction = "threads.sync_custom_action" (User): SyncCustomActionParams => SyncCustomActionResponse;

@@ -105,9 +105,13 @@ function drawWorkflow({ workflow }) {
 
 function summaryOf({ summary, tasks, type }, isAtWork) {
   if (summary?.title) return summary.title;
-  if (summary?.duration !== undefined) return summary.duration > 0 ? `Thought for ${summary.duration} s` : "Thought";
-  if (tasks.length > 1 && !isAtWork) return `${tasks.length} steps`;
-  return tasks.at(-1)?.title ?? (type === "reasoning" ? "Thinking" : "Working");
+  const seconds = summary?.duration > 0 ? `${summary.duration} s` : null;
+  if (type === "reasoning" && summary) return seconds ? `Thought for ${seconds}` : "Thought";
+  const isMany = tasks.length > 1 && !isAtWork;
+  const words = isMany
+    ? `${tasks.length} steps`
+    : (tasks.at(-1)?.title ?? (type === "reasoning" ? "Thinking" : "Working"));
+  return seconds ? `${words}, ${seconds}` : words;
 }
 
 function drawTask(task) {

@@ -178,7 +178,10 @@ impl Task {
                     account.reported(used);
                     *usage += used;
                 }
-                ModelEvent::Thought(_) | ModelEvent::ToolCall(_) | ModelEvent::Finished(_) => {}
+                ModelEvent::Thought(_)
+                | ModelEvent::Citation(_)
+                | ModelEvent::ToolCall(_)
+                | ModelEvent::Finished(_) => {}
             }
         }
         Ok(answer)

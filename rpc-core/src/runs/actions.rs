@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
 use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
-use crate::tools::ToolContext;
+use crate::tools::{Progress, ToolContext};
 use std::sync::Arc;
 use threadline_schema::call::Origin;
 use threadline_schema::chatkit::widget::updates;
@@ -76,7 +76,9 @@ pub(crate) async fn sync_custom_action(
     detached(async move {
         let _beginning = beginning;
         let (store, request_id, client) = (&core.store, &*origin.request_id, origin.client.as_deref());
-        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client };
+        // There is no run whose events could tell it.
+        let progress = &Progress::default();
+        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client, progress };
         let done = actor.tools.run(for_whom, &call).await;
         if let Some(Failure { code, message }) = done.failure {
             return Err(Error::new(code, message));

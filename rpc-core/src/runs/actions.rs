@@ -1,5 +1,6 @@
 //! Actions: what a user does by using a widget.
 
+use super::changes::item_changed;
 use super::resume::{Resumption, resume};
 use super::runner::Work;
 use super::start::{Started, detached, refuse_while_stopping};
@@ -86,6 +87,9 @@ pub(crate) async fn sync_custom_action(
         let Some(item_id) = sender else { return Ok(None) };
         let draw = |item: &mut WidgetItem| actor.tools.draw(&call, &done, item);
         let redrawn = redraw(&core.store, user_id, thread_id, item_id, draw).await?;
+        if redrawn.is_some() {
+            item_changed(&core, thread_id, item_id);
+        }
         Ok(redrawn.map(|redrawn| redrawn.item))
     })
     .await

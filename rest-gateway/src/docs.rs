@@ -81,7 +81,8 @@ before `[DONE]` says how the run ended: `run.completed`, `run.failed`, `run.canc
 connection to the run was lost: go on with the last id as `Last-Event-ID`.
 
 The stream of a session goes on from run to run. It begins with `: ok` and, for a reader without a cursor, an `id:` without an
-event, to come back with if nothing else arrives; what is no event of a run (`thread.snapshot`, `thread.deleted`) has no id. `[DONE]` comes after
+event, to come back with if nothing else arrives; what is no event of a run (`thread.snapshot`, `thread.deleted`, and
+`thread.updated` or `thread.item.replaced` for what happens beside runs) has no id. `[DONE]` comes after
 `thread.deleted`, or after an `error` that says why the stream ends.
 
 ## Routes

@@ -109,8 +109,9 @@ pub static RULES: &[Rule] = &[
             "Follow a session across its runs.\n\n\
              The stream begins with the run that is answering, from its first event, or behind the event that \
              `Last-Event-ID` names; every later run follows whole and in order, whoever started it. With `snapshot` the \
-             session and its newest items come first, as one event without an id. The end of a run does not end the \
-             stream: that is `thread.deleted`, or an `error` when the token has expired, and then `[DONE]`.",
+             session and its newest items come first, as one event without an id; a change of its title or status, and a \
+             widget that was used without a run, are told without one too. The end of a run does not end the stream: \
+             that is `thread.deleted`, or an `error` when the token has expired, and then `[DONE]`.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads")
         .calls::<threads::ThreadsGetById>()

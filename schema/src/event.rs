@@ -81,7 +81,8 @@ impl RunLifecycleEvent {
     }
 }
 
-/// An event of a thread: of its runs, one after the other, or of the thread itself.
+/// An event of a thread: of its runs, one after the other, or of the thread itself. ChatKit's `thread.updated` and
+/// `thread.item.replaced` can be either: outside of runs they have no cursor.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ThreadEvent {

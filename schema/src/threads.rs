@@ -349,9 +349,10 @@ crate::methods! {
     ///
     /// Each notification `thread.event` carries `run_id`, `seq` and `event`. Without `after` it begins with the run
     /// that is answering, from its first event; with it, right behind that event. Every later run follows whole and in
-    /// order, whoever started it and wherever. With `snapshot` the thread and its newest items come first, with `seq` 0.
-    /// The end of a run is not the end of the subscription: that is `thread.deleted`, or an `error` when the token has
-    /// expired. WebSocket only.
+    /// order, whoever started it and wherever. With `snapshot` the thread and its newest items come first, with `seq` 0,
+    /// as have `thread.updated` and `thread.item.replaced` where the thread or a widget was changed outside of runs. The end
+    /// of a run is not the end of the subscription: that is `thread.deleted`, or an `error` when the token has expired.
+    /// WebSocket only.
     ThreadsSubscribe = "threads.subscribe" (User) as "thread.event" until "threads.unsubscribe": ThreadsSubscribeParams => ThreadNotification;
 }
 

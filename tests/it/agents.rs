@@ -7,6 +7,7 @@ mod example;
 mod fallback;
 pub mod file;
 mod mcp;
+mod progress;
 pub mod python;
 mod reload;
 mod widgets;

@@ -4,6 +4,7 @@ mod act;
 mod models;
 mod pending;
 mod prompt;
+mod working;
 
 pub(crate) use act::act;
 
@@ -15,7 +16,7 @@ use crate::model::{Message, ModelError, ToolCall};
 use crate::runs::Output;
 use crate::store::rows::Claim;
 use crate::store::{StoreError, StoreResult};
-use crate::tools::{Done, ToolContext};
+use crate::tools::{Done, Progress, ToolContext};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -23,6 +24,7 @@ use models::Models;
 use threadline_schema::call::Origin;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
+use working::{News, Working};
 
 /// Whose run it is, and which.
 pub(crate) struct Context {
@@ -99,8 +101,13 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
 
 /// What has come of a call.
 enum Step<'a> {
-    Ended(usize, &'a ToolCall, Done),
+    News(Working<'a>, News),
     Stored(Guid, StoreResult<()>),
+}
+
+async fn news(mut working: Working<'_>) -> Step<'_> {
+    let news = working.news().await;
+    Step::News(working, news)
 }
 
 /// Makes the calls side by side, each shown as an entry of the run's workflow, but for the one that is left for somebody
@@ -115,24 +122,31 @@ async fn work(
     output: &mut Output,
 ) -> Result<Vec<Option<Done>>, AgentError> {
     let tools = &context.answerer.tools;
-    let for_whom = ToolContext {
+    let progress: Vec<Progress> = calls.iter().map(|_| Progress::default()).collect();
+    let for_whom = |progress| ToolContext {
         store: &core.store,
         user_id: context.user_id,
         thread_id: context.claim.thread_id.0,
         run_id: Some(context.claim.run_id.0),
         request_id: &context.origin.request_id,
         client: context.origin.client.as_deref(),
+        progress,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
-    for (index, call) in calls.iter().enumerate().filter(|(index, _)| Some(*index) != left) {
-        output.call_began(index, &tools.title(call, None));
-        let done = tools.run(for_whom, call);
-        steps.push(async move { Step::Ended(index, call, done.await) }.boxed());
+    for (index, (call, progress)) in calls.iter().zip(&progress).enumerate().filter(|(index, _)| Some(*index) != left) {
+        let title = tools.title(call, None);
+        output.call_began(index, &title);
+        let done = tools.run(for_whom(progress), call).boxed();
+        steps.push(news(Working::new(index, call, title, progress, done)).boxed());
     }
     let mut ended: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
     while let Some(step) = steps.next().await {
         match step {
-            Step::Ended(index, call, done) => {
+            Step::News(working, News::GoesOn(text)) => {
+                output.progress(text);
+                steps.push(news(working).boxed());
+            }
+            Step::News(Working { index, call, .. }, News::Ended(done)) => {
                 let title = tools.title(call, Some(&done));
                 if let Some((id, body)) = output.call_ended(index, &title, &done) {
                     let stored = core.store.item_complete(context.claim, id, body);

@@ -73,6 +73,7 @@ impl<'a> Models<'a> {
                     output.show(&core.store, self.context.claim).await.map_err(in_thread)?;
                     output.text(&delta);
                 }
+                ModelEvent::Citation(citation) => output.cite(citation),
                 ModelEvent::ToolCall(call) => calls.push(call),
                 ModelEvent::Usage(usage) => output.used(usage),
                 ModelEvent::Finished(reason) => {

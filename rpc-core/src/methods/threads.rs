@@ -116,7 +116,9 @@ async fn update(cx: Cx, params: ThreadsUpdateParams) -> Result<Thread, Error> {
     }
     let title = page::text("title", title, TITLE_CHARS)?;
     let row = cx.core.store.thread_rename(cx.user_id()?.into(), params.thread_id.into(), title).await;
-    wire::thread(&row.map_err(Error::of_thread)?)
+    let row = row.map_err(Error::of_thread)?;
+    runs::thread_changed(&cx.core, params.thread_id);
+    wire::thread(&row)
 }
 
 async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {

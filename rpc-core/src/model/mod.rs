@@ -29,8 +29,8 @@ pub fn open(config: &ModelConfig) -> Result<Arc<dyn Model>, reqwest::Error> {
 ///
 /// # The stream
 ///
-/// [`Model::stream`] begins at once and yields, in this order: any number of [`ModelEvent::Text`]; then, when the body
-/// has ended well, each [`ModelEvent::ToolCall`] whole, at most one [`ModelEvent::Usage`], and [`ModelEvent::Finished`]
+/// [`Model::stream`] begins at once and yields, in this order: any number of [`ModelEvent::Thought`],
+/// [`ModelEvent::Text`] and [`ModelEvent::Citation`]; then, when the body has ended well, each [`ModelEvent::ToolCall`] whole, at most one [`ModelEvent::Usage`], and [`ModelEvent::Finished`]
 /// as the last. An `Err` is the last thing a stream yields. Nothing follows either.
 ///
 /// Waiting for the connection, for the first token and between tokens is bounded inside; the time of a whole run is the
@@ -212,12 +212,26 @@ pub enum ModelEvent {
     Thought(String),
     /// More words; never empty.
     Text(String),
+    /// Something that the words are based on.
+    Citation(Citation),
     /// A whole call.
     ToolCall(ToolCall),
     /// What the server says it used.
     Usage(Usage),
     /// The answer is whole.
     Finished(FinishReason),
+}
+
+/// A page of the web that words are based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// Its address: `http` or `https`.
+    pub url: String,
+    /// Its title; never empty.
+    pub title: String,
+    /// Where in the text of the whole answer the passage ends that is based on it, in characters, as the server counts.
+    /// It may be ahead of the text that has come.
+    pub end: Option<u64>,
 }
 
 /// Why an answer ended.

@@ -1,5 +1,6 @@
 //! Actions: what a user does by using a widget.
 
+use super::changes::item_changed;
 use super::resume::{Resumption, resume};
 use super::runner::Work;
 use super::start::{Started, detached, refuse_while_stopping};
@@ -10,7 +11,7 @@ use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
 use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
-use crate::tools::ToolContext;
+use crate::tools::{Progress, ToolContext};
 use std::sync::Arc;
 use threadline_schema::call::Origin;
 use threadline_schema::chatkit::widget::updates;
@@ -76,7 +77,9 @@ pub(crate) async fn sync_custom_action(
     detached(async move {
         let _beginning = beginning;
         let (store, request_id, client) = (&core.store, &*origin.request_id, origin.client.as_deref());
-        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client };
+        // There is no run whose events could tell it.
+        let progress = &Progress::default();
+        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client, progress };
         let done = actor.tools.run(for_whom, &call).await;
         if let Some(Failure { code, message }) = done.failure {
             return Err(Error::new(code, message));
@@ -84,6 +87,9 @@ pub(crate) async fn sync_custom_action(
         let Some(item_id) = sender else { return Ok(None) };
         let draw = |item: &mut WidgetItem| actor.tools.draw(&call, &done, item);
         let redrawn = redraw(&core.store, user_id, thread_id, item_id, draw).await?;
+        if redrawn.is_some() {
+            item_changed(&core, thread_id, item_id);
+        }
         Ok(redrawn.map(|redrawn| redrawn.item))
     })
     .await

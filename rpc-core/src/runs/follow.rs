@@ -1,6 +1,7 @@
 //! Following a thread: where its reader begins.
 
 use super::feed::RunFeed;
+use super::thread_feed::shown::Shown;
 use super::thread_feed::{Place, ThreadFeed};
 use crate::core::Core;
 use crate::error::Error;
@@ -32,7 +33,9 @@ pub(crate) async fn follow(
     let wake = core.hub.wakes.of(thread_id);
     // Where to begin is decided before the items are read: what happens between the two is in both, and comes again under
     // the same ids. The other way round it could be in neither.
-    let last = core.store.thread_last_run(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
+    let (thread, last) =
+        core.store.thread_last_run(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
+    let is_back = after.is_some();
     let (at, feed) = match after.as_deref() {
         None => (from_now(last), None),
         Some(after) => behind(core, user_id, thread_id, after, token_lifetime).await?,
@@ -42,7 +45,10 @@ pub(crate) async fn follow(
         None => Since::Beginning,
         Some(run_id) => Since::Event { run_id, seq: at.seq },
     };
-    let feed = ThreadFeed::new(core.clone(), (user_id, thread_id), wake, token_lifetime, (at, feed), first);
+    // Who comes back may have missed a change; who begins here has just read the thread, or is shown it.
+    let shown = (snapshot || !is_back).then(|| wire::thread(&thread).map(|thread| Shown::of(&thread))).transpose()?;
+    let showing = (shown, first);
+    let feed = ThreadFeed::new(core.clone(), (user_id, thread_id), wake, token_lifetime, (at, feed), showing);
     Ok((feed, since))
 }
 

@@ -193,6 +193,11 @@ impl Hub {
         self.wakes.wake(thread_id);
     }
 
+    /// Tells those who follow a thread that it is another, or an item of it, here or in another process.
+    pub(super) fn changed(&self, thread_id: Uuid, item_id: Option<Uuid>) {
+        self.wakes.changed(thread_id, item_id);
+    }
+
     /// Removes a run that came to nothing: it could not be stored.
     pub(super) fn discard(&self, entry: &Entry) {
         metrics::gauge!("threadline_runs_active").decrement(1);

@@ -23,6 +23,7 @@ pub(crate) fn spawn(core: &Arc<Core>, stop: CancellationToken) {
             let Some(core) = core.upgrade() else { return };
             match command {
                 Ok(Command::Began { thread_id, .. }) => core.hub.run_began(thread_id),
+                Ok(Command::Changed { thread_id, item_id }) => core.hub.changed(thread_id, item_id),
                 Ok(Command::Cancel { run_id }) => cancel::obey_one(&core, run_id),
                 // What was missed is found by looking, a little later.
                 Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "signals of other processes were missed"),

@@ -6,6 +6,7 @@
 mod actions;
 mod answers;
 mod cancel;
+mod changes;
 mod feed;
 mod follow;
 mod hub;
@@ -32,6 +33,7 @@ mod wakes;
 pub(crate) use actions::{Acting, Redrawn, custom_action, redraw, sync_custom_action};
 pub(crate) use answers::{add_client_tool_output, add_structured_input};
 pub(crate) use cancel::{cancel, stop_in_thread};
+pub(crate) use changes::thread_changed;
 pub(crate) use feed::RunFeed;
 use feed::UNREADABLE;
 pub(crate) use follow::follow;

@@ -2,6 +2,7 @@
 
 mod account;
 mod calls;
+mod citing;
 mod pending;
 mod storing;
 mod thinking;
@@ -16,6 +17,7 @@ use crate::wire;
 pub(super) use account::Account;
 use calls::{Calls, Place};
 use chrono::{DateTime, Utc};
+use citing::Citations;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub(crate) struct Output {
     begun: Vec<Uuid>,
     /// The message that is being written.
     message: Option<OpenMessage>,
+    /// What its words are based on.
+    citations: Citations,
     /// What the model is thinking.
     thinking: Option<Thinking>,
     /// The workflow that tools are being added to.
@@ -92,6 +96,7 @@ impl Output {
             replaces: false,
             begun: Vec::new(),
             message: None,
+            citations: Citations::default(),
             thinking: None,
             workflow: None,
             shown: BTreeMap::new(),
@@ -117,6 +122,7 @@ impl Output {
     /// A model is asked, with so many bytes to read.
     pub(crate) fn asks(&mut self, bytes: usize, prices: Option<ModelPrices>) {
         self.account.asks(bytes, prices);
+        self.forget_citations();
     }
 
     /// The model's server says what the call used.
@@ -152,6 +158,7 @@ impl Output {
             }
             Err(error) => tracing::error!(%error, "a delta could not be written"),
         }
+        self.show_citations(false);
     }
 
     /// Shows what a result is shown as, before the words that follow: once it is stored, so that it can be used.
@@ -275,8 +282,9 @@ impl Output {
 
     /// Ends the message that is being written.
     pub(crate) fn close_message(&mut self) {
+        self.show_citations(true);
         let Some(OpenMessage { id, created_at, text, .. }) = self.message.take() else { return };
-        let content = AssistantContent::new(text);
+        let content = AssistantContent::Text { text, annotations: self.take_citations(), extra: Extra::new() };
         let item = ThreadItem::AssistantMessage(AssistantMessage {
             id,
             thread_id: self.thread_id,

@@ -1,11 +1,16 @@
-//! Reading a thread's events: those of its runs, one run after the other.
+//! Reading a thread's events: those of its runs, one run after the other, and beside them what happens outside of runs.
+
+mod beside;
+pub(super) mod shown;
 
 use super::feed::{EXPIRED, FOREVER, RunFeed, error_event};
 use super::wakes::Wake;
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::StoreError;
-use crate::store::rows::RunRow;
+use crate::store::rows::{RunRow, ThreadRow};
+use crate::store::{NextRun, StoreError};
+use shown::Shown;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +21,9 @@ use threadline_schema::runs::After;
 use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
-/// How often each reader looks by itself whether its thread has gone on, or is there at all, where other processes may
-/// have seen to it. Wake-ups come sooner, and runs whose wake-up was lost are found for all readers together.
+/// How often each reader looks by itself whether its thread has gone on, is another, or is there at all: other processes
+/// may have seen to it, among them the commands of an operator. Wake-ups come sooner, and runs whose wake-up was lost are
+/// found for all readers together.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Pause before something that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -29,8 +35,10 @@ pub(crate) struct ThreadFeed {
     thread_id: Uuid,
     wake: Wake,
     expiry: Pin<Box<Sleep>>,
-    /// What is given out first and is no event of a run.
-    first: Option<Arc<str>>,
+    /// What is given out next and is no event of a run.
+    asides: VecDeque<Arc<str>>,
+    /// What the subscriber knows of the thread itself; `None` when that is not known.
+    shown: Option<Shown>,
     /// The run that is being read, or was read last.
     at: Place,
     feed: Option<RunFeed>,
@@ -74,25 +82,30 @@ impl Place {
 }
 
 impl ThreadFeed {
-    /// Events after `at`, of which `feed` is the reader if that run goes on; before them `first`, if there is something.
+    /// Events after `at`, of which `feed` is the reader if that run goes on; before them `first`, if there is something. The
+    /// subscriber knows the thread as `shown`.
     pub(super) fn new(
         core: Arc<Core>,
         (user_id, thread_id): (Uuid, Uuid),
         wake: Wake,
         token_lifetime: Duration,
         (at, feed): (Place, Option<RunFeed>),
-        first: Option<Arc<str>>,
+        (shown, first): (Option<Shown>, Option<Arc<str>>),
     ) -> Self {
         let expiry = Box::pin(tokio::time::sleep(token_lifetime.min(FOREVER)));
-        Self { core, user_id, thread_id, wake, expiry, first, at, feed, stumbled: false, end: None }
+        let asides = first.into_iter().collect();
+        Self { core, user_id, thread_id, wake, expiry, asides, shown, at, feed, stumbled: false, end: None }
     }
 
     /// The next event; waits for it. `None` at the end. Safe to drop while waiting: nothing is lost.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
-        if let Some(event) = self.first.take() {
-            return Some(self.aside(event));
-        }
-        while self.end.is_none() {
+        loop {
+            if let Some(event) = self.asides.pop_front() {
+                return Some(self.aside(event));
+            }
+            if self.end.is_some() {
+                return None;
+            }
             let Some(feed) = &mut self.feed else {
                 if let Some(frame) = self.go_on().await {
                     return Some(frame);
@@ -102,9 +115,14 @@ impl ThreadFeed {
             let next = tokio::select! {
                 biased;
                 next = feed.next() => next,
-                () = self.wake.closed() => {
-                    self.end = Some(End::BrokeOff);
-                    return None;
+                // Only when there is no event to give out: a run that speaks is not slowed down by this.
+                () = self.wake.changed() => {
+                    if self.wake.is_closed() {
+                        self.end = Some(End::BrokeOff);
+                        return None;
+                    }
+                    Box::pin(self.look()).await;
+                    continue;
                 }
             };
             match next {
@@ -116,7 +134,11 @@ impl ThreadFeed {
                 Some(frame) if frame.seq <= self.at.seq => {}
                 Some(frame) => {
                     self.at.seq = frame.seq;
-                    self.at.is_over = type_of(&frame.event).is_some_and(is_terminal);
+                    let kind = type_of(&frame.event).unwrap_or_default();
+                    self.at.is_over = is_terminal(kind);
+                    if let Some(shown) = Shown::by(kind, &frame.event) {
+                        self.shown = Some(shown);
+                    }
                     return Some(frame);
                 }
                 None => {
@@ -125,7 +147,6 @@ impl ThreadFeed {
                 }
             }
         }
-        None
     }
 
     /// Why it has ended; `None` while it has not.
@@ -141,12 +162,18 @@ impl ThreadFeed {
         // Forgotten before looking, or what happens between the look and the wait would go unnoticed.
         self.wake.forget();
         // Boxed: what a query needs is large, and a stream that waits holds none of it.
+        Box::pin(self.look()).await;
         match Box::pin(self.open()).await {
-            Ok(Some((at, feed))) => {
+            Ok(Next::Run(at, feed)) => {
                 (self.at, self.feed) = (at, Some(feed));
                 None
             }
-            Ok(None) => self.wait((self.core.store.kind() != "sqlite").then_some(LOOK_EVERY)).await,
+            Ok(Next::Nothing(thread)) => {
+                if let Some(thread) = thread {
+                    self.show(&thread);
+                }
+                if self.asides.is_empty() { self.wait(Some(LOOK_EVERY)).await } else { None }
+            }
             Err(Gone::Away) => self.wait(Some(RETRY_AFTER)).await,
             Err(Gone::Thread) => {
                 self.end = Some(End::Deleted);
@@ -183,23 +210,23 @@ impl ThreadFeed {
         None
     }
 
-    /// A reader of the rest of the run that is not over, or of the run after it; `None` when nobody has begun one.
-    async fn open(&self) -> Result<Option<(Place, RunFeed)>, Gone> {
+    /// A reader of the rest of the run that is not over, or of the run after it.
+    async fn open(&self) -> Result<Next, Gone> {
         let at = match self.at.run_id.filter(|_| !self.at.is_over) {
             Some(_) => self.at,
             None => {
                 let next = self.core.store.thread_next_run(self.thread_id.into(), self.at.position).await;
                 match next.map_err(|error| self.gone(Error::of_thread(error)))? {
-                    Some(run) => Place::in_run(&run, 0, false),
-                    None => return Ok(None),
+                    NextRun::Is(run) => Place::in_run(&run, 0, false),
+                    NextRun::None(thread) => return Ok(Next::Nothing(Some(thread))),
                 }
             }
         };
-        let Some(run_id) = at.run_id else { return Ok(None) };
+        let Some(run_id) = at.run_id else { return Ok(Next::Nothing(None)) };
         let left = self.expiry.deadline().saturating_duration_since(Instant::now());
         let after = (at.seq > 0).then_some(After::Seq(at.seq));
         match super::subscribe(&self.core, self.user_id, run_id, after, left).await {
-            Ok(feed) => Ok(Some((at, feed))),
+            Ok(feed) => Ok(Next::Run(at, feed)),
             Err(error) if error.public().code == ErrorCode::RunNotFound => {
                 // A run goes with its thread and never without it; the next look finds that out.
                 match self.core.store.thread_get(self.user_id.into(), self.thread_id.into()).await {
@@ -227,6 +254,14 @@ impl ThreadFeed {
     fn aside(&self, event: Arc<str>) -> Frame {
         Frame { run_id: self.at.run_id.unwrap_or_default(), seq: 0, event }
     }
+}
+
+/// What there is to read.
+enum Next {
+    /// This run, from this place on.
+    Run(Place, RunFeed),
+    /// No run yet; the thread stands like this.
+    Nothing(Option<Box<ThreadRow>>),
 }
 
 /// Why there is nothing to read.

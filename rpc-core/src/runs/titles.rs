@@ -2,6 +2,7 @@
 
 mod clean;
 
+use super::changes::thread_changed;
 use super::hub::Entry;
 use super::output::Account;
 use super::runner::Job;
@@ -178,7 +179,10 @@ impl Task {
                     account.reported(used);
                     *usage += used;
                 }
-                ModelEvent::Thought(_) | ModelEvent::ToolCall(_) | ModelEvent::Finished(_) => {}
+                ModelEvent::Thought(_)
+                | ModelEvent::Citation(_)
+                | ModelEvent::ToolCall(_)
+                | ModelEvent::Finished(_) => {}
             }
         }
         Ok(answer)
@@ -198,7 +202,10 @@ impl Task {
                 return;
             }
         }
-        // The run was over first. Those who follow the thread read of its title with its next run.
+        // The run was over first. Those who follow the thread are told all the same.
+        if changed.is_some() {
+            thread_changed(&self.core, self.thread.id.0);
+        }
         metrics::counter!("threadline_model_tokens_total", "direction" => "prompt").increment(usage.prompt_tokens);
         metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
             .increment(usage.completion_tokens);

@@ -48,6 +48,8 @@ pub(super) fn bytes_of(rows: &[EventRow]) -> usize {
 pub(super) enum Said {
     /// A run has begun in a thread.
     Began { thread_id: Uuid, run_id: Uuid },
+    /// A thread is another, or an item of it.
+    Changed { thread_id: Uuid, item_id: Option<Uuid> },
     /// A run's user asks for its end.
     Cancel { run_id: Uuid },
     /// Somebody wants to hear of a run's growth.
@@ -60,6 +62,10 @@ impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Began { thread_id, run_id } => write!(f, "b:{}:{}", thread_id.simple(), run_id.simple()),
+            Self::Changed { thread_id, item_id: None } => write!(f, "t:{}", thread_id.simple()),
+            Self::Changed { thread_id, item_id: Some(item_id) } => {
+                write!(f, "i:{}:{}", thread_id.simple(), item_id.simple())
+            }
             Self::Cancel { run_id } => write!(f, "c:{}", run_id.simple()),
             Self::Follow { run_id } => write!(f, "f:{}", run_id.simple()),
             Self::Grown { run_id, last_seq, ended: false } => write!(f, "g:{}:{last_seq}", run_id.simple()),
@@ -75,6 +81,8 @@ impl Said {
         let mut id = || parts.next()?.parse::<Uuid>().ok();
         match kind {
             "b" => Some(Self::Began { thread_id: id()?, run_id: id()? }),
+            "t" => Some(Self::Changed { thread_id: id()?, item_id: None }),
+            "i" => Some(Self::Changed { thread_id: id()?, item_id: Some(id()?) }),
             "c" => Some(Self::Cancel { run_id: id()? }),
             "f" => Some(Self::Follow { run_id: id()? }),
             "g" | "e" => {
@@ -159,6 +167,8 @@ mod tests {
         let [me, other, thread_id, run_id] = std::array::from_fn(|_| Uuid::now_v7());
         let said = [
             Said::Began { thread_id, run_id },
+            Said::Changed { thread_id, item_id: None },
+            Said::Changed { thread_id, item_id: Some(run_id) },
             Said::Cancel { run_id },
             Said::Follow { run_id },
             Said::Grown { run_id, last_seq: 7, ended: false },

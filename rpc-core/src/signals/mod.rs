@@ -48,6 +48,13 @@ pub(crate) enum Command {
         /// The run.
         run_id: Uuid,
     },
+    /// A thread is another: its title, for instance, or an item of it.
+    Changed {
+        /// The thread.
+        thread_id: Uuid,
+        /// The item.
+        item_id: Option<Uuid>,
+    },
     /// A run's user asks for its end.
     Cancel {
         /// The run.
@@ -116,6 +123,11 @@ impl Signals {
     /// A run has begun in a thread.
     pub(crate) fn began(&self, thread_id: Uuid, run_id: Uuid) {
         self.shared.outbox.say(Said::Began { thread_id, run_id });
+    }
+
+    /// A thread is another, or an item of it.
+    pub(crate) fn changed(&self, thread_id: Uuid, item_id: Option<Uuid>) {
+        self.shared.outbox.say(Said::Changed { thread_id, item_id });
     }
 
     /// A run's user asks for its end, and its process is another.
@@ -204,6 +216,9 @@ impl Shared {
             match said {
                 // Nobody may be listening to commands, which is no error.
                 Said::Began { thread_id, run_id } => drop(self.commands.send(Command::Began { thread_id, run_id })),
+                Said::Changed { thread_id, item_id } => {
+                    drop(self.commands.send(Command::Changed { thread_id, item_id }));
+                }
                 Said::Cancel { run_id } => drop(self.commands.send(Command::Cancel { run_id })),
                 Said::Follow { run_id } => self.outbox.followed(run_id),
                 Said::Grown { run_id, last_seq, ended } => {

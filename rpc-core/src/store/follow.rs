@@ -1,7 +1,7 @@
 //! Runs of a thread, one after the other: what a subscriber needs who follows the thread.
 
 use super::db::Store;
-use super::error::StoreResult;
+use super::error::{StoreError, StoreResult};
 use super::rows::{RunRow, ThreadRow};
 use super::threads::owned;
 use super::unit::read;
@@ -10,18 +10,27 @@ use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{runs, threads};
 use threadline_schema::db::types::Guid;
 
+/// What comes next in a thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NextRun {
+    /// This run.
+    Is(Box<RunRow>),
+    /// Nobody has begun one; the thread stands like this.
+    None(Box<ThreadRow>),
+}
+
 impl Store {
-    /// The newest run of a thread. It is the one that answers, if any does: a thread answers one message at a time.
+    /// A thread and its newest run. That is the one that answers, if any does: a thread answers one message at a time.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound), [`StoreError::Forbidden`](super::StoreError::Forbidden).
-    pub async fn thread_last_run(&self, user_id: Guid, thread_id: Guid) -> StoreResult<Option<RunRow>> {
+    pub async fn thread_last_run(&self, user_id: Guid, thread_id: Guid) -> StoreResult<(ThreadRow, Option<RunRow>)> {
         read!(self, |c| {
             let thread: Option<ThreadRow> =
                 threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
-            owned(thread, user_id)?;
+            let thread = owned(thread, user_id)?;
             let last = runs::table.filter(runs::thread_id.eq(thread_id)).order(runs::position.desc());
-            Ok(last.select(RunRow::as_select()).first(c).await.optional()?)
+            Ok((thread, last.select(RunRow::as_select()).first(c).await.optional()?))
         })
     }
 
@@ -29,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) when the thread is gone.
-    pub async fn thread_next_run(&self, thread_id: Guid, position: i64) -> StoreResult<Option<RunRow>> {
+    pub async fn thread_next_run(&self, thread_id: Guid, position: i64) -> StoreResult<NextRun> {
         read!(self, |c| {
             let next: Option<RunRow> = runs::table
                 .filter(runs::thread_id.eq(thread_id).and(runs::position.gt(position)))
@@ -38,11 +47,12 @@ impl Store {
                 .first(c)
                 .await
                 .optional()?;
-            if next.is_none() {
-                // Nothing further, or nothing at all any more.
-                let _: Guid = threads::table.find(thread_id).select(threads::id).first(c).await?;
+            if let Some(run) = next {
+                return Ok(NextRun::Is(Box::new(run)));
             }
-            Ok(next)
+            // Nothing further, or nothing at all any more.
+            let thread = threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
+            thread.map(|thread| NextRun::None(Box::new(thread))).ok_or(StoreError::NotFound)
         })
     }
 

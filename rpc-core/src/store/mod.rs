@@ -36,6 +36,7 @@ mod users;
 
 pub use db::{PoolStatus, Store};
 pub use error::{Conflict, StoreError, StoreResult};
+pub use follow::NextRun;
 pub use items::ItemPage;
 pub(crate) use postgres::Listener;
 pub use resume::{Opening, Rewrite};

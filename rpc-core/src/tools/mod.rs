@@ -4,11 +4,13 @@ mod actions;
 mod ask;
 pub(crate) mod endpoint;
 pub(crate) mod mcp;
+mod progress;
 mod tasks;
 mod waiting;
 mod widgets;
 
 pub(crate) use ask::answers;
+pub(crate) use progress::Progress;
 pub(crate) use waiting::Pending;
 pub(crate) use widgets::Shown;
 
@@ -58,6 +60,8 @@ pub(crate) struct ToolContext<'a> {
     pub(crate) request_id: &'a str,
     /// What the client said of itself, if anything.
     pub(crate) client: Option<&'a Client>,
+    /// Where the call can say how far it has come.
+    pub(crate) progress: &'a Progress,
 }
 
 /// A tool.

@@ -1,7 +1,7 @@
 //! What a stream of model events adds up to.
 
 use futures::{Stream, StreamExt};
-use threadline_core::model::{FinishReason, ModelError, ModelEvent, ToolCall};
+use threadline_core::model::{Citation, FinishReason, ModelError, ModelEvent, ToolCall};
 use threadline_schema::runs::Usage;
 
 /// Everything a stream yielded.
@@ -9,6 +9,7 @@ use threadline_schema::runs::Usage;
 pub(crate) struct Answer {
     pub(crate) texts: Vec<String>,
     pub(crate) thoughts: Vec<String>,
+    pub(crate) citations: Vec<Citation>,
     pub(crate) calls: Vec<ToolCall>,
     pub(crate) usage: Option<Usage>,
     pub(crate) finish: Option<FinishReason>,
@@ -30,6 +31,10 @@ impl Answer {
                     assert!(!thought.is_empty() && answer.usage.is_none());
                     answer.thoughts.push(thought);
                 }
+                Ok(ModelEvent::Citation(citation)) => {
+                    assert!(answer.calls.is_empty() && answer.usage.is_none());
+                    answer.citations.push(citation);
+                }
                 Ok(ModelEvent::ToolCall(call)) => {
                     assert!(answer.usage.is_none() && !call.id.is_empty());
                     answer.calls.push(call);
@@ -47,9 +52,12 @@ impl Answer {
         self.texts.concat()
     }
 
-    /// One line per answer, for tables: text, calls as `name(arguments)`, usage as `in+out`, and how it ended.
+    /// One line per answer, for tables: text, citations as `<url title@end>`, calls as `name(arguments)`, usage as `in+out`, and how it ended.
     pub(crate) fn line(&self) -> String {
         let mut parts = vec![format!("{:?}", self.text())];
+        parts.extend(self.citations.iter().map(|Citation { url, title, end }| {
+            format!("<{url} {title}@{}>", end.map_or_else(String::new, |end| end.to_string()))
+        }));
         parts.extend(self.calls.iter().map(|call| format!("{}({})", call.name, call.arguments)));
         parts.extend(self.usage.map(|usage| format!("{}+{}", usage.prompt_tokens, usage.completion_tokens)));
         parts.extend(self.finish.map(|reason| format!("{reason:?}")));

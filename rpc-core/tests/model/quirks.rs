@@ -249,6 +249,32 @@ const QUIRKS: &[(&str, &str, &str)] = &[
     ),
     ("an event named error", "event: error\ndata: {\"message\":\"no\"}\n\n", r#""" refused 200"#),
     ("an event named error, no JSON", "event: error\ndata: no\n\n", r#""" refused 200"#),
+    // Sources.
+    (
+        "annotations beside the words and by themselves",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a b\",\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"https://a.example/x?y=1\",\"title\":\" On\\nA \",\"start_index\":0,\"end_index\":1,\"content\":\"...\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"http://b.example\",\"start_index\":0,\"end_index\":0}}]},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+        r#""a b" <https://a.example/x?y=1 On A@1> <http://b.example/ b.example@> Stop"#,
+    ),
+    (
+        "annotations again, and one source in two places",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a b\",\"annotations\":[{\"url_citation\":{\"url\":\"https://a.example/\",\"title\":\"A\",\"end_index\":1}},{\"url_citation\":{\"url\":\"https://a.example\",\"title\":\"A\",\"end_index\":1}},{\"url_citation\":{\"url\":\"https://a.example\",\"title\":\"A\",\"end_index\":3}},{\"url_citation\":{\"url\":\"https://a.example\"}}]}}]}\n\ndata: [DONE]\n\n",
+        r#""a b" <https://a.example/ A@1> <https://a.example/ A@3> Stop"#,
+    ),
+    (
+        "annotations that are none",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"annotations\":null}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":{\"url\":1}}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[7,{\"type\":\"file\",\"file\":{}},{\"url_citation\":{\"title\":\"T\"}},{\"url_citation\":{\"url\":\"javascript:alert(1)\"}},{\"url_citation\":{\"url\":\"nowhere\"}},{\"url_citation\":{\"url\":\"file:///etc/passwd\"}}]}}]}\n\ndata: [DONE]\n\n",
+        r#""a" Stop"#,
+    ),
+    (
+        "addresses with every chunk",
+        "data: {\"citations\":[\"https://a.example/\",\"https://b.example/\"],\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"citations\":[\"https://a.example/\",\"https://b.example/\"],\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: {\"citations\":[\"https://a.example/\",7,\"https://c.example/\"],\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+        r#""ab" <https://a.example/ a.example@> <https://b.example/ b.example@> <https://c.example/ c.example@> Stop"#,
+    ),
+    (
+        "annotations that are not streamed, with a call",
+        "{\"choices\":[{\"message\":{\"content\":\"a\",\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"https://a.example/\",\"title\":\"A\",\"start_index\":0,\"end_index\":1}}],\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}",
+        r#""a" <https://a.example/ A@1> f({}) ToolCalls"#,
+    ),
     // JSON in place of a stream.
     (
         "an answer that is not streamed",
@@ -288,6 +314,22 @@ async fn calls_without_an_id_of_their_own_get_one() {
         assert!(is_made(&answer.calls[1].id), "{ids:?}");
         assert_ne!(answer.calls[0].id, answer.calls[1].id);
     }
+}
+
+#[tokio::test]
+async fn citations_are_bounded() {
+    let cite = |name: &str| {
+        let title = "T".repeat(10_000);
+        format!("{{\"url_citation\":{{\"url\":\"https://{name}.example/\",\"title\":\"{title}\"}}}}")
+    };
+    let mut all: Vec<String> = vec![cite(&"x".repeat(3_000))];
+    all.extend((0..100).map(|number| cite(&format!("s{number}"))));
+    let body =
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\",\"annotations\":[{}]}}}}]}}\n\n", all.join(","));
+    let answer = read(vec![body.into(), "data: [DONE]\n\n".into()]).await;
+    assert_eq!((answer.text().as_str(), answer.citations.len()), ("a", 64));
+    assert_eq!(answer.citations[0].url, "https://s0.example/", "an address that is too long is left out");
+    assert_eq!(answer.citations[0].title.len(), 300);
 }
 
 #[tokio::test]

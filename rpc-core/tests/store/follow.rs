@@ -1,7 +1,7 @@
 //! Following a thread from run to run.
 
 use crate::support::*;
-use threadline_core::store::StoreError;
+use threadline_core::store::{NextRun, StoreError};
 use threadline_schema::db::types::Guid;
 
 on_both! {
@@ -17,16 +17,16 @@ on_both! {
 
         let mut followed = Vec::new();
         let mut position = -1;
-        while let Some(run) = store.thread_next_run(thread.id, position).await.unwrap() {
+        while let NextRun::Is(run) = store.thread_next_run(thread.id, position).await.unwrap() {
             position = run.position;
             followed.push(run.id);
         }
         assert_eq!(followed, [first.id, second.id, third.id]);
-        assert_eq!(store.thread_last_run(user, thread.id).await.unwrap(), Some(third.clone()));
+        assert_eq!(store.thread_last_run(user, thread.id).await.unwrap().1, Some(third.clone()));
         assert_eq!(store.run_of_thread(thread.id, third.id).await.unwrap(), Some(third));
         assert_eq!(store.run_of_thread(thread.id, other.id).await.unwrap(), None);
         assert_eq!(store.run_of_thread(thread.id, Guid::new()).await.unwrap(), None);
-        assert_eq!(store.thread_last_run(user, elsewhere.id).await.unwrap(), Some(other));
+        assert_eq!(store.thread_last_run(user, elsewhere.id).await.unwrap().1, Some(other));
     }
 
     async fn new_runs_are_found_by_their_ids(db: &TestDb) {
@@ -50,8 +50,8 @@ on_both! {
         let store = db.store().await;
         let (owner, stranger) = (user(&store).await.id, user(&store).await.id);
         let thread = thread(&store, owner).await;
-        assert_eq!(store.thread_last_run(owner, thread.id).await.unwrap(), None);
-        assert_eq!(store.thread_next_run(thread.id, -1).await.unwrap(), None);
+        assert_eq!(store.thread_last_run(owner, thread.id).await.unwrap(), (thread.clone(), None));
+        assert_eq!(store.thread_next_run(thread.id, -1).await.unwrap(), NextRun::None(Box::new(thread.clone())));
         assert!(matches!(store.thread_last_run(stranger, thread.id).await, Err(StoreError::Forbidden)));
         store.thread_delete(owner, thread.id).await.unwrap();
         assert!(matches!(store.thread_last_run(owner, thread.id).await, Err(StoreError::NotFound)));

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 /// A directory for one test's files, gone with it.
-struct Directory(PathBuf);
+pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("threadline-mcp-{}", Uuid::new_v4().simple()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -56,7 +56,7 @@ fn offered(request: &Value) -> Vec<String> {
 }
 
 /// Waits until the model is offered this tool.
-async fn until_offered(user: &Client, session: Uuid, upstream: &Upstream, tool: &str) {
+pub(super) async fn until_offered(user: &Client, session: Uuid, upstream: &Upstream, tool: &str) {
     let ask = || async {
         user.say(session, "Hello").await.terminal();
         offered(upstream.requests().last().unwrap()).iter().any(|name| name == tool).then_some(())

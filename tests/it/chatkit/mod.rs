@@ -1,6 +1,7 @@
 //! `POST /chatkit`: ChatKit's own endpoint, and its protocol as the package for Python has it.
 
 mod attachments;
+mod citations;
 mod differential;
 mod errors;
 mod leaving;

@@ -1,5 +1,6 @@
 //! Our types against the models of ChatKit's package for Python, both ways.
 
+use super::citations::citation;
 use super::python;
 use crate::support::{Client, Script, Setup, Sse, Upstream};
 use serde::Serialize;
@@ -114,7 +115,12 @@ async fn what_we_send_is_read_by_the_package_and_nothing_is_lost() {
     let upstream = Upstream::start().await;
     upstream
         .queue(Script::calls(&[("add_task", json!({"title": "Milk"})), ("no_such_tool", json!({}))]))
-        .queue(Script::says(&["I", " have", " \"noted\"\nit. 🥛"]))
+        .queue(
+            Script::stream()
+                .words(&["I", " have", " \"noted\"\nit. 🥛"])
+                .event(json!({"annotations": [citation("https://milk.example/", "Milk", 6)]}), None)
+                .done("stop"),
+        )
         .queue(Script::says(&["Yes."]))
         .queue(Script::stream().words(&["Half"]));
     let app = Setup::new().await.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
@@ -130,6 +136,8 @@ async fn what_we_send_is_read_by_the_package_and_nothing_is_lost() {
     let input = Client::chatkit_input("More");
     all.extend(events(&user, "threads.add_user_message", json!({"thread_id": thread, "input": input})).await);
     assert_eq!(all.last().unwrap()["type"], "error");
+    let cites = |event: &&Value| event["update"]["type"] == "assistant_message.content_part.annotation_added";
+    assert_eq!(all.iter().filter(cites).count(), 1);
     let mut wrong = Vec::new();
     for event in &all {
         wrong.extend(script.wrong("event", event));

@@ -103,7 +103,9 @@ everywhere! {
         assert_ne!(last_used, used);
         let usage = async || user.get("/api/v1/usage").await.data()["total"].clone();
         assert_eq!(usage().await["prompt_tokens"], 7);
+        let mut follower = user.follow_session(thread, "", None).await.unwrap();
         gate.open();
+        assert_eq!(follower.until("thread.updated").await["thread"]["title"], "Groceries");
         until(&app, "stored", 1).await;
         let thread_now = user.history(thread).await;
         assert_eq!((&thread_now["title"], &thread_now["updated_at"]), (&json!("Groceries"), &last_used));

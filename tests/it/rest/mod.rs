@@ -3,6 +3,7 @@
 mod attachments;
 mod auth;
 mod bodies;
+mod changes;
 mod feedback;
 mod follow;
 mod head;

@@ -1,9 +1,10 @@
 //! What is known of an answer after each of its chunks.
 
 use super::assemble::Calls;
+use super::cite::Citations;
 use super::failure;
 use super::wire::{Chunk, Delta, Tokens};
-use crate::model::{FinishReason, ModelError, ModelEvent};
+use crate::model::{Citation, FinishReason, ModelError, ModelEvent};
 use threadline_schema::runs::Usage;
 
 /// Bytes of text one answer may have. The longest outputs on offer are some 130 thousand tokens, about half a
@@ -14,6 +15,7 @@ pub(super) const MAX_TEXT_BYTES: usize = 4 << 20;
 #[derive(Default)]
 pub(super) struct Answer {
     calls: Calls,
+    citations: Citations,
     usage: Option<Usage>,
     finish: Option<Finish>,
     text_bytes: usize,
@@ -67,6 +69,9 @@ impl Answer {
         if let Some(usage) = chunk.usage.and_then(|raw| usage(raw.get())) {
             self.usage = Some(usage);
         }
+        if let Some(raw) = chunk.citations {
+            self.citations.push_list(raw);
+        }
         let Some(choice) = chunk.choices.0 else { return Ok(Step::Nothing) };
         self.any = true;
         // An answer that was not streamed is whole by being there.
@@ -83,6 +88,11 @@ impl Answer {
             self.finish = Some(Finish::Whole);
         }
         Ok(step)
+    }
+
+    /// What the answer says it is based on, as far as it has not been given yet.
+    pub(super) fn citation(&mut self) -> Option<Citation> {
+        self.citations.next()
     }
 
     /// Whether the server said why the answer ended.
@@ -123,6 +133,9 @@ impl Answer {
         if let Some(raw) = delta.function_call {
             self.calls.push_legacy(raw)?;
             hidden = true;
+        }
+        if let Some(raw) = delta.annotations {
+            self.citations.push(raw);
         }
         let text =
             [delta.content, delta.refusal].into_iter().flatten().map(|text| text.0).find(|text| !text.is_empty());

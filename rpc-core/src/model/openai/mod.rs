@@ -16,6 +16,7 @@ mod assemble;
 mod attempt;
 mod body;
 mod check;
+mod cite;
 mod endpoint;
 mod failure;
 mod request;

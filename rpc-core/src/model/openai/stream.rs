@@ -123,6 +123,12 @@ impl Stream for Events {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
+            if let Some(citation) = this.answer.citation() {
+                // What is passed on cannot be asked for again.
+                this.begun.get_or_insert_with(Instant::now);
+                this.moved = true;
+                return Poll::Ready(Some(Ok(ModelEvent::Citation(citation))));
+            }
             let Some(sse) = this.sse.as_mut() else { return Poll::Ready(this.tail.next().map(Ok)) };
             let outcome = match sse.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(event))) => {

@@ -20,6 +20,9 @@ pub(super) struct Chunk<'a> {
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
+    /// Perplexity's list of the addresses an answer is based on.
+    #[serde(borrow, default)]
+    pub(super) citations: Option<&'a RawValue>,
 }
 
 /// The one answer that was asked for.
@@ -47,6 +50,9 @@ pub(super) struct Delta<'a> {
     /// How one call was written before there could be several.
     #[serde(borrow, default)]
     pub(super) function_call: Option<&'a RawValue>,
+    /// What the words are based on.
+    #[serde(borrow, default)]
+    pub(super) annotations: Option<&'a RawValue>,
     /// Thoughts, by the name vLLM and DeepSeek give them.
     #[serde(borrow, default)]
     reasoning_content: Option<&'a RawValue>,

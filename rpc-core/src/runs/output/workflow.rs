@@ -30,6 +30,11 @@ impl Output {
         self.calls.began(index, entry);
     }
 
+    /// A call goes on. Said once and not kept: it is nothing when the call has ended.
+    pub(crate) fn progress(&self, text: String) {
+        self.emit(&ThreadStreamEvent::ProgressUpdate { icon: None, text });
+    }
+
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
     pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(Guid, String)> {

@@ -1,15 +1,17 @@
 //! The output of a run, cut off at every event and at every moment of its items.
 
 use super::*;
-use crate::model::ToolCall;
+use crate::model::{Citation, ToolCall};
 use crate::runs::{Output, RunLog};
 use crate::tools::{Done, Outcome};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
-use threadline_schema::chatkit::{AssistantContent, CustomTask};
+use threadline_schema::chatkit::{
+    Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate, ThreadStreamEvent,
+};
 use threadline_schema::error::Failure;
-use threadline_schema::event::text_delta;
+use threadline_schema::event::{text_delta, type_of};
 
 /// A run, its events, and its items after each time that something was stored.
 struct Recorded {
@@ -96,7 +98,9 @@ fn recorded() -> Recorded {
     run.ask(1, &["add_task"]);
     run.end(0, r#"{"task":{}}"#);
     run.output.text("And");
+    run.output.cite(page("and", Some(3)));
     run.output.text(" again 🥛");
+    run.output.cite(page("milk", None));
     run.ask(2, &["delete_task", "add_task"]);
     run.end(1, r#"{"task":{}}"#);
     run.end(0, r#"{"task":{}}"#);
@@ -105,6 +109,23 @@ fn recorded() -> Recorded {
     run.output.close();
     run.store();
     run
+}
+
+fn page(title: &str, end: Option<u64>) -> Citation {
+    Citation { url: format!("https://{title}.example/"), title: title.to_owned(), end }
+}
+
+/// What was shown as the source of each message so far.
+fn cited(events: &[Arc<str>]) -> HashMap<Uuid, Vec<Annotation>> {
+    let mut cited: HashMap<Uuid, Vec<Annotation>> = HashMap::new();
+    for event in events.iter().filter(|event| type_of(event) == Some("thread.item.updated")) {
+        if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(event)
+            && let ItemUpdate::AnnotationAdded { annotation, .. } = update
+        {
+            cited.entry(item_id).or_default().push(*annotation);
+        }
+    }
+    cited
 }
 
 /// What was said of each message so far.
@@ -120,6 +141,18 @@ fn said(events: &[Arc<str>]) -> HashMap<Uuid, String> {
 fn text_of(row: &ItemRow) -> String {
     match serde_json::from_str(&row.body).unwrap() {
         ThreadItem::AssistantMessage(message) => message.content.iter().map(AssistantContent::text).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn annotations_of(row: &ItemRow) -> Vec<Annotation> {
+    match serde_json::from_str(&row.body).unwrap() {
+        ThreadItem::AssistantMessage(AssistantMessage { content, .. }) => content
+            .into_iter()
+            .flat_map(|part| match part {
+                AssistantContent::Text { annotations, .. } => annotations,
+            })
+            .collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -155,6 +188,10 @@ fn check(thread_id: Uuid, events: &[Arc<str>], stored: &[ItemRow]) -> Vec<ItemRo
     assert_eq!(ids.len(), rows.len(), "an id twice");
 
     let messages: Vec<_> = rows.iter().filter(|row| row.kind == wire::ASSISTANT_MESSAGE).collect();
+    for (id, annotations) in cited(events) {
+        let row = messages.iter().find(|row| row.id.0 == id).expect("a message that was begun");
+        assert!(annotations_of(row).starts_with(&annotations));
+    }
     for (id, text) in said(events) {
         let row = messages.iter().find(|row| row.id.0 == id).expect("a message that was begun");
         if is_stored(stored, id) {
@@ -205,6 +242,7 @@ fn nothing_that_was_said_is_lost_wherever_the_process_died() {
     }
     let whole = check(run.thread_id, &events, &run.rows);
     assert_eq!(whole.len(), run.rows.len(), "a run that was stored whole needs nothing");
+    assert_eq!(cited(&events).values().map(Vec::len).collect::<Vec<_>>(), [2]);
 }
 
 #[test]

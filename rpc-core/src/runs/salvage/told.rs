@@ -70,6 +70,13 @@ impl Told {
                     put(&mut message.content, content_index, content);
                 }
             }
+            ItemUpdate::AnnotationAdded { content_index, annotation_index, annotation } => {
+                let Some(Begun::Message(message)) = self.find(item_id) else { return };
+                let part = usize::try_from(content_index).ok().and_then(|index| message.content.get_mut(index));
+                if let Some(AssistantContent::Text { annotations, .. }) = part {
+                    put(annotations, annotation_index, *annotation);
+                }
+            }
             ItemUpdate::WorkflowTaskAdded { task_index, task }
             | ItemUpdate::WorkflowTaskUpdated { task_index, task } => {
                 if let Some(Begun::Workflow { item, .. }) = self.find(item_id) {

@@ -2,7 +2,8 @@
 
 use crate::config::{Hidden, McpConfig, McpTransport};
 use reqwest::Client;
-use rmcp::model::{ClientConfig, Implementation};
+use rmcp::handler::client::progress::ProgressDispatcher;
+use rmcp::model::{ClientConfig, Implementation, ProgressNotificationParam};
 use rmcp::service::{NotificationContext, RunningService};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
@@ -25,6 +26,8 @@ pub(super) type Connection = RunningService<RoleClient, Listener>;
 /// What the server is told of us, and what of its news matters.
 pub(super) struct Listener {
     changed: Arc<Notify>,
+    /// Where it says how far its calls have come.
+    pub(super) progress: ProgressDispatcher,
 }
 
 impl ClientHandler for Listener {
@@ -36,6 +39,10 @@ impl ClientHandler for Listener {
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
         self.changed.notify_one();
+    }
+
+    async fn on_progress(&self, progress: ProgressNotificationParam, _context: NotificationContext<RoleClient>) {
+        self.progress.handle_notification(progress).await;
     }
 }
 
@@ -49,7 +56,7 @@ pub(super) async fn connect(
     client: &Client,
     changed: &Arc<Notify>,
 ) -> Result<Connection, String> {
-    let handler = Listener { changed: changed.clone() };
+    let handler = Listener { changed: changed.clone(), progress: ProgressDispatcher::new() };
     match &config.transport {
         McpTransport::Command { program, arguments, environment } => {
             let command = command(program, arguments, environment);

@@ -1,13 +1,13 @@
 //! One MCP server: kept running, or connected, for as long as somebody holds it.
 
 use super::connect::connect;
+use super::line::Line;
 use super::listed::{Listed, listed};
 use super::tool::McpTool;
 use crate::config::McpConfig;
 use crate::tools::Tool;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::Client;
-use rmcp::{Peer, RoleClient};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -48,7 +48,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     /// The connection, while there is one.
-    peer: Option<Peer<RoleClient>>,
+    line: Option<Line>,
     /// What it offered last. It is kept while the server is away: a restart is a matter of moments, and an agent that
     /// loses its tools meanwhile would tell its users that it cannot do what it can.
     tools: Vec<Arc<Listed>>,
@@ -96,23 +96,24 @@ impl McpServer {
 
 impl Shared {
     /// The connection, while there is one.
-    pub(super) fn peer(&self) -> Option<Peer<RoleClient>> {
+    pub(super) fn line(&self) -> Option<Line> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.peer.clone().filter(|peer| !peer.is_transport_closed())
+        state.line.clone().filter(|line| !line.is_closed())
     }
 
-    async fn list(&self, peer: &Peer<RoleClient>) -> Result<(), String> {
-        let tools = peer.list_all_tools().await.map_err(|error| format!("its tools cannot be listed: {error}"))?;
+    async fn list(&self, line: &Line) -> Result<(), String> {
+        let tools =
+            line.peer().list_all_tools().await.map_err(|error| format!("its tools cannot be listed: {error}"))?;
         let tools = listed(&self.name, tools);
         tracing::info!(server = &*self.name, tools = tools.len(), "an MCP server offers its tools");
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        *state = State { peer: Some(peer.clone()), tools };
+        *state = State { line: Some(line.clone()), tools };
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     fn left(&self) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).peer = None;
+        self.state.write().unwrap_or_else(PoisonError::into_inner).line = None;
     }
 }
 
@@ -148,7 +149,7 @@ async fn stand(shared: &Shared, config: &McpConfig, stop: &CancellationToken) ->
     let changed = Arc::new(Notify::new());
     let greeting = async {
         let connection = connect(&shared.name, config, &shared.client, &changed).await?;
-        shared.list(connection.peer()).await?;
+        shared.list(&Line::of(&connection)).await?;
         Ok::<_, String>(connection)
     };
     let connection = tokio::select! {
@@ -157,7 +158,7 @@ async fn stand(shared: &Shared, config: &McpConfig, stop: &CancellationToken) ->
         }
         () = stop.cancelled() => return Ok(()),
     };
-    let peer = connection.peer().clone();
+    let line = Line::of(&connection);
     let farewell = connection.cancellation_token();
     let mut ended = pin!(connection.waiting());
     loop {
@@ -169,7 +170,7 @@ async fn stand(shared: &Shared, config: &McpConfig, stop: &CancellationToken) ->
                 });
             }
             () = changed.notified() => {
-                if !matches!(timeout(GREETING, shared.list(&peer)).await, Ok(Ok(()))) {
+                if !matches!(timeout(GREETING, shared.list(&line)).await, Ok(Ok(()))) {
                     tracing::warn!(server = &*shared.name, "an MCP server has other tools and does not list them");
                 }
             }

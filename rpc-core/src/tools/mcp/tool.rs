@@ -8,9 +8,7 @@ use crate::tools::{Shown, Tool, ToolContext, ToolError, plain_title, widgets};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, MetaObject, RequestMetaObject,
-};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, MetaObject, RequestMetaObject, ServerResult};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +45,7 @@ impl McpTool {
         let Ok(Ok(_place)) = timeout(self.limits.timeout, shared.places.acquire()).await else {
             return Err(ToolError::Failed("The server has too much to do. Nothing was done.".to_owned()));
         };
-        let Some(peer) = shared.peer() else {
+        let Some(line) = shared.line() else {
             return Err(ToolError::Failed("The server of this tool is away. Nothing was done.".to_owned()));
         };
         let mut params = CallToolRequestParams::new(self.listed.name.to_string());
@@ -56,8 +54,9 @@ impl McpTool {
         }
         params.meta = self.user_context.then(|| meta(context));
         // Dropped, it tells the server that nobody waits any more.
-        match timeout(self.limits.timeout, peer.call_tool_once(params)).await {
-            Ok(Ok(CallToolResponse::Complete(result))) => self.result(result),
+        match timeout(self.limits.timeout, line.call(params, &self.title(&Value::Null, false), context.progress)).await
+        {
+            Ok(Ok(ServerResult::CallToolResult(result))) => self.result(result),
             Ok(Ok(_)) => Err(self.doubt("The server wants to ask somebody something, which cannot be done here.")),
             Ok(Err(ServiceError::McpError(error))) => {
                 let message: String = error.message.chars().take(ERROR_CHARS).collect();

@@ -204,7 +204,7 @@ async fn the_service_about_itself() {
     for (name, mut wire) in Wire::all(&app, None).await {
         let health = wire.ok("system.health", json!({})).await;
         assert_eq!(health["status"], "healthy", "{name}");
-        assert_members(&health["components"], &["db", "openrouter"]);
+        assert_members(&health["components"], &["attachments", "db", "openrouter"]);
         assert_eq!(health["components"]["db"]["kind"], "sqlite");
         assert_eq!(health["components"]["openrouter"]["kind"], "demo");
         let db = wire.ok("system.health", json!({"component": "db"})).await;

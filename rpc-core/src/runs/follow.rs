@@ -35,7 +35,6 @@ pub(crate) async fn follow(
     // the same ids. The other way round it could be in neither.
     let (thread, last) =
         core.store.thread_last_run(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
-    let is_back = after.is_some();
     let (at, feed) = match after.as_deref() {
         None => (from_now(last), None),
         Some(after) => behind(core, user_id, thread_id, after, token_lifetime).await?,
@@ -45,9 +44,9 @@ pub(crate) async fn follow(
         None => Since::Beginning,
         Some(run_id) => Since::Event { run_id, seq: at.seq },
     };
-    // Who comes back may have missed a change; who begins here has just read the thread, or is shown it.
-    let shown = (snapshot || !is_back).then(|| wire::thread(&thread).map(|thread| Shown::of(&thread))).transpose()?;
-    let showing = (shown, first);
+    // What has changed outside of runs before now is in a snapshot: who goes on behind a cursor gets what is behind it, and
+    // nothing beside.
+    let showing = (Shown::of(&wire::thread(&thread)?), first);
     let feed = ThreadFeed::new(core.clone(), (user_id, thread_id), wake, token_lifetime, (at, feed), showing);
     Ok((feed, since))
 }

@@ -37,8 +37,8 @@ pub(crate) struct ThreadFeed {
     expiry: Pin<Box<Sleep>>,
     /// What is given out next and is no event of a run.
     asides: VecDeque<Arc<str>>,
-    /// What the subscriber knows of the thread itself; `None` when that is not known.
-    shown: Option<Shown>,
+    /// What the subscriber knows of the thread itself.
+    shown: Shown,
     /// The run that is being read, or was read last.
     at: Place,
     feed: Option<RunFeed>,
@@ -90,7 +90,7 @@ impl ThreadFeed {
         wake: Wake,
         token_lifetime: Duration,
         (at, feed): (Place, Option<RunFeed>),
-        (shown, first): (Option<Shown>, Option<Arc<str>>),
+        (shown, first): (Shown, Option<Arc<str>>),
     ) -> Self {
         let expiry = Box::pin(tokio::time::sleep(token_lifetime.min(FOREVER)));
         let asides = first.into_iter().collect();
@@ -137,7 +137,7 @@ impl ThreadFeed {
                     let kind = type_of(&frame.event).unwrap_or_default();
                     self.at.is_over = is_terminal(kind);
                     if let Some(shown) = Shown::by(kind, &frame.event) {
-                        self.shown = Some(shown);
+                        self.shown = shown;
                     }
                     return Some(frame);
                 }

@@ -28,7 +28,7 @@ impl ThreadFeed {
     pub(super) fn show(&mut self, thread: &ThreadRow) {
         match wire::thread(thread) {
             Ok(thread) => {
-                let shown = Some(Shown::of(&thread));
+                let shown = Shown::of(&thread);
                 if shown != self.shown {
                     self.shown = shown;
                     self.tell(&ThreadStreamEvent::ThreadUpdated { thread: Box::new(thread) });

@@ -4,7 +4,7 @@ use super::changes::item_changed;
 use super::resume::{Resumption, resume};
 use super::runner::Work;
 use super::start::{Started, detached, refuse_while_stopping};
-use super::submission::submission;
+use super::submission::{earlier, submission};
 use crate::agents::Answerer;
 use crate::core::Core;
 use crate::error::Error;
@@ -50,10 +50,8 @@ pub(crate) async fn custom_action(
     origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.custom_action", Some(thread_id), &(sender, &action))?;
-    if let Some(submission) = &submission
-        && let Some(earlier) = core.store.submission_replay(user_id.into(), submission.clone()).await?
-    {
-        return Ok(Started::again(core, earlier));
+    if let Some(earlier) = earlier(core, user_id, submission.as_ref()).await? {
+        return Ok(earlier);
     }
     let acting = check(core, user_id, thread_id, sender, &action).await?;
     let resumption = Resumption { thread_id, submission, origin, asked: InferenceOptions::default() };

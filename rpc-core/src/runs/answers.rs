@@ -3,7 +3,7 @@
 use super::resume::{Resumption, asked_by, resume};
 use super::runner::Work;
 use super::start::Started;
-use super::submission::submission;
+use super::submission::{earlier, submission};
 use crate::core::Core;
 use crate::error::Error;
 use crate::page;
@@ -42,10 +42,8 @@ pub(crate) async fn add_client_tool_output(
         return Err(Error::new(ErrorCode::PayloadTooLarge, message));
     }
     let submission = submission(key, "threads.add_client_tool_output", Some(thread_id), &result)?;
-    if let Some(submission) = &submission
-        && let Some(earlier) = core.store.submission_replay(user_id.into(), submission.clone()).await?
-    {
-        return Ok(Started::again(core, earlier));
+    if let Some(earlier) = earlier(core, user_id, submission.as_ref()).await? {
+        return Ok(earlier);
     }
     let page = ItemPage { limit: 1, order: Order::Desc, after: None, hidden: false };
     let newest = core.store.items_page(user_id.into(), thread_id.into(), page).await.map_err(Error::of_thread)?;
@@ -72,10 +70,8 @@ pub(crate) async fn add_structured_input(
     origin: Origin,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
-    if let Some(submission) = &submission
-        && let Some(earlier) = core.store.submission_replay(user_id.into(), submission.clone()).await?
-    {
-        return Ok(Started::again(core, earlier));
+    if let Some(earlier) = earlier(core, user_id, submission.as_ref()).await? {
+        return Ok(earlier);
     }
     let row = core.store.item_get(user_id.into(), thread_id.into(), item_id.into()).await.map_err(Error::of_thread)?;
     let ThreadItem::StructuredInput(mut asked) = serde_json::from_str(&row.body)? else {

@@ -249,9 +249,7 @@ impl Job {
         metrics::histogram!("threadline_run_seconds", "status" => status).record(seconds);
         #[allow(clippy::cast_precision_loss, reason = "a histogram holds floats")]
         metrics::histogram!("threadline_run_events").record(events as f64);
-        metrics::counter!("threadline_model_tokens_total", "direction" => "prompt").increment(usage.prompt_tokens);
-        metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
-            .increment(usage.completion_tokens);
+        count_tokens(usage);
         let (run_id, thread_id, user_id) = (self.entry.run_id, self.claim.thread_id.0, self.entry.user_id);
         let request_id = &self.origin.request_id;
         let ms = seconds * 1e3;
@@ -312,6 +310,12 @@ impl From<ModelError> for AgentError {
 /// A run whose thread was deleted under it, and which went with it, as its subscribers are told of it.
 fn unkept(run: Run, last_seq: u64) -> Run {
     Run { last_seq, usage: None, cost_micros: None, message_id: None, tool_calls: None, ..run }
+}
+
+/// Counts what models have read and written.
+pub(super) fn count_tokens(used: Usage) {
+    metrics::counter!("threadline_model_tokens_total", "direction" => "prompt").increment(used.prompt_tokens);
+    metrics::counter!("threadline_model_tokens_total", "direction" => "completion").increment(used.completion_tokens);
 }
 
 fn terminal(run: Run) -> Option<Arc<str>> {

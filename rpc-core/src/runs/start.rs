@@ -3,7 +3,7 @@
 use super::hub::Entry;
 use super::message::{check_message, title_of};
 use super::runner::{self, Job, Work};
-use super::submission::submission;
+use super::submission::{earlier, submission};
 use super::titles;
 use crate::agents::Answerer;
 use crate::attachments;
@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::rows::{AttachmentRow, NewItem, RunRow, ThreadRow};
-use crate::store::{Hold, NewThread, NewTurn, Submission, TurnStarted};
+use crate::store::{Hold, NewThread, NewTurn, TurnStarted};
 use crate::wire;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -60,7 +60,7 @@ pub(crate) async fn add_user_message(
     let answerer = match as_asked(core, user_id, thread_id, &input.inference_options).await {
         Ok(answerer) => answerer,
         // What is allowed may have changed since an earlier submission of the same name.
-        Err(error) => return replay_or(core, user_id, submission, error).await,
+        Err(error) => return earlier(core, user_id, submission.as_ref()).await?.ok_or(error),
     };
     let hold = core.hold(answerer.as_ref())?;
     let attached = attachments::of_message(core, user_id, &input).await?;
@@ -173,13 +173,6 @@ async fn as_asked(
     }
     let thread = core.store.thread_get(user_id.into(), thread_id.into()).await.map_err(Error::of_thread)?;
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
-}
-
-/// What an earlier submission of the same name started; without one the error stands.
-async fn replay_or(core: &Core, user_id: Uuid, submission: Option<Submission>, error: Error) -> Result<Started, Error> {
-    let Some(submission) = submission else { return Err(error) };
-    let earlier = core.store.submission_replay(user_id.into(), submission).await?;
-    earlier.map(|earlier| Started::again(core, earlier)).ok_or(error)
 }
 
 pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {

@@ -1,5 +1,7 @@
 //! Names of submissions: by them a retry is known for what it is.
 
+use super::start::Started;
+use crate::core::Core;
 use crate::error::Error;
 use crate::store::Submission;
 use serde::Serialize;
@@ -23,6 +25,17 @@ pub(super) fn submission(
     let body = serde_json::to_vec(&(method, thread_id, input))?;
     let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Some(Submission { key, fingerprint }))
+}
+
+/// What an earlier submission of the same name started, if there was one.
+pub(super) async fn earlier(
+    core: &Core,
+    user_id: Uuid,
+    submission: Option<&Submission>,
+) -> Result<Option<Started>, Error> {
+    let Some(submission) = submission else { return Ok(None) };
+    let earlier = core.store.submission_replay(user_id.into(), submission.clone()).await?;
+    Ok(earlier.map(|earlier| Started::again(core, earlier)))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod clean;
 use super::changes::thread_changed;
 use super::hub::Entry;
 use super::output::Account;
-use super::runner::Job;
+use super::runner::{Job, count_tokens};
 use crate::config::{ModelParameters, ModelPrices};
 use crate::core::Core;
 use crate::model::{Message, ModelError, ModelEvent, ModelRequest};
@@ -206,9 +206,7 @@ impl Task {
         if changed.is_some() {
             thread_changed(&self.core, self.thread.id.0);
         }
-        metrics::counter!("threadline_model_tokens_total", "direction" => "prompt").increment(usage.prompt_tokens);
-        metrics::counter!("threadline_model_tokens_total", "direction" => "completion")
-            .increment(usage.completion_tokens);
+        count_tokens(usage);
         if bill == Bill::default() {
             return;
         }

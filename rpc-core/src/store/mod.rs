@@ -103,10 +103,9 @@ macro_rules! not_taken {
             .first($c)
             .await
             .optional()?;
-        match thread {
-            None => $crate::store::StoreError::NotFound,
-            Some(thread) if thread.user_id != $user_id => $crate::store::StoreError::Forbidden,
-            Some(thread) => {
+        match $crate::store::threads::owned(thread, $user_id) {
+            Err(error) => error,
+            Ok(thread) => {
                 $crate::store::StoreError::Closed { locked: thread.status == "locked", reason: thread.status_reason }
             }
         }

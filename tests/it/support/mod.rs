@@ -21,6 +21,17 @@ use std::time::Duration;
 /// How long anything may take that is not meant to.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An agents file whose one agent may call `get_location` on the client, as that of `tests/chatkit/tools.py` may.
+pub const WITH_CLIENT_TOOL: &str = r#"
+[agents.assistant]
+tools = ["built-in"]
+
+[[agents.assistant.client_tools]]
+name = "get_location"
+description = "Where the user is."
+parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}'
+"#;
+
 /// Runs one test over every way the service can stand: both databases, one process or two.
 ///
 /// A PostgreSQL variant says so and passes when `TEST_DATABASE_URL` names no server; CI always sets it.

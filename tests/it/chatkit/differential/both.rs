@@ -5,21 +5,10 @@ use super::differences::{Difference, PART_DONE};
 use super::front::Front;
 use super::normal::{normal, told, told_in_short};
 use crate::chatkit::python::{self, Script as Python};
-use crate::support::{App, Client, Script, Setup, Upstream};
+use crate::support::{App, Client, Script, Setup, Upstream, WITH_CLIENT_TOOL};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
-
-/// With the tools that `tests/chatkit/tools.py` has, too.
-const AGENTS: &str = r#"
-[agents.assistant]
-tools = ["built-in"]
-
-[[agents.assistant.client_tools]]
-name = "get_location"
-description = "Where the user is."
-parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}'
-"#;
 
 pub struct Both {
     pub upstream: Upstream,
@@ -42,7 +31,7 @@ impl Both {
         let upstream = Upstream::start().await;
         let python = python::script("server.py", &[&upstream.base_url()])?;
         let models = python::script("models.py", &["check"])?;
-        let setup = Setup::new().await.upstream(&upstream).agents(AGENTS);
+        let setup = Setup::new().await.upstream(&upstream).agents(WITH_CLIENT_TOOL);
         let app = setup.with("AGENT_MAX_ATTEMPTS", 1).with("TRANSCRIPTION_MODEL", "whisper").start().await;
         let user = app.user().await;
         let (fronts, aside, compared) = Default::default();

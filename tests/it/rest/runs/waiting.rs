@@ -1,24 +1,14 @@
 //! Runs that end with a question: for a tool of the client's, and for the user.
 
 use crate::everywhere;
-use crate::support::{Client, PATIENCE, Reply, Script, Setup, Sse, Upstream};
+use crate::support::{Client, PATIENCE, Reply, Script, Setup, Sse, Upstream, WITH_CLIENT_TOOL};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const AGENTS: &str = r#"
-[agents.assistant]
-tools = ["built-in"]
-
-[[agents.assistant.client_tools]]
-name = "get_location"
-description = "Where the user is."
-parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}'
-"#;
-
 /// A service whose assistant may call `get_location` on the client.
 async fn with_client_tool(setup: Setup, upstream: &Upstream) -> crate::support::process::App {
-    setup.upstream(upstream).agents(AGENTS).start().await
+    setup.upstream(upstream).agents(WITH_CLIENT_TOOL).start().await
 }
 
 fn answer(user: &Client, session: Uuid, what: &str, body: &Value) -> RequestBuilder {

@@ -4,14 +4,15 @@ mod account;
 mod calls;
 mod citing;
 mod pending;
+mod showing;
 mod storing;
 mod thinking;
 mod workflow;
 
 use super::log::RunLog;
 use crate::config::ModelPrices;
-use crate::store::rows::{Claim, NewItem};
-use crate::store::{Bill, Store, StoreResult};
+use crate::store::Bill;
+use crate::store::rows::NewItem;
 use crate::tools::Shown;
 use crate::wire;
 pub(super) use account::Account;
@@ -25,7 +26,7 @@ use storing::Storing;
 use thinking::Thinking;
 use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
-    ThreadStreamEvent, WidgetItem, WorkflowItem,
+    ThreadStreamEvent, WorkflowItem,
 };
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::event::text_delta;
@@ -161,21 +162,6 @@ impl Output {
         self.show_citations(false);
     }
 
-    /// Shows what a result is shown as, before the words that follow: once it is stored, so that it can be used.
-    ///
-    /// # Errors
-    /// Those of [`store`](Self::store), which this is like.
-    pub(crate) async fn show(&mut self, store: &Store, claim: Claim) -> StoreResult<()> {
-        if self.shown.is_empty() || self.message.is_some() {
-            return Ok(());
-        }
-        self.close_thinking();
-        self.close_workflow();
-        let shown = self.show_widgets();
-        self.begun.extend(shown.into_iter().filter(|_| self.replaces));
-        self.store(store, claim).await
-    }
-
     /// Takes back the message that is being written: another model answers anew, and its words would not go on from
     /// these.
     pub(crate) fn take_back_message(&mut self) {
@@ -259,25 +245,6 @@ impl Output {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(message);
-    }
-
-    /// Takes what results would be shown as: it is shown otherwise.
-    pub(crate) fn take_shown(&mut self) -> impl Iterator<Item = Shown> + use<> {
-        std::mem::take(&mut self.shown).into_values()
-    }
-
-    /// Keeps the widgets that are to be shown, and tells of them when they are stored. Gives their ids.
-    fn show_widgets(&mut self) -> Vec<Uuid> {
-        let mut ids = Vec::new();
-        for Shown { widget, copy_text, .. } in self.take_shown() {
-            let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
-            let item = WidgetItem { id, thread_id, created_at, widget, copy_text, extra: Extra::default() };
-            let item = ThreadItem::Widget(item);
-            self.keep(id, wire::WIDGET, false, &item, created_at);
-            self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
-            ids.push(id);
-        }
-        ids
     }
 
     /// Ends the message that is being written.

@@ -25,7 +25,7 @@ pub(crate) use self::text::doc;
 pub use self::text::{config_markdown, env_example};
 pub use self::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Networks, Number, Origins,
-    RedisUrl, Secret, Synchronous, Value,
+    RedisUrl, Synchronous, Value,
 };
 
 /// Exit code of a start that a wrong setting stopped: the same as for a wrong flag, since many settings are flags.

@@ -3,11 +3,12 @@
 mod agents;
 
 pub use agents::{
-    AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, Hidden, McpConfig, McpTransport,
-    ModelParameters, ModelPrices, StarterTitle, Tell, ToolPick, UserContext,
+    AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport,
+    ModelParameters, ModelPrices, SecretPair, StarterTitle, Tell, ToolPick, UserContext,
 };
 
 use ipnet::IpNet;
+use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +47,10 @@ pub struct CoreConfig {
 }
 
 /// Where conversations are kept.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// `sqlite://path` or `postgres://...`.
-    pub url: String,
+    /// `sqlite://path` or `postgres://...`, which can contain a password.
+    pub url: SecretString,
     /// Connections to PostgreSQL. SQLite always has one writer and four readers.
     pub pool_size: usize,
     /// How long a request waits for a connection before it answers `SERVICE_UNAVAILABLE`.
@@ -60,25 +61,11 @@ pub struct DatabaseConfig {
     pub sqlite_full_sync: bool,
 }
 
-impl std::fmt::Debug for DatabaseConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL holds the password.
-        f.debug_struct("DatabaseConfig").field("pool_size", &self.pool_size).finish_non_exhaustive()
-    }
-}
-
 /// A Redis server.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RedisConfig {
-    /// `redis://...` or `rediss://...`.
-    pub url: String,
-}
-
-impl std::fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL holds the password.
-        f.debug_struct("RedisConfig").finish_non_exhaustive()
-    }
+    /// `redis://...` or `rediss://...`, which can contain a password.
+    pub url: SecretString,
 }
 
 /// Signature algorithms for tokens: those that take one shared secret.
@@ -93,20 +80,14 @@ pub enum TokenAlgorithm {
 }
 
 /// Tokens.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct AuthConfig {
     /// Key that signs tokens.
-    pub secret: Arc<str>,
+    pub secret: SecretString,
     /// The one algorithm that is accepted.
     pub algorithm: TokenAlgorithm,
     /// How long a fresh token works.
     pub token_lifetime: Duration,
-}
-
-impl std::fmt::Debug for AuthConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuthConfig").field("algorithm", &self.algorithm).finish_non_exhaustive()
-    }
 }
 
 /// The model behind the assistant.
@@ -126,12 +107,12 @@ pub struct DemoConfig {
 }
 
 /// A server that speaks OpenAI's chat completions.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct OpenAiConfig {
-    /// Base URL, such as `https://openrouter.ai/api/v1`; `/chat/completions` is appended.
-    pub base_url: String,
+    /// Base URL, such as `https://openrouter.ai/api/v1`, which can contain a key. `/chat/completions` is appended.
+    pub base_url: SecretString,
     /// Key, sent as a bearer token.
-    pub api_key: Arc<str>,
+    pub api_key: SecretString,
     /// Name of the model.
     pub model: String,
     /// `HTTP-Referer`, by which OpenRouter knows the site.
@@ -146,13 +127,6 @@ pub struct OpenAiConfig {
     pub max_attempts: u32,
     /// Name of the model that turns speech into text; `None` where there is none.
     pub transcription_model: Option<String>,
-}
-
-impl std::fmt::Debug for OpenAiConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The key stays out, and so may the base URL: it can carry one.
-        f.debug_struct("OpenAiConfig").field("model", &self.model).finish_non_exhaustive()
-    }
 }
 
 /// The assistant.

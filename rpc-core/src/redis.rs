@@ -1,5 +1,6 @@
 //! Redis, which replicas may share for what none of them has to keep: how it is reached, and under which names.
 
+use secrecy::ExposeSecret;
 use crate::config::{CoreConfig, RedisConfig};
 use crate::store;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub};
@@ -44,7 +45,7 @@ impl Redis {
     }
 
     pub(crate) fn open(config: &RedisConfig, namespace: Arc<str>) -> Result<Self, RedisUrlError> {
-        let client = Client::open(config.url.as_str()).map_err(|_| RedisUrlError)?;
+        let client = Client::open(config.url.expose_secret()).map_err(|_| RedisUrlError)?;
         // Without tries of its own: who asks has somebody waiting, and asks again soon enough.
         let manager = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
@@ -106,7 +107,7 @@ impl std::fmt::Debug for Redis {
 fn namespace(config: &CoreConfig) -> Arc<str> {
     let mut hash = Sha256::new();
     hash.update(b"threadline installation\0");
-    hash.update(config.auth.secret.as_bytes());
+    hash.update(config.auth.secret.expose_secret().as_bytes());
     hash.update([0]);
     // A URL that cannot be used stops the start elsewhere.
     hash.update(store::name_of(&config.database).unwrap_or_default());

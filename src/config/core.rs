@@ -3,6 +3,7 @@
 use super::sources::Variables;
 use super::value::Money;
 use super::{ConfigError, Settings};
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use threadline_core::config::{
     AgentConfig, AgentsConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig,
@@ -49,7 +50,7 @@ impl Settings {
     /// The database alone, for commands that need no more of the core.
     pub fn database(&self) -> DatabaseConfig {
         DatabaseConfig {
-            url: self.database_url.as_str().to_owned(),
+            url: self.database_url.as_str().into(),
             pool_size: self.database_pool_size.as_usize(),
             pool_timeout: self.database_pool_timeout.seconds(),
             auto_migrate: self.auto_migrate,
@@ -59,14 +60,14 @@ impl Settings {
 
     /// Redis alone, for commands that need no more of the core.
     pub fn redis(&self) -> Option<RedisConfig> {
-        self.redis_url.as_ref().map(|url| RedisConfig { url: url.as_str().to_owned() })
+        self.redis_url.as_ref().map(|url| RedisConfig { url: url.as_str().into() })
     }
 
     /// The model: a server with a key or a base URL of its own, else Gemini, else the demo.
     pub fn model(&self) -> ModelConfig {
-        let openai = |base_url: &str, key: &str, model: &str| OpenAiConfig {
-            base_url: base_url.to_owned(),
-            api_key: key.into(),
+        let openai = |base_url: &str, key: SecretString, model: &str| OpenAiConfig {
+            base_url: base_url.into(),
+            api_key: key,
             model: model.to_owned(),
             site_url: None,
             app_name: None,
@@ -77,15 +78,15 @@ impl Settings {
         };
         if self.openrouter_api_key.is_some() || self.openrouter_base_url.is_some() {
             let base_url = self.openrouter_base_url.as_ref().map_or(OPENROUTER_BASE_URL, |url| url.as_str());
-            let key = self.openrouter_api_key.as_ref().map(|key| key.reveal()).unwrap_or_default();
+            let key = self.openrouter_api_key.clone().unwrap_or_default();
             return ModelConfig::OpenAi(OpenAiConfig {
                 site_url: self.openrouter_site_url.as_ref().map(|url| url.as_str().to_owned()),
                 app_name: self.openrouter_app_name.clone(),
-                ..openai(base_url, &key, &self.openrouter_model)
+                ..openai(base_url, key, &self.openrouter_model)
             });
         }
         match &self.gemini_api_key {
-            Some(key) => ModelConfig::OpenAi(openai(GEMINI_BASE_URL, &key.reveal(), &self.gemini_model)),
+            Some(key) => ModelConfig::OpenAi(openai(GEMINI_BASE_URL, key.clone(), &self.gemini_model)),
             None => ModelConfig::Demo(DemoConfig { word_pause: self.demo_word_pause.millis() }),
         }
     }
@@ -110,9 +111,8 @@ impl Settings {
         let mut warnings = Vec::new();
         let secret = match &self.secret_key {
             Some(secret) => {
-                let secret = secret.reveal();
-                if secret.len() < SECRET_BYTES {
-                    let length = secret.len();
+                let length = secret.expose_secret().len();
+                if length < SECRET_BYTES {
                     let problem =
                         format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
                     if postgres {
@@ -120,7 +120,7 @@ impl Settings {
                     }
                     warnings.push(format!("SECRET_KEY {problem}"));
                 }
-                secret
+                secret.clone()
             }
             None if postgres => {
                 return Err(ConfigError::new(
@@ -148,9 +148,9 @@ impl Settings {
         let variables = Variables::read()?;
         let agents = AgentsConfig::read(path, &|name| variables.get(name));
         let agents = agents.map_err(|error| wrong(error.to_string()))?;
-        let own = self.secret_key.as_ref().map(|key| key.reveal());
+        let own = self.secret_key.as_ref().map(ExposeSecret::expose_secret);
         let mut contexts = agents.tools.iter().filter_map(|(name, tool)| Some((name, tool.user_context.as_ref()?)));
-        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.reveal()) == own.as_deref()) {
+        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.expose_secret()) == own) {
             // Whoever is called could speak for its users here.
             return Err(wrong(format!("user_context of tools.{name} has the key SECRET_KEY; give it one of its own")));
         }
@@ -200,6 +200,6 @@ impl Settings {
 }
 
 /// Two random UUIDs: 244 bits from the operating system, as 64 hexadecimal digits.
-fn random_secret() -> Arc<str> {
+fn random_secret() -> SecretString {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()).into()
 }

@@ -5,8 +5,9 @@ use super::ConfigError;
 use super::setting::{Fallback, Group, Setting, Slot};
 use super::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, Networks, Number,
-    Origins, RedisUrl, Secret, Synchronous, Value,
+    Origins, RedisUrl, Synchronous, Value,
 };
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use threadline_core::config::TokenAlgorithm;
@@ -87,7 +88,7 @@ settings! {
 
     /// Key that signs tokens: at least 32 characters, for example from `openssl rand -hex 32`. Every process that
     /// shares a database needs the same one. PostgreSQL does not start without it.
-    secret_key: Option<Secret> = "SECRET_KEY" in Accounts, unset "a random one for this run", alias "JWT_SECRET";
+    secret_key: Option<SecretString> = "SECRET_KEY" in Accounts, unset "a random one for this run", alias "JWT_SECRET";
     /// How tokens are signed: HS256, HS384 or HS512. A token signed in another way is refused.
     algorithm: TokenAlgorithm = "ALGORITHM" in Accounts, default "HS256";
     /// Minutes that a token from `auth.login` works.
@@ -107,7 +108,7 @@ settings! {
     attachment_types: MediaTypes = "ATTACHMENT_TYPES" in Attachments, default "image/png,image/jpeg,image/gif,image/webp,text/*,application/pdf,application/json";
 
     /// Key for the model's server. Without any key and base URL the built-in demo model answers.
-    openrouter_api_key: Option<Secret> = "OPENROUTER_API_KEY" in Model, unset "the demo model";
+    openrouter_api_key: Option<SecretString> = "OPENROUTER_API_KEY" in Model, unset "the demo model";
     /// Any server that speaks OpenAI's chat completions; `/chat/completions` is appended. Set alone it is used
     /// without a key, as a llama.cpp or vLLM of your own allows.
     openrouter_base_url: Option<HttpUrl> = "OPENROUTER_BASE_URL" in Model, unset "https://openrouter.ai/api/v1";
@@ -119,7 +120,7 @@ settings! {
     openrouter_app_name: Option<String> = "OPENROUTER_APP_NAME" in Model, unset "";
     /// Key for Google Gemini, used through its OpenAI-compatible endpoint when neither OPENROUTER_API_KEY nor
     /// OPENROUTER_BASE_URL is set.
-    gemini_api_key: Option<Secret> = "GEMINI_API_KEY" in Model, unset "";
+    gemini_api_key: Option<SecretString> = "GEMINI_API_KEY" in Model, unset "";
     /// Name of the Gemini model.
     gemini_model: String = "GEMINI_MODEL" in Model, default "gemini-2.5-flash";
     /// Seconds that connecting to the model's server may take.

@@ -1,5 +1,6 @@
 //! The table as data, what wrong values answer, and what right ones become.
 
+use secrecy::ExposeSecret;
 use super::*;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -34,11 +35,11 @@ fn names_and_flags_are_unique_and_every_row_is_explained() {
 #[test]
 fn nothing_set_is_a_start_that_works() {
     let (config, warnings) = core(&[]).unwrap();
-    assert_eq!(config.database.url, "sqlite://threadline.db");
+    assert_eq!(config.database.url.expose_secret(), "sqlite://threadline.db");
     assert_eq!((config.database.pool_size, config.database.auto_migrate), (20, true));
     assert!(config.database.sqlite_full_sync);
     assert_eq!(config.auth.token_lifetime, Duration::from_secs(86_400));
-    assert_eq!(config.auth.secret.len(), 64);
+    assert_eq!(config.auth.secret.expose_secret().len(), 64);
     assert!(matches!(config.model, ModelConfig::Demo(_)));
     assert_eq!(config.limits.requests_per_minute.unwrap().get(), 30);
     assert_eq!((config.limits.sessions_per_user, config.limits.message_chars), (Some(10), Some(500)));
@@ -56,7 +57,7 @@ fn nothing_set_is_a_start_that_works() {
 
 #[test]
 fn random_keys_differ_from_run_to_run() {
-    let secret = || core(&[]).unwrap().0.auth.secret;
+    let secret = || core(&[]).unwrap().0.auth.secret.expose_secret().to_owned();
     assert_ne!(secret(), secret());
 }
 
@@ -115,7 +116,7 @@ fn blanks_are_cut_and_empty_is_not_set() {
     let settings = read(&[("LOG_LEVEL", "  warn\r\n"), ("REST_LISTEN", ""), ("SECRET_KEY", "   ")]).unwrap();
     assert_eq!(settings.log_level.as_str(), "warn");
     assert_eq!(settings.rest_listen.port(), 8000);
-    assert_eq!(settings.secret_key, None);
+    assert!(settings.secret_key.is_none());
 }
 
 #[test]
@@ -141,30 +142,34 @@ fn postgres_needs_a_key_and_a_long_one() {
         assert!(!error.to_string().contains("hunter2") && !error.to_string().contains("short"), "{error}");
     }
     let (config, warnings) = core(&[url, ("SECRET_KEY", LONG_KEY)]).unwrap();
-    assert_eq!((&*config.auth.secret, warnings.len()), (LONG_KEY, 0));
-    assert_eq!(config.database.url, url.1);
+    assert_eq!((config.auth.secret.expose_secret(), warnings.len()), (LONG_KEY, 0));
+    assert_eq!(config.database.url.expose_secret(), url.1);
 }
 
 #[test]
 fn sqlite_takes_a_short_key_with_a_warning_and_the_alias_stands_behind_the_name() {
     let (config, warnings) = core(&[("JWT_SECRET", "short")]).unwrap();
-    assert_eq!(&*config.auth.secret, "short");
+    assert_eq!(config.auth.secret.expose_secret(), "short");
     assert!(warnings[0].contains("SECRET_KEY") && !warnings[0].contains("short"), "{warnings:?}");
     let (config, _) = core(&[("JWT_SECRET", "short"), ("SECRET_KEY", LONG_KEY)]).unwrap();
-    assert_eq!(&*config.auth.secret, LONG_KEY);
+    assert_eq!(config.auth.secret.expose_secret(), LONG_KEY);
 }
 
 #[test]
 fn a_token_for_others_needs_a_key_they_have() {
     assert_eq!(read(&[]).unwrap().lasting_auth().unwrap_err().variable, "SECRET_KEY");
-    assert_eq!(&*read(&[("SECRET_KEY", LONG_KEY)]).unwrap().lasting_auth().unwrap().secret, LONG_KEY);
+    let auth = read(&[("SECRET_KEY", LONG_KEY)]).unwrap().lasting_auth().unwrap();
+    assert_eq!(auth.secret.expose_secret(), LONG_KEY);
 }
 
 #[test]
 fn the_model_is_a_server_with_a_key_or_a_url_else_gemini_else_the_demo() {
     let model = |values: &[(&str, &str)]| match read(values).unwrap().model() {
         ModelConfig::Demo(_) => "demo".to_owned(),
-        ModelConfig::OpenAi(server) => format!("{} {} {}", server.base_url, server.api_key, server.model),
+        ModelConfig::OpenAi(server) => {
+            let (base_url, key) = (server.base_url.expose_secret(), server.api_key.expose_secret());
+            format!("{base_url} {key} {}", server.model)
+        }
     };
     let gemini = ("GEMINI_API_KEY", "g");
     assert_eq!(model(&[]), "demo");

@@ -8,9 +8,9 @@ pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
 pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, Networks, Origins, RedisUrl};
 
+use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::TokenAlgorithm;
 
@@ -32,10 +32,6 @@ pub trait Value: Sized {
     const SECRET: bool = false;
 }
 
-/// Text that no log, error or `Debug` shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
-
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number<const MIN: u32, const MAX: u32>(u32);
@@ -55,13 +51,6 @@ pub enum Synchronous {
     Full,
     /// A power cut may lose the last transactions; a crash of the process does not.
     Normal,
-}
-
-impl Secret {
-    /// The text itself, for the one place that needs it.
-    pub fn reveal(&self) -> Arc<str> {
-        Arc::clone(&self.0)
-    }
 }
 
 impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
@@ -115,25 +104,13 @@ impl Money {
     }
 }
 
-macro_rules! hidden {
-    ($($name:ident),+) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(hidden)"))
-            }
-        }
-    )+};
-}
-// Each of them is, or can carry, a password.
-hidden!(Secret, DatabaseUrl, HttpUrl, RedisUrl, CoreUrl);
-
-impl Value for Secret {
+impl Value for SecretString {
     const PLACEHOLDER: &'static str = "SECRET";
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         // A key goes into an HTTP header or an HMAC: a control character in it is a slip of the clipboard.
-        (!text.chars().any(char::is_control)).then(|| Self(text.into()))
+        (!text.chars().any(char::is_control)).then(|| text.into())
     }
 
     fn expected() -> String {
@@ -276,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn what_may_hold_a_password_is_not_shown_by_debug() {
-        let shown = format!(
+    fn debug_output_contains_no_password() {
+        let debug = format!(
             "{:?} {:?} {:?} {:?}",
-            Secret::parse("hunter2"),
+            SecretString::parse("hunter2"),
             DatabaseUrl::parse("postgres://me:hunter2@db/x"),
             HttpUrl::parse("https://me:hunter2@model/v1"),
             RedisUrl::parse("redis://:hunter2@cache"),
         );
-        assert!(!shown.contains("hunter2") && !shown.contains("None"), "{shown}");
+        assert!(!debug.contains("hunter2") && !debug.contains("None"), "{debug}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The key is derived from the one that signs users' tokens, so that neither is ever taken for the other.
 
+use secrecy::ExposeSecret;
 use crate::config::AuthConfig;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -55,7 +56,7 @@ impl Capabilities {
     /// # Errors
     /// When signing fails, which takes a broken library.
     pub(crate) fn new(config: &AuthConfig) -> Result<Self, jsonwebtoken::errors::Error> {
-        let secret = EncodingKey::from_secret(config.secret.as_bytes());
+        let secret = EncodingKey::from_secret(config.secret.expose_secret().as_bytes());
         let key = jsonwebtoken::crypto::sign(KEY_FOR, &secret, Algorithm::HS256)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;

@@ -1,5 +1,6 @@
 //! Bearer tokens: JWTs signed with the server's secret.
 
+use secrecy::ExposeSecret;
 use crate::config::{AuthConfig, TokenAlgorithm};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -62,8 +63,8 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self {
             header: Header::new(algorithm),
-            encoding: EncodingKey::from_secret(config.secret.as_bytes()),
-            decoding: DecodingKey::from_secret(config.secret.as_bytes()),
+            encoding: EncodingKey::from_secret(config.secret.expose_secret().as_bytes()),
+            decoding: DecodingKey::from_secret(config.secret.expose_secret().as_bytes()),
             validation,
             lifetime: config.token_lifetime,
         }

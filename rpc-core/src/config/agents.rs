@@ -1,9 +1,9 @@
 //! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,19 +158,19 @@ pub enum McpTransport {
         /// Its arguments.
         arguments: Vec<String>,
         /// Its environment, beside the few variables that every program needs.
-        environment: Vec<(String, Hidden)>,
+        environment: Vec<SecretPair>,
     },
     /// Streamable HTTP.
     Http {
         /// Address.
         url: String,
         /// Headers of every request.
-        headers: Vec<(String, Hidden)>,
+        headers: Vec<SecretPair>,
     },
 }
 
 /// A tool behind an address of an internal service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct EndpointConfig {
     /// How it is called.
     pub kind: EndpointKind,
@@ -181,7 +181,7 @@ pub struct EndpointConfig {
     /// JSON Schema of its arguments: of an object.
     pub parameters: Value,
     /// Headers of every request.
-    pub headers: Vec<(String, Hidden)>,
+    pub headers: Vec<SecretPair>,
     /// How the service is told for whom a call is made.
     pub user_context: Option<UserContext>,
     /// Bounds of each call.
@@ -210,12 +210,12 @@ pub enum EndpointKind {
 }
 
 /// How a service is told for whom a call is made: a short-lived JWT.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct UserContext {
     /// The header it travels in.
     pub header: String,
     /// Key of its HS256 signature.
-    pub key: Hidden,
+    pub key: SecretString,
 }
 
 /// Bounds of each call of a tool.
@@ -229,24 +229,19 @@ pub struct CallLimits {
     pub result_bytes: usize,
 }
 
-/// Text that can be a secret: no `Debug` shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(Arc<str>);
+/// An HTTP header or an environment variable. Its value can be a secret.
+#[derive(Debug, Clone)]
+pub struct SecretPair {
+    /// Name of the header or the variable.
+    pub name: String,
+    /// Its value.
+    pub value: SecretString,
+}
 
-impl Hidden {
-    /// Hides `text`.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
+impl PartialEq for SecretPair {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.value.expose_secret() == other.value.expose_secret()
     }
 }
 
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden")
-    }
-}
+impl Eq for SecretPair {}

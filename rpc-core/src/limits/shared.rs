@@ -122,7 +122,7 @@ mod tests {
             return None;
         };
         let namespace = uuid::Uuid::new_v4().simple().to_string().into();
-        Some(SharedLimits::new(Redis::open(&RedisConfig { url }, namespace).unwrap(), per_minute))
+        Some(SharedLimits::new(Redis::open(&RedisConfig { url: url.into() }, namespace).unwrap(), per_minute))
     }
 
     /// Counts a call, and again while other tests keep this machine from answering in time.
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn an_outage_costs_one_call_a_second_its_time() {
         // Nobody listens on port 9 of this machine.
-        let config = RedisConfig { url: "redis://127.0.0.1:9".to_owned() };
+        let config = RedisConfig { url: "redis://127.0.0.1:9".into() };
         let limits = SharedLimits::new(Redis::open(&config, "test".into()).unwrap(), 60);
         let started = Instant::now();
         for _ in 0..1_000 {

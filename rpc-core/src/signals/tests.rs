@@ -35,7 +35,7 @@ impl Database {
     }
 
     fn config_of(url: String) -> DatabaseConfig {
-        DatabaseConfig { url, pool_size: 1, pool_timeout: PATIENCE, auto_migrate: false, sqlite_full_sync: false }
+        DatabaseConfig { url: url.into(), pool_size: 1, pool_timeout: PATIENCE, auto_migrate: false, sqlite_full_sync: false }
     }
 
     async fn administrate(&self, sql: &str) {
@@ -88,7 +88,7 @@ impl Relay {
     }
 
     fn open(&self, namespace: &str) -> Redis {
-        Redis::open(&RedisConfig { url: format!("redis://{}", self.address) }, namespace.into()).unwrap()
+        Redis::open(&RedisConfig { url: format!("redis://{}", self.address).into() }, namespace.into()).unwrap()
     }
 
     /// Cuts all connections, and takes no new ones.

@@ -1,5 +1,6 @@
 //! The store itself: which database it is, and what can be asked of any.
 
+use secrecy::ExposeSecret;
 use super::error::StoreResult;
 use super::unit::{Connections, LiteConn, PgConn, read};
 use super::{migrate, postgres, sqlite};
@@ -39,10 +40,10 @@ impl Store {
     /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used, [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not
     /// answer, [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
-        let db = if is_postgres(&config.url) {
+        let db = if is_postgres(config.url.expose_secret()) {
             Db::Pg(postgres::connections(config)?)
         } else {
-            let path = sqlite::path(&config.url)?;
+            let path = sqlite::path(config.url.expose_secret())?;
             Db::Lite {
                 read: sqlite::connections(&path, sqlite::Role::Reader, config)?,
                 write: sqlite::connections(&path, sqlite::Role::Writer, config)?,

@@ -3,6 +3,7 @@
 //! They run on a connection of their own, off the async threads. diesel takes no lock, and replicas start together; so
 //! PostgreSQL is migrated under an advisory lock, and SQLite inside one exclusive transaction.
 
+use secrecy::ExposeSecret;
 use super::db::is_postgres;
 use super::error::{StoreError, StoreResult};
 use super::postgres::Server;
@@ -113,7 +114,7 @@ struct Done {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
-    if is_postgres(&config.url) {
+    if is_postgres(config.url.expose_secret()) {
         // Without the pool's limit on statements: a migration may take long, and so may the wait for another's.
         let server = Server::new(config)?;
         let connection = tokio::time::timeout(config.pool_timeout, server.connect()).await.map_err(|_| {
@@ -121,7 +122,7 @@ async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
         })??;
         blocking(move || on_postgres(connection, action)).await
     } else {
-        let path = sqlite::path(&config.url)?;
+        let path = sqlite::path(config.url.expose_secret())?;
         let settings = Settings::of(config);
         blocking(move || on_sqlite(&path, settings, action)).await
     }

@@ -60,10 +60,10 @@ impl SoleServer {
     /// # Errors
     /// [`StoreError::Config`] when the place is taken, [`StoreError::Unavailable`] when that cannot be found out.
     pub fn of(config: &crate::config::DatabaseConfig) -> StoreResult<Option<Self>> {
-        if db::is_postgres(&config.url) {
+        if db::is_postgres(config.url.expose_secret()) {
             return Ok(None);
         }
-        sqlite::claim(&config.url).map(|lock| Some(Self { _lock: lock }))
+        sqlite::claim(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
     }
 }
 
@@ -72,7 +72,7 @@ impl SoleServer {
 /// # Errors
 /// [`StoreError::Config`] when the URL cannot be used.
 pub(crate) fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
-    if db::is_postgres(&config.url) { postgres::name_of(config) } else { sqlite::path(&config.url) }
+    if db::is_postgres(config.url.expose_secret()) { postgres::name_of(config) } else { sqlite::path(config.url.expose_secret()) }
 }
 
 /// Why a row was not changed that should have been: it is missing, another user's, or (`None`) neither.
@@ -89,6 +89,7 @@ macro_rules! refusal {
         }
     }};
 }
+use secrecy::ExposeSecret;
 use refusal;
 
 /// Why a thread takes no message: it is missing, another user's, or not active.

@@ -1,5 +1,6 @@
 //! PostgreSQL: how a connection is made, and the pool.
 
+use secrecy::ExposeSecret;
 use super::error::{StoreError, StoreResult};
 use super::tls;
 use super::unit::{Connections, PgConn};
@@ -39,7 +40,7 @@ impl Server {
     /// # Errors
     /// [`StoreError::Config`] for what is not understood; the text holds no part of the URL but names of parameters.
     pub(super) fn new(database: &DatabaseConfig) -> StoreResult<Self> {
-        let (url, security) = tls::Security::take_from(&database.url)?;
+        let (url, security) = tls::Security::take_from(database.url.expose_secret())?;
         let mut config: Config =
             url.parse().map_err(|error: tokio_postgres::Error| StoreError::Config(chain(&error)))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -96,7 +97,7 @@ impl Listener {
     /// # Errors
     /// [`StoreError::Config`] when the URL cannot be used.
     pub(crate) fn of(database: &DatabaseConfig) -> StoreResult<Option<Self>> {
-        super::db::is_postgres(&database.url).then(|| Server::new(database).map(Self)).transpose()
+        super::db::is_postgres(database.url.expose_secret()).then(|| Server::new(database).map(Self)).transpose()
     }
 
     /// A connection, and what comes over it unasked. The stream has to be read for the connection to do anything.

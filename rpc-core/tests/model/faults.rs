@@ -57,7 +57,7 @@ async fn each_token_buys_time() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let config = OpenAiConfig { base_url: "http://127.0.0.1:1/v1".to_owned(), ..Server::plays(vec![]).await.config() };
+    let config = OpenAiConfig { base_url: "http://127.0.0.1:1/v1".into(), ..Server::plays(vec![]).await.config() };
     let model = OpenAiModel::new(config).unwrap();
     let error = Answer::of(model.stream(prompt())).await.error.unwrap();
     assert_eq!(kind(&error), "connect");
@@ -109,7 +109,7 @@ async fn a_key_in_the_address_stays_out_of_errors() {
     let server = Server::plays(vec![Play::Close]).await;
     let base_url = format!("{}?key=sk-secret-in-address", server.base_url);
     for base_url in [base_url, "http://127.0.0.1:1/?key=sk-secret-in-address".to_owned()] {
-        let model = OpenAiModel::new(OpenAiConfig { base_url, ..server.config() }).unwrap();
+        let model = OpenAiModel::new(OpenAiConfig { base_url: base_url.into(), ..server.config() }).unwrap();
         let error = Answer::of(model.stream(prompt())).await.error.unwrap();
         assert_eq!(kind(&error), "connect");
         assert!(!format!("{error:?} {:?}", model.check().await).contains("secret"), "{error:?}");
@@ -120,7 +120,7 @@ async fn a_key_in_the_address_stays_out_of_errors() {
 async fn what_cannot_be_sent_is_said_at_once() {
     let config = Server::plays(vec![]).await.config();
     for bad in [
-        OpenAiConfig { base_url: "not a url".to_owned(), ..config.clone() },
+        OpenAiConfig { base_url: "not a url".into(), ..config.clone() },
         OpenAiConfig { api_key: "line\nbreak-secret".into(), ..config.clone() },
         OpenAiConfig { app_name: Some("line\nbreak".to_owned()), ..config },
     ] {

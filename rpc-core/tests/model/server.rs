@@ -80,7 +80,7 @@ impl Server {
     /// A client of this server: one attempt, and limits that no test on a slow machine meets by accident.
     pub(crate) fn config(&self) -> OpenAiConfig {
         OpenAiConfig {
-            base_url: self.base_url.clone(),
+            base_url: self.base_url.as_str().into(),
             api_key: KEY.into(),
             model: "test-model".to_owned(),
             site_url: None,

@@ -67,14 +67,14 @@ async fn pass(
 
 /// The database of `db` as it is reached through `wire`.
 fn through(db: &TestDb, wire: &Wire, wait: Duration) -> DatabaseConfig {
-    let (_, database) = db.config.url.rsplit_once('/').unwrap();
-    let user = db.config.url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
+    let (_, database) = db.url().rsplit_once('/').unwrap();
+    let user = db.url().split_once("://").and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
     let url = format!("postgres://{user}@{}/{database}?sslmode=disable", wire.address);
-    DatabaseConfig { url, pool_timeout: wait, ..db.config.clone() }
+    DatabaseConfig { url: url.into(), pool_timeout: wait, ..db.config.clone() }
 }
 
 fn server_of(db: &TestDb) -> String {
-    let config: tokio_postgres::Config = db.config.url.parse().unwrap();
+    let config: tokio_postgres::Config = db.url().parse().unwrap();
     let host = match &config.get_hosts()[0] {
         tokio_postgres::config::Host::Tcp(name) => name.clone(),
         other => panic!("TEST_DATABASE_URL must name a TCP host, not {other:?}"),
@@ -196,7 +196,7 @@ async fn all_connections_in_use_is_told_within_the_time() {
 async fn a_server_that_was_never_there_stops_the_start() {
     let url = "postgres://postgres:secret@127.0.0.1:1/none".to_owned();
     let config = DatabaseConfig {
-        url,
+        url: url.into(),
         pool_size: 2,
         pool_timeout: Duration::from_secs(1),
         auto_migrate: true,
@@ -211,7 +211,7 @@ async fn a_server_that_was_never_there_stops_the_start() {
 #[tokio::test]
 async fn encryption_is_used_and_certificates_are_checked_as_asked() {
     run(TestDb::postgres().await, async |db: &TestDb| {
-        let client = raw_postgres(&db.config.url).await;
+        let client = raw_postgres(db.url()).await;
         let ssl: String = client.query_one("SHOW ssl", &[]).await.unwrap().get(0);
         if ssl != "on" {
             eprintln!("skipped: the server has no TLS");
@@ -220,10 +220,10 @@ async fn encryption_is_used_and_certificates_are_checked_as_asked() {
         let with = |mode: &str| {
             let url = format!(
                 "{}?application_name=tls_{}&sslmode={mode}",
-                db.config.url,
+                db.url(),
                 mode.split('&').next().unwrap().replace('-', "_")
             );
-            DatabaseConfig { url, ..db.config.clone() }
+            DatabaseConfig { url: url.into(), ..db.config.clone() }
         };
         for (mode, encrypted) in [("require", true), ("prefer", true), ("disable", false)] {
             let store = Store::open(&with(mode)).await.unwrap();

@@ -28,7 +28,7 @@ impl Instrumentation for Recorder {
 /// The plan of a statement, whatever its parameters are.
 async fn plan(db: &TestDb, sql: &str) -> String {
     if db.is_postgres() {
-        let client = raw_postgres(&db.config.url).await;
+        let client = raw_postgres(db.url()).await;
         let parameters = (1..).take_while(|n| sql.contains(&format!("${n}"))).count();
         let nulls = vec!["NULL"; parameters].join(", ");
         client.batch_execute(&format!("SET plan_cache_mode = force_generic_plan; PREPARE p AS {sql}")).await.unwrap();

@@ -124,7 +124,7 @@ on_both! {
         let new = NewThread { turn: Some(turn()), submission: Some(submission), ..new_thread(user.id) };
         let run = store.thread_create(new).await.unwrap().run.unwrap();
 
-        let url = db.config.url.clone();
+        let url = db.url().to_owned();
         let (user_id, run_id, thread_id) = (user.id, run.id, run.thread_id);
         // The store has no queries for these; diesel itself says whether the tables are as `tables.rs` has them.
         macro_rules! check {

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
+use secrecy::ExposeSecret;
 use threadline_core::config::DatabaseConfig;
 use threadline_core::store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_core::store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
@@ -66,6 +67,11 @@ pub(crate) async fn run(db: Option<TestDb>, scenario: impl AsyncFnOnce(&TestDb))
 }
 
 impl TestDb {
+    /// URL of the database.
+    pub(crate) fn url(&self) -> &str {
+        self.config.url.expose_secret()
+    }
+
     pub(crate) fn sqlite() -> Self {
         let file = std::env::temp_dir().join(format!("threadline-test-{}.db", Guid::new().0.simple()));
         Self { config: config(format!("sqlite://{}", file.display())), home: Home::File(file) }
@@ -97,7 +103,7 @@ impl TestDb {
     pub(crate) async fn sql(&self, sql: &str) {
         match &self.home {
             Home::File(_) => self.raw_sqlite().batch_execute(sql).unwrap(),
-            Home::Server { .. } => admin_batch(&self.config.url, sql).await,
+            Home::Server { .. } => admin_batch(self.url(), sql).await,
         }
     }
 
@@ -107,13 +113,13 @@ impl TestDb {
             Home::File(_) => diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({sql})")))
                 .get_result(&mut self.raw_sqlite())
                 .unwrap(),
-            Home::Server { .. } => raw_postgres(&self.config.url).await.query_one(sql, &[]).await.unwrap().get(0),
+            Home::Server { .. } => raw_postgres(self.url()).await.query_one(sql, &[]).await.unwrap().get(0),
         }
     }
 
     /// A connection to the file beside the store's.
     pub(crate) fn raw_sqlite(&self) -> SqliteConnection {
-        let mut connection = SqliteConnection::establish(self.config.url.strip_prefix("sqlite://").unwrap()).unwrap();
+        let mut connection = SqliteConnection::establish(self.url().strip_prefix("sqlite://").unwrap()).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
         connection
     }
@@ -143,7 +149,7 @@ async fn admin_batch(url: &str, sql: &str) {
 
 fn config(url: String) -> DatabaseConfig {
     DatabaseConfig {
-        url,
+        url: url.into(),
         pool_size: 8,
         pool_timeout: Duration::from_secs(5),
         auto_migrate: true,

@@ -3,23 +3,24 @@
 use super::Value;
 use http::Uri;
 use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// `sqlite://path` or `postgres://...`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
+/// `sqlite://path` or `postgres://...`, which can contain a password.
+#[derive(Debug, Clone)]
+pub struct DatabaseUrl(SecretString);
 
-/// `http://...` or `https://...`, without a slash at the end.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HttpUrl(String);
+/// `http://...` or `https://...`, without a slash at the end. Can contain a password.
+#[derive(Debug, Clone)]
+pub struct HttpUrl(SecretString);
 
-/// `ws://...` or `wss://...`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CoreUrl(String);
+/// `ws://...` or `wss://...`, which can contain a password.
+#[derive(Debug, Clone)]
+pub struct CoreUrl(SecretString);
 
-/// `redis://...` or `rediss://...`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
+/// `redis://...` or `rediss://...`, which can contain a password.
+#[derive(Debug, Clone)]
+pub struct RedisUrl(SecretString);
 
 /// Origins of browsers, as they stand in the header `Origin`; `*` is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,33 +33,33 @@ pub struct Networks(pub Vec<IpNet>);
 impl DatabaseUrl {
     /// The URL, password and all.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
     /// Whether it names a PostgreSQL server.
     pub fn is_postgres(&self) -> bool {
-        !self.0.starts_with("sqlite://")
+        !self.as_str().starts_with("sqlite://")
     }
 }
 
 impl HttpUrl {
     /// The URL, without a slash at the end.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
 impl CoreUrl {
     /// The URL.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
 impl RedisUrl {
     /// The URL, password and all.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
@@ -69,7 +70,7 @@ impl Value for DatabaseUrl {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let known = matches!(scheme, "sqlite" | "postgres" | "postgresql");
-        (known && !rest.is_empty() && !text.contains(char::is_control)).then(|| Self(text.to_owned()))
+        (known && !rest.is_empty() && !text.contains(char::is_control)).then(|| Self(text.into()))
     }
 
     fn expected() -> String {
@@ -84,7 +85,7 @@ impl Value for HttpUrl {
     fn parse(text: &str) -> Option<Self> {
         url_with_host(text, &["http", "https"])
             .filter(|uri| uri.query().is_none())
-            .map(|_| Self(text.trim_end_matches('/').to_owned()))
+            .map(|_| Self(text.trim_end_matches('/').into()))
     }
 
     fn expected() -> String {
@@ -103,7 +104,7 @@ impl Value for CoreUrl {
             ("https", rest) => format!("wss://{rest}"),
             _ => text.to_owned(),
         };
-        url_with_host(&text, &["ws", "wss"]).map(|_| Self(text))
+        url_with_host(&text, &["ws", "wss"]).map(|_| Self(text.into()))
     }
 
     fn expected() -> String {
@@ -116,7 +117,7 @@ impl Value for RedisUrl {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
-        url_with_host(text, &["redis", "rediss"]).map(|_| Self(text.to_owned()))
+        url_with_host(text, &["redis", "rediss"]).map(|_| Self(text.into()))
     }
 
     fn expected() -> String {
@@ -228,6 +229,6 @@ mod tests {
         assert_eq!(CoreUrl::parse("http://core:8001").unwrap().as_str(), "ws://core:8001");
         assert_eq!(CoreUrl::parse("https://core").unwrap().as_str(), "wss://core");
         assert_eq!(CoreUrl::parse("wss://core/rpc").unwrap().as_str(), "wss://core/rpc");
-        assert_eq!(CoreUrl::parse("core:8001"), None);
+        assert!(CoreUrl::parse("core:8001").is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! `[tools.NAME]`
 
+use secrecy::ExposeSecret;
 use super::shape::{self, Endpoint, Text};
 use super::{Result, Source};
 use crate::config::{EndpointConfig, EndpointKind, UserContext};
@@ -83,7 +84,7 @@ impl Source<'_> {
 
     fn user_context(&self, context: shape::UserContext) -> Result<UserContext> {
         let key = self.secret(context.env.span(), context.env.as_ref())?;
-        if key.reveal().len() < KEY_BYTES {
+        if key.expose_secret().len() < KEY_BYTES {
             let problem = format!("the key in {} has fewer than {KEY_BYTES} bytes", context.env.as_ref());
             return Err(self.wrong(context.env.span(), problem));
         }

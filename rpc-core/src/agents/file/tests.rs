@@ -1,3 +1,4 @@
+use secrecy::ExposeSecret;
 use crate::agents::AgentsFileError;
 use crate::config::{AgentsConfig, EndpointKind, McpTransport, StarterTitle, Tell, ToolPick};
 use serde_json::json;
@@ -126,14 +127,14 @@ fn a_whole_file_is_read() {
     assert_eq!(config.models["m/one"].output_per_million, 1.0);
     let McpTransport::Command { program, arguments, environment } = &config.mcp["files"].transport else { panic!() };
     assert_eq!((program.as_str(), arguments[0].as_str()), ("files-server", "--read-only"));
-    let environment: Vec<_> = environment.iter().map(|(name, worth)| (name.as_str(), worth.reveal())).collect();
+    let environment: Vec<_> = environment.iter().map(|pair| (pair.name.as_str(), pair.value.expose_secret())).collect();
     assert_eq!(environment, [("MODE", "ro"), ("TOKEN", "hunter2-token")]);
     assert_eq!((config.mcp["files"].user_context, config.mcp["wiki"].user_context), (true, false));
     assert_eq!(config.mcp["files"].limits.timeout, Duration::from_secs(5));
     assert_eq!((config.mcp["files"].widgets, &*config.mcp["files"].actions[0]), (true, "write"));
     assert_eq!((config.mcp["wiki"].widgets, &config.mcp["wiki"].actions[..]), (false, &[][..]));
     let McpTransport::Http { headers, .. } = &config.mcp["wiki"].transport else { panic!() };
-    assert_eq!((headers[0].0.as_str(), headers[0].1.reveal()), ("authorization", "Bearer hunter2-token"));
+    assert_eq!((headers[0].name.as_str(), headers[0].value.expose_secret()), ("authorization", "Bearer hunter2-token"));
 
     let order = &config.tools["order"];
     assert_eq!(order.kind, EndpointKind::Http { method: http::Method::GET });

@@ -1,8 +1,9 @@
 //! Values that several tables have.
 
+use secrecy::{ExposeSecret, SecretString};
 use super::shape::{FromEnvironment, Named, Text, Worth};
 use super::{Result, Source};
-use crate::config::{CallLimits, Hidden};
+use crate::config::{CallLimits, SecretPair};
 use serde_json::{Value, json};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -82,14 +83,14 @@ impl Source<'_> {
     }
 
     /// Headers of a request.
-    pub(super) fn headers(&self, headers: Named<Worth>) -> Result<Vec<(String, Hidden)>> {
+    pub(super) fn headers(&self, headers: Named<Worth>) -> Result<Vec<SecretPair>> {
         let headers = headers.into_iter().map(|(name, worth)| {
             let header = self.header_name(&name)?;
-            let worth = self.worth(name.span(), worth)?;
-            if http::HeaderValue::from_str(worth.reveal()).is_err() {
+            let value = self.worth(name.span(), worth)?;
+            if http::HeaderValue::from_str(value.expose_secret()).is_err() {
                 return Err(self.wrong(name.span(), "the value of this header cannot stand in one"));
             }
-            Ok((header, worth))
+            Ok(SecretPair { name: header, value })
         });
         headers.collect()
     }
@@ -102,35 +103,35 @@ impl Source<'_> {
     }
 
     /// Variables of a process.
-    pub(super) fn environment(&self, variables: Named<Worth>) -> Result<Vec<(String, Hidden)>> {
+    pub(super) fn environment(&self, variables: Named<Worth>) -> Result<Vec<SecretPair>> {
         let variables = variables.into_iter().map(|(name, worth)| {
             let text = name.as_ref();
             if text.is_empty() || text.contains(['=', '\0']) {
                 return Err(self.wrong(name.span(), "this is no name of a variable"));
             }
-            let worth = self.worth(name.span(), worth)?;
-            if worth.reveal().contains('\0') {
+            let value = self.worth(name.span(), worth)?;
+            if value.expose_secret().contains('\0') {
                 return Err(self.wrong(name.span(), "the value of this variable has a NUL character"));
             }
-            Ok((text.clone(), worth))
+            Ok(SecretPair { name: text.clone(), value })
         });
         variables.collect()
     }
 
-    fn worth(&self, span: Range<usize>, worth: Worth) -> Result<Hidden> {
+    fn worth(&self, span: Range<usize>, worth: Worth) -> Result<SecretString> {
         match worth {
-            Worth::Plain(text) => Ok(Hidden::new(text)),
+            Worth::Plain(text) => Ok(text.into()),
             Worth::FromEnvironment(FromEnvironment { env, prefix }) => {
                 let secret = self.secret(span, &env)?;
-                Ok(Hidden::new(format!("{prefix}{}", secret.reveal())))
+                Ok(format!("{prefix}{}", secret.expose_secret()).into())
             }
         }
     }
 
     /// A variable of the environment.
-    pub(super) fn secret(&self, span: Range<usize>, name: &str) -> Result<Hidden> {
+    pub(super) fn secret(&self, span: Range<usize>, name: &str) -> Result<SecretString> {
         match (self.variable)(name) {
-            Some(text) if !text.trim().is_empty() => Ok(Hidden::new(text.trim())),
+            Some(text) if !text.trim().is_empty() => Ok(text.trim().into()),
             _ => Err(self.wrong(span, format!("the variable {name} is not set in the environment"))),
         }
     }

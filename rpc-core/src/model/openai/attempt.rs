@@ -1,5 +1,6 @@
 //! Sends a request, and again where that may help.
 
+use secrecy::ExposeSecret;
 use super::endpoint::Endpoint;
 use super::stream::Events;
 use super::{failure, request};
@@ -69,7 +70,7 @@ impl Session {
                 metrics::counter!("threadline_upstream_retries_total").increment(1);
                 tracing::warn!(
                     request_id = %self.request.request_id,
-                    error = %failure::for_log(error.clone(), &config.api_key),
+                    error = %failure::for_log(error.clone(), config.api_key.expose_secret()),
                     pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                     "the model's server failed before its first token; asking again"
                 );

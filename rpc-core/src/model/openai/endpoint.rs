@@ -1,5 +1,6 @@
 //! The server: its client, addresses and headers.
 
+use secrecy::ExposeSecret;
 use crate::config::OpenAiConfig;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
@@ -40,7 +41,7 @@ impl Endpoint {
             .redirect(redirect::Policy::none())
             .build()?;
         // Built as a request, so that reqwest checks the address and the headers once, here.
-        let mut template = client.post(&config.base_url).bearer_auth(&config.api_key);
+        let mut template = client.post(config.base_url.expose_secret()).bearer_auth(config.api_key.expose_secret());
         if let Some(site) = &config.site_url {
             template = template.header("HTTP-Referer", site);
         }
@@ -105,12 +106,11 @@ fn below(base: &Url, path: &[&str]) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn endpoint(base_url: &str) -> Endpoint {
         Endpoint::new(OpenAiConfig {
-            base_url: base_url.to_owned(),
-            api_key: Arc::from("key"),
+            base_url: base_url.into(),
+            api_key: "key".into(),
             model: "m".to_owned(),
             site_url: None,
             app_name: None,

@@ -25,6 +25,7 @@ mod transcribe;
 mod watch;
 mod wire;
 
+use secrecy::ExposeSecret;
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use attempt::Session;
@@ -64,17 +65,17 @@ impl fmt::Debug for OpenAiModel {
 impl Model for OpenAiModel {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let session = Session::new(Arc::clone(&self.endpoint), request);
-        watch::Watched::new(session.open().try_flatten_stream(), Arc::clone(&self.endpoint.config.api_key)).boxed()
+        watch::Watched::new(session.open().try_flatten_stream(), self.endpoint.config.api_key.clone()).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), ModelError>> {
-        check::check(&self.endpoint).map_err(|error| failure::for_log(error, &self.endpoint.config.api_key)).boxed()
+        check::check(&self.endpoint).map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret())).boxed()
     }
 
     fn transcribe(&self, recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
         let model = self.endpoint.config.transcription_model.clone()?;
         let words = transcribe::transcribe(&self.endpoint, model, recording);
-        Some(words.map_err(|error| failure::for_log(error, &self.endpoint.config.api_key)).boxed())
+        Some(words.map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret())).boxed())
     }
 
     fn kind(&self) -> &'static str {

@@ -1,24 +1,24 @@
 //! How long answers take and how they end, and the last look at their errors.
 
+use secrecy::{ExposeSecret, SecretString};
 use super::failure;
 use crate::model::{ModelError, ModelEvent};
 use futures::Stream;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 /// An answer that is timed.
 pub(super) struct Watched<S> {
     inner: Pin<Box<S>>,
-    key: Arc<str>,
+    key: SecretString,
     /// From the first poll, which is when the request is sent.
     started: Option<Instant>,
     outcome: &'static str,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, key: Arc<str>) -> Self {
+    pub(super) fn new(inner: S, key: SecretString) -> Self {
         Self { inner: Box::pin(inner), key, started: None, outcome: "dropped" }
     }
 }
@@ -39,7 +39,7 @@ impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for Watched<S> {
                     ModelError::Refused { .. } => "refused",
                     ModelError::Broken(_) => "broken",
                 };
-                Poll::Ready(Some(Err(failure::for_log(error, &this.key))))
+                Poll::Ready(Some(Err(failure::for_log(error, this.key.expose_secret()))))
             }
             Poll::Ready(Some(Ok(ModelEvent::Finished(_)))) => {
                 this.outcome = "completed";

@@ -1,6 +1,7 @@
 //! Arguments -> the request.
 
-use crate::config::{EndpointConfig, EndpointKind};
+use secrecy::ExposeSecret;
+use crate::config::{EndpointConfig, EndpointKind, SecretPair};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
@@ -29,9 +30,9 @@ impl Template {
             EndpointKind::JsonRpc { .. } => Vec::new(),
         };
         let mut headers = HeaderMap::new();
-        for (name, worth) in &config.headers {
+        for SecretPair { name, value } in &config.headers {
             let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-            let mut value = HeaderValue::from_str(worth.reveal()).map_err(|error| error.to_string())?;
+            let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|error| error.to_string())?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -121,7 +122,7 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CallLimits, Hidden};
+    use crate::config::CallLimits;
     use std::time::Duration;
 
     fn template(kind: EndpointKind, url: &str) -> Template {
@@ -131,7 +132,7 @@ mod tests {
             url: url.to_owned(),
             description: String::new(),
             parameters: json!({}),
-            headers: vec![("x-key".to_owned(), Hidden::new("hunter2"))],
+            headers: vec![SecretPair { name: "x-key".to_owned(), value: "hunter2".into() }],
             user_context: None,
             limits,
             acts: true,

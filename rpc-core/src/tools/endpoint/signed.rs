@@ -1,5 +1,6 @@
 //! For whom a call is made, as a short-lived token that the service can check.
 
+use secrecy::ExposeSecret;
 use crate::config::UserContext;
 use crate::tools::ToolContext;
 use chrono::Utc;
@@ -45,7 +46,7 @@ struct Claims<'a> {
 impl Signer {
     pub(super) fn new(config: &UserContext) -> Result<Self, String> {
         let header = HeaderName::try_from(&config.header).map_err(|error| error.to_string())?;
-        Ok(Self { header, key: EncodingKey::from_secret(config.key.reveal().as_bytes()) })
+        Ok(Self { header, key: EncodingKey::from_secret(config.key.expose_secret().as_bytes()) })
     }
 
     /// A token for one call, and the header it travels in.

@@ -1,6 +1,7 @@
 //! How an MCP server is reached.
 
-use crate::config::{Hidden, McpConfig, McpTransport};
+use secrecy::ExposeSecret;
+use crate::config::{McpConfig, McpTransport, SecretPair};
 use reqwest::Client;
 use rmcp::handler::client::progress::ProgressDispatcher;
 use rmcp::model::{ClientConfig, Implementation, ProgressNotificationParam};
@@ -78,7 +79,7 @@ pub(super) async fn connect(
     }
 }
 
-fn command(program: &str, arguments: &[String], environment: &[(String, Hidden)]) -> Command {
+fn command(program: &str, arguments: &[String], environment: &[SecretPair]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_clear();
     for name in INHERITED {
@@ -86,17 +87,17 @@ fn command(program: &str, arguments: &[String], environment: &[(String, Hidden)]
             command.env(name, value);
         }
     }
-    command.envs(environment.iter().map(|(name, value)| (name, value.reveal())));
+    command.envs(environment.iter().map(|pair| (&pair.name, pair.value.expose_secret())));
     // Ctrl-C in a terminal is for this service, which ends its servers after the runs that need them.
     command.process_group(0);
     command.kill_on_drop(true);
     command
 }
 
-fn custom_headers(headers: &[(String, Hidden)]) -> Result<HashMap<http::HeaderName, http::HeaderValue>, String> {
-    let headers = headers.iter().map(|(name, value)| {
+fn custom_headers(headers: &[SecretPair]) -> Result<HashMap<http::HeaderName, http::HeaderValue>, String> {
+    let headers = headers.iter().map(|SecretPair { name, value }| {
         let name = http::HeaderName::try_from(name).map_err(|error| error.to_string())?;
-        let mut value = http::HeaderValue::from_str(value.reveal()).map_err(|error| error.to_string())?;
+        let mut value = http::HeaderValue::from_str(value.expose_secret()).map_err(|error| error.to_string())?;
         value.set_sensitive(true);
         Ok((name, value))
     });

@@ -1,10 +1,10 @@
 //! Redis, which replicas may share for what none of them has to keep: how it is reached, and under which names.
 
-use secrecy::ExposeSecret;
 use crate::config::{CoreConfig, RedisConfig};
 use crate::store;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub};
 use ::redis::{AsyncConnectionConfig, Client, RedisResult};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The table as data, what wrong values answer, and what right ones become.
 
-use secrecy::ExposeSecret;
 use super::*;
+use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use threadline_core::config::{CoreConfig, ModelConfig};

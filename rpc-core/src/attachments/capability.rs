@@ -2,10 +2,10 @@
 //!
 //! The key is derived from the one that signs users' tokens, so that neither is ever taken for the other.
 
-use secrecy::ExposeSecret;
 use crate::config::AuthConfig;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;

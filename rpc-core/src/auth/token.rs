@@ -1,9 +1,9 @@
 //! Bearer tokens: JWTs signed with the server's secret.
 
-use secrecy::ExposeSecret;
 use crate::config::{AuthConfig, TokenAlgorithm};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;

@@ -35,7 +35,13 @@ impl Database {
     }
 
     fn config_of(url: String) -> DatabaseConfig {
-        DatabaseConfig { url: url.into(), pool_size: 1, pool_timeout: PATIENCE, auto_migrate: false, sqlite_full_sync: false }
+        DatabaseConfig {
+            url: url.into(),
+            pool_size: 1,
+            pool_timeout: PATIENCE,
+            auto_migrate: false,
+            sqlite_full_sync: false,
+        }
     }
 
     async fn administrate(&self, sql: &str) {

@@ -1,12 +1,12 @@
 //! The store itself: which database it is, and what can be asked of any.
 
-use secrecy::ExposeSecret;
 use super::error::StoreResult;
 use super::unit::{Connections, LiteConn, PgConn, read};
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
 use threadline_schema::db::types::Guid;

@@ -3,7 +3,6 @@
 //! They run on a connection of their own, off the async threads. diesel takes no lock, and replicas start together; so
 //! PostgreSQL is migrated under an advisory lock, and SQLite inside one exclusive transaction.
 
-use secrecy::ExposeSecret;
 use super::db::is_postgres;
 use super::error::{StoreError, StoreResult};
 use super::postgres::Server;
@@ -16,6 +15,7 @@ use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::prelude::*;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use secrecy::ExposeSecret;
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");

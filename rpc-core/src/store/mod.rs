@@ -72,7 +72,11 @@ impl SoleServer {
 /// # Errors
 /// [`StoreError::Config`] when the URL cannot be used.
 pub(crate) fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
-    if db::is_postgres(config.url.expose_secret()) { postgres::name_of(config) } else { sqlite::path(config.url.expose_secret()) }
+    if db::is_postgres(config.url.expose_secret()) {
+        postgres::name_of(config)
+    } else {
+        sqlite::path(config.url.expose_secret())
+    }
 }
 
 /// Why a row was not changed that should have been: it is missing, another user's, or (`None`) neither.
@@ -89,8 +93,8 @@ macro_rules! refusal {
         }
     }};
 }
-use secrecy::ExposeSecret;
 use refusal;
+use secrecy::ExposeSecret;
 
 /// Why a thread takes no message: it is missing, another user's, or not active.
 ///

@@ -1,6 +1,5 @@
 //! PostgreSQL: how a connection is made, and the pool.
 
-use secrecy::ExposeSecret;
 use super::error::{StoreError, StoreResult};
 use super::tls;
 use super::unit::{Connections, PgConn};
@@ -10,6 +9,7 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures::{FutureExt, Stream};
+use secrecy::ExposeSecret;
 use std::error::Error;
 use std::time::Duration;
 use tokio_postgres::{AsyncMessage, Client, Config};

@@ -3,10 +3,10 @@
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
 use futures::FutureExt;
+use secrecy::ExposeSecret;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
-use secrecy::ExposeSecret;
 use threadline_core::config::DatabaseConfig;
 use threadline_core::store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_core::store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};

@@ -1,10 +1,10 @@
 //! `[tools.NAME]`
 
-use secrecy::ExposeSecret;
 use super::shape::{self, Endpoint, Text};
 use super::{Result, Source};
 use crate::config::{EndpointConfig, EndpointKind, UserContext};
 use http::Method;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use toml::Spanned;
 

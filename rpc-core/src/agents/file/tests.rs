@@ -1,6 +1,6 @@
-use secrecy::ExposeSecret;
 use crate::agents::AgentsFileError;
 use crate::config::{AgentsConfig, EndpointKind, McpTransport, StarterTitle, Tell, ToolPick};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Values that several tables have.
 
-use secrecy::{ExposeSecret, SecretString};
 use super::shape::{FromEnvironment, Named, Text, Worth};
 use super::{Result, Source};
 use crate::config::{CallLimits, SecretPair};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;

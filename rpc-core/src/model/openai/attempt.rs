@@ -1,6 +1,5 @@
 //! Sends a request, and again where that may help.
 
-use secrecy::ExposeSecret;
 use super::endpoint::Endpoint;
 use super::stream::Events;
 use super::{failure, request};
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use futures::stream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use reqwest::Response;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};

@@ -1,10 +1,10 @@
 //! The server: its client, addresses and headers.
 
-use secrecy::ExposeSecret;
 use crate::config::OpenAiConfig;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 /// Idle connections are closed before most servers and load balancers (60 s and up) do so themselves; a request on a

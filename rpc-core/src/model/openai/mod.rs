@@ -25,7 +25,6 @@ mod transcribe;
 mod watch;
 mod wire;
 
-use secrecy::ExposeSecret;
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use attempt::Session;
@@ -34,6 +33,7 @@ use endpoint::Endpoint;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
+use secrecy::ExposeSecret;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,9 @@ impl Model for OpenAiModel {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), ModelError>> {
-        check::check(&self.endpoint).map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret())).boxed()
+        check::check(&self.endpoint)
+            .map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret()))
+            .boxed()
     }
 
     fn transcribe(&self, recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {

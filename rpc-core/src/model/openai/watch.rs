@@ -1,9 +1,9 @@
 //! How long answers take and how they end, and the last look at their errors.
 
-use secrecy::{ExposeSecret, SecretString};
 use super::failure;
 use crate::model::{ModelError, ModelEvent};
 use futures::Stream;
+use secrecy::{ExposeSecret, SecretString};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::Instant;

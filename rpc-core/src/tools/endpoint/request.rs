@@ -1,10 +1,10 @@
 //! Arguments -> the request.
 
-use secrecy::ExposeSecret;
 use crate::config::{EndpointConfig, EndpointKind, SecretPair};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 

@@ -1,11 +1,11 @@
 //! For whom a call is made, as a short-lived token that the service can check.
 
-use secrecy::ExposeSecret;
 use crate::config::UserContext;
 use crate::tools::ToolContext;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use threadline_schema::call::Client;

@@ -1,6 +1,5 @@
 //! How an MCP server is reached.
 
-use secrecy::ExposeSecret;
 use crate::config::{McpConfig, McpTransport, SecretPair};
 use reqwest::Client;
 use rmcp::handler::client::progress::ProgressDispatcher;
@@ -9,6 +8,7 @@ use rmcp::service::{NotificationContext, RunningService};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
+use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::Arc;

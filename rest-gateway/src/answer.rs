@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
-use threadline_schema::call::{Facts, Frame};
+use threadline_schema::call::{Frame, ResponseMeta};
 use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
     /// Headers of this answer, in addition to what every answer carries.
     pub(crate) headers: HeaderMap,
     pub(crate) content: Content,
-    pub(crate) facts: Facts,
+    pub(crate) facts: ResponseMeta,
 }
 
 /// The body of an answer.
@@ -44,7 +44,7 @@ impl Answer {
     /// Bytes of a content type.
     pub(crate) fn bytes(status: u16, kind: HeaderValue, bytes: impl Into<Bytes>) -> Self {
         let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
-        Self { status, error: None, headers, content: Content::Bytes(bytes.into()), facts: Facts::default() }
+        Self { status, error: None, headers, content: Content::Bytes(bytes.into()), facts: ResponseMeta::default() }
     }
 
     /// A file of a content type.
@@ -62,7 +62,7 @@ impl Answer {
     /// Headers alone.
     pub(crate) fn empty(status: u16) -> Self {
         let content = Content::Bytes(Bytes::new());
-        Self { status, error: None, headers: HeaderMap::new(), content, facts: Facts::default() }
+        Self { status, error: None, headers: HeaderMap::new(), content, facts: ResponseMeta::default() }
     }
 
     /// A row of the error table.
@@ -125,7 +125,7 @@ impl Answer {
     }
 
     /// The same with what the core found out.
-    pub(crate) fn with_facts(mut self, facts: Facts) -> Self {
+    pub(crate) fn with_facts(mut self, facts: ResponseMeta) -> Self {
         self.facts = facts;
         self
     }

@@ -7,7 +7,7 @@ use crate::upstream::{Call, Refusal, Upstream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use threadline_schema::auth::AuthMe;
-use threadline_schema::call::{Caller, Facts};
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::rpc::{Kind, MethodInfo, RpcMethod};
 use threadline_schema::system::HealthStatus;
 use threadline_schema::{ErrorCode, RpcError};
@@ -51,7 +51,9 @@ pub(crate) async fn unauthenticated(method: &MethodInfo, upstream: &dyn Upstream
 /// What somebody is told whose request cannot be read: first whether the token is good, which the core says while it
 /// counts the request, and only then what is wrong.
 pub(crate) async fn misread(error: RpcError, upstream: &dyn Upstream, caller: Caller) -> Refusal {
-    let Ok(params) = to_raw_value(&serde_json::Map::new()) else { return Refusal { error, facts: Facts::default() } };
+    let Ok(params) = to_raw_value(&serde_json::Map::new()) else {
+        return Refusal { error, facts: ResponseMeta::default() };
+    };
     match upstream.call(Call { method: AuthMe::NAME, params, caller }).await {
         Ok(answer) => Refusal { error, facts: answer.facts },
         Err(refusal) => refusal,
@@ -101,14 +103,14 @@ fn unhealthy(refusal: Refusal) -> Answer {
 mod tests {
     use super::*;
     use crate::rules::RULES;
-    use threadline_schema::call::Facts;
+    use threadline_schema::call::ResponseMeta;
 
     #[test]
     fn a_missing_thread_is_a_missing_session_where_the_path_says_session() {
         let told = |path: &str| {
             let rule = RULES.iter().find(|rule| rule.path == path).unwrap();
             let error = RpcError::new(ErrorCode::ThreadNotFound, "No such thread.");
-            tell(rule, Refusal { error, facts: Facts::default() }).error
+            tell(rule, Refusal { error, facts: ResponseMeta::default() }).error
         };
         let error = told("/api/v1/chatkit/sessions/{session_id}");
         assert_eq!((error.code, error.message.as_str()), (ErrorCode::SessionNotFound, "No such session."));

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
-use threadline_schema::call::{Caller, Client};
+use threadline_schema::call::{Caller, ClientHints};
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -38,7 +38,7 @@ pub(crate) fn requests() -> &'static [Row] {
 pub(crate) async fn answer(upstream: &dyn Upstream, mut caller: Caller, headers: &HeaderMap, body: &[u8]) -> Outcome {
     let (row, params) = match read(headers, body) {
         Ok(Request { row, params, client }) => {
-            caller.client = client;
+            caller.hints = client;
             (row, params)
         }
         Err(error) => return Err(calls::misread(error, upstream, caller).await.into()),
@@ -71,7 +71,7 @@ struct Sent<'a> {
 struct Request {
     row: &'static Row,
     params: Box<RawValue>,
-    client: Option<Arc<Client>>,
+    client: Option<Arc<ClientHints>>,
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, RpcError> {
@@ -83,7 +83,8 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, RpcError> {
     let params = known_members(row, sent.params)?;
     let request = bind::Request { variables: Vec::new(), query: None, headers, body: params.as_bytes() };
     let Bound { params, .. } = bind(row, &request)?;
-    let client = Client::new(head::languages(headers), sent.metadata).map_err(|error| invalid(error.to_string()))?;
+    let client =
+        ClientHints::new(head::languages(headers), sent.metadata).map_err(|error| invalid(error.to_string()))?;
     Ok(Request { row, params, client })
 }
 

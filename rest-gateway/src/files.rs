@@ -21,7 +21,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use std::fmt::Display;
 use std::sync::Arc;
 use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
-use threadline_schema::call::{Caller, Facts};
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::rpc::MethodInfo;
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
@@ -57,7 +57,7 @@ where
 {
     let Named { attachment_id, token } = serde_json::from_str(bound.params.get()).map_err(unreadable)?;
     let (mut upload_id, mut offset) = (None, 0);
-    let mut facts: Option<Facts> = None;
+    let mut facts: Option<ResponseMeta> = None;
     loop {
         let (piece, last) = body.next().await?;
         let bytes = piece.len() as u64;
@@ -72,10 +72,10 @@ where
             Err(refusal) => return Err(with_the_rest_unread(refusal)),
         };
         // The limits are those of the first call: the others belong to the same request.
-        let db = answer.facts.db;
+        let db = answer.facts.db_time;
         let facts = match &mut facts {
             Some(facts) => {
-                facts.db += db;
+                facts.db_time += db;
                 facts
             }
             none => none.insert(answer.facts),
@@ -120,7 +120,7 @@ struct Source {
 }
 
 impl Source {
-    async fn read(&self, offset: u64) -> Result<(Piece, Facts), Refusal> {
+    async fn read(&self, offset: u64) -> Result<(Piece, ResponseMeta), Refusal> {
         let params = AttachmentsReadParams { offset, ..self.params.clone() };
         let params: Box<RawValue> = to_raw_value(&params).map_err(|error| plain(internal(error)))?;
         let answer = self.upstream.call(Call { method: self.method, params, caller: self.caller.clone() }).await?;
@@ -191,7 +191,7 @@ fn internal(error: impl Display) -> RpcError {
 }
 
 fn plain(error: RpcError) -> Refusal {
-    Refusal { error, facts: Facts::default() }
+    Refusal { error, facts: ResponseMeta::default() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use threadline_schema::call::Client;
+use threadline_schema::call::ClientHints;
 use threadline_schema::head;
 use uuid::Uuid;
 
@@ -32,9 +32,9 @@ pub(crate) fn languages(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// What the client says of itself in its headers.
-pub(crate) fn client(headers: &HeaderMap) -> Option<Arc<Client>> {
+pub(crate) fn client(headers: &HeaderMap) -> Option<Arc<ClientHints>> {
     // Only metadata can be wrong.
-    Client::new(languages(headers), None).unwrap_or_default()
+    ClientHints::new(languages(headers), None).unwrap_or_default()
 }
 
 /// Address of the client.

@@ -6,7 +6,7 @@ use http::header::{
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
-use threadline_schema::call::Rate;
+use threadline_schema::call::RateLimitState;
 
 /// What a browser may read from an answer beside the headers it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -75,7 +75,7 @@ impl Policy {
 }
 
 /// Adds the state of the caller's limit.
-pub(crate) fn rate(answer: &mut HeaderMap, rate: Rate) {
+pub(crate) fn rate(answer: &mut HeaderMap, rate: RateLimitState) {
     answer.insert(HeaderName::from_static("x-ratelimit-limit"), rate.limit.into());
     answer.insert(HeaderName::from_static("x-ratelimit-remaining"), rate.remaining.into());
     answer.insert(HeaderName::from_static("x-ratelimit-reset"), rate.reset.into());

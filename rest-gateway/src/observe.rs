@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
-use threadline_schema::call::Facts;
+use threadline_schema::call::ResponseMeta;
 use uuid::Uuid;
 
 /// Status in logs and metrics of a request whose client went away before it was answered; nginx's number for it.
@@ -45,11 +45,11 @@ impl Observation {
     }
 
     /// Notes how the request was answered.
-    pub(crate) fn answered(&mut self, status: u16, code: Option<ErrorCode>, facts: &Facts) {
+    pub(crate) fn answered(&mut self, status: u16, code: Option<ErrorCode>, facts: &ResponseMeta) {
         self.status = status;
         self.code = code;
         self.user_id = facts.user_id;
-        self.db = facts.db;
+        self.db = facts.db_time;
     }
 
     /// Notes that a stream begins.

@@ -24,7 +24,7 @@ use pool::Pool;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::call::{Caller, Facts};
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// Room in a request for what stands around the params: version, id and method.
@@ -145,7 +145,7 @@ impl ToRpcParams for RawParams {
 
 impl From<RpcError> for Refusal {
     fn from(error: RpcError) -> Self {
-        Self { error, facts: Facts::default() }
+        Self { error, facts: ResponseMeta::default() }
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     fn caller() -> Caller {
-        Caller { token: Some("t".into()), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "r".into(), client: None }
+        Caller { token: Some("t".into()), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "r".into(), hints: None }
     }
 
     fn call(params: &str) -> Call {
@@ -236,6 +236,6 @@ mod tests {
         let limited = json!({"code": "RATE_LIMITED", "retry_after": 3, "_meta": {"rate": [30, 0, 60], "db_us": 5}});
         let limited = told_by_core(&object(-32029, Some(limited)));
         assert_eq!(limited.error, RpcError::new(ErrorCode::RateLimited, "m").with("retry_after", 3));
-        assert_eq!(limited.facts.rate.unwrap().limit, 30);
+        assert_eq!(limited.facts.rate_limit.unwrap().limit, 30);
     }
 }

@@ -147,7 +147,7 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(request_id) {
             headers.insert(REQUEST_ID, value);
         }
-        if let Some(rate) = facts.rate {
+        if let Some(rate) = facts.rate_limit {
             headers::rate(&mut headers, rate);
         }
         if facts.replayed {
@@ -211,7 +211,7 @@ impl Inner {
             token: head::token(&head.headers),
             ip: head::client_ip(peer, &head.headers, &self.config.trusted_proxies),
             request_id: request_id.clone(),
-            client: head::client(&head.headers),
+            hints: head::client(&head.headers),
         };
         let upstream = self.upstream.as_ref();
         if row.rule.needs_token() && caller.token.is_none() {

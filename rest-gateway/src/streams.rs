@@ -7,7 +7,7 @@ use crate::sse::{Begun, begin, finished};
 use crate::upstream::{Call, Frames, Opened, Refusal, Upstream};
 use http::HeaderValue;
 use serde_json::value::{RawValue, to_raw_value};
-use threadline_schema::call::Facts;
+use threadline_schema::call::ResponseMeta;
 use threadline_schema::rpc::MethodInfo;
 use threadline_schema::runs::{Run, RunsSubscribeParams};
 use threadline_schema::{ErrorCode, RpcError};
@@ -56,7 +56,7 @@ type FindRun = fn(&RawValue) -> serde_json::Result<Uuid>;
 struct Started {
     run_header: HeaderValue,
     frames: Frames,
-    facts: Facts,
+    facts: ResponseMeta,
 }
 
 async fn begin_run(
@@ -108,11 +108,11 @@ fn run_header(run_id: Uuid) -> HeaderValue {
 }
 
 /// The facts of a request that took two calls.
-fn joined(first: Facts, second: Facts) -> Facts {
-    Facts {
-        rate: second.rate.or(first.rate),
+fn joined(first: ResponseMeta, second: ResponseMeta) -> ResponseMeta {
+    ResponseMeta {
+        rate_limit: second.rate_limit.or(first.rate_limit),
         user_id: first.user_id.or(second.user_id),
-        db: first.db + second.db,
+        db_time: first.db_time + second.db_time,
         replayed: first.replayed || second.replayed,
     }
 }

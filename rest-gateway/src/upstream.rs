@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use std::pin::Pin;
 use threadline_schema::RpcError;
-use threadline_schema::call::{Caller, Facts, Frame};
+use threadline_schema::call::{Caller, Frame, ResponseMeta};
 
 /// A core: in this process, or behind a socket.
 ///
@@ -27,7 +27,7 @@ pub struct Opened {
     /// Its events.
     pub frames: Frames,
     /// What the core found out on the way.
-    pub facts: Facts,
+    pub facts: ResponseMeta,
     /// The cursor behind which a thread's events begin: to come back with before the first of them has arrived.
     /// `None` where the caller has one already.
     pub begins_after: Option<String>,
@@ -50,7 +50,7 @@ pub struct Answer {
     /// The result, unparsed.
     pub result: Box<RawValue>,
     /// What the core found out on the way.
-    pub facts: Facts,
+    pub facts: ResponseMeta,
 }
 
 /// Why a call was refused.
@@ -59,5 +59,5 @@ pub struct Refusal {
     /// The error as the caller may see it.
     pub error: RpcError,
     /// What the core found out on the way.
-    pub facts: Facts,
+    pub facts: ResponseMeta,
 }

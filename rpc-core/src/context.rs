@@ -8,7 +8,7 @@ use crate::streams::Feed;
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use threadline_schema::call::{Caller, Facts};
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
@@ -36,14 +36,14 @@ pub(crate) struct Connection {
 pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) transport: Transport,
-    /// Whether the answer is to carry the facts: asked for by a gateway on another machine.
-    pub(crate) tell_facts: bool,
+    /// Whether the response must carry the response metadata. A gateway in another process asks for it.
+    pub(crate) wants_meta: bool,
     identity: OnceLock<Identity>,
     /// What it may do because the service has signed it, whoever makes it.
     grant: OnceLock<Grant>,
     /// The error it was refused with.
     refusal: OnceLock<ErrorCode>,
-    facts: Mutex<Facts>,
+    facts: Mutex<ResponseMeta>,
     /// Where a caller in the same process finds the answer, without an envelope to take apart.
     outcome: Mutex<Option<Outcome>>,
 }
@@ -56,11 +56,11 @@ pub(crate) enum Outcome {
 }
 
 impl Call {
-    pub(crate) fn new(caller: Caller, transport: Transport, tell_facts: bool) -> Self {
+    pub(crate) fn new(caller: Caller, transport: Transport, wants_meta: bool) -> Self {
         Self {
             caller,
             transport,
-            tell_facts,
+            wants_meta,
             identity: OnceLock::new(),
             grant: OnceLock::new(),
             refusal: OnceLock::new(),
@@ -92,7 +92,7 @@ impl Call {
         self.refusal.get().copied()
     }
 
-    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+    pub(crate) fn facts(&self) -> MutexGuard<'_, ResponseMeta> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,8 +107,8 @@ impl Call {
     }
 
     /// The facts as a peer is told them that has asked for them.
-    pub(crate) fn told_facts(&self) -> Option<serde_json::Value> {
-        self.tell_facts.then(|| facts_json(&self.facts()))
+    pub(crate) fn requested_meta(&self) -> Option<serde_json::Value> {
+        self.wants_meta.then(|| facts_json(&self.facts()))
     }
 
     /// Hands a feed to a caller in the same process.
@@ -127,7 +127,7 @@ impl Call {
                 self.set_outcome(Outcome::Result(result));
                 Ok(RawValue::NULL.to_owned())
             }
-            Ok(result) if self.tell_facts => Ok(self.with_facts(result)),
+            Ok(result) if self.wants_meta => Ok(self.with_facts(result)),
             Ok(result) => Ok(result),
             Err(error) => Err(self.refuse(method, error)),
         }
@@ -136,19 +136,25 @@ impl Call {
     /// Turns an error into what the transport sends, and writes its other text to the log: this is where an error of a
     /// call is consumed.
     pub(crate) fn refuse(&self, method: &str, error: Error) -> ErrorObjectOwned {
-        let (public, log) = error.into_parts();
-        if let Some(log) = log {
-            tracing::error!(request_id = %self.caller.request_id, method, code = %public.code, error = %log, "call failed");
-        }
+        let public = self.log_failure(method, error);
         // A call ends once.
         let _ = self.refusal.set(public.code);
         let mut data = public.data();
-        if let (Some(facts), Some(members)) = (self.told_facts(), data.as_object_mut()) {
+        if let (Some(facts), Some(members)) = (self.requested_meta(), data.as_object_mut()) {
             members.insert(threadline_schema::call::META.to_owned(), facts);
         }
         let object = ErrorObject::owned(public.code.rpc_code(), public.message.clone(), Some(data));
         self.set_outcome(Outcome::Error(public));
         object
+    }
+
+    /// Writes the internal text of an error to the log, and returns the public part.
+    pub(crate) fn log_failure(&self, method: &str, error: Error) -> RpcError {
+        let (public, log) = error.into_parts();
+        if let Some(log) = log {
+            tracing::error!(request_id = %self.caller.request_id, method, code = %public.code, error = %log, "call failed");
+        }
+        public
     }
 
     fn with_facts(&self, result: Box<RawValue>) -> Box<RawValue> {
@@ -160,11 +166,11 @@ impl Call {
     }
 }
 
-fn facts_json(facts: &Facts) -> serde_json::Value {
+fn facts_json(facts: &ResponseMeta) -> serde_json::Value {
     serde_json::json!({
-        "rate": facts.rate.map(|rate| (u64::from(rate.limit), u64::from(rate.remaining), rate.reset)),
+        "rate": facts.rate_limit.map(|rate| (u64::from(rate.limit), u64::from(rate.remaining), rate.reset)),
         "user_id": facts.user_id,
-        "db_us": u64::try_from(facts.db.as_micros()).unwrap_or(u64::MAX),
+        "db_us": u64::try_from(facts.db_time.as_micros()).unwrap_or(u64::MAX),
         "replayed": facts.replayed,
     })
 }

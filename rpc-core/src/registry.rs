@@ -147,7 +147,7 @@ async fn serve_socket(
     };
     // The socket is gone: nobody to tell.
     let Ok(sink) = pending.accept().await else { return SubscriptionCloseResponse::None };
-    if let Some(facts) = call.told_facts() {
+    if let Some(facts) = call.requested_meta() {
         // A gateway needs them for the head of its answer, and the first event may be long in coming.
         let since = feed.begins_after().map_or_else(String::new, |since| format!(r#","begins_after":"{since}""#));
         let greeting = format!(r#"{{"{META}":{facts},"seq":0,"event":null{since}}}"#);

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::{Caller, Facts, Frame};
+use threadline_schema::call::{Caller, Frame, ResponseMeta};
 use threadline_schema::event::type_of;
 use threadline_schema::rpc::{self, Kind, MethodInfo};
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ struct Note {
 
 impl Feed {
     /// Subscribes.
-    pub(super) async fn open(link: Arc<Link>, call: Call) -> Result<(Self, Facts, Option<String>), Refusal> {
+    pub(super) async fn open(link: Arc<Link>, call: Call) -> Result<(Self, ResponseMeta, Option<String>), Refusal> {
         let Some(method) = rpc::find(call.method) else { return Err(unreachable()) };
         // The core judges the params, and before them who asks; here they are only read.
         let mut subscription = subscribe(&link, method, &call.caller, &call.params).await?;

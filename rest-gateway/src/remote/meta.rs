@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::time::Duration;
 use threadline_schema::RpcError;
-use threadline_schema::call::{Caller, Facts, META, Rate};
+use threadline_schema::call::{Caller, META, RateLimitState, ResponseMeta};
 use uuid::Uuid;
 
 /// Puts the caller into params, as their first member.
 pub(super) fn splice(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
-    let client = caller.client.as_deref();
+    let client = caller.hints.as_deref();
     let who = Who {
         auth: caller.token.as_deref(),
         ip: caller.ip,
@@ -30,7 +30,7 @@ pub(super) fn splice(params: &RawValue, caller: &Caller) -> serde_json::Result<B
 pub(super) fn strip(result: Box<RawValue>) -> serde_json::Result<Answer> {
     let Some(rest) = result.get().strip_prefix("{\"").and_then(|text| text.strip_prefix(META)?.strip_prefix("\":"))
     else {
-        return Ok(Answer { result, facts: Facts::default() });
+        return Ok(Answer { result, facts: ResponseMeta::default() });
     };
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Found>();
     let found = values.next().ok_or_else(|| not("whole"))??;
@@ -70,12 +70,12 @@ pub(super) struct Found {
     replayed: bool,
 }
 
-impl From<Found> for Facts {
+impl From<Found> for ResponseMeta {
     fn from(found: Found) -> Self {
         Self {
-            rate: found.rate.map(|(limit, remaining, reset)| Rate { limit, remaining, reset }),
+            rate_limit: found.rate.map(|(limit, remaining, reset)| RateLimitState { limit, remaining, reset }),
             user_id: found.user_id,
-            db: Duration::from_micros(found.db_us),
+            db_time: Duration::from_micros(found.db_us),
             replayed: found.replayed,
         }
     }
@@ -89,7 +89,7 @@ fn not(what: &str) -> serde_json::Error {
 mod tests {
     use super::*;
     use serde_json::json;
-    use threadline_schema::call::Client;
+    use threadline_schema::call::ClientHints;
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
@@ -97,12 +97,12 @@ mod tests {
 
     #[test]
     fn the_caller_is_escaped_into_the_params() {
-        let client = Client::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
+        let client = ClientHints::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
         let caller = Caller {
             token: Some("a.b\"c".into()),
             ip: "2001:db8::1".parse().unwrap(),
             request_id: "r\\1".into(),
-            client,
+            hints: client,
         };
         let meta = json!({
             "auth": "a.b\"c", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
@@ -113,7 +113,7 @@ mod tests {
             let spliced: Value = serde_json::from_str(splice(&raw(params), &caller).unwrap().get()).unwrap();
             assert_eq!(spliced, expected);
         }
-        let nobody = Caller { token: None, client: None, ..caller };
+        let nobody = Caller { token: None, hints: None, ..caller };
         let spliced: Value = serde_json::from_str(splice(&raw("{}"), &nobody).unwrap().get()).unwrap();
         assert_eq!(spliced[META].as_object().unwrap().len(), 3);
         assert!(splice(&raw("[1]"), &nobody).is_err());
@@ -126,14 +126,17 @@ mod tests {
         for (rest, left) in [(r#","a" : 1.50}"#, r#"{"a" : 1.50}"#), ("}", "{}"), (" , \"b\":{}}", "{ \"b\":{}}")] {
             let answer = strip(raw(&format!(r#"{{"_meta":{meta}{rest}"#))).unwrap();
             assert_eq!(answer.result.get(), left);
-            let rate = Rate { limit: 30, remaining: 29, reset: 2 };
+            let rate = RateLimitState { limit: 30, remaining: 29, reset: 2 };
             let db = Duration::from_micros(1500);
-            assert_eq!(answer.facts, Facts { rate: Some(rate), user_id: Some(user_id), db, replayed: true });
+            assert_eq!(
+                answer.facts,
+                ResponseMeta { rate_limit: Some(rate), user_id: Some(user_id), db_time: db, replayed: true }
+            );
         }
         for plain in ["[1]", "{}", r#"{"a":1,"_meta":{}}"#, "null"] {
             let answer = strip(raw(plain)).unwrap();
-            assert_eq!((answer.result.get(), answer.facts), (plain, Facts::default()));
+            assert_eq!((answer.result.get(), answer.facts), (plain, ResponseMeta::default()));
         }
-        assert_eq!(strip(raw(r#"{"_meta":{"rate":null},"a":1}"#)).unwrap().facts, Facts::default());
+        assert_eq!(strip(raw(r#"{"_meta":{"rate":null},"a":1}"#)).unwrap().facts, ResponseMeta::default());
     }
 }

@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use models::Models;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 use working::{News, Working};
@@ -34,7 +34,7 @@ pub(crate) struct Context {
     pub(crate) user_id: Uuid,
     pub(crate) answerer: Answerer,
     /// The request it came from, with what its client said of itself.
-    pub(crate) origin: Origin,
+    pub(crate) origin: RequestContext,
 }
 
 /// Why there is no answer.
@@ -59,7 +59,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
     let history = core.store.history_to(context.claim.thread_id, context.retry_of, newest).await;
     let mut history = history.map_err(in_thread)?;
     pending::give_up(core, context, &mut history, output).await.map_err(AgentError::Service)?.map_err(in_thread)?;
-    let known = prompt::known(&agent.tell, context.origin.client.as_deref(), core.clock.now());
+    let known = prompt::known(&agent.tell, context.origin.hints.as_deref(), core.clock.now());
     let mut messages = prompt::build(&agent.instructions, known, &history).map_err(AgentError::Service)?;
     attachments::load(&core.attachments, &mut messages).await;
     let mut models = Models::of(context);
@@ -129,7 +129,7 @@ async fn work(
         thread_id: context.claim.thread_id.0,
         run_id: Some(context.claim.run_id.0),
         request_id: &context.origin.request_id,
-        client: context.origin.client.as_deref(),
+        client: context.origin.hints.as_deref(),
         progress,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();

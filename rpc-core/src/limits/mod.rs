@@ -19,7 +19,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
-use threadline_schema::call::Rate;
+use threadline_schema::call::RateLimitState;
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ struct Inner {
 }
 
 /// What a limit says to one call.
-pub(crate) type Verdict = Result<Option<Rate>, (RpcError, Rate)>;
+pub(crate) type Verdict = Result<Option<RateLimitState>, (RpcError, RateLimitState)>;
 
 impl RateLimits {
     /// So many calls a minute, `None` for no limit, and so many pieces of a file for each.
@@ -116,7 +116,7 @@ impl Inner {
         shared: Option<&SharedLimits>,
         key: &K,
         scope: &'static str,
-    ) -> Result<Rate, (RpcError, Rate)> {
+    ) -> Result<RateLimitState, (RpcError, RateLimitState)> {
         let limit = self.per_minute.get();
         let shared = match shared {
             Some(shared) => shared.count(scope, &key.to_string()).await,
@@ -125,7 +125,7 @@ impl Inner {
         match shared.unwrap_or_else(|| self.count(limiter, key)) {
             Count::Passes { remaining } => {
                 let reset = Duration::from_secs(60) / limit * limit.saturating_sub(remaining);
-                Ok(Rate { limit, remaining, reset: ceil_seconds(reset) })
+                Ok(RateLimitState { limit, remaining, reset: ceil_seconds(reset) })
             }
             Count::Waits(wait) => {
                 metrics::counter!("threadline_rate_limited_total", "scope" => scope).increment(1);
@@ -134,7 +134,7 @@ impl Inner {
                     ErrorCode::RateLimited,
                     format!("Too many requests: {limit} per minute are allowed. Please wait {wait} s."),
                 );
-                Err((error.with("retry_after", wait), Rate { limit, remaining: 0, reset: 60 }))
+                Err((error.with("retry_after", wait), RateLimitState { limit, remaining: 0, reset: 60 }))
             }
         }
     }

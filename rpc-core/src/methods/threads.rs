@@ -44,7 +44,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let ThreadsCreateParams { input, agent, idempotency_key } = params;
     let started = runs::create_thread(&cx.core, cx.user_id()?, input, agent, idempotency_key, origin).await?;
     cx.call.facts().replayed = started.replayed;
@@ -136,42 +136,42 @@ async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
 }
 
 async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
     let started = runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
     let started = runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
     let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
     let started = runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
     let started = runs::custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn sync_custom_action(cx: Cx, params: SyncCustomActionParams) -> Result<SyncCustomActionResponse, Error> {
-    let origin = cx.call.caller.origin();
+    let origin = cx.call.caller.request_context();
     let SyncCustomActionParams { thread_id, item_id, action } = params;
     let updated = runs::sync_custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, origin).await?;
     Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })

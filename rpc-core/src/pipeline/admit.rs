@@ -45,7 +45,7 @@ pub(super) async fn admit(
     let counted = match identity {
         // Guessing passwords with somebody's token in hand is guessing all the same.
         _ if info.is_some() && access == Access::Public => core.limits.check_address(call.caller.ip).await,
-        Some(identity) if is_first_look(core, identity.user_id, request) => Ok(None),
+        Some(identity) if is_free_subscribe(core, identity.user_id, request) => Ok(None),
         Some(identity) if access == Access::Signed && goes_on(request) => {
             core.limits.check_piece(identity.user_id).await
         }
@@ -81,11 +81,11 @@ async fn admit_signed(core: &Core, call: &Call, signed: &Signed<'_>) -> Result<(
 fn note(call: &Call, counted: Verdict) -> Result<(), Error> {
     match counted {
         Ok(rate) => {
-            call.facts().rate = rate;
+            call.facts().rate_limit = rate;
             Ok(())
         }
         Err((error, rate)) => {
-            call.facts().rate = Some(rate);
+            call.facts().rate_limit = Some(rate);
             Err(error.into())
         }
     }
@@ -128,9 +128,9 @@ async fn is_known(core: &Core, user_id: Uuid) -> Result<bool, Error> {
     Ok(known)
 }
 
-/// Whether this is the first look at a run by the user who started it. Starting the run was counted, and one request
-/// counts once, however many calls it becomes. The run itself keeps the one free look, so there is nothing to forge.
-fn is_first_look(core: &Core, user_id: Uuid, request: &Request<'_>) -> bool {
+/// Whether this is the one subscribe to a run that its start includes. The start was counted, and one request counts
+/// once, however many calls it needs. The run itself records the use, so a client cannot forge it.
+fn is_free_subscribe(core: &Core, user_id: Uuid, request: &Request<'_>) -> bool {
     if request.method != RunsSubscribe::NAME {
         return false;
     }

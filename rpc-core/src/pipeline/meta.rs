@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use threadline_schema::call::{Caller, Client, META};
+use threadline_schema::call::{Caller, ClientHints, META};
 use threadline_schema::head::is_request_id;
 use uuid::Uuid;
 
@@ -59,8 +59,8 @@ pub(super) fn open(request: &mut Request<'_>) -> Result<Arc<Call>, (Arc<Call>, E
             return Err((with(caller, false), Error::invalid(TAKES)));
         }
     };
-    match Client::new(meta.languages.as_deref(), meta.metadata) {
-        Ok(client) => caller.client = client.or(caller.client.take()),
+    match ClientHints::new(meta.languages.as_deref(), meta.metadata) {
+        Ok(client) => caller.hints = client.or(caller.hints.take()),
         Err(error) => return Err((with(caller, false), Error::invalid(error.to_string()))),
     }
     if let Some(auth) = meta.auth {
@@ -89,7 +89,7 @@ fn mentions_meta(params: &str) -> bool {
 /// A request without a connection cannot come from a transport of ours; it gets no rights.
 fn nobody() -> Connection {
     Connection {
-        caller: Caller { token: None, ip: Ipv4Addr::UNSPECIFIED.into(), request_id: "unknown".into(), client: None },
+        caller: Caller { token: None, ip: Ipv4Addr::UNSPECIFIED.into(), request_id: "unknown".into(), hints: None },
         transport: Transport::Http,
         trusted: false,
     }

@@ -21,7 +21,8 @@ use jsonrpsee::types::{ErrorObject, Id};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use threadline_schema::{ErrorCode, Kind, RpcError};
+use threadline_schema::auth::AuthMe;
+use threadline_schema::{ErrorCode, Kind, MethodInfo, RpcError, RpcMethod};
 
 /// The pipeline around a service that dispatches.
 #[derive(Clone)]
@@ -57,6 +58,15 @@ impl<S> Pipeline<S> {
     pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
     }
+
+    /// Authenticates and counts a request of a user that becomes no call.
+    pub(crate) async fn admit(&self, call: &Call) -> Result<(), Error> {
+        let request = Request::borrowed(AuthMe::NAME, None, Id::Null);
+        let info = MethodInfo::of::<AuthMe>();
+        let (admitted, db) = timing::timed(admit::admit(&self.shared.core, call, &request, Some(&info))).await;
+        call.facts().db_time = db;
+        admitted
+    }
 }
 
 impl<S> RpcServiceT for Pipeline<S>
@@ -69,7 +79,7 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let this = self.clone();
-        async move { this.one(request, Company::None).await }
+        async move { this.one(request, CallKind::Single).await }
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -92,7 +102,7 @@ where
             let mut only_notifications = !batch.is_empty();
             for entry in batch {
                 let answer = match entry {
-                    Ok(BatchEntry::Call(request)) => this.one(request, Company::Others).await,
+                    Ok(BatchEntry::Call(request)) => this.one(request, CallKind::Batched).await,
                     Ok(BatchEntry::Notification(notification)) => {
                         this.notified(notification).await;
                         continue;
@@ -133,10 +143,10 @@ where
         let Notification { method, params, extensions, .. } = notification;
         let mut request = Request::owned(method.into_owned(), params.map(std::borrow::Cow::into_owned), Id::Null);
         request.extensions = extensions;
-        self.one(request, Company::Others).await;
+        self.one(request, CallKind::Batched).await;
     }
 
-    async fn one(&self, mut request: Request<'_>, company: Company) -> MethodResponse {
+    async fn one(&self, mut request: Request<'_>, kind: CallKind) -> MethodResponse {
         let started = Instant::now();
         let Shared { core, registered } = &*self.shared;
         let call = match meta::open(&mut request) {
@@ -169,7 +179,7 @@ where
                     Error::new(ErrorCode::MethodNotFound, "There is no such method; `rpc.discover` lists them.");
                 return MethodResponse::error(request.id.clone(), call.refuse(name, error));
             }
-            if company == Company::Others && info.is_some_and(|info| info.kind != Kind::Command) {
+            if kind == CallKind::Batched && info.is_some_and(|info| info.kind != Kind::Command) {
                 // jsonrpsee sends the answer to a subscription by itself, so it can be no part of another one.
                 let error = Error::invalid("Subscribe with a call by itself: not in a batch, and with an `id`.");
                 return MethodResponse::error(request.id.clone(), call.refuse(name, error));
@@ -188,13 +198,13 @@ where
     }
 }
 
-/// What a call came with.
+/// How a call was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Company {
-    /// It is a message by itself, and is answered by one.
-    None,
-    /// It is an entry of a batch, or a notification.
-    Others,
+enum CallKind {
+    /// A request in a message of its own; so is its response.
+    Single,
+    /// An entry of a batch, or a notification.
+    Batched,
 }
 
 const UNKNOWN: &str = "unknown";
@@ -205,7 +215,7 @@ const SUCCESS: &str = "0";
 
 fn finish(call: &Call, method: &'static str, response: &MethodResponse, started: Instant, db: Duration) {
     let elapsed = started.elapsed();
-    call.facts().db = db;
+    call.facts().db_time = db;
     let code = match (call.refusal(), response.as_error_code()) {
         (Some(refusal), _) => refusal.name(),
         // The library underneath refused by itself.

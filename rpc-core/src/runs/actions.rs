@@ -13,7 +13,7 @@ use crate::store::rows::ItemRow;
 use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
 use crate::tools::{Progress, ToolContext};
 use std::sync::Arc;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::widget::updates;
 use threadline_schema::chatkit::{Action, InferenceOptions, ItemUpdate, ThreadItem, WidgetItem};
 use threadline_schema::error::Failure;
@@ -47,7 +47,7 @@ pub(crate) async fn custom_action(
     sender: Option<Uuid>,
     action: Action,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.custom_action", Some(thread_id), &(sender, &action))?;
     if let Some(earlier) = earlier(core, user_id, submission.as_ref()).await? {
@@ -65,7 +65,7 @@ pub(crate) async fn sync_custom_action(
     thread_id: Uuid,
     sender: Option<Uuid>,
     action: Action,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Option<WidgetItem>, Error> {
     let beginning = core.hub.tasks.token();
     refuse_while_stopping(core)?;
@@ -74,7 +74,7 @@ pub(crate) async fn sync_custom_action(
     // What has begun is done and shown, whether or not somebody waits for it.
     detached(async move {
         let _beginning = beginning;
-        let (store, request_id, client) = (&core.store, &*origin.request_id, origin.client.as_deref());
+        let (store, request_id, client) = (&core.store, &*origin.request_id, origin.hints.as_deref());
         // There is no run whose events could tell it.
         let progress = &Progress::default();
         let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client, progress };

@@ -14,7 +14,7 @@ use crate::wire::{self, ToolCallBody};
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{
     ClientToolCallStatus, InferenceOptions, StructuredInput, StructuredInputAnswer, StructuredInputItem,
     StructuredInputStatus, StructuredInputSubmission, SubmissionStatus, ThreadItem,
@@ -34,7 +34,7 @@ pub(crate) async fn add_client_tool_output(
     thread_id: Uuid,
     result: Value,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let text = result.to_string();
     if text.len() > MAX_RESULT_BYTES {
@@ -67,7 +67,7 @@ pub(crate) async fn add_structured_input(
     item_id: Uuid,
     input: StructuredInputSubmission,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
     if let Some(earlier) = earlier(core, user_id, submission.as_ref()).await? {
@@ -97,7 +97,7 @@ async fn answer(
     item: ThreadItem,
     result: String,
     submission: Option<Submission>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let written = match row.run_id {
         Some(run_id) => core.store.run_items(run_id).await?,

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::store::rows::ItemRow;
 use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::Guid;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub(super) struct Resumption {
     pub(super) thread_id: Uuid,
     pub(super) submission: Option<Submission>,
-    pub(super) origin: Origin,
+    pub(super) origin: RequestContext,
     /// What the message asked for that is answered.
     pub(super) asked: InferenceOptions,
 }
@@ -30,7 +30,7 @@ pub(crate) async fn retry_after_item(
     thread_id: Uuid,
     item_id: Uuid,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let submission = submission(key, "threads.retry_after_item", Some(thread_id), &item_id)?;
     // What is no message of this user's is told by the transaction.

@@ -21,7 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
@@ -37,7 +37,7 @@ pub(super) struct Job {
     pub(super) created_at: DateTime<Utc>,
     /// What it holds of its user's budget: tokens, and millionths of the currency.
     pub(super) held: (i64, i64),
-    pub(super) origin: Origin,
+    pub(super) origin: RequestContext,
     pub(super) answerer: Answerer,
     /// The title that is being thought of meanwhile.
     pub(super) titling: Option<Arc<Titling>>,

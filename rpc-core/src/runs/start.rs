@@ -16,7 +16,7 @@ use crate::store::{Hold, NewThread, NewTurn, TurnStarted};
 use crate::wire;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::Origin;
+use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{
     Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserMessage, UserMessageInput,
 };
@@ -49,7 +49,7 @@ pub(crate) async fn add_user_message(
     thread_id: Uuid,
     input: UserMessageInput,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     // Taken before the question whether the service is stopping, and held until the run has begun: whoever waits for the
     // runs to end waits for this one too.
@@ -97,7 +97,7 @@ pub(crate) async fn create_thread(
     input: Option<UserMessageInput>,
     agent: Option<String>,
     key: Option<String>,
-    origin: Origin,
+    origin: RequestContext,
 ) -> Result<Started, Error> {
     let beginning = core.hub.tasks.token();
     let roster = core.agents.roster();
@@ -175,7 +175,7 @@ async fn as_asked(
     roster.answerer_as_asked(&thread.metadata, options).map(Some)
 }
 
-pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: Origin, answerer: Answerer) -> Job {
+pub(super) fn job(entry: Arc<Entry>, run: &RunRow, work: Work, origin: RequestContext, answerer: Answerer) -> Job {
     let held = (run.held_tokens, run.held_micros);
     let (claim, retry_of, created_at) = (run.claim(), run.retry_of, run.created_at.utc());
     Job { entry, claim, retry_of, work, created_at, held, origin, answerer, titling: None }

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
-use threadline_schema::call::Client;
+use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub(crate) struct ToolContext<'a> {
     pub(crate) run_id: Option<Uuid>,
     pub(crate) request_id: &'a str,
     /// What the client said of itself, if anything.
-    pub(crate) client: Option<&'a Client>,
+    pub(crate) client: Option<&'a ClientHints>,
     /// Where the call can say how far it has come.
     pub(crate) progress: &'a Progress,
 }

@@ -18,7 +18,7 @@ use jsonrpsee::types::Id;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use threadline_schema::call::{Caller, Client};
+use threadline_schema::call::{Caller, ClientHints};
 use threadline_schema::head::{self, client_ip};
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
@@ -179,8 +179,8 @@ impl RpcServer {
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         // Only metadata can be wrong.
-        let client = Client::new(languages, None).unwrap_or_default();
-        let caller = Caller { token: bearer(headers).map(Into::into), ip, request_id: request_id.into(), client };
+        let hints = ClientHints::new(languages, None).unwrap_or_default();
+        let caller = Caller { token: bearer(headers).map(Into::into), ip, request_id: request_id.into(), hints };
         Connection { caller, transport: Transport::Http, trusted }
     }
 }

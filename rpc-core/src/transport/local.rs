@@ -10,7 +10,7 @@ use jsonrpsee::server::{ConnectionId, MethodCallback, MethodResponse};
 use jsonrpsee::types::{ErrorCode as RpcErrorCode, ErrorObject, Id, Params, ResponsePayload};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use threadline_schema::call::{Caller, Facts};
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// What a call answered, and what was found out on the way.
@@ -18,7 +18,7 @@ pub struct Answer<T> {
     /// The answer.
     pub result: Result<T, RpcError>,
     /// The facts beside it, known in both cases.
-    pub facts: Facts,
+    pub facts: ResponseMeta,
 }
 
 impl RpcServer {
@@ -40,6 +40,19 @@ impl RpcServer {
             Outcome::Error(error) => Err(error),
         })
         .await
+    }
+
+    /// Authenticates a request and counts it against the caller's rate limit, as a call of a user's method does, without
+    /// calling a method. For a request that a gateway refuses before it knows the call.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`, `RATE_LIMITED`, or `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub async fn admit(&self, caller: Caller) -> (Result<(), RpcError>, ResponseMeta) {
+        let call = Call::new(caller, Transport::Local, false);
+        let admitted = self.inner.local.admit(&call).await;
+        let admitted = admitted.map_err(|error| call.log_failure("admit", error));
+        let meta = call.facts().clone();
+        (admitted, meta)
     }
 
     async fn ask<T>(

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
-use threadline_schema::call::Client;
+use threadline_schema::call::ClientHints;
 use uuid::Uuid;
 
 /// Seconds that a token is good for: it is checked when the call arrives.
@@ -65,7 +65,7 @@ impl Signer {
             iat: now,
             exp: now + LIFETIME,
             languages: context.client.and_then(|client| client.languages.as_deref()),
-            metadata: context.client.and_then(Client::metadata_json),
+            metadata: context.client.and_then(ClientHints::metadata_json),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key).map_err(|error| {
             tracing::error!(tool, %error, "the context of a call could not be signed");

@@ -12,7 +12,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, MetaObjec
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::call::Client;
+use threadline_schema::call::ClientHints;
 use tokio::time::timeout;
 
 /// Characters of an error that the model is shown.
@@ -131,7 +131,7 @@ fn meta(context: ToolContext<'_>) -> RequestMetaObject {
         ("threadline/thread", Some(json!(context.thread_id))),
         ("threadline/run", context.run_id.map(|id| json!(id))),
         ("threadline/languages", context.client.and_then(|client| client.languages.as_deref()).map(|list| json!(list))),
-        ("threadline/metadata", context.client.and_then(Client::metadata_json)),
+        ("threadline/metadata", context.client.and_then(ClientHints::metadata_json)),
     ];
     let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     RequestMetaObject(MetaObject(known.collect()))

@@ -4,8 +4,12 @@ mod agents;
 
 pub use agents::{
     AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport,
-    ModelParameters, ModelPrices, SecretPair, StarterTitle, Tell, ToolPick, UserContext,
+    ModelPrices, SecretPair, StarterTitle, Tell, ToolPick, UserContext,
 };
+
+pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
+pub use threadline_signals::RedisConfig;
+pub use threadline_store::config::DatabaseConfig;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -46,28 +50,6 @@ pub struct CoreConfig {
     pub attachments: AttachmentsConfig,
 }
 
-/// Where conversations are kept.
-#[derive(Debug, Clone)]
-pub struct DatabaseConfig {
-    /// `sqlite://path` or `postgres://...`, which can contain a password.
-    pub url: SecretString,
-    /// Connections to PostgreSQL. SQLite always has one writer and four readers.
-    pub pool_size: usize,
-    /// How long a request waits for a connection before it answers `SERVICE_UNAVAILABLE`.
-    pub pool_timeout: Duration,
-    /// Whether to bring the schema up to date at start.
-    pub auto_migrate: bool,
-    /// `PRAGMA synchronous` of SQLite: `true` is FULL (nothing acknowledged is lost in a power cut), `false` NORMAL.
-    pub sqlite_full_sync: bool,
-}
-
-/// A Redis server.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// `redis://...` or `rediss://...`, which can contain a password.
-    pub url: SecretString,
-}
-
 /// Signature algorithms for tokens: those that take one shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAlgorithm {
@@ -90,44 +72,6 @@ pub struct AuthConfig {
     pub token_lifetime: Duration,
 }
 
-/// The model behind the assistant.
-#[derive(Debug, Clone)]
-pub enum ModelConfig {
-    /// Built in; needs nothing.
-    Demo(DemoConfig),
-    /// A server that speaks OpenAI's chat completions.
-    OpenAi(OpenAiConfig),
-}
-
-/// The demo model.
-#[derive(Debug, Clone)]
-pub struct DemoConfig {
-    /// Pause between two words.
-    pub word_pause: Duration,
-}
-
-/// A server that speaks OpenAI's chat completions.
-#[derive(Debug, Clone)]
-pub struct OpenAiConfig {
-    /// Base URL, such as `https://openrouter.ai/api/v1`, which can contain a key. `/chat/completions` is appended.
-    pub base_url: SecretString,
-    /// Key, sent as a bearer token.
-    pub api_key: SecretString,
-    /// Name of the model.
-    pub model: String,
-    /// `HTTP-Referer`, by which OpenRouter knows the site.
-    pub site_url: Option<String>,
-    /// `X-Title`, by which OpenRouter knows the application.
-    pub app_name: Option<String>,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for the first token, and longest silence after it.
-    pub token_timeout: Duration,
-    /// Tries in all, the first included; a failure after the first token is never tried again.
-    pub max_attempts: u32,
-    /// Name of the model that turns speech into text; `None` where there is none.
-    pub transcription_model: Option<String>,
-}
 
 /// The assistant.
 #[derive(Debug, Clone)]

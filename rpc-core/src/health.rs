@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::redis::Redis;
+use crate::Redis;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};

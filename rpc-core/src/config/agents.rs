@@ -1,7 +1,7 @@
 //! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use threadline_model::config::ModelParameters;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -90,38 +90,6 @@ pub struct ClientTool {
     pub description: Arc<str>,
     /// JSON Schema of its arguments: of an object.
     pub parameters: Value,
-}
-
-/// What goes with a request to a model, as OpenAI's chat completions name it. What is absent is the server's choice.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct ModelParameters {
-    /// How far it strays from the likeliest word, 0 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Share of the likeliest words it chooses from, above 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top_p: Option<f64>,
-    /// Tokens of one answer, at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u32>,
-    /// The same for models that think, and count it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_completion_tokens: Option<u32>,
-    /// Against saying the same often, -2 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frequency_penalty: Option<f64>,
-    /// Against saying the same again, -2 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub presence_penalty: Option<f64>,
-    /// For answers that can be repeated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<i64>,
-    /// Texts at which it stops.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stop: Vec<String>,
-    /// How long it thinks, in the server's words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasoning_effort: Option<String>,
 }
 
 /// What a model costs, in a currency of the operator's choice.

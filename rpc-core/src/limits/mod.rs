@@ -9,7 +9,7 @@
 mod shared;
 
 use self::shared::{Count, SharedLimits};
-use crate::redis::Redis;
+use crate::Redis;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;

@@ -1,6 +1,6 @@
 //! The same limits, kept in Redis for all replicas together.
 
-use crate::redis::Redis;
+use crate::Redis;
 use redis::Script;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

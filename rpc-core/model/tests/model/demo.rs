@@ -1,0 +1,341 @@
+//! The demo: sentences, and conversations with tools that keep a list.
+
+use crate::answers::Answer;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use threadline_model::config::DemoConfig;
+use threadline_model::demo::DemoModel;
+use threadline_model::{Message, Model, ModelRequest, ToolSpec};
+
+const TOOLS: [&str; 5] = ["add_task", "list_tasks", "complete_task", "delete_task", "update_task"];
+
+/// Sentence -> the calls of the first turn. `-` means that the demo speaks instead.
+const SENTENCES: &[(&str, &str)] = &[
+    // Adding.
+    ("Add task: Buy milk", r#"add_task {"priority":"medium","title":"Buy milk"}"#),
+    ("add a task to call mom with high priority", r#"add_task {"priority":"high","title":"call mom"}"#),
+    ("Add a task called \"Pay rent\".", r#"add_task {"priority":"medium","title":"Pay rent"}"#),
+    ("Add a task: buy milk, high priority.", r#"add_task {"priority":"high","title":"buy milk"}"#),
+    ("please add a high priority task to fix the roof", r#"add_task {"priority":"high","title":"fix the roof"}"#),
+    ("Add an urgent task: water plants", r#"add_task {"priority":"high","title":"water plants"}"#),
+    ("create a new task with low priority to read a book", r#"add_task {"priority":"low","title":"read a book"}"#),
+    ("Make a task to wash the car with high priority", r#"add_task {"priority":"high","title":"wash the car"}"#),
+    ("new todo: stretch", r#"add_task {"priority":"medium","title":"stretch"}"#),
+    ("todo: stretch", r#"add_task {"priority":"medium","title":"stretch"}"#),
+    ("Can you add a to-do item for groceries?", r#"add_task {"priority":"medium","title":"groceries"}"#),
+    ("add buy milk to my list", r#"add_task {"priority":"medium","title":"buy milk"}"#),
+    ("put eggs on my list, please", r#"add_task {"priority":"medium","title":"eggs"}"#),
+    ("add buy milk and eggs", r#"add_task {"priority":"medium","title":"buy milk and eggs"}"#),
+    ("Remind me to call the dentist!", r#"add_task {"priority":"medium","title":"call the dentist"}"#),
+    ("I need to buy bread", r#"add_task {"priority":"medium","title":"buy bread"}"#),
+    (
+        "add a task to book flights with description window seats, low priority",
+        r#"add_task {"description":"window seats","priority":"low","title":"book flights"}"#,
+    ),
+    ("add task: buy milk #home #shop", r#"add_task {"priority":"medium","tags":["home","shop"],"title":"buy milk"}"#),
+    (
+        "add task: buy milk tagged home and shop",
+        r#"add_task {"priority":"medium","tags":["home","shop"],"title":"buy milk"}"#,
+    ),
+    ("Add a task called “Pay rent”", r#"add_task {"priority":"medium","title":"Pay rent"}"#),
+    ("add task: Äpfel „kaufen“ 🍎", r#"add_task {"priority":"medium","title":"Äpfel „kaufen“ 🍎"}"#),
+    (
+        "add tasks: A, B and C",
+        r#"add_task {"priority":"medium","title":"A"} add_task {"priority":"medium","title":"B"} add_task {"priority":"medium","title":"C"}"#,
+    ),
+    (
+        "Add two tasks: buy milk with high priority, and call mom",
+        r#"add_task {"priority":"high","title":"buy milk"} add_task {"priority":"medium","title":"call mom"}"#,
+    ),
+    (
+        "add these tasks:\n- milk\n- eggs\n",
+        r#"add_task {"priority":"medium","title":"milk"} add_task {"priority":"medium","title":"eggs"}"#,
+    ),
+    // Listing.
+    ("list my tasks", r#"list_tasks {"status":"all"}"#),
+    ("Show me all my tasks, please", r#"list_tasks {"status":"all"}"#),
+    ("What's left?", r#"list_tasks {"status":"pending"}"#),
+    ("what’s left to do?", r#"list_tasks {"status":"pending"}"#),
+    ("show pending tasks", r#"list_tasks {"status":"pending"}"#),
+    ("What have I done?", r#"list_tasks {"status":"completed"}"#),
+    ("list completed tasks", r#"list_tasks {"status":"completed"}"#),
+    ("which tasks are not done", r#"list_tasks {"status":"pending"}"#),
+    ("what's on my list?", r#"list_tasks {"status":"all"}"#),
+    ("tasks", r#"list_tasks {"status":"all"}"#),
+    ("Hi, could you show my to-do list?", r#"list_tasks {"status":"all"}"#),
+    // Changing needs the list first, unless an id is given.
+    ("complete buy milk", r#"list_tasks {"status":"all"}"#),
+    ("mark buy milk as done", r#"list_tasks {"status":"all"}"#),
+    ("I finished buying milk", r#"list_tasks {"status":"all"}"#),
+    ("buy milk is done", r#"list_tasks {"status":"all"}"#),
+    ("delete the milk task", r#"list_tasks {"status":"all"}"#),
+    ("get rid of the milk task", r#"list_tasks {"status":"all"}"#),
+    ("rename buy milk to buy oat milk", r#"list_tasks {"status":"all"}"#),
+    ("complete all tasks", r#"list_tasks {"status":"pending"}"#),
+    ("delete all completed tasks", r#"list_tasks {"status":"completed"}"#),
+    (
+        "complete 0199a1b2-0000-7000-8000-000000000001",
+        r#"complete_task {"task_id":"0199a1b2-0000-7000-8000-000000000001"}"#,
+    ),
+    (
+        "delete task 0199a1b2-0000-7000-8000-000000000001",
+        r#"delete_task {"task_id":"0199a1b2-0000-7000-8000-000000000001"}"#,
+    ),
+    // Words.
+    ("", "-"),
+    ("Hello!", "-"),
+    ("What can you do?", "-"),
+    ("make me laugh", "-"),
+    ("add a task", "-"),
+    ("add tasks: , and ,", "-"),
+    ("complete", "-"),
+    ("delete the task", "-"),
+    ("rename buy milk", "-"),
+    ("€€€ \u{0} \u{feff} '\"", "-"),
+];
+
+#[tokio::test]
+async fn sentences() {
+    for (sentence, expected) in SENTENCES {
+        let answer = ask(&[Message::User((*sentence).into())], &TOOLS).await;
+        let calls: Vec<_> = answer.calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect();
+        let calls = if calls.is_empty() { "-".to_owned() } else { calls.join(" ") };
+        assert_eq!(calls, *expected, "{sentence:?}: {}", answer.text());
+        assert_eq!(answer.text().is_empty(), *expected != "-", "{sentence:?}");
+        assert!(answer.usage.is_some_and(|usage| usage.completion_tokens > 0));
+    }
+}
+
+#[tokio::test]
+async fn no_sentence_is_too_odd() {
+    // Every prefix and every suffix of every sentence, as a person might send it by mistake.
+    for (sentence, _) in SENTENCES {
+        for (at, _) in sentence.char_indices() {
+            for part in [&sentence[..at], &sentence[at..]] {
+                ask(&[Message::User(part.into())], &TOOLS).await;
+            }
+        }
+    }
+    for part in ["add task: a, ", "rename a to b to ", "please ", "complete the ", "\n"] {
+        for times in [10, 280, 100_000] {
+            ask(&[Message::User(part.repeat(times).into())], &TOOLS).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn conversations() {
+    let mut list = List::default();
+    for (sentence, says, left) in [
+        (
+            "add tasks: buy milk, call mom, call dad and go to town",
+            "Added 4 tasks",
+            "buy milk|call mom|call dad|go to town",
+        ),
+        ("add a task to pay rent with high priority", "Added \"pay rent\" with high priority", "+pay rent"),
+        ("complete buy milk", "Completed \"buy milk\".", "buy milk*|call mom|call dad|go to town|pay rent"),
+        ("finish buying the milk", "\"buy milk\" is already done", "="),
+        ("delete the call", "More than one task fits \"call\":\n- call mom\n- call dad", "="),
+        ("delete the call mom task", "Deleted \"call mom\".", "buy milk*|call dad|go to town|pay rent"),
+        ("delete the unicorn", "no task like \"unicorn\". There are:\n- buy milk (done)\n- call dad", "="),
+        ("what's left?", "You have 3 tasks to do:\n- call dad\n- go to town\n- pay rent (high priority)", "="),
+        ("show completed tasks", "You have 1 task done:\n- buy milk (done)", "="),
+        (
+            "rename go to town to go for a walk",
+            "it is now called \"go for a walk\"",
+            "buy milk*|call dad|go for a walk|pay rent",
+        ),
+        (
+            "rename \"call dad\" to \"write to dad\"",
+            "Updated \"call dad\"",
+            "buy milk*|write to dad|go for a walk|pay rent",
+        ),
+        ("set the priority of rent to low", "its priority is low", "="),
+        ("make the walk high priority", "Updated \"go for a walk\": its priority is high", "="),
+        ("change the description of rent to by bank", "it has a new description", "="),
+        ("delete all completed tasks", "Deleted \"buy milk\".", "write to dad|go for a walk|pay rent"),
+        (
+            "complete write to dad and pay rent",
+            "Completed 2 tasks: \"write to dad\" and \"pay rent\".",
+            "write to dad*|go for a walk|pay rent*",
+        ),
+        ("mark everything as done", "Completed \"go for a walk\".", "write to dad*|go for a walk*|pay rent*"),
+        ("complete all tasks", "Nothing is left to do", "="),
+        ("delete everything", "Deleted 3 tasks", ""),
+        ("list my tasks", "There are no tasks", ""),
+        ("delete the milk", "there is none to choose from", ""),
+        ("add a task to fail", "I could not add \"fail\": the list is full.", ""),
+        ("thanks", "built-in demo model", ""),
+    ] {
+        let before = list.titles();
+        let answer = list.talk(sentence).await;
+        assert!(answer.contains(says), "{sentence:?}: {answer}");
+        assert!(answer.contains("demo"), "it says what it is: {answer}");
+        let expected = match left {
+            "=" => before,
+            left => left.strip_prefix('+').map_or_else(|| left.to_owned(), |new| format!("{before}|{new}")),
+        };
+        assert_eq!(list.titles(), expected, "{sentence:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_last_message_counts() {
+    let mut list = List::default();
+    list.talk("add task: buy milk").await;
+    list.messages.push(Message::System("The user stopped the answer before.".to_owned()));
+    let answer = list.talk("Hello").await;
+    assert!(answer.contains("OPENROUTER_API_KEY"), "{answer}");
+    assert_eq!(list.titles(), "buy milk");
+}
+
+#[tokio::test]
+async fn only_tools_on_offer_are_called() {
+    for (sentence, tool) in [("add task: a", "add_task"), ("list my tasks", "list_tasks"), ("complete a", "list_tasks")]
+    {
+        let answer = ask(&[Message::User(sentence.into())], &[]).await;
+        assert!(answer.calls.is_empty());
+        assert!(answer.text().contains(tool), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn strange_results_are_survived() {
+    for result in [
+        "",
+        "oops",
+        "null",
+        "[]",
+        "7",
+        "{}",
+        r#"{"error":"no"}"#,
+        r#"{"error":{"message":"no"}}"#,
+        r#"{"tasks":[{"id":1}, 5]}"#,
+    ] {
+        for sentence in ["list my tasks", "complete a", "delete everything", "rename a to b", "add task: a"] {
+            let mut messages = vec![Message::User(sentence.into())];
+            let first = ask(&messages, &TOOLS).await;
+            let id = first.calls[0].id.clone();
+            messages.push(Message::Assistant { text: String::new(), tool_calls: first.calls });
+            messages.push(Message::Tool { call_id: id, content: result.to_owned() });
+            let second = ask(&messages, &TOOLS).await;
+            assert!(!second.text().is_empty() && second.calls.is_empty(), "{sentence} {result}");
+            if result.contains("no") && result.contains("error") {
+                assert!(second.text().contains(": no."), "{sentence} {result}: {}", second.text());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn words_come_one_by_one() {
+    let pause = Duration::from_millis(2);
+    let model = DemoModel::new(DemoConfig { word_pause: pause });
+    let started = Instant::now();
+    let answer = Answer::of(model.stream(request(&[Message::User("Hello".into())], &TOOLS))).await;
+    assert!(answer.texts.len() > 20 && answer.texts.iter().all(|word| !word.trim_end().contains(' ')));
+    assert!(started.elapsed() >= pause * u32::try_from(answer.texts.len() - 1).unwrap());
+    assert!(model.check().await.is_ok());
+    assert_eq!((model.kind(), model.name()), ("demo", "demo"));
+}
+
+/// A list of tasks with the tools' answers as the service gives them.
+#[derive(Default)]
+struct List {
+    tasks: Vec<Value>,
+    made: usize,
+    messages: Vec<Message>,
+}
+
+impl List {
+    /// Says a sentence and carries out what the demo wants, until it answers.
+    async fn talk(&mut self, sentence: &str) -> String {
+        self.messages.push(Message::User(sentence.into()));
+        for _ in 0..4 {
+            let answer = ask(&self.messages, &TOOLS).await;
+            self.messages.push(Message::Assistant { text: answer.text(), tool_calls: answer.calls.clone() });
+            if answer.calls.is_empty() {
+                return answer.text();
+            }
+            for call in &answer.calls {
+                let content = self.run(&call.name, &serde_json::from_str(&call.arguments).unwrap()).to_string();
+                self.messages.push(Message::Tool { call_id: call.id.clone(), content });
+            }
+        }
+        panic!("{sentence:?} finds no end");
+    }
+
+    fn run(&mut self, tool: &str, arguments: &Value) -> Value {
+        let at = self.tasks.iter().position(|task| task["id"] == arguments["task_id"]);
+        match (tool, at) {
+            ("add_task", _) if arguments["title"] == "fail" => json!({"error": "the list is full"}),
+            ("add_task", _) => {
+                self.made += 1;
+                let id = format!("0199a1b2-0000-7000-8000-{:012}", self.made);
+                let task = json!({"id": id, "title": arguments["title"], "priority": arguments["priority"], "completed": false});
+                self.tasks.push(task.clone());
+                json!({"task": task})
+            }
+            ("list_tasks", _) => {
+                let wanted = match arguments["status"].as_str().unwrap() {
+                    "all" => None,
+                    "pending" => Some(false),
+                    "completed" => Some(true),
+                    other => panic!("no such status: {other}"),
+                };
+                let fits = |task: &&Value| wanted.is_none_or(|wanted| task["completed"] == wanted);
+                json!({"tasks": self.tasks.iter().filter(fits).collect::<Vec<_>>()})
+            }
+            ("complete_task", Some(at)) => {
+                self.tasks[at]["completed"] = true.into();
+                json!({"task": self.tasks[at]})
+            }
+            ("delete_task", Some(at)) => {
+                self.tasks.remove(at);
+                json!({"deleted": true})
+            }
+            ("update_task", Some(at)) => {
+                for field in ["title", "priority", "description"] {
+                    if let Some(value) = arguments.get(field) {
+                        self.tasks[at][field] = value.clone();
+                    }
+                }
+                json!({"task": self.tasks[at]})
+            }
+            _ => panic!("{tool} {arguments}"),
+        }
+    }
+
+    /// Titles, done ones with a star.
+    fn titles(&self) -> String {
+        let titles: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|task| {
+                format!("{}{}", task["title"].as_str().unwrap(), if task["completed"] == true { "*" } else { "" })
+            })
+            .collect();
+        titles.join("|")
+    }
+}
+
+async fn ask(messages: &[Message], tools: &[&str]) -> Answer {
+    let model = DemoModel::new(DemoConfig { word_pause: Duration::ZERO });
+    Answer::of(model.stream(request(messages, tools))).await
+}
+
+fn request(messages: &[Message], tools: &[&str]) -> ModelRequest {
+    let parameters = serde_json::value::to_raw_value(&json!({})).unwrap();
+    let tool = |name: &&str| ToolSpec {
+        name: (*name).to_owned(),
+        description: String::new(),
+        parameters: parameters.clone().into(),
+    };
+    ModelRequest {
+        messages: messages.to_vec(),
+        tools: Arc::from_iter(tools.iter().map(tool)),
+        request_id: "req-1".into(),
+        ..ModelRequest::default()
+    }
+}

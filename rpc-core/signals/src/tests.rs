@@ -1,0 +1,320 @@
+//! Two processes' signals, over real servers.
+
+use super::*;
+use crate::RedisConfig;
+use futures::StreamExt;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use threadline_schema::db::types::Guid;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A database of a test's own, where a server is named.
+struct Database {
+    admin: String,
+    name: String,
+}
+
+impl Database {
+    async fn new() -> Option<Self> {
+        let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
+            eprintln!("not run, since TEST_DATABASE_URL names no PostgreSQL server");
+            return None;
+        };
+        let this = Self { admin, name: format!("threadline_test_{}", Uuid::new_v4().simple()) };
+        this.administrate(&format!("CREATE DATABASE {}", this.name)).await;
+        Some(this)
+    }
+
+    fn config(&self) -> DatabaseConfig {
+        let server = self.admin.rsplit_once('/').unwrap().0;
+        Self::config_of(format!("{server}/{}", self.name))
+    }
+
+    fn config_of(url: String) -> DatabaseConfig {
+        DatabaseConfig {
+            url: url.into(),
+            pool_size: 1,
+            pool_timeout: PATIENCE,
+            auto_migrate: false,
+            sqlite_full_sync: false,
+        }
+    }
+
+    async fn administrate(&self, sql: &str) {
+        let listener = Listener::of(&Self::config_of(self.admin.clone())).unwrap().unwrap();
+        let (client, messages) = listener.connect().await.unwrap();
+        tokio::select! {
+            done = client.batch_execute(sql) => done.unwrap(),
+            () = messages.for_each(async |_| {}) => panic!("the connection ended"),
+        }
+    }
+
+    /// Removed at the end of a test that passed; one that failed leaves it for a look.
+    async fn drop(self) {
+        self.administrate(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+    }
+}
+
+/// Stands between a process and Redis, and can cut it off.
+struct Relay {
+    address: SocketAddr,
+    redis: String,
+    connections: Arc<Mutex<Option<JoinSet<()>>>>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Relay {
+    async fn new() -> Option<Self> {
+        let Ok(redis) = std::env::var("TEST_REDIS_URL") else {
+            eprintln!("not run, since TEST_REDIS_URL names no Redis");
+            return None;
+        };
+        let target = redis.rsplit_once(['/', '@']).unwrap().1.to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(Mutex::new(Some(JoinSet::new())));
+        let accepted = connections.clone();
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                if let Some(connections) = &mut *accepted.lock().unwrap() {
+                    let target = target.clone();
+                    connections.spawn(async move {
+                        let mut far = TcpStream::connect(target).await.unwrap();
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    });
+                }
+            }
+        });
+        Some(Self { address, redis, connections, _accepting: AbortOnDropHandle::new(accepting) })
+    }
+
+    fn open(&self, namespace: &str) -> Redis {
+        Redis::open(&RedisConfig { url: format!("redis://{}", self.address).into() }, namespace.into()).unwrap()
+    }
+
+    /// Cuts all connections, and takes no new ones.
+    fn cut(&self) {
+        *self.connections.lock().unwrap() = None;
+    }
+
+    fn mend(&self) {
+        *self.connections.lock().unwrap() = Some(JoinSet::new());
+    }
+}
+
+fn row(run_id: Uuid, seq: i64, event: &str) -> EventRow {
+    EventRow { run_id: Guid(run_id), first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
+}
+
+/// Says something until it is heard.
+async fn until_heard<T>(mut say: impl FnMut(), mut heard: impl AsyncFnMut() -> T) -> T {
+    timeout(PATIENCE, async {
+        loop {
+            say();
+            if let Ok(heard) = timeout(Duration::from_millis(100), heard()).await {
+                return heard;
+            }
+        }
+    })
+    .await
+    .expect("it is heard")
+}
+
+/// Waits for growth up to `seq`, and gives all that came on the way.
+async fn up_to(follower: &mut Follower, seq: u64) -> Grown {
+    let mut all = Grown::default();
+    timeout(PATIENCE, async {
+        while all.last_seq < seq {
+            all.merge(follower.next().await);
+        }
+    })
+    .await
+    .expect("growth is told");
+    all
+}
+
+async fn hear_each_other_and_not_themselves(one: &Signals, other: &Signals) {
+    let [thread_id, run_id] = std::array::from_fn(|_| Uuid::now_v7());
+    let (mut at_one, mut at_other) = (one.commands(), other.commands());
+    let began = until_heard(|| one.began(thread_id, run_id), async || at_other.recv().await.unwrap()).await;
+    assert_eq!(began, Command::Began { thread_id, run_id });
+    let cancelled = until_heard(|| other.cancel(run_id), async || at_one.recv().await.unwrap()).await;
+    assert_eq!(cancelled, Command::Cancel { run_id });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while let Ok(command) = at_one.try_recv() {
+        assert_eq!(command, Command::Cancel { run_id }, "its own words come back");
+    }
+    while let Ok(command) = at_other.try_recv() {
+        assert_eq!(command, Command::Began { thread_id, run_id }, "its own words come back");
+    }
+
+    let said = Instant::now();
+    one.cancel(run_id);
+    timeout(PATIENCE, at_other.recv()).await.unwrap().unwrap();
+    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+}
+
+async fn growth_is_told_to_who_follows(one: &Signals, other: &Signals, with_rows: bool) {
+    let (run_id, unknown) = (Uuid::now_v7(), Uuid::now_v7());
+    let mut follower = other.follow(run_id);
+    let looked = timeout(PATIENCE, follower.next()).await.unwrap();
+    assert_eq!(looked, Grown::default(), "a new follower is told to look for itself");
+    // Until it is known that somebody follows, nothing is told.
+    until_heard(|| one.grown(run_id, 1, false, &[]), async || up_to(&mut follower, 1).await).await;
+    one.grown(unknown, 2, true, &[]);
+    let rows = [row(run_id, 2, r#"{"a":1}"#), row(run_id, 3, r#"{"a":"\n"}"#)];
+    one.grown(run_id, 3, false, &rows);
+    let grown = up_to(&mut follower, 3).await;
+    assert_eq!((grown.ended, grown.rows.as_slice()), (false, if with_rows { &rows[..] } else { &[] }));
+
+    one.grown(run_id, 4, false, &[row(run_id, 4, &"x".repeat(300 * 1024))]);
+    let grown = up_to(&mut follower, 4).await;
+    assert_eq!(grown.rows, [], "what is too large has to be read");
+    let said = Instant::now();
+    one.grown(run_id, 5, true, &[]);
+    assert!(up_to(&mut follower, 5).await.ended);
+    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+
+    // A process that follows a run of its own hears nothing of itself, but others do.
+    let mut own = one.follow(run_id);
+    timeout(PATIENCE, own.next()).await.unwrap();
+    one.grown(run_id, 6, true, &[]);
+    up_to(&mut follower, 6).await;
+    assert!(timeout(Duration::from_millis(300), own.next()).await.is_err(), "its own words come back");
+    drop((own, follower));
+    assert_eq!((one.shared.followers.runs(), other.shared.followers.runs()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_postgres() {
+    let Some(database) = Database::new().await else { return };
+    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None).unwrap());
+    assert!(one.has_carrier());
+    hear_each_other_and_not_themselves(&one, &other).await;
+    growth_is_told_to_who_follows(&one, &other, false).await;
+
+    // The server ends both connections.
+    let run_id = Uuid::now_v7();
+    let mut follower = other.follow(run_id);
+    timeout(PATIENCE, follower.next()).await.unwrap();
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+    database.administrate(&format!("{kill}'{}'", database.name)).await;
+    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "something may have been missed");
+    hear_each_other_and_not_themselves(&one, &other).await;
+    until_heard(|| one.grown(run_id, 9, true, &[]), async || up_to(&mut follower, 9).await).await;
+    drop((one, other));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_redis() {
+    let (Some(database), Some(relay)) = (Database::new().await, Relay::new().await) else { return };
+    let redis = relay.open(&database.name);
+    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), Some(&redis)).unwrap());
+    let stranger = Signals::open(&database.config(), Some(&relay.open("strangers"))).unwrap();
+    let mut strange = stranger.commands();
+    hear_each_other_and_not_themselves(&one, &other).await;
+    growth_is_told_to_who_follows(&one, &other, true).await;
+    assert!(strange.try_recv().is_err(), "installations on one server do not hear each other");
+
+    // Redis is away for a while.
+    let run_id = Uuid::now_v7();
+    let mut follower = other.follow(run_id);
+    timeout(PATIENCE, follower.next()).await.unwrap();
+    relay.cut();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    one.cancel(run_id);
+    one.grown(run_id, 1, false, &[]);
+    let meanwhile = other.follow(Uuid::now_v7());
+    relay.mend();
+    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "something may have been missed");
+    hear_each_other_and_not_themselves(&one, &other).await;
+    until_heard(
+        || one.grown(run_id, 9, true, &[row(run_id, 9, "{}")]),
+        async || {
+            assert!(!up_to(&mut follower, 9).await.rows.is_empty());
+        },
+    )
+    .await;
+
+    // What is not followed is not subscribed.
+    let channel = redis.name(format_args!("run:{}", run_id.simple()));
+    let subscribers = async || {
+        let client = ::redis::Client::open(relay.redis.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let counted = ::redis::cmd("PUBSUB").arg("NUMSUB").arg(&channel).query_async(&mut connection).await;
+        let [(_, count)]: [(String, u64); 1] = counted.map(|counted: Vec<_>| counted.try_into().unwrap()).unwrap();
+        count
+    };
+    assert_eq!(subscribers().await, 1);
+    drop((follower, meanwhile));
+    timeout(PATIENCE, async {
+        while subscribers().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("nobody listens to it any more");
+    drop((one, other));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_runs_are_few_notifications() {
+    const RUNS: usize = 1_000;
+    let Some(database) = Database::new().await else { return };
+    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None).unwrap());
+    let run_ids: Vec<_> = (0..RUNS).map(|_| Uuid::now_v7()).collect();
+    let mut followers: Vec<_> = run_ids.iter().map(|run_id| other.follow(*run_id)).collect();
+    for follower in &mut followers {
+        timeout(PATIENCE, follower.next()).await.unwrap();
+    }
+    until_heard(|| one.grown(run_ids[0], 1, false, &[]), async || up_to(&mut followers[0], 1).await).await;
+
+    let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let noted = heard.clone();
+    let listening = AbortOnDropHandle::new(tokio::spawn(messages.for_each(move |message| {
+        if let Ok(tokio_postgres::AsyncMessage::Notification(said)) = message {
+            noted.lock().unwrap().push((Instant::now(), said.payload().len()));
+        }
+        std::future::ready(())
+    })));
+    client.batch_execute("LISTEN threadline").await.unwrap();
+    let started = Instant::now();
+    for tick in 1..=75 {
+        for run_id in &run_ids {
+            one.grown(*run_id, tick, false, &[]);
+        }
+        tokio::time::sleep_until(started + Duration::from_millis(40 * tick)).await;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    for follower in &mut followers {
+        up_to(follower, 75).await;
+    }
+    drop(listening);
+    let mut heard = std::mem::take(&mut *heard.lock().unwrap());
+    assert!(heard.iter().all(|(_, bytes)| *bytes < 8_000));
+    let notifications = heard.len();
+    // Those of one transaction arrive together.
+    heard.dedup_by(|(later, _), (earlier, _)| *later - *earlier < Duration::from_millis(50));
+    let transactions = heard.len();
+    eprintln!("{notifications} notifications in {transactions} transactions, in {seconds:.1} s");
+    assert!(transactions as f64 <= 5.0 * seconds + 2.0, "{transactions} in {seconds} s");
+    assert!(notifications as f64 <= 30.0 * seconds, "{notifications} in {seconds} s");
+    drop((one, other, client));
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn sqlite_has_nobody_to_tell() {
+    let signals = Signals::open(&Database::config_of("sqlite://unused.db".to_owned()), None).unwrap();
+    assert!(!signals.has_carrier());
+    signals.began(Uuid::now_v7(), Uuid::now_v7());
+    assert_eq!(signals.follow(Uuid::now_v7()).next().await, Grown::default());
+}

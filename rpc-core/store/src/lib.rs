@@ -1,0 +1,132 @@
+//! Where conversations are kept: every query, written once for PostgreSQL and SQLite.
+//!
+//! [`Store`] takes and gives rows ([`rows`]), never wire types. Each operation is one unit of work that ends whatever
+//! happens to its caller (`unit.rs`), and takes owned values for that reason.
+//!
+//! # Locks
+//!
+//! Transactions take row locks in one order, so that no two wait for each other: submission, then thread, then run, then
+//! items, then attachments, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a
+//! thread that does not exist yet.
+
+mod alone;
+mod clock;
+pub mod config;
+pub mod kinds;
+pub mod lenient_tls;
+mod attachments;
+mod db;
+pub mod error;
+mod feedback;
+mod follow;
+mod items;
+mod log;
+pub mod migrate;
+mod postgres;
+mod resume;
+mod retries;
+pub mod rows;
+mod runs;
+mod sqlite;
+mod submissions;
+mod tasks;
+mod threads;
+pub mod timing;
+mod tls;
+mod turns;
+mod unit;
+mod usage;
+mod users;
+
+pub use clock::Clock;
+pub use db::{PoolStatus, Store};
+pub use error::{Conflict, StoreError, StoreResult};
+pub use follow::NextRun;
+pub use items::ItemPage;
+pub use postgres::Listener;
+pub use resume::{Opening, Rewrite};
+pub use runs::RunEnd;
+pub use submissions::Submission;
+pub use tasks::{TaskChanges, TaskPage};
+pub use threads::{ThreadCursor, ThreadPage};
+pub use turns::{Created, NewRun, NewThread, NewTurn, TurnStarted};
+pub use usage::{Bill, Hold, day_of};
+
+/// A database that no other server may use while this lives.
+#[derive(Debug)]
+pub struct SoleServer {
+    _lock: std::fs::File,
+}
+
+impl SoleServer {
+    /// Takes the place of an SQLite file's one server: a second would take the runs of the first for those of a dead
+    /// one. `None` for PostgreSQL, which has room for several.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] when the place is taken, [`StoreError::Unavailable`] when that cannot be found out.
+    pub fn of(config: &crate::config::DatabaseConfig) -> StoreResult<Option<Self>> {
+        if db::is_postgres(config.url.expose_secret()) {
+            return Ok(None);
+        }
+        sqlite::claim(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
+    }
+}
+
+/// A name for the database that does not depend on how it is reached.
+///
+/// # Errors
+/// [`StoreError::Config`] when the URL cannot be used.
+pub fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
+    if db::is_postgres(config.url.expose_secret()) {
+        postgres::name_of(config)
+    } else {
+        sqlite::path(config.url.expose_secret())
+    }
+}
+
+/// Why a row was not changed that should have been: it is missing, another user's, or (`None`) neither.
+///
+/// Costs a query, and only where an operation has failed.
+macro_rules! refusal {
+    ($c:ident, $table:ident, $id:expr, $user_id:expr) => {{
+        let owner: Option<threadline_schema::db::types::Guid> =
+            $table::table.find($id).select($table::user_id).first($c).await.optional()?;
+        match owner {
+            None => Some($crate::StoreError::NotFound),
+            Some(owner) if owner != $user_id => Some($crate::StoreError::Forbidden),
+            Some(_) => None,
+        }
+    }};
+}
+use refusal;
+use secrecy::ExposeSecret;
+
+/// Why a thread takes no message: it is missing, another user's, or not active.
+///
+/// Costs a query, and only where one was refused.
+macro_rules! not_taken {
+    ($c:ident, $thread_id:expr, $user_id:expr) => {{
+        use threadline_schema::db::tables::threads;
+        let thread: Option<$crate::rows::ThreadRow> = threads::table
+            .find($thread_id)
+            .select($crate::rows::ThreadRow::as_select())
+            .first($c)
+            .await
+            .optional()?;
+        match $crate::threads::owned(thread, $user_id) {
+            Err(error) => error,
+            Ok(thread) => {
+                $crate::StoreError::Closed { locked: thread.status == "locked", reason: thread.status_reason }
+            }
+        }
+    }};
+}
+use not_taken;
+
+/// Cuts a page that was read one row too far, and says whether there was such a row.
+fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    (rows, has_more)
+}

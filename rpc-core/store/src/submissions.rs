@@ -1,0 +1,120 @@
+//! Submissions that name themselves: the same one twice does its work once.
+
+use super::alone::{Chore, alone};
+use super::db::Store;
+use super::error::{Conflict, StoreResult};
+use super::rows::{RunRow, SubmissionRow, ThreadRow};
+use super::turns::TurnStarted;
+use super::unit::{read, tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::{runs, submissions, threads};
+use threadline_schema::db::types::{Guid, UtcTime};
+
+/// The name of a submission, and what it submits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The client's idempotency key.
+    pub key: String,
+    /// SHA-256 of everything that is submitted, the thread included, in hex.
+    pub fingerprint: String,
+}
+
+/// Claims the key of a submission for the transaction, or finds who had it first.
+///
+/// `None`: it is ours. `Some(row)`: the same submission was made before, and `row` says what it made. The insert waits
+/// for another transaction that is about to commit the same key, so two at once do the work once.
+macro_rules! claim_key {
+    ($c:ident, $row:expr) => {{
+        let ours: $crate::rows::SubmissionRow = $row;
+        let inserted =
+            diesel::insert_into(submissions::table).values(&ours).on_conflict_do_nothing().execute($c).await?;
+        if inserted == 1 {
+            None
+        } else {
+            let earlier = submissions::table
+                .find((ours.user_id, &ours.key))
+                .select($crate::rows::SubmissionRow::as_select())
+                .first($c)
+                .await?;
+            if earlier.fingerprint != ours.fingerprint {
+                return Err($crate::Conflict::KeyReused.into());
+            }
+            Some(earlier)
+        }
+    }};
+}
+/// What an earlier submission made, as it stands now.
+macro_rules! replay {
+    ($c:ident, $earlier:expr) => {{
+        let earlier: $crate::rows::SubmissionRow = $earlier;
+        let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
+        let run = match earlier.run_id {
+            Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
+            None => None,
+        };
+        (thread, run)
+    }};
+}
+pub(super) use {claim_key, replay};
+
+impl Submission {
+    /// The row it becomes.
+    pub(super) fn row(
+        self,
+        user_id: Guid,
+        thread_id: Guid,
+        run_id: Option<Guid>,
+        created_at: UtcTime,
+    ) -> SubmissionRow {
+        let Self { key, fingerprint } = self;
+        SubmissionRow { user_id, key, fingerprint, thread_id, run_id, created_at }
+    }
+}
+
+impl Store {
+    /// What an earlier submission of the same name made, as it stands now; `None` when there was none.
+    ///
+    /// # Errors
+    /// [`Conflict::KeyReused`] when it was another submission.
+    pub async fn submission_replay(&self, user_id: Guid, submission: Submission) -> StoreResult<Option<TurnStarted>> {
+        read!(self, |c| {
+            let earlier: Option<SubmissionRow> = submissions::table
+                .find((user_id, &submission.key))
+                .select(SubmissionRow::as_select())
+                .first(c)
+                .await
+                .optional()?;
+            let Some(earlier) = earlier else { return Ok(None) };
+            if earlier.fingerprint != submission.fingerprint {
+                return Err(Conflict::KeyReused.into());
+            }
+            TurnStarted::again(replay!(c, earlier)).map(Some)
+        })
+    }
+
+    /// Forgets at most `limit` names of submissions from before `before`, and returns how many: after that the same
+    /// name is a new submission. Only one process at a time does so; the others return 0.
+    ///
+    /// # Errors
+    /// Only when the database fails; nothing is forgotten then.
+    pub async fn submissions_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
+        tx!(self, |c| {
+            if !alone(c, Chore::TrimLogs).await? {
+                return Ok(0);
+            }
+            let old: Vec<(Guid, String)> = submissions::table
+                .filter(submissions::created_at.lt(before))
+                .order(submissions::created_at.asc())
+                .select((submissions::user_id, submissions::key))
+                .limit(i64::from(limit))
+                .load(c)
+                .await?;
+            let mut forgotten = 0;
+            for name in old {
+                forgotten += diesel::delete(submissions::table.find(name)).execute(c).await?;
+            }
+            Ok(forgotten)
+        })
+    }
+}

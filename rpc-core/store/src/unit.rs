@@ -1,0 +1,220 @@
+//! Units of work: one query body, written once, expanded for both databases, and run in a task of its own.
+//!
+//! A request that goes away drops the future that waits, never the work: a transaction that has begun ends. The
+//! connection is taken before the task begins, so a request that leaves while it queues for one does nothing at all.
+//!
+//! On SQLite a unit is one closure on one blocking thread. diesel-async would go to such a thread and back for every
+//! query; [`Inline`] makes its queries run where they are called, and the unit goes there once. On PostgreSQL a unit is
+//! an ordinary task.
+
+use super::error::{StoreError, StoreResult};
+use deadpool::managed::Status;
+use diesel::connection::AnsiTransactionManager;
+use diesel::{QueryResult, SqliteConnection};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::time::Duration;
+use tokio::task::{JoinError, JoinHandle};
+
+/// A connection to PostgreSQL.
+pub(super) type PgConn = AsyncPgConnection;
+/// A connection to SQLite. Its queries block: use it on a blocking thread only.
+pub(super) type LiteConn = SyncConnectionWrapper<SqliteConnection, Inline>;
+
+/// Runs the closures of [`SyncConnectionWrapper`] at once, on the thread that asks.
+pub(super) struct Inline;
+
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> BoxFuture<'a, Result<R, Box<dyn std::error::Error + Send + Sync + 'static>>>
+    where
+        R: Send + 'static,
+    {
+        std::future::ready(Ok(task())).boxed()
+    }
+
+    fn get_runtime() -> Self {
+        Self
+    }
+}
+
+/// A pool, and how long to wait for one of its connections.
+pub(super) struct Connections<C>
+where
+    C: AsyncConnection + 'static,
+    diesel_async::pooled_connection::AsyncDieselConnectionManager<C>: deadpool::managed::Manager,
+{
+    pub(super) pool: Pool<C>,
+    pub(super) wait: Duration,
+}
+
+impl<C> Connections<C>
+where
+    C: PoolableConnection + Send + 'static,
+    diesel_async::pooled_connection::AsyncDieselConnectionManager<C>:
+        deadpool::managed::Manager<Type = C, Error = diesel_async::pooled_connection::PoolError>,
+{
+    /// A connection that works as far as anybody knows, made if need be.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is none within the time: all are in use, or the server does not answer.
+    pub(super) async fn get(&self) -> StoreResult<Object<C>> {
+        match tokio::time::timeout(self.wait, self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(_) => {
+                let Status { max_size, size, available, waiting } = self.pool.status();
+                Err(StoreError::Unavailable(format!(
+                    "no connection within {:?} ({} of {max_size} in use, {waiting} requests waiting)",
+                    self.wait,
+                    size.saturating_sub(available),
+                )))
+            }
+        }
+    }
+}
+
+/// Says what a unit is, so that `?` in its body knows which error to make.
+pub(super) fn work<T, F: Future<Output = StoreResult<T>>>(body: F) -> F {
+    body
+}
+
+/// What a unit came to.
+pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResult<T> {
+    // A panic in a unit, or a runtime that is shutting down: either way nothing was committed.
+    joined.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a unit of work did not end: {error}"))))
+}
+
+/// What a unit on PostgreSQL came to, or that nobody knows by `limit`.
+///
+/// A server that is frozen, or a network that swallows packets, keeps a query waiting until TCP gives up. Its caller is
+/// told earlier; the unit goes on waiting, and keeps its connection until the server answers or TCP has given up.
+pub(super) async fn outcome_within<T>(limit: Duration, task: JoinHandle<StoreResult<T>>) -> StoreResult<T> {
+    match tokio::time::timeout(limit, task).await {
+        Ok(joined) => outcome(joined),
+        Err(_) => Err(StoreError::Unavailable(format!("PostgreSQL did not answer within {limit:?}"))),
+    }
+}
+
+/// How long callers wait for PostgreSQL, given how long they wait for a connection.
+pub(super) mod patience {
+    use std::time::Duration;
+
+    /// Asking again does no harm.
+    pub(in super::super) fn read(wait: Duration) -> Duration {
+        wait
+    }
+
+    /// Longer than the server lets a statement run, so that as a rule its verdict comes first, and a caller is not told
+    /// that something failed which is committed a moment later.
+    pub(in super::super) fn write(wait: Duration) -> Duration {
+        super::super::postgres::STATEMENT_TIMEOUT + wait
+    }
+}
+
+/// Begins transactions that may write.
+pub(super) trait Begin {
+    /// Begins one.
+    fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
+}
+
+impl Begin for PgConn {
+    async fn begin(&mut self) -> QueryResult<()> {
+        <Self as AsyncConnection>::TransactionManager::begin_transaction(self).await
+    }
+}
+
+impl Begin for LiteConn {
+    async fn begin(&mut self) -> QueryResult<()> {
+        // IMMEDIATE: a transaction that begins by reading, and finds at its first write that another process wrote in
+        // between, fails at once whatever `busy_timeout` says.
+        self.spawn_blocking(|c| AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")).await
+    }
+}
+
+/// Commits what went well, and takes back what did not.
+pub(super) async fn end<C: AsyncConnection, T>(connection: &mut C, result: StoreResult<T>) -> StoreResult<T> {
+    match result {
+        Ok(value) => {
+            C::TransactionManager::commit_transaction(connection).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // A rollback that fails leaves the connection marked as broken; the pool throws it away, and the server
+            // rolls back when it is gone. What went wrong first is the better news.
+            let _ = C::TransactionManager::rollback_transaction(connection).await;
+            Err(error)
+        }
+    }
+}
+
+/// Expands a unit for both databases. `$role` is the SQLite pool that serves it.
+macro_rules! unit {
+    ($store:expr, $role:ident, |$c:ident| $body:block) => {
+        $crate::timing::record(async {
+            match $store.db() {
+                $crate::db::Db::Pg(pool) => {
+                    let mut connection = pool.get().await?;
+                    $crate::unit::outcome_within(
+                        $crate::unit::patience::$role(pool.wait),
+                        tokio::spawn($crate::unit::work(async move {
+                            let $c: &mut $crate::unit::PgConn = &mut connection;
+                            $body
+                        })),
+                    )
+                    .await
+                }
+                $crate::db::Db::Lite { $role: pool, .. } => {
+                    let mut connection = pool.get().await?;
+                    $crate::unit::outcome(
+                        tokio::task::spawn_blocking(move || {
+                            futures::executor::block_on($crate::unit::work(async move {
+                                let $c: &mut $crate::unit::LiteConn = &mut connection;
+                                $body
+                            }))
+                        })
+                        .await,
+                    )
+                }
+            }
+        })
+        .await
+    };
+}
+
+/// Queries that only read.
+macro_rules! read {
+    ($store:expr, |$c:ident| $body:block) => {
+        $crate::unit::unit!($store, read, |$c| $body)
+    };
+}
+
+/// One statement that writes and commits by itself, and what must be read to explain its outcome.
+macro_rules! change {
+    ($store:expr, |$c:ident| $body:block) => {
+        $crate::unit::unit!($store, write, |$c| $body)
+    };
+}
+
+/// A transaction: committed whole when the body is `Ok`, otherwise not at all.
+macro_rules! tx {
+    ($store:expr, |$c:ident| $body:block) => {
+        $crate::unit::unit!($store, write, |connection| {
+            $crate::unit::Begin::begin(connection).await?;
+            let result = $crate::unit::work(async {
+                let $c = &mut *connection;
+                $body
+            })
+            .await;
+            $crate::unit::end(connection, result).await
+        })
+    };
+}
+
+pub(super) use {change, read, tx, unit};

@@ -1,0 +1,106 @@
+//! Attachments: what they come to is kept in step with them, however they go.
+
+use crate::support::*;
+use threadline_store::rows::AttachmentRow;
+use threadline_store::{Conflict, NewThread, NewTurn, Store, StoreError, StoreResult};
+use threadline_schema::db::types::{Guid, UtcTime};
+
+fn attachment(user_id: Guid, size: i64) -> AttachmentRow {
+    AttachmentRow {
+        id: Guid::new(),
+        user_id,
+        thread_id: None,
+        name: "ä \"b\".txt".to_owned(),
+        mime_type: "text/plain".to_owned(),
+        size,
+        ready: false,
+        upload_id: None,
+        received: 0,
+        created_at: at(7),
+    }
+}
+
+async fn ready(store: &Store, user_id: Guid, size: i64) -> Guid {
+    let row = store.attachment_create(attachment(user_id, size), None).await.unwrap();
+    store.attachment_ready(row.id).await.unwrap().id
+}
+
+fn taking(attachments: &[Guid]) -> NewTurn {
+    NewTurn { attachments: attachments.to_vec(), ..turn() }
+}
+
+fn used<T: std::fmt::Debug>(result: StoreResult<T>) {
+    assert!(matches!(result, Err(StoreError::Conflict(Conflict::AttachmentUsed))), "{result:?}");
+}
+
+on_both! {
+    async fn what_is_stored_comes_back(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let row = attachment(user, 10);
+        assert_eq!(store.attachment_create(row.clone(), Some(10)).await.unwrap(), row);
+        assert_eq!(store.attachment_get(user, row.id).await.unwrap(), row);
+        assert_eq!(store.attachments_get(user, vec![row.id, row.id]).await.unwrap(), [row.clone(), row.clone()]);
+        let upload = Guid::new();
+        store.upload_begin(row.id, upload).await.unwrap();
+        store.upload_advance(row.id, upload, 0, 4).await.unwrap();
+        let under_way = store.attachment_get(user, row.id).await.unwrap();
+        assert_eq!((under_way.upload_id, under_way.received), (Some(upload), 4));
+        for (upload, offset) in [(upload, 0), (upload, 5), (Guid::new(), 4)] {
+            let refused = store.upload_advance(row.id, upload, offset, 1).await;
+            assert!(matches!(refused, Err(StoreError::Conflict(Conflict::UploadSuperseded))), "{refused:?}");
+        }
+        assert!(store.attachment_ready(row.id).await.unwrap().ready);
+        let again = store.upload_begin(row.id, upload).await;
+        assert!(matches!(again, Err(StoreError::Conflict(Conflict::AttachmentUploaded))), "{again:?}");
+        assert!(matches!(store.upload_begin(Guid::new(), upload).await, Err(StoreError::NotFound)));
+    }
+
+    async fn the_sum_of_a_user_is_kept(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let sum = async || store.user_by_id(user).await.unwrap().unwrap().attachment_bytes;
+        let (sent, deleted) = (ready(&store, user, 100).await, ready(&store, user, 10).await);
+        let unused = ready(&store, user, 1).await;
+        assert_eq!(sum().await, 111);
+        let full = store.attachment_create(attachment(user, 890), Some(1_000)).await;
+        assert!(matches!(full, Err(StoreError::Limit)), "{full:?}");
+        let nobody = store.attachment_create(attachment(Guid::new(), 1), None).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
+
+        let new = NewThread { turn: Some(taking(&[sent])), ..new_thread(user) };
+        let thread = store.thread_create(new).await.unwrap().thread;
+        used(store.attachment_delete(user, sent).await);
+        store.attachment_delete(user, deleted).await.unwrap();
+        assert_eq!(sum().await, 101);
+        assert_eq!(store.attachments_drop_unused(at(8), 10).await.unwrap(), 1, "{unused:?}");
+        assert_eq!(sum().await, 100);
+        store.thread_delete(user, thread.id).await.unwrap();
+        assert_eq!(sum().await, 0);
+
+        let mut left = store.leftovers(UtcTime::now(), 10).await.unwrap();
+        left.sort_unstable();
+        assert_eq!(left, [sent, deleted, unused], "each is remembered until its bytes are gone");
+        assert_eq!(store.leftovers(at(0), 10).await.unwrap(), []);
+        store.leftovers_forget(left).await.unwrap();
+        assert_eq!(store.leftovers(UtcTime::now(), 10).await.unwrap(), []);
+    }
+
+    async fn a_message_takes_all_it_names_or_is_not_said(db: &TestDb) {
+        let store = db.store().await;
+        let (owner, other) = (user(&store).await.id, user(&store).await.id);
+        let (one, two, foreign) =
+            (ready(&store, owner, 1).await, ready(&store, owner, 1).await, ready(&store, other, 1).await);
+        let pending = store.attachment_create(attachment(owner, 1), None).await.unwrap().id;
+        let (here, there) = (thread(&store, owner).await, thread(&store, owner).await);
+        for wrong in [foreign, pending, Guid::new()] {
+            used(store.turn_start(owner, here.id, taking(&[one, wrong]), None).await);
+        }
+        assert_eq!(store.thread_get(owner, here.id).await.unwrap(), here, "nothing was said");
+        let started = store.turn_start(owner, here.id, taking(&[one, two]), None).await.unwrap();
+        assert_eq!(store.attachment_get(owner, two).await.unwrap().thread_id, Some(here.id));
+        used(store.turn_start(owner, there.id, taking(&[two]), None).await);
+        store.run_finish(started.run.claim(), completed(), vec![]).await.unwrap();
+        store.turn_start(owner, here.id, taking(&[two]), None).await.unwrap();
+    }
+}

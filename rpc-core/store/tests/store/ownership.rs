@@ -1,0 +1,77 @@
+//! One user's rows are nothing to another: what is missing is not found, what is somebody else's is forbidden.
+
+use crate::support::*;
+use threadline_store::rows::TaskRow;
+use threadline_store::{ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
+use threadline_schema::db::text::TextList;
+use threadline_schema::db::types::Guid;
+use threadline_schema::page::Order;
+use threadline_schema::tasks::{Priority, TaskFilter};
+
+fn forbidden<T: std::fmt::Debug>(result: StoreResult<T>) {
+    assert!(matches!(result, Err(StoreError::Forbidden)), "{result:?}");
+}
+
+fn missing<T: std::fmt::Debug>(result: StoreResult<T>) {
+    assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
+}
+
+on_both! {
+    async fn of_threads_and_runs(db: &TestDb) {
+        let store = db.store().await;
+        let (owner, other) = (user(&store).await.id, user(&store).await.id);
+        let (thread, run) = running(&store, owner).await;
+        let page = ItemPage { limit: 10, order: Order::Asc, after: None, hidden: false };
+
+        for (who, id, check) in [
+            (other, thread.id, forbidden as fn(StoreResult<()>)),
+            (owner, Guid::new(), missing as fn(StoreResult<()>)),
+            (other, Guid::new(), missing as fn(StoreResult<()>)),
+        ] {
+            check(store.thread_get(who, id).await.map(drop));
+            check(store.thread_with_items(who, id, page).await.map(drop));
+            check(store.items_page(who, id, page).await.map(drop));
+            check(store.thread_rename(who, id, "mine".into()).await.map(drop));
+            check(store.thread_delete(who, id).await);
+            check(store.turn_start(who, id, turn(), None).await.map(drop));
+        }
+        forbidden(store.run_get(other, run.id).await);
+        missing(store.run_get(owner, Guid::new()).await);
+
+        // Nothing of all this has left a trace.
+        assert_eq!(store.thread_get(owner, thread.id).await.unwrap(), thread);
+        assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
+    }
+
+    async fn of_tasks(db: &TestDb) {
+        let store = db.store().await;
+        let (owner, other) = (user(&store).await.id, user(&store).await.id);
+        let task = TaskRow {
+            id: Guid::new(),
+            user_id: owner,
+            title: "mine".into(),
+            description: None,
+            priority: Priority::Low,
+            tags: TextList::default(),
+            completed: false,
+            created_at: at(0),
+            updated_at: at(0),
+            completed_at: None,
+        };
+        store.task_create(task.clone()).await.unwrap();
+        let rename = TaskChanges { title: Some("theirs".into()), ..TaskChanges::default() };
+
+        for (who, id, check) in [
+            (other, task.id, forbidden as fn(StoreResult<()>)),
+            (owner, Guid::new(), missing as fn(StoreResult<()>)),
+        ] {
+            check(store.task_get(who, id).await.map(drop));
+            check(store.task_update(who, id, rename.clone()).await.map(drop));
+            check(store.task_complete(who, id).await.map(drop));
+            check(store.task_delete(who, id).await);
+        }
+        assert_eq!(store.task_get(owner, task.id).await.unwrap(), task);
+        let page = TaskPage { limit: 10, filter: TaskFilter::All, after: None };
+        assert_eq!(store.tasks_page(other, page).await.unwrap(), (vec![], false));
+    }
+}

@@ -1,0 +1,155 @@
+//! Ends of runs, leases, and who may write.
+
+use crate::support::*;
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_schema::db::types::Guid;
+use threadline_schema::runs::RunStatus;
+
+fn superseded<T: std::fmt::Debug>(result: StoreResult<T>) {
+    assert!(matches!(result, Err(StoreError::Conflict(Conflict::RunSuperseded))), "{result:?}");
+}
+
+on_both! {
+    async fn an_old_epoch_writes_nothing(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        let taken = store.run_take_over(&run, Guid::new(), at(9)).await.unwrap();
+        assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
+        let before = store.thread_get(user, thread.id).await.unwrap();
+
+        superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
+        superseded(store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await);
+        superseded(store.run_take_over(&run, Guid::new(), at(9)).await);
+        assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
+        assert_eq!(store.thread_get(user, thread.id).await.unwrap(), before, "not even the counters moved");
+        assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
+
+        store.run_finish(taken.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+        assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 2);
+    }
+
+    async fn a_claim_on_another_thread_is_none(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (_, run) = running(&store, user).await;
+        let (elsewhere, _) = running(&store, user).await;
+        let mut claim = run.claim();
+        claim.thread_id = elsewhere.id;
+        superseded(store.items_append(claim, vec![item("assistant_message")]).await);
+        superseded(store.run_finish(claim, completed(), vec![]).await);
+        assert_eq!(store.history(elsewhere.id, 10).await.unwrap().len(), 1);
+    }
+
+    async fn a_run_ends_once_and_frees_its_thread(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        assert_eq!(store.active_run(thread.id).await.unwrap().as_ref(), Some(&run));
+        assert!(matches!(say(&store, &thread).await, Err(StoreError::Busy)));
+
+        store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+        assert_eq!(store.active_run(thread.id).await.unwrap(), None);
+        superseded(store.run_finish(run.claim(), completed(), vec![]).await);
+        superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
+        superseded(store.run_take_over(&run, Guid::new(), at(9)).await);
+        say(&store, &thread).await.unwrap();
+    }
+
+    async fn an_end_is_whole_or_nothing(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        // The second item cannot be stored: its id is taken.
+        let mut clash = item("assistant_message");
+        clash.id = store.history(thread.id, 1).await.unwrap()[0].id;
+        let result = store.run_finish(run.claim(), completed(), vec![item("assistant_message"), clash]).await;
+        assert!(matches!(result, Err(StoreError::Query(_))), "{result:?}");
+        assert_eq!(store.run_get(user, run.id).await.unwrap(), run);
+        assert_eq!(store.thread_get(user, thread.id).await.unwrap(), thread);
+        assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
+        store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+    }
+
+    async fn an_end_must_be_one(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (_, run) = running(&store, user).await;
+        let end = RunEnd { status: RunStatus::Running, ..completed() };
+        let result = store.run_finish(run.claim(), end, vec![]).await;
+        assert!(matches!(result, Err(StoreError::Query(_))), "{result:?}");
+        assert_eq!(store.run_get(user, run.id).await.unwrap(), run);
+    }
+
+    async fn a_call_is_completed_by_who_holds_the_run(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        let (_, other) = running(&store, user).await;
+        let (call, answer) = (item("tool_call"), item("assistant_message"));
+        let appended = store.items_append(run.claim(), vec![call.clone(), answer.clone()]).await.unwrap();
+        let body = |of: &str| format!(r#"{{"result":"{of}"}}"#);
+
+        store.item_complete(run.claim(), call.id, body("one")).await.unwrap();
+        let stored = store.run_items(run.id).await.unwrap();
+        assert_eq!(stored[1].body, body("one"));
+        assert_eq!((&stored[1].kind, stored[1].position), (&appended[0].kind, appended[0].position));
+        assert_eq!(stored[2], appended[1], "nothing else has changed");
+
+        // Nothing but a call of this very run.
+        for (claim, id) in [(run.claim(), answer.id), (run.claim(), Guid::new()), (other.claim(), call.id)] {
+            let result = store.item_complete(claim, id, body("other")).await;
+            assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
+        }
+        let taken = store.run_take_over(&run, Guid::new(), at(9)).await.unwrap();
+        superseded(store.item_complete(run.claim(), call.id, body("late")).await);
+        let late = RunEnd { results: vec![(call.id, body("late"))], ..completed() };
+        superseded(store.run_finish(run.claim(), late, vec![]).await);
+        assert_eq!(store.run_items(run.id).await.unwrap(), stored);
+
+        let end = RunEnd { results: vec![(call.id, body("two")), (answer.id, body("no"))], ..completed() };
+        store.run_finish(taken.claim(), end, vec![]).await.unwrap();
+        let ended = store.run_items(run.id).await.unwrap();
+        assert_eq!((&ended[1].body, &ended[2]), (&body("two"), &stored[2]));
+        superseded(store.item_complete(taken.claim(), call.id, body("after the end")).await);
+        assert_eq!(store.history(thread.id, 10).await.unwrap(), ended);
+    }
+
+    async fn leases_expire_unless_renewed(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (_, quiet) = running(&store, user).await;
+        let (_, alive) = running(&store, user).await;
+        let (_, ended) = running(&store, user).await;
+        store.run_finish(ended.claim(), completed(), vec![]).await.unwrap();
+
+        assert_eq!(store.leases_renew(alive.owner, at(3_000_000)).await.unwrap(), 1);
+        assert_eq!(store.leases_renew(ended.owner, at(3_000_000)).await.unwrap(), 0);
+        let active: Vec<_> = store.runs_active(10).await.unwrap().iter().map(|run| run.id).collect();
+        assert_eq!(active, [quiet.id, alive.id]);
+        assert_eq!(store.runs_active(1).await.unwrap().len(), 1);
+
+        store.leases_renew(quiet.owner, at(4_000_000)).await.unwrap();
+
+        let heir = Guid::new();
+        let take = async |owner, now| store.runs_take_expired(owner, at(now), at(9_000_000), 10).await.unwrap();
+        assert_eq!(take(heir, 3_000_000).await, vec![]);
+        assert_eq!(take(alive.owner, 3_500_000).await, vec![], "nobody takes over from himself");
+        let taken = take(heir, 3_500_000).await;
+        assert_eq!(taken.iter().map(|run| (run.id, run.owner, run.epoch)).collect::<Vec<_>>(), [(alive.id, heir, 2)]);
+        superseded(store.run_finish(alive.claim(), completed(), vec![]).await);
+        assert_eq!(take(heir, 5_000_000).await.len(), 1);
+    }
+
+    async fn a_process_takes_its_own_run_back_while_it_renews_its_leases(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (_, run) = running(&store, user).await;
+        // It renews at the same moment at which it looks for runs that it has lost.
+        store.leases_renew(run.owner, at(4_000_000)).await.unwrap();
+        let taken = store.run_take_over(&run, run.owner, at(9_000_000)).await.unwrap();
+        assert_eq!((taken.owner, taken.epoch), (run.owner, 2));
+        superseded(store.run_finish(run.claim(), completed(), vec![]).await);
+        store.run_finish(taken.claim(), completed(), vec![]).await.unwrap();
+    }
+}

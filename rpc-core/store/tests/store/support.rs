@@ -1,0 +1,241 @@
+//! A database per test, and short words for what tests make.
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, RunQueryDsl, SqliteConnection};
+use futures::FutureExt;
+use secrecy::ExposeSecret;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::PathBuf;
+use std::time::Duration;
+use threadline_store::config::DatabaseConfig;
+use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
+use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
+use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::runs::{RunStatus, Usage};
+
+/// Makes a test per database of each scenario. Runtimes have one thread, where a blocked thread shows; `threads:` gives
+/// a scenario several.
+macro_rules! on_both {
+    ($( async fn $name:ident($db:ident: &TestDb) $body:block )+) => {
+        $( on_both!(@one $name, $db, $body, tokio::test); )+
+    };
+    (threads: $( async fn $name:ident($db:ident: &TestDb) $body:block )+) => {
+        $( on_both!(@one $name, $db, $body, tokio::test(flavor = "multi_thread", worker_threads = 4)); )+
+    };
+    (@one $name:ident, $db:ident, $body:block, $($attribute:tt)+) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn scenario($db: &$crate::support::TestDb) $body
+
+            #[$($attribute)+]
+            async fn sqlite() {
+                $crate::support::run(Some($crate::support::TestDb::sqlite()), scenario).await;
+            }
+
+            #[$($attribute)+]
+            async fn postgres() {
+                $crate::support::run($crate::support::TestDb::postgres().await, scenario).await;
+            }
+        }
+    };
+}
+
+/// An empty database of a test's own.
+pub(crate) struct TestDb {
+    pub(crate) config: DatabaseConfig,
+    home: Home,
+}
+
+enum Home {
+    File(PathBuf),
+    Server { admin: String, name: String },
+}
+
+/// Runs a scenario, and removes its database however it ends.
+pub(crate) async fn run(db: Option<TestDb>, scenario: impl AsyncFnOnce(&TestDb)) {
+    let Some(db) = db else {
+        eprintln!("skipped on PostgreSQL: set TEST_DATABASE_URL to run it there");
+        return;
+    };
+    let result = AssertUnwindSafe(scenario(&db)).catch_unwind().await;
+    db.remove().await;
+    if let Err(panic) = result {
+        resume_unwind(panic);
+    }
+}
+
+impl TestDb {
+    /// URL of the database.
+    pub(crate) fn url(&self) -> &str {
+        self.config.url.expose_secret()
+    }
+
+    pub(crate) fn sqlite() -> Self {
+        let file = std::env::temp_dir().join(format!("threadline-test-{}.db", Guid::new().0.simple()));
+        Self { config: config(format!("sqlite://{}", file.display())), home: Home::File(file) }
+    }
+
+    pub(crate) async fn postgres() -> Option<Self> {
+        let admin = std::env::var("TEST_DATABASE_URL").ok()?;
+        let name = format!("threadline_test_{}", Guid::new().0.simple());
+        admin_batch(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
+        let (server, _) = admin.rsplit_once('/').expect("TEST_DATABASE_URL ends in /DATABASE");
+        Some(Self { config: config(format!("{server}/{name}")), home: Home::Server { admin, name } })
+    }
+
+    /// The database, migrated and open.
+    pub(crate) async fn store(&self) -> Store {
+        Store::open(&self.config).await.unwrap()
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.home, Home::Server { .. })
+    }
+
+    /// An id in SQL.
+    pub(crate) fn literal(&self, id: Guid) -> String {
+        if self.is_postgres() { format!("'{}'", id.0) } else { format!("x'{}'", id.0.simple()) }
+    }
+
+    /// Runs SQL beside the store.
+    pub(crate) async fn sql(&self, sql: &str) {
+        match &self.home {
+            Home::File(_) => self.raw_sqlite().batch_execute(sql).unwrap(),
+            Home::Server { .. } => admin_batch(self.url(), sql).await,
+        }
+    }
+
+    /// The number that a query gives, asked beside the store.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        match &self.home {
+            Home::File(_) => diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({sql})")))
+                .get_result(&mut self.raw_sqlite())
+                .unwrap(),
+            Home::Server { .. } => raw_postgres(self.url()).await.query_one(sql, &[]).await.unwrap().get(0),
+        }
+    }
+
+    /// A connection to the file beside the store's.
+    pub(crate) fn raw_sqlite(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(self.url().strip_prefix("sqlite://").unwrap()).unwrap();
+        connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
+        connection
+    }
+
+    async fn remove(self) {
+        match self.home {
+            Home::File(file) => {
+                for end in ["", "-wal", "-shm"] {
+                    let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+                }
+            }
+            Home::Server { admin, name } => admin_batch(&admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await,
+        }
+    }
+}
+
+/// A client beside the store's.
+pub(crate) async fn raw_postgres(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn admin_batch(url: &str, sql: &str) {
+    raw_postgres(url).await.batch_execute(sql).await.unwrap();
+}
+
+fn config(url: String) -> DatabaseConfig {
+    DatabaseConfig {
+        url: url.into(),
+        pool_size: 8,
+        pool_timeout: Duration::from_secs(5),
+        auto_migrate: true,
+        sqlite_full_sync: false,
+    }
+}
+
+/// A time that many microseconds after some moment in the past.
+pub(crate) fn at(micros: i64) -> UtcTime {
+    UtcTime::from_micros(1_700_000_000_000_000 + micros).unwrap()
+}
+
+pub(crate) async fn user(store: &Store) -> UserRow {
+    let email = format!("{}@example.com", Guid::new().0.simple());
+    store.user_create(email, "$argon2id$...".to_owned()).await.unwrap()
+}
+
+pub(crate) fn item(kind: &str) -> NewItem {
+    NewItem {
+        id: Guid::new(),
+        kind: kind.to_owned(),
+        hidden: matches!(kind, "tool_call" | "sdk_hidden_context"),
+        body: r#"{"type":"x","text":"ä\n\"🥛\""}"#.to_owned(),
+        created_at: UtcTime::now(),
+    }
+}
+
+pub(crate) fn turn() -> NewTurn {
+    NewTurn {
+        message: item("user_message"),
+        title: Some("What was said first".to_owned()),
+        run_id: Guid::new(),
+        owner: Guid::new(),
+        lease_expires_at: at(1_000_000),
+        hold: None,
+        attachments: vec![],
+    }
+}
+
+pub(crate) fn new_thread(user_id: Guid) -> NewThread {
+    NewThread {
+        id: Guid::new(),
+        user_id,
+        max_sessions: None,
+        title: "New Chat".to_owned(),
+        metadata: "{}".to_owned(),
+        created_at: UtcTime::now(),
+        turn: None,
+        submission: None,
+    }
+}
+
+pub(crate) async fn thread(store: &Store, user_id: Guid) -> ThreadRow {
+    store.thread_create(new_thread(user_id)).await.unwrap().thread
+}
+
+pub(crate) async fn thread_at(store: &Store, user_id: Guid, time: UtcTime) -> ThreadRow {
+    store.thread_create(NewThread { created_at: time, ..new_thread(user_id) }).await.unwrap().thread
+}
+
+/// A thread with a message and the run that answers it.
+pub(crate) async fn running(store: &Store, user_id: Guid) -> (ThreadRow, RunRow) {
+    let Created { thread, run, .. } =
+        store.thread_create(NewThread { turn: Some(turn()), ..new_thread(user_id) }).await.unwrap();
+    (thread, run.unwrap())
+}
+
+pub(crate) async fn say(store: &Store, thread: &ThreadRow) -> StoreResult<TurnStarted> {
+    store.turn_start(thread.user_id, thread.id, turn(), None).await
+}
+
+pub(crate) fn completed() -> RunEnd {
+    RunEnd {
+        status: RunStatus::Completed,
+        error: None,
+        usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
+        bill: Bill { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
+        last_seq: 7,
+        message_id: None,
+        results: vec![],
+        finished_at: UtcTime::now(),
+        events: vec![],
+    }
+}
+
+/// Empties the database of its tables, too.
+pub(crate) async fn unmigrate(db: &TestDb) {
+    migrate::revert_all(&db.config).await.unwrap();
+}

@@ -1,0 +1,157 @@
+//! Titles, the limit, deleting and archiving.
+
+use crate::support::*;
+use threadline_store::rows::ThreadRow;
+use threadline_store::{NewThread, NewTurn, StoreError};
+use threadline_schema::db::types::Guid;
+
+on_both! {
+    async fn an_email_has_one_account(db: &TestDb) {
+        let store = db.store().await;
+        store.user_create("a@example.com".into(), "x".into()).await.unwrap();
+        let second = store.user_create("a@example.com".into(), "y".into()).await;
+        assert!(matches!(second, Err(StoreError::Duplicate)), "{second:?}");
+        assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().unwrap().password_hash, "x");
+    }
+
+    async fn the_first_message_is_the_title_unless_the_user_set_one(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+
+        let plain = thread(&store, user).await;
+        let first = say(&store, &plain).await.unwrap();
+        assert!(first.opens);
+        assert_eq!(first.thread.title, "What was said first");
+        store.run_finish(first.run.claim(), completed(), vec![]).await.unwrap();
+        let mut second = turn();
+        second.title = Some("What was said second".into());
+        let second = store.turn_start(user, plain.id, second, None).await.unwrap();
+        assert!(!second.opens);
+        assert_eq!(second.thread.title, "What was said first");
+
+        let named = thread(&store, user).await;
+        let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
+        assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
+        let first = say(&store, &named).await.unwrap();
+        assert!(!first.opens);
+        assert_eq!(first.thread.title, "Mine");
+
+        // A turn without a title leaves the thread the one it had.
+        let untitled = || NewTurn { title: None, ..turn() };
+        let left = store.turn_start(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
+        assert_eq!((left.opens, left.thread.title.as_str()), (true, "New Chat"));
+        let made = store.thread_create(NewThread { turn: Some(untitled()), ..new_thread(user) }).await.unwrap();
+        assert_eq!(made.thread.title, "New Chat");
+    }
+
+    async fn a_title_is_improved_while_it_is_the_first(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, _) = running(&store, user).await;
+        let retitle = async |first: &str, title: &str| {
+            store.thread_retitle(thread.id, first.to_owned(), title.to_owned()).await.unwrap()
+        };
+        assert!(retitle("Something else", "Better").await.is_none());
+        let before = store.thread_get(user, thread.id).await.unwrap();
+        let better = retitle(&before.title, "Better").await.unwrap();
+        assert_eq!(better, ThreadRow { title: "Better".into(), ..before });
+        assert_eq!(store.thread_get(user, thread.id).await.unwrap(), better);
+        // What its user has chosen stays, also if it reads the same.
+        store.thread_rename(user, thread.id, "Better".into()).await.unwrap();
+        assert!(retitle("Better", "Best").await.is_none());
+        store.thread_delete(user, thread.id).await.unwrap();
+        assert!(retitle("Better", "Best").await.is_none());
+    }
+
+    async fn the_limit_counts_what_is_not_archived(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let limited = || NewThread { max_sessions: Some(2), created_at: at(0), ..new_thread(user) };
+        let count = async || store.user_by_id(user).await.unwrap().unwrap().session_count;
+
+        let first = store.thread_create(limited()).await.unwrap().thread;
+        let second = store.thread_create(limited()).await.unwrap().thread;
+        let third = store.thread_create(limited()).await;
+        assert!(matches!(third, Err(StoreError::Limit)), "{third:?}");
+        assert_eq!(count().await, 2);
+
+        store.thread_delete(user, first.id).await.unwrap();
+        assert_eq!(count().await, 1);
+        store.thread_create(limited()).await.unwrap();
+
+        assert_eq!(store.threads_archive_idle(at(1), 100).await.unwrap(), 2);
+        assert_eq!(count().await, 0);
+        assert_eq!(store.threads_archive_idle(at(1), 100).await.unwrap(), 0);
+        store.thread_delete(user, second.id).await.unwrap();
+        assert_eq!(count().await, 0, "an archived thread was counted out already");
+
+        let stranger = NewThread { max_sessions: Some(2), ..new_thread(Guid::new()) };
+        let nobody = store.thread_create(stranger).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
+    }
+
+    async fn archiving_takes_the_longest_idle_and_leaves_the_busy(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let old = thread_at(&store, user, at(1)).await;
+        let older = thread_at(&store, user, at(0)).await;
+        let fresh = thread_at(&store, user, at(500)).await;
+        let new = NewThread { turn: Some(turn()), created_at: at(0), ..new_thread(user) };
+        let busy = store.thread_create(new).await.unwrap().thread;
+
+        assert_eq!(store.threads_archive_idle(at(100), 1).await.unwrap(), 1);
+        assert!(store.thread_get(user, older.id).await.unwrap().archived);
+        assert!(!store.thread_get(user, old.id).await.unwrap().archived);
+        assert_eq!(store.threads_archive_idle(at(100), 10).await.unwrap(), 1);
+        for (id, archived) in [(old.id, true), (fresh.id, false), (busy.id, false)] {
+            assert_eq!(store.thread_get(user, id).await.unwrap().archived, archived);
+        }
+    }
+
+    async fn a_message_brings_an_archived_thread_back(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let idle = thread_at(&store, user, at(0)).await;
+        store.threads_archive_idle(at(1), 10).await.unwrap();
+        let started = say(&store, &idle).await.unwrap();
+        assert!(!started.thread.archived);
+        assert_eq!(store.thread_get(user, idle.id).await.unwrap(), started.thread);
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 1);
+    }
+
+    async fn a_closed_thread_takes_no_message(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let closed = thread(&store, user).await;
+        for (status, reason) in [("locked", Some("Under review")), ("closed", None)] {
+            let reason = reason.map(ToOwned::to_owned);
+            let set = store.thread_set_status(closed.id, status.to_owned(), reason.clone()).await.unwrap();
+            assert_eq!((set.status.as_str(), &set.status_reason), (status, &reason));
+            match say(&store, &closed).await {
+                Err(StoreError::Closed { locked, reason: told }) => {
+                    assert_eq!((locked, told), (status == "locked", reason));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        store.thread_set_status(closed.id, "active".to_owned(), None).await.unwrap();
+        say(&store, &closed).await.unwrap();
+        let missing = store.thread_set_status(Guid::new(), "active".to_owned(), None).await;
+        assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
+    }
+
+    async fn deleting_takes_everything_along(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        db.sql(&format!("INSERT INTO run_events VALUES ({}, 1, 2, '{{}}', NULL)", db.literal(run.id))).await;
+        store.thread_delete(user, thread.id).await.unwrap();
+        for table in ["threads", "items", "runs", "run_events", "submissions"] {
+            assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+        }
+        let gone = store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+        let gone = store.items_append(run.claim(), vec![item("tool_call")]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+    }
+}

@@ -72,7 +72,6 @@ pub struct AuthConfig {
     pub token_lifetime: Duration,
 }
 
-
 /// The assistant.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {

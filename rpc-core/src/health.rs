@@ -1,8 +1,8 @@
 //! Whether the parts are well.
 
+use crate::Redis;
 use crate::core::Core;
 use crate::error::Error;
-use crate::Redis;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};

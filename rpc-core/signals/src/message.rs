@@ -1,9 +1,9 @@
 //! What is said, and how it is written down.
 
-use threadline_store::rows::EventRow;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use threadline_schema::db::types::Guid;
+use threadline_store::rows::EventRow;
 use uuid::Uuid;
 
 /// Bytes of rows that are kept or sent for one run at a time. What is more is read from the log.

@@ -1,10 +1,10 @@
 //! What waits to be said: merged, bounded, and taken by the carrier when it is time.
 
 use super::message::{Grown, Said, bytes_of};
-use threadline_store::rows::EventRow;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use threadline_store::rows::EventRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -7,9 +7,9 @@ use super::Shared;
 use super::message::{Said, pack};
 use super::outage::Outage;
 use super::outbox::{Batch, Pace};
-use threadline_store::Listener;
 use futures::StreamExt;
 use std::time::Duration;
+use threadline_store::Listener;
 use tokio_postgres::{AsyncMessage, Client};
 
 const LISTEN: &str = "LISTEN threadline";

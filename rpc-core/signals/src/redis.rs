@@ -101,4 +101,3 @@ impl std::fmt::Debug for Redis {
         f.debug_struct("Redis").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }
-

@@ -1,11 +1,11 @@
 //! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
 
 use secrecy::{ExposeSecret, SecretString};
-use threadline_model::config::ModelParameters;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_model::config::ModelParameters;
 
 /// Everything in an agents file.
 #[derive(Debug, Clone)]

@@ -10,16 +10,16 @@
 //! thread that does not exist yet.
 
 mod alone;
+mod attachments;
 mod clock;
 pub mod config;
-pub mod kinds;
-pub mod lenient_tls;
-mod attachments;
 mod db;
 pub mod error;
 mod feedback;
 mod follow;
 mod items;
+pub mod kinds;
+pub mod lenient_tls;
 mod log;
 pub mod migrate;
 mod postgres;
@@ -107,12 +107,8 @@ use secrecy::ExposeSecret;
 macro_rules! not_taken {
     ($c:ident, $thread_id:expr, $user_id:expr) => {{
         use threadline_schema::db::tables::threads;
-        let thread: Option<$crate::rows::ThreadRow> = threads::table
-            .find($thread_id)
-            .select($crate::rows::ThreadRow::as_select())
-            .first($c)
-            .await
-            .optional()?;
+        let thread: Option<$crate::rows::ThreadRow> =
+            threads::table.find($thread_id).select($crate::rows::ThreadRow::as_select()).first($c).await.optional()?;
         match $crate::threads::owned(thread, $user_id) {
             Err(error) => error,
             Ok(thread) => {

@@ -3,8 +3,8 @@
 use crate::answers::kind;
 use crate::server::{KEY, Play, Server, status};
 use std::time::{Duration, Instant};
-use threadline_model::config::OpenAiConfig;
 use threadline_model::Model;
+use threadline_model::config::OpenAiConfig;
 use threadline_model::openai::OpenAiModel;
 
 async fn check(script: Vec<Play>, model: &str) -> String {

@@ -1,9 +1,9 @@
 //! Attachments: what they come to is kept in step with them, however they go.
 
 use crate::support::*;
+use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_store::rows::AttachmentRow;
 use threadline_store::{Conflict, NewThread, NewTurn, Store, StoreError, StoreResult};
-use threadline_schema::db::types::{Guid, UtcTime};
 
 fn attachment(user_id: Guid, size: i64) -> AttachmentRow {
     AttachmentRow {

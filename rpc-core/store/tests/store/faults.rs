@@ -2,10 +2,10 @@
 
 use crate::support::*;
 use std::time::{Duration, Instant};
+use threadline_schema::db::types::Guid;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::timing::timed;
 use threadline_store::{PoolStatus, Store, StoreError};
-use threadline_schema::db::types::Guid;
 
 /// Holds a row or the file, so that the store's next write waits, until the holder is dropped.
 pub(crate) enum Lock {

@@ -1,8 +1,8 @@
 //! Following a thread from run to run.
 
 use crate::support::*;
-use threadline_store::{NextRun, StoreError};
 use threadline_schema::db::types::Guid;
+use threadline_store::{NextRun, StoreError};
 
 on_both! {
     async fn runs_of_a_thread_come_one_after_the_other(db: &TestDb) {

@@ -1,10 +1,10 @@
 //! Appending, history, and pages of items.
 
 use crate::support::*;
-use threadline_store::rows::ItemRow;
-use threadline_store::{ItemPage, StoreError};
 use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
+use threadline_store::rows::ItemRow;
+use threadline_store::{ItemPage, StoreError};
 
 fn positions(rows: &[ItemRow]) -> Vec<i64> {
     rows.iter().map(|row| row.position).collect()

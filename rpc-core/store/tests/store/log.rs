@@ -1,9 +1,9 @@
 //! The durable log: who may write it, how it is read, and when it goes.
 
 use crate::support::*;
+use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_store::rows::{EventRow, RunRow};
 use threadline_store::{RunEnd, Store};
-use threadline_schema::db::types::{Guid, UtcTime};
 
 fn row(run: &RunRow, first: i64, last: i64) -> EventRow {
     let cuts = (first < last).then(|| "1,1".to_owned());

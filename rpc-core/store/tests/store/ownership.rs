@@ -1,12 +1,12 @@
 //! One user's rows are nothing to another: what is missing is not found, what is somebody else's is forbidden.
 
 use crate::support::*;
-use threadline_store::rows::TaskRow;
-use threadline_store::{ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
 use threadline_schema::tasks::{Priority, TaskFilter};
+use threadline_store::rows::TaskRow;
+use threadline_store::{ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
 
 fn forbidden<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Forbidden)), "{result:?}");

@@ -1,9 +1,9 @@
 //! Lists of threads, page by page.
 
 use crate::support::*;
-use threadline_store::{Store, StoreError, ThreadCursor, ThreadPage};
 use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
+use threadline_store::{Store, StoreError, ThreadCursor, ThreadPage};
 
 /// Reads a whole list in pages of `limit`, with either kind of cursor.
 async fn read_all(store: &Store, user: Guid, order: Order, limit: u32, by_key: bool) -> Vec<Guid> {

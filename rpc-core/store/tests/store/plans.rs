@@ -5,9 +5,9 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_inst
 use diesel::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use threadline_store::{ItemPage, ThreadCursor, ThreadPage};
 use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
+use threadline_store::{ItemPage, ThreadCursor, ThreadPage};
 
 /// Statements of every test of this process; each asks for its own by table.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

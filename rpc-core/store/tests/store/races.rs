@@ -3,8 +3,8 @@
 use crate::support::*;
 use futures::future::join_all;
 use std::collections::HashSet;
-use threadline_store::{Conflict, NewThread, StoreError, Submission};
 use threadline_schema::db::types::Guid;
+use threadline_store::{Conflict, NewThread, StoreError, Submission};
 
 on_both! { threads:
     async fn the_limit_holds(db: &TestDb) {

@@ -4,8 +4,6 @@ use crate::support::*;
 use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
-use threadline_store::rows::TaskRow;
-use threadline_store::{Bill, ItemPage, NewThread, RunEnd, Submission};
 use threadline_schema::ErrorCode;
 use threadline_schema::db::tables::{run_events, submissions};
 use threadline_schema::db::text::TextList;
@@ -14,6 +12,8 @@ use threadline_schema::error::Failure;
 use threadline_schema::page::Order;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_schema::tasks::Priority;
+use threadline_store::rows::TaskRow;
+use threadline_store::{Bill, ItemPage, NewThread, RunEnd, Submission};
 
 on_both! {
     async fn users(db: &TestDb) {

@@ -1,9 +1,9 @@
 //! Ends of runs, leases, and who may write.
 
 use crate::support::*;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
 use threadline_schema::db::types::Guid;
 use threadline_schema::runs::RunStatus;
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
 
 fn superseded<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Conflict(Conflict::RunSuperseded))), "{result:?}");

@@ -7,11 +7,11 @@ use secrecy::ExposeSecret;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
+use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
-use threadline_schema::db::types::{Guid, UtcTime};
-use threadline_schema::runs::{RunStatus, Usage};
 
 /// Makes a test per database of each scenario. Runtimes have one thread, where a blocked thread shows; `threads:` gives
 /// a scenario several.

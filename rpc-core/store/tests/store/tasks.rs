@@ -1,11 +1,11 @@
 //! To-do lists.
 
 use crate::support::*;
-use threadline_store::rows::TaskRow;
-use threadline_store::{Store, TaskChanges, TaskPage};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::tasks::{Priority, TaskFilter};
+use threadline_store::rows::TaskRow;
+use threadline_store::{Store, TaskChanges, TaskPage};
 
 async fn task(store: &Store, user_id: Guid) -> TaskRow {
     let now = UtcTime::now();

@@ -1,9 +1,9 @@
 //! Titles, the limit, deleting and archiving.
 
 use crate::support::*;
+use threadline_schema::db::types::Guid;
 use threadline_store::rows::ThreadRow;
 use threadline_store::{NewThread, NewTurn, StoreError};
-use threadline_schema::db::types::Guid;
 
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {

@@ -2,10 +2,10 @@
 
 use crate::support::*;
 use futures::future::join_all;
-use threadline_store::rows::UsageRow;
-use threadline_store::{Bill, Hold, NewTurn, RunEnd, Store, StoreError, day_of};
 use threadline_schema::db::types::{Guid, UtcTime};
 use threadline_schema::runs::RunStatus;
+use threadline_store::rows::UsageRow;
+use threadline_store::{Bill, Hold, NewTurn, RunEnd, Store, StoreError, day_of};
 
 /// Room for ten tokens a run.
 fn hold(most_tokens: i64) -> Hold {

@@ -1,9 +1,9 @@
-# What the scripts beside this one share. To be sourced.
+# Functions of the other scripts in this directory, which source this file.
 #
-# Tests run on SQLite and PostgreSQL. TEST_DATABASE_URL and TEST_REDIS_URL name the servers to use; where they are not
-# set, servers on this machine are taken, or started for this run from the programs that are installed.
+# The tests need servers and programs. Each is named by a variable, such as TEST_DATABASE_URL. When the variable is not
+# set, a server on this machine is used, or one is started for this run. Programs are installed if they are missing.
 
-# Where tools are installed that are not on PATH.
+# Tools that are not on PATH are installed here.
 readonly TOOLS="${XDG_CACHE_HOME:-$HOME/.cache}/threadline-ci"
 SCRATCH=""
 CHILDREN=()
@@ -12,7 +12,7 @@ step() { printf '\n==> %s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Ends what this run has started, and nothing else.
+# Stops the servers that this run has started.
 clean_up() {
     local child
     for child in "${CHILDREN[@]}"; do
@@ -43,8 +43,8 @@ wait_for() {
     fail "$name did not start on port $port within 60 s"
 }
 
-# A port that nobody listens on, from this one on. Below 32768, where systems begin to give ports to outgoing connections:
-# one of those would hold it without listening.
+# Prints a free port, the given one or one of the next 50. Below 32768: from there on, systems give
+# ports to outgoing connections, and one of those would hold the port without listening.
 free_port() {
     local port
     for port in $(seq "$1" "$(($1 + 50))"); do
@@ -56,7 +56,7 @@ free_port() {
     fail "no free port from $1 on"
 }
 
-# A program of PostgreSQL, which Debian keeps outside of PATH.
+# Prints the path of a program of PostgreSQL. Debian installs them outside of PATH.
 postgres_program() {
     if have "$1"; then
         command -v "$1"
@@ -65,17 +65,23 @@ postgres_program() {
     fi
 }
 
-# Debian's packages, where we may install them.
+# Installs a Debian package, if this user may: as root, or with a sudo that asks for no password.
 install_package() {
-    if have apt-get && [ "$(id -u)" = 0 ]; then
-        step "Install $1"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+    local as_root=()
+    have apt-get || return 0
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2>/dev/null || return 0
+        as_root=(sudo)
     fi
+    step "Install $1"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
 start_postgres() {
     if [ -z "$(postgres_program initdb)" ]; then install_package postgresql; fi
+    if ! have openssl; then install_package openssl; fi
+    have openssl || fail "no openssl to make a certificate for PostgreSQL with; install it, or set TEST_DATABASE_URL"
     local initdb postgres port owner=()
     initdb="$(postgres_program initdb)"
     postgres="$(dirname "$initdb")/postgres"
@@ -90,8 +96,14 @@ start_postgres() {
         owner=(setpriv --reuid postgres --regid "$(id -g postgres)" --clear-groups)
     fi
     "${owner[@]}" "$initdb" -D "$SCRATCH/postgres" -U postgres -A trust --no-sync >/dev/null
-    # What is written here need not outlive a power cut.
-    "${owner[@]}" "$postgres" -D "$SCRATCH/postgres" -p "$port" -c listen_addresses=127.0.0.1 \
+    # Not a CA: clients refuse a CA as the certificate of a server.
+    printf '%s\n' '[req]' 'distinguished_name = name' 'x509_extensions = extensions' '[name]' '[extensions]' \
+        'basicConstraints = CA:FALSE' 'subjectAltName = DNS:localhost' >"$SCRATCH/certificate.cnf"
+    # PostgreSQL refuses a key that others can read.
+    (umask 077 && "${owner[@]}" openssl req -new -x509 -nodes -days 2 -subj /CN=localhost \
+        -config "$SCRATCH/certificate.cnf" -keyout "$SCRATCH/postgres/server.key" -out "$SCRATCH/postgres/server.crt" 2>/dev/null)
+    # No fsync: this data is needed for one run only.
+    "${owner[@]}" "$postgres" -D "$SCRATCH/postgres" -p "$port" -c ssl=on -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c fsync=off -c max_connections=300 >"$SCRATCH/postgres.log" 2>&1 &
     CHILDREN+=($!)
     wait_for "$port" PostgreSQL "$SCRATCH/postgres.log"
@@ -110,22 +122,24 @@ start_redis() {
     export TEST_REDIS_URL="redis://127.0.0.1:$port"
 }
 
-# Whether the server of this machine lets `postgres` in, without a password or with the usual one of test images.
+# Succeeds if the server on this machine has TLS, and lets `postgres` in without a password or with the usual one of
+# test images.
 postgres_here() {
     have psql || return 1
-    local password
+    local password tls
     for password in "" postgres; do
-        if PGCONNECT_TIMEOUT=3 PGPASSWORD="$password" psql -w -h 127.0.0.1 -U postgres -tAc 'select 1' postgres >/dev/null 2>&1; then
-            export TEST_DATABASE_URL="postgres://postgres${password:+:$password}@127.0.0.1:5432/postgres"
-            return 0
-        fi
+        tls="$(PGCONNECT_TIMEOUT=3 PGPASSWORD="$password" psql -w -h 127.0.0.1 -U postgres -tAc 'show ssl' postgres 2>/dev/null)" || continue
+        [ "$tls" = on ] || return 1
+        export TEST_DATABASE_URL="postgres://postgres${password:+:$password}@127.0.0.1:5432/postgres"
+        return 0
     done
     return 1
 }
 
-# Sets TEST_DATABASE_URL and TEST_REDIS_URL.
+# Sets TEST_DATABASE_URL and TEST_REDIS_URL. From here on, a test whose server or program is missing fails.
 find_servers() {
     step "Servers for the tests"
+    export THREADLINE_TEST_REQUIRE_ALL=1
     if [ -z "${TEST_DATABASE_URL:-}" ]; then postgres_here || start_postgres; fi
     if [ -z "${TEST_REDIS_URL:-}" ]; then
         if open_port 6379; then export TEST_REDIS_URL="redis://127.0.0.1:6379"; else start_redis; fi
@@ -134,7 +148,7 @@ find_servers() {
     echo "Redis: ${TEST_REDIS_URL##*@}"
 }
 
-# A package for Python, in a directory of its own: python_package DIRECTORY REQUIREMENT VARIABLE
+# Installs a Python package into a virtual environment: python_package DIRECTORY REQUIREMENT VARIABLE
 python_package() {
     if ! have python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then install_package python3-venv; fi
     have python3 || fail "no Python: install Python 3.11 or newer, or set $3"
@@ -145,7 +159,7 @@ python_package() {
     fi
 }
 
-# A server that speaks S3; sets TEST_S3_URL.
+# Starts a server that speaks S3, and sets TEST_S3_URL.
 start_s3() {
     step "A server that speaks S3"
     if [ -z "${TEST_S3_URL:-}" ]; then
@@ -161,7 +175,7 @@ start_s3() {
     echo "S3: $TEST_S3_URL"
 }
 
-# ChatKit's package for Python; sets TEST_CHATKIT_PYTHON.
+# Installs ChatKit's Python package, and sets TEST_CHATKIT_PYTHON.
 chatkit_python() {
     step "ChatKit's package for Python"
     local version=$1 venv="$TOOLS/chatkit-$1"
@@ -172,7 +186,7 @@ chatkit_python() {
     "$TEST_CHATKIT_PYTHON" -c 'import importlib.metadata as m; print("openai-chatkit", m.version("openai-chatkit"))'
 }
 
-# A browser and what drives it; sets TEST_CHROMEDRIVER.
+# Installs Chromium and ChromeDriver, and sets TEST_CHROMEDRIVER.
 browser() {
     step "A browser"
     if [ -z "${TEST_CHROMEDRIVER:-}" ]; then
@@ -186,12 +200,24 @@ browser() {
     "$TEST_CHROMEDRIVER" --version
 }
 
-# Installs a tool that comes as `cargo NAME`, unless it is there in this version.
+# The library that gives a process a wrong clock; the tests find it where Debian installs it.
+fake_time() {
+    step "libfaketime"
+    if [ -z "${DURABILITY_FAKETIME:-}" ]; then
+        if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then install_package libfaketime; fi
+        DURABILITY_FAKETIME="$(compgen -G '/usr/lib/*/faketime/libfaketime.so.1' | head -n 1)" || true
+        [ -n "$DURABILITY_FAKETIME" ] || fail "no libfaketime: install it, or set DURABILITY_FAKETIME"
+        export DURABILITY_FAKETIME
+    fi
+    echo "libfaketime: $DURABILITY_FAKETIME"
+}
+
+# Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"
     case "$(cargo "$1" --version 2>/dev/null)" in
         *" $2") ;;
-        # Not optimised: it is built in a minute or two.
+        # Without optimisation it builds in a minute or two.
         *) cargo install "cargo-$1" --version "$2" --locked --debug --root "$TOOLS" ;;
     esac
     cargo "$1" --version

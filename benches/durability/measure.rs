@@ -35,7 +35,7 @@ fn many() -> usize {
 async fn setup(database: &str, upstream: &Upstream) -> Option<Setup> {
     let setup = match database {
         "sqlite" => Setup::new().await.with("SQLITE_SYNCHRONOUS", "full"),
-        _ => Setup::postgres("postgres").await?,
+        _ => Setup::postgres().await?,
     };
     // Starting a thousand runs beside a thousand that answer takes its time, which is not what is measured.
     let setup = setup

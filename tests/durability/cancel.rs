@@ -117,6 +117,6 @@ async fn a_cancelled_run_has_one_end_at_one_process() {
 async fn a_cancelled_run_has_one_end_at_two_processes() {
     const TEST: &str = "cancel, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    let Some(apps) = pair(&upstream, &[]).await else { return };
     race(TEST, 25, &upstream, apps.into()).await;
 }

@@ -5,23 +5,11 @@ use crate::reader::Door;
 use crate::shop::{begin, cancel, submit, unlimited, whole};
 use crate::support::{App, Client, Setup, token};
 use crate::trial::Trial;
-use std::path::Path;
 use std::time::Duration;
-
-/// Where distributions put the library that lies about the time.
-const LIBRARIES: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/faketime/libfaketime.so.1",
-];
+use threadline_test_requirements::Requirement;
 
 /// Long enough for every process to look at the leases of the others twice.
 const LONG: Duration = Duration::from_secs(11);
-
-fn library() -> Option<String> {
-    let named = std::env::var("DURABILITY_FAKETIME").ok();
-    named.or_else(|| LIBRARIES.iter().find(|path| Path::new(path).exists()).map(ToString::to_string))
-}
 
 async fn start_wrong(library: &str, app: &App, shift: &str) -> App {
     let setup = app.again().with("LD_PRELOAD", library).with("FAKETIME", shift).with("FAKETIME_DONT_FAKE_MONOTONIC", 1);
@@ -39,13 +27,9 @@ async fn hours_off(user: &Client) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_clock_takes_no_run_and_forgets_nothing() {
     const TEST: &str = "clock, three processes on PostgreSQL";
-    let Some(library) = library() else {
-        return eprintln!(
-            "{TEST}: not run, since libfaketime is not installed and DURABILITY_FAKETIME does not name it"
-        );
-    };
+    let Some(library) = Requirement::FakeTime.find() else { return };
     let upstream = model::start().await;
-    let Some(setup) = Setup::postgres(TEST).await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let right = unlimited(setup, &upstream).start().await;
     let trial = Trial::begin(TEST);
     let user = right.user().await;

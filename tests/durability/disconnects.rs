@@ -85,6 +85,6 @@ async fn a_reader_who_wanders_misses_nothing_at_one_process() {
 async fn a_reader_who_wanders_misses_nothing_at_two_processes() {
     const TEST: &str = "disconnects, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    let Some(apps) = pair(&upstream, &[]).await else { return };
     wander(TEST, apps.into()).await;
 }

@@ -22,7 +22,7 @@ async fn snapshot(user: &Client, reader: &Reader) -> String {
 async fn a_process_that_was_frozen_past_its_lease_writes_nothing() {
     const TEST: &str = "frozen, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some([zombie, other]) = pair(TEST, &upstream, &[]).await else { return };
+    let Some([zombie, other]) = pair(&upstream, &[]).await else { return };
     let trial = Trial::begin(TEST);
     let user = zombie.user().await;
     let there = user.at(&other);

@@ -63,6 +63,6 @@ async fn a_process_that_is_killed_loses_nothing_it_acknowledged_on_sqlite() {
 async fn a_process_that_is_killed_loses_nothing_it_acknowledged_on_postgres() {
     const TEST: &str = "kills, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    let Some(apps) = pair(&upstream, &[]).await else { return };
     massacre(TEST, 10, &upstream, apps.into()).await;
 }

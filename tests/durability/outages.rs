@@ -52,8 +52,8 @@ fn delays(readers: &[Reader]) -> Vec<Duration> {
 async fn without_redis_events_come_later_and_all_the_same() {
     const TEST: &str = "redis, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some(redis) = Relay::start(TEST).await else { return };
-    let Some(apps) = pair(TEST, &upstream, &[("REDIS_URL", redis.url())]).await else { return };
+    let Some(redis) = Relay::start().await else { return };
+    let Some(apps) = pair(&upstream, &[("REDIS_URL", redis.url())]).await else { return };
     let mut trial = Trial::begin(TEST);
     let user = apps[0].user().await;
     let doors = apps.each_ref().map(|app| user.at(app));
@@ -87,8 +87,8 @@ async fn without_redis_events_come_later_and_all_the_same() {
 }
 
 /// Two processes behind a relay before PostgreSQL, which is the machine's and stays up for others.
-async fn behind_relay(test: &str, upstream: &crate::support::Upstream) -> Option<([App; 2], Relay)> {
-    let setup = unlimited(Setup::postgres(test).await?, upstream);
+async fn behind_relay(upstream: &crate::support::Upstream) -> Option<([App; 2], Relay)> {
+    let setup = unlimited(Setup::postgres().await?, upstream);
     let url = setup.database.url();
     let rest = url.split_once("://").expect("a URL").1;
     let (server, database) = rest.split_once('/').expect("a database");
@@ -106,7 +106,7 @@ async fn behind_relay(test: &str, upstream: &crate::support::Upstream) -> Option
 async fn answers_outlive_a_restart_of_the_database() {
     const TEST: &str = "postgres, two processes";
     let upstream = model::start().await;
-    let Some((apps, relay)) = behind_relay(TEST, &upstream).await else { return };
+    let Some((apps, relay)) = behind_relay(&upstream).await else { return };
     let mut trial = Trial::begin(TEST);
     let user = apps[0].user().await;
     let doors = apps.each_ref().map(|app| user.at(app));

@@ -13,9 +13,9 @@ pub fn unlimited(setup: Setup, upstream: &Upstream) -> Setup {
     setup.upstream(upstream).with("MAX_SESSIONS_PER_USER", 0).with("MAX_STREAMS_PER_USER", 0)
 }
 
-/// Two processes on one PostgreSQL; `None`, said aloud, when there is none.
-pub async fn pair(test: &str, upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 2]> {
-    let mut setup = unlimited(Setup::postgres(test).await?, upstream);
+/// Two processes on one PostgreSQL; `None` when there is none.
+pub async fn pair(upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 2]> {
+    let mut setup = unlimited(Setup::postgres().await?, upstream);
     for (name, value) in more {
         setup = setup.with(name, value);
     }

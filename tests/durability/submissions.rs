@@ -72,7 +72,7 @@ async fn storm(trial: &mut Trial, doors: &[Client], session: Uuid, wish: &Wish, 
 async fn a_submission_sent_a_hundred_times_is_one() {
     const TEST: &str = "submissions, two processes on PostgreSQL";
     let upstream: Upstream = model::start().await;
-    let Some(apps) = pair(TEST, &upstream, &[]).await else { return };
+    let Some(apps) = pair(&upstream, &[]).await else { return };
     let mut trial = Trial::begin(TEST);
     let rounds = trial.rounds(3);
     let user = apps[0].user().await;

@@ -6,6 +6,7 @@ use crate::support::{Client, Setup, Upstream};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
 /// A directory for one test's files, gone with it.
@@ -346,7 +347,7 @@ async fn the_doctor_looks_at_every_part() {
     let (code, told) = examine(files(&directory.0)).await;
     assert!(code == Some(0) && told.contains("ok    files     directory"), "{told}");
 
-    if let Ok(url) = std::env::var("TEST_REDIS_URL") {
+    if let Some(url) = Requirement::Redis.find() {
         let (code, told) = examine(redis(url)).await;
         assert!(code == Some(0) && told.contains("ok    redis     reached"), "{told}");
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_database_the_service_says_so_and_is_back_with_it() {
-    let Some(setup) = Setup::postgres("faults").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let app = setup.upstream(&upstream).with("DATABASE_POOL_TIMEOUT_SECONDS", 1).start().await;
     let user = app.user().await;
@@ -43,7 +43,7 @@ async fn without_its_database_the_service_says_so_and_is_back_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_outlives_a_short_absence_of_the_database() {
-    let Some(setup) = Setup::postgres("faults").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["Kept"]).stop(&gate).words(&[" after all"]).done("stop"));
@@ -71,7 +71,7 @@ async fn an_answer_outlives_a_short_absence_of_the_database() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_that_could_not_be_stored_is_told_as_everybody_will_read_it() {
-    let Some(setup) = Setup::postgres("faults").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["Kept"]).stop(&gate).words(&[" in part"]).done("stop"));
@@ -107,7 +107,7 @@ async fn an_end_that_could_not_be_stored_is_told_as_everybody_will_read_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_that_is_used_up_lets_others_wait_and_no_one_fail() {
-    let Some(setup) = Setup::postgres("faults").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let app = setup.with("DATABASE_POOL_SIZE", 1).with("MAX_SESSIONS_PER_USER", 0).start().await;
     let user = app.user().await;
     let racing = (0..50).map(|_| {

@@ -145,7 +145,7 @@ async fn an_item_that_cannot_be_read_keeps_neither_the_start_nor_the_thread() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_process_of_several_does_not_hold_its_threads() {
-    let Some(setup) = Setup::postgres("lifecycle").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Gone"]).hang());
     let mut app = setup.upstream(&upstream).start().await;

@@ -13,8 +13,7 @@ fn remaining(reply: &Reply) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_allowance_is_one_for_all_replicas_while_redis_answers() {
     const PATH: &str = "/api/v1/auth/me";
-    let test = "an_allowance_is_one_for_all_replicas_while_redis_answers";
-    let (Some(setup), Some(redis)) = (Setup::postgres(test).await, Relay::start(test).await) else { return };
+    let (Some(setup), Some(redis)) = (Setup::postgres().await, Relay::start().await) else { return };
     // One comes back every 10 s.
     let one = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 6).with("REDIS_URL", redis.url()).start().await;
     let other = one.again().start().await;
@@ -89,7 +88,7 @@ async fn logged(app: &App, what: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_changes_hands_twice_is_closed_and_its_first_owner_tells_of_it() {
-    let Some(setup) = Setup::postgres("a_run_that_changes_hands_twice").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).words(&[" more"]).done("stop"));
@@ -128,7 +127,7 @@ async fn a_run_that_changes_hands_twice_is_closed_and_its_first_owner_tells_of_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_looks_dead_because_the_database_was_away() {
-    let Some(setup) = Setup::postgres("nobody_looks_dead").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["Still"]).stop(&gate).words(&[" here"]).done("stop"));

@@ -6,13 +6,14 @@ use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use threadline_schema::db::types::Guid;
+use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A database of a test's own, where a server is named.
+/// A database of a test's own.
 struct Database {
     admin: String,
     name: String,
@@ -20,10 +21,7 @@ struct Database {
 
 impl Database {
     async fn new() -> Option<Self> {
-        let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
-            eprintln!("not run, since TEST_DATABASE_URL names no PostgreSQL server");
-            return None;
-        };
+        let admin = Requirement::PostgreSql.find()?;
         let this = Self { admin, name: format!("threadline_test_{}", Uuid::new_v4().simple()) };
         this.administrate(&format!("CREATE DATABASE {}", this.name)).await;
         Some(this)
@@ -69,10 +67,7 @@ struct Relay {
 
 impl Relay {
     async fn new() -> Option<Self> {
-        let Ok(redis) = std::env::var("TEST_REDIS_URL") else {
-            eprintln!("not run, since TEST_REDIS_URL names no Redis");
-            return None;
-        };
+        let redis = Requirement::Redis.find()?;
         let target = redis.rsplit_once(['/', '@']).unwrap().1.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

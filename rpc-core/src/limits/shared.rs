@@ -115,12 +115,10 @@ impl SharedLimits {
 mod tests {
     use super::*;
     use crate::config::RedisConfig;
+    use threadline_test_requirements::Requirement;
 
     fn limits(per_minute: u32) -> Option<SharedLimits> {
-        let Ok(url) = std::env::var("TEST_REDIS_URL") else {
-            eprintln!("not run, since TEST_REDIS_URL names no Redis");
-            return None;
-        };
+        let url = Requirement::Redis.find()?;
         let namespace = uuid::Uuid::new_v4().simple().to_string().into();
         Some(SharedLimits::new(Redis::open(&RedisConfig { url: url.into() }, namespace).unwrap(), per_minute))
     }

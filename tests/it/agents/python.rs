@@ -3,16 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use threadline_test_requirements::Requirement;
 
-/// The interpreter, by its whole path; `None`, said aloud, when there is none.
+/// The full path of the interpreter; `None` when there is none.
 pub fn python() -> Option<String> {
-    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
-    let found = asked.ok().filter(|output| output.status.success());
-    let path = found.map(|output| String::from_utf8(output.stdout).unwrap().trim().to_owned());
-    if path.is_none() {
-        eprintln!("not run, since there is no python3");
-    }
-    path
+    Requirement::Python.find()
 }
 
 pub fn example(name: &str) -> PathBuf {

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use threadline_test_requirements::Requirement;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -25,15 +26,9 @@ pub struct Browser {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Starts a browser. `None`, and a line that says so, where there is no ChromeDriver; CI always has it.
+/// Starts a browser; `None` when there is no ChromeDriver.
 pub async fn browser() -> Option<Browser> {
-    let path = std::env::var("TEST_CHROMEDRIVER").ok();
-    let driver = path.clone().unwrap_or_else(|| "chromedriver".to_owned());
-    let known = Command::new(&driver).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if known.is_err() && path.is_none() {
-        eprintln!("not looked at in a browser: no chromedriver on PATH, and TEST_CHROMEDRIVER names none");
-        return None;
-    }
+    let driver = Requirement::Browser.find()?;
     let turn = TURN.lock().await;
     let driver = tokio::task::spawn_blocking(move || Driver::start(&driver)).await.expect("ChromeDriver starts");
     let arguments = [

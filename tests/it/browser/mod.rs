@@ -9,8 +9,8 @@ use crate::support::{App, Client};
 use driver::{Browser, browser};
 use fantoccini::Locator;
 
-/// A browser in which somebody new has signed up on the chat page, and the same user as a client. `None`, said aloud,
-/// where there is no browser.
+/// Starts a browser and registers a new user on the chat page. Returns the browser, and a client of the same user;
+/// `None` when there is no browser.
 async fn newcomer(app: &App) -> Option<(Browser, Client)> {
     let browser = browser().await?;
     browser.goto(&format!("http://{}/chat", app.rest)).await;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use threadline_test_requirements::Requirement;
 
 /// A script of `tests/chatkit` at work.
 pub struct Script {
@@ -11,13 +12,9 @@ pub struct Script {
     output: BufReader<ChildStdout>,
 }
 
-/// Starts a script with the interpreter that has the package. `None`, and a line that says so, where
-/// `TEST_CHATKIT_PYTHON` names no interpreter; CI always sets it.
+/// Starts a script with the interpreter that has the package; `None` when there is no such interpreter.
 pub fn script(name: &str, args: &[&str]) -> Option<Script> {
-    let Ok(python) = std::env::var("TEST_CHATKIT_PYTHON") else {
-        eprintln!("not compared with ChatKit's package: TEST_CHATKIT_PYTHON names no Python that has openai-chatkit");
-        return None;
-    };
+    let python = Requirement::ChatKit.find()?;
     let mut command = Command::new(python);
     command.arg(format!("{}/tests/chatkit/{name}", env!("CARGO_MANIFEST_DIR"))).args(args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("an interpreter");

@@ -115,7 +115,7 @@ async fn told_there(app: &App, replica: &App) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replica_tells_of_it_over_the_database() {
-    let Some(setup) = Setup::postgres("another_replica_tells_of_it_over_the_database").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let app = setup.start().await;
     let replica = app.again().start().await;
     told_there(&app, &replica).await;
@@ -123,8 +123,7 @@ async fn another_replica_tells_of_it_over_the_database() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replica_tells_of_it_over_redis() {
-    let test = "another_replica_tells_of_it_over_redis";
-    let (Some(setup), Some(redis)) = (Setup::postgres(test).await, Relay::start(test).await) else { return };
+    let (Some(setup), Some(redis)) = (Setup::postgres().await, Relay::start().await) else { return };
     let app = setup.with("REDIS_URL", redis.url()).start().await;
     let replica = app.again().start().await;
     for app in [&app, &replica] {

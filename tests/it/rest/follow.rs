@@ -358,7 +358,7 @@ async fn a_gateway_keeps_the_stream_when_its_core_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_replica_tells_the_same() {
-    let Some(setup) = Setup::postgres("another_replica_tells_the_same").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let (upstream, gate) = (Upstream::start().await, Gate::closed());
     upstream.queue(Script::stream().words(&["one", " two"]).stop(&gate).words(&[" three"]).done("stop"));
     let app = setup.upstream(&upstream).start().await;

@@ -4,6 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use std::path::PathBuf;
+use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
 #[derive(diesel::QueryableByName)]
@@ -27,12 +28,9 @@ impl Database {
         Self::Sqlite(directory)
     }
 
-    /// `None`, said aloud, when no server is named.
-    pub async fn postgres(test: &str) -> Option<Self> {
-        let Ok(admin) = std::env::var("TEST_DATABASE_URL") else {
-            eprintln!("{test}: not run, since TEST_DATABASE_URL names no PostgreSQL server");
-            return None;
-        };
+    /// Creates a database on the PostgreSQL server of the tests; `None` when there is no server.
+    pub async fn postgres() -> Option<Self> {
+        let admin = Requirement::PostgreSql.find()?;
         let name = format!("threadline_test_{}", Uuid::new_v4().simple());
         let mut connection = AsyncPgConnection::establish(&admin).await.expect("TEST_DATABASE_URL names a server");
         connection.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database of our own");

@@ -34,16 +34,16 @@ parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}
 
 /// Runs one test over every way the service can stand: both databases, one process or two.
 ///
-/// A PostgreSQL variant says so and passes when `TEST_DATABASE_URL` names no server; CI always sets it.
+/// Without a PostgreSQL server, its variants are skipped, or fail: see `threadline_test_requirements`.
 #[macro_export]
 macro_rules! everywhere {
     ($($tests:tt)+) => {
         $crate::in_variants! {
             [
-                serve_sqlite(_test) { Some($crate::support::Setup::new().await) }
-                split_sqlite(_test) { Some($crate::support::Setup::new().await.split()) }
-                serve_postgres(test) { $crate::support::Setup::postgres(test).await }
-                split_postgres(test) { $crate::support::Setup::postgres(test).await.map($crate::support::Setup::split) }
+                serve_sqlite { Some($crate::support::Setup::new().await) }
+                split_sqlite { Some($crate::support::Setup::new().await.split()) }
+                serve_postgres { $crate::support::Setup::postgres().await }
+                split_postgres { $crate::support::Setup::postgres().await.map($crate::support::Setup::split) }
             ]
             $($tests)+
         }
@@ -56,15 +56,15 @@ macro_rules! serve_and_split {
     ($($tests:tt)+) => {
         $crate::in_variants! {
             [
-                serve(_test) { Some($crate::support::Setup::new().await) }
-                split(_test) { Some($crate::support::Setup::new().await.split()) }
+                serve { Some($crate::support::Setup::new().await) }
+                split { Some($crate::support::Setup::new().await.split()) }
             ]
             $($tests)+
         }
     };
 }
 
-/// Makes a module of each test, and in it a test of each variant, which is given its name and says what to start.
+/// Makes a module of each test, and in it a test of each variant, which says what to start.
 #[macro_export]
 macro_rules! in_variants {
     ($variants:tt $( $(#[$meta:meta])* async fn $name:ident($setup:ident: Setup) $body:block )+) => { $(
@@ -78,10 +78,9 @@ macro_rules! in_variants {
             $crate::in_variants! { @each $variants }
         }
     )+ };
-    (@each [ $( $variant:ident($test:ident) $setup:block )+ ]) => { $(
+    (@each [ $( $variant:ident $setup:block )+ ]) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $variant() {
-            let $test = concat!(module_path!(), "::", stringify!($variant));
             if let Some(setup) = $setup {
                 body(setup).await;
             }

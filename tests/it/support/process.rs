@@ -28,9 +28,9 @@ impl Setup {
         Self::on(Database::sqlite())
     }
 
-    /// The same on PostgreSQL; `None`, said aloud, when no server is named.
-    pub async fn postgres(test: &str) -> Option<Self> {
-        Some(Self::on(Database::postgres(test).await?))
+    /// The same on PostgreSQL; `None` when there is no server.
+    pub async fn postgres() -> Option<Self> {
+        Some(Self::on(Database::postgres().await?))
     }
 
     fn on(database: Database) -> Self {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -21,12 +22,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Before the Redis that `TEST_REDIS_URL` names; `None`, said aloud, when it names none.
-    pub async fn start(test: &str) -> Option<Self> {
-        let Ok(url) = std::env::var("TEST_REDIS_URL") else {
-            eprintln!("{test}: not run, since TEST_REDIS_URL names no Redis");
-            return None;
-        };
+    /// Starts in front of the Redis server of the tests; `None` when there is no server.
+    pub async fn start() -> Option<Self> {
+        let url = Requirement::Redis.find()?;
         let target = url.trim_end_matches('/').rsplit(['/', '@']).next().expect("a host").to_owned();
         Some(Self::before(target).await)
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use threadline_schema::db::types::Guid;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::{Store, StoreError};
+use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -214,8 +215,7 @@ async fn encryption_is_used_and_certificates_are_checked_as_asked() {
         let client = raw_postgres(db.url()).await;
         let ssl: String = client.query_one("SHOW ssl", &[]).await.unwrap().get(0);
         if ssl != "on" {
-            eprintln!("skipped: the server has no TLS");
-            return;
+            return Requirement::PostgreSqlWithTls.skip();
         }
         let with = |mode: &str| {
             let url = format!(

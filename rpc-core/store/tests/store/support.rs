@@ -12,6 +12,7 @@ use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
+use threadline_test_requirements::Requirement;
 
 /// Makes a test per database of each scenario. Runtimes have one thread, where a blocked thread shows; `threads:` gives
 /// a scenario several.
@@ -55,10 +56,7 @@ enum Home {
 
 /// Runs a scenario, and removes its database however it ends.
 pub(crate) async fn run(db: Option<TestDb>, scenario: impl AsyncFnOnce(&TestDb)) {
-    let Some(db) = db else {
-        eprintln!("skipped on PostgreSQL: set TEST_DATABASE_URL to run it there");
-        return;
-    };
+    let Some(db) = db else { return };
     let result = AssertUnwindSafe(scenario(&db)).catch_unwind().await;
     db.remove().await;
     if let Err(panic) = result {
@@ -78,7 +76,7 @@ impl TestDb {
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
-        let admin = std::env::var("TEST_DATABASE_URL").ok()?;
+        let admin = Requirement::PostgreSql.find()?;
         let name = format!("threadline_test_{}", Guid::new().0.simple());
         admin_batch(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         let (server, _) = admin.rsplit_once('/').expect("TEST_DATABASE_URL ends in /DATABASE");

@@ -1,20 +1,18 @@
 //! A bucket that speaks S3: clients put their files there themselves.
 //!
-//! `TEST_S3_URL` names a server, such as `http://127.0.0.1:5000` of `moto_server`; without it these say so and pass.
+//! They need an S3 server: see `threadline_test_requirements`.
 
 use super::{announce, content_path, download, id_of, path_of, picture, say_with};
 use crate::support::client::read;
 use crate::support::{App, Client, Setup};
 use image::ImageFormat;
 use serde_json::{Value, json};
+use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
 /// A service on a bucket of its own.
-async fn on_a_bucket(test: &str) -> Option<(App, String)> {
-    let Ok(server) = std::env::var("TEST_S3_URL") else {
-        eprintln!("{test}: not run, since TEST_S3_URL names no server");
-        return None;
-    };
+async fn on_a_bucket() -> Option<(App, String)> {
+    let server = Requirement::S3.find()?;
     let bucket = format!("threadline-test-{}", Uuid::new_v4().simple());
     let made =
         reqwest::Client::new().put(format!("{server}/{bucket}")).send().await.expect("TEST_S3_URL names a server");
@@ -43,7 +41,7 @@ async fn upload(attachment: &Value, bytes: Vec<u8>) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
-    let Some((app, bucket)) = on_a_bucket("a file in a bucket").await else { return };
+    let Some((app, bucket)) = on_a_bucket().await else { return };
     let user = app.user().await;
     let session = user.session().await;
     let bytes = picture(ImageFormat::Png, 600, 300);
@@ -76,7 +74,7 @@ async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_such_file_is_refused_and_dropped() {
-    let Some((app, bucket)) = on_a_bucket("a lie in a bucket").await else { return };
+    let Some((app, bucket)) = on_a_bucket().await else { return };
     let user = app.user().await;
     for (mime_type, announced, bytes) in [
         ("image/png", 5, b"hello".to_vec()),

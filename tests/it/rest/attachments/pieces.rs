@@ -85,7 +85,7 @@ async fn a_file_goes_piece_by_piece_over_every_wire() {
 /// A load balancer gives each piece to another replica, on a directory that both see.
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_may_go_to_any_replica() {
-    let Some(setup) = Setup::postgres("pieces_may_go_to_any_replica").await else { return };
+    let Some(setup) = Setup::postgres().await else { return };
     let one = setup.start().await;
     let other = one.again().start().await;
     let user = one.user().await;

@@ -199,7 +199,7 @@ async fn a_call_that_a_crash_cut_off_is_unknown_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_a_crash_cut_off_is_unknown_on_postgres() {
-    if let Some(setup) = Setup::postgres("calls").await {
+    if let Some(setup) = Setup::postgres().await {
         crash_in_a_call(setup).await;
     }
 }

@@ -1,0 +1,130 @@
+//! What the tests need beyond the Rust toolchain: servers and programs.
+//!
+//! A test asks for a [`Requirement`] and is skipped when it is missing. With `THREADLINE_TEST_REQUIRE_ALL=1`, which
+//! `.ci/run` sets, the test fails instead, so that CI cannot pass without having run it.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// The switch: `1` makes a test fail when what it needs is missing.
+const REQUIRE_ALL: &str = "THREADLINE_TEST_REQUIRE_ALL";
+
+/// Where distributions install libfaketime.
+const FAKETIME_PATHS: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/faketime/libfaketime.so.1",
+];
+
+/// A server or a program that a test needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Requirement {
+    /// A PostgreSQL server on which tests can create databases.
+    PostgreSql,
+    /// The same server with `ssl = on`.
+    PostgreSqlWithTls,
+    /// A Redis server.
+    Redis,
+    /// A server that speaks S3.
+    S3,
+    /// A Python interpreter that has the package `openai-chatkit`.
+    ChatKit,
+    /// A Python interpreter with nothing but its standard library.
+    Python,
+    /// ChromeDriver and Chromium.
+    Browser,
+    /// The library that gives a process a wrong clock.
+    FakeTime,
+}
+
+impl Requirement {
+    /// Returns where it is: the URL of a server, or the path of a program or library.
+    ///
+    /// When it is missing, returns `None` and writes one line to stderr, once per process.
+    ///
+    /// # Panics
+    /// When it is missing and `THREADLINE_TEST_REQUIRE_ALL` is `1`.
+    pub fn find(self) -> Option<String> {
+        let found = match self {
+            Self::PostgreSql | Self::PostgreSqlWithTls => variable("TEST_DATABASE_URL"),
+            Self::Redis => variable("TEST_REDIS_URL"),
+            Self::S3 => variable("TEST_S3_URL"),
+            Self::ChatKit => variable("TEST_CHATKIT_PYTHON"),
+            Self::Python => python(),
+            Self::Browser => variable("TEST_CHROMEDRIVER").or_else(chromedriver),
+            Self::FakeTime => variable("DURABILITY_FAKETIME").or_else(faketime),
+        };
+        if found.is_none() {
+            self.skip();
+        }
+        found
+    }
+
+    /// Reports that the calling test is skipped because this requirement is missing.
+    ///
+    /// # Panics
+    /// When `THREADLINE_TEST_REQUIRE_ALL` is `1`.
+    #[allow(clippy::panic, reason = "the way in which a test fails")]
+    pub fn skip(self) {
+        static REPORTED: Mutex<BTreeSet<Requirement>> = Mutex::new(BTreeSet::new());
+
+        let (what, remedy) = self.describe();
+        if variable(REQUIRE_ALL).is_some_and(|value| value == "1") {
+            panic!("this test needs {what}, and {REQUIRE_ALL} is 1: {remedy}");
+        }
+        let is_new = REPORTED.lock().is_ok_and(|mut reported| reported.insert(self));
+        if is_new {
+            // Not eprintln!, which the test harness captures and discards when the test passes.
+            let _ = writeln!(std::io::stderr(), "skipping tests that need {what}: {remedy}");
+        }
+    }
+
+    /// What it is, and what to do when it is missing.
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::PostgreSql => {
+                ("PostgreSQL", "set TEST_DATABASE_URL, for example to postgres://postgres@127.0.0.1:5432/postgres")
+            }
+            Self::PostgreSqlWithTls => {
+                ("PostgreSQL with TLS", "set TEST_DATABASE_URL to a PostgreSQL server that has ssl = on")
+            }
+            Self::Redis => ("Redis", "set TEST_REDIS_URL, for example to redis://127.0.0.1:6379"),
+            Self::S3 => ("an S3 server", "set TEST_S3_URL, for example to http://127.0.0.1:5000 of moto_server"),
+            Self::ChatKit => {
+                ("ChatKit's Python package", "set TEST_CHATKIT_PYTHON to an interpreter that has openai-chatkit")
+            }
+            Self::Python => ("Python", "install python3 so that it is on PATH"),
+            Self::Browser => (
+                "a browser",
+                "install Chromium and ChromeDriver so that chromedriver is on PATH, or set TEST_CHROMEDRIVER",
+            ),
+            Self::FakeTime => {
+                ("libfaketime", "install it (Debian: libfaketime), or set DURABILITY_FAKETIME to libfaketime.so.1")
+            }
+        }
+    }
+}
+
+/// The value of an environment variable; an empty one counts as not set.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The full path of `python3`, so that it is found without `PATH` too.
+fn python() -> Option<String> {
+    let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn chromedriver() -> Option<String> {
+    let mut command = Command::new("chromedriver");
+    let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then(|| "chromedriver".to_owned())
+}
+
+fn faketime() -> Option<String> {
+    FAKETIME_PATHS.iter().find(|path| Path::new(path).exists()).map(ToString::to_string)
+}

@@ -1,7 +1,7 @@
 //! Doors for the benchmarks to what is private; no part of the API.
 
+use crate::rpc::{Feed, OpenStreams};
 use crate::runs::{RunFeed, RunLog};
-use crate::streams::{Feed, OpenStreams};
 use std::sync::Arc;
 use std::time::Duration;
 

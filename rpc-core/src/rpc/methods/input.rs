@@ -1,9 +1,9 @@
 //! `input.*`
 
-use crate::context::Cx;
 use crate::error::Error;
 use crate::model::Recording;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use threadline_schema::ErrorCode;

@@ -2,14 +2,14 @@
 
 mod codec;
 mod http;
-mod local;
+mod in_process;
 
 pub use http::RpcHttpConfig;
-pub use local::Answer;
+pub use in_process::Answer;
 
 use crate::core::Core;
-use crate::methods;
-use crate::pipeline::{Pipeline, Shared};
+use crate::rpc::methods;
+use crate::rpc::pipeline::{Pipeline, Shared};
 use jsonrpsee::server::{ServerHandle, StopHandle, stop_channel};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -27,7 +27,7 @@ pub struct RpcServer {
 
 struct Inner {
     shared: Arc<Shared>,
-    local: Pipeline<local::LocalService>,
+    local: Pipeline<in_process::LocalService>,
     http: RpcHttpConfig,
     sockets: Sockets,
 }
@@ -49,7 +49,7 @@ impl RpcServer {
     pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, String> {
         let registered = methods::register_all(core.clone())?;
         let shared = Arc::new(Shared { core, registered });
-        let local = Pipeline::new(local::LocalService::new(shared.clone()), shared.clone());
+        let local = Pipeline::new(in_process::LocalService::new(shared.clone()), shared.clone());
         let (stop, handle) = stop_channel();
         let sockets = Sockets {
             permits: Arc::new(Semaphore::new(http.max_sockets)),

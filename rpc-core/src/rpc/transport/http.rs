@@ -3,10 +3,10 @@
 //! The statuses here are the transport's (a body too large, a verb that is not POST). What a method has to say is in
 //! the JSON-RPC answer, whose status is always 200.
 
-use super::local::{LocalService, SocketService};
+use super::in_process::{LocalService, SocketService};
 use super::{RpcServer, codec};
-use crate::context::{Connection, Transport};
-use crate::pipeline::{Pipeline, error_object};
+use crate::rpc::context::{Connection, Transport};
+use crate::rpc::pipeline::{Pipeline, error_object};
 use crate::runs;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};

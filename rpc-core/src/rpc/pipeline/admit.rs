@@ -1,10 +1,10 @@
 //! Who calls, and whether they may just now.
 
 use crate::attachments;
-use crate::context::Call;
 use crate::core::Core;
 use crate::error::Error;
 use crate::limits::Verdict;
+use crate::rpc::context::Call;
 use jsonrpsee::core::middleware::Request;
 use serde::Deserialize;
 use std::borrow::Cow;

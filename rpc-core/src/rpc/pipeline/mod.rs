@@ -1,7 +1,7 @@
 //! What every call passes, whichever way it came: verify, count, time, log.
 //!
 //! One service wraps whatever dispatches: jsonrpsee's own for the subscriptions of a WebSocket,
-//! [`LocalService`](crate::transport) for the rest. A batch is taken apart here and each entry passes as a call of its own; so does a notification, whose answer
+//! [`LocalService`](crate::rpc::transport) for the rest. A batch is taken apart here and each entry passes as a call of its own; so does a notification, whose answer
 //! is dropped. The order is the point: nobody is counted before it is known who they are, and nothing is done before
 //! it is counted.
 
@@ -9,10 +9,10 @@ mod admit;
 mod meta;
 mod unsubscribe;
 
-use crate::context::Call;
 use crate::core::Core;
 use crate::error::Error;
-use crate::registry::Registered;
+use crate::rpc::context::Call;
+use crate::rpc::registry::Registered;
 use crate::store::timing;
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::server::{BatchResponseBuilder, MethodResponse};
@@ -98,7 +98,7 @@ where
             if let Err(error) = this.shared.check_size(bytes.sum()) {
                 return MethodResponse::error(Id::Null, error_object(error.public()));
             }
-            let mut answers = BatchResponseBuilder::new_with_limit(crate::transport::MAX_RESPONSE_BYTES);
+            let mut answers = BatchResponseBuilder::new_with_limit(crate::rpc::transport::MAX_RESPONSE_BYTES);
             let mut only_notifications = !batch.is_empty();
             for entry in batch {
                 let answer = match entry {
@@ -226,7 +226,7 @@ fn finish(call: &Call, method: &'static str, response: &MethodResponse, started:
         .record(elapsed.as_secs_f64());
     let user_id = call.identity().map(|identity| tracing::field::display(identity.user_id));
     let (ms, db_ms) = (elapsed.as_secs_f64() * 1e3, db.as_secs_f64() * 1e3);
-    if call.transport == crate::context::Transport::Local {
+    if call.transport == crate::rpc::context::Transport::Local {
         // The gateway writes the line of this request.
         tracing::debug!(target: "threadline::rpc", request_id = %call.caller.request_id, user_id, method, code, ms, db_ms, "call");
     } else {

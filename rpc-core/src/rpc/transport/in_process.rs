@@ -1,10 +1,10 @@
 //! Calls from the same process: no socket, no envelope, the same pipeline.
 
 use super::RpcServer;
-use crate::context::{Call, Cx, Outcome, Transport};
 use crate::error::Error;
-use crate::pipeline::Shared;
-use crate::streams::Feed;
+use crate::rpc::Feed;
+use crate::rpc::context::{Call, Cx, Outcome, Transport};
+use crate::rpc::pipeline::Shared;
 use jsonrpsee::core::middleware::{Batch, Notification, Request, RpcServiceT};
 use jsonrpsee::server::{ConnectionId, MethodCallback, MethodResponse};
 use jsonrpsee::types::{ErrorCode as RpcErrorCode, ErrorObject, Id, Params, ResponsePayload};

@@ -1,9 +1,9 @@
 //! `auth.*`
 
 use crate::auth::password;
-use crate::context::Cx;
 use crate::error::Error;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::store::StoreError;
 use crate::wire;
 use threadline_schema::ErrorCode;

@@ -2,7 +2,7 @@
 //!
 //! jsonrpsee reads them in the same way for a WebSocket. Here the errors of reading carry `data` like all others.
 
-use crate::pipeline::{error_object, not_a_call};
+use crate::rpc::pipeline::{error_object, not_a_call};
 use jsonrpsee::Extensions;
 use jsonrpsee::core::middleware::{Batch, BatchEntry, BatchEntryErr, Notification, Request, RpcServiceT};
 use jsonrpsee::server::MethodResponse;

@@ -1,8 +1,8 @@
 //! `tasks.*`
 
-use crate::context::Cx;
 use crate::error::Error;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::todo;
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{

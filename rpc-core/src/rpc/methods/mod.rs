@@ -11,7 +11,7 @@ mod threads;
 mod usage;
 
 use crate::core::Core;
-use crate::registry::{Registered, Registry};
+use crate::rpc::registry::{Registered, Registry};
 use std::sync::Arc;
 
 /// Registers every method of the contract.

@@ -1,9 +1,9 @@
 //! `attachments.*`
 
 use crate::attachments::{self, Purpose};
-use crate::context::Cx;
 use crate::error::Error;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use threadline_schema::attachments::{
     AttachmentRef, AttachmentsCreate, AttachmentsCreateParams, AttachmentsDelete, AttachmentsRead,
     AttachmentsReadParams, AttachmentsWrite, AttachmentsWriteParams, Piece, Upload,

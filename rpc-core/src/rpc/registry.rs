@@ -1,9 +1,9 @@
 //! From marker types and handlers to what the transports dispatch on.
 
-use crate::context::{Call, Cx};
 use crate::core::Core;
 use crate::error::Error;
-use crate::streams::Feed;
+use crate::rpc::Feed;
+use crate::rpc::context::{Call, Cx};
 use futures::future::BoxFuture;
 use jsonrpsee::core::server::SubscriptionCloseResponse;
 use jsonrpsee::server::Methods;

@@ -1,13 +1,13 @@
 //! `threads.*`
 
-use crate::context::Cx;
 use crate::error::Error;
 use crate::page;
-use crate::registry::Registry;
+use crate::rpc::Feed;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::runs::{self, Started};
 use crate::store::rows::ItemRow;
 use crate::store::{self, ItemPage, StoreError};
-use crate::streams::Feed;
 use crate::wire;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::page::{Order, Page};

@@ -1,10 +1,10 @@
 //! `runs.*`
 
-use crate::context::Cx;
 use crate::error::Error;
-use crate::registry::Registry;
+use crate::rpc::Feed;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::runs;
-use crate::streams::Feed;
 use threadline_schema::runs::{Run, RunRef, RunsCancel, RunsGet, RunsSubscribe, RunsSubscribeParams};
 
 pub(super) fn register(registry: &mut Registry) {

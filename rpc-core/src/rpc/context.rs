@@ -4,7 +4,7 @@ use crate::attachments::{Grant, Purpose};
 use crate::auth::token::Identity;
 use crate::core::Core;
 use crate::error::Error;
-use crate::streams::Feed;
+use crate::rpc::Feed;
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned};
 use serde_json::value::RawValue;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -1,10 +1,10 @@
 //! `system.*` and `rpc.discover`
 
-use crate::context::Cx;
 use crate::error::Error;
 use crate::health;
-use crate::openrpc;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::openrpc;
+use crate::rpc::registry::Registry;
 use serde_json::{Map, Value};
 use std::sync::OnceLock;
 use threadline_schema::auth::Nothing;

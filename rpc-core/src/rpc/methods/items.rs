@@ -1,9 +1,9 @@
 //! `items.*`
 
-use crate::context::Cx;
 use crate::error::Error;
 use crate::page;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::store::ItemPage;
 use crate::wire;
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! `usage.*`
 
-use crate::context::Cx;
 use crate::error::Error;
-use crate::registry::Registry;
+use crate::rpc::context::Cx;
+use crate::rpc::registry::Registry;
 use crate::store::rows::UsageRow;
 use chrono::{DateTime, Days, NaiveDate};
 use threadline_schema::usage::{DayUsage, UsageGet, UsageGetParams, UsageReport, Used};

@@ -1,8 +1,8 @@
 //! The reserved member `_meta` of by-name params: on a connection that many users share, each call says in it whose it
 //! is. It is read here and taken out, so that no method ever sees it.
 
-use crate::context::{Call, Connection, Transport};
 use crate::error::Error;
+use crate::rpc::context::{Call, Connection, Transport};
 use jsonrpsee::core::middleware::Request;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};

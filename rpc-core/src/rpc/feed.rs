@@ -1,9 +1,6 @@
 //! What a subscription gives its subscriber, whatever it follows.
 
-mod open;
-
-pub(crate) use open::{OpenStreams, Place};
-
+use super::stream_permits::Place;
 use crate::error::Error;
 use crate::runs::{End, RunFeed, ThreadFeed};
 use futures::Stream;

@@ -186,7 +186,7 @@ fn start_telemetry(settings: &Settings, warnings: &[String]) -> anyhow::Result<M
         tracing::warn!("{warning}");
     }
     let metrics = telemetry::install_metrics()?;
-    tokio::spawn(metrics.clone().keep_tidy());
+    tokio::spawn(metrics.clone().upkeep());
     Ok(metrics)
 }
 

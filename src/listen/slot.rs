@@ -23,8 +23,9 @@ impl Slot {
         tracing::debug!(listener = self.listener, reason = cut.reason(), "connection cut");
         // Closing an idle connection is how keep-alive ends, and no sign of anything.
         if cut != Cut::Idle {
-            let labels = [("listener", self.listener), ("reason", cut.reason())];
-            metrics::counter!("threadline_connections_cut_total", &labels).increment(1);
+            let reason = cut.reason();
+            metrics::counter!("threadline_connections_cut_total", "listener" => self.listener, "reason" => reason)
+                .increment(1);
         }
     }
 }

@@ -1,43 +1,45 @@
-//! Metrics: what `/metrics` shows.
+//! Metrics: the table of all metrics, and the page that `/metrics` serves.
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// One metric as operators know it.
+/// One metric, as documented for operators.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Name.
     pub name: &'static str,
-    /// What it does over time.
+    /// How its value changes.
     pub kind: MetricKind,
-    /// Labels, with commas between.
+    /// Labels, separated by `, `.
     pub labels: &'static str,
     /// What it measures.
     pub doc: &'static str,
 }
 
-/// What a metric does over time.
+/// How the value of a metric changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows.
+    /// It only grows.
     Counter,
-    /// Goes up and down.
+    /// It goes up and down.
     Gauge,
-    /// How observations are distributed.
+    /// A distribution of observations.
     Histogram,
 }
 
-/// Writes the page for `/metrics`. Cheap to clone.
+/// Renders the page for `/metrics`. Cheap to clone.
 #[derive(Clone)]
 pub struct MetricsPage {
     handle: PrometheusHandle,
+    process: metrics_process::Collector,
 }
 
 use MetricKind::{Counter, Gauge, Histogram};
 
-/// Every metric with what it means, for the page and for `docs/OPERATIONS.md`.
+/// All metrics: the source of the descriptions on the page and of the table in `docs/OPERATIONS.md`. A test compares it
+/// with the macros in the sources.
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_http_request_seconds", kind: Histogram, labels: "method, route, status", doc: "Time to answer a REST request; of a stream, until its end." },
@@ -72,25 +74,31 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Connections open now." },
     Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener", doc: "Connections answered 503 because MAX_CONNECTIONS were open." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because their peer was too slow." },
-    Metric { name: "process_resident_memory_bytes", kind: Gauge, labels: "", doc: "Memory of the process." },
-    Metric { name: "process_open_fds", kind: Gauge, labels: "", doc: "File descriptors open now." },
+    Metric { name: "process_cpu_seconds_total", kind: Counter, labels: "", doc: "CPU time of the process, user and system." },
+    Metric { name: "process_resident_memory_bytes", kind: Gauge, labels: "", doc: "Resident memory of the process." },
+    Metric { name: "process_virtual_memory_bytes", kind: Gauge, labels: "", doc: "Virtual memory of the process." },
+    Metric { name: "process_virtual_memory_max_bytes", kind: Gauge, labels: "", doc: "Limit of the virtual memory of the process." },
+    Metric { name: "process_open_fds", kind: Gauge, labels: "", doc: "Open file descriptors." },
+    Metric { name: "process_max_fds", kind: Gauge, labels: "", doc: "Limit of open file descriptors (ulimit -n)." },
+    Metric { name: "process_start_time_seconds", kind: Gauge, labels: "", doc: "Start of the process, in seconds since 1970." },
+    Metric { name: "process_threads", kind: Gauge, labels: "", doc: "Threads of the process." },
 ];
 
-/// Upper bounds of the buckets of every duration, in seconds: from a call in process to a long run.
+/// Upper bounds of the buckets of all durations, in seconds: from an in-process call to a long run.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
 
-/// Upper bounds of the buckets of every count.
+/// Upper bounds of the buckets of all counts.
 const COUNTS: &[f64] = &[1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
 
-/// How often histograms are tidied up, so that what nobody scrapes does not pile up.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Interval of the upkeep. Process metrics are that old at most, and histograms that are not scraped stay small.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Collects the metrics of the process, from the first call on; later calls give the same page.
+/// Starts to collect metrics. Later calls return the same page.
 ///
 /// # Errors
 ///
-/// Somebody else collects them already.
+/// When another recorder of the crate `metrics` is installed.
 pub fn install() -> anyhow::Result<MetricsPage> {
     static PAGE: OnceLock<MetricsPage> = OnceLock::new();
     if let Some(page) = PAGE.get() {
@@ -101,26 +109,35 @@ pub fn install() -> anyhow::Result<MetricsPage> {
         .set_buckets_for_metric(Matcher::Suffix("_per_stream".to_owned()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_run_events".to_owned()), COUNTS)?
         .build_recorder();
-    let page = PAGE.get_or_init(|| MetricsPage { handle: recorder.handle() }).clone();
+    let process = metrics_process::Collector::default();
+    let page = PAGE.get_or_init(|| MetricsPage { handle: recorder.handle(), process }).clone();
     metrics::set_global_recorder(recorder).map_err(|error| anyhow::anyhow!("{error}"))?;
     describe();
+    page.process.collect();
     Ok(page)
 }
 
 impl MetricsPage {
-    /// The page, in Prometheus' text format.
+    /// Returns the page in Prometheus' text format. Does no I/O.
     pub fn render(&self) -> String {
-        observe_process();
         self.handle.render()
     }
 
-    /// Tidies up for ever; a task of the process's own.
-    pub async fn keep_tidy(self) {
-        let mut ticks = tokio::time::interval(UPKEEP);
+    /// Runs the upkeep every few seconds: reads the process metrics and compacts histograms. Never returns.
+    pub async fn upkeep(self) {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.handle.run_upkeep();
+            let page = self.clone();
+            // It reads /proc, where listing many file descriptors takes milliseconds: not on an async worker.
+            let round = tokio::task::spawn_blocking(move || {
+                page.process.collect();
+                page.handle.run_upkeep();
+            });
+            if let Err(error) = round.await {
+                tracing::error!(%error, "metrics upkeep failed");
+            }
         }
     }
 }
@@ -128,7 +145,7 @@ impl MetricsPage {
 fn describe() {
     for metric in METRICS {
         let unit = match metric.name {
-            name if name.ends_with("_seconds") => Unit::Seconds,
+            name if name.ends_with("_seconds") || name.ends_with("_seconds_total") => Unit::Seconds,
             name if name.ends_with("_bytes") => Unit::Bytes,
             _ => Unit::Count,
         };
@@ -140,28 +157,14 @@ fn describe() {
     }
 }
 
-/// Where there is no `/proc`, these two are missing from the page.
-fn observe_process() {
-    if let Some(bytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_bytes) {
-        metrics::gauge!("process_resident_memory_bytes").set(bytes);
-    }
-    if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
-        metrics::gauge!("process_open_fds").set(descriptors.count() as f64);
-    }
-}
-
-/// `VmRSS:   12345 kB` of `/proc/self/status`; the kernel's kB are 1024 bytes.
-fn resident_bytes(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? * 1024.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
 
     #[test]
-    fn the_page_shows_buckets_descriptions_and_the_process() {
+    fn the_page_has_buckets_descriptions_and_process_metrics() {
         let page = install().unwrap();
         metrics::histogram!("threadline_http_request_seconds", "route" => "/x").record(0.003);
         metrics::histogram!("threadline_sse_events_per_stream").record(70.0);
@@ -180,10 +183,100 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_stands_in_the_manual() {
+    fn every_metric_is_in_the_manual() {
         let manual = include_str!("../../docs/OPERATIONS.md");
         for metric in METRICS {
             assert!(manual.contains(&format!("`{}`", metric.name)), "{} is missing", metric.name);
         }
+    }
+
+    /// A metric macro in the sources.
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Use {
+        name: String,
+        kind: &'static str,
+        labels: BTreeSet<String>,
+    }
+
+    /// All metric macros outside of tests, by name, with the file of each.
+    fn uses_in_sources() -> BTreeMap<String, Vec<(String, Use)>> {
+        let mut uses: BTreeMap<String, Vec<(String, Use)>> = BTreeMap::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut directories: Vec<PathBuf> =
+            ["src", "rpc-core", "rest-gateway", "schema"].map(|dir| root.join(dir)).into();
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    let name = path.file_name().unwrap();
+                    if name != "tests" && name != "target" {
+                        directories.push(path);
+                    }
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let file = path.strip_prefix(root).unwrap().display().to_string();
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                    for found in uses_in(&file, code) {
+                        uses.entry(found.name.clone()).or_default().push((file.clone(), found));
+                    }
+                }
+            }
+        }
+        uses
+    }
+
+    fn uses_in(file: &str, code: &str) -> Vec<Use> {
+        let macros =
+            [("counter", "metrics::counter!("), ("gauge", "metrics::gauge!("), ("histogram", "metrics::histogram!(")];
+        let mut uses = Vec::new();
+        for (kind, start) in macros {
+            for (at, _) in code.match_indices(start) {
+                let arguments = up_to_closing_parenthesis(&code[at + start.len()..]);
+                let mut literals = arguments.split('"').skip(1).step_by(2);
+                let is_literal = arguments.trim_start().starts_with('"');
+                assert!(is_literal, "{file}: the name of a metric is not a literal: {start}{arguments}");
+                let name = literals.next().unwrap().to_owned();
+                // A key of a label is a literal before an arrow.
+                let labels = arguments.match_indices("=>").map(|(arrow, _)| {
+                    let before = arguments[..arrow].trim_end().trim_end_matches('"');
+                    before.rsplit('"').next().unwrap().to_owned()
+                });
+                uses.push(Use { name, kind, labels: labels.collect() });
+            }
+        }
+        uses
+    }
+
+    fn up_to_closing_parenthesis(text: &str) -> &str {
+        let mut open = 1;
+        let end = text.find(|character| {
+            open += match character {
+                '(' => 1,
+                ')' => -1,
+                _ => 0,
+            };
+            open == 0
+        });
+        &text[..end.expect("a macro that ends")]
+    }
+
+    #[test]
+    fn the_table_lists_the_metrics_in_the_sources_and_no_others() {
+        let mut uses = uses_in_sources();
+        for metric in METRICS.iter().filter(|metric| !metric.name.starts_with("process_")) {
+            let found = uses.remove(metric.name);
+            let found = found.unwrap_or_else(|| panic!("{}: in METRICS, and in no source file", metric.name));
+            let kind = match metric.kind {
+                Counter => "counter",
+                Gauge => "gauge",
+                Histogram => "histogram",
+            };
+            let labels: BTreeSet<String> =
+                metric.labels.split(", ").filter(|label| !label.is_empty()).map(ToOwned::to_owned).collect();
+            for (file, found) in found {
+                assert_eq!(found, Use { name: metric.name.to_owned(), kind, labels: labels.clone() }, "{file}");
+            }
+        }
+        assert!(uses.is_empty(), "in the sources, and not in METRICS (src/telemetry/metrics.rs): {uses:?}");
     }
 }

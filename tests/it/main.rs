@@ -14,6 +14,7 @@ mod browser;
 mod chatkit;
 mod cli;
 mod contract;
+mod docs;
 mod faults;
 mod generated;
 mod lifecycle;

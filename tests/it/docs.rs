@@ -1,0 +1,97 @@
+//! The hand-written documents: links and file names in them lead somewhere.
+
+use std::path::{Path, PathBuf};
+
+/// Folders whose files the documents name from the root of the repository.
+const ROOTS: [&str; 11] = [
+    ".ci/",
+    ".github/",
+    "benches/",
+    "docs/",
+    "examples/",
+    "migrations/",
+    "rest-gateway/",
+    "rpc-core/",
+    "schema/",
+    "src/",
+    "tests/",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+/// All Markdown files outside of generated and third-party folders.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in ["", "docs", "docs/adr", "migrations"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Paths in backticks that begin with one of the roots. `NAME`, `*` and `{a,b}` stand for several files: what is before
+/// them is checked.
+fn named_paths(text: &str) -> Vec<String> {
+    let code = text.split('`').skip(1).step_by(2);
+    let paths = code.filter(|code| ROOTS.iter().any(|root| code.starts_with(root)) && !code.contains(' '));
+    let fixed = paths.map(|path| {
+        let parts = path.split('/').take_while(|part| {
+            !part.contains(['*', '{', '<']) && !part.chars().all(|c| c.is_ascii_uppercase() || "_-.rs".contains(c))
+        });
+        parts.collect::<Vec<_>>().join("/")
+    });
+    fixed.collect()
+}
+
+/// Targets of Markdown links, without those to other hosts.
+fn link_targets(text: &str) -> Vec<String> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).map(ToOwned::to_owned).collect()
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || "- _".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn files_and_links_in_documents_exist() {
+    let mut wrong = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let name = document.strip_prefix(root()).unwrap().display().to_string();
+        for path in named_paths(&text) {
+            if !root().join(&path).exists() {
+                wrong.push(format!("{name}: there is no {path}"));
+            }
+        }
+        for target in link_targets(&text) {
+            let (file, heading) =
+                target.split_once('#').map_or((&*target, None), |(file, heading)| (file, Some(heading)));
+            let path = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
+            let Ok(linked) = std::fs::read_to_string(&path)
+                .or_else(|error| if path.is_dir() { Ok(String::new()) } else { Err(error) })
+            else {
+                wrong.push(format!("{name}: the link to {target} leads nowhere"));
+                continue;
+            };
+            let is_heading = |heading: &str| {
+                linked
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| anchor(line.trim_start_matches('#')) == heading)
+            };
+            if heading.is_some_and(|heading| !is_heading(heading)) {
+                wrong.push(format!("{name}: {target} names no heading"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,13 +1,13 @@
 # syntax=docker/dockerfile:1
 
-FROM rust:1-slim-bookworm AS build
+FROM rust:1.95-slim-bookworm AS build
 # aws-lc and the bundled SQLite are C.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential cmake pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-# Both caches stay outside of the image, so the binary is copied out of them.
+# The caches are not part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin threadline \

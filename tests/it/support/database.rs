@@ -69,6 +69,11 @@ impl Database {
     async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
         let id = if self.is_postgres() { format!("'{run}'") } else { format!("X'{}'", run.simple()) };
         let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
+        (self.count(&sql).await > 0).then_some(())
+    }
+
+    /// Runs a query that counts: `SELECT COUNT(*) AS rows ...`.
+    pub async fn count(&self, sql: &str) -> i64 {
         let found: Found = match self {
             Self::Sqlite(_) => diesel::RunQueryDsl::get_result(diesel::sql_query(sql), &mut sqlite(&self.url())),
             Self::Postgres { .. } => {
@@ -77,7 +82,7 @@ impl Database {
             }
         }
         .expect("a count");
-        (found.rows > 0).then_some(())
+        found.rows
     }
 
     /// From now on every new task takes the database that many seconds, until [`hurry`](Self::hurry).

@@ -9,7 +9,7 @@ use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Store, StoreError, migrate as schema};
 use threadline_core::{Redis, Tokens, check_storage};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ThreadId, UserId};
 use uuid::Uuid;
 
 /// Characters of the reason for which a thread is locked or closed, at most: a sentence or two.
@@ -63,7 +63,7 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
     let tokens = Tokens::new(&settings.lasting_auth()?);
     let store = Store::open(&settings.database()).await?;
     let found = match user.parse::<Uuid>() {
-        Ok(id) => store.user_by_id(Guid(id)).await?,
+        Ok(id) => store.user_by_id(UserId(id)).await?,
         Err(_) => store.user_by_email(user.trim().to_lowercase()).await?,
     };
     let Some(row) = found else {
@@ -87,7 +87,7 @@ pub async fn thread(settings: &Settings, id: Uuid, status: String, reason: Optio
         anyhow::bail!("--reason says why a thread is locked or closed; leave it out with --status active");
     }
     let store = Store::open(&settings.database()).await?;
-    match store.thread_set_status(Guid(id), status, reason).await {
+    match store.thread_set_status(ThreadId(id), status, reason).await {
         Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status)),
         Err(StoreError::NotFound) => anyhow::bail!("there is no thread {id}"),
         Err(error) => Err(error.into()),

@@ -17,7 +17,8 @@ use crate::store::{SoleServer, Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::attachments::piece_bytes;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ProcessId;
 use threadline_signals::{Redis, RedisUrlError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ const KNOWN_USERS: usize = 10_000;
 /// The service without its transports.
 pub struct Core {
     /// Names this process as the owner of its runs.
-    pub(crate) id: Guid,
+    pub(crate) id: ProcessId,
     pub(crate) config: CoreConfig,
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
@@ -86,7 +87,7 @@ impl Core {
         let attachments = Attachments::new(&config)?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let core = Arc::new(Self {
-            id: Guid::new(),
+            id: ProcessId(Uuid::now_v7()),
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::store::ThreadCursor;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{Id, ThreadId};
 use threadline_schema::page::DEFAULT_LIMIT;
 use uuid::Uuid;
 
@@ -18,8 +19,8 @@ pub(crate) fn limit(asked: Option<u32>, max: u32) -> Result<u32, Error> {
 }
 
 /// A cursor that is the id of a row.
-pub(crate) fn id_cursor(after: Option<&str>) -> Result<Option<Guid>, Error> {
-    after.map(|after| after.trim().parse::<Uuid>().map(Guid).map_err(|_| bad_cursor())).transpose()
+pub(crate) fn id_cursor<T: Id>(after: Option<&str>) -> Result<Option<T>, Error> {
+    after.map(|after| after.trim().parse::<Uuid>().map(T::from).map_err(|_| bad_cursor())).transpose()
 }
 
 /// The cursor of a list of threads. It holds the place itself, since a thread moves in the list when it is used; the
@@ -36,7 +37,7 @@ pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>,
 }
 
 /// Writes a place in a list of threads.
-pub(crate) fn write_thread_cursor(at: UtcTime, id: Guid) -> String {
+pub(crate) fn write_thread_cursor(at: UtcTime, id: ThreadId) -> String {
     format!("{}_{}", at.micros(), id.0)
 }
 
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_thread_cursor_survives_the_wire() {
-        let (at, id) = (UtcTime::now(), Guid::new());
+        let (at, id) = (UtcTime::now(), ThreadId(Uuid::now_v7()));
         match thread_cursor(Some(&write_thread_cursor(at, id))).unwrap() {
             Some(ThreadCursor::Key(back, same)) => assert_eq!((back, same), (at, id)),
             _ => panic!("not a place"),

@@ -7,7 +7,7 @@ use crate::store::rows::TaskRow;
 use crate::store::{TaskChanges, TaskPage};
 use crate::wire;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{Task, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const TAG_CHARS: usize = 50;
 pub(crate) async fn create(store: &Store, user_id: Uuid, params: TasksCreateParams) -> Result<Task, Error> {
     let now = UtcTime::now();
     let new = TaskRow {
-        id: Guid::new(),
+        id: Uuid::now_v7().into(),
         user_id: user_id.into(),
         title: title(params.title)?,
         description: params.description.map(description).transpose()?,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ItemId;
 use threadline_schema::error::Failure;
 use threadline_schema::items::Feedback;
 use threadline_schema::page::{Page, Raw};
@@ -135,7 +135,7 @@ pub(crate) fn tool_calls(items: &[ItemRow]) -> Result<Option<Vec<ToolCallRecord>
 }
 
 /// Gives items the bodies that they are about to have in the database.
-pub(crate) fn rewrite(items: &mut [ItemRow], bodies: &[(Guid, String)]) {
+pub(crate) fn rewrite(items: &mut [ItemRow], bodies: &[(ItemId, String)]) {
     for item in items {
         if let Some((_, body)) = bodies.iter().find(|(id, _)| *id == item.id) {
             item.body.clone_from(body);

@@ -16,6 +16,7 @@ pub mod db;
 pub mod error;
 pub mod event;
 pub mod head;
+pub mod ids;
 pub mod input;
 pub mod items;
 pub mod page;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
 
@@ -148,7 +148,7 @@ pub(super) fn read_grown(me: Uuid, run_id: Uuid, text: &[u8]) -> Option<Grown> {
         return None;
     }
     let rows = told.rows.into_iter().map(|ToldRow(first_seq, last_seq, event, cuts)| EventRow {
-        run_id: Guid(run_id),
+        run_id: RunId(run_id),
         first_seq,
         last_seq,
         event: event.into_owned(),
@@ -195,7 +195,7 @@ mod tests {
     fn rows_travel_whole_and_are_dropped_when_there_are_too_many() {
         let (me, run_id) = (Uuid::now_v7(), Uuid::now_v7());
         let row = |seq, event: &str| EventRow {
-            run_id: Guid(run_id),
+            run_id: RunId(run_id),
             first_seq: seq,
             last_seq: seq + 1,
             event: event.to_owned(),

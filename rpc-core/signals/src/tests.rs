@@ -5,7 +5,7 @@ use crate::RedisConfig;
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::RunId;
 use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -103,7 +103,7 @@ impl Relay {
 }
 
 fn row(run_id: Uuid, seq: i64, event: &str) -> EventRow {
-    EventRow { run_id: Guid(run_id), first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
+    EventRow { run_id: RunId(run_id), first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
 }
 
 /// Says something until it is heard.

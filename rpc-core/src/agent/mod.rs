@@ -22,7 +22,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use models::Models;
 use threadline_schema::call::RequestContext;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ItemId;
 use uuid::Uuid;
 use working::{News, Working};
 
@@ -30,7 +30,7 @@ use working::{News, Working};
 pub(crate) struct Context {
     pub(crate) claim: Claim,
     /// The message that is answered again, as if it were the newest.
-    pub(crate) retry_of: Option<Guid>,
+    pub(crate) retry_of: Option<ItemId>,
     pub(crate) user_id: Uuid,
     pub(crate) answerer: Answerer,
     /// The request it came from, with what its client said of itself.
@@ -102,7 +102,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
 /// What has come of a call.
 enum Step<'a> {
     News(Working<'a>, News),
-    Stored(Guid, StoreResult<()>),
+    Stored(ItemId, StoreResult<()>),
 }
 
 async fn news(mut working: Working<'_>) -> Step<'_> {

@@ -9,7 +9,8 @@ use chrono::SecondsFormat;
 use serde_json::{Map, json};
 use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::{Attachment, ImageAttachment, ThreadItem, UserMessage};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::RunId;
 
 /// What the model is told of the request that it answers, to stand behind its instructions: as JSON, so that nothing of it
 /// reads like one of them.
@@ -37,7 +38,7 @@ pub(super) fn build(instructions: &str, known: Option<String>, items: &[ItemRow]
         join(&mut system, &known);
     }
     let mut messages = vec![Message::System(system)];
-    let mut round: Option<(Option<Guid>, u32)> = None;
+    let mut round: Option<(Option<RunId>, u32)> = None;
     for item in items.iter().skip_while(|item| item.kind != wire::USER_MESSAGE) {
         if item.kind == wire::TOOL_CALL {
             let body: ToolCallBody = serde_json::from_str(&item.body)?;
@@ -144,9 +145,11 @@ fn words_of(message: &UserMessage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use threadline_schema::ids::ThreadId;
+    use uuid::Uuid;
 
-    fn row(run: Guid, kind: &str, body: serde_json::Value) -> ItemRow {
-        let thread = Guid::new();
+    fn row(run: RunId, kind: &str, body: serde_json::Value) -> ItemRow {
+        let thread = ThreadId(Uuid::now_v7());
         let mut body = body;
         if kind != wire::TOOL_CALL {
             body["type"] = kind.into();
@@ -155,7 +158,7 @@ mod tests {
             body["created_at"] = json!("2026-01-02T03:04:05Z");
         }
         ItemRow {
-            id: Guid::new(),
+            id: Uuid::now_v7().into(),
             thread_id: thread,
             run_id: Some(run),
             position: 0,
@@ -166,11 +169,11 @@ mod tests {
         }
     }
 
-    fn said(run: Guid, text: &str) -> ItemRow {
+    fn said(run: RunId, text: &str) -> ItemRow {
         row(run, wire::USER_MESSAGE, json!({"content": [{"type": "input_text", "text": text}]}))
     }
 
-    fn answered(run: Guid, text: &str) -> ItemRow {
+    fn answered(run: RunId, text: &str) -> ItemRow {
         row(
             run,
             wire::ASSISTANT_MESSAGE,
@@ -178,7 +181,7 @@ mod tests {
         )
     }
 
-    fn called(run: Guid, id: &str, round: u32) -> ItemRow {
+    fn called(run: RunId, id: &str, round: u32) -> ItemRow {
         row(run, wire::TOOL_CALL, json!({"id": id, "name": "t", "arguments": "{}", "result": "ok", "round": round}))
     }
 
@@ -199,7 +202,7 @@ mod tests {
 
     #[test]
     fn calls_of_one_answer_share_a_message() {
-        let (first, second) = (Guid::new(), Guid::new());
+        let (first, second) = (RunId(Uuid::now_v7()), RunId(Uuid::now_v7()));
         let items = [
             answered(first, "cut off"),
             said(second, "do it"),
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_call_has_an_answer() {
-        let run = Guid::new();
+        let run = RunId(Uuid::now_v7());
         let open = row(run, wire::TOOL_CALL, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
         let prompt = build("", None, &[said(run, "do it"), open, called(run, "b", 0)]).unwrap();
         let unknown = Message::Tool { call_id: "a".into(), content: wire::UNKNOWN_RESULT.into() };
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_one_role_says_twice_is_one_message() {
-        let (failed, answered_one) = (Guid::new(), Guid::new());
+        let (failed, answered_one) = (RunId(Uuid::now_v7()), RunId(Uuid::now_v7()));
         let items = [said(failed, "one"), said(answered_one, "two"), answered(answered_one, "three")];
         let prompt = build("", None, &items).unwrap();
         assert_eq!(prompt[1], Message::User("one\n\ntwo".into()));
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_note_stands_with_the_answer_it_is_about() {
-        let run = Guid::new();
+        let run = RunId(Uuid::now_v7());
         let items =
             [said(run, "tell me"), answered(run, "Once"), row(run, wire::HIDDEN_CONTEXT, json!({"content": "Stop."}))];
         let prompt = build("", None, &items).unwrap();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::AttachmentsCreateParams;
 use threadline_schema::chatkit::{Attachment, FileAttachment, ImageAttachment, UploadDescriptor, UploadMethod};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
 use uuid::Uuid;
 
 /// Characters of a name, at most.
@@ -29,7 +29,7 @@ pub(crate) async fn create(core: &Core, user_id: Uuid, params: AttachmentsCreate
     let mime_type = mime_type(&attachments.config, &params.mime_type)?;
     let size = size(&attachments.config, &mime_type, params.size)?;
     let row = AttachmentRow {
-        id: Guid::new(),
+        id: Uuid::now_v7().into(),
         user_id: user_id.into(),
         thread_id: None,
         name,

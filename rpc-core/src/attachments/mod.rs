@@ -27,7 +27,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use storage::{Object, Storage};
 use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
 use threadline_schema::chatkit::{Attachment, UserMessageInput};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::AttachmentId;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -124,10 +124,10 @@ pub(crate) async fn of_message(
             named.len()
         )));
     }
-    let mut ids: Vec<Guid> = Vec::with_capacity(named.len());
+    let mut ids: Vec<AttachmentId> = Vec::with_capacity(named.len());
     for id in named {
         let id = id.parse::<Uuid>().map_err(|_| Error::invalid("`attachments` takes ids of attachments."))?;
-        if ids.contains(&Guid(id)) {
+        if ids.contains(&AttachmentId(id)) {
             return Err(Error::invalid(format!("The attachment {id} is named more than once.")));
         }
         ids.push(id.into());

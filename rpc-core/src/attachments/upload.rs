@@ -10,7 +10,7 @@ use crate::store::rows::AttachmentRow;
 use base64::Engine;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload, piece_bytes};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::UploadId;
 use uuid::Uuid;
 
 /// How much smaller than it could be a piece may be that is not the last: each is a file of its own until all are there.
@@ -45,7 +45,7 @@ pub(crate) async fn write(core: &Core, user_id: Uuid, params: AttachmentsWritePa
     if !bytes.is_empty() {
         let (at, length) = (signed(offset)?, signed(bytes.len() as u64)?);
         storage.put_piece(row.id.0, upload_id, offset, bytes).await.map_err(unreadable)?;
-        let advanced = core.store.upload_advance(row.id, Guid(upload_id), at, length).await;
+        let advanced = core.store.upload_advance(row.id, UploadId(upload_id), at, length).await;
         advanced.map_err(Error::of_attachment)?;
     }
     if last {

@@ -11,7 +11,7 @@ use crate::store::rows::EventRow;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::RunId;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ async fn write_all(core: &Weak<Core>, trouble: &mut Option<Instant>) -> bool {
                     .filter_map(|rows| Some((rows.first()?.run_id.0, rows)))
                     .collect();
                 for Taken { entry, up_to } in batch {
-                    let ours = written.contains(&Guid(entry.run_id));
+                    let ours = written.contains(&RunId(entry.run_id));
                     entry.log.saved(ours.then_some(up_to));
                     if ours {
                         let rows = rows.get(&entry.run_id).copied().unwrap_or_default();

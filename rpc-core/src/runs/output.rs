@@ -28,7 +28,8 @@ use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
     ThreadStreamEvent, WorkflowItem,
 };
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ItemId;
 use threadline_schema::event::text_delta;
 use threadline_schema::runs::Usage;
 use uuid::Uuid;
@@ -195,7 +196,7 @@ impl Output {
     }
 
     /// Says which items this answer takes the place of, once it is stored.
-    pub(crate) fn replace(&mut self, old: impl IntoIterator<Item = Guid>) {
+    pub(crate) fn replace(&mut self, old: impl IntoIterator<Item = ItemId>) {
         self.close_message();
         for id in old {
             self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });

@@ -11,7 +11,6 @@ use crate::store::{NewRun, Opening, Submission};
 use std::sync::Arc;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem, ThreadStreamEvent};
-use threadline_schema::db::types::Guid;
 use uuid::Uuid;
 
 /// Where a run is to begin, and for whose request.
@@ -73,7 +72,7 @@ pub(super) async fn resume(
     detached(async move {
         let _beginning = beginning;
         let run = NewRun {
-            id: Guid::new(),
+            id: Uuid::now_v7().into(),
             owner: core.id,
             lease_expires_at: core.lease_until(),
             created_at: core.clock.now(),

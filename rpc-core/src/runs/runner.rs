@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
 use threadline_schema::call::RequestContext;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ItemId;
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
 use threadline_schema::runs::{Run, RunStatus, ToolCallRecord, Usage};
@@ -32,7 +33,7 @@ pub(super) struct Job {
     pub(super) entry: Arc<Entry>,
     pub(super) claim: Claim,
     /// The message that is answered again.
-    pub(super) retry_of: Option<Guid>,
+    pub(super) retry_of: Option<ItemId>,
     pub(super) work: Work,
     pub(super) created_at: DateTime<Utc>,
     /// What it holds of its user's budget: tokens, and millionths of the currency.
@@ -223,7 +224,7 @@ impl Job {
         core: &Core,
         output: &Output,
         new: &[NewItem],
-        results: &[(Guid, String)],
+        results: &[(ItemId, String)],
     ) -> Option<Vec<ToolCallRecord>> {
         if !output.has_called {
             return None;

@@ -11,7 +11,7 @@ use crate::wire::{self, ToolCallBody};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use threadline_schema::chatkit::{StatusIndicator, ThreadItem, WorkflowKind, WorkflowTask};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ItemId;
 use told::{Begun, Told};
 use uuid::Uuid;
 
@@ -21,9 +21,9 @@ pub(crate) struct Salvage {
     /// Items that were begun, as far as they got.
     pub(crate) append: Vec<NewItem>,
     /// Tool calls that were never seen to end: the item of each, and its body with a result that says so.
-    pub(crate) complete: Vec<(Guid, String)>,
+    pub(crate) complete: Vec<(ItemId, String)>,
     /// The last message of the assistant, among what is stored and what is appended.
-    pub(crate) message_id: Option<Guid>,
+    pub(crate) message_id: Option<ItemId>,
     /// Names of the tools that were called in `complete`, as the model wrote them.
     pub(crate) unknown_tools: Vec<String>,
 }

@@ -20,7 +20,8 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{
     Extra, InferenceOptions, StreamOptions, ThreadItem, ThreadStreamEvent, UserMessage, UserMessageInput,
 };
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ItemId;
 use uuid::Uuid;
 
 /// A thread's title until somebody says something.
@@ -231,7 +232,7 @@ fn turn(
 ) -> Result<(NewTurn, ThreadItem), Error> {
     // By the clock that all replicas share: the day of the budget is the day of the run.
     let created_at = core.clock.now();
-    let item_id = Guid::new();
+    let item_id = ItemId(Uuid::now_v7());
     let title = (starter == StarterTitle::Message).then(|| title_of(&input, attached));
     let message = ThreadItem::UserMessage(UserMessage {
         id: item_id.0,
@@ -252,7 +253,7 @@ fn turn(
             created_at,
         },
         title,
-        run_id: Guid::new(),
+        run_id: Uuid::now_v7().into(),
         owner: core.id,
         lease_expires_at: core.lease_until(),
         hold,

@@ -9,7 +9,8 @@ use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachment_leftovers, attachments, users};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{AttachmentId, UploadId, UserId};
 
 impl Store {
     /// Announces an attachment, if it fits in what the user may have in all.
@@ -27,7 +28,7 @@ impl Store {
                 .execute(c)
                 .await?;
             if counted == 0 {
-                let user: Option<Guid> = users::table.find(row.user_id).select(users::id).first(c).await.optional()?;
+                let user: Option<UserId> = users::table.find(row.user_id).select(users::id).first(c).await.optional()?;
                 return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
             }
             diesel::insert_into(attachments::table).values(&row).execute(c).await?;
@@ -39,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn attachment_get(&self, user_id: Guid, id: Guid) -> StoreResult<AttachmentRow> {
+    pub async fn attachment_get(&self, user_id: UserId, id: AttachmentId) -> StoreResult<AttachmentRow> {
         read!(self, |c| {
             let row: AttachmentRow = attachments::table.find(id).select(AttachmentRow::as_select()).first(c).await?;
             if row.user_id == user_id { Ok(row) } else { Err(StoreError::Forbidden) }
@@ -50,14 +51,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`] when one of them is missing or somebody else's.
-    pub async fn attachments_get(&self, user_id: Guid, ids: Vec<Guid>) -> StoreResult<Vec<AttachmentRow>> {
+    pub async fn attachments_get(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<Vec<AttachmentRow>> {
         read!(self, |c| {
             let rows: Vec<AttachmentRow> = attachments::table
                 .filter(attachments::id.eq_any(ids.clone()))
                 .select(AttachmentRow::as_select())
                 .load(c)
                 .await?;
-            let of = |id: &Guid| match rows.iter().find(|row| row.id == *id) {
+            let of = |id: &AttachmentId| match rows.iter().find(|row| row.id == *id) {
                 None => Err(StoreError::NotFound),
                 Some(row) if row.user_id != user_id => Err(StoreError::Forbidden),
                 Some(row) => Ok(row.clone()),
@@ -70,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`Conflict::AttachmentUploaded`].
-    pub async fn upload_begin(&self, id: Guid, upload_id: Guid) -> StoreResult<()> {
+    pub async fn upload_begin(&self, id: AttachmentId, upload_id: UploadId) -> StoreResult<()> {
         change!(self, |c| {
             let begun = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false)))
                 .set((attachments::upload_id.eq(Some(upload_id)), attachments::received.eq(0)))
@@ -79,7 +80,7 @@ impl Store {
             if begun == 1 {
                 return Ok(());
             }
-            let known: Option<Guid> = attachments::table.find(id).select(attachments::id).first(c).await.optional()?;
+            let known: Option<AttachmentId> = attachments::table.find(id).select(attachments::id).first(c).await.optional()?;
             Err(known.map_or(StoreError::NotFound, |_| Conflict::AttachmentUploaded.into()))
         })
     }
@@ -88,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::UploadSuperseded`] when the upload does not stand at `offset`, or is not under way.
-    pub async fn upload_advance(&self, id: Guid, upload_id: Guid, offset: i64, bytes: i64) -> StoreResult<()> {
+    pub async fn upload_advance(&self, id: AttachmentId, upload_id: UploadId, offset: i64, bytes: i64) -> StoreResult<()> {
         change!(self, |c| {
             let here = attachments::upload_id.eq(Some(upload_id)).and(attachments::received.eq(offset));
             let advanced = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false).and(here)))
@@ -103,10 +104,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn attachment_ready(&self, id: Guid) -> StoreResult<AttachmentRow> {
+    pub async fn attachment_ready(&self, id: AttachmentId) -> StoreResult<AttachmentRow> {
         change!(self, |c| {
             Ok(diesel::update(attachments::table.find(id))
-                .set((attachments::ready.eq(true), attachments::upload_id.eq(None::<Guid>)))
+                .set((attachments::ready.eq(true), attachments::upload_id.eq(None::<UploadId>)))
                 .returning(AttachmentRow::as_returning())
                 .get_result(c)
                 .await?)
@@ -117,7 +118,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`Conflict::AttachmentUsed`].
-    pub async fn attachment_delete(&self, user_id: Guid, id: Guid) -> StoreResult<()> {
+    pub async fn attachment_delete(&self, user_id: UserId, id: AttachmentId) -> StoreResult<()> {
         change!(self, |c| {
             let free = attachments::user_id.eq(user_id).and(attachments::thread_id.is_null());
             let deleted = diesel::delete(attachments::table.find(id).filter(free)).execute(c).await?;
@@ -138,7 +139,7 @@ impl Store {
             if !alone(c, Chore::DropAttachments).await? {
                 return Ok(0);
             }
-            let unused: Vec<Guid> = attachments::table
+            let unused: Vec<AttachmentId> = attachments::table
                 .filter(attachments::thread_id.is_null().and(attachments::created_at.lt(before)))
                 .order(attachments::created_at.asc())
                 .select(attachments::id)
@@ -156,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn leftovers(&self, before: UtcTime, limit: u32) -> StoreResult<Vec<Guid>> {
+    pub async fn leftovers(&self, before: UtcTime, limit: u32) -> StoreResult<Vec<AttachmentId>> {
         read!(self, |c| {
             Ok(attachment_leftovers::table
                 .filter(attachment_leftovers::deleted_at.lt(before))
@@ -172,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn leftovers_forget(&self, ids: Vec<Guid>) -> StoreResult<()> {
+    pub async fn leftovers_forget(&self, ids: Vec<AttachmentId>) -> StoreResult<()> {
         change!(self, |c| {
             let gone = attachment_leftovers::table.filter(attachment_leftovers::attachment_id.eq_any(ids));
             diesel::delete(gone).execute(c).await?;

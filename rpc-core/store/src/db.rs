@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::UserId;
 
 /// The database. Clones share its connections.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ impl Store {
     /// When the database does not answer, or its tables are missing.
     pub async fn ping(&self) -> StoreResult<()> {
         read!(self, |c| {
-            users::table.select(users::id).first::<Guid>(c).await.optional()?;
+            users::table.select(users::id).first::<UserId>(c).await.optional()?;
             Ok(())
         })
     }

@@ -12,7 +12,8 @@ use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{feedback, items, threads};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ItemId, ThreadId, UserId};
 
 impl Store {
     /// Stores what a user thinks of items of a thread, in place of what the user thought before: of all of them or of
@@ -23,9 +24,9 @@ impl Store {
     /// is hidden.
     pub async fn feedback_give(
         &self,
-        user_id: Guid,
-        thread_id: Guid,
-        item_ids: BTreeSet<Guid>,
+        user_id: UserId,
+        thread_id: ThreadId,
+        item_ids: BTreeSet<ItemId>,
         kind: FeedbackKind,
         now: UtcTime,
     ) -> StoreResult<()> {
@@ -70,10 +71,10 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
     pub async fn feedback_page(
         &self,
-        user_id: Guid,
-        thread_id: Guid,
+        user_id: UserId,
+        thread_id: ThreadId,
         limit: u32,
-        after: Option<Guid>,
+        after: Option<ItemId>,
     ) -> StoreResult<(Vec<FeedbackRow>, bool)> {
         read!(self, |c| {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;

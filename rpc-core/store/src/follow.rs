@@ -8,7 +8,7 @@ use super::unit::read;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{runs, threads};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{RunId, ThreadId, UserId};
 
 /// What comes next in a thread.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound), [`StoreError::Forbidden`](super::StoreError::Forbidden).
-    pub async fn thread_last_run(&self, user_id: Guid, thread_id: Guid) -> StoreResult<(ThreadRow, Option<RunRow>)> {
+    pub async fn thread_last_run(&self, user_id: UserId, thread_id: ThreadId) -> StoreResult<(ThreadRow, Option<RunRow>)> {
         read!(self, |c| {
             let thread: Option<ThreadRow> =
                 threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
@@ -38,7 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) when the thread is gone.
-    pub async fn thread_next_run(&self, thread_id: Guid, position: i64) -> StoreResult<NextRun> {
+    pub async fn thread_next_run(&self, thread_id: ThreadId, position: i64) -> StoreResult<NextRun> {
         read!(self, |c| {
             let next: Option<RunRow> = runs::table
                 .filter(runs::thread_id.eq(thread_id).and(runs::position.gt(position)))
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn run_of_thread(&self, thread_id: Guid, id: Guid) -> StoreResult<Option<RunRow>> {
+    pub async fn run_of_thread(&self, thread_id: ThreadId, id: RunId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let run = runs::table.find(id).filter(runs::thread_id.eq(thread_id));
             Ok(run.select(RunRow::as_select()).first(c).await.optional()?)
@@ -71,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn threads_begun(&self, since: Guid) -> StoreResult<Vec<Guid>> {
+    pub async fn threads_begun(&self, since: RunId) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             let begun = runs::table.filter(runs::id.gt(since));
             Ok(begun.select(runs::thread_id).distinct().load(c).await?)

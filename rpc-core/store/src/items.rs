@@ -10,7 +10,7 @@ use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, threads};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
 use threadline_schema::page::Order;
 
 /// Which page of a thread's items.
@@ -21,7 +21,7 @@ pub struct ItemPage {
     /// By position.
     pub order: Order,
     /// The last item seen.
-    pub after: Option<Guid>,
+    pub after: Option<ItemId>,
     /// Whether hidden items are among them.
     pub hidden: bool,
 }
@@ -87,7 +87,7 @@ macro_rules! complete_items {
     ($c:ident, $claim:expr, $results:expr) => {{
         let mut completed = 0;
         for (id, body) in $results {
-            let (id, body): (Guid, String) = (id, body);
+            let (id, body): (ItemId, String) = (id, body);
             completed += diesel::update(items::table.find(id))
                 .filter(items::run_id.eq($claim.run_id).and(items::kind.eq($crate::kinds::TOOL_CALL)))
                 .set(items::body.eq(body))
@@ -102,7 +102,7 @@ pub(super) use {complete_items, insert_items, reserve};
 /// A page of items, and whether more follow. The thread's owner has been checked.
 macro_rules! items_of {
     ($c:ident, $thread_id:expr, $page:expr) => {{
-        let (thread_id, page): (Guid, ItemPage) = ($thread_id, $page);
+        let (thread_id, page): (ThreadId, ItemPage) = ($thread_id, $page);
         let after = match page.after {
             None => None,
             Some(id) => {
@@ -136,8 +136,8 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
     pub async fn thread_with_items(
         &self,
-        user_id: Guid,
-        id: Guid,
+        user_id: UserId,
+        id: ThreadId,
         page: ItemPage,
     ) -> StoreResult<(ThreadRow, Vec<ItemRow>, bool)> {
         read!(self, |c| {
@@ -154,8 +154,8 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
     pub async fn items_page(
         &self,
-        user_id: Guid,
-        thread_id: Guid,
+        user_id: UserId,
+        thread_id: ThreadId,
         page: ItemPage,
     ) -> StoreResult<(Vec<ItemRow>, bool)> {
         let (_, rows, has_more) = self.thread_with_items(user_id, thread_id, page).await?;
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] and [`StoreError::Forbidden`] of the thread, [`StoreError::ItemNotFound`].
-    pub async fn item_get(&self, user_id: Guid, thread_id: Guid, id: Guid) -> StoreResult<ItemRow> {
+    pub async fn item_get(&self, user_id: UserId, thread_id: ThreadId, id: ItemId) -> StoreResult<ItemRow> {
         read!(self, |c| {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
             let item = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)));
@@ -178,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn history(&self, thread_id: Guid, limit: u32) -> StoreResult<Vec<ItemRow>> {
+    pub async fn history(&self, thread_id: ThreadId, limit: u32) -> StoreResult<Vec<ItemRow>> {
         self.history_to(thread_id, None, limit).await
     }
 
@@ -186,7 +186,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such item.
-    pub async fn history_to(&self, thread_id: Guid, last: Option<Guid>, limit: u32) -> StoreResult<Vec<ItemRow>> {
+    pub async fn history_to(&self, thread_id: ThreadId, last: Option<ItemId>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             let end: i64 = match last {
                 Some(id) => items::table.find(id).select(items::position).first(c).await?,
@@ -208,7 +208,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn message_before(&self, thread_id: Guid, position: i64) -> StoreResult<Option<ItemRow>> {
+    pub async fn message_before(&self, thread_id: ThreadId, position: i64) -> StoreResult<Option<ItemRow>> {
         read!(self, |c| {
             let before = items::table.filter(items::thread_id.eq(thread_id).and(items::position.lt(position)));
             Ok(before
@@ -225,7 +225,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn run_items(&self, run_id: Guid) -> StoreResult<Vec<ItemRow>> {
+    pub async fn run_items(&self, run_id: RunId) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
                 .filter(items::run_id.eq(run_id))
@@ -258,7 +258,7 @@ impl Store {
     /// # Errors
     /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the run has no
     /// such call; nothing is changed then.
-    pub async fn item_complete(&self, claim: Claim, id: Guid, body: String) -> StoreResult<()> {
+    pub async fn item_complete(&self, claim: Claim, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
             hold!(c, claim);
             if complete_items!(c, claim, [(id, body)]) == 0 { Err(StoreError::NotFound) } else { Ok(()) }
@@ -268,7 +268,7 @@ impl Store {
     ///
     /// # Errors
     /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more; nothing is changed then.
-    pub async fn items_rewrite(&self, claim: Claim, bodies: Vec<(Guid, String)>) -> StoreResult<()> {
+    pub async fn items_rewrite(&self, claim: Claim, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
             hold!(c, claim);
             for (id, body) in bodies {
@@ -284,7 +284,7 @@ impl Store {
     ///
     /// # Errors
     /// [`super::Conflict::AnsweredAlready`] when it is not as it was read, or gone.
-    pub async fn item_rewrite(&self, thread_id: Guid, rewrite: Rewrite) -> StoreResult<()> {
+    pub async fn item_rewrite(&self, thread_id: ThreadId, rewrite: Rewrite) -> StoreResult<()> {
         let Rewrite { id, old, new } = rewrite;
         change!(self, |c| {
             let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));

@@ -89,7 +89,7 @@ pub fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
 /// Costs a query, and only where an operation has failed.
 macro_rules! refusal {
     ($c:ident, $table:ident, $id:expr, $user_id:expr) => {{
-        let owner: Option<threadline_schema::db::types::Guid> =
+        let owner: Option<threadline_schema::ids::UserId> =
             $table::table.find($id).select($table::user_id).first($c).await.optional()?;
         match owner {
             None => Some($crate::StoreError::NotFound),

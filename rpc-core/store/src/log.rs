@@ -12,8 +12,9 @@ use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::db::tables::{run_events, runs};
-use threadline_schema::db::types::sql::Guid as SqlGuid;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::sql::Id as SqlId;
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ProcessId, RunId};
 
 /// Inserts events in the transaction, or makes rows longer that an earlier try has inserted: whether that try was
 /// committed is not always known, and a later one begins with the same rows. The earlier may even come after the later,
@@ -51,17 +52,17 @@ RETURNING run_id";
 
 #[derive(QueryableByName)]
 struct Written {
-    #[diesel(sql_type = SqlGuid)]
-    run_id: Guid,
+    #[diesel(sql_type = SqlId)]
+    run_id: RunId,
 }
 
 /// The one write that the databases need said differently: many rows at once.
 trait AppendEvents {
-    fn append(&mut self, owner: Guid, rows: Vec<EventRow>) -> impl Future<Output = StoreResult<BTreeSet<Guid>>> + Send;
+    fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> impl Future<Output = StoreResult<BTreeSet<RunId>>> + Send;
 }
 
 impl AppendEvents for PgConn {
-    async fn append(&mut self, owner: Guid, rows: Vec<EventRow>) -> StoreResult<BTreeSet<Guid>> {
+    async fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
         let (mut ids, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut cuts) = (Vec::new(), Vec::new());
         for row in rows {
@@ -77,7 +78,7 @@ impl AppendEvents for PgConn {
             .bind::<Array<BigInt>, _>(lasts)
             .bind::<Array<Text>, _>(events)
             .bind::<Array<Nullable<Text>>, _>(cuts)
-            .bind::<SqlGuid, _>(owner)
+            .bind::<SqlId, _>(owner)
             .load(self)
             .await?;
         Ok(written.into_iter().map(|row| row.run_id).collect())
@@ -85,11 +86,11 @@ impl AppendEvents for PgConn {
 }
 
 impl AppendEvents for LiteConn {
-    async fn append(&mut self, owner: Guid, rows: Vec<EventRow>) -> StoreResult<BTreeSet<Guid>> {
+    async fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
         self.begin().await?;
         let result = work(async {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
-            let owned: BTreeSet<Guid> = owned.select(runs::id).load(self).await?.into_iter().collect();
+            let owned: BTreeSet<RunId> = owned.select(runs::id).load(self).await?.into_iter().collect();
             let ours: Vec<&EventRow> = rows.iter().filter(|row| owned.contains(&row.run_id)).collect();
             let written = ours.iter().map(|row| row.run_id).collect();
             insert_events!(self, ours);
@@ -106,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails; then nothing is written, or it is not known whether.
-    pub async fn events_append(&self, owner: Guid, rows: Vec<EventRow>) -> StoreResult<BTreeSet<Guid>> {
+    pub async fn events_append(&self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
         change!(self, |c| { c.append(owner, rows).await })
     }
 
@@ -114,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn events_after(&self, run_id: Guid, after: i64, limit: u32) -> StoreResult<Vec<EventRow>> {
+    pub async fn events_after(&self, run_id: RunId, after: i64, limit: u32) -> StoreResult<Vec<EventRow>> {
         read!(self, |c| {
             // Rows do not overlap, so all but one that are needed begin after it: a range of the primary key.
             let start: Option<i64> = run_events::table
@@ -138,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn events_last(&self, run_id: Guid) -> StoreResult<u64> {
+    pub async fn events_last(&self, run_id: RunId) -> StoreResult<u64> {
         read!(self, |c| {
             let events = run_events::table.filter(run_events::run_id.eq(run_id));
             let last: Option<i64> =
@@ -157,7 +158,7 @@ impl Store {
             if !alone(c, Chore::TrimLogs).await? {
                 return Ok(0);
             }
-            let ended: Vec<Guid> = runs::table
+            let ended: Vec<RunId> = runs::table
                 .filter(runs::log_kept)
                 .filter(runs::finished_at.lt(before))
                 .order(runs::finished_at.asc())

@@ -11,14 +11,14 @@ use super::usage::{day_of, take_hold};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, submissions, threads, users};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ItemId, ThreadId, UserId};
 
 /// What begins the turn.
 #[derive(Debug, Clone)]
 pub enum Opening {
     /// A message of the user's that is to be answered again. Nothing is removed yet: that is done by the run's
     /// successful end.
-    Retry(Guid),
+    Retry(ItemId),
     /// Something the user does that is no message.
     Action,
     /// The answer to a call that waited for it.
@@ -34,7 +34,7 @@ pub enum Opening {
 #[derive(Debug, Clone)]
 pub struct Rewrite {
     /// The item.
-    pub id: Guid,
+    pub id: ItemId,
     /// Its body as it was read.
     pub old: String,
     /// Its body from now on.
@@ -50,8 +50,8 @@ impl Store {
     /// none of the user's messages, [`Conflict::AnsweredAlready`], [`StoreError::Closed`], [`Conflict::KeyReused`].
     pub async fn turn_resume(
         &self,
-        user_id: Guid,
-        thread_id: Guid,
+        user_id: UserId,
+        thread_id: ThreadId,
         opening: Opening,
         run: NewRun,
         submission: Option<Submission>,

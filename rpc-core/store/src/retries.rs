@@ -8,7 +8,7 @@ use super::unit::read;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::items;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ItemId, RunId, ThreadId};
 
 /// Kinds that are hidden for good.
 pub(super) const NEVER_SHOWN: [&str; 2] = [crate::kinds::TOOL_CALL, crate::kinds::HIDDEN_CONTEXT];
@@ -17,7 +17,7 @@ pub(super) const NEVER_SHOWN: [&str; 2] = [crate::kinds::TOOL_CALL, crate::kinds
 /// locked, and its messages are counted anew.
 macro_rules! replace_answer {
     ($c:ident, $run:expr, $message:expr) => {{
-        let (run, message): (&$crate::rows::RunRow, Guid) = ($run, $message);
+        let (run, message): (&$crate::rows::RunRow, ItemId) = ($run, $message);
         let place: i64 = items::table.find(message).select(items::position).first($c).await?;
         let old =
             items::thread_id.eq(run.thread_id).and(items::position.gt(place)).and(items::position.lt(run.position));
@@ -55,9 +55,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) when the thread is gone.
-    pub async fn retry_replaces(&self, message: Guid, run_id: Guid) -> StoreResult<Vec<Guid>> {
+    pub async fn retry_replaces(&self, message: ItemId, run_id: RunId) -> StoreResult<Vec<ItemId>> {
         read!(self, |c| {
-            let (thread_id, place): (Guid, i64) =
+            let (thread_id, place): (ThreadId, i64) =
                 items::table.find(message).select((items::thread_id, items::position)).first(c).await?;
             Ok(items::table
                 .filter(items::thread_id.eq(thread_id).and(items::position.gt(place)))

@@ -6,7 +6,8 @@ use threadline_schema::db::tables::{
     attachments, feedback, items, run_events, runs, submissions, tasks, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
 use threadline_schema::runs::RunStatus;
 use threadline_schema::tasks::Priority;
 
@@ -30,7 +31,7 @@ rows! {
     /// An account.
     UserRow in users {
         /// Id.
-        id: Guid,
+        id: UserId,
         /// Lower-cased.
         email: String,
         /// argon2id, in PHC string form.
@@ -46,9 +47,9 @@ rows! {
     /// A conversation.
     ThreadRow in threads {
         /// Id.
-        id: Guid,
+        id: ThreadId,
         /// Whose it is.
-        user_id: Guid,
+        user_id: UserId,
         /// Title.
         title: String,
         /// Whether the user chose the title.
@@ -74,11 +75,11 @@ rows! {
     /// An entry of a thread.
     ItemRow in items {
         /// Id.
-        id: Guid,
+        id: ItemId,
         /// Its thread.
-        thread_id: Guid,
+        thread_id: ThreadId,
         /// The run it belongs to: the one that wrote it, or that answers it.
-        run_id: Option<Guid>,
+        run_id: Option<RunId>,
         /// Place in the thread, from 0.
         position: i64,
         /// `user_message`, `assistant_message`, ...
@@ -94,17 +95,17 @@ rows! {
     /// A turn of the assistant.
     RunRow in runs {
         /// Id.
-        id: Guid,
+        id: RunId,
         /// The thread it answers in.
-        thread_id: Guid,
+        thread_id: ThreadId,
         /// Whose thread that is.
-        user_id: Guid,
+        user_id: UserId,
         /// Place in the thread of the message it answers, or one of its own.
         position: i64,
         /// Where it stands.
         status: RunStatus,
         /// The process that answers.
-        owner: Guid,
+        owner: ProcessId,
         /// Counts changes of owner, from 1.
         epoch: i64,
         /// Until when the owner is believed to live.
@@ -120,13 +121,13 @@ rows! {
         /// Tokens written.
         completion_tokens: i64,
         /// The last assistant message it wrote.
-        message_id: Option<Guid>,
+        message_id: Option<ItemId>,
         /// Whether its events are still in the log.
         log_kept: bool,
         /// When its user asked for its end.
         cancel_requested_at: Option<UtcTime>,
         /// The message that it answers again.
-        retry_of: Option<Guid>,
+        retry_of: Option<ItemId>,
         /// When it was made.
         created_at: UtcTime,
         /// When it ended.
@@ -142,7 +143,7 @@ rows! {
     /// Events of a run: one, or several neighbouring text deltas.
     EventRow in run_events {
         /// The run.
-        run_id: Guid,
+        run_id: RunId,
         /// Number of the first.
         first_seq: i64,
         /// Number of the last.
@@ -156,15 +157,15 @@ rows! {
     /// A submission that named itself, and what it made.
     SubmissionRow in submissions {
         /// Who submitted.
-        user_id: Guid,
+        user_id: UserId,
         /// The name.
         key: String,
         /// SHA-256 of what was submitted, in hex.
         fingerprint: String,
         /// The thread it made or spoke in.
-        thread_id: Guid,
+        thread_id: ThreadId,
         /// The run it started.
-        run_id: Option<Guid>,
+        run_id: Option<RunId>,
         /// When it was made.
         created_at: UtcTime,
     }
@@ -172,9 +173,9 @@ rows! {
     /// Something to do.
     TaskRow in tasks {
         /// Id.
-        id: Guid,
+        id: TaskId,
         /// Whose it is.
-        user_id: Guid,
+        user_id: UserId,
         /// What is to be done.
         title: String,
         /// More about it.
@@ -196,7 +197,7 @@ rows! {
     /// What a user has used on a day.
     UsageRow in usage_days {
         /// The user.
-        user_id: Guid,
+        user_id: UserId,
         /// Days since 1970-01-01, UTC.
         day: i64,
         /// Runs that have ended.
@@ -218,11 +219,11 @@ rows! {
     /// What a user thinks of an item.
     FeedbackRow in feedback {
         /// The item.
-        item_id: Guid,
+        item_id: ItemId,
         /// Who thinks so.
-        user_id: Guid,
+        user_id: UserId,
         /// The item's thread.
-        thread_id: Guid,
+        thread_id: ThreadId,
         /// What is thought of it.
         kind: FeedbackKind,
         /// When it was last said.
@@ -232,11 +233,11 @@ rows! {
     /// A file that goes with a message.
     AttachmentRow in attachments {
         /// Id.
-        id: Guid,
+        id: AttachmentId,
         /// Whose it is.
-        user_id: Guid,
+        user_id: UserId,
         /// The thread of the message that has taken it.
-        thread_id: Option<Guid>,
+        thread_id: Option<ThreadId>,
         /// Name, as its user's machine has it.
         name: String,
         /// Type, as announced and checked.
@@ -246,7 +247,7 @@ rows! {
         /// Whether it has been uploaded and looked at.
         ready: bool,
         /// The upload that is under way.
-        upload_id: Option<Guid>,
+        upload_id: Option<UploadId>,
         /// Bytes of that upload so far.
         received: i64,
         /// When it was announced.
@@ -258,9 +259,9 @@ rows! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     /// The run.
-    pub run_id: Guid,
+    pub run_id: RunId,
     /// Its thread.
-    pub thread_id: Guid,
+    pub thread_id: ThreadId,
     /// The epoch under which the process owns the run.
     pub epoch: i64,
 }
@@ -276,7 +277,7 @@ impl RunRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewItem {
     /// Id.
-    pub id: Guid,
+    pub id: ItemId,
     /// `user_message`, `assistant_message`, `workflow`, `tool_call`, `sdk_hidden_context`, ...
     pub kind: String,
     /// Whether clients never see it.
@@ -294,7 +295,7 @@ impl NewItem {
     }
 
     /// The row it becomes.
-    pub fn at(self, position: i64, thread_id: Guid, run_id: Option<Guid>) -> ItemRow {
+    pub fn at(self, position: i64, thread_id: ThreadId, run_id: Option<RunId>) -> ItemRow {
         let Self { id, kind, hidden, body, created_at } = self;
         ItemRow { id, thread_id, run_id, position, kind, hidden, body, created_at }
     }

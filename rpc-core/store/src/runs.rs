@@ -13,7 +13,8 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, run_events, runs, threads};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::error::Failure;
 use threadline_schema::runs::{RunStatus, Usage};
 
@@ -31,9 +32,9 @@ pub struct RunEnd {
     /// Number of its last event, the one that says how it ended.
     pub last_seq: i64,
     /// The last assistant message it wrote.
-    pub message_id: Option<Guid>,
+    pub message_id: Option<ItemId>,
     /// Tool calls whose results are not stored yet: each item, and its whole body.
-    pub results: Vec<(Guid, String)>,
+    pub results: Vec<(ItemId, String)>,
     /// When it ended.
     pub finished_at: UtcTime,
     /// The events that are not in the log yet, the last one included.
@@ -45,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn run_get(&self, user_id: Guid, id: Guid) -> StoreResult<RunRow> {
+    pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
             let run: RunRow = runs::table.find(id).select(RunRow::as_select()).first(c).await?;
             if run.user_id == user_id { Ok(run) } else { Err(StoreError::Forbidden) }
@@ -56,9 +57,9 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn run_exists(&self, id: Guid) -> StoreResult<bool> {
+    pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
-            let found: Option<Guid> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
+            let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
             Ok(found.is_some())
         })
     }
@@ -67,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn active_run(&self, thread_id: Guid) -> StoreResult<Option<RunRow>> {
+    pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
             Ok(active.select(RunRow::as_select()).first(c).await.optional()?)
@@ -127,7 +128,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn run_request_cancel(&self, user_id: Guid, id: Guid, now: UtcTime) -> StoreResult<RunRow> {
+    pub async fn run_request_cancel(&self, user_id: UserId, id: RunId, now: UtcTime) -> StoreResult<RunRow> {
         change!(self, |c| {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
             diesel::update(open.filter(runs::cancel_requested_at.is_null()))
@@ -143,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn runs_to_cancel(&self, owner: Guid) -> StoreResult<Vec<Guid>> {
+    pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
             Ok(runs::table.filter(runs::owner.eq(owner).and(asked)).select(runs::id).load(c).await?)
@@ -155,7 +156,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn leases_renew(&self, owner: Guid, until: UtcTime) -> StoreResult<usize> {
+    pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
                 .set(runs::lease_expires_at.eq(until))
@@ -172,7 +173,7 @@ impl Store {
     /// Only when the database fails.
     pub async fn runs_take_expired(
         &self,
-        owner: Guid,
+        owner: ProcessId,
         now: UtcTime,
         until: UtcTime,
         limit: u32,
@@ -181,7 +182,7 @@ impl Store {
             if !alone(c, Chore::CloseDead).await? {
                 return Ok(Vec::new());
             }
-            let expired: Vec<Guid> = runs::table
+            let expired: Vec<RunId> = runs::table
                 .filter(runs::finished_at.is_null().and(runs::lease_expires_at.lt(now)).and(runs::owner.ne(owner)))
                 .order(runs::lease_expires_at.asc())
                 .limit(i64::from(limit))
@@ -202,7 +203,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn runs_owned(&self, owner: Guid) -> StoreResult<Vec<RunRow>> {
+    pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
             Ok(owned.select(RunRow::as_select()).load(c).await?)
@@ -231,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] when it has ended since, or somebody else was faster.
-    pub async fn run_take_over(&self, found: &RunRow, owner: Guid, until: UtcTime) -> StoreResult<RunRow> {
+    pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {
             diesel::update(runs::table.find(id))

@@ -9,7 +9,8 @@ use super::unit::{read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{runs, submissions, threads};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{RunId, ThreadId, UserId};
 
 /// The name of a submission, and what it submits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +63,9 @@ impl Submission {
     /// The row it becomes.
     pub(super) fn row(
         self,
-        user_id: Guid,
-        thread_id: Guid,
-        run_id: Option<Guid>,
+        user_id: UserId,
+        thread_id: ThreadId,
+        run_id: Option<RunId>,
         created_at: UtcTime,
     ) -> SubmissionRow {
         let Self { key, fingerprint } = self;
@@ -77,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::KeyReused`] when it was another submission.
-    pub async fn submission_replay(&self, user_id: Guid, submission: Submission) -> StoreResult<Option<TurnStarted>> {
+    pub async fn submission_replay(&self, user_id: UserId, submission: Submission) -> StoreResult<Option<TurnStarted>> {
         read!(self, |c| {
             let earlier: Option<SubmissionRow> = submissions::table
                 .find((user_id, &submission.key))
@@ -103,7 +104,7 @@ impl Store {
             if !alone(c, Chore::TrimLogs).await? {
                 return Ok(0);
             }
-            let old: Vec<(Guid, String)> = submissions::table
+            let old: Vec<(UserId, String)> = submissions::table
                 .filter(submissions::created_at.lt(before))
                 .order(submissions::created_at.asc())
                 .select((submissions::user_id, submissions::key))

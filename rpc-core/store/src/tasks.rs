@@ -10,7 +10,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::tasks;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{TaskId, UserId};
 use threadline_schema::tasks::{Priority, TaskFilter};
 
 /// Which page of a user's tasks. The newest come first.
@@ -21,7 +22,7 @@ pub struct TaskPage {
     /// Which tasks.
     pub filter: TaskFilter,
     /// The last task seen. It may be gone by now: the page goes on where it was.
-    pub after: Option<Guid>,
+    pub after: Option<TaskId>,
 }
 
 /// What to change in a task; `None` leaves it as it is.
@@ -56,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn tasks_page(&self, user_id: Guid, page: TaskPage) -> StoreResult<(Vec<TaskRow>, bool)> {
+    pub async fn tasks_page(&self, user_id: UserId, page: TaskPage) -> StoreResult<(Vec<TaskRow>, bool)> {
         read!(self, |c| {
             let mut query = tasks::table
                 .filter(tasks::user_id.eq(user_id))
@@ -81,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_get(&self, user_id: Guid, id: Guid) -> StoreResult<TaskRow> {
+    pub async fn task_get(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
         read!(self, |c| {
             let task: TaskRow = tasks::table.find(id).select(TaskRow::as_select()).first(c).await?;
             if task.user_id == user_id { Ok(task) } else { Err(StoreError::Forbidden) }
@@ -92,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_update(&self, user_id: Guid, id: Guid, changes: TaskChanges) -> StoreResult<TaskRow> {
+    pub async fn task_update(&self, user_id: UserId, id: TaskId, changes: TaskChanges) -> StoreResult<TaskRow> {
         let now = UtcTime::now();
         // A task that is done already keeps the time when that was so.
         let completed_at = changes.completed.map(|done| {
@@ -117,7 +118,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_complete(&self, user_id: Guid, id: Guid) -> StoreResult<TaskRow> {
+    pub async fn task_complete(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
         let now = UtcTime::now();
         change!(self, |c| {
             let task = diesel::update(tasks::table.find(id))
@@ -139,7 +140,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_delete(&self, user_id: Guid, id: Guid) -> StoreResult<()> {
+    pub async fn task_delete(&self, user_id: UserId, id: TaskId) -> StoreResult<()> {
         change!(self, |c| {
             let deleted = diesel::delete(tasks::table.find(id).filter(tasks::user_id.eq(user_id))).execute(c).await?;
             if deleted == 1 {

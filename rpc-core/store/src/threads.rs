@@ -11,7 +11,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 use threadline_schema::db::tables::{runs, threads, users};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Order;
 
 /// Which page of a user's threads.
@@ -29,9 +30,9 @@ pub struct ThreadPage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadCursor {
     /// `updated_at` and id of the last row seen: the page goes on there even if that row has moved since.
-    Key(UtcTime, Guid),
+    Key(UtcTime, ThreadId),
     /// The thread, wherever it stands now.
-    Id(Guid),
+    Id(ThreadId),
 }
 
 impl Store {
@@ -39,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn thread_get(&self, user_id: Guid, id: Guid) -> StoreResult<ThreadRow> {
+    pub async fn thread_get(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         read!(self, |c| {
             let thread = threads::table.find(id).select(ThreadRow::as_select()).first(c).await.optional()?;
             owned(thread, user_id)
@@ -50,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CursorNotFound`] when the cursor is an id that is not one of the user's.
-    pub async fn threads_page(&self, user_id: Guid, page: ThreadPage) -> StoreResult<(Vec<ThreadRow>, bool, i64)> {
+    pub async fn threads_page(&self, user_id: UserId, page: ThreadPage) -> StoreResult<(Vec<ThreadRow>, bool, i64)> {
         let limit = i64::from(page.limit) + 1;
         read!(self, |c| {
             let after = match page.after {
@@ -95,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn thread_rename(&self, user_id: Guid, id: Guid, title: String) -> StoreResult<ThreadRow> {
+    pub async fn thread_rename(&self, user_id: UserId, id: ThreadId, title: String) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let renamed = diesel::update(threads::table.find(id).filter(threads::user_id.eq(user_id)))
                 .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(UtcTime::now())))
@@ -114,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn thread_set_status(&self, id: Guid, status: String, reason: Option<String>) -> StoreResult<ThreadRow> {
+    pub async fn thread_set_status(&self, id: ThreadId, status: String, reason: Option<String>) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let set = diesel::update(threads::table.find(id))
                 .set((threads::status.eq(status), threads::status_reason.eq(reason)))
@@ -128,7 +129,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn thread_retitle(&self, id: Guid, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
+    pub async fn thread_retitle(&self, id: ThreadId, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
         change!(self, |c| {
             let untouched = threads::title_is_set.eq(false).and(threads::title.eq(first));
             Ok(diesel::update(threads::table.find(id).filter(untouched))
@@ -144,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn thread_delete(&self, user_id: Guid, id: Guid) -> StoreResult<()> {
+    pub async fn thread_delete(&self, user_id: UserId, id: ThreadId) -> StoreResult<()> {
         tx!(self, |c| {
             let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
                 .returning(threads::archived)
@@ -176,7 +177,7 @@ impl Store {
             if !alone(c, Chore::Archive).await? {
                 return Ok(0);
             }
-            let mut idle: Vec<Guid> = threads::table
+            let mut idle: Vec<ThreadId> = threads::table
                 .filter(not(threads::archived).and(threads::updated_at.lt(before)))
                 .filter(not(exists(active_run_of_thread())))
                 .order(threads::updated_at.asc())
@@ -186,7 +187,7 @@ impl Store {
                 .await?;
             // In one order, here and below: two sweeps at once then wait for each other instead of deadlocking.
             idle.sort_unstable();
-            let mut owners = BTreeMap::<Guid, i64>::new();
+            let mut owners = BTreeMap::<UserId, i64>::new();
             for id in idle {
                 // Asked again, as somebody may have spoken in it since.
                 let still_idle = threads::table
@@ -217,7 +218,7 @@ impl Store {
 }
 
 /// The thread, if it is there and the user's.
-pub(super) fn owned(thread: Option<ThreadRow>, user_id: Guid) -> StoreResult<ThreadRow> {
+pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<ThreadRow> {
     match thread {
         None => Err(StoreError::NotFound),
         Some(thread) if thread.user_id != user_id => Err(StoreError::Forbidden),

@@ -11,7 +11,8 @@ use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachments, items, runs, submissions, threads, users};
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{AttachmentId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::RunStatus;
 
 /// A message, and the run that is to answer it.
@@ -22,24 +23,24 @@ pub struct NewTurn {
     /// Title for the thread, if this is its first message and its user has set none; `None` leaves it as it is.
     pub title: Option<String>,
     /// Id of the run.
-    pub run_id: Guid,
+    pub run_id: RunId,
     /// The process that answers.
-    pub owner: Guid,
+    pub owner: ProcessId,
     /// Until when that process is believed to live.
     pub lease_expires_at: UtcTime,
     /// What the run is to hold of its user's budget, if there is one.
     pub hold: Option<Hold>,
     /// The attachments that the message takes.
-    pub attachments: Vec<Guid>,
+    pub attachments: Vec<AttachmentId>,
 }
 
 /// A run that begins without a new message.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRun {
     /// Id.
-    pub id: Guid,
+    pub id: RunId,
     /// The process that answers.
-    pub owner: Guid,
+    pub owner: ProcessId,
     /// Until when that process is believed to live.
     pub lease_expires_at: UtcTime,
     /// When it is made.
@@ -52,9 +53,9 @@ pub struct NewRun {
 #[derive(Debug, Clone)]
 pub struct NewThread {
     /// Id of the thread.
-    pub id: Guid,
+    pub id: ThreadId,
     /// Whose it will be.
-    pub user_id: Guid,
+    pub user_id: UserId,
     /// Threads the user may have that are not archived, this one included; `None` is any number.
     pub max_sessions: Option<u32>,
     /// Title, unless there is a first message.
@@ -132,7 +133,7 @@ pub(super) use {insert_run, unarchive};
 /// thread already.
 macro_rules! take_attachments {
     ($c:ident, $thread:expr, $ids:expr) => {{
-        let ids: &[Guid] = $ids;
+        let ids: &[AttachmentId] = $ids;
         if !ids.is_empty() {
             let free = attachments::thread_id.is_null().or(attachments::thread_id.eq($thread.id));
             let taken = diesel::update(attachments::table.filter(attachments::id.eq_any(ids.to_vec())))
@@ -183,7 +184,7 @@ impl Store {
                 .execute(c)
                 .await?;
             if counted == 0 {
-                let user: Option<Guid> = users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
+                let user: Option<UserId> = users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
                 return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
             }
             let thread: ThreadRow = diesel::insert_into(threads::table)
@@ -208,8 +209,8 @@ impl Store {
     /// attachment is not free.
     pub async fn turn_start(
         &self,
-        user_id: Guid,
-        thread_id: Guid,
+        user_id: UserId,
+        thread_id: ThreadId,
         turn: NewTurn,
         submission: Option<Submission>,
     ) -> StoreResult<TurnStarted> {

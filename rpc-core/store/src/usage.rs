@@ -10,7 +10,8 @@ use super::unit::{change, read};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::usage_days;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -46,7 +47,7 @@ pub fn day_of(at: UtcTime) -> i64 {
 
 impl UsageRow {
     /// A day on which nothing was used.
-    pub fn unused(user_id: Guid, day: i64) -> Self {
+    pub fn unused(user_id: UserId, day: i64) -> Self {
         Self {
             user_id,
             day,
@@ -138,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn usage(&self, user_id: Guid, first: i64, last: i64) -> StoreResult<Vec<UsageRow>> {
+    pub async fn usage(&self, user_id: UserId, first: i64, last: i64) -> StoreResult<Vec<UsageRow>> {
         read!(self, |c| {
             Ok(usage_days::table
                 .filter(usage_days::user_id.eq(user_id).and(usage_days::day.between(first, last)))
@@ -153,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn usage_add(&self, user_id: Guid, began: UtcTime, bill: Bill) -> StoreResult<()> {
+    pub async fn usage_add(&self, user_id: UserId, began: UtcTime, bill: Bill) -> StoreResult<()> {
         change!(self, |c| {
             book!(c, user_id, day_of(began), 0, bill, (0, 0));
             Ok(())
@@ -165,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn usage_settle(&self, user_id: Guid, began: UtcTime, bill: Bill, held: (i64, i64)) -> StoreResult<()> {
+    pub async fn usage_settle(&self, user_id: UserId, began: UtcTime, bill: Bill, held: (i64, i64)) -> StoreResult<()> {
         change!(self, |c| {
             settle!(c, user_id, day_of(began), bill, held);
             Ok(())

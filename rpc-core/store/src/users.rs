@@ -7,7 +7,9 @@ use super::unit::{change, read};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::users;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
+use uuid::Uuid;
 
 impl Store {
     /// Makes an account. The email is taken as it is: lower it before.
@@ -16,7 +18,7 @@ impl Store {
     /// [`StoreError::Duplicate`] when the email has one.
     pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
         let user = UserRow {
-            id: Guid::new(),
+            id: Uuid::now_v7().into(),
             email,
             password_hash,
             session_count: 0,
@@ -49,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn user_by_id(&self, id: Guid) -> StoreResult<Option<UserRow>> {
+    pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
 }

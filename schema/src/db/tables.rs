@@ -2,11 +2,11 @@
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Accounts.
     users (id) {
-        id -> Guid,
+        id -> Id,
         /// Lower-cased; unique.
         email -> Text,
         /// argon2id, in PHC string form.
@@ -21,12 +21,12 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Conversations.
     threads (id) {
-        id -> Guid,
-        user_id -> Guid,
+        id -> Id,
+        user_id -> Id,
         title -> Text,
         /// Whether the user chose the title; the first message replaces it otherwise.
         title_is_set -> Bool,
@@ -48,13 +48,13 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Entries of threads, one row each.
     items (id) {
-        id -> Guid,
-        thread_id -> Guid,
-        run_id -> Nullable<Guid>,
+        id -> Id,
+        thread_id -> Id,
+        run_id -> Nullable<Id>,
         position -> BigInt,
         /// `user_message`, `assistant_message`, `workflow`, `tool_call`, `sdk_hidden_context`, ...
         kind -> Text,
@@ -68,20 +68,20 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Turns of the assistant.
     runs (id) {
-        id -> Guid,
-        thread_id -> Guid,
-        user_id -> Guid,
+        id -> Id,
+        thread_id -> Id,
+        user_id -> Id,
         /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of a
         /// thread's runs, whatever the clocks say.
         position -> BigInt,
         /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
         status -> Text,
         /// The process that answers. Its lease is renewed while it lives.
-        owner -> Guid,
+        owner -> Id,
         /// Counts changes of owner: a write with an old epoch is refused.
         epoch -> BigInt,
         lease_expires_at -> UtcTime,
@@ -91,13 +91,13 @@ diesel::table! {
         prompt_tokens -> BigInt,
         completion_tokens -> BigInt,
         /// The last assistant message it wrote.
-        message_id -> Nullable<Guid>,
+        message_id -> Nullable<Id>,
         /// Whether its events are still in `run_events`.
         log_kept -> Bool,
         /// When its user asked for its end, which is for its owner to bring about.
         cancel_requested_at -> Nullable<UtcTime>,
         /// The user's message that it answers again.
-        retry_of -> Nullable<Guid>,
+        retry_of -> Nullable<Id>,
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,
@@ -111,11 +111,11 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// What runs emitted. A row may hold several neighbouring text deltas: it covers `first_seq..=last_seq`.
     run_events (run_id, first_seq) {
-        run_id -> Guid,
+        run_id -> Id,
         first_seq -> BigInt,
         last_seq -> BigInt,
         /// JSON; of several deltas the one that they make together.
@@ -127,28 +127,28 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Submissions that named themselves with an idempotency key: a retry finds what the first try made.
     submissions (user_id, key) {
-        user_id -> Guid,
+        user_id -> Id,
         key -> Text,
         /// SHA-256 of what was submitted, in hex: the same key with another body is a conflict.
         fingerprint -> Text,
-        thread_id -> Guid,
-        run_id -> Nullable<Guid>,
+        thread_id -> Id,
+        run_id -> Nullable<Id>,
         created_at -> UtcTime,
     }
 }
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// To-do lists.
     tasks (id) {
-        id -> Guid,
-        user_id -> Guid,
+        id -> Id,
+        user_id -> Id,
         title -> Text,
         description -> Nullable<Text>,
         /// `low`, `medium` or `high`.
@@ -165,11 +165,11 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::Guid;
+    use crate::db::types::sql::Id;
 
     /// What users have used, a row for each day on which they did.
     usage_days (user_id, day) {
-        user_id -> Guid,
+        user_id -> Id,
         /// Days since 1970-01-01, UTC.
         day -> BigInt,
         /// Runs that have ended.
@@ -188,14 +188,14 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Files that go with messages. Their bytes are in the storage for attachments.
     attachments (id) {
-        id -> Guid,
-        user_id -> Guid,
+        id -> Id,
+        user_id -> Id,
         /// The thread of the message that has taken it; absent until one has.
-        thread_id -> Nullable<Guid>,
+        thread_id -> Nullable<Id>,
         name -> Text,
         mime_type -> Text,
         /// Bytes, as announced; what is uploaded must have as many.
@@ -203,7 +203,7 @@ diesel::table! {
         /// Whether it has been uploaded and looked at.
         ready -> Bool,
         /// The upload that is under way.
-        upload_id -> Nullable<Guid>,
+        upload_id -> Nullable<Id>,
         /// Bytes of that upload so far.
         received -> BigInt,
         created_at -> UtcTime,
@@ -212,13 +212,13 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// What users think of items.
     feedback (item_id, user_id) {
-        item_id -> Guid,
-        user_id -> Guid,
-        thread_id -> Guid,
+        item_id -> Id,
+        user_id -> Id,
+        thread_id -> Id,
         /// `positive` or `negative`.
         kind -> Text,
         /// When it was given; of several the last.
@@ -228,11 +228,11 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
-    use crate::db::types::sql::{Guid, UtcTime};
+    use crate::db::types::sql::{Id, UtcTime};
 
     /// Attachments that are gone, and whose bytes may not be. Written by a trigger.
     attachment_leftovers (attachment_id) {
-        attachment_id -> Guid,
+        attachment_id -> Id,
         deleted_at -> UtcTime,
     }
 }

@@ -9,7 +9,6 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sqlite::{Sqlite, SqliteValue};
-use uuid::Uuid;
 
 /// The SQL side.
 pub mod sql {
@@ -25,8 +24,8 @@ pub mod sql {
     /// `uuid`, or a BLOB of 16 bytes.
     #[derive(Debug, Clone, Copy, SqlType, QueryId)]
     #[diesel(postgres_type(oid = 2950, array_oid = 2951), sqlite_type(name = "Binary"))]
-    pub struct Guid;
-    impl SqlOrd for Guid {}
+    pub struct Id;
+    impl SqlOrd for Id {}
 }
 
 /// A time in UTC, to the microsecond, which is what both databases keep.
@@ -89,51 +88,39 @@ impl FromSql<sql::UtcTime, Sqlite> for UtcTime {
     }
 }
 
-/// A UUID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
-#[diesel(sql_type = sql::Guid)]
-pub struct Guid(pub Uuid);
+/// Implements a column of type [`sql::Id`] for a newtype over [`Uuid`](uuid::Uuid).
+macro_rules! id_column {
+    ($name:ident) => {
+        impl diesel::serialize::ToSql<crate::db::types::sql::Id, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                diesel::serialize::ToSql::<diesel::sql_types::Uuid, diesel::pg::Pg>::to_sql(&self.0, out)
+            }
+        }
 
-impl Guid {
-    /// A new id. Version 7: ids sort by the time they were made, so an index on them grows at its end.
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
+        impl diesel::deserialize::FromSql<crate::db::types::sql::Id, diesel::pg::Pg> for $name {
+            fn from_sql(value: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                diesel::deserialize::FromSql::<diesel::sql_types::Uuid, diesel::pg::Pg>::from_sql(value).map(Self)
+            }
+        }
 
-impl Default for Guid {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+        impl diesel::serialize::ToSql<crate::db::types::sql::Id, diesel::sqlite::Sqlite> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::sqlite::Sqlite>,
+            ) -> diesel::serialize::Result {
+                out.set_value(self.0.as_bytes().as_slice());
+                Ok(diesel::serialize::IsNull::No)
+            }
+        }
 
-impl From<Uuid> for Guid {
-    fn from(id: Uuid) -> Self {
-        Self(id)
-    }
+        impl diesel::deserialize::FromSql<crate::db::types::sql::Id, diesel::sqlite::Sqlite> for $name {
+            fn from_sql(mut value: diesel::sqlite::SqliteValue<'_, '_, '_>) -> diesel::deserialize::Result<Self> {
+                Ok(Self(uuid::Uuid::from_slice(value.read_blob())?))
+            }
+        }
+    };
 }
-
-impl ToSql<sql::Guid, Pg> for Guid {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        ToSql::<diesel::sql_types::Uuid, Pg>::to_sql(&self.0, out)
-    }
-}
-
-impl FromSql<sql::Guid, Pg> for Guid {
-    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        FromSql::<diesel::sql_types::Uuid, Pg>::from_sql(value).map(Self)
-    }
-}
-
-impl ToSql<sql::Guid, Sqlite> for Guid {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.0.as_bytes().as_slice());
-        Ok(IsNull::No)
-    }
-}
-
-impl FromSql<sql::Guid, Sqlite> for Guid {
-    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        Ok(Self(Uuid::from_slice(value.read_blob())?))
-    }
-}
+pub(crate) use id_column;

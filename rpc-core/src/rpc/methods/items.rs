@@ -8,7 +8,8 @@ use crate::store::ItemPage;
 use crate::wire;
 use std::collections::BTreeSet;
 use threadline_schema::chatkit::ThreadItem;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ItemId;
 use threadline_schema::items::{
     Feedback, ItemsFeedback, ItemsFeedbackParams, ItemsList, ItemsListFeedback, ItemsListFeedbackParams,
     ItemsListParams,
@@ -41,7 +42,7 @@ async fn feedback(cx: Cx, params: ItemsFeedbackParams) -> Result<Done, Error> {
     if !(1..=MAX_LIMIT).contains(&named) {
         return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {named}.")));
     }
-    let item_ids: BTreeSet<Guid> = item_ids.into_iter().map(Guid).collect();
+    let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
     let items = item_ids.len() as u64;
     let user_id = cx.user_id()?.into();
     let given = cx.core.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await;

@@ -5,7 +5,7 @@ use crate::model::ToolCall;
 use crate::store::rows::NewItem;
 use crate::wire::{self, ToolCallBody};
 use threadline_schema::chatkit::WorkflowTask;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ItemId;
 use uuid::Uuid;
 
 /// The place of a call among all of its run: which answer of the model asked for it, and as the how many.
@@ -21,7 +21,7 @@ pub(super) struct Calls {
 }
 
 struct Ended {
-    item_id: Guid,
+    item_id: ItemId,
     /// The whole body of the item.
     body: String,
     /// What is shown once it has been stored: the entry's place in the workflow, and the entry.
@@ -29,7 +29,7 @@ struct Ended {
 }
 
 struct Call {
-    item_id: Guid,
+    item_id: ItemId,
     body: ToolCallBody,
     /// Its place in the workflow, once it has begun.
     entry: Option<usize>,
@@ -70,7 +70,7 @@ impl Calls {
     }
 
     /// A call has ended, which `task` will show. Gives its item and what is to be stored.
-    pub(super) fn ended(&mut self, index: usize, result: &str, task: WorkflowTask) -> Option<(Guid, String)> {
+    pub(super) fn ended(&mut self, index: usize, result: &str, task: WorkflowTask) -> Option<(ItemId, String)> {
         let call = self.asked.get_mut(index)?;
         let body = call.end(result)?;
         let show = call.entry.map(|entry| (entry, task));
@@ -79,7 +79,7 @@ impl Calls {
     }
 
     /// A result has been stored. Gives what is to be shown now.
-    pub(super) fn stored(&mut self, item_id: Guid) -> Option<(usize, WorkflowTask)> {
+    pub(super) fn stored(&mut self, item_id: ItemId) -> Option<(usize, WorkflowTask)> {
         let place = self.results.iter().position(|ended| ended.item_id == item_id)?;
         self.results.swap_remove(place).show
     }
@@ -104,7 +104,7 @@ impl Calls {
     }
 
     /// Results that are not stored yet: the item of each call, and its whole body.
-    pub(super) fn take_results(&mut self) -> Vec<(Guid, String)> {
+    pub(super) fn take_results(&mut self) -> Vec<(ItemId, String)> {
         self.results.drain(..).map(|ended| (ended.item_id, ended.body)).collect()
     }
 }

@@ -6,7 +6,7 @@ use crate::store::{Store, StoreError, StoreResult};
 use crate::wire;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ItemId, RunId};
 use tokio::task::JoinHandle;
 
 /// How often it is asked whether items were stored, while the database is away, and how long apart.
@@ -56,7 +56,7 @@ impl Output {
 
     /// Before the end of a run that may have been stopped anywhere: finds out what is stored, so that the end stores
     /// the rest, and each item once.
-    pub(crate) async fn settle(&mut self, store: &Store, run_id: Guid) {
+    pub(crate) async fn settle(&mut self, store: &Store, run_id: RunId) {
         if let Err(error) = self.stored().await {
             tracing::warn!(run_id = %run_id.0, %error, "items of a run that was stopped could not be stored");
         }
@@ -88,7 +88,7 @@ impl Output {
     }
 
     /// Tool calls to complete with the end: those whose results are not stored yet, with their whole bodies.
-    pub(crate) fn take_results(&mut self) -> Vec<(Guid, String)> {
+    pub(crate) fn take_results(&mut self) -> Vec<(ItemId, String)> {
         self.calls.take_results()
     }
 

@@ -9,7 +9,7 @@ use threadline_schema::chatkit::{
     CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem,
     WorkflowKind, WorkflowSummary, WorkflowTask,
 };
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ItemId;
 use uuid::Uuid;
 
 impl Output {
@@ -37,7 +37,7 @@ impl Output {
 
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
-    pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(Guid, String)> {
+    pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(ItemId, String)> {
         if done.acts || done.shown.as_ref().is_some_and(|shown| shown.is_overview) {
             self.shown.retain(|_, shown| !shown.is_overview);
         }
@@ -53,7 +53,7 @@ impl Output {
     }
 
     /// The result of a call has been stored. Only now is it shown: a call that was seen to end is known to have ended.
-    pub(crate) fn call_stored(&mut self, item_id: Guid) {
+    pub(crate) fn call_stored(&mut self, item_id: ItemId) {
         if let Some((entry, task)) = self.calls.stored(item_id) {
             self.update_workflow(entry, task);
         }

@@ -79,7 +79,7 @@ fn append(rows: &mut Vec<ItemRow>, thread_id: Uuid, new: Vec<NewItem>) {
     }
 }
 
-fn complete(rows: &mut [ItemRow], results: Vec<(Guid, String)>) {
+fn complete(rows: &mut [ItemRow], results: Vec<(ItemId, String)>) {
     for (id, body) in results {
         rows.iter_mut().find(|row| row.id == id).unwrap().body = body;
     }

@@ -1,13 +1,14 @@
 //! Attachments: what they come to is kept in step with them, however they go.
 
 use crate::support::*;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{AttachmentId, UserId};
 use threadline_store::rows::AttachmentRow;
 use threadline_store::{Conflict, NewThread, NewTurn, Store, StoreError, StoreResult};
 
-fn attachment(user_id: Guid, size: i64) -> AttachmentRow {
+fn attachment(user_id: UserId, size: i64) -> AttachmentRow {
     AttachmentRow {
-        id: Guid::new(),
+        id: new_id(),
         user_id,
         thread_id: None,
         name: "ä \"b\".txt".to_owned(),
@@ -20,12 +21,12 @@ fn attachment(user_id: Guid, size: i64) -> AttachmentRow {
     }
 }
 
-async fn ready(store: &Store, user_id: Guid, size: i64) -> Guid {
+async fn ready(store: &Store, user_id: UserId, size: i64) -> AttachmentId {
     let row = store.attachment_create(attachment(user_id, size), None).await.unwrap();
     store.attachment_ready(row.id).await.unwrap().id
 }
 
-fn taking(attachments: &[Guid]) -> NewTurn {
+fn taking(attachments: &[AttachmentId]) -> NewTurn {
     NewTurn { attachments: attachments.to_vec(), ..turn() }
 }
 
@@ -41,19 +42,19 @@ on_both! {
         assert_eq!(store.attachment_create(row.clone(), Some(10)).await.unwrap(), row);
         assert_eq!(store.attachment_get(user, row.id).await.unwrap(), row);
         assert_eq!(store.attachments_get(user, vec![row.id, row.id]).await.unwrap(), [row.clone(), row.clone()]);
-        let upload = Guid::new();
+        let upload = new_id();
         store.upload_begin(row.id, upload).await.unwrap();
         store.upload_advance(row.id, upload, 0, 4).await.unwrap();
         let under_way = store.attachment_get(user, row.id).await.unwrap();
         assert_eq!((under_way.upload_id, under_way.received), (Some(upload), 4));
-        for (upload, offset) in [(upload, 0), (upload, 5), (Guid::new(), 4)] {
+        for (upload, offset) in [(upload, 0), (upload, 5), (new_id(), 4)] {
             let refused = store.upload_advance(row.id, upload, offset, 1).await;
             assert!(matches!(refused, Err(StoreError::Conflict(Conflict::UploadSuperseded))), "{refused:?}");
         }
         assert!(store.attachment_ready(row.id).await.unwrap().ready);
         let again = store.upload_begin(row.id, upload).await;
         assert!(matches!(again, Err(StoreError::Conflict(Conflict::AttachmentUploaded))), "{again:?}");
-        assert!(matches!(store.upload_begin(Guid::new(), upload).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.upload_begin(new_id(), upload).await, Err(StoreError::NotFound)));
     }
 
     async fn the_sum_of_a_user_is_kept(db: &TestDb) {
@@ -65,7 +66,7 @@ on_both! {
         assert_eq!(sum().await, 111);
         let full = store.attachment_create(attachment(user, 890), Some(1_000)).await;
         assert!(matches!(full, Err(StoreError::Limit)), "{full:?}");
-        let nobody = store.attachment_create(attachment(Guid::new(), 1), None).await;
+        let nobody = store.attachment_create(attachment(new_id(), 1), None).await;
         assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
 
         let new = NewThread { turn: Some(taking(&[sent])), ..new_thread(user) };
@@ -93,7 +94,7 @@ on_both! {
             (ready(&store, owner, 1).await, ready(&store, owner, 1).await, ready(&store, other, 1).await);
         let pending = store.attachment_create(attachment(owner, 1), None).await.unwrap().id;
         let (here, there) = (thread(&store, owner).await, thread(&store, owner).await);
-        for wrong in [foreign, pending, Guid::new()] {
+        for wrong in [foreign, pending, new_id()] {
             used(store.turn_start(owner, here.id, taking(&[one, wrong]), None).await);
         }
         assert_eq!(store.thread_get(owner, here.id).await.unwrap(), here, "nothing was said");

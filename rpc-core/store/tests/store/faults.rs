@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use std::time::{Duration, Instant};
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ThreadId;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::timing::timed;
 use threadline_store::{PoolStatus, Store, StoreError};
@@ -13,7 +13,7 @@ pub(crate) enum Lock {
     Row(tokio_postgres::Client),
 }
 
-pub(crate) async fn lock(db: &TestDb, thread: Guid) -> Lock {
+pub(crate) async fn lock(db: &TestDb, thread: ThreadId) -> Lock {
     if db.is_postgres() {
         let client = raw_postgres(db.url()).await;
         let sql = format!("BEGIN; SELECT 1 FROM threads WHERE id = '{}' FOR UPDATE", thread.0);

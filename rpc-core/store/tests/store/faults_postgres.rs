@@ -4,7 +4,6 @@ use crate::faults::{eventually, lock};
 use crate::support::*;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use threadline_schema::db::types::Guid;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::{Store, StoreError};
 use threadline_test_requirements::Requirement;
@@ -234,7 +233,7 @@ async fn encryption_is_used_and_certificates_are_checked_as_asked() {
             assert_eq!(used, encrypted, "{mode}");
         }
 
-        let trusted = std::env::temp_dir().join(format!("threadline-test-{}.pem", Guid::new().0.simple()));
+        let trusted = std::env::temp_dir().join(format!("threadline-test-{}.pem", uuid::Uuid::now_v7().simple()));
         let sql = "SELECT pg_read_file(current_setting('ssl_cert_file'))";
         let certificate: String = client.query_one(sql, &[]).await.unwrap().get(0);
         std::fs::write(&trusted, certificate).unwrap();

@@ -1,7 +1,7 @@
 //! Following a thread from run to run.
 
 use crate::support::*;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::RunId;
 use threadline_store::{NextRun, StoreError};
 
 on_both! {
@@ -25,7 +25,7 @@ on_both! {
         assert_eq!(store.thread_last_run(user, thread.id).await.unwrap().1, Some(third.clone()));
         assert_eq!(store.run_of_thread(thread.id, third.id).await.unwrap(), Some(third));
         assert_eq!(store.run_of_thread(thread.id, other.id).await.unwrap(), None);
-        assert_eq!(store.run_of_thread(thread.id, Guid::new()).await.unwrap(), None);
+        assert_eq!(store.run_of_thread(thread.id, new_id()).await.unwrap(), None);
         assert_eq!(store.thread_last_run(user, elsewhere.id).await.unwrap().1, Some(other));
     }
 
@@ -35,14 +35,14 @@ on_both! {
         let (old, _) = running(&store, user).await;
         // Within a millisecond ids are in no order across processes; nobody looks that closely.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        let since = Guid::new();
+        let since = new_id();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let (new, run) = running(&store, user).await;
         store.run_finish(run.claim(), completed(), vec![]).await.unwrap();
         say(&store, &new).await.unwrap();
         assert_eq!(store.threads_begun(since).await.unwrap(), [new.id], "once, however many have begun");
-        assert_eq!(store.threads_begun(Guid::new()).await.unwrap(), []);
-        assert_eq!(store.threads_begun(Guid(uuid::Uuid::nil())).await.unwrap().len(), 2);
+        assert_eq!(store.threads_begun(new_id()).await.unwrap(), []);
+        assert_eq!(store.threads_begun(RunId(uuid::Uuid::nil())).await.unwrap().len(), 2);
         assert_ne!(old.id, new.id);
     }
 

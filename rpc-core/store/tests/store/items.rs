@@ -1,7 +1,6 @@
 //! Appending, history, and pages of items.
 
 use crate::support::*;
-use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
 use threadline_store::rows::ItemRow;
 use threadline_store::{ItemPage, StoreError};
@@ -73,7 +72,7 @@ on_both! {
         let (thread, _) = running(&store, user).await;
         let (elsewhere, _) = running(&store, user).await;
         let foreign = store.history(elsewhere.id, 1).await.unwrap()[0].id;
-        for after in [foreign, Guid::new()] {
+        for after in [foreign, new_id()] {
             let page = ItemPage { limit: 2, order: Order::Asc, after: Some(after), hidden: true };
             let result = store.items_page(user, thread.id, page).await;
             assert!(matches!(result, Err(StoreError::CursorNotFound)), "{result:?}");

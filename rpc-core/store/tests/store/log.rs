@@ -1,7 +1,7 @@
 //! The durable log: who may write it, how it is read, and when it goes.
 
 use crate::support::*;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
 use threadline_store::rows::{EventRow, RunRow};
 use threadline_store::{RunEnd, Store};
 
@@ -25,8 +25,8 @@ on_both! {
         let (_, foreign) = running(&store, user).await;
         db.sql(&format!("UPDATE runs SET owner = {}", db.literal(one.owner))).await;
         store.run_finish(ended.claim(), completed(), vec![]).await.unwrap();
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(Guid::new()), db.literal(taken.id))).await;
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(Guid::new()), db.literal(foreign.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(taken.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(foreign.id))).await;
 
         let rows = [&one, &taken, &ended, &foreign].map(|run| row(run, 1, 1)).to_vec();
         let written = store.events_append(one.owner, rows).await.unwrap();
@@ -53,7 +53,7 @@ on_both! {
         }
         assert_eq!(ranges(&store, &run, 13).await, []);
         assert_eq!(store.events_last(run.id).await.unwrap(), 13);
-        assert_eq!(store.events_last(Guid::new()).await.unwrap(), 0);
+        assert_eq!(store.events_last(new_id()).await.unwrap(), 0);
         assert_eq!(store.events_after(run.id, 0, 2).await.unwrap().len(), 2);
     }
 

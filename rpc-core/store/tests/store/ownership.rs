@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use threadline_store::rows::TaskRow;
@@ -25,8 +24,8 @@ on_both! {
 
         for (who, id, check) in [
             (other, thread.id, forbidden as fn(StoreResult<()>)),
-            (owner, Guid::new(), missing as fn(StoreResult<()>)),
-            (other, Guid::new(), missing as fn(StoreResult<()>)),
+            (owner, new_id(), missing as fn(StoreResult<()>)),
+            (other, new_id(), missing as fn(StoreResult<()>)),
         ] {
             check(store.thread_get(who, id).await.map(drop));
             check(store.thread_with_items(who, id, page).await.map(drop));
@@ -36,7 +35,7 @@ on_both! {
             check(store.turn_start(who, id, turn(), None).await.map(drop));
         }
         forbidden(store.run_get(other, run.id).await);
-        missing(store.run_get(owner, Guid::new()).await);
+        missing(store.run_get(owner, new_id()).await);
 
         // Nothing of all this has left a trace.
         assert_eq!(store.thread_get(owner, thread.id).await.unwrap(), thread);
@@ -47,7 +46,7 @@ on_both! {
         let store = db.store().await;
         let (owner, other) = (user(&store).await.id, user(&store).await.id);
         let task = TaskRow {
-            id: Guid::new(),
+            id: new_id(),
             user_id: owner,
             title: "mine".into(),
             description: None,
@@ -63,7 +62,7 @@ on_both! {
 
         for (who, id, check) in [
             (other, task.id, forbidden as fn(StoreResult<()>)),
-            (owner, Guid::new(), missing as fn(StoreResult<()>)),
+            (owner, new_id(), missing as fn(StoreResult<()>)),
         ] {
             check(store.task_get(who, id).await.map(drop));
             check(store.task_update(who, id, rename.clone()).await.map(drop));

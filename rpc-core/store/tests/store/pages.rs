@@ -1,12 +1,12 @@
 //! Lists of threads, page by page.
 
 use crate::support::*;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Order;
 use threadline_store::{Store, StoreError, ThreadCursor, ThreadPage};
 
 /// Reads a whole list in pages of `limit`, with either kind of cursor.
-async fn read_all(store: &Store, user: Guid, order: Order, limit: u32, by_key: bool) -> Vec<Guid> {
+async fn read_all(store: &Store, user: UserId, order: Order, limit: u32, by_key: bool) -> Vec<ThreadId> {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
@@ -32,8 +32,8 @@ on_both! {
             keys.push((row.updated_at, row.id));
         }
         keys.sort();
-        let oldest_first: Vec<Guid> = keys.iter().map(|(_, id)| *id).collect();
-        let newest_first: Vec<Guid> = oldest_first.iter().rev().copied().collect();
+        let oldest_first: Vec<ThreadId> = keys.iter().map(|(_, id)| *id).collect();
+        let newest_first: Vec<ThreadId> = oldest_first.iter().rev().copied().collect();
         for limit in [1, 2, 3, 4, 8, 9, 10] {
             for by_key in [true, false] {
                 assert_eq!(read_all(&store, user, Order::Asc, limit, by_key).await, oldest_first);
@@ -55,10 +55,10 @@ on_both! {
 
         let past_the_end = ThreadPage { after: Some(ThreadCursor::Id(shown.id)), ..page };
         assert_eq!(store.threads_page(owner, past_the_end).await.unwrap(), (vec![], false, 1));
-        for id in [foreign.id, Guid::new()] {
+        for id in [foreign.id, new_id()] {
             let result = store.threads_page(owner, ThreadPage { after: Some(ThreadCursor::Id(id)), ..page }).await;
             assert!(matches!(result, Err(StoreError::CursorNotFound)), "{result:?}");
         }
-        assert_eq!(store.threads_page(Guid::new(), page).await.unwrap(), (vec![], false, 0));
+        assert_eq!(store.threads_page(new_id(), page).await.unwrap(), (vec![], false, 0));
     }
 }

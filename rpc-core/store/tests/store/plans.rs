@@ -5,7 +5,6 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_inst
 use diesel::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use threadline_schema::db::types::Guid;
 use threadline_schema::page::Order;
 use threadline_store::{ItemPage, ThreadCursor, ThreadPage};
 
@@ -84,14 +83,14 @@ on_both! {
         }
         store.message_before(last.id, 9).await.unwrap();
         store.threads_archive_idle(at(0), 5).await.unwrap();
-        store.runs_take_expired(Guid::new(), at(0), at(1), 5).await.unwrap();
+        store.runs_take_expired(new_id(), at(0), at(1), 5).await.unwrap();
         store.active_run(last.id).await.unwrap();
         store.thread_last_run(mine, last.id).await.unwrap();
         store.thread_next_run(last.id, -1).await.unwrap();
-        store.leases_renew(Guid::new(), at(0)).await.unwrap();
+        store.leases_renew(new_id(), at(0)).await.unwrap();
         store.logs_trim(at(0), 5).await.unwrap();
         store.submissions_trim(at(0), 5).await.unwrap();
-        store.runs_to_cancel(Guid::new()).await.unwrap();
+        store.runs_to_cancel(new_id()).await.unwrap();
 
         // PostgreSQL numbers its parameters, SQLite does not.
         let (mark, other) = if db.is_postgres() { ("$1", "?") } else { ("?", "$1") };

@@ -3,7 +3,7 @@
 use crate::support::*;
 use futures::future::join_all;
 use std::collections::HashSet;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::{RunId, ThreadId};
 use threadline_store::{Conflict, NewThread, StoreError, Submission};
 
 on_both! { threads:
@@ -49,7 +49,7 @@ on_both! { threads:
         });
         let results: Vec<_> = join_all(turns).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|started| !started.replayed).count(), 1);
-        let runs: HashSet<Guid> = results.iter().map(|started| started.run.id).collect();
+        let runs: HashSet<RunId> = results.iter().map(|started| started.run.id).collect();
         assert_eq!(runs.len(), 1);
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
 
@@ -79,7 +79,7 @@ on_both! { threads:
         });
         let results: Vec<_> = join_all(creates).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|made| !made.replayed).count(), 1);
-        let threads: HashSet<Guid> = results.iter().map(|made| made.thread.id).collect();
+        let threads: HashSet<ThreadId> = results.iter().map(|made| made.thread.id).collect();
         assert_eq!(threads.len(), 1);
         assert!(results.iter().all(|made| made.run.as_ref().unwrap().thread_id == made.thread.id));
         assert_eq!(db.number("SELECT count(*) FROM threads").await, 1);

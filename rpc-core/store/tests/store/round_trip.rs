@@ -7,7 +7,8 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use threadline_schema::ErrorCode;
 use threadline_schema::db::tables::{run_events, submissions};
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::error::Failure;
 use threadline_schema::page::Order;
 use threadline_schema::runs::{RunStatus, Usage};
@@ -24,7 +25,7 @@ on_both! {
         assert_eq!(store.user_by_id(made.id).await.unwrap().as_ref(), Some(&made));
         assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().as_ref(), Some(&made));
         assert_eq!(store.user_by_email("b@example.com".into()).await.unwrap(), None);
-        assert_eq!(store.user_by_id(Guid::new()).await.unwrap(), None);
+        assert_eq!(store.user_by_id(new_id()).await.unwrap(), None);
     }
 
     async fn threads_items_and_runs(db: &TestDb) {
@@ -101,7 +102,7 @@ on_both! {
         let user = user(&store).await;
         for (priority, completed) in [(Priority::Low, false), (Priority::Medium, true), (Priority::High, false)] {
             let task = TaskRow {
-                id: Guid::new(),
+                id: new_id(),
                 user_id: user.id,
                 title: "Buy milk".into(),
                 description: completed.then(|| "two litres".into()),
@@ -130,7 +131,7 @@ on_both! {
         macro_rules! check {
             ($c:expr) => {{
                 let c = $c;
-                let kept: (Guid, String, String, Guid, Option<Guid>, UtcTime) = submissions::table.first(c).unwrap();
+                let kept: (UserId, String, String, ThreadId, Option<RunId>, UtcTime) = submissions::table.first(c).unwrap();
                 assert_eq!((kept.0, kept.1.as_str(), kept.2.as_str()), (user_id, "k", "f"));
                 assert_eq!((kept.3, kept.4), (thread_id, Some(run_id)));
 
@@ -145,7 +146,7 @@ on_both! {
                     ))
                     .execute(c)
                     .unwrap();
-                let kept: (Guid, i64, i64, String, Option<String>) = run_events::table.first(c).unwrap();
+                let kept: (RunId, i64, i64, String, Option<String>) = run_events::table.first(c).unwrap();
                 assert_eq!(kept, event);
             }};
         }
@@ -161,7 +162,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await;
         let task = TaskRow {
-            id: Guid::new(),
+            id: new_id(),
             user_id: user.id,
             title: String::new(),
             description: None,

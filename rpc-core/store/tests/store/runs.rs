@@ -1,7 +1,7 @@
 //! Ends of runs, leases, and who may write.
 
 use crate::support::*;
-use threadline_schema::db::types::Guid;
+use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
 
@@ -14,13 +14,13 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
-        let taken = store.run_take_over(&run, Guid::new(), at(9)).await.unwrap();
+        let taken = store.run_take_over(&run, new_id(), at(9)).await.unwrap();
         assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
         let before = store.thread_get(user, thread.id).await.unwrap();
 
         superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
         superseded(store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await);
-        superseded(store.run_take_over(&run, Guid::new(), at(9)).await);
+        superseded(store.run_take_over(&run, new_id(), at(9)).await);
         assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), before, "not even the counters moved");
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
@@ -52,7 +52,7 @@ on_both! {
         assert_eq!(store.active_run(thread.id).await.unwrap(), None);
         superseded(store.run_finish(run.claim(), completed(), vec![]).await);
         superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
-        superseded(store.run_take_over(&run, Guid::new(), at(9)).await);
+        superseded(store.run_take_over(&run, new_id(), at(9)).await);
         say(&store, &thread).await.unwrap();
     }
 
@@ -97,11 +97,11 @@ on_both! {
         assert_eq!(stored[2], appended[1], "nothing else has changed");
 
         // Nothing but a call of this very run.
-        for (claim, id) in [(run.claim(), answer.id), (run.claim(), Guid::new()), (other.claim(), call.id)] {
+        for (claim, id) in [(run.claim(), answer.id), (run.claim(), new_id()), (other.claim(), call.id)] {
             let result = store.item_complete(claim, id, body("other")).await;
             assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
         }
-        let taken = store.run_take_over(&run, Guid::new(), at(9)).await.unwrap();
+        let taken = store.run_take_over(&run, new_id(), at(9)).await.unwrap();
         superseded(store.item_complete(run.claim(), call.id, body("late")).await);
         let late = RunEnd { results: vec![(call.id, body("late"))], ..completed() };
         superseded(store.run_finish(run.claim(), late, vec![]).await);
@@ -131,7 +131,7 @@ on_both! {
 
         store.leases_renew(quiet.owner, at(4_000_000)).await.unwrap();
 
-        let heir = Guid::new();
+        let heir: ProcessId = new_id();
         let take = async |owner, now| store.runs_take_expired(owner, at(now), at(9_000_000), 10).await.unwrap();
         assert_eq!(take(heir, 3_000_000).await, vec![]);
         assert_eq!(take(alive.owner, 3_500_000).await, vec![], "nobody takes over from himself");

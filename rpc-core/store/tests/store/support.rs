@@ -7,8 +7,10 @@ use secrecy::ExposeSecret;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{Id, UserId};
 use threadline_schema::runs::{RunStatus, Usage};
+use uuid::Uuid;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
@@ -71,13 +73,13 @@ impl TestDb {
     }
 
     pub(crate) fn sqlite() -> Self {
-        let file = std::env::temp_dir().join(format!("threadline-test-{}.db", Guid::new().0.simple()));
+        let file = std::env::temp_dir().join(format!("threadline-test-{}.db", Uuid::now_v7().simple()));
         Self { config: config(format!("sqlite://{}", file.display())), home: Home::File(file) }
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
         let admin = Requirement::PostgreSql.find()?;
-        let name = format!("threadline_test_{}", Guid::new().0.simple());
+        let name = format!("threadline_test_{}", Uuid::now_v7().simple());
         admin_batch(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         let (server, _) = admin.rsplit_once('/').expect("TEST_DATABASE_URL ends in /DATABASE");
         Some(Self { config: config(format!("{server}/{name}")), home: Home::Server { admin, name } })
@@ -93,8 +95,9 @@ impl TestDb {
     }
 
     /// An id in SQL.
-    pub(crate) fn literal(&self, id: Guid) -> String {
-        if self.is_postgres() { format!("'{}'", id.0) } else { format!("x'{}'", id.0.simple()) }
+    pub(crate) fn literal(&self, id: impl Into<Uuid>) -> String {
+        let id = id.into();
+        if self.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
     }
 
     /// Runs SQL beside the store.
@@ -161,13 +164,13 @@ pub(crate) fn at(micros: i64) -> UtcTime {
 }
 
 pub(crate) async fn user(store: &Store) -> UserRow {
-    let email = format!("{}@example.com", Guid::new().0.simple());
+    let email = format!("{}@example.com", Uuid::now_v7().simple());
     store.user_create(email, "$argon2id$...".to_owned()).await.unwrap()
 }
 
 pub(crate) fn item(kind: &str) -> NewItem {
     NewItem {
-        id: Guid::new(),
+        id: new_id(),
         kind: kind.to_owned(),
         hidden: matches!(kind, "tool_call" | "sdk_hidden_context"),
         body: r#"{"type":"x","text":"ä\n\"🥛\""}"#.to_owned(),
@@ -179,17 +182,17 @@ pub(crate) fn turn() -> NewTurn {
     NewTurn {
         message: item("user_message"),
         title: Some("What was said first".to_owned()),
-        run_id: Guid::new(),
-        owner: Guid::new(),
+        run_id: new_id(),
+        owner: new_id(),
         lease_expires_at: at(1_000_000),
         hold: None,
         attachments: vec![],
     }
 }
 
-pub(crate) fn new_thread(user_id: Guid) -> NewThread {
+pub(crate) fn new_thread(user_id: UserId) -> NewThread {
     NewThread {
-        id: Guid::new(),
+        id: new_id(),
         user_id,
         max_sessions: None,
         title: "New Chat".to_owned(),
@@ -200,16 +203,16 @@ pub(crate) fn new_thread(user_id: Guid) -> NewThread {
     }
 }
 
-pub(crate) async fn thread(store: &Store, user_id: Guid) -> ThreadRow {
+pub(crate) async fn thread(store: &Store, user_id: UserId) -> ThreadRow {
     store.thread_create(new_thread(user_id)).await.unwrap().thread
 }
 
-pub(crate) async fn thread_at(store: &Store, user_id: Guid, time: UtcTime) -> ThreadRow {
+pub(crate) async fn thread_at(store: &Store, user_id: UserId, time: UtcTime) -> ThreadRow {
     store.thread_create(NewThread { created_at: time, ..new_thread(user_id) }).await.unwrap().thread
 }
 
 /// A thread with a message and the run that answers it.
-pub(crate) async fn running(store: &Store, user_id: Guid) -> (ThreadRow, RunRow) {
+pub(crate) async fn running(store: &Store, user_id: UserId) -> (ThreadRow, RunRow) {
     let Created { thread, run, .. } =
         store.thread_create(NewThread { turn: Some(turn()), ..new_thread(user_id) }).await.unwrap();
     (thread, run.unwrap())
@@ -236,4 +239,9 @@ pub(crate) fn completed() -> RunEnd {
 /// Empties the database of its tables, too.
 pub(crate) async fn unmigrate(db: &TestDb) {
     migrate::revert_all(&db.config).await.unwrap();
+}
+
+/// A new id of whatever is needed.
+pub(crate) fn new_id<T: Id>() -> T {
+    Uuid::now_v7().into()
 }

@@ -2,15 +2,16 @@
 
 use crate::support::*;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use threadline_store::rows::TaskRow;
 use threadline_store::{Store, TaskChanges, TaskPage};
 
-async fn task(store: &Store, user_id: Guid) -> TaskRow {
+async fn task(store: &Store, user_id: UserId) -> TaskRow {
     let now = UtcTime::now();
     let task = TaskRow {
-        id: Guid::new(),
+        id: new_id(),
         user_id,
         title: "Buy milk".into(),
         description: Some("two litres".into()),

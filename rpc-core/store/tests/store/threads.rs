@@ -1,7 +1,6 @@
 //! Titles, the limit, deleting and archiving.
 
 use crate::support::*;
-use threadline_schema::db::types::Guid;
 use threadline_store::rows::ThreadRow;
 use threadline_store::{NewThread, NewTurn, StoreError};
 
@@ -85,7 +84,7 @@ on_both! {
         store.thread_delete(user, second.id).await.unwrap();
         assert_eq!(count().await, 0, "an archived thread was counted out already");
 
-        let stranger = NewThread { max_sessions: Some(2), ..new_thread(Guid::new()) };
+        let stranger = NewThread { max_sessions: Some(2), ..new_thread(new_id()) };
         let nobody = store.thread_create(stranger).await;
         assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
     }
@@ -136,7 +135,7 @@ on_both! {
         }
         store.thread_set_status(closed.id, "active".to_owned(), None).await.unwrap();
         say(&store, &closed).await.unwrap();
-        let missing = store.thread_set_status(Guid::new(), "active".to_owned(), None).await;
+        let missing = store.thread_set_status(new_id(), "active".to_owned(), None).await;
         assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
     }
 

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use futures::future::join_all;
-use threadline_schema::db::types::{Guid, UtcTime};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::UsageRow;
 use threadline_store::{Bill, Hold, NewTurn, RunEnd, Store, StoreError, day_of};
@@ -12,7 +13,7 @@ fn hold(most_tokens: i64) -> Hold {
     Hold { tokens: 10, micros: 0, most_tokens, most_micros: i64::MAX }
 }
 
-async fn today(store: &Store, user: Guid) -> UsageRow {
+async fn today(store: &Store, user: UserId) -> UsageRow {
     let today = day_of(UtcTime::now());
     store.usage(user, today - 1, today).await.unwrap().remove(0)
 }
@@ -85,7 +86,7 @@ on_both! { threads:
         let thread = thread(&store, user).await;
         let turn = NewTurn { hold: Some(Hold { tokens: 1, micros: 5, most_tokens: 9, most_micros: 9 }), ..turn() };
         let run = store.turn_start(user, thread.id, turn, None).await.unwrap().run;
-        let taken = store.run_take_over(&run, Guid::new(), at(9_000_000)).await.unwrap();
+        let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();
         let end = RunEnd { status: RunStatus::Interrupted, bill: Bill::default(), ..completed() };
         store.run_finish(taken.claim(), end, vec![]).await.unwrap();
         let row = today(&store, user).await;

@@ -29,8 +29,8 @@ use threadline_schema::chatkit::{
     ThreadStreamEvent, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::ItemId;
 use threadline_schema::event::text_delta;
+use threadline_schema::ids::ItemId;
 use threadline_schema::runs::Usage;
 use uuid::Uuid;
 pub(super) use workflow::{is_open, mark_unknown, task, workflow};

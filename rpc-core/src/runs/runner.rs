@@ -23,9 +23,9 @@ use std::time::Instant;
 use threadline_schema::ErrorCode;
 use threadline_schema::call::RequestContext;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::ItemId;
 use threadline_schema::error::Failure;
 use threadline_schema::event::RunLifecycleEvent;
+use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{Run, RunStatus, ToolCallRecord, Usage};
 
 /// A stored run that is to be answered.

@@ -28,7 +28,8 @@ impl Store {
                 .execute(c)
                 .await?;
             if counted == 0 {
-                let user: Option<UserId> = users::table.find(row.user_id).select(users::id).first(c).await.optional()?;
+                let user: Option<UserId> =
+                    users::table.find(row.user_id).select(users::id).first(c).await.optional()?;
                 return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
             }
             diesel::insert_into(attachments::table).values(&row).execute(c).await?;
@@ -80,7 +81,8 @@ impl Store {
             if begun == 1 {
                 return Ok(());
             }
-            let known: Option<AttachmentId> = attachments::table.find(id).select(attachments::id).first(c).await.optional()?;
+            let known: Option<AttachmentId> =
+                attachments::table.find(id).select(attachments::id).first(c).await.optional()?;
             Err(known.map_or(StoreError::NotFound, |_| Conflict::AttachmentUploaded.into()))
         })
     }
@@ -89,7 +91,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::UploadSuperseded`] when the upload does not stand at `offset`, or is not under way.
-    pub async fn upload_advance(&self, id: AttachmentId, upload_id: UploadId, offset: i64, bytes: i64) -> StoreResult<()> {
+    pub async fn upload_advance(
+        &self,
+        id: AttachmentId,
+        upload_id: UploadId,
+        offset: i64,
+        bytes: i64,
+    ) -> StoreResult<()> {
         change!(self, |c| {
             let here = attachments::upload_id.eq(Some(upload_id)).and(attachments::received.eq(offset));
             let advanced = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false).and(here)))

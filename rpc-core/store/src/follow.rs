@@ -24,7 +24,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound), [`StoreError::Forbidden`](super::StoreError::Forbidden).
-    pub async fn thread_last_run(&self, user_id: UserId, thread_id: ThreadId) -> StoreResult<(ThreadRow, Option<RunRow>)> {
+    pub async fn thread_last_run(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+    ) -> StoreResult<(ThreadRow, Option<RunRow>)> {
         read!(self, |c| {
             let thread: Option<ThreadRow> =
                 threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;

@@ -12,8 +12,8 @@ use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::db::tables::{run_events, runs};
-use threadline_schema::db::types::sql::Id as SqlId;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::db::types::sql::Id as SqlId;
 use threadline_schema::ids::{ProcessId, RunId};
 
 /// Inserts events in the transaction, or makes rows longer that an earlier try has inserted: whether that try was
@@ -58,7 +58,11 @@ struct Written {
 
 /// The one write that the databases need said differently: many rows at once.
 trait AppendEvents {
-    fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> impl Future<Output = StoreResult<BTreeSet<RunId>>> + Send;
+    fn append(
+        &mut self,
+        owner: ProcessId,
+        rows: Vec<EventRow>,
+    ) -> impl Future<Output = StoreResult<BTreeSet<RunId>>> + Send;
 }
 
 impl AppendEvents for PgConn {

@@ -14,8 +14,8 @@ use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, run_events, runs, threads};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::error::Failure;
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{RunStatus, Usage};
 
 /// How a run ended.

@@ -115,7 +115,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn thread_set_status(&self, id: ThreadId, status: String, reason: Option<String>) -> StoreResult<ThreadRow> {
+    pub async fn thread_set_status(
+        &self,
+        id: ThreadId,
+        status: String,
+        reason: Option<String>,
+    ) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let set = diesel::update(threads::table.find(id))
                 .set((threads::status.eq(status), threads::status_reason.eq(reason)))

@@ -184,7 +184,8 @@ impl Store {
                 .execute(c)
                 .await?;
             if counted == 0 {
-                let user: Option<UserId> = users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
+                let user: Option<UserId> =
+                    users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
                 return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
             }
             let thread: ThreadRow = diesel::insert_into(threads::table)

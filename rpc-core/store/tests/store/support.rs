@@ -10,11 +10,11 @@ use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, UserId};
 use threadline_schema::runs::{RunStatus, Usage};
-use uuid::Uuid;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
 use threadline_test_requirements::Requirement;
+use uuid::Uuid;
 
 /// Makes a test per database of each scenario. Runtimes have one thread, where a blocked thread shows; `threads:` gives
 /// a scenario several.

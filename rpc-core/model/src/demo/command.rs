@@ -1,280 +1,202 @@
-//! A sentence -> what it asks for.
+//! Parses a user's sentence into a command, with one table of patterns.
 
-use super::add;
-use super::change;
-use super::phrase::{after, after_any, bare, before_any, has, has_any, skip, tidy};
+use regex::Regex;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
 use threadline_schema::tasks::{Priority, TaskFilter};
 
-/// What a sentence asks for.
-#[derive(Debug, Clone, PartialEq)]
+/// A tool that a sentence asks for, without the id of the task: that takes a look at the list.
+#[derive(Debug)]
 pub(super) enum Command {
-    /// New tasks, at least one.
-    Add(Vec<NewTask>),
-    /// The list.
+    /// One `add_task` each.
+    Add(Vec<Value>),
     List(TaskFilter),
-    /// Mark as done.
     Complete(Target),
-    /// Remove.
     Delete(Target),
-    /// Change. Where a sentence can be cut in several ways, such as `rename go to town to walk`, these are all of
-    /// them; the one that fits the list is meant.
-    Update(Vec<(Target, Change)>),
-    /// Be asked something: what about.
+    /// `update_task` with these arguments.
+    Update(Target, Value),
+    /// `ask_user` about this topic.
     Ask(String),
-    /// A command that lacks something: the question to ask.
-    Unclear(&'static str),
-    /// Nothing the demo understands.
-    Other,
 }
 
-/// A task to add.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct NewTask {
-    pub(super) title: String,
-    pub(super) description: Option<String>,
-    pub(super) priority: Priority,
-    pub(super) tags: Vec<String>,
-}
-
-/// Which tasks are meant.
-#[derive(Debug, Clone, PartialEq)]
+/// The tasks that a command is about.
+#[derive(Debug)]
 pub(super) enum Target {
-    /// The one with this title, or an id.
+    /// The task with this title or id.
     Named(String),
-    /// All of a kind.
+    /// All tasks of a kind.
     Every(TaskFilter),
 }
 
-/// What becomes of a task; `None` stays.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Change {
-    pub(super) title: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) priority: Option<Priority>,
+#[derive(Clone, Copy)]
+enum Kind {
+    Ask,
+    Add,
+    List,
+    Complete,
+    Delete,
+    Update,
 }
 
-/// Longest sentence that is looked at. The limit for messages can be lifted, and then somebody sends a book.
-const MAX_BYTES: usize = 4_000;
-const POLITE: &[&str] = &[
-    "please",
-    "can you",
-    "could you",
-    "would you",
-    "will you",
-    "i want you to",
-    "i want to",
-    "i would like you to",
-    "i would like to",
-    "i'd like you to",
-    "i'd like to",
-    "go ahead and",
-    "hello",
-    "hey",
-    "hi",
-    "okay",
-    "ok",
-    "now",
-    "then",
-    "also",
-    "just",
-    "and",
-    "let's",
-    "kindly",
+/// The longest sentence that is parsed, in bytes.
+const MAX_SENTENCE: usize = 4_000;
+
+/// Words that several patterns share. A pattern names them in braces.
+const WORDS: &[(&str, &str)] = &[
+    ("{open}", "(?:not (?:yet )?{done}|un(?:done|finished)|incomplete|left|pending|open|remaining|still|need to do)"),
+    ("{done}", "(?:done|completed?|finished)"),
+    ("{list}", "(?:to|on|in|from|off) (?:my|the)(?: (?:to[- ]?do|task))? (?:list|tasks|todos)"),
+    ("{noun}", "(?:tasks?|to[- ]?do items?|to-?dos?|items?|reminders?)"),
+    ("{level}", "(?:highest|high|top|urgent|medium|normal|lowest|low)"),
+    ("{some}", "(?:an?|the|another|some|these|following|new|few|two|three|four|five)"),
 ];
-const ENDS: [char; 5] = ['.', '!', '?', ' ', ','];
-const TASKS: &[&str] = &["tasks", "task", "todos", "todo", "to-dos", "to-do", "to do", "list", "items", "reminders"];
 
-/// What `text` asks for.
-pub(super) fn parse(text: &str) -> Command {
-    if text.len() > MAX_BYTES {
-        return Command::Unclear("That is more than the demo can read at once. Please say it in fewer words.");
-    }
-    let text = tidy(text);
-    let mut text = skip(&text, POLITE);
-    text = text.trim_end_matches(ENDS);
-    // Only behind a pause: "write thanks" is a task.
-    if let Some(rest) = before_any(text, &["thanks", "thank you"]).filter(|rest| rest.ends_with(ENDS)) {
-        text = rest.trim_end_matches(ENDS);
-    }
-    if let Some(rest) = before_any(text, &["please"]).filter(|rest| !rest.ends_with(':')) {
-        text = rest.trim_end_matches(ENDS);
-    }
-    if let Some(rest) = after_any(text, &["ask me"]) {
-        let topic = after_any(rest, &["about", "for"]).unwrap_or(rest);
-        return Command::Ask(topic.trim().to_owned());
-    }
-    // Deleting first: "get rid of" begins like "get my tasks".
-    delete(text)
-        .or_else(|| list(text))
-        .or_else(|| complete(text))
-        .or_else(|| change::parse(text))
-        .or_else(|| add::parse(text))
-        .or_else(|| done(text))
-        .or_else(|| intention(text))
-        .unwrap_or(Command::Other)
+/// The first pattern that fits the whole sentence decides.
+const PATTERNS: &[(Kind, &str)] = &[
+    (Kind::Ask, "ask me\\b(?: about| for)?(?<topic>.*)"),
+    (Kind::Delete, "(?:delete|remove|erase|get rid of|drop|discard|clear)\\b(?<target>.*)"),
+    (
+        Kind::List,
+        "(?:list|show|display|view|read|get|give me|tell me|what|which|how many|do i have|are there|anything)\\b\
+         .*\\b(?:{noun}|list|to do|should i do|everything|{done}|{open})\\b.*",
+    ),
+    (Kind::List, "list|(?:(?:all|my|the|completed|done|{open}) )*(?:tasks|to-?dos|(?:task |to-?do )?list)"),
+    (Kind::Complete, "(?:mark|set|check|tick|cross)\\b(?<target>.*?)(?:\\b(?:as|to))? (?:{done}|off)"),
+    (
+        Kind::Complete,
+        "(?:complete|finish|close|(?:check|tick|cross) off|mark as {done}|(?:i|i've|i have)(?: just)? (?:{done}|did)|\
+         (?:i'm |i am )?{done} with|{done})\\b(?<target>.*)",
+    ),
+    (
+        Kind::Add,
+        "(?:add|create|make|new|put|write|note)\\b(?: {some})*(?: (?<level>{level})(?:[ -]priority)?)? \
+         (?<noun>{noun})\\b(?<title>.*)",
+    ),
+    (Kind::Add, "(?<noun>{noun}):(?<title>.*)"),
+    (Kind::Add, "(?:add|remind me(?: to| about| of)?|remember to|don't forget(?: to)?)\\b(?<title>.*)"),
+    (Kind::Add, "(?:put|create|make) (?<title>.+ {list})"),
+    (Kind::Update, "(?:set|change|update|raise|lower)(?: the)? priority (?:of|for) (?<target>.+) to (?<level>{level})"),
+    (
+        Kind::Update,
+        "(?:set|change|update|edit|make|mark|give) (?<target>.+?)(?:'s)?(?: (?:priority|to|as|an?))* \
+         (?<level>{level})(?: priority)?",
+    ),
+    (
+        Kind::Update,
+        "(?:rename|(?:set|change|update|edit)(?:(?: the)? (?:title|name) of)?) \
+         (?:[\"'](?<quoted>[^\"']+)[\"']|(?<target>.+?)) (?:to|as|into) (?<title>.+)",
+    ),
+    (Kind::Complete, "(?<target>.+) (?:is|are)(?: now)? {done}"),
+    (Kind::Add, "i (?:need|have) to (?<title>.+)"),
+];
+
+static COMPILED: LazyLock<Vec<(Kind, Regex)>> = LazyLock::new(|| {
+    let whole = |pattern: &str| regex(&format!("^(?:i (?:need|have|want) to )?(?:{pattern})$"));
+    PATTERNS.iter().map(|(kind, pattern)| (*kind, whole(pattern))).collect()
+});
+
+macro_rules! regexes {
+    ($($name:ident = $pattern:expr;)*) => { $(static $name: LazyLock<Regex> = LazyLock::new(|| regex($pattern));)* };
 }
 
-fn list(text: &str) -> Option<Command> {
-    const SHOW: &[&str] =
-        &["list", "show me", "show", "display", "view", "see", "read me", "read", "get", "give me", "tell me"];
-    const ASK: &[&str] =
-        &["what's", "whats", "what", "which", "how many", "do i have", "is there", "are there", "anything"];
-    const MATTER: &[&str] =
-        &["left", "pending", "done", "finished", "completed", "remaining", "open", "outstanding", "plate", "agenda"];
-    let asks = if let Some(rest) = after_any(text, SHOW) {
-        (rest.is_empty() && after(text, "list").is_some())
-            || has_any(rest, TASKS)
-            || has(rest, "everything")
-            || after_any(rest, ASK).is_some()
-    } else if after_any(text, ASK).is_some() {
-        has_any(text, TASKS) || has_any(text, MATTER)
-    } else {
-        after_any(text, &["my tasks", "my task list", "my todo list", "my to-do list", "my list", "all tasks", "tasks"])
-            .is_some_and(str::is_empty)
-    };
-    asks.then(|| Command::List(filter(text)))
+regexes! {
+    POLITE_START = "^(?:(?:please|hello|hey|hi|ok|okay|now|just|and|(?:can|could|would|will) you|i'd like(?: you)? to|i would like(?: you)? to|i want you to)\\b[ ,.!]*)+";
+    POLITE_END = "(?:[ ,]+please|[,.!]+ *(?:thanks|thank you))?[ .!?]*$";
+    OPEN = "\\b{open}\\b";
+    DONE = "\\b{done}\\b";
+    EVERY = "^(?:(?:the|my) )?(?:everything|all\\b|(?:{done}|{open}) (?:tasks|to-?dos|items))";
+    TARGET = "^[ :]*(?:(?:the|my|tasks?|to-?do|item|called|named)\\b[ :]*)*(?<name>.*?)(?: (?:tasks?|to-?do|item|{list}))*$";
+    LIST = "(?:^| ){list}\\b";
+    CONNECTOR = "^[-:–—, ]*(?:(?:called|named|titled|that says|with (?:the )?title|title|for|to)\\b[: ]*)?";
+    PRIORITY = "[,(]? *(?:\\b(?:with|at|as))?(?: an?)? *(?:\\b(?<a>{level})[ -]priority\\b|\\bpriority:? (?<b>{level})\\b|\\((?<c>{level})\\))\\)?";
+    SEPARATOR = "[,;]+(?: *and\\b)?|\\band\\b";
 }
 
-/// The kind of tasks a phrase speaks of. "Not done" has "done" in it, so what is open is looked for first.
-fn filter(text: &str) -> TaskFilter {
-    const OPEN: &[&str] = &[
-        "not done",
-        "not finished",
-        "not completed",
-        "not complete",
-        "undone",
-        "unfinished",
-        "incomplete",
-        "uncompleted",
-        "left",
-        "pending",
-        "open",
-        "remaining",
-        "outstanding",
-        "have to do",
-        "need to do",
-        "should i do",
-        "still",
-    ];
-    const CLOSED: &[&str] = &["done", "completed", "complete", "finished", "closed"];
-    if has_any(text, OPEN) {
-        TaskFilter::Pending
-    } else if has_any(text, CLOSED) {
-        TaskFilter::Completed
-    } else {
-        TaskFilter::All
-    }
+#[expect(clippy::expect_used, reason = "the patterns are constants, and the tests compile all of them")]
+fn regex(pattern: &str) -> Regex {
+    let pattern = WORDS.iter().fold(pattern.to_owned(), |pattern, (name, words)| pattern.replace(name, words));
+    Regex::new(&format!("(?i){pattern}")).expect("a valid pattern")
 }
 
-fn complete(text: &str) -> Option<Command> {
-    const VERBS: &[&str] = &[
-        "complete",
-        "finish",
-        "check off",
-        "tick off",
-        "cross off",
-        "close",
-        "i finished",
-        "i completed",
-        "i did",
-        "i've finished",
-        "i've completed",
-        "i've done",
-        "i have finished",
-        "i have completed",
-        "i have done",
-        "i'm done with",
-        "i am done with",
-        "done with",
-        "done:",
-        "done",
-        "finished",
-        "completed",
-    ];
-    const STATES: &[&str] = &[
-        "as done",
-        "as completed",
-        "as complete",
-        "as finished",
-        "to done",
-        "to completed",
-        "done",
-        "completed",
-        "complete",
-        "finished",
-    ];
-    let rest = match after_any(text, &["mark", "set"]) {
-        Some(rest) => before_any(rest, STATES)?,
-        None => after_any(text, VERBS)?,
-    };
-    Some(
-        target(rest)
-            .map_or(Command::Unclear("Which task is done? Say, for example: complete buy milk."), Command::Complete),
-    )
-}
-
-/// `buy milk is done`.
-fn done(text: &str) -> Option<Command> {
-    let rest = before_any(text, &["is done", "is completed", "is complete", "is finished"])?;
-    Some(Command::Complete(target(rest)?))
-}
-
-fn delete(text: &str) -> Option<Command> {
-    let rest = after_any(text, &["delete", "remove", "erase", "get rid of", "drop", "trash", "discard", "clear"])?;
-    Some(
-        target(rest)
-            .map_or(Command::Unclear("Which task shall go? Say, for example: delete buy milk."), Command::Delete),
-    )
-}
-
-/// `i need to buy milk`: another command, or else a task.
-fn intention(text: &str) -> Option<Command> {
-    let rest = after_any(text, &["i need to", "i have to", "i must", "i should"])?;
-    match parse(rest) {
-        Command::Other => add::tasks(rest, false),
-        command => Some(command),
-    }
-}
-
-/// The tasks `text` means; `None` when it names none.
-pub(super) fn target(text: &str) -> Option<Target> {
-    const LEADS: &[&str] = &[
-        "the task", "my task", "the", "my", "tasks", "task", "todo", "to-do", "reminder", "called", "named", "titled",
-    ];
-    const TRAILS: &[&str] = &[
-        "from my list",
-        "from the list",
-        "off my list",
-        "off the list",
-        "from my tasks",
-        "task",
-        "tasks",
-        "todo",
-        "to-do",
-        "reminder",
-    ];
-    let text = text.trim_matches([' ', ':', '.', ',']);
-    if text.is_empty() {
+/// Parses a sentence. `None` if no pattern fits, or if the sentence names no task.
+pub(super) fn parse(sentence: &str) -> Option<Command> {
+    if sentence.len() > MAX_SENTENCE {
         return None;
     }
-    if let Some(rest) = after_any(text, &["everything", "all"]) {
-        return Some(Target::Every(filter(rest)));
+    // A line break separates the entries of a list, as a comma does.
+    let lines = sentence.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ").replace('\u{2019}', "'");
+    let text = POLITE_END.replace(&text, "");
+    let text = POLITE_START.replace(&text, "");
+    let (kind, found) = COMPILED.iter().find_map(|(kind, regex)| Some((*kind, regex.captures(&text)?)))?;
+    let group = |name: &str| found.name(name).map_or("", |group| group.as_str());
+    Some(match kind {
+        Kind::Ask => Command::Ask(bare(group("topic")).to_owned()),
+        Kind::List => Command::List(filter(&text)),
+        Kind::Complete => Command::Complete(target(group("target"))?),
+        Kind::Delete => Command::Delete(target(group("target"))?),
+        Kind::Update => {
+            let target = target(group(if group("quoted").is_empty() { "target" } else { "quoted" }))?;
+            Command::Update(
+                target,
+                match priority(group("level")) {
+                    Some(priority) => json!({"priority": priority}),
+                    None => json!({"title": bare(group("title"))}),
+                },
+            )
+        }
+        Kind::Add => {
+            let title = LIST.replace(group("title"), "");
+            let many = group("noun").ends_with(['s', 'S']) || (title != group("title") && title.contains(','));
+            let titles = if many { SEPARATOR.split(&title).collect() } else { vec![title.as_ref()] };
+            let tasks: Vec<Value> = titles.into_iter().filter_map(|title| new_task(title, group("level"))).collect();
+            (!tasks.is_empty()).then_some(Command::Add(tasks))?
+        }
+    })
+}
+
+/// The arguments of `add_task`.
+fn new_task(text: &str, level: &str) -> Option<Value> {
+    let named = PRIORITY.captures(text).and_then(|found| ["a", "b", "c"].iter().find_map(|name| found.name(name)));
+    let priority = priority(named.map_or(level, |level| level.as_str())).unwrap_or_default();
+    let text = PRIORITY.replace(text, "");
+    let text = CONNECTOR.replace(&text, "");
+    let title = bare(&text);
+    (!title.is_empty()).then(|| json!({"title": title, "priority": priority}))
+}
+
+fn target(text: &str) -> Option<Target> {
+    if EVERY.is_match(text.trim()) {
+        return Some(Target::Every(filter(text)));
     }
-    let plain = after_any(text, &["the", "my"]).unwrap_or(text);
-    if let Some(kind @ ("completed" | "done" | "finished" | "pending" | "open")) =
-        before_any(plain, &["tasks", "todos", "items"]).map(str::to_ascii_lowercase).as_deref()
-    {
-        return Some(Target::Every(filter(kind)));
-    }
-    let mut name = text;
-    while let Some(rest) = before_any(name, TRAILS) {
-        name = rest;
-    }
-    let mut name = bare(name);
-    while let Some(rest) = after_any(name, LEADS).map(|rest| rest.trim_start_matches([':', ' '])) {
-        name = rest;
-    }
-    let name = bare(name);
-    // "complete the task" names none.
+    let found = TARGET.captures(text)?;
+    let name = bare(found.name("name")?.as_str());
     (!name.is_empty()).then(|| Target::Named(name.to_owned()))
+}
+
+/// The kind of tasks that `text` speaks of. "Not done" contains "done", so open tasks come first.
+fn filter(text: &str) -> TaskFilter {
+    match text {
+        text if OPEN.is_match(text) => TaskFilter::Pending,
+        text if DONE.is_match(text) => TaskFilter::Completed,
+        _ => TaskFilter::All,
+    }
+}
+
+fn priority(level: &str) -> Option<Priority> {
+    match level.to_lowercase().as_str() {
+        "" => None,
+        "medium" | "normal" => Some(Priority::Medium),
+        "low" | "lowest" => Some(Priority::Low),
+        _ => Some(Priority::High),
+    }
+}
+
+/// Removes the quotes, the punctuation or the bullet around a name.
+fn bare(name: &str) -> &str {
+    let name = name.trim_start_matches(|c: char| c.is_whitespace() || "-*•–:,;.".contains(c));
+    let name = name.trim_end_matches(|c: char| c.is_whitespace() || ".,;:!".contains(c));
+    let quotes = [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{201e}', '\u{201c}')];
+    let unquoted = quotes.iter().find_map(|(open, close)| name.strip_prefix(*open)?.strip_suffix(*close));
+    unquoted.unwrap_or(name).trim()
 }

@@ -2,14 +2,14 @@
 
 mod agents;
 
-pub use agents::{
-    AgentProfile, AgentsConfig, CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport,
-    ModelPrices, SecretPair, StarterTitle, Tell, ToolPick, UserContext,
-};
+pub use agents::{AgentProfile, AgentsConfig, ModelPrices, StarterTitle, Tell, ToolPick};
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
 pub use threadline_signals::RedisConfig;
 pub use threadline_store::config::DatabaseConfig;
+pub use threadline_tools::config::{
+    CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair, UserContext,
+};
 
 use ipnet::IpNet;
 use secrecy::SecretString;

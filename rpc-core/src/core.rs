@@ -2,6 +2,7 @@
 
 use crate::agents::{Agents, AgentsError};
 use crate::attachments::{Attachments, AttachmentsError};
+use crate::built_in_tools;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::config::{AgentsConfig, CoreConfig};
@@ -91,7 +92,7 @@ impl Core {
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
-            agents: Agents::new(&config.agent, config.agents.as_ref())?,
+            agents: Agents::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?,
             hub: Hub::new(config.run_events_retention),
             clock,
             leases: Leases::new(),

@@ -6,6 +6,7 @@
 
 use crate::store::{Conflict, StoreError};
 use threadline_schema::{ErrorCode, RpcError};
+use threadline_tools::ActionError;
 
 /// A failed call.
 #[derive(Debug)]
@@ -155,6 +156,12 @@ impl Error {
             ),
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<ActionError> for Error {
+    fn from(error: ActionError) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 

@@ -10,6 +10,7 @@ mod auth;
 #[doc(hidden)]
 pub mod bench;
 mod budget;
+mod built_in_tools;
 pub mod config;
 mod core;
 mod error;
@@ -20,13 +21,13 @@ mod redis;
 mod rpc;
 mod runs;
 mod todo;
-mod tools;
 mod wire;
 
 pub use threadline_model as model;
 pub use threadline_signals as signals;
 pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
+pub(crate) use threadline_tools as tools;
 pub use threadline_store::lenient_tls as tls;
 
 pub use agents::{AgentsError, AgentsFileError};

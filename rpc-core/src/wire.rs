@@ -1,5 +1,9 @@
 //! Rows -> wire types, by hand: what is stored and what is sent may change apart from each other.
 
+pub(crate) use threadline_schema::tool_result::{
+    NOT_DONE_RESULT, NOT_MADE_RESULT, UNKNOWN_OUTCOME as UNKNOWN_TASK, UNKNOWN_RESULT,
+};
+
 use crate::error::Error;
 use crate::store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use serde::{Deserialize, Serialize};
@@ -31,19 +35,6 @@ pub(crate) const STRUCTURED_INPUT: &str = "structured_input";
 pub(crate) const HIDDEN_CONTEXT: &str = "sdk_hidden_context";
 /// Kind of a raw tool call. Its body is a [`ToolCallBody`]; all other bodies are ChatKit items.
 pub(crate) const TOOL_CALL: &str = "tool_call";
-
-/// What stands for the result of a call that began and was never seen to end: JSON text, for the model and for clients.
-pub(crate) const UNKNOWN_RESULT: &str = r#"{"status":"unknown","error":"The call was interrupted. It may or may not have taken effect; check before repeating it."}"#;
-/// What stands for the result of a call that was asked for and certainly not made.
-pub(crate) const NOT_MADE_RESULT: &str =
-    r#"{"status":"not_made","error":"The answer was stopped before this call was made."}"#;
-
-/// What stands for the result of a call that waited for the client or the user, when the conversation went on without.
-pub(crate) const NOT_DONE_RESULT: &str =
-    r#"{"status":"not_done","error":"The user went on without answering this call."}"#;
-
-/// What is said of such a call as its entry of a workflow says it.
-pub(crate) const UNKNOWN_TASK: &str = "Outcome unknown. It may or may not have taken effect.";
 
 /// A tool call as it is stored: before it acts without a result, and once it has ended with one.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod system;
 pub mod tasks;
 pub mod threads;
+pub mod tool_result;
 pub mod usage;
 
 pub use error::{ErrorCode, RpcError};

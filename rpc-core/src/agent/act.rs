@@ -29,7 +29,7 @@ pub(crate) async fn act(
     let Some(item_id) = acting.sender else { return Ok(()) };
     let _ = output.take_shown();
     let (user_id, thread_id) = (context.user_id, context.claim.thread_id.0);
-    let draw = |item: &mut WidgetItem| context.answerer.tools.draw(&acting.call, &done, item);
+    let draw = |item: &mut WidgetItem| context.answerer.tools.update_widget(&acting.call, &done, item);
     let changed = redraw(&core.store, user_id, thread_id, item_id, draw).await;
     if let Some(Redrawn { item, updates }) = changed.map_err(AgentError::Service)? {
         for update in updates {

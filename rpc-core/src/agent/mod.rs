@@ -16,7 +16,7 @@ use crate::model::{Message, ModelError, ToolCall};
 use crate::runs::Output;
 use crate::store::rows::Claim;
 use crate::store::{StoreError, StoreResult};
-use crate::tools::{Done, Progress, ToolContext};
+use crate::tools::{ProgressReporter, ToolContext, ToolResult};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -75,7 +75,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
         }
         let text = output.open_text().to_owned();
         // What acts is stored before it does: whoever finds this run without its process knows what it was about to do.
-        let waiting = context.answerer.tools.pending_among(&calls);
+        let waiting = context.answerer.tools.first_pending(&calls);
         let left = waiting.as_ref().map(|(index, _)| *index);
         output.calls_asked(round, &calls, left);
         output.store(&core.store, context.claim).await.map_err(in_thread)?;
@@ -88,7 +88,7 @@ pub(crate) async fn answer(core: &Core, context: &Context, output: &mut Output) 
             return Ok(());
         }
         messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-        let result = |done: Option<Done>| done.map(|done| done.result).unwrap_or_default();
+        let result = |done: Option<ToolResult>| done.map(|done| done.content).unwrap_or_default();
         messages.extend(
             calls
                 .into_iter()
@@ -120,26 +120,25 @@ async fn work(
     calls: &[ToolCall],
     left: Option<usize>,
     output: &mut Output,
-) -> Result<Vec<Option<Done>>, AgentError> {
+) -> Result<Vec<Option<ToolResult>>, AgentError> {
     let tools = &context.answerer.tools;
-    let progress: Vec<Progress> = calls.iter().map(|_| Progress::default()).collect();
+    let progress: Vec<ProgressReporter> = calls.iter().map(|_| ProgressReporter::default()).collect();
     let for_whom = |progress| ToolContext {
-        store: &core.store,
         user_id: context.user_id,
         thread_id: context.claim.thread_id.0,
         run_id: Some(context.claim.run_id.0),
         request_id: &context.origin.request_id,
-        client: context.origin.hints.as_deref(),
+        client_hints: context.origin.hints.as_deref(),
         progress,
     };
     let mut steps: FuturesUnordered<BoxFuture<'_, Step<'_>>> = FuturesUnordered::new();
     for (index, (call, progress)) in calls.iter().zip(&progress).enumerate().filter(|(index, _)| Some(*index) != left) {
         let title = tools.title(call, None);
         output.call_began(index, &title);
-        let done = tools.run(for_whom(progress), call).boxed();
+        let done = tools.execute(for_whom(progress), call).boxed();
         steps.push(news(Working::new(index, call, title, progress, done)).boxed());
     }
-    let mut ended: Vec<Option<Done>> = calls.iter().map(|_| None).collect();
+    let mut ended: Vec<Option<ToolResult>> = calls.iter().map(|_| None).collect();
     while let Some(step) = steps.next().await {
         match step {
             Step::News(working, News::GoesOn(text)) => {

@@ -1,7 +1,7 @@
 //! A call at work: how it ends, and until then what is shown of it.
 
 use crate::model::ToolCall;
-use crate::tools::{Done, Progress};
+use crate::tools::{ProgressReporter, ToolResult};
 use futures::future::BoxFuture;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ const GAP: Duration = Duration::from_millis(500);
 pub(super) struct Working<'a> {
     pub(super) index: usize,
     pub(super) call: &'a ToolCall,
-    done: BoxFuture<'a, Done>,
+    done: BoxFuture<'a, ToolResult>,
     heard: watch::Receiver<String>,
     title: String,
     began: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Working<'a> {
 /// What comes next of a call.
 pub(super) enum News {
     /// It has ended.
-    Ended(Done),
+    Ended(ToolResult),
     /// It goes on, in words for a person.
     GoesOn(String),
 }
@@ -41,11 +41,11 @@ impl<'a> Working<'a> {
         index: usize,
         call: &'a ToolCall,
         title: String,
-        progress: &Progress,
-        done: BoxFuture<'a, Done>,
+        progress: &ProgressReporter,
+        done: BoxFuture<'a, ToolResult>,
     ) -> Self {
         let began = Instant::now();
-        Self { index, call, done, heard: progress.heard(), title, began, next: Some(FIRST), quiet_until: began }
+        Self { index, call, done, heard: progress.subscribe(), title, began, next: Some(FIRST), quiet_until: began }
     }
 
     /// Waits for what comes next; nothing does after the end.
@@ -86,14 +86,20 @@ impl<'a> Working<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::Outcome;
+    use crate::tools::CallOutcome;
     use futures::FutureExt;
     use tokio::time::sleep;
 
     /// What is shown of a call that lasts so long, each with the milliseconds since it began.
-    async fn shown(lasts: Duration, progress: &Progress) -> Vec<(u128, String)> {
+    async fn shown(lasts: Duration, progress: &ProgressReporter) -> Vec<(u128, String)> {
         let call = ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
-        let done = Done { result: String::new(), failure: None, outcome: Outcome::Ok, shown: None, acts: false };
+        let done = ToolResult {
+            content: String::new(),
+            failure: None,
+            outcome: CallOutcome::Ok,
+            widget: None,
+            may_have_changed_data: false,
+        };
         let done = sleep(lasts).map(|()| done).boxed();
         let began = Instant::now();
         let mut working = Working::new(0, &call, "Look".to_owned(), progress, done);
@@ -111,7 +117,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_lasts_is_spoken_of_ever_more_rarely() {
-        let progress = Progress::default();
+        let progress = ProgressReporter::default();
         assert_eq!(shown(Duration::from_millis(1_999), &progress).await, []);
         let expected = [(2_000, "Look"), (6_000, "Look (6 s)"), (14_000, "Look (14 s)")];
         assert_eq!(shown(Duration::from_secs(20), &progress).await, lines(&expected));
@@ -120,17 +126,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_speaks_is_heard_now_and_then() {
-        let progress = Progress::default();
-        progress.tell("Too early");
+        let progress = ProgressReporter::default();
+        progress.report("Too early");
         let speak = async {
             sleep(Duration::from_millis(100)).await;
             for step in 0..7 {
-                progress.tell(&format!("  step\n{step} "));
-                progress.tell(" \n ");
+                progress.report(&format!("  step\n{step} "));
+                progress.report(" \n ");
                 sleep(Duration::from_millis(120)).await;
             }
             sleep(Duration::from_secs(5)).await;
-            progress.tell(&"x ".repeat(500));
+            progress.report(&"x ".repeat(500));
         };
         let (shown, ()) = tokio::join!(shown(Duration::from_secs(60), &progress), speak);
         let long = "x ".repeat(100);

@@ -86,7 +86,7 @@ impl Agent {
             Some((of, toolbox)) if *of == generation => toolbox.clone(),
             _ => {
                 let toolbox = catalog.toolbox(&self.picks, &self.client_tools);
-                let toolbox = if self.tells_of_questions { toolbox } else { toolbox.silent_on_questions() };
+                let toolbox = if self.tells_of_questions { toolbox } else { toolbox.hide_ask_user() };
                 cached.insert((generation, Arc::new(toolbox))).1.clone()
             }
         }

@@ -3,7 +3,7 @@
 use crate::config::{AgentsConfig, ClientTool, ToolPick};
 use crate::tools::endpoint::EndpointTool;
 use crate::tools::mcp::McpServer;
-use crate::tools::{self, Tool, Toolbox};
+use crate::tools::{self, Tool, Toolbox, ask_user};
 use reqwest::Client;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(super) struct Catalog {
 /// What tools have in common from one reading of the file to the next.
 pub(super) struct Means {
     pub(super) client: Client,
+    pub(super) built_in: Vec<Arc<dyn Tool>>,
     /// The MCP servers that stand.
     pub(super) servers: TaskTracker,
 }
@@ -35,11 +36,11 @@ impl Catalog {
             endpoints.insert(name.clone(), Arc::new(tool.map_err(|problem| format!("tools.{name}: {problem}"))?));
         }
         let servers = config.iter().flat_map(|config| &config.mcp).map(|(name, config)| {
-            let standing = before.and_then(|before| before.servers.get(name)).filter(|server| server.is(config));
+            let standing = before.and_then(|before| before.servers.get(name)).filter(|server| server.has_config(config));
             let started = || McpServer::start(name, config, &means.client, &means.servers);
             (name.clone(), standing.cloned().unwrap_or_else(started))
         });
-        Ok(Self { built_in: tools::built_in(), endpoints, servers: servers.collect() })
+        Ok(Self { built_in: means.built_in.clone(), endpoints, servers: servers.collect() })
     }
 
     /// Differs whenever what there is has changed.
@@ -47,11 +48,16 @@ impl Catalog {
         self.servers.values().map(|server| server.version()).sum()
     }
 
+    /// The tools that are part of the service.
+    pub(super) fn built_in(&self) -> &[Arc<dyn Tool>] {
+        &self.built_in
+    }
+
     /// What an agent with these picks is given, and tools of the client's.
     pub(super) fn toolbox(&self, picks: &[ToolPick], client_tools: &[ClientTool]) -> Toolbox {
         let asks = |pick: &ToolPick| match pick {
             ToolPick::BuiltIn => true,
-            ToolPick::Named(name) => tools::is_question(name),
+            ToolPick::Named(name) => **name == *ask_user::NAME,
             ToolPick::Mcp(_) => false,
         };
         Toolbox::new(picks.iter().flat_map(|pick| self.picked(pick)), picks.iter().any(asks), client_tools)
@@ -61,7 +67,7 @@ impl Catalog {
     pub(super) fn count_unknown(&self, tool: &str) {
         let of_servers = self.servers.values().flat_map(McpServer::tools);
         let all = self.built_in.iter().chain(self.endpoints.values()).cloned().chain(of_servers);
-        tools::count_unknown(all, tool);
+        tools::record_unknown_outcome(all, tool);
     }
 
     /// Ends every MCP server.

@@ -8,7 +8,7 @@ mod shape;
 mod values;
 
 use crate::config::{AgentsConfig, ModelPrices, ToolPick};
-use crate::tools::built_in_names;
+use crate::built_in_tools;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -70,7 +70,7 @@ impl Source<'_> {
             config.mcp.insert(self.name(&name)?, self.mcp(&name, table)?);
         }
         for (name, table) in file.tools {
-            if built_in_names().any(|other| other == name.as_ref()) {
+            if built_in_tools::names().any(|other| other == name.as_ref()) {
                 return Err(
                     self.wrong(name.span(), format!("{} is a built-in tool; choose another name", name.as_ref()))
                 );
@@ -126,14 +126,14 @@ impl Source<'_> {
             };
         }
         let of_server = |server: &Arc<str>| name.strip_prefix(&**server).is_some_and(|rest| rest.starts_with('_'));
-        if built_in_names().any(|other| other == name)
+        if built_in_tools::names().any(|other| other == name)
             || config.tools.contains_key(name)
             || config.mcp.keys().any(of_server)
         {
             return Ok(ToolPick::Named(name.into()));
         }
         let mut known: Vec<String> = vec!["built-in".to_owned()];
-        known.extend(built_in_names().map(ToOwned::to_owned));
+        known.extend(built_in_tools::names().map(ToOwned::to_owned));
         known.extend(config.tools.keys().map(ToString::to_string));
         known.extend(config.mcp.keys().map(|server| format!("mcp:{server}, {server}_TOOL")));
         Err(self.wrong(entry.span(), format!("there is no such tool; there are: {}", known.join(", "))))

@@ -10,7 +10,7 @@ pub use file::AgentsFileError;
 use crate::config::{AgentConfig, AgentProfile, AgentsConfig, StarterTitle};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
-use crate::tools::{self, endpoint};
+use crate::tools::{Tool, endpoint};
 use answerer::Prices;
 use catalog::{Catalog, Means};
 use serde::Deserialize;
@@ -58,8 +58,12 @@ impl Agents {
     ///
     /// # Errors
     /// When a tool, or the client that tools share, cannot be made.
-    pub(crate) fn new(common: &AgentConfig, config: Option<&AgentsConfig>) -> Result<Self, AgentsError> {
-        let means = Means { client: endpoint::client()?, servers: TaskTracker::new() };
+    pub(crate) fn new(
+        common: &AgentConfig,
+        config: Option<&AgentsConfig>,
+        built_in: Vec<Arc<dyn Tool>>,
+    ) -> Result<Self, AgentsError> {
+        let means = Means { client: endpoint::http_client()?, built_in, servers: TaskTracker::new() };
         let roster = RwLock::new(Arc::new(Roster::new(common, config, &means, None)?));
         Ok(Self { common: common.clone(), means, roster })
     }
@@ -151,7 +155,7 @@ impl Roster {
     /// built in, since what is the user's own to do needs no leave of an agent.
     pub(crate) fn actor(&self, thread: &ThreadRow) -> Answerer {
         let answerer = self.answerer(thread);
-        let tools = Arc::new(answerer.tools.for_actions(tools::built_in()));
+        let tools = Arc::new(answerer.tools.for_actions(self.catalog.built_in().to_vec()));
         Answerer { tools, ..answerer }
     }
 

@@ -1,11 +1,9 @@
 //! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use threadline_model::config::ModelParameters;
+use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
 
 /// Everything in an agents file.
 #[derive(Debug, Clone)]
@@ -81,17 +79,6 @@ pub enum ToolPick {
     Mcp(Arc<str>),
 }
 
-/// A tool that runs on the client.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClientTool {
-    /// Name.
-    pub name: Arc<str>,
-    /// What it does and when to use it, for the model.
-    pub description: Arc<str>,
-    /// JSON Schema of its arguments: of an object.
-    pub parameters: Value,
-}
-
 /// What a model costs, in a currency of the operator's choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelPrices {
@@ -100,116 +87,3 @@ pub struct ModelPrices {
     /// Per million tokens written.
     pub output_per_million: f64,
 }
-
-/// A server that speaks the Model Context Protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct McpConfig {
-    /// How it is reached.
-    pub transport: McpTransport,
-    /// Whether it is told for whom each call is made.
-    pub user_context: bool,
-    /// Bounds of each call.
-    pub limits: CallLimits,
-    /// Whether results of its tools may carry widgets.
-    pub widgets: bool,
-    /// Those of its tools, by its own names, that users may call from widgets.
-    pub actions: Vec<Arc<str>>,
-}
-
-/// How an MCP server is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum McpTransport {
-    /// A process of our own, over its standard input and output.
-    Command {
-        /// The program.
-        program: String,
-        /// Its arguments.
-        arguments: Vec<String>,
-        /// Its environment, beside the few variables that every program needs.
-        environment: Vec<SecretPair>,
-    },
-    /// Streamable HTTP.
-    Http {
-        /// Address.
-        url: String,
-        /// Headers of every request.
-        headers: Vec<SecretPair>,
-    },
-}
-
-/// A tool behind an address of an internal service.
-#[derive(Debug, Clone)]
-pub struct EndpointConfig {
-    /// How it is called.
-    pub kind: EndpointKind,
-    /// Address. For HTTP, a segment `{name}` of its path stands for the argument of that name.
-    pub url: String,
-    /// What it does and when to use it, for the model.
-    pub description: String,
-    /// JSON Schema of its arguments: of an object.
-    pub parameters: Value,
-    /// Headers of every request.
-    pub headers: Vec<SecretPair>,
-    /// How the service is told for whom a call is made.
-    pub user_context: Option<UserContext>,
-    /// Bounds of each call.
-    pub limits: CallLimits,
-    /// Whether it changes anything, so that a lost answer leaves a doubt.
-    pub acts: bool,
-    /// Whether its results may carry widgets.
-    pub widgets: bool,
-    /// Whether users may call it from widgets.
-    pub action: bool,
-}
-
-/// How an endpoint is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndpointKind {
-    /// An HTTP request: arguments in the query of GET and DELETE, else in a JSON body.
-    Http {
-        /// GET, POST, PUT, PATCH or DELETE.
-        method: http::Method,
-    },
-    /// A JSON-RPC 2.0 call over HTTP, with the arguments as params by name.
-    JsonRpc {
-        /// The method.
-        method: String,
-    },
-}
-
-/// How a service is told for whom a call is made: a short-lived JWT.
-#[derive(Debug, Clone)]
-pub struct UserContext {
-    /// The header it travels in.
-    pub header: String,
-    /// Key of its HS256 signature.
-    pub key: SecretString,
-}
-
-/// Bounds of each call of a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallLimits {
-    /// Longest time a call may take.
-    pub timeout: Duration,
-    /// Calls at a time; more wait.
-    pub concurrency: usize,
-    /// Bytes of a result.
-    pub result_bytes: usize,
-}
-
-/// An HTTP header or an environment variable. Its value can be a secret.
-#[derive(Debug, Clone)]
-pub struct SecretPair {
-    /// Name of the header or the variable.
-    pub name: String,
-    /// Its value.
-    pub value: SecretString,
-}
-
-impl PartialEq for SecretPair {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.value.expose_secret() == other.value.expose_secret()
-    }
-}
-
-impl Eq for SecretPair {}

@@ -1,11 +1,11 @@
 //! JSON-RPC: the transports, the pipeline that every call passes, and the methods.
 
-mod context;
+pub(crate) mod context;
 mod feed;
 mod methods;
 pub mod openrpc;
 mod pipeline;
-mod registry;
+pub(crate) mod registry;
 mod stream_permits;
 mod transport;
 

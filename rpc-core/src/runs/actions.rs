@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
 use crate::store::{Conflict, Opening, Rewrite, Store, StoreError};
-use crate::tools::{Progress, ToolContext};
+use crate::tools::{ProgressReporter, ToolContext};
 use std::sync::Arc;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::widget::updates;
@@ -74,16 +74,16 @@ pub(crate) async fn sync_custom_action(
     // What has begun is done and shown, whether or not somebody waits for it.
     detached(async move {
         let _beginning = beginning;
-        let (store, request_id, client) = (&core.store, &*origin.request_id, origin.hints.as_deref());
+        let (request_id, client_hints) = (&*origin.request_id, origin.hints.as_deref());
         // There is no run whose events could tell it.
-        let progress = &Progress::default();
-        let for_whom = ToolContext { store, user_id, thread_id, run_id: None, request_id, client, progress };
-        let done = actor.tools.run(for_whom, &call).await;
+        let progress = &ProgressReporter::default();
+        let for_whom = ToolContext { user_id, thread_id, run_id: None, request_id, client_hints, progress };
+        let done = actor.tools.execute(for_whom, &call).await;
         if let Some(Failure { code, message }) = done.failure {
             return Err(Error::new(code, message));
         }
         let Some(item_id) = sender else { return Ok(None) };
-        let draw = |item: &mut WidgetItem| actor.tools.draw(&call, &done, item);
+        let draw = |item: &mut WidgetItem| actor.tools.update_widget(&call, &done, item);
         let redrawn = redraw(&core.store, user_id, thread_id, item_id, draw).await?;
         if redrawn.is_some() {
             item_changed(&core, thread_id, item_id);
@@ -134,7 +134,7 @@ async fn check(
         widget(&row.map_err(Error::of_thread)?)?;
     }
     let actor = core.agents.roster().actor(&thread);
-    Ok(Acting { call: actor.tools.call_of(action)?, sender, actor })
+    Ok(Acting { call: actor.tools.call_for_action(action)?, sender, actor })
 }
 
 fn widget(row: &ItemRow) -> Result<WidgetItem, Error> {

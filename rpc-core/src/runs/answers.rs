@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::page;
 use crate::store::rows::ItemRow;
 use crate::store::{ItemPage, Opening, Rewrite, Submission};
-use crate::tools::{self, MAX_RESULT_BYTES};
+use crate::tools::{MAX_RESULT_BYTES, ask_user};
 use crate::wire::{self, ToolCallBody};
 use serde_json::Value;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub(crate) async fn add_structured_input(
     }
     take_answers(&mut asked, input)?;
     let status = if asked.status == StructuredInputStatus::Answered { "answered" } else { "skipped" };
-    let result = tools::answers(status, &asked.inputs);
+    let result = ask_user::result_of_answers(status, &asked.inputs);
     if result.len() > MAX_RESULT_BYTES {
         return Err(Error::new(ErrorCode::PayloadTooLarge, "The answers are too long. Please say it in fewer words."));
     }

@@ -13,7 +13,7 @@ use super::log::RunLog;
 use crate::config::ModelPrices;
 use crate::store::Bill;
 use crate::store::rows::NewItem;
-use crate::tools::Shown;
+use crate::tools::WidgetView;
 use crate::wire;
 pub(super) use account::Account;
 use calls::{Calls, Place};
@@ -61,7 +61,7 @@ pub(crate) struct Output {
     /// The workflow that tools are being added to.
     workflow: Option<WorkflowItem>,
     /// What results of tools are shown as once the workflow has ended, by the places of their calls.
-    shown: BTreeMap<Place, Shown>,
+    shown: BTreeMap<Place, WidgetView>,
     /// The calls that the model asked for last.
     calls: Calls,
     /// Items that are whole but not stored yet, each with the events that say so.

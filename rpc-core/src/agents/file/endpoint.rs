@@ -37,9 +37,9 @@ impl Source<'_> {
             headers: self.headers(table.headers)?,
             user_context,
             limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
-            acts: table.acts.unwrap_or(true),
-            widgets: table.widgets,
-            action: table.action,
+            has_side_effects: table.acts.unwrap_or(true),
+            allows_widgets: table.widgets,
+            is_action: table.action,
         })
     }
 

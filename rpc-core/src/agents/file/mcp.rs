@@ -45,7 +45,12 @@ impl Source<'_> {
         };
         let limits = self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?;
         let actions = table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?;
-        let (user_context, widgets) = (table.user_context, table.widgets);
-        Ok(McpConfig { transport, user_context, limits, widgets, actions })
+        Ok(McpConfig {
+            transport,
+            sends_user_context: table.user_context,
+            limits,
+            allows_widgets: table.widgets,
+            actions,
+        })
     }
 }

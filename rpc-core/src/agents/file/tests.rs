@@ -129,21 +129,21 @@ fn a_whole_file_is_read() {
     assert_eq!((program.as_str(), arguments[0].as_str()), ("files-server", "--read-only"));
     let environment: Vec<_> = environment.iter().map(|pair| (pair.name.as_str(), pair.value.expose_secret())).collect();
     assert_eq!(environment, [("MODE", "ro"), ("TOKEN", "hunter2-token")]);
-    assert_eq!((config.mcp["files"].user_context, config.mcp["wiki"].user_context), (true, false));
+    assert_eq!((config.mcp["files"].sends_user_context, config.mcp["wiki"].sends_user_context), (true, false));
     assert_eq!(config.mcp["files"].limits.timeout, Duration::from_secs(5));
-    assert_eq!((config.mcp["files"].widgets, &*config.mcp["files"].actions[0]), (true, "write"));
-    assert_eq!((config.mcp["wiki"].widgets, &config.mcp["wiki"].actions[..]), (false, &[][..]));
+    assert_eq!((config.mcp["files"].allows_widgets, &*config.mcp["files"].actions[0]), (true, "write"));
+    assert_eq!((config.mcp["wiki"].allows_widgets, &config.mcp["wiki"].actions[..]), (false, &[][..]));
     let McpTransport::Http { headers, .. } = &config.mcp["wiki"].transport else { panic!() };
     assert_eq!((headers[0].name.as_str(), headers[0].value.expose_secret()), ("authorization", "Bearer hunter2-token"));
 
     let order = &config.tools["order"];
     assert_eq!(order.kind, EndpointKind::Http { method: http::Method::GET });
-    assert_eq!((order.acts, order.limits.concurrency, order.limits.result_bytes), (false, 2, 1000));
+    assert_eq!((order.has_side_effects, order.limits.concurrency, order.limits.result_bytes), (false, 2, 1000));
     assert_eq!(order.user_context.as_ref().unwrap().header, "x-threadline-context");
     let refund = &config.tools["refund"];
     assert_eq!(refund.kind, EndpointKind::JsonRpc { method: "refund.make".into() });
-    assert!(refund.acts, "what is not said to be harmless is not");
-    assert_eq!((refund.widgets, refund.action, order.widgets, order.action), (true, true, false, false));
+    assert!(refund.has_side_effects, "what is not said to be harmless is not");
+    assert_eq!((refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action), (true, true, false, false));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

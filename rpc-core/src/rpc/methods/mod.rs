@@ -6,12 +6,12 @@ mod input;
 mod items;
 mod runs;
 mod system;
-mod tasks;
 mod threads;
 mod usage;
 
 use crate::core::Core;
 use crate::rpc::registry::{Registered, Registry};
+use crate::todo;
 use std::sync::Arc;
 
 /// Registers every method of the contract.
@@ -21,7 +21,7 @@ pub(crate) fn register_all(core: Arc<Core>) -> Result<Registered, String> {
     threads::register(&mut registry);
     items::register(&mut registry);
     runs::register(&mut registry);
-    tasks::register(&mut registry);
+    todo::register(&mut registry);
     usage::register(&mut registry);
     attachments::register(&mut registry);
     input::register(&mut registry);

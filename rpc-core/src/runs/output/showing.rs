@@ -3,7 +3,7 @@
 use super::{Output, now};
 use crate::store::rows::Claim;
 use crate::store::{Store, StoreResult};
-use crate::tools::Shown;
+use crate::tools::WidgetView;
 use crate::wire;
 use threadline_schema::chatkit::{Extra, ThreadItem, ThreadStreamEvent, WidgetItem};
 use uuid::Uuid;
@@ -25,14 +25,14 @@ impl Output {
     }
 
     /// Takes what results would be shown as: it is shown otherwise.
-    pub(crate) fn take_shown(&mut self) -> impl Iterator<Item = Shown> + use<> {
+    pub(crate) fn take_shown(&mut self) -> impl Iterator<Item = WidgetView> + use<> {
         std::mem::take(&mut self.shown).into_values()
     }
 
     /// Keeps the widgets that are to be shown, and tells of them when they are stored. Gives their ids.
     pub(super) fn show_widgets(&mut self) -> Vec<Uuid> {
         let mut ids = Vec::new();
-        for Shown { widget, copy_text, .. } in self.take_shown() {
+        for WidgetView { widget, copy_text, .. } in self.take_shown() {
             let (id, thread_id, created_at) = (Uuid::now_v7(), self.thread_id, now());
             let item = WidgetItem { id, thread_id, created_at, widget, copy_text, extra: Extra::default() };
             let item = ThreadItem::Widget(item);

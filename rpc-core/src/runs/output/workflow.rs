@@ -2,7 +2,7 @@
 
 use super::{Output, now};
 use crate::model::ToolCall;
-use crate::tools::{Done, Outcome};
+use crate::tools::{CallOutcome, ToolResult};
 use crate::wire;
 use chrono::{DateTime, Utc};
 use threadline_schema::chatkit::{
@@ -37,17 +37,17 @@ impl Output {
 
     /// A call has ended. Gives its item and the body to store; then call [`call_stored`](Self::call_stored). Until it
     /// is stored it is among [`take_results`](Self::take_results).
-    pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &Done) -> Option<(ItemId, String)> {
-        if done.acts || done.shown.as_ref().is_some_and(|shown| shown.is_overview) {
+    pub(crate) fn call_ended(&mut self, index: usize, title: &str, done: &ToolResult) -> Option<(ItemId, String)> {
+        if done.may_have_changed_data || done.widget.as_ref().is_some_and(|shown| shown.is_overview) {
             self.shown.retain(|_, shown| !shown.is_overview);
         }
-        self.shown.extend(self.calls.place(index).zip(done.shown.clone()));
+        self.shown.extend(self.calls.place(index).zip(done.widget.clone()));
         // No check mark where nobody knows.
         let indicator =
-            if done.outcome == Outcome::Unknown { StatusIndicator::None } else { StatusIndicator::Complete };
+            if done.outcome == CallOutcome::Unknown { StatusIndicator::None } else { StatusIndicator::Complete };
         self.calls.ended(
             index,
-            &done.result,
+            &done.content,
             task(title, indicator, done.failure.as_ref().map(|failure| failure.message.clone())),
         )
     }

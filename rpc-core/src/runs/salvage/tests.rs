@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Citation, ToolCall};
 use crate::runs::{Output, RunLog};
-use crate::tools::{Done, Outcome};
+use crate::tools::{CallOutcome, ToolResult};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -54,7 +54,13 @@ impl Recorded {
     fn end(&mut self, index: usize, result: &str) {
         let broken = || Failure { code: ErrorCode::UpstreamError, message: "It is broken.".to_owned() };
         let failure = result.contains("error").then(broken);
-        let done = Done { result: result.to_owned(), failure, outcome: Outcome::Ok, shown: None, acts: true };
+        let done = ToolResult {
+            content: result.to_owned(),
+            failure,
+            outcome: CallOutcome::Ok,
+            widget: None,
+            may_have_changed_data: true,
+        };
         let (id, body) = self.output.call_ended(index, "Done", &done).unwrap();
         complete(&mut self.rows, vec![(id, body)]);
         self.commit();

@@ -1,7 +1,7 @@
-//! For whom a call is made, as a short-lived token that the service can check.
+//! Tells a service for which user a call is made, with a short-lived token that the service can verify.
 
 use crate::config::UserContext;
-use crate::tools::ToolContext;
+use crate::tool::ToolContext;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -11,17 +11,17 @@ use serde_json::Value;
 use threadline_schema::call::ClientHints;
 use uuid::Uuid;
 
-/// Seconds that a token is good for: it is checked when the call arrives.
+/// Lifetime of a token, in seconds: the service verifies it when the request arrives.
 const LIFETIME: i64 = 60;
-/// Who says so.
 const ISSUER: &str = "threadline";
 
-/// Signs tokens for one endpoint.
-pub(super) struct Signer {
+/// Signs the tokens of one endpoint.
+pub(super) struct UserContextSigner {
     header: HeaderName,
     key: EncodingKey,
 }
 
+/// The claims of a token. `docs/AGENTS.md` documents them.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -31,28 +31,28 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<Uuid>,
     tool: &'a str,
-    /// Differs from call to call.
+    /// Unique per call.
     jti: Uuid,
     iat: i64,
     exp: i64,
     /// The languages that the client prefers.
     #[serde(skip_serializing_if = "Option::is_none")]
     languages: Option<&'a str>,
-    /// What the client keeps with its request.
+    /// The metadata that the client sent with its request.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
 }
 
-impl Signer {
+impl UserContextSigner {
     pub(super) fn new(config: &UserContext) -> Result<Self, String> {
         let header = HeaderName::try_from(&config.header).map_err(|error| error.to_string())?;
         Ok(Self { header, key: EncodingKey::from_secret(config.key.expose_secret().as_bytes()) })
     }
 
-    /// A token for one call, and the header it travels in.
+    /// Signs a token for one call. Returns it with the name of its header.
     ///
     /// # Errors
-    /// In words for the model, when it cannot be made.
+    /// If signing fails. The text is for the model.
     pub(super) fn sign(&self, context: ToolContext<'_>, tool: &str) -> Result<(HeaderName, HeaderValue), String> {
         let now = Utc::now().timestamp();
         let claims = Claims {
@@ -64,11 +64,11 @@ impl Signer {
             jti: Uuid::new_v4(),
             iat: now,
             exp: now + LIFETIME,
-            languages: context.client.and_then(|client| client.languages.as_deref()),
-            metadata: context.client.and_then(ClientHints::metadata_json),
+            languages: context.client_hints.and_then(|hints| hints.languages.as_deref()),
+            metadata: context.client_hints.and_then(ClientHints::metadata_json),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key).map_err(|error| {
-            tracing::error!(tool, %error, "the context of a call could not be signed");
+            tracing::error!(tool, %error, "user context of a tool call cannot be signed");
             "The call could not be prepared. Nothing was done.".to_owned()
         })?;
         let mut token = HeaderValue::try_from(token).map_err(|error| error.to_string())?;

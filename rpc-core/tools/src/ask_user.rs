@@ -1,23 +1,24 @@
-//! `ask_user`: questions that the front end shows as a form.
+//! The tool `ask_user`: the model asks questions, which the front end shows as a form.
 
-use crate::model::ToolSpec;
+use crate::tool::typed_tool_spec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use threadline_model::ToolSpec;
 use threadline_schema::chatkit::{
     Extra, StructuredInput, StructuredInputAnswer, StructuredInputFreeform, StructuredInputMultipleChoice,
     StructuredInputOption,
 };
 
 /// Name of the tool.
-pub(crate) const NAME: &str = "ask_user";
+pub const NAME: &str = "ask_user";
 
-/// Questions of one call, at most.
-const QUESTIONS: usize = 10;
-/// Options of a question, at most.
-const OPTIONS: usize = 20;
-/// Characters of a question, its description or an option, at most.
-const TEXT_CHARS: usize = 500;
+/// Maximum number of questions in one call.
+const MAX_QUESTIONS: usize = 10;
+/// Maximum number of options of a question.
+const MAX_OPTIONS: usize = 20;
+/// Maximum length of a question, a description or an option, in characters.
+const MAX_TEXT_CHARS: usize = 500;
 
 /// Arguments of `ask_user`.
 #[derive(Deserialize, JsonSchema)]
@@ -30,7 +31,7 @@ struct AskUser {
 struct Question {
     /// The question, as the user reads it.
     question: String,
-    /// What stands below a question without options.
+    /// A line below a question without options.
     #[serde(default)]
     description: Option<String>,
     /// Options to choose from, at most 20; the user may also write something else. Without options the user writes.
@@ -41,24 +42,23 @@ struct Question {
     multiple: Option<bool>,
 }
 
-/// What the model is told of it.
-pub(super) fn spec() -> ToolSpec {
+pub(crate) fn spec() -> ToolSpec {
     let description = "Ask the user one or more questions and wait for the answers. Use it when you cannot go on without \
                        knowing something, and options make the answer easier.";
-    super::spec(NAME, description, &super::schema_of::<AskUser>())
+    typed_tool_spec::<AskUser>(NAME, description)
 }
 
-/// The questions of a call. The error is for the model.
-pub(super) fn questions(arguments: Value) -> Result<Vec<StructuredInput>, String> {
+/// Parses the questions of a call. The error is for the model.
+pub(crate) fn parse_questions(arguments: Value) -> Result<Vec<StructuredInput>, String> {
     let AskUser { questions } = serde_json::from_value(arguments).map_err(|error| error.to_string())?;
-    if !(1..=QUESTIONS).contains(&questions.len()) {
-        return Err(format!("Ask 1 to {QUESTIONS} questions at once."));
+    if !(1..=MAX_QUESTIONS).contains(&questions.len()) {
+        return Err(format!("Ask 1 to {MAX_QUESTIONS} questions at once."));
     }
-    questions.into_iter().zip(1..).map(|(question, number)| question.input(format!("q{number}"))).collect()
+    questions.into_iter().zip(1..).map(|(question, number)| question.into_input(format!("q{number}"))).collect()
 }
 
-/// What the model is told of the answers: JSON text.
-pub(crate) fn answers(status: &str, inputs: &[StructuredInput]) -> String {
+/// Returns the result of a call for the model, as JSON text: the status of the form and the answers in it.
+pub fn result_of_answers(status: &str, inputs: &[StructuredInput]) -> String {
     let answers: Vec<Value> = inputs
         .iter()
         .map(|input| {
@@ -78,15 +78,16 @@ pub(crate) fn answers(status: &str, inputs: &[StructuredInput]) -> String {
 }
 
 impl Question {
-    fn input(self, id: String) -> Result<StructuredInput, String> {
+    fn into_input(self, id: String) -> Result<StructuredInput, String> {
         let Self { question, description, options, multiple } = self;
-        let question = text(question)?;
-        let options: Vec<String> = options.unwrap_or_default().into_iter().map(text).collect::<Result<_, _>>()?;
-        if options.len() > OPTIONS {
-            return Err(format!("A question has at most {OPTIONS} options."));
+        let question = check_text(question)?;
+        let options: Vec<String> =
+            options.unwrap_or_default().into_iter().map(check_text).collect::<Result<_, _>>()?;
+        if options.len() > MAX_OPTIONS {
+            return Err(format!("A question has at most {MAX_OPTIONS} options."));
         }
         if options.is_empty() {
-            let description = description.map(text).transpose()?;
+            let description = description.map(check_text).transpose()?;
             let (answer, extra) = (None, Extra::default());
             return Ok(StructuredInput::Freeform(StructuredInputFreeform { id, question, answer, description, extra }));
         }
@@ -104,11 +105,11 @@ impl Question {
     }
 }
 
-fn text(text: String) -> Result<String, String> {
+fn check_text(text: String) -> Result<String, String> {
     let text = text.trim().to_owned();
     match text.chars().count() {
-        1..=TEXT_CHARS => Ok(text),
+        1..=MAX_TEXT_CHARS => Ok(text),
         0 => Err("A question or an option is empty.".to_owned()),
-        _ => Err(format!("A question, a description or an option has more than {TEXT_CHARS} characters.")),
+        _ => Err(format!("A question, a description or an option has more than {MAX_TEXT_CHARS} characters.")),
     }
 }

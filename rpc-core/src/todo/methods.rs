@@ -1,9 +1,9 @@
 //! `tasks.*`
 
+use super::TodoList;
 use crate::error::Error;
 use crate::rpc::context::Cx;
 use crate::rpc::registry::Registry;
-use crate::todo;
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{
     Task, TaskRef, TasksComplete, TasksCreate, TasksCreateParams, TasksDelete, TasksGet, TasksList, TasksListParams,
@@ -11,7 +11,7 @@ use threadline_schema::tasks::{
 };
 use threadline_schema::threads::Done;
 
-pub(super) fn register(registry: &mut Registry) {
+pub(crate) fn register(registry: &mut Registry) {
     registry
         .method::<TasksCreate, _, _>(create)
         .method::<TasksList, _, _>(list)
@@ -22,26 +22,26 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: TasksCreateParams) -> Result<Task, Error> {
-    todo::create(&cx.core.store, cx.user_id()?, params).await
+    TodoList::new(&cx.core.store).create(cx.user_id()?, params).await
 }
 
 async fn list(cx: Cx, params: TasksListParams) -> Result<Page<Task>, Error> {
-    todo::list(&cx.core.store, cx.user_id()?, params).await
+    TodoList::new(&cx.core.store).list(cx.user_id()?, params).await
 }
 
 async fn get(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    todo::get(&cx.core.store, cx.user_id()?, params.task_id).await
+    TodoList::new(&cx.core.store).get(cx.user_id()?, params.task_id).await
 }
 
 async fn update(cx: Cx, params: TasksUpdateParams) -> Result<Task, Error> {
-    todo::update(&cx.core.store, cx.user_id()?, params).await
+    TodoList::new(&cx.core.store).update(cx.user_id()?, params).await
 }
 
 async fn complete(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    todo::complete(&cx.core.store, cx.user_id()?, params.task_id).await
+    TodoList::new(&cx.core.store).complete(cx.user_id()?, params.task_id).await
 }
 
 async fn delete(cx: Cx, params: TaskRef) -> Result<Done, Error> {
-    todo::delete(&cx.core.store, cx.user_id()?, params.task_id).await?;
+    TodoList::new(&cx.core.store).delete(cx.user_id()?, params.task_id).await?;
     Ok(Done {})
 }

@@ -1,4 +1,4 @@
-//! Arguments -> the request.
+//! Builds the request of a call.
 
 use crate::config::{EndpointConfig, EndpointKind, SecretPair};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,19 +8,19 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// What all requests to one endpoint have in common.
-pub(super) struct Template {
+/// Builds the requests to one endpoint.
+pub(super) struct RequestBuilder {
     kind: EndpointKind,
     url: Url,
-    /// Arguments that stand in the path, each as `%7Bname%7D`.
-    in_path: Vec<String>,
+    /// Names of the arguments that replace a segment of the path. In the parsed URL such a segment is `%7Bname%7D`.
+    path_arguments: Vec<String>,
     headers: HeaderMap,
 }
 
-impl Template {
+impl RequestBuilder {
     pub(super) fn new(config: &EndpointConfig) -> Result<Self, String> {
         let url = Url::parse(&config.url).map_err(|error| error.to_string())?;
-        let in_path = match config.kind {
+        let path_arguments = match config.kind {
             EndpointKind::Http { .. } => {
                 let segments = url.path().split('/');
                 let names: BTreeSet<_> =
@@ -36,18 +36,18 @@ impl Template {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        Ok(Self { kind: config.kind.clone(), url, in_path, headers })
+        Ok(Self { kind: config.kind.clone(), url, path_arguments, headers })
     }
 
     pub(super) fn is_json_rpc(&self) -> bool {
         matches!(self.kind, EndpointKind::JsonRpc { .. })
     }
 
-    /// The request that makes a call.
+    /// Builds the request of a call.
     ///
     /// # Errors
-    /// In words for the model, when an argument cannot stand where it has to.
-    pub(super) fn request(&self, arguments: &Value) -> Result<Request, String> {
+    /// If an argument cannot be part of the path. The text is for the model.
+    pub(super) fn build(&self, arguments: &Value) -> Result<Request, String> {
         let Some(arguments) = arguments.as_object() else { return Err("The arguments are not an object.".to_owned()) };
         let (method, url, body) = match &self.kind {
             EndpointKind::JsonRpc { method } => {
@@ -56,13 +56,13 @@ impl Template {
             }
             EndpointKind::Http { method } => {
                 let mut url = self.url.clone();
-                let mut left = arguments.clone();
-                self.fill_path(&mut url, &mut left)?;
+                let mut rest = arguments.clone();
+                self.set_path(&mut url, &mut rest)?;
                 if matches!(*method, Method::GET | Method::DELETE) {
-                    fill_query(&mut url, &left);
+                    set_query(&mut url, &rest);
                     (method.clone(), url, None)
                 } else {
-                    (method.clone(), url, Some(Value::Object(left)))
+                    (method.clone(), url, Some(Value::Object(rest)))
                 }
             }
         };
@@ -75,10 +75,10 @@ impl Template {
         Ok(request)
     }
 
-    fn fill_path(&self, url: &mut Url, arguments: &mut Map<String, Value>) -> Result<(), String> {
-        for name in &self.in_path {
+    fn set_path(&self, url: &mut Url, arguments: &mut Map<String, Value>) -> Result<(), String> {
+        for name in &self.path_arguments {
             let text = arguments.remove(name).and_then(|value| scalar(&value));
-            // `.` and `..` would name another path, however they are escaped.
+            // `.` and `..` would change the path, even when they are percent-encoded.
             let Some(text) = text.filter(|text| !matches!(text.as_str(), "" | "." | "..")) else {
                 return Err(format!("Bad arguments: {name} must be a text or a number, and not empty."));
             };
@@ -101,7 +101,7 @@ impl Template {
     }
 }
 
-fn fill_query(url: &mut Url, arguments: &Map<String, Value>) {
+fn set_query(url: &mut Url, arguments: &Map<String, Value>) {
     if arguments.is_empty() {
         return;
     }
@@ -125,9 +125,9 @@ mod tests {
     use crate::config::CallLimits;
     use std::time::Duration;
 
-    fn template(kind: EndpointKind, url: &str) -> Template {
+    fn builder(kind: EndpointKind, url: &str) -> RequestBuilder {
         let limits = CallLimits { timeout: Duration::from_secs(1), concurrency: 1, result_bytes: 1000 };
-        Template::new(&EndpointConfig {
+        RequestBuilder::new(&EndpointConfig {
             kind,
             url: url.to_owned(),
             description: String::new(),
@@ -135,9 +135,9 @@ mod tests {
             headers: vec![SecretPair { name: "x-key".to_owned(), value: "hunter2".into() }],
             user_context: None,
             limits,
-            acts: true,
-            widgets: false,
-            action: false,
+            has_side_effects: true,
+            allows_widgets: false,
+            is_action: false,
         })
         .unwrap()
     }
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn arguments_stand_in_path_query_and_body() {
+    fn arguments_stand_path_arguments_query_and_body() {
         let url = "http://orders/v1%20a/{id}/lines/{id}?tenant=7";
-        let get = template(EndpointKind::Http { method: Method::GET }, url);
+        let get = builder(EndpointKind::Http { method: Method::GET }, url);
         let arguments = json!({"id": "a/b {id}?#%2e", "page": 2, "of": ["x"], "none": null, "q": "a&b=c"});
-        let request = get.request(&arguments).unwrap();
+        let request = get.build(&arguments).unwrap();
         let id = "a%2Fb%20%7Bid%7D%3F%23%252e";
         assert_eq!(
             request.url().as_str(),
@@ -159,21 +159,21 @@ mod tests {
         );
         assert!(request.body().is_none() && request.headers()["x-key"].is_sensitive());
 
-        let post = template(EndpointKind::Http { method: Method::POST }, url);
-        let request = post.request(&arguments).unwrap();
+        let post = builder(EndpointKind::Http { method: Method::POST }, url);
+        let request = post.build(&arguments).unwrap();
         assert_eq!(request.url().query(), Some("tenant=7"));
         assert_eq!(body(&request), json!({"page": 2, "of": ["x"], "none": null, "q": "a&b=c"}));
-        assert_eq!(post.request(&json!({"id": 7})).unwrap().url().path(), "/v1%20a/7/lines/7");
+        assert_eq!(post.build(&json!({"id": 7})).unwrap().url().path(), "/v1%20a/7/lines/7");
     }
 
     #[test]
-    fn what_would_name_another_path_is_refused() {
-        let get = template(EndpointKind::Http { method: Method::GET }, "http://orders/v1/{id}");
+    fn an_argument_cannot_change_the_path() {
+        let get = builder(EndpointKind::Http { method: Method::GET }, "http://orders/v1/{id}");
         for id in [json!(".."), json!("."), json!(""), json!(null), json!(["a"]), json!({})] {
-            assert!(get.request(&json!({ "id": id })).is_err(), "{id}");
+            assert!(get.build(&json!({ "id": id })).is_err(), "{id}");
         }
         for id in ["../admin", "..%2fadmin", "%2e%2e", "\u{0}", "\r\nhost: x"] {
-            let request = get.request(&json!({ "id": id })).unwrap();
+            let request = get.build(&json!({ "id": id })).unwrap();
             assert_eq!(request.url().path_segments().unwrap().count(), 2, "{id}");
             assert_eq!(request.url().host_str(), Some("orders"));
         }
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_json_rpc_call_has_params_by_name() {
-        let rpc = template(EndpointKind::JsonRpc { method: "refund.make".into() }, "http://refunds/{x}");
-        let request = rpc.request(&json!({"x": 1})).unwrap();
+        let rpc = builder(EndpointKind::JsonRpc { method: "refund.make".into() }, "http://refunds/{x}");
+        let request = rpc.build(&json!({"x": 1})).unwrap();
         assert_eq!(
             (request.method(), body(&request)),
             (&Method::POST, json!({"jsonrpc": "2.0", "id": 1, "method": "refund.make", "params": {"x": 1}}))

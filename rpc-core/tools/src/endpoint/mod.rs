@@ -1,0 +1,190 @@
+//! Tools of internal services, over HTTP or JSON-RPC.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `request.rs` | builds the request of a call |
+//! | `response.rs` | reads the response, up to a size limit |
+//! | `user_context.rs` | signs a token that says for which user the call is made |
+
+mod request;
+mod response;
+mod user_context;
+
+use crate::config::{CallLimits, EndpointConfig};
+use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
+use crate::widgets::{self, WidgetView};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jsonschema::Validator;
+use request::RequestBuilder;
+use reqwest::{Client, Response};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_model::ToolSpec;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use user_context::UserContextSigner;
+
+/// Internal services are in the same network.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Added to the two time limits of a call, which cover only the waiting.
+const OVERHEAD: Duration = Duration::from_secs(5);
+
+/// Creates the HTTP client that all endpoints and MCP servers share.
+///
+/// # Errors
+/// If the TLS library cannot be initialised.
+pub fn http_client() -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!("threadline/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A redirect would send the token and the user's words to a host that is not configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
+/// A tool of an internal service.
+pub struct EndpointTool {
+    name: Arc<str>,
+    spec: ToolSpec,
+    arguments: Validator,
+    requests: RequestBuilder,
+    signer: Option<UserContextSigner>,
+    limits: CallLimits,
+    /// One permit per call in flight.
+    permits: Semaphore,
+    has_side_effects: bool,
+    allows_widgets: bool,
+    is_action: bool,
+    client: Client,
+}
+
+impl EndpointTool {
+    /// Creates the tool. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// If the configuration is invalid, which reading the agents file has ruled out. The text is for the operator.
+    pub fn new(name: &Arc<str>, config: &EndpointConfig, client: &Client) -> Result<Self, String> {
+        Ok(Self {
+            name: name.clone(),
+            spec: tool_spec(name, &config.description, &config.parameters),
+            arguments: jsonschema::validator_for(&config.parameters).map_err(|error| error.to_string())?,
+            requests: RequestBuilder::new(config)?,
+            signer: config.user_context.as_ref().map(UserContextSigner::new).transpose()?,
+            limits: config.limits,
+            permits: Semaphore::new(config.limits.concurrency),
+            has_side_effects: config.has_side_effects,
+            allows_widgets: config.allows_widgets,
+            is_action: config.is_action,
+            client: client.clone(),
+        })
+    }
+
+    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
+        let failed = |why: String| ToolError::Failed(why);
+        self.check_arguments(&arguments).map_err(|problem| failed(format!("Bad arguments: {problem}.")))?;
+        let mut request = self.requests.build(&arguments).map_err(failed)?;
+        if let Ok(id) = context.request_id.parse() {
+            request.headers_mut().insert("x-request-id", id);
+        }
+        let Ok(Ok(_permit)) = timeout(self.limits.timeout, self.permits.acquire()).await else {
+            return Err(failed("The service has too much to do. Nothing was done.".to_owned()));
+        };
+        // After the wait for a permit: the token expires soon.
+        if let Some(signer) = &self.signer {
+            let (header, token) = signer.sign(context, &self.name).map_err(failed)?;
+            request.headers_mut().insert(header, token);
+        }
+        match timeout(self.limits.timeout, self.send(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.lost_response("The service did not answer in time.")),
+        }
+    }
+
+    async fn send(&self, request: reqwest::Request) -> Result<Value, ToolError> {
+        let response = match self.client.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                // The URL can hold a key.
+                let error = error.without_url();
+                tracing::warn!(tool = &*self.name, %error, "internal service cannot be reached");
+                // Without a connection, the request was not sent.
+                return Err(if error.is_connect() {
+                    ToolError::Failed("The service cannot be reached. Nothing was done.".to_owned())
+                } else {
+                    self.lost_response("The connection to the service broke.")
+                });
+            }
+        };
+        self.read(response).await
+    }
+
+    async fn read(&self, response: Response) -> Result<Value, ToolError> {
+        let status = response.status();
+        let widget_bytes = if self.allows_widgets { widgets::MAX_BYTES } else { 0 };
+        let body = response::read_body(response, self.limits.result_bytes + widget_bytes).await;
+        if status.is_server_error() && self.has_side_effects && !response::NOT_EXECUTED.contains(&status) {
+            tracing::warn!(tool = &*self.name, status = status.as_u16(), "internal service failed");
+            return Err(ToolError::OutcomeUnknown);
+        }
+        let Ok(body) = body else { return Err(self.lost_response("The connection to the service broke.")) };
+        if !status.is_success() {
+            return Err(ToolError::Failed(response::status_error(status, &body)));
+        }
+        if self.requests.is_json_rpc() {
+            response::json_rpc_result(&body, self.limits.result_bytes)
+                .unwrap_or_else(|| Err(self.lost_response("The service sent no answer.")))
+        } else {
+            Ok(response::http_result(&body, self.limits.result_bytes))
+        }
+    }
+
+    /// Returns the error for a call whose response was lost: without side effects, the call is known to have done nothing.
+    fn lost_response(&self, why: &str) -> ToolError {
+        if self.has_side_effects { ToolError::OutcomeUnknown } else { ToolError::Failed(why.to_owned()) }
+    }
+}
+
+impl Tool for EndpointTool {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn spec(&self) -> ToolSpec {
+        self.spec.clone()
+    }
+
+    fn title(&self, _arguments: &Value, _is_done: bool) -> String {
+        default_title(&self.name)
+    }
+
+    fn has_side_effects(&self) -> bool {
+        self.has_side_effects
+    }
+
+    fn timeout(&self) -> Duration {
+        // For the permit and for the response. Each has its own limit, because only the second leaves a doubt.
+        self.limits.timeout * 2 + OVERHEAD
+    }
+
+    fn max_result_bytes(&self) -> usize {
+        self.limits.result_bytes
+    }
+
+    fn action_name(&self) -> Option<&str> {
+        self.is_action.then_some(&*self.name)
+    }
+
+    fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
+        self.arguments.iter_errors(arguments).next().map_or(Ok(()), |problem| Err(problem.to_string()))
+    }
+
+    fn split_widget(&self, result: Value) -> (Value, Option<WidgetView>) {
+        if self.allows_widgets { widgets::extract_widget(&self.name, result) } else { (result, None) }
+    }
+
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+        self.send_call(context, arguments).boxed()
+    }
+}

@@ -1,0 +1,40 @@
+//! Tools: functions that a language model, or a user through a widget, may call.
+//!
+//! A [`Toolbox`] holds the tools of one agent and executes calls. A [`Tool`] acts for the user of the run and for no
+//! other user: the user is part of the [`ToolContext`], never of the arguments.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `tool.rs` | the trait [`Tool`], its context and its errors |
+//! | `toolbox.rs` | the tools of one agent; executes calls |
+//! | `result.rs` | [`ToolResult`]: how a call ended; the metrics of calls |
+//! | `actions.rs` | calls that users make through the actions of a widget |
+//! | `pending.rs` | calls that the client or the user answers, not this service |
+//! | `ask_user.rs` | the tool `ask_user`: questions to the user |
+//! | `endpoint/` | tools of internal services, over HTTP or JSON-RPC |
+//! | `mcp/` | tools of MCP servers |
+//! | `widgets/` | widgets in results |
+//! | `progress.rs` | progress reports of running calls |
+//! | `config.rs` | the configuration of tools |
+//!
+//! The built-in tools are in `rpc-core`, next to the data that they work on.
+
+mod actions;
+pub mod ask_user;
+pub mod config;
+pub mod endpoint;
+pub mod mcp;
+mod pending;
+mod progress;
+mod result;
+mod tool;
+mod toolbox;
+mod widgets;
+
+pub use actions::ActionError;
+pub use pending::PendingCall;
+pub use progress::ProgressReporter;
+pub use result::{CallOutcome, ToolResult, record_unknown_outcome};
+pub use tool::{MAX_RESULT_BYTES, Tool, ToolContext, ToolError, default_title, tool_spec, typed_tool_spec};
+pub use toolbox::Toolbox;
+pub use widgets::WidgetView;

@@ -1,0 +1,203 @@
+//! Keeps one MCP server running or connected, in a background task.
+
+use super::connection::Transport;
+use super::listed_tool::{ListedTool, usable_tools};
+use super::session::McpSession;
+use super::tool::McpTool;
+use crate::config::McpConfig;
+use crate::tool::Tool;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use parking_lot::RwLock;
+use reqwest::Client;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Time limit for the start of a server: process, protocol and list of tools.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before the first restart of a server. Each further pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A server that ran for so long is healthy: the next pause is the first one again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+/// Time for a server to exit before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time to read the last lines of a process that has ended.
+const STDERR_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A supervised MCP server. Dropping the last reference stops it.
+pub struct McpServer {
+    pub(super) shared: Arc<Shared>,
+    config: McpConfig,
+    stop: DropGuard,
+}
+
+/// State that the background task and the tools of a server share.
+pub(super) struct Shared {
+    pub(super) name: Arc<str>,
+    /// One permit per call in flight.
+    pub(super) permits: Semaphore,
+    client: Client,
+    state: RwLock<State>,
+    /// Increases whenever the list of tools was read.
+    version: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` while there is no connection.
+    session: Option<McpSession>,
+    /// The tools that the server listed last. They stay while the server restarts: an agent that loses its tools for a
+    /// moment would tell users that it cannot do what it can.
+    tools: Vec<Arc<ListedTool>>,
+}
+
+impl McpServer {
+    /// Starts the server in a background task and returns at once. A server that cannot be reached is no error.
+    pub fn start(name: &Arc<str>, config: &McpConfig, client: &Client, tasks: &TaskTracker) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            name: name.clone(),
+            permits: Semaphore::new(config.limits.concurrency),
+            client: client.clone(),
+            state: RwLock::default(),
+            version: AtomicU64::new(0),
+        });
+        let stop = CancellationToken::new();
+        // The only background task of this crate.
+        tasks.spawn(supervise(shared.clone(), config.clone(), stop.clone()));
+        Arc::new(Self { shared, config: config.clone(), stop: stop.drop_guard() })
+    }
+
+    /// Whether the server was started with this configuration.
+    pub fn has_config(&self, config: &McpConfig) -> bool {
+        self.config == *config
+    }
+
+    /// Returns a number that increases whenever the tools may have changed.
+    pub fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
+    /// Returns the tools that the server listed last.
+    pub fn tools(self: &Arc<Self>) -> Vec<Arc<dyn Tool>> {
+        let state = self.shared.state.read();
+        let tool = |listed: &Arc<ListedTool>| -> Arc<dyn Tool> {
+            Arc::new(McpTool::new(self.clone(), listed.clone(), &self.config))
+        };
+        state.tools.iter().map(tool).collect()
+    }
+
+    /// Stops the server, even if runs still hold its tools. Returns before it has stopped.
+    pub fn stop(&self) {
+        self.stop.token().cancel();
+    }
+}
+
+impl Shared {
+    /// Returns the session, if the server is connected.
+    pub(super) fn session(&self) -> Option<McpSession> {
+        self.state.read().session.clone().filter(|session| !session.is_closed())
+    }
+
+    async fn refresh_tools(&self, session: &McpSession) -> Result<(), String> {
+        let tools = session.list_tools().await.map_err(|error| format!("its tools cannot be listed: {error}"))?;
+        let tools = usable_tools(&self.name, tools);
+        tracing::info!(server = &*self.name, tools = tools.len(), "MCP server listed its tools");
+        *self.state.write() = State { session: Some(session.clone()), tools };
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn disconnect(&self) {
+        self.state.write().session = None;
+    }
+}
+
+/// Runs the server, and restarts it after a pause whenever it ends, until it is stopped.
+async fn supervise(shared: Arc<Shared>, config: McpConfig, stop: CancellationToken) {
+    let backoff = ExponentialBuilder::default()
+        .with_factor(2.0)
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(MAX_PAUSE)
+        .without_max_times()
+        .with_jitter();
+    let mut pauses = backoff.build();
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        let end = run_once(&shared, &config, &stop).await;
+        shared.disconnect();
+        let Err(error) = end else { return };
+        if started.elapsed() >= HEALTHY_AFTER {
+            pauses = backoff.build();
+        }
+        let pause = pauses.next().unwrap_or(MAX_PAUSE);
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(server = &*shared.name, error, pause_ms, "MCP server ended and will be restarted");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Starts the server and serves it until it ends. Returns `Ok` if it was stopped.
+async fn run_once(shared: &Shared, config: &McpConfig, stop: &CancellationToken) -> Result<(), String> {
+    let mut transport = Transport::open(config, &shared.client)?;
+    let mut stderr = transport.log_stderr(shared.name.clone());
+    let mut session = pin!(run_session(shared, transport, stop));
+    // Standard error is read all the time, because a full pipe would block the process.
+    tokio::select! {
+        end = &mut session => {
+            if end.is_err() {
+                // A process that has crashed says why on its last lines.
+                let _ = timeout(STDERR_TIMEOUT, stderr).await;
+            }
+            end
+        }
+        () = &mut stderr => session.await,
+    }
+}
+
+async fn run_session(shared: &Shared, transport: Transport, stop: &CancellationToken) -> Result<(), String> {
+    let tools_changed = Arc::new(Notify::new());
+    let start = async {
+        let connection = transport.initialize(&tools_changed).await?;
+        shared.refresh_tools(&McpSession::new(&connection)).await?;
+        Ok::<_, String>(connection)
+    };
+    let connection = tokio::select! {
+        result = timeout(START_TIMEOUT, start) => {
+            result.unwrap_or_else(|_| Err(format!("it was not ready within {} s", START_TIMEOUT.as_secs())))?
+        }
+        () = stop.cancelled() => return Ok(()),
+    };
+    let session = McpSession::new(&connection);
+    let shutdown = connection.cancellation_token();
+    let mut end = pin!(connection.waiting());
+    loop {
+        tokio::select! {
+            end = &mut end => {
+                return Err(match end {
+                    Ok(reason) => format!("it has ended: {reason:?}"),
+                    Err(error) => format!("its connection failed: {error}"),
+                });
+            }
+            () = tools_changed.notified() => {
+                if !matches!(timeout(START_TIMEOUT, shared.refresh_tools(&session)).await, Ok(Ok(()))) {
+                    tracing::warn!(server = &*shared.name, "changed tools of an MCP server cannot be listed");
+                }
+            }
+            () = stop.cancelled() => {
+                shutdown.cancel();
+                // Dropping the connection afterwards kills the process.
+                let _ = timeout(STOP_TIMEOUT, end).await;
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Calls that the client or the user answers, not this service. They end the run; another run continues with the answer.
+
+use crate::ask_user;
+use crate::toolbox::{Toolbox, parse_arguments};
+use serde_json::{Map, Value};
+use threadline_model::ToolCall;
+use threadline_schema::chatkit::StructuredInput;
+
+/// A call that waits for an answer.
+pub enum PendingCall {
+    /// A call of a client tool, with its arguments.
+    ClientTool(Map<String, Value>),
+    /// Questions to the user.
+    Questions(Vec<StructuredInput>),
+}
+
+/// Tells the model why a second pending call was not made.
+const ONE_AT_A_TIME: &str = "Another call has to be answered first. Make this one again when it has been.";
+
+impl Toolbox {
+    /// Returns the first of these calls that has to wait for an answer, and its index. A run can wait for one call only.
+    pub fn first_pending(&self, calls: &[ToolCall]) -> Option<(usize, PendingCall)> {
+        calls.iter().enumerate().find_map(|(index, call)| Some((index, self.pending(call)?.ok()?)))
+    }
+
+    /// Returns why a call of a client tool or of `ask_user` was not made; `None` for other tools.
+    pub(crate) fn reason_not_pending(&self, call: &ToolCall) -> Option<String> {
+        self.pending(call).map(|pending| pending.err().unwrap_or_else(|| ONE_AT_A_TIME.to_owned()))
+    }
+
+    fn pending(&self, call: &ToolCall) -> Option<Result<PendingCall, String>> {
+        let is_client_tool = self.is_client_tool(&call.name);
+        if !is_client_tool && !self.is_ask_user(&call.name) {
+            return None;
+        }
+        let Some(Value::Object(arguments)) = parse_arguments(call) else {
+            return Some(Err("The arguments are not a JSON object.".to_owned()));
+        };
+        Some(if is_client_tool {
+            Ok(PendingCall::ClientTool(arguments))
+        } else {
+            ask_user::parse_questions(Value::Object(arguments)).map(PendingCall::Questions)
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! The tools of one agent.
+
+use crate::ask_user;
+use crate::config::ClientTool;
+use crate::result::{CallMetrics, CallOutcome, ToolResult, UNKNOWN_TOOL};
+use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use threadline_model::{ToolCall, ToolSpec};
+use threadline_schema::ErrorCode;
+use threadline_schema::error::Failure;
+
+/// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
+pub struct Toolbox {
+    tools: Vec<Arc<dyn Tool>>,
+    may_ask_user: bool,
+    /// Names of the tools that the client runs.
+    client_tools: Vec<Arc<str>>,
+    /// Built once, because every request to the model carries them.
+    specs: Arc<[ToolSpec]>,
+}
+
+impl Toolbox {
+    /// Creates a toolbox. If several tools have one name, the first one wins.
+    pub fn new(all: impl IntoIterator<Item = Arc<dyn Tool>>, may_ask_user: bool, client_tools: &[ClientTool]) -> Self {
+        let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
+        for tool in all {
+            if tools.iter().all(|other| other.name() != tool.name()) {
+                tools.push(tool);
+            }
+        }
+        let ask_user = may_ask_user.then(ask_user::spec);
+        let mut specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec()).chain(ask_user).collect();
+        let mut client_names = Vec::with_capacity(client_tools.len());
+        for ClientTool { name, description, parameters } in client_tools {
+            // The agents file has no such conflict, but an MCP server can offer a new tool at any time.
+            if specs.iter().all(|other| other.name != **name) {
+                specs.push(tool_spec(name, description, parameters));
+                client_names.push(name.clone());
+            }
+        }
+        Self { tools, may_ask_user, client_tools: client_names, specs: specs.into() }
+    }
+
+    /// Removes `ask_user` from the specs. Calls of it are still accepted.
+    #[must_use]
+    pub fn hide_ask_user(mut self) -> Self {
+        self.specs = self.specs.iter().filter(|spec| spec.name != ask_user::NAME).cloned().collect();
+        self
+    }
+
+    /// Returns the specs for the model.
+    pub fn specs(&self) -> Arc<[ToolSpec]> {
+        self.specs.clone()
+    }
+
+    /// Returns one line about a call for the user: before it is made, or with its result.
+    pub fn title(&self, call: &ToolCall, result: Option<&ToolResult>) -> String {
+        let Some(tool) = self.find(&call.name) else {
+            let spec = self.specs.iter().find(|spec| spec.name == call.name);
+            return spec.map_or_else(|| "Unknown tool".to_owned(), |spec| default_title(&spec.name));
+        };
+        let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
+        tool.title(&arguments, result.is_some_and(|result| result.failure.is_none()))
+    }
+
+    /// Executes a call. Every failure becomes a result for the model, which can report it or try something else.
+    pub async fn execute(&self, context: ToolContext<'_>, call: &ToolCall) -> ToolResult {
+        let metrics = CallMetrics::start(self.metric_label(&call.name));
+        let result = match self.find(&call.name) {
+            Some(tool) => execute(tool, context, call, metrics.tool).await,
+            None => {
+                let no_such_tool = || format!("There is no tool called {}.", call.name);
+                let message = self.reason_not_pending(call).unwrap_or_else(no_such_tool);
+                ToolResult::failed(metrics.tool, Failure { code: ErrorCode::UpstreamError, message })
+            }
+        };
+        metrics.finish(result.outcome);
+        result
+    }
+
+    pub(crate) fn tools(&self) -> &[Arc<dyn Tool>] {
+        &self.tools
+    }
+
+    pub(crate) fn is_client_tool(&self, name: &str) -> bool {
+        self.client_tools.iter().any(|client_tool| **client_tool == *name)
+    }
+
+    pub(crate) fn is_ask_user(&self, name: &str) -> bool {
+        self.may_ask_user && name == ask_user::NAME
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&dyn Tool> {
+        self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
+    }
+
+    /// Returns the name of a tool of this toolbox: a label must never be text from the model.
+    fn metric_label(&self, name: &str) -> &str {
+        self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
+    }
+}
+
+async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, label: &str) -> ToolResult {
+    let failed = |message: String| Err(ToolError::Failed(message));
+    let result = match parse_arguments(call) {
+        None => failed("The arguments are not a JSON object.".to_owned()),
+        Some(arguments) => {
+            let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
+            // The other side may go on with the call after our timeout.
+            result.unwrap_or_else(|_| match tool.has_side_effects() {
+                true => Err(ToolError::OutcomeUnknown),
+                false => failed("The tool took too long.".to_owned()),
+            })
+        }
+    };
+    match result {
+        Ok(result) => {
+            let (result, widget) = tool.split_widget(result);
+            ToolResult {
+                content: limit_size(result.to_string(), tool.max_result_bytes()),
+                failure: None,
+                outcome: CallOutcome::Ok,
+                widget,
+                may_have_changed_data: tool.has_side_effects(),
+            }
+        }
+        Err(ToolError::Failed(message)) => {
+            ToolResult::failed(label, Failure { code: ErrorCode::UpstreamError, message })
+        }
+        Err(ToolError::Refused(failure)) => ToolResult::failed(label, failure),
+        Err(ToolError::OutcomeUnknown) => ToolResult::unknown(label, tool.has_side_effects()),
+    }
+}
+
+/// Parses the arguments of a call; `None` if they are not an object. Some models send an empty text for a tool without
+/// arguments.
+pub(crate) fn parse_arguments(call: &ToolCall) -> Option<Value> {
+    if call.arguments.trim().is_empty() {
+        return Some(json!({}));
+    }
+    serde_json::from_str(&call.arguments).ok().filter(Value::is_object)
+}
+
+/// Replaces a result that is too long by an error: half a JSON document would mislead the model.
+fn limit_size(result: String, max_bytes: usize) -> String {
+    if result.len() <= max_bytes {
+        return result;
+    }
+    json!({"error": format!("The result has {} bytes, more than can be shown. Ask for less.", result.len())})
+        .to_string()
+}

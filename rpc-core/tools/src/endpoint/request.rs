@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_stand_path_arguments_query_and_body() {
+    fn arguments_go_into_path_query_and_body() {
         let url = "http://orders/v1%20a/{id}/lines/{id}?tenant=7";
         let get = builder(EndpointKind::Http { method: Method::GET }, url);
         let arguments = json!({"id": "a/b {id}?#%2e", "page": 2, "of": ["x"], "none": null, "q": "a&b=c"});

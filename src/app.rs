@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::CoreConfig;
-use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_core::{Core, RpcHttpConfig, RpcServer, TaskFailure};
 use threadline_gateway::{Gateway, GatewayConfig, Remote, RemoteConfig, Upstream};
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             drain(core, rpc_server, server.drain, stop.clone()),
         )
     });
-    serving.await?;
+    let (_, _, drained) = serving.await?;
+    drained?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -104,10 +105,11 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
         let rpc_server = rpc_server.clone();
         move |peer, request| answer_rpc(rpc_server.clone(), metrics.clone(), peer, request)
     };
-    tokio::join!(
+    let (_, drained) = tokio::join!(
         listen::serve(rpc, at_rpc, connection_limits(&server), stop.clone()),
         drain(core, rpc_server, server.drain, stop),
     );
+    drained?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -171,13 +173,28 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
     response
 }
 
-/// Waits for the signal, and then ends runs before sockets: streams are to see how their runs ended.
-async fn drain(core: Arc<Core>, rpc_server: RpcServer, patience: Duration, stop: CancellationToken) {
-    stop.cancelled().await;
-    core.drain(patience).await;
+/// Waits for the signal, or for the failure of a background task without which the core cannot keep its promises. Then
+/// ends runs before sockets, so that streams get the end of their runs. Returns the failure.
+async fn drain(
+    core: Arc<Core>,
+    rpc_server: RpcServer,
+    grace: Duration,
+    stop: CancellationToken,
+) -> Result<(), TaskFailure> {
+    let failure = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        failure = core.failed() => {
+            tracing::error!(task = failure.task.name(), "shutting down: a background task has failed");
+            stop.cancel();
+            Some(failure)
+        }
+    };
+    core.drain(grace).await;
     if tokio::time::timeout(CLOSING, rpc_server.close_sockets()).await.is_err() {
         tracing::warn!("some WebSockets did not close and were cut");
     }
+    failure.map_or(Ok(()), Err)
 }
 
 fn start_telemetry(settings: &Settings, warnings: &[String]) -> anyhow::Result<MetricsPage> {

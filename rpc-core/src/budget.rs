@@ -1,75 +1,117 @@
-//! What a run may cost its user, and what it did.
+//! What users may use per day, and what a run reserves of it.
 
 use crate::agents::Answerer;
-use crate::config::ModelPrices;
-use crate::core::Core;
+use crate::config::BudgetConfig;
 use crate::error::Error;
 use crate::store::rows::UsageRow;
-use crate::store::{Hold, day_of};
+use crate::store::{Clock, StoreError, day_of};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use std::sync::Arc;
+use threadline_engine::{EngineError, ModelPrices, cost_micros};
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
 use threadline_schema::{ErrorCode, RpcError};
+use threadline_store::Hold as Reservation;
 
-impl Core {
-    /// What a run has to hold of its user's budget before it begins; `None` where there is no budget. `answerer` must be
-    /// known where the budget is one of money.
+/// The budgets of users.
+pub(crate) struct Budgets {
+    config: BudgetConfig,
+    clock: Arc<Clock>,
+    /// The model of agents that name none.
+    default_model: String,
+}
+
+impl Budgets {
+    pub(crate) fn new(config: BudgetConfig, clock: Arc<Clock>, default_model: &str) -> Self {
+        Self { config, clock, default_model: default_model.to_owned() }
+    }
+
+    /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be known
+    /// if the budget is in money.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` where the budget is one of money and nobody knows what one of the models costs.
-    pub(crate) fn hold(&self, answerer: Option<&Answerer>) -> Result<Option<Hold>, Error> {
-        if !self.has_budget() {
+    /// `SERVICE_UNAVAILABLE` if the budget is in money and a model of the agent has no price.
+    pub(crate) fn reservation(&self, agent: Option<&Answerer>) -> Result<Option<Reservation>, Error> {
+        if !self.has_limits() {
             return Ok(None);
         }
-        let config = &self.config.budget;
-        let (most_tokens, most_micros) = (most(config.tokens), most(config.cost_micros));
-        let micros = match config.cost_micros {
+        let (most_tokens, most_micros) = (to_limit(self.config.tokens), to_limit(self.config.cost_micros));
+        let micros = match self.config.cost_micros {
             None => 0,
-            Some(_) => micros(config.hold_tokens, self.dearest(answerer)?),
+            Some(_) => {
+                let price = self.highest_price(agent)?;
+                let prices = ModelPrices { input_per_million: price, output_per_million: 0.0 };
+                cost_micros(prices, Usage { prompt_tokens: self.config.hold_tokens, completion_tokens: 0 })
+            }
         };
-        // More than all of it nobody can hold.
-        let tokens = signed(config.hold_tokens).min(most_tokens);
-        Ok(Some(Hold { tokens, micros: micros.min(most_micros), most_tokens, most_micros }))
+        // A run cannot reserve more than the whole budget.
+        let tokens = to_signed(self.config.hold_tokens).min(most_tokens);
+        Ok(Some(Reservation { tokens, micros: micros.min(most_micros), most_tokens, most_micros }))
     }
 
-    /// The highest price of a million tokens that a run may have to pay: how many of them will be read and how many
-    /// written, and by which of its models, nobody knows yet.
-    fn dearest(&self, answerer: Option<&Answerer>) -> Result<f64, Error> {
-        let answerer = answerer.ok_or_else(|| Error::internal("a run with a budget of money has no models"))?;
-        let mut dearest: f64 = 0.0;
-        for model in &*answerer.models {
-            let model = model.as_deref().unwrap_or(self.model.name());
-            let prices = answerer.prices_of(model).ok_or_else(|| unpriced(model))?;
-            dearest = dearest.max(prices.input_per_million).max(prices.output_per_million);
+    /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and
+    /// writes, and with which of its models.
+    fn highest_price(&self, agent: Option<&Answerer>) -> Result<f64, Error> {
+        let agent = agent.ok_or_else(|| Error::internal("a run with a budget in money has no agent"))?;
+        let mut highest: f64 = 0.0;
+        for model in &*agent.models {
+            let model = model.as_deref().unwrap_or(&self.default_model);
+            let prices = agent.prices_of(model).ok_or_else(|| no_price(model))?;
+            highest = highest.max(prices.input_per_million).max(prices.output_per_million);
         }
-        // The title of a first message is paid for by what its run holds.
-        if let Some(prices) = answerer.agent.title_model.as_deref().and_then(|model| answerer.prices_of(model)) {
-            dearest = dearest.max(prices.input_per_million).max(prices.output_per_million);
+        // The title of a first message is paid from the reservation of its run.
+        if let Some(prices) = agent.agent.title_model.as_deref().and_then(|model| agent.prices_of(model)) {
+            highest = highest.max(prices.input_per_million).max(prices.output_per_million);
         }
-        Ok(dearest)
+        Ok(highest)
     }
 
-    /// Whether users may use only so much in a day.
-    pub(crate) fn has_budget(&self) -> bool {
-        self.config.budget.tokens.is_some() || self.config.budget.cost_micros.is_some()
+    /// Returns whether users have a budget.
+    pub(crate) fn has_limits(&self) -> bool {
+        self.config.tokens.is_some() || self.config.cost_micros.is_some()
     }
 
-    /// Where a user stands today.
-    pub(crate) fn budget(&self, today: &UsageRow) -> Budget {
-        let config = &self.config.budget;
+    /// Returns what is left of a user's budget today.
+    pub(crate) fn status(&self, today: &UsageRow) -> Budget {
         let allowance = |limit: u64, used: i64, held: i64| {
-            let (used, held) = (unsigned(used), unsigned(held));
+            let (used, held) = (to_unsigned(used), to_unsigned(held));
             Allowance { limit, used, held, left: limit.saturating_sub(used).saturating_sub(held) }
         };
-        let tokens = config.tokens.map(|limit| {
+        let tokens = self.config.tokens.map(|limit| {
             allowance(limit, today.prompt_tokens.saturating_add(today.completion_tokens), today.held_tokens)
         });
-        let cost_micros = config.cost_micros.map(|limit| allowance(limit, today.cost_micros, today.held_micros));
+        let cost_micros = self.config.cost_micros.map(|limit| allowance(limit, today.cost_micros, today.held_micros));
         Budget { tokens, cost_micros, resets_at: self.resets_at() }
     }
 
-    /// The error of a user who has used up what a day allows.
-    pub(crate) fn over_budget(&self) -> Error {
+    /// Returns today, in days since 1970-01-01 UTC.
+    pub(crate) fn today(&self) -> i64 {
+        day_of(self.clock.now())
+    }
+
+    /// Explains why a run could not start.
+    pub(crate) fn explain(&self, error: EngineError) -> Error {
+        match error {
+            EngineError::Store(StoreError::Budget) => self.exceeded(),
+            error => error.into(),
+        }
+    }
+
+    /// Explains why a thread could not be created.
+    pub(crate) fn explain_new_thread(&self, error: EngineError, max_threads: Option<u32>) -> Error {
+        match error {
+            EngineError::Store(StoreError::Limit) => {
+                let limit = max_threads.unwrap_or_default();
+                let message = format!("Maximum {limit} sessions allowed. Please delete an old session.");
+                Error::new(ErrorCode::SessionLimit, message)
+            }
+            // The token is valid, and its user was deleted a moment ago.
+            EngineError::Store(StoreError::NotFound) => Error::unauthorized(),
+            error => self.explain(error),
+        }
+    }
+
+    fn exceeded(&self) -> Error {
         metrics::counter!("threadline_over_budget_total").increment(1);
         let resets_at = self.resets_at();
         let seconds = (resets_at - self.clock.now().utc()).num_seconds().max(0) + 1;
@@ -83,44 +125,26 @@ impl Core {
             .into()
     }
 
-    /// The day that counts now.
-    pub(crate) fn today(&self) -> i64 {
-        day_of(self.clock.now())
-    }
-
     fn resets_at(&self) -> DateTime<Utc> {
         let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
         tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
     }
 }
 
-/// What tokens cost, in millionths of the currency.
-pub(crate) fn cost(prices: ModelPrices, used: Usage) -> i64 {
-    let read = micros(used.prompt_tokens, prices.input_per_million);
-    read.saturating_add(micros(used.completion_tokens, prices.output_per_million))
-}
-
-/// A price is in units of the currency for a million tokens, which is millionths of it for one. Rounded up: what was used
-/// is never free.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "token counts are far below 2^52")]
-fn micros(tokens: u64, per_million: f64) -> i64 {
-    (tokens as f64 * per_million).ceil() as i64
-}
-
-fn unpriced(model: &str) -> Error {
+fn no_price(model: &str) -> Error {
     Error::unavailable("The model has no price, so your budget cannot be kept. Its operator has to add one.", None)
         .because(format!("a budget in money is set, and the model {model:?} has no price in the agents file"))
 }
 
-/// A limit as the database compares it.
-fn most(limit: Option<u64>) -> i64 {
-    limit.map_or(i64::MAX, signed)
+/// Returns a limit as the database compares it.
+fn to_limit(limit: Option<u64>) -> i64 {
+    limit.map_or(i64::MAX, to_signed)
 }
 
-fn signed(number: u64) -> i64 {
+fn to_signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> u64 {
+fn to_unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }

@@ -1,27 +1,27 @@
-//! The service's collaborators, brought up and taken down together.
+//! Assembles the service: makes its parts, and starts and stops them together.
 
+use crate::agent::AgentServices;
 use crate::agents::{Agents, AgentsError};
 use crate::attachments::{Attachments, AttachmentsError};
-use crate::built_in_tools;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
+use crate::budget::Budgets;
+use crate::built_in_tools;
 use crate::config::{AgentsConfig, CoreConfig};
 use crate::health::HealthChecks;
 use crate::limits::RateLimits;
+use crate::maintenance;
 use crate::model::{self, Model};
 use crate::redis;
 use crate::rpc::OpenStreams;
-use crate::runs::{self, Hub, Leases};
 use crate::signals::Signals;
-use crate::store::Clock;
-use crate::store::{SoleServer, Store, StoreError};
+use crate::store::{Clock, SoleServer, Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_engine::{Engine, EngineConfig};
+use threadline_runtime::{Supervisor, TaskFailure};
 use threadline_schema::attachments::piece_bytes;
-use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::ProcessId;
 use threadline_signals::{Redis, RedisUrlError};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Users that are remembered to exist.
@@ -29,26 +29,24 @@ const KNOWN_USERS: usize = 10_000;
 
 /// The service without its transports.
 pub struct Core {
-    /// Names this process as the owner of its runs.
-    pub(crate) id: ProcessId,
     pub(crate) config: CoreConfig,
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
     pub(crate) redis: Option<Redis>,
-    pub(crate) signals: Signals,
     pub(crate) limits: RateLimits,
     pub(crate) model: Arc<dyn Model>,
-    pub(crate) agents: Agents,
-    pub(crate) hub: Hub,
-    pub(crate) clock: Clock,
-    pub(crate) leases: Leases,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) agent_services: Arc<AgentServices>,
+    pub(crate) budgets: Budgets,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) engine: Engine,
+    pub(crate) supervisor: Supervisor,
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) health: HealthChecks,
-    pub(crate) attachments: Attachments,
+    pub(crate) attachments: Arc<Attachments>,
     /// Users seen in the database, and when.
     pub(crate) known_users: quick_cache::sync::Cache<Uuid, Instant>,
-    housekeeping: CancellationToken,
     _sole_server: Option<SoleServer>,
 }
 
@@ -81,47 +79,66 @@ impl Core {
     pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
         let sole_server = SoleServer::of(&config.database)?;
         let store = Store::open(&config.database).await?;
-        let clock = Clock::read(&store).await?;
+        let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
         let signals = Signals::open(&config.database, redis.as_ref())?;
         let model = model::open(&config.model)?;
-        let attachments = Attachments::new(&config)?;
+        let attachments = Arc::new(Attachments::new(&config)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
+        let agents = Arc::new(Agents::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
+        let agent_services = Arc::new(AgentServices {
+            store: store.clone(),
+            clock: clock.clone(),
+            model: model.clone(),
+            attachments: attachments.clone(),
+            history_items: config.agent.history_items,
+        });
+        let supervisor = Supervisor::default();
+        let engine_config = EngineConfig {
+            run_timeout: config.agent.run_timeout,
+            events_retention: config.run_events_retention,
+            journal_interval: config.run_events_interval,
+            cancel_grace: config.cancel_grace,
+            on_unknown_outcome: {
+                let agents = agents.clone();
+                Arc::new(move |tool| agents.roster().count_unknown(tool))
+            },
+        };
+        let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let core = Arc::new(Self {
-            id: ProcessId(Uuid::now_v7()),
             tokens: Tokens::new(&config.auth),
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
-            agents: Agents::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?,
-            hub: Hub::new(config.run_events_retention),
+            agents,
+            agent_services,
+            budgets: Budgets::new(config.budget, clock.clone(), model.name()),
             clock,
-            leases: Leases::new(),
+            engine,
+            supervisor,
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
             attachments,
             known_users: quick_cache::sync::Cache::new(KNOWN_USERS),
-            housekeeping: CancellationToken::new(),
             _sole_server: sole_server,
             config,
             store,
             redis,
-            signals,
             model,
         });
-        if core.store.kind() == "sqlite" {
-            runs::close_orphans(&core).await?;
-        }
-        runs::spawn_housekeeping(&core, core.housekeeping.clone());
-        runs::spawn_journal(&core, core.housekeeping.clone());
-        runs::spawn_listener(&core, core.housekeeping.clone());
+        maintenance::spawn(&core);
         Ok(core)
     }
 
-    /// Refuses new runs, waits for those that answer, and interrupts what is left after `patience`.
-    pub async fn drain(&self, patience: Duration) {
-        self.hub.drain(patience).await;
+    /// Refuses new runs, lets active runs end within `grace`, and interrupts the rest. Then ends the background tasks.
+    pub async fn drain(&self, grace: Duration) {
+        self.engine.drain(grace).await;
         self.agents.stop().await;
-        self.housekeeping.cancel();
+        self.supervisor.shut_down();
+    }
+
+    /// Waits until a background task has failed without which the service cannot go on.
+    pub async fn failed(&self) -> TaskFailure {
+        self.supervisor.failed().await
     }
 
     /// Has new runs answered by these agents; runs that have begun go on with theirs.
@@ -147,11 +164,6 @@ impl Core {
         &self.model
     }
 
-    /// Until when this process is believed to live, said now.
-    pub(crate) fn lease_until(&self) -> UtcTime {
-        (self.clock.now().utc() + runs::LEASE).into()
-    }
-
     /// What is measured now and then instead of at every change.
     pub(crate) fn record_gauges(&self) {
         let pool = self.store.pool_status();
@@ -161,5 +173,12 @@ impl Core {
         }
         #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
         metrics::gauge!("threadline_rate_limit_keys").set(self.limits.len() as f64);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // The background tasks of the engine hold what they use.
+        self.supervisor.shut_down();
     }
 }

@@ -5,6 +5,7 @@
 //! Store errors become rows here and nowhere else.
 
 use crate::store::{Conflict, StoreError};
+use threadline_engine::EngineError;
 use threadline_schema::{ErrorCode, RpcError};
 use threadline_tools::ActionError;
 
@@ -167,9 +168,44 @@ impl From<ActionError> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::of_store(error)
+        Self::of_thread(error)
     }
 }
+
+impl Error {
+    /// An error of the engine in a call about a run.
+    pub(crate) fn of_engine_run(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => Self::of_run(error),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Store(error) => Self::of_thread(error),
+            EngineError::ShuttingDown => Self::stopping(),
+            EngineError::InvalidCursor(message) => Self::invalid(message),
+            EngineError::EventsUnreadable => {
+                Self::unavailable("The events cannot be read right now. Ask again from the last event you have.", None)
+            }
+            EngineError::StillEnding => {
+                Self::unavailable("The run is still ending. Please ask again in a moment.", None)
+            }
+            error @ (EngineError::Json(_) | EngineError::Internal(_)) => Self::internal(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.log_text())
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {

@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use threadline_runtime::TaskFailure;
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
 use tokio::sync::Mutex;
 
@@ -41,6 +42,10 @@ pub(crate) async fn check(core: &Core, params: HealthParams) -> Health {
     if wanted(Component::Attachments) {
         components.insert(Component::Attachments, attachments(core).await);
     }
+    let failure = core.supervisor.failure();
+    if params.component == Some(Component::Tasks) || params.component.is_none() && failure.is_some() {
+        components.insert(Component::Tasks, tasks(failure.as_ref()));
+    }
     // Without the model, conversations can still be read: the service is degraded. Without the database nothing can.
     let status = components
         .iter()
@@ -51,6 +56,18 @@ pub(crate) async fn check(core: &Core, params: HealthParams) -> Health {
         .max()
         .unwrap_or(HealthStatus::Healthy);
     Health { status, version: env!("CARGO_PKG_VERSION").to_owned(), components }
+}
+
+/// After a failure the process drains and exits. A load balancer that asks meanwhile sees it here.
+fn tasks(failure: Option<&TaskFailure>) -> ComponentHealth {
+    let (status, detail) = match failure {
+        None => (HealthStatus::Healthy, None),
+        Some(failure) => {
+            let detail = format!("The background task {} has failed. This process shuts down.", failure.task.name());
+            (HealthStatus::Unhealthy, Some(detail))
+        }
+    };
+    ComponentHealth { status, kind: "supervised".to_owned(), latency_ms: 0, detail }
 }
 
 async fn database(core: &Core) -> ComponentHealth {

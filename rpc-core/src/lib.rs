@@ -15,20 +15,22 @@ pub mod config;
 mod core;
 mod error;
 mod health;
+mod input;
 mod limits;
+mod maintenance;
 mod page;
 mod redis;
 mod rpc;
-mod runs;
 mod todo;
-mod wire;
+
+use threadline_engine::wire;
 
 pub use threadline_model as model;
 pub use threadline_signals as signals;
 pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
-pub(crate) use threadline_tools as tools;
 pub use threadline_store::lenient_tls as tls;
+pub(crate) use threadline_tools as tools;
 
 pub use agents::{AgentsError, AgentsFileError};
 pub use attachments::{AttachmentsError, check_storage};
@@ -36,3 +38,4 @@ pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
 pub use rpc::{Answer, Feed, RpcHttpConfig, RpcServer, openrpc};
+pub use threadline_runtime::TaskFailure;

@@ -7,6 +7,7 @@ use crate::runs::{Run, RunStatus};
 use crate::threads::Thread;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An event of a run.
@@ -111,6 +112,130 @@ pub enum ThreadLifecycleEvent {
     },
 }
 
+/// What an event is: the value of its `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// `thread.created`
+    ThreadCreated,
+    /// `thread.updated`
+    ThreadUpdated,
+    /// `thread.snapshot`
+    ThreadSnapshot,
+    /// `thread.deleted`
+    ThreadDeleted,
+    /// `thread.item.added`
+    ItemAdded,
+    /// `thread.item.updated`
+    ItemUpdated,
+    /// `thread.item.done`
+    ItemDone,
+    /// `thread.item.removed`
+    ItemRemoved,
+    /// `thread.item.replaced`
+    ItemReplaced,
+    /// `stream_options`
+    StreamOptions,
+    /// `progress_update`
+    ProgressUpdate,
+    /// `client_effect`
+    ClientEffect,
+    /// `error`
+    Error,
+    /// `notice`
+    Notice,
+    /// `run.completed`
+    RunCompleted,
+    /// `run.failed`
+    RunFailed,
+    /// `run.cancelled`
+    RunCancelled,
+    /// `run.interrupted`
+    RunInterrupted,
+    /// `run.resync`
+    RunResync,
+    /// A kind that this version does not know: it comes from a newer process, and passes through unchanged.
+    Unknown,
+}
+
+impl EventKind {
+    /// Returns the kind that `type` names.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "thread.created" => Self::ThreadCreated,
+            "thread.updated" => Self::ThreadUpdated,
+            "thread.snapshot" => Self::ThreadSnapshot,
+            "thread.deleted" => Self::ThreadDeleted,
+            "thread.item.added" => Self::ItemAdded,
+            "thread.item.updated" => Self::ItemUpdated,
+            "thread.item.done" => Self::ItemDone,
+            "thread.item.removed" => Self::ItemRemoved,
+            "thread.item.replaced" => Self::ItemReplaced,
+            "stream_options" => Self::StreamOptions,
+            "progress_update" => Self::ProgressUpdate,
+            "client_effect" => Self::ClientEffect,
+            "error" => Self::Error,
+            "notice" => Self::Notice,
+            "run.completed" => Self::RunCompleted,
+            "run.failed" => Self::RunFailed,
+            "run.cancelled" => Self::RunCancelled,
+            "run.interrupted" => Self::RunInterrupted,
+            "run.resync" => Self::RunResync,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Returns whether this is output of the assistant. Before the first output, a caller can still get a plain error
+    /// instead of a stream.
+    pub const fn is_output(self) -> bool {
+        matches!(self, Self::ItemAdded | Self::ItemUpdated)
+    }
+
+    /// Returns whether this is the last event of a run.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::RunCompleted | Self::RunFailed | Self::RunCancelled | Self::RunInterrupted)
+    }
+
+    /// Returns whether this is the last event of a thread.
+    pub const fn ends_thread(self) -> bool {
+        matches!(self, Self::ThreadDeleted)
+    }
+}
+
+/// An event as it is stored and sent: serialised once, and shared by all its readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    kind: EventKind,
+    json: Arc<str>,
+}
+
+impl Event {
+    /// Serialises an event.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, which is a fault of ours.
+    pub fn new(event: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::to_string(event).map(Self::from_json)
+    }
+
+    /// Takes JSON that another process, or [`text_delta::write`], has made, and reads its kind.
+    pub fn from_json(json: impl Into<Arc<str>>) -> Self {
+        let json = json.into();
+        let kind = type_of(&json).map_or(EventKind::Unknown, EventKind::from_name);
+        Self { kind, json }
+    }
+
+    /// Returns what the event is.
+    pub const fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// Returns its JSON.
+    pub const fn json(&self) -> &Arc<str> {
+        &self.json
+    }
+}
+
 /// Reads the `type` of an event without parsing the rest. Every event is written by serde or by
 /// [`text_delta::write`], so `type` is its first member.
 pub fn type_of(event: &str) -> Option<&str> {
@@ -120,17 +245,17 @@ pub fn type_of(event: &str) -> Option<&str> {
 /// Whether an event of this type is output of the assistant. Before the first of these a caller may still be told
 /// that the run failed, instead of being handed a stream.
 pub fn is_output(kind: &str) -> bool {
-    matches!(kind, "thread.item.added" | "thread.item.updated")
+    EventKind::from_name(kind).is_output()
 }
 
 /// Whether an event of this type is a run's last.
 pub fn is_terminal(kind: &str) -> bool {
-    matches!(kind, "run.completed" | "run.failed" | "run.cancelled" | "run.interrupted")
+    EventKind::from_name(kind).is_terminal()
 }
 
 /// Whether an event of this type is a thread's last.
 pub fn ends_thread(kind: &str) -> bool {
-    kind == "thread.deleted"
+    EventKind::from_name(kind).ends_thread()
 }
 
 /// The one event that is written for every token, by hand, and taken apart again without parsing.

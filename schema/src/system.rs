@@ -30,6 +30,8 @@ pub enum Component {
     Redis,
     /// Where files that go with messages are kept. Without it conversations go on, so it is degraded at worst.
     Attachments,
+    /// The background tasks of the process. Part of the whole only when one has failed: then the process shuts down.
+    Tasks,
 }
 
 /// Params of `system.health`.

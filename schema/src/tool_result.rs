@@ -9,8 +9,7 @@ pub const NOT_MADE_RESULT: &str =
 
 /// The result of a call that waited for the client or the user when the conversation continued without an answer. JSON
 /// text.
-pub const NOT_DONE_RESULT: &str =
-    r#"{"status":"not_done","error":"The user went on without answering this call."}"#;
+pub const NOT_DONE_RESULT: &str = r#"{"status":"not_done","error":"The user went on without answering this call."}"#;
 
 /// Tells the user, in the workflow, that the end of a call is not known.
 pub const UNKNOWN_OUTCOME: &str = "Outcome unknown. It may or may not have taken effect.";

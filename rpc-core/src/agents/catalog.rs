@@ -36,7 +36,8 @@ impl Catalog {
             endpoints.insert(name.clone(), Arc::new(tool.map_err(|problem| format!("tools.{name}: {problem}"))?));
         }
         let servers = config.iter().flat_map(|config| &config.mcp).map(|(name, config)| {
-            let standing = before.and_then(|before| before.servers.get(name)).filter(|server| server.has_config(config));
+            let standing =
+                before.and_then(|before| before.servers.get(name)).filter(|server| server.has_config(config));
             let started = || McpServer::start(name, config, &means.client, &means.servers);
             (name.clone(), standing.cloned().unwrap_or_else(started))
         });

@@ -7,8 +7,8 @@ mod mcp;
 mod shape;
 mod values;
 
-use crate::config::{AgentsConfig, ModelPrices, ToolPick};
 use crate::built_in_tools;
+use crate::config::{AgentsConfig, ModelPrices, ToolPick};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;

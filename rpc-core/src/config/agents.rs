@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+pub use threadline_engine::ModelPrices;
 use threadline_model::config::ModelParameters;
 use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
 
@@ -77,13 +78,4 @@ pub enum ToolPick {
     Named(Arc<str>),
     /// Every tool of an MCP server.
     Mcp(Arc<str>),
-}
-
-/// What a model costs, in a currency of the operator's choice.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ModelPrices {
-    /// Per million tokens read.
-    pub input_per_million: f64,
-    /// Per million tokens written.
-    pub output_per_million: f64,
 }

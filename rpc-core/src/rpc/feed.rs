@@ -2,8 +2,8 @@
 
 use super::stream_permits::Place;
 use crate::error::Error;
-use crate::runs::{End, RunFeed, ThreadFeed};
 use futures::Stream;
+use threadline_engine::{FeedEnd, RunFeed, ThreadFeed};
 use threadline_schema::call::Frame;
 use threadline_schema::threads::Since;
 
@@ -53,9 +53,9 @@ impl Feed {
         match &self.source {
             Source::Run(feed) => feed.has_expired().then(Error::unauthorized),
             Source::Thread(feed, _) => match feed.end()? {
-                End::Deleted => None,
-                End::Expired => Some(Error::unauthorized()),
-                End::BrokeOff => Some(Error::stopping()),
+                FeedEnd::ThreadDeleted => None,
+                FeedEnd::TokenExpired => Some(Error::unauthorized()),
+                FeedEnd::Aborted => Some(Error::stopping()),
             },
         }
     }

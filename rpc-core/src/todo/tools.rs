@@ -15,10 +15,8 @@ use threadline_tools::Tool;
 use uuid::Uuid;
 
 /// The tools of the to-do list.
-pub(crate) const TOOLS: ToolGroup = ToolGroup {
-    names: &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"],
-    create,
-};
+pub(crate) const TOOLS: ToolGroup =
+    ToolGroup { names: &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"], create };
 
 fn create(store: &Store) -> Vec<Arc<dyn Tool>> {
     let todo = TodoList::new(store);

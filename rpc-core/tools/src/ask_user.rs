@@ -81,8 +81,7 @@ impl Question {
     fn into_input(self, id: String) -> Result<StructuredInput, String> {
         let Self { question, description, options, multiple } = self;
         let question = check_text(question)?;
-        let options: Vec<String> =
-            options.unwrap_or_default().into_iter().map(check_text).collect::<Result<_, _>>()?;
+        let options: Vec<String> = options.unwrap_or_default().into_iter().map(check_text).collect::<Result<_, _>>()?;
         if options.len() > MAX_OPTIONS {
             return Err(format!("A question has at most {MAX_OPTIONS} options."));
         }

@@ -143,7 +143,10 @@ fn a_whole_file_is_read() {
     let refund = &config.tools["refund"];
     assert_eq!(refund.kind, EndpointKind::JsonRpc { method: "refund.make".into() });
     assert!(refund.has_side_effects, "what is not said to be harmless is not");
-    assert_eq!((refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action), (true, true, false, false));
+    assert_eq!(
+        (refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action),
+        (true, true, false, false)
+    );
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

@@ -33,7 +33,7 @@ async fn list(cx: Cx, params: ItemsListParams) -> Result<Page<Raw<ThreadItem>>, 
     };
     let found = cx.core.store.items_page(cx.user_id()?.into(), params.thread_id.into(), query).await;
     let (items, has_more) = found.map_err(Error::of_thread)?;
-    wire::item_page(items, has_more)
+    Ok(wire::item_page(items, has_more)?)
 }
 
 async fn feedback(cx: Cx, params: ItemsFeedbackParams) -> Result<Done, Error> {

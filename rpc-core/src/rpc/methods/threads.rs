@@ -1,14 +1,15 @@
 //! `threads.*`
 
 use crate::error::Error;
+use crate::input;
 use crate::page;
 use crate::rpc::Feed;
 use crate::rpc::context::Cx;
 use crate::rpc::registry::Registry;
-use crate::runs::{self, Started};
 use crate::store::rows::ItemRow;
-use crate::store::{self, ItemPage, StoreError};
+use crate::store::{self, ItemPage, StoreError, kinds};
 use crate::wire;
+use threadline_engine::StartedRun;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
@@ -20,7 +21,6 @@ use threadline_schema::threads::{
     ThreadsListParams, ThreadsRetryAfterItem, ThreadsSubscribe, ThreadsSubscribeParams, ThreadsSyncCustomAction,
     ThreadsUpdate, ThreadsUpdateParams,
 };
-use uuid::Uuid;
 
 /// Items that `threads.get_by_id` gives at most: a whole conversation, for all but the longest.
 const MAX_ITEMS: u32 = 1_000;
@@ -46,8 +46,8 @@ pub(super) fn register(registry: &mut Registry) {
 async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
     let origin = cx.call.caller.request_context();
     let ThreadsCreateParams { input, agent, idempotency_key } = params;
-    let started = runs::create_thread(&cx.core, cx.user_id()?, input, agent, idempotency_key, origin).await?;
-    cx.call.facts().replayed = started.replayed;
+    let started = input::create_thread(&cx.core, cx.user_id()?.into(), input, agent, idempotency_key, origin).await?;
+    cx.call.facts().replayed = started.is_replayed;
     let run = started.run.as_ref().map(wire::run);
     Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })
 }
@@ -86,7 +86,7 @@ async fn get_by_id(cx: Cx, params: ThreadsGetByIdParams) -> Result<Thread, Error
 /// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
 /// theirs. A page that has nothing else stays as it is, or reading on would never get past it.
 fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
-    let leads = |item: &ItemRow| [wire::TOOL_CALL, wire::WORKFLOW, wire::WIDGET].contains(&item.kind.as_str());
+    let leads = |item: &ItemRow| [kinds::TOOL_CALL, kinds::WORKFLOW, kinds::WIDGET].contains(&item.kind.as_str());
     let whole = items.iter().rposition(|item| !leads(item));
     if let Some(last) = whole {
         items.truncate(last + 1);
@@ -117,69 +117,97 @@ async fn update(cx: Cx, params: ThreadsUpdateParams) -> Result<Thread, Error> {
     let title = page::text("title", title, TITLE_CHARS)?;
     let row = cx.core.store.thread_rename(cx.user_id()?.into(), params.thread_id.into(), title).await;
     let row = row.map_err(Error::of_thread)?;
-    runs::thread_changed(&cx.core, params.thread_id);
-    wire::thread(&row)
+    cx.core.engine.thread_changed(params.thread_id.into());
+    Ok(wire::thread(&row)?)
 }
 
 async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
-    let user_id = cx.user_id()?;
-    // Whose it is comes first: nobody stops somebody else's run by asking to delete its thread.
-    cx.core.store.thread_get(user_id.into(), params.thread_id.into()).await.map_err(Error::of_thread)?;
-    runs::stop_in_thread(&cx.core, user_id, params.thread_id).await.map_err(Error::of_thread)?;
-    cx.core.store.thread_delete(user_id.into(), params.thread_id.into()).await.map_err(Error::of_thread)?;
-    // One more may have begun here in between; nobody will read it.
-    runs::stop_in_thread(&cx.core, user_id, params.thread_id).await.map_err(Error::of_thread)?;
-    cx.core.hub.thread_deleted(params.thread_id);
-    // That something has happened in a thread is all that other processes need to hear: those who follow it there look.
-    cx.core.signals.began(params.thread_id, Uuid::nil());
+    cx.core.engine.delete_thread(cx.user_id()?.into(), params.thread_id.into()).await?;
     Ok(Done {})
 }
 
 async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
     let origin = cx.call.caller.request_context();
     let AddUserMessageParams { thread_id, input, idempotency_key } = params;
-    let started = runs::add_user_message(&cx.core, cx.user_id()?, thread_id, input, idempotency_key, origin).await?;
+    let started =
+        input::add_user_message(&cx.core, cx.user_id()?.into(), thread_id.into(), input, idempotency_key, origin)
+            .await?;
     begun(&cx, &started)
 }
 
 async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
     let origin = cx.call.caller.request_context();
     let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
-    let started = runs::retry_after_item(&cx.core, cx.user_id()?, thread_id, item_id, idempotency_key, origin).await?;
+    let started = input::retry_after_item(
+        &cx.core,
+        cx.user_id()?.into(),
+        thread_id.into(),
+        item_id.into(),
+        idempotency_key,
+        origin,
+    )
+    .await?;
     begun(&cx, &started)
 }
 
 async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
     let origin = cx.call.caller.request_context();
     let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-    let started = runs::add_client_tool_output(&cx.core, cx.user_id()?, thread_id, result, key, origin).await?;
+    let started =
+        input::add_client_tool_output(&cx.core, cx.user_id()?.into(), thread_id.into(), result, key, origin).await?;
     begun(&cx, &started)
 }
 
 async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
     let origin = cx.call.caller.request_context();
     let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-    let started = runs::add_structured_input(&cx.core, cx.user_id()?, thread_id, item_id, input, key, origin).await?;
+    let started = input::add_structured_input(
+        &cx.core,
+        cx.user_id()?.into(),
+        thread_id.into(),
+        item_id.into(),
+        input,
+        key,
+        origin,
+    )
+    .await?;
     begun(&cx, &started)
 }
 
 async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error> {
     let origin = cx.call.caller.request_context();
     let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-    let started = runs::custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, key, origin).await?;
+    let started = input::custom_action(
+        &cx.core,
+        cx.user_id()?.into(),
+        thread_id.into(),
+        item_id.map(Into::into),
+        action,
+        key,
+        origin,
+    )
+    .await?;
     begun(&cx, &started)
 }
 
 async fn sync_custom_action(cx: Cx, params: SyncCustomActionParams) -> Result<SyncCustomActionResponse, Error> {
     let origin = cx.call.caller.request_context();
     let SyncCustomActionParams { thread_id, item_id, action } = params;
-    let updated = runs::sync_custom_action(&cx.core, cx.user_id()?, thread_id, item_id, action, origin).await?;
+    let updated = input::sync_custom_action(
+        &cx.core,
+        cx.user_id()?.into(),
+        thread_id.into(),
+        item_id.map(Into::into),
+        action,
+        origin,
+    )
+    .await?;
     Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
 }
 
 /// The run that a submission started, now or when it was first made.
-fn begun(cx: &Cx, started: &Started) -> Result<Run, Error> {
-    cx.call.facts().replayed = started.replayed;
+fn begun(cx: &Cx, started: &StartedRun) -> Result<Run, Error> {
+    cx.call.facts().replayed = started.is_replayed;
     started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a turn was stored without a run"))
 }
 
@@ -187,6 +215,6 @@ async fn subscribe(cx: Cx, params: ThreadsSubscribeParams) -> Result<Feed, Error
     let identity = cx.identity()?;
     let place = cx.core.streams.take(identity.user_id)?;
     let is_back = params.after.is_some();
-    let (feed, since) = runs::follow(&cx.core, identity.user_id, params, identity.remaining()).await?;
+    let (feed, since) = cx.core.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
     Ok(Feed::of_thread(feed, (!is_back).then_some(since), place))
 }

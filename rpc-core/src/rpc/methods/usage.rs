@@ -18,7 +18,7 @@ pub(super) fn register(registry: &mut Registry) {
 
 async fn get(cx: Cx, params: UsageGetParams) -> Result<UsageReport, Error> {
     let user_id = cx.user_id()?.into();
-    let today = cx.core.today();
+    let today = cx.core.budgets.today();
     let until = match params.until {
         Some(until) => until,
         None => date(today)?,
@@ -35,7 +35,7 @@ async fn get(cx: Cx, params: UsageGetParams) -> Result<UsageReport, Error> {
         return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
     }
     let rows = cx.core.store.usage(user_id, first, last).await?;
-    let budget = if cx.core.has_budget() {
+    let budget = if cx.core.budgets.has_limits() {
         let row = match rows.iter().find(|row| row.day == today) {
             Some(row) => row.clone(),
             None => {
@@ -43,7 +43,7 @@ async fn get(cx: Cx, params: UsageGetParams) -> Result<UsageReport, Error> {
                 rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
             }
         };
-        Some(cx.core.budget(&row))
+        Some(cx.core.budgets.status(&row))
     } else {
         None
     };

@@ -136,5 +136,5 @@ fn is_free_subscribe(core: &Core, user_id: Uuid, request: &Request<'_>) -> bool 
     }
     let Some(params) = request.params.as_ref() else { return false };
     let Ok(params) = serde_json::from_str::<RunsSubscribeParams>(params.get()) else { return false };
-    core.hub.take_first_look(params.run_id, user_id)
+    core.engine.take_free_subscribe(user_id.into(), params.run_id.into())
 }

@@ -7,7 +7,6 @@ use super::in_process::{LocalService, SocketService};
 use super::{RpcServer, codec};
 use crate::rpc::context::{Connection, Transport};
 use crate::rpc::pipeline::{Pipeline, error_object};
-use crate::runs;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -22,6 +21,9 @@ use threadline_schema::call::{Caller, ClientHints};
 use threadline_schema::head::{self, client_ip};
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
+
+/// Subscriptions per socket, at most. A gateway puts those of many users on one socket.
+const MAX_FEEDS_PER_SOCKET: u32 = 16_384;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -157,7 +159,7 @@ impl RpcServer {
             // The library takes the second for the size of a message it receives; both are set, lest that change.
             .max_request_body_size(message_bytes)
             .max_response_body_size(message_bytes)
-            .max_subscriptions_per_connection(runs::MAX_FEEDS_PER_SOCKET)
+            .max_subscriptions_per_connection(MAX_FEEDS_PER_SOCKET)
             // Messages that wait for a socket with no room; the subscriptions of a socket share them.
             .set_message_buffer_capacity(256)
             .enable_ws_ping(ping)

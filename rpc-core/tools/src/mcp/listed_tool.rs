@@ -31,7 +31,8 @@ pub(super) fn usable_tools(server: &str, tools: Vec<rmcp::model::Tool>) -> Vec<A
     let mut names = HashSet::new();
     let mut usable = Vec::new();
     for tool in tools {
-        let log_ignored = |reason: &str| tracing::warn!(server, tool = &*tool.name, reason, "tool of an MCP server is ignored");
+        let log_ignored =
+            |reason: &str| tracing::warn!(server, tool = &*tool.name, reason, "tool of an MCP server is ignored");
         if usable.len() == MAX_TOOLS {
             log_ignored("the server has too many tools");
             break;

@@ -48,9 +48,7 @@ fn parse(tool: &str, widget: &Value, copy_text: Option<String>) -> Option<Widget
 
 fn has_depth_within(value: &Value, max_depth: usize) -> bool {
     match value {
-        Value::Object(members) => {
-            max_depth > 0 && members.values().all(|value| has_depth_within(value, max_depth - 1))
-        }
+        Value::Object(members) => max_depth > 0 && members.values().all(|value| has_depth_within(value, max_depth - 1)),
         Value::Array(list) => max_depth > 0 && list.iter().all(|value| has_depth_within(value, max_depth - 1)),
         _ => true,
     }

@@ -56,7 +56,7 @@ serve_and_split! {
         let in_card = |child: Value| json!({"type": "Card", "children": [{"type": "Divider"}, child]});
         for (widget, path, why) in [
             (in_card(json!({"type": "Text", "value": "hunter2 ".repeat(9_000)})), "widget", "bytes"),
-            (in_card(deep), "widget", "in each other"),
+            (in_card(deep), "widget", "nested more than"),
             (in_card(json!({"type": "Button", "label": ["hunter2"]})), "widget.children[1].label", "does not fit"),
             (in_card(json!({"type": "Text", "hunter": 2})), "widget.children[1]", "missing field `value`"),
             (json!({"type": "Window", "title": "hunter2"}), "widget", "does not fit"),
@@ -67,7 +67,7 @@ serve_and_split! {
             assert_eq!(shop.told(), json!({"id": "7"}), "the model is not bothered");
             let line = shop.app.log().into_iter().rfind(|line| line["level"] == "WARN" && line["tool"] == "order").unwrap();
             assert_eq!(line["path"], path, "{line}");
-            assert!(line["why"].as_str().unwrap().contains(why), "{line}");
+            assert!(line["reason"].as_str().unwrap().contains(why), "{line}");
         }
         assert_eq!(widgets(user, session).await, Vec::<Value>::new());
         let above_debug = |line: &&Value| line["level"] != "DEBUG";

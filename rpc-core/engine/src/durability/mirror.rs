@@ -1,0 +1,149 @@
+//! Mirrors: copies of the logs of runs that another process executes, for the subscribers of this process.
+
+use crate::hub::RunHandle;
+use crate::log::{RunLog, decode_row, to_signed};
+use crate::shared::Shared;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use threadline_runtime::TaskKind;
+use threadline_schema::event::{Event, RunLifecycleEvent};
+use threadline_schema::ids::RunId;
+use threadline_schema::runs::{Run, RunStatus};
+use threadline_signals::Grown;
+use threadline_store::StoreResult;
+use tokio::time::Instant;
+
+/// How long to wait for a signal before reading the database without one.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long a mirror without readers is kept up to date.
+const KEEP_UNREAD: Duration = Duration::from_secs(10);
+/// How long readers wait for a database that does not answer.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
+/// Rows that are read at a time.
+const ROWS: u32 = 256;
+
+/// Returns the log of a run that another process executes. One task fills it for all readers in this process.
+pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
+    let (log, is_new) = shared.hub.mirror(RunId::from(run.id));
+    if is_new {
+        let task = fill(Arc::downgrade(shared), log.clone(), run, Until::Unread);
+        shared.supervisor.spawn(TaskKind::Mirror, task);
+    }
+    log
+}
+
+/// Continues the log of a run that this process executed and does not own any more: from now on it gets what is in the
+/// database, whoever writes it. Goes on to the end, read or not: later subscribers find this log in the hub.
+pub(crate) fn mirror_log(shared: &Arc<Shared>, handle: &RunHandle, run: Run) {
+    if handle.begin_mirroring() {
+        let task = fill(Arc::downgrade(shared), handle.log.clone(), run, Until::Ended);
+        shared.supervisor.spawn(TaskKind::Mirror, task);
+    }
+}
+
+/// How long a mirror is filled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until the last event.
+    Ended,
+    /// Until the last event, or until it has no reader.
+    Unread,
+}
+
+async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
+    let run_id = log.run_id();
+    let mut last_read_at = Instant::now();
+    let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id.0), shared.hub.notifier.reading_ended()));
+    let Some((mut follower, reading_ended)) = started else { return };
+    // Nothing was heard for a while: then the run may be gone, with its thread.
+    let mut is_quiet = false;
+    let mut failing_since: Option<Instant> = None;
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
+            Ok(HasEnded(true)) => return shared.hub.remove_mirror(&log),
+            Ok(HasEnded(false)) => failing_since = None,
+            Err(error) => {
+                if failing_since.is_none() {
+                    tracing::warn!(%run_id, %error, "run of another process cannot be mirrored at the moment");
+                }
+                failing_since.get_or_insert_with(Instant::now);
+            }
+        }
+        log.set_unreachable(failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE));
+        let has_readers = Arc::strong_count(&log) > 2;
+        if has_readers || until == Until::Ended {
+            last_read_at = Instant::now();
+        } else if last_read_at.elapsed() > KEEP_UNREAD && shared.hub.remove_unread_mirror(&log) {
+            return;
+        }
+        drop(shared);
+        let poll_at = Instant::now() + POLL_EVERY;
+        loop {
+            let grown = tokio::select! {
+                biased;
+                // A mirror would keep the process alive; its readers continue on another one.
+                () = reading_ended.cancelled() => return log.set_unreachable(true),
+                grown = tokio::time::timeout_at(poll_at, follower.next()) => grown,
+            };
+            match grown {
+                // If all new events came with the signal, the database need not be asked.
+                Ok(grown) => {
+                    if !apply_signal(&log, grown) {
+                        is_quiet = false;
+                        break;
+                    }
+                }
+                Err(_) => {
+                    is_quiet = true;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Copies the rows that came with a signal, as far as they continue the log. Returns `false` when there is more to read.
+fn apply_signal(log: &RunLog, grown: Grown) -> bool {
+    for row in grown.rows {
+        if row.first_seq > to_signed(log.last_seq() + 1) {
+            return false;
+        }
+        log.copy(decode_row(row), false);
+    }
+    !grown.ended && grown.last_seq > 0 && log.last_seq() >= grown.last_seq
+}
+
+/// Whether a mirror has got its last event.
+struct HasEnded(bool);
+
+/// Copies new events from the database. If there are none and `run` is given, checks whether the run still exists.
+async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> StoreResult<HasEnded> {
+    let run_id = log.run_id();
+    loop {
+        let rows = shared.store.events_after(run_id, to_signed(log.last_seq()), ROWS).await?;
+        if rows.is_empty() {
+            break;
+        }
+        let events: Vec<_> = rows.into_iter().flat_map(decode_row).collect();
+        let is_last = events.last().is_some_and(|(_, event)| event.kind().is_terminal());
+        log.copy(events, is_last);
+        if is_last {
+            return Ok(HasEnded(true));
+        }
+    }
+    let Some(run) = run else { return Ok(HasEnded(false)) };
+    if shared.store.run_exists(run_id).await? {
+        return Ok(HasEnded(false));
+    }
+    // The run was deleted with its thread.
+    let end = Run {
+        status: RunStatus::Cancelled,
+        finished_at: Some(shared.clock.now().utc()),
+        last_seq: log.last_seq() + 1,
+        ..run.clone()
+    };
+    let end = RunLifecycleEvent::of(end).and_then(|event| Event::new(&event).ok());
+    log.close(end);
+    Ok(HasEnded(true))
+}

@@ -1,0 +1,290 @@
+//! The engine as the rest of the service sees it.
+
+use crate::background::spawn_background_tasks;
+use crate::driver::{RunDriver, StoredRun};
+use crate::error::EngineError;
+use crate::hub::Hub;
+use crate::leases::Leases;
+use crate::lifecycle::{self, NewThreadInput, ResumeInput, StartPermit, StartedRun, UserMessageInput};
+use crate::recovery;
+pub use crate::shared::EngineConfig;
+use crate::shared::Shared;
+use crate::subscribe::{self, RunFeed, ThreadFeed};
+use crate::wire;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::call::RequestContext;
+use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::runs::{After, Run};
+use threadline_schema::threads::{Since, ThreadsSubscribeParams};
+use threadline_signals::Signals;
+use threadline_store::rows::RunRow;
+use threadline_store::{Clock, Store, StoreResult, Submission as IdempotencyKey};
+use uuid::Uuid;
+
+/// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Closes what a dead process has left open, if this one has the database to itself, and starts the background
+    /// tasks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start(
+        config: EngineConfig,
+        store: Store,
+        clock: Arc<Clock>,
+        signals: Signals,
+        supervisor: Supervisor,
+    ) -> StoreResult<Self> {
+        let hub = Arc::new(Hub::new(config.events_retention));
+        let process_id = clock.new_id();
+        let leases = Leases::new();
+        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases });
+        if !(shared.store.kind() != "sqlite") {
+            recovery::close_all_open_runs(&shared).await?;
+        }
+        spawn_background_tasks(&shared);
+        Ok(Self { shared })
+    }
+
+    /// Refuses new runs, lets active runs end within `grace`, and then interrupts them.
+    pub async fn drain(&self, grace: Duration) {
+        self.shared.hub.drain(grace).await;
+    }
+
+    /// Returns the permit that starting a run takes.
+    ///
+    /// # Errors
+    /// [`EngineError::ShuttingDown`].
+    pub fn start_permit(&self) -> Result<StartPermit, EngineError> {
+        // Before the check: a shutdown that starts in between waits for the permit.
+        let permit = StartPermit(self.shared.hub.hold_shutdown());
+        if self.shared.hub.is_shutting_down() { Err(EngineError::ShuttingDown) } else { Ok(permit) }
+    }
+
+    /// Returns a permit for work that starts no run: it goes on while the process shuts down.
+    pub fn permit_without_run(&self) -> StartPermit {
+        StartPermit(self.shared.hub.hold_shutdown())
+    }
+
+    /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
+    ///
+    /// # Errors
+    /// Those of `Store::turn_start`.
+    #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
+    pub async fn start_with_message(
+        &self,
+        permit: StartPermit,
+        user_id: UserId,
+        thread_id: ThreadId,
+        input: UserMessageInput,
+        key: Option<IdempotencyKey>,
+        request: RequestContext,
+        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
+    ) -> Result<StartedRun, EngineError> {
+        let make_driver = Box::new(make_driver);
+        lifecycle::start_with_message(&self.shared, permit, user_id, thread_id, input, key, request, make_driver).await
+    }
+
+    /// Stores a thread, and starts the run that answers its first message if it has one. Goes on if the caller drops the
+    /// future.
+    ///
+    /// # Errors
+    /// Those of `Store::thread_create`.
+    pub async fn create_thread(
+        &self,
+        permit: StartPermit,
+        user_id: UserId,
+        input: NewThreadInput,
+        key: Option<IdempotencyKey>,
+        request: RequestContext,
+        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
+    ) -> Result<StartedRun, EngineError> {
+        let make_driver = Box::new(make_driver);
+        lifecycle::create_thread(&self.shared, permit, user_id, input, key, request, make_driver).await
+    }
+
+    /// Starts a run without a new message. Goes on if the caller drops the future.
+    ///
+    /// # Errors
+    /// Those of `Store::turn_resume`.
+    #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
+    pub async fn resume(
+        &self,
+        permit: StartPermit,
+        user_id: UserId,
+        thread_id: ThreadId,
+        input: ResumeInput,
+        key: Option<IdempotencyKey>,
+        request: RequestContext,
+        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
+    ) -> Result<StartedRun, EngineError> {
+        let make_driver = Box::new(make_driver);
+        lifecycle::resume(&self.shared, permit, user_id, thread_id, input, key, request, make_driver).await
+    }
+
+    /// Returns what an earlier request with this idempotency key has started.
+    ///
+    /// # Errors
+    /// When the key was used for another request, or the database fails.
+    pub async fn find_replay(
+        &self,
+        user_id: UserId,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Option<StartedRun>, EngineError> {
+        Ok(lifecycle::find_replay(&self.shared, user_id, key).await?)
+    }
+
+    /// Returns a run as its owner sees it.
+    ///
+    /// # Errors
+    /// When it is missing, or another user's.
+    pub async fn run(&self, user_id: UserId, run_id: RunId) -> Result<Run, EngineError> {
+        let row = self.shared.store.run_get(user_id, run_id).await?;
+        self.describe(row).await
+    }
+
+    /// Cancels a run and waits until it has ended. A run that has ended already stays as it is.
+    ///
+    /// # Errors
+    /// When it is missing or another user's, or [`EngineError::StillEnding`].
+    pub async fn cancel(&self, user_id: UserId, run_id: RunId) -> Result<Run, EngineError> {
+        let row = lifecycle::cancel_run(&self.shared, user_id, run_id).await?;
+        self.describe(row).await
+    }
+
+    async fn describe(&self, row: RunRow) -> Result<Run, EngineError> {
+        let mut run = wire::run(&row);
+        if run.status.is_final() {
+            run.tool_calls = wire::tool_calls(&self.shared.store.run_items(row.id).await?)?;
+        } else {
+            run.last_seq = match self.shared.hub.find(row.id) {
+                Some(handle) => handle.log.last_seq(),
+                // Executed elsewhere: what is durable of it.
+                None => self.shared.store.events_last(row.id).await?,
+            };
+        }
+        Ok(run)
+    }
+
+    /// Opens a feed of a run, after the event that `after` names.
+    ///
+    /// # Errors
+    /// When the run is missing or another user's, or `after` is not an event of it.
+    pub async fn subscribe_run(
+        &self,
+        user_id: UserId,
+        run_id: RunId,
+        after: Option<After>,
+        token_lifetime: Duration,
+    ) -> Result<RunFeed, EngineError> {
+        subscribe::subscribe_run(&self.shared, user_id, run_id, after, token_lifetime).await
+    }
+
+    /// Cancels the run when the reader of this feed disconnects before the end, after a grace period.
+    pub fn cancel_on_disconnect(&self, user_id: UserId, feed: &mut RunFeed) {
+        lifecycle::cancel_on_disconnect(&self.shared, user_id, feed);
+    }
+
+    /// Opens a feed of a thread. Returns it with the cursor after which it starts.
+    ///
+    /// # Errors
+    /// When the thread is missing or another user's, or `after` is not an event of it.
+    pub async fn subscribe_thread(
+        &self,
+        user_id: UserId,
+        params: ThreadsSubscribeParams,
+        token_lifetime: Duration,
+    ) -> Result<(ThreadFeed, Since), EngineError> {
+        subscribe::subscribe_thread(&self.shared, user_id, params, token_lifetime).await
+    }
+
+    /// Uses up the one subscribe that starting a run includes. Returns whether this user started the run and had not
+    /// used it yet.
+    pub fn take_free_subscribe(&self, user_id: UserId, run_id: RunId) -> bool {
+        self.shared.hub.take_free_subscribe(run_id, user_id)
+    }
+
+    /// Tells the feeds of a thread, in every process, that its title or status has changed outside of a run. Call it
+    /// after the commit.
+    pub fn thread_changed(&self, thread_id: ThreadId) {
+        self.shared.announce_change(thread_id, None);
+    }
+
+    /// Tells the feeds of a thread, in every process, that an item has changed outside of a run. Call it after the
+    /// commit.
+    pub fn item_changed(&self, thread_id: ThreadId, item_id: ItemId) {
+        self.shared.announce_change(thread_id, Some(item_id));
+    }
+
+    /// Deletes a thread with its items, runs and events. Stops its active run first.
+    ///
+    /// # Errors
+    /// When the thread is missing or another user's.
+    pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
+        let store = &self.shared.store;
+        // First whose it is: a request to delete another user's thread must not stop its run.
+        store.thread_get(user_id, thread_id).await?;
+        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+        store.thread_delete(user_id, thread_id).await?;
+        // Another run may have started in between. It has no readers.
+        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+        self.shared.hub.notifier.notify(thread_id);
+        // The feeds of other processes read the database when something has happened in a thread, whatever it is.
+        self.shared.signals.began(thread_id.0, Uuid::nil());
+        Ok(())
+    }
+
+    /// Spawns work beside a run that a shutdown waits for.
+    pub fn spawn_beside_run(&self, kind: TaskKind, work: impl Future<Output = ()> + Send + 'static) {
+        let hold = self.shared.hub.hold_shutdown();
+        self.shared.supervisor.spawn(kind, async move {
+            work.await;
+            drop(hold);
+        });
+    }
+
+    /// Runs `work` to its end even if the caller drops the future.
+    ///
+    /// # Errors
+    /// When the work panics.
+    pub async fn run_detached<T: Send + 'static>(
+        &self,
+        permit: StartPermit,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        self.shared
+            .detached(async move {
+                let result = work.await;
+                drop(permit);
+                Ok(result)
+            })
+            .await
+    }
+
+    /// Waits until the process shuts down and refuses new runs.
+    pub async fn shutting_down(&self) {
+        self.shared.hub.shutting_down().await;
+    }
+
+    /// Evicts logs of ended runs from memory that have been kept long enough.
+    pub fn sweep(&self) {
+        self.shared.hub.sweep();
+    }
+
+    /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
+    pub async fn remove_expired_logs(&self) {
+        recovery::remove_expired_logs(&self.shared).await;
+    }
+
+    /// Archives threads that were not used for `max_idle`.
+    pub async fn archive_idle_threads(&self, max_idle: Duration) {
+        recovery::archive_idle_threads(&self.shared, max_idle).await;
+    }
+}

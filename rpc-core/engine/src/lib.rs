@@ -1,0 +1,43 @@
+//! The run engine: starts, executes, cancels, recovers and streams runs.
+//!
+//! The engine knows the store, the clock, the signals between processes, and a [`RunDriver`] that produces the output of
+//! a run. It does not know JSON-RPC, HTTP, or a model.
+//!
+//! | folder | holds |
+//! | --- | --- |
+//! | `log/` | the events of one run in memory, and their form in the database |
+//! | `hub/` | the runs of this process, and who waits for news of a thread |
+//! | `output/` | the [`RunWriter`]: a driver's text and tool calls become events and items |
+//! | `durability/` | the journal, and reading events back: replay of ended runs, mirrors of runs of other processes |
+//! | `subscribe/` | feeds of runs and of threads |
+//! | `lifecycle/` | a run from its start to its end, and its cancellation |
+//! | `recovery/` | leases, and closing runs whose process died |
+//!
+//! Each folder uses only folders above it in this table.
+
+mod background;
+mod driver;
+mod durability;
+mod engine;
+mod error;
+mod hub;
+mod leases;
+mod lifecycle;
+mod log;
+mod output;
+mod recovery;
+mod shared;
+mod subscribe;
+#[doc(hidden)]
+pub mod testing;
+pub mod wire;
+
+pub use driver::{DriverError, RunContext, RunDriver, StoredRun};
+pub use engine::{Engine, EngineConfig};
+pub use error::EngineError;
+pub use hub::RunHandle;
+pub use lifecycle::{NewThreadInput, ResumeInput, StartPermit, StartedRun, UserMessageInput, count_tokens};
+pub use output::{
+    Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WidgetView, cost_micros,
+};
+pub use subscribe::{FeedEnd, RunFeed, ThreadFeed};

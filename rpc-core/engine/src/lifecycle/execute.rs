@@ -1,0 +1,154 @@
+//! Executes one run, in a task of its own.
+
+use super::finish::finish_run;
+use super::state::RunOutcome;
+use crate::driver::{DriverError, RunContext, RunDriver};
+use crate::hub::RunGuard;
+use crate::output::{CANCEL_NOTE, RunWriter};
+use crate::shared::Shared;
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use threadline_runtime::TaskKind;
+use threadline_schema::ErrorCode;
+use threadline_schema::call::RequestContext;
+use threadline_schema::error::Failure;
+use threadline_schema::ids::ItemId;
+use threadline_schema::runs::{RunStatus, Usage};
+use threadline_store::rows::{Claim, RunRow};
+use tokio::time::Instant;
+
+/// A stored run that is to be executed.
+pub(super) struct RunTask {
+    pub(super) guard: RunGuard,
+    pub(super) token: Claim,
+    /// The user message that is answered again.
+    pub(super) retry_of: Option<ItemId>,
+    pub(super) created_at: DateTime<Utc>,
+    /// What the run reserves of its user's budget: tokens, and millionths of the currency.
+    pub(super) reserved: (i64, i64),
+    request: RequestContext,
+    driver: Box<dyn RunDriver>,
+}
+
+impl RunTask {
+    pub(super) fn new(guard: RunGuard, run: &RunRow, request: RequestContext, driver: Box<dyn RunDriver>) -> Self {
+        Self {
+            guard,
+            token: run.claim(),
+            retry_of: run.retry_of,
+            created_at: run.created_at.utc(),
+            reserved: (run.held_tokens, run.held_micros),
+            request,
+            driver,
+        }
+    }
+}
+
+/// Starts the execution. The caller holds a permit, so a shutdown waits for the run.
+pub(super) fn spawn_run(shared: &Arc<Shared>, task: RunTask) {
+    task.guard.activate();
+    shared.signals.began(task.token.thread_id.0, task.token.run_id.0);
+    let hold = shared.hub.hold_shutdown();
+    let task_shared = shared.clone();
+    shared.supervisor.spawn(TaskKind::Run, async move {
+        task.execute(&task_shared).await;
+        drop(hold);
+    });
+}
+
+impl RunTask {
+    /// From the first request to the model to the stored end. Whatever happens in here, dropping the guard ends the run
+    /// in this process.
+    async fn execute(mut self, shared: &Arc<Shared>) {
+        let started = Instant::now();
+        let handle = self.guard.handle().clone();
+        let mut writer = RunWriter::new(
+            handle.log.clone(),
+            shared.clock.clone(),
+            shared.supervisor.clone(),
+            self.token.thread_id,
+            self.retry_of.is_some(),
+        );
+        let outcome = {
+            let drive = AssertUnwindSafe(self.drive(shared, &mut writer)).catch_unwind();
+            tokio::select! {
+                biased;
+                reason = handle.stopped() => RunOutcome::Stopped(reason),
+                driven = tokio::time::timeout(shared.config.run_timeout, drive) => match driven {
+                    Ok(Ok(Ok(()))) => RunOutcome::Answered,
+                    Ok(Ok(Err(error))) => RunOutcome::Failed(error),
+                    Ok(Err(_panic)) => RunOutcome::Panicked,
+                    Err(_elapsed) => RunOutcome::TimedOut,
+                },
+            }
+        };
+        writer.settle(&shared.store, self.token.run_id).await;
+        writer.close();
+        let status = outcome.status();
+        if status != RunStatus::Completed && self.retry_of.is_some() {
+            writer.withdraw_answer();
+        } else if status == RunStatus::Cancelled {
+            writer.add_hidden_note(CANCEL_NOTE);
+        }
+        if let Some((usage, charge)) = self.driver.finish() {
+            writer.include_usage(usage, charge);
+        }
+        finish_run(shared, &self, &mut writer, &outcome).await;
+        self.report(&outcome, writer.usage, started);
+    }
+
+    /// Runs the driver. An answer that replaces another then announces what it replaces.
+    async fn drive(&mut self, shared: &Shared, writer: &mut RunWriter) -> Result<(), DriverError> {
+        let context = RunContext {
+            token: self.token,
+            retry_of: self.retry_of,
+            user_id: self.guard.handle().user_id,
+            request: self.request.clone(),
+        };
+        self.driver.drive(&context, writer).await?;
+        if let Some(message) = self.retry_of {
+            let replaced = shared.store.retry_replaces(message, self.token.run_id).await;
+            writer.replace_items(replaced.map_err(|error| DriverError {
+                failure: Failure {
+                    code: ErrorCode::ServiceUnavailable,
+                    message: "The database cannot be reached right now. Please try again in a moment.".to_owned(),
+                },
+                source: error.into(),
+            })?);
+        }
+        Ok(())
+    }
+
+    fn report(&self, outcome: &RunOutcome, usage: Usage, started: Instant) {
+        let status = outcome.status().name();
+        let handle = self.guard.handle();
+        let events = handle.log.last_seq();
+        let seconds = started.elapsed().as_secs_f64();
+        metrics::counter!("threadline_runs_total", "status" => status).increment(1);
+        metrics::histogram!("threadline_run_seconds", "status" => status).record(seconds);
+        #[allow(clippy::cast_precision_loss, reason = "a histogram holds floats")]
+        metrics::histogram!("threadline_run_events").record(events as f64);
+        count_tokens(usage);
+        let (run_id, thread_id, user_id) = (handle.run_id, handle.thread_id, handle.user_id);
+        let (request_id, agent, ms) = (&self.request.request_id, self.driver.agent(), seconds * 1e3);
+        let Usage { prompt_tokens, completion_tokens } = usage;
+        match outcome.cause() {
+            Some(cause) => tracing::warn!(
+                target: "threadline::run", %request_id, %run_id, %thread_id, %user_id, status, events, ms,
+                agent, prompt_tokens, completion_tokens, cause, "run ended"
+            ),
+            None => tracing::info!(
+                target: "threadline::run", %request_id, %run_id, %thread_id, %user_id, status, events, ms,
+                agent, prompt_tokens, completion_tokens, "run ended"
+            ),
+        }
+    }
+}
+
+/// Counts the tokens that models have read and written.
+pub fn count_tokens(usage: Usage) {
+    metrics::counter!("threadline_model_tokens_total", "direction" => "prompt").increment(usage.prompt_tokens);
+    metrics::counter!("threadline_model_tokens_total", "direction" => "completion").increment(usage.completion_tokens);
+}

@@ -1,0 +1,280 @@
+//! Starts runs: the input and the run are stored in one transaction, then the run is executed.
+
+use super::execute::{RunTask, spawn_run};
+use crate::driver::{MakeDriver, StoredRun};
+use crate::error::EngineError;
+use crate::hub::RunHandle;
+use crate::shared::Shared;
+use crate::wire;
+use std::sync::Arc;
+use threadline_schema::call::RequestContext;
+use threadline_schema::chatkit::{StreamOptions, ThreadItem, ThreadStreamEvent};
+use threadline_schema::event::Event;
+use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
+use threadline_store::rows::{NewItem, RunRow, ThreadRow};
+use threadline_store::{
+    Hold as Reservation, NewRun, NewThread, NewTurn as NewMessageRun, Opening, StoreResult,
+    Submission as IdempotencyKey, TurnStarted as RunStarted,
+};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Permission to start a run. While it is held, a shutdown waits: take it before the checks of a request.
+pub struct StartPermit(#[expect(dead_code, reason = "held, and dropped")] pub(crate) TaskTrackerToken);
+
+/// A message of the user, checked and complete.
+pub struct UserMessageInput {
+    /// The item to store.
+    pub item: NewItem,
+    /// The same item, as clients see it.
+    pub message: ThreadItem,
+    /// Title for the thread, if this is its first message and its user has set none; `None` leaves it as it is.
+    pub title: Option<String>,
+    /// The attachments that the message takes.
+    pub attachments: Vec<AttachmentId>,
+    /// What the run reserves of its user's budget.
+    pub reservation: Option<Reservation>,
+}
+
+/// A new thread.
+pub struct NewThreadInput {
+    /// Id of the thread.
+    pub thread_id: ThreadId,
+    /// Title without a first message.
+    pub title: String,
+    /// JSON object.
+    pub metadata: String,
+    /// How many threads the user may have that are not archived, this one included; `None` is any number.
+    pub max_threads: Option<u32>,
+    /// The first message.
+    pub message: Option<UserMessageInput>,
+}
+
+/// Input that starts a run without a new message.
+pub struct ResumeInput {
+    /// What the run starts with.
+    pub opening: Opening,
+    /// The item that changes with the start, as clients see it.
+    pub replaced: Option<ThreadItem>,
+    /// What the run reserves of its user's budget.
+    pub reservation: Option<Reservation>,
+}
+
+/// What a request has started, or what the same request started earlier.
+pub struct StartedRun {
+    /// The thread.
+    pub thread: ThreadRow,
+    /// The run; `None` for a thread without a first message.
+    pub run: Option<RunRow>,
+    /// Whether an earlier request with the same idempotency key started it.
+    pub is_replayed: bool,
+}
+
+impl StartedRun {
+    fn replayed(shared: &Shared, earlier: RunStarted) -> Self {
+        shared.hub.grant_free_subscribe(earlier.run.id);
+        Self { thread: earlier.thread, run: Some(earlier.run), is_replayed: true }
+    }
+}
+
+/// Returns what an earlier request with this idempotency key has started.
+pub(crate) async fn find_replay(
+    shared: &Shared,
+    user_id: UserId,
+    key: Option<&IdempotencyKey>,
+) -> StoreResult<Option<StartedRun>> {
+    let Some(key) = key else { return Ok(None) };
+    let earlier = shared.store.submission_replay(user_id, key.clone()).await?;
+    Ok(earlier.map(|earlier| StartedRun::replayed(shared, earlier)))
+}
+
+/// Stores a message and starts the run that answers it.
+pub(crate) async fn start_with_message(
+    shared: &Arc<Shared>,
+    permit: StartPermit,
+    user_id: UserId,
+    thread_id: ThreadId,
+    input: UserMessageInput,
+    key: Option<IdempotencyKey>,
+    request: RequestContext,
+    make_driver: MakeDriver,
+) -> Result<StartedRun, EngineError> {
+    let task_shared = shared.clone();
+    let work = async move {
+        let shared = task_shared;
+        let has_title = input.title.is_some();
+        let (new, message) = new_message_run(&shared, input);
+        let guard = shared.hub.register(new.run_id, user_id, thread_id);
+        let started = match shared.store.turn_start(user_id, thread_id, new, key).await {
+            Ok(started) if !started.replayed => started,
+            refused_or_replayed => {
+                guard.discard();
+                return Ok(StartedRun::replayed(&shared, refused_or_replayed?));
+            }
+        };
+        let title_changed = started.opens && has_title;
+        announce_message(guard.handle(), false, message, title_changed, &started.thread);
+        let driver = make_driver(StoredRun {
+            thread: &started.thread,
+            run: &started.run,
+            is_first_message: started.opens,
+            handle: guard.handle(),
+        });
+        spawn_run(&shared, RunTask::new(guard, &started.run, request, driver));
+        drop(permit);
+        Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
+    };
+    shared.detached(work).await
+}
+
+/// Stores a thread, and starts the run that answers its first message if it has one.
+pub(crate) async fn create_thread(
+    shared: &Arc<Shared>,
+    permit: StartPermit,
+    user_id: UserId,
+    input: NewThreadInput,
+    key: Option<IdempotencyKey>,
+    request: RequestContext,
+    make_driver: MakeDriver,
+) -> Result<StartedRun, EngineError> {
+    let task_shared = shared.clone();
+    let work = async move {
+        let shared = task_shared;
+        let (turn, message) = match input.message {
+            Some(message) => {
+                let (new, message) = new_message_run(&shared, message);
+                (Some(new), Some(message))
+            }
+            None => (None, None),
+        };
+        let guard = turn.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
+        let new = NewThread {
+            id: input.thread_id,
+            user_id,
+            max_sessions: input.max_threads,
+            title: input.title,
+            metadata: input.metadata,
+            created_at: shared.clock.now(),
+            turn,
+            submission: key,
+        };
+        let created = match shared.store.thread_create(new).await {
+            Ok(created) if !created.replayed => created,
+            refused_or_replayed => {
+                if let Some(guard) = guard {
+                    guard.discard();
+                }
+                let earlier = refused_or_replayed?;
+                if let Some(run) = &earlier.run {
+                    shared.hub.grant_free_subscribe(run.id);
+                }
+                return Ok(StartedRun { thread: earlier.thread, run: earlier.run, is_replayed: true });
+            }
+        };
+        if let (Some(guard), Some(run), Some(message)) = (guard, &created.run, message) {
+            announce_message(guard.handle(), true, message, false, &created.thread);
+            let driver =
+                make_driver(StoredRun { thread: &created.thread, run, is_first_message: true, handle: guard.handle() });
+            spawn_run(&shared, RunTask::new(guard, run, request, driver));
+        }
+        drop(permit);
+        Ok(StartedRun { thread: created.thread, run: created.run, is_replayed: false })
+    };
+    shared.detached(work).await
+}
+
+/// Starts a run without a new message.
+pub(crate) async fn resume(
+    shared: &Arc<Shared>,
+    permit: StartPermit,
+    user_id: UserId,
+    thread_id: ThreadId,
+    input: ResumeInput,
+    key: Option<IdempotencyKey>,
+    request: RequestContext,
+    make_driver: MakeDriver,
+) -> Result<StartedRun, EngineError> {
+    let task_shared = shared.clone();
+    let work = async move {
+        let shared = task_shared;
+        let ResumeInput { opening, replaced, reservation } = input;
+        let run = NewRun {
+            id: shared.clock.new_id(),
+            owner: shared.process_id,
+            lease_expires_at: shared.lease_until(),
+            created_at: shared.clock.now(),
+            hold: reservation,
+        };
+        let guard = shared.hub.register(run.id, user_id, thread_id);
+        let started = match shared.store.turn_resume(user_id, thread_id, opening, run, key).await {
+            Ok(started) if !started.replayed => started,
+            refused_or_replayed => {
+                guard.discard();
+                return Ok(StartedRun::replayed(&shared, refused_or_replayed?));
+            }
+        };
+        let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
+        announce(guard.handle(), [stream_options()].into_iter().chain(replaced));
+        let driver = make_driver(StoredRun {
+            thread: &started.thread,
+            run: &started.run,
+            is_first_message: false,
+            handle: guard.handle(),
+        });
+        spawn_run(&shared, RunTask::new(guard, &started.run, request, driver));
+        drop(permit);
+        Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
+    };
+    shared.detached(work).await
+}
+
+fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessageRun, ThreadItem) {
+    let UserMessageInput { item, message, title, attachments, reservation } = input;
+    let new = NewMessageRun {
+        message: item,
+        title,
+        run_id: shared.clock.new_id::<RunId>(),
+        owner: shared.process_id,
+        lease_expires_at: shared.lease_until(),
+        hold: reservation,
+        attachments,
+    };
+    (new, message)
+}
+
+/// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has another
+/// title.
+fn announce_message(
+    handle: &RunHandle,
+    is_new_thread: bool,
+    message: ThreadItem,
+    title_changed: bool,
+    thread: &ThreadRow,
+) {
+    let thread = match wire::thread(thread) {
+        Ok(thread) => Some(Box::new(thread)),
+        Err(error) => {
+            tracing::error!(%error, "stored thread cannot be read");
+            None
+        }
+    };
+    let created = thread.clone().filter(|_| is_new_thread).map(|thread| ThreadStreamEvent::ThreadCreated { thread });
+    let done = ThreadStreamEvent::ItemDone { item: Box::new(message) };
+    let updated = thread.filter(|_| title_changed).map(|thread| ThreadStreamEvent::ThreadUpdated { thread });
+    announce(handle, created.into_iter().chain([done, stream_options()]).chain(updated));
+}
+
+/// What the client may do with a run's stream.
+fn stream_options() -> ThreadStreamEvent {
+    ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
+}
+
+/// Emits the first events of a run. The run is stored, so an event that cannot be serialised must not keep it from being
+/// executed.
+fn announce(handle: &RunHandle, events: impl IntoIterator<Item = ThreadStreamEvent>) {
+    for event in events {
+        match Event::new(&event) {
+            Ok(event) => handle.append(event),
+            Err(error) => tracing::error!(%error, "event cannot be serialised"),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The events of one run in memory.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use threadline_schema::event::Event;
+use threadline_schema::ids::RunId;
+use tokio::sync::Notify;
+
+/// An event and its sequence number.
+pub(crate) type NumberedEvent = (u64, Event);
+
+/// The events of one run: append-only, numbered from 1, shared by all readers.
+///
+/// For a run that this process executes, the log is the truth, and the journal makes it durable. For a run that another
+/// process executes, it is a copy of what that process has made durable.
+#[derive(Debug)]
+pub(crate) struct RunLog {
+    run_id: RunId,
+    state: Mutex<State>,
+    /// Wakes readers after each change. A reader then looks for itself what is new.
+    changed: Notify,
+    /// Number of readers in this process.
+    readers: AtomicUsize,
+}
+
+/// Counts one reader of a log while it lives.
+#[derive(Debug)]
+pub(crate) struct ReaderGuard(Arc<RunLog>);
+
+impl ReaderGuard {
+    pub(crate) fn new(log: Arc<RunLog>) -> Self {
+        log.readers.fetch_add(1, Ordering::Relaxed);
+        Self(log)
+    }
+
+    pub(crate) fn log(&self) -> &Arc<RunLog> {
+        &self.0
+    }
+}
+
+impl Drop for ReaderGuard {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: Vec<Event>,
+    /// `(index, seq)`: from this index on, events are numbered from this number. They were written by the owner of a
+    /// later epoch, after the first owner died.
+    epoch_start: Option<(usize, u64)>,
+    bytes: usize,
+    is_closed: bool,
+    /// Number of the last event that is known to be durable.
+    saved_seq: u64,
+    /// Whether the journal is writing events of this log.
+    is_saving: bool,
+    /// Whether the journal must leave the log alone: its last events are written together with the end of the run.
+    is_sealed: bool,
+    /// Whether the next events cannot be read at the moment.
+    is_unreachable: bool,
+}
+
+/// Events that are not durable yet.
+pub(crate) struct UnsavedEvents {
+    /// Number of the first event.
+    pub(crate) first_seq: u64,
+    pub(crate) events: Vec<Event>,
+}
+
+impl RunLog {
+    pub(crate) fn new(run_id: RunId) -> Self {
+        Self { run_id, state: Mutex::default(), changed: Notify::new(), readers: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn run_id(&self) -> RunId {
+        self.run_id
+    }
+
+    /// Appends an event and returns its number.
+    pub(crate) fn append(&self, event: Event) -> u64 {
+        let seq = {
+            let mut state = self.state.lock();
+            state.push(event);
+            state.last_seq()
+        };
+        self.changed.notify_waiters();
+        seq
+    }
+
+    /// Appends the last events. Nothing is appended after them.
+    pub(crate) fn close(&self, events: impl IntoIterator<Item = Event>) {
+        {
+            let mut state = self.state.lock();
+            events.into_iter().for_each(|event| state.push(event));
+            state.is_closed = true;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Appends events that another process has numbered, as far as they are new. `is_last`: nothing comes after them.
+    pub(crate) fn copy(&self, events: impl IntoIterator<Item = NumberedEvent>, is_last: bool) {
+        {
+            let mut state = self.state.lock();
+            for (seq, event) in events {
+                if seq <= state.last_seq() {
+                    continue;
+                }
+                if seq > state.last_seq() + 1 {
+                    state.epoch_start = Some((state.events.len(), seq));
+                }
+                state.push(event);
+            }
+            state.is_closed |= is_last;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Returns the number of the last event; 0 before the first.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.state.lock().last_seq()
+    }
+
+    /// Returns how many bytes of JSON the log holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
+    /// Returns whether the log has its last event.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
+
+    /// Returns whether the log has a reader in this process.
+    pub(crate) fn is_read(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Sets whether the next events can be read, for a log that another process writes.
+    pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
+        if std::mem::replace(&mut self.state.lock().is_unreachable, is_unreachable) != is_unreachable {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Returns whether readers should not wait for the next events at the moment.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.state.lock().is_unreachable
+    }
+
+    /// Waits for the last event.
+    pub(crate) async fn closed(&self) {
+        self.wait_until(|state| state.is_closed).await;
+    }
+
+    /// Moves up to `limit` events after number `after` into `into`. Returns whether the log is closed.
+    pub(crate) fn read(&self, after: u64, limit: usize, into: &mut VecDeque<NumberedEvent>) -> bool {
+        let state = self.state.lock();
+        into.extend(state.after(after).take(limit));
+        state.is_closed
+    }
+
+    /// Returns a future that is ready when the log has changed after this call.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Returns up to `limit` events that are not durable yet, for the journal, which reports the result with
+    /// [`end_saving`](Self::end_saving). `None` when there are none, or when the log is sealed.
+    pub(crate) fn begin_saving(&self, limit: usize) -> Option<UnsavedEvents> {
+        let mut state = self.state.lock();
+        if state.is_sealed || state.saved_seq >= state.last_seq() {
+            return None;
+        }
+        state.is_saving = true;
+        Some(state.unsaved(limit))
+    }
+
+    /// Ends what [`begin_saving`](Self::begin_saving) began. Events up to `saved_seq` are durable; `None` when that is
+    /// not known.
+    pub(crate) fn end_saving(&self, saved_seq: Option<u64>) {
+        {
+            let mut state = self.state.lock();
+            state.is_saving = false;
+            state.saved_seq = state.saved_seq.max(saved_seq.unwrap_or_default());
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Takes the log from the journal, after the write that is under way. Returns the events that are not durable.
+    pub(crate) async fn seal(&self) -> UnsavedEvents {
+        self.state.lock().is_sealed = true;
+        self.wait_until(|state| !state.is_saving).await;
+        self.state.lock().unsaved(usize::MAX)
+    }
+
+    async fn wait_until(&self, condition: impl Fn(&State) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if condition(&self.state.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, event: Event) {
+        self.bytes += event.json().len();
+        self.events.push(event);
+    }
+
+    fn seq_at(&self, index: usize) -> u64 {
+        match self.epoch_start {
+            Some((start, seq)) if index >= start => seq + (index - start) as u64,
+            _ => index as u64 + 1,
+        }
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.events.len().checked_sub(1).map_or(0, |index| self.seq_at(index))
+    }
+
+    fn unsaved(&self, limit: usize) -> UnsavedEvents {
+        let events = self.after(self.saved_seq).take(limit).map(|(_, event)| event).collect();
+        UnsavedEvents { first_seq: self.saved_seq + 1, events }
+    }
+
+    fn after(&self, after: u64) -> impl Iterator<Item = NumberedEvent> + '_ {
+        let to_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let from = match self.epoch_start {
+            Some((start, seq)) if after >= seq => start.saturating_add(to_index(after - seq)).saturating_add(1),
+            Some((start, _)) => start.min(to_index(after)),
+            None => to_index(after),
+        };
+        let numbered = self.events.iter().enumerate().skip(from);
+        numbered.map(|(index, event)| (self.seq_at(index), event.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> RunLog {
+        RunLog::new(uuid::Uuid::from_u128(1).into())
+    }
+
+    fn numbers(log: &RunLog, after: u64) -> Vec<u64> {
+        let mut events = VecDeque::new();
+        log.read(after, 100, &mut events);
+        events.into_iter().map(|(seq, _)| seq).collect()
+    }
+
+    #[test]
+    fn a_copy_keeps_the_numbers_of_what_it_copies() {
+        let log = log();
+        let event = |seq: u64| (seq, Event::from_json(seq.to_string()));
+        log.copy([1, 2, 3].map(event), false);
+        log.copy([2, 3, 4].map(event), false);
+        log.copy([1_000, 1_001].map(event), true);
+        assert!(log.is_closed());
+        assert_eq!(log.last_seq(), 1_001);
+        assert_eq!(numbers(&log, 0), [1, 2, 3, 4, 1_000, 1_001]);
+        for (after, expected) in
+            [(3, &[4, 1_000, 1_001][..]), (4, &[1_000, 1_001]), (7, &[1_000, 1_001]), (1_000, &[1_001]), (2_000, &[])]
+        {
+            assert_eq!(numbers(&log, after), expected, "{after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn events_are_given_to_the_journal_until_they_are_durable() {
+        let log = log();
+        assert!(log.begin_saving(10).is_none());
+        for n in 1..=5 {
+            log.append(Event::from_json(n.to_string()));
+        }
+        let unsaved = log.begin_saving(3).unwrap();
+        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
+        log.end_saving(None);
+        let unsaved = log.begin_saving(3).unwrap();
+        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
+        log.end_saving(Some(3));
+
+        assert!(log.begin_saving(10).is_some());
+        let log = Arc::new(log);
+        let sealing = tokio::spawn({
+            let log = log.clone();
+            async move { log.seal().await }
+        });
+        while !log.state.lock().is_sealed {
+            tokio::task::yield_now().await;
+        }
+        assert!(!sealing.is_finished(), "the journal is still writing");
+        log.end_saving(Some(4));
+        let rest = sealing.await.unwrap();
+        assert_eq!((rest.first_seq, rest.events.len()), (5, 1));
+        assert!(log.begin_saving(10).is_none(), "it is written with the end of the run");
+    }
+}

@@ -1,0 +1,20 @@
+//! The output of a run: what a driver says and does becomes events and items.
+
+mod citations;
+mod pending_call;
+mod run_writer;
+mod store_items;
+mod thoughts;
+mod tool_calls;
+mod usage_meter;
+mod widgets;
+mod workflow;
+
+pub use citations::Citation;
+pub use pending_call::PendingCall;
+pub use run_writer::RunWriter;
+pub(crate) use run_writer::{CANCEL_NOTE, hidden_note, new_item};
+pub use tool_calls::{FinishedCall, RequestedCall};
+pub use usage_meter::{ModelPrices, UsageMeter, cost_micros};
+pub use widgets::WidgetView;
+pub(crate) use workflow::{empty_workflow, is_running, mark_outcome_unknown, task_entry};

@@ -1,0 +1,49 @@
+//! A tool call that the client or the user answers: the run ends with it, and another run continues with the answer.
+
+use super::RequestedCall;
+use super::run_writer::RunWriter;
+use serde_json::{Map, Value};
+use threadline_schema::chatkit::{
+    ClientToolCall, ClientToolCallStatus, Extra, StructuredInput, StructuredInputItem, StructuredInputStatus,
+    ThreadItem, ThreadStreamEvent,
+};
+use threadline_store::kinds;
+
+/// What a tool call waits for.
+#[derive(Debug, Clone)]
+pub enum PendingCall {
+    /// The output of a client tool, called with these arguments.
+    ClientTool(Map<String, Value>),
+    /// The user's answers to these questions.
+    StructuredInput(Vec<StructuredInput>),
+}
+
+impl RunWriter {
+    /// Shows what the call at `index` waits for. The item is stored, and announced, with the end of the run.
+    pub fn leave_pending(&mut self, index: usize, call: &RequestedCall, pending: PendingCall) {
+        self.close_message();
+        self.close_workflow();
+        // The item that waits must be the newest one.
+        self.close_widgets();
+        let Some(id) = self.calls.leave_pending(index) else { return };
+        self.has_output = true;
+        let (thread_id, now, extra) = (self.thread_id.0, self.clock.now(), Extra::default());
+        let created_at = now.utc();
+        let (kind, item) = match pending {
+            PendingCall::ClientTool(arguments) => {
+                let RequestedCall { id: call_id, name, .. } = call.clone();
+                let (status, output) = (ClientToolCallStatus::Pending, None);
+                let item =
+                    ClientToolCall { id: id.0, thread_id, created_at, status, call_id, name, arguments, output, extra };
+                (kinds::CLIENT_TOOL_CALL, ThreadItem::ClientToolCall(item))
+            }
+            PendingCall::StructuredInput(inputs) => {
+                let status = StructuredInputStatus::Pending;
+                let item = StructuredInputItem { id: id.0, thread_id, created_at, status, inputs, extra };
+                (kinds::STRUCTURED_INPUT, ThreadItem::StructuredInput(item))
+            }
+        };
+        self.store_later(id, kind, false, &item, now);
+        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+    }
+}

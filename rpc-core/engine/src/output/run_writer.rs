@@ -1,0 +1,320 @@
+//! The writer of one run.
+
+use super::citations::Citations;
+use super::store_items::PendingWrite;
+use super::thoughts::Thoughts;
+use super::tool_calls::{CallIndex, TurnCalls};
+use super::usage_meter::{ModelPrices, UsageMeter};
+use super::widgets::WidgetView;
+use crate::log::RunLog;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use threadline_runtime::Supervisor;
+use threadline_schema::chatkit::{
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
+    ThreadStreamEvent, WorkflowItem,
+};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::event::{Event, text_delta};
+use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::runs::Usage;
+use threadline_store::rows::NewItem;
+use threadline_store::{Bill as Charge, Clock, kinds};
+
+/// What the model reads when it is asked again after a cancelled answer.
+pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
+
+/// What the user reads when half a message was withdrawn.
+const MESSAGE_WITHDRAWN: &str = "The language model broke off. Another one answers from the beginning.";
+
+/// Turns what a driver says and does into events and items.
+///
+/// Text is emitted as it comes. The events that complete a message wait until the message is stored: `ItemDone` means
+/// that it is kept.
+pub struct RunWriter {
+    pub(super) log: Arc<RunLog>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) supervisor: Supervisor,
+    pub(super) thread_id: ThreadId,
+    /// Whether the answer is to replace another one. Until it does, its items are stored hidden.
+    pub(super) replaces_answer: bool,
+    /// Items of such an answer that were begun, and are removed if it comes to nothing.
+    pub(super) begun: Vec<ItemId>,
+    /// The message that is being written.
+    pub(super) message: Option<OpenMessage>,
+    pub(super) citations: Citations,
+    /// The thoughts that are being written.
+    pub(super) thoughts: Option<Thoughts>,
+    /// The workflow that shows the running calls.
+    pub(super) workflow: Option<WorkflowItem>,
+    /// Widgets of finished calls, to be shown after the workflow.
+    pub(super) widgets: BTreeMap<CallIndex, WidgetView>,
+    /// The calls of the current turn.
+    pub(super) calls: TurnCalls,
+    /// Items that are complete and not stored yet.
+    pub(super) items: Vec<NewItem>,
+    /// Events that are emitted when `items` are stored.
+    pub(super) announcements: Vec<Event>,
+    pub(super) pending_write: Option<PendingWrite>,
+    /// Whether some of `items` may be stored already.
+    pub(super) is_storage_unknown: bool,
+    /// The last message that is complete.
+    pub(crate) message_id: Option<ItemId>,
+    /// What the models' servers have reported.
+    pub(crate) usage: Usage,
+    meter: UsageMeter,
+    pub(super) has_output: bool,
+    pub(crate) has_tool_calls: bool,
+}
+
+/// A message that is being written.
+pub(super) struct OpenMessage {
+    pub(super) id: ItemId,
+    created_at: UtcTime,
+    pub(super) text: String,
+    /// Whether the run had output before the message.
+    had_output: bool,
+}
+
+impl RunWriter {
+    pub(crate) fn new(
+        log: Arc<RunLog>,
+        clock: Arc<Clock>,
+        supervisor: Supervisor,
+        thread_id: ThreadId,
+        replaces_answer: bool,
+    ) -> Self {
+        Self {
+            log,
+            clock,
+            supervisor,
+            thread_id,
+            replaces_answer,
+            begun: Vec::new(),
+            message: None,
+            citations: Citations::default(),
+            thoughts: None,
+            workflow: None,
+            widgets: BTreeMap::new(),
+            calls: TurnCalls::default(),
+            items: Vec::new(),
+            announcements: Vec::new(),
+            pending_write: None,
+            is_storage_unknown: false,
+            message_id: None,
+            usage: Usage::default(),
+            meter: UsageMeter::default(),
+            has_output: false,
+            has_tool_calls: false,
+        }
+    }
+
+    /// Returns whether anything was said or done.
+    pub fn has_output(&self) -> bool {
+        self.has_output
+    }
+
+    /// Returns the text of the message that is being written; empty without one.
+    pub fn open_text(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.text)
+    }
+
+    /// Starts a request to a model, with a prompt of `prompt_bytes`.
+    pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
+        self.meter.start_request(prompt_bytes, prices);
+        self.clear_citations();
+    }
+
+    /// Adds what the model's server reports for the request.
+    pub fn report_usage(&mut self, usage: Usage) {
+        self.meter.report(usage);
+        self.usage += usage;
+    }
+
+    /// Adds what was used beside the run's own requests, and is charged with them.
+    pub(crate) fn include_usage(&mut self, usage: Usage, charge: Charge) {
+        self.meter.include(charge);
+        self.usage += usage;
+    }
+
+    /// Returns what the user is charged.
+    pub(crate) fn charge(&self) -> Charge {
+        self.meter.charge()
+    }
+
+    /// Appends to the assistant's message, and opens one if there is none.
+    pub fn write_text(&mut self, delta: &str) {
+        self.meter.add_output(delta.len());
+        if self.message.is_none() {
+            self.close_thoughts();
+            self.close_workflow();
+            self.open_message();
+        }
+        let Some(message) = &mut self.message else { return };
+        message.text.push_str(delta);
+        match text_delta::write(message.id.0, 0, delta) {
+            Ok(json) => {
+                self.log.append(Event::from_json(json));
+            }
+            Err(error) => tracing::error!(%error, "text delta cannot be serialised"),
+        }
+        self.show_citations(false);
+    }
+
+    /// Removes the message that is being written: another model answers from the beginning, and its words would not
+    /// continue this one. Thoughts stay: they are no answer.
+    pub fn withdraw_message(&mut self) {
+        self.close_thoughts();
+        let Some(message) = self.message.take() else { return };
+        self.has_output = message.had_output;
+        self.begun.retain(|id| *id != message.id);
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
+        let message = MESSAGE_WITHDRAWN.to_owned();
+        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None });
+    }
+
+    /// Stores a note for the model that the user does not see.
+    pub(crate) fn add_hidden_note(&mut self, note: &str) {
+        self.items.extend(hidden_note(&self.clock, self.thread_id, note));
+    }
+
+    /// Completes what is being written, as far as it got, and abandons the running calls: their outcome is unknown.
+    pub(crate) fn close(&mut self) {
+        self.close_thoughts();
+        self.close_message();
+        self.close_workflow();
+        self.close_widgets();
+        self.calls.abandon();
+    }
+
+    /// Announces which items this answer replaces, once it is stored.
+    pub(crate) fn replace_items(&mut self, replaced: impl IntoIterator<Item = ItemId>) {
+        self.close_message();
+        for id in replaced {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+        }
+    }
+
+    /// Removes the answer that was to replace another one. Tool calls stay: they have taken effect.
+    pub(crate) fn withdraw_answer(&mut self) {
+        self.items.retain(|item| item.kind == kinds::TOOL_CALL);
+        self.announcements.clear();
+        self.message_id = None;
+        for id in std::mem::take(&mut self.begun) {
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+        }
+    }
+
+    /// Emits an event.
+    pub fn emit(&self, event: &ThreadStreamEvent) {
+        match Event::new(event) {
+            Ok(event) => {
+                self.log.append(event);
+            }
+            Err(error) => tracing::error!(%error, "event cannot be serialised"),
+        }
+    }
+
+    pub(super) fn begin_item(&mut self, id: ItemId, item: ThreadItem) {
+        if self.replaces_answer {
+            self.begun.push(id);
+        }
+        self.emit(&ThreadStreamEvent::ItemAdded { item: Box::new(item) });
+    }
+
+    fn open_message(&mut self) {
+        let had_output = std::mem::replace(&mut self.has_output, true);
+        let (id, created_at) = (self.clock.new_id::<ItemId>(), self.clock.now());
+        let item = AssistantMessage {
+            id: id.0,
+            thread_id: self.thread_id.0,
+            created_at: created_at.utc(),
+            content: Vec::new(),
+            extra: Extra::new(),
+        };
+        self.begin_item(id, ThreadItem::AssistantMessage(item));
+        self.emit(&ThreadStreamEvent::ItemUpdated {
+            item_id: id.0,
+            update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
+        });
+        self.message = Some(OpenMessage { id, created_at, text: String::new(), had_output });
+    }
+
+    /// Completes the message that is being written.
+    pub(super) fn close_message(&mut self) {
+        self.show_citations(true);
+        let Some(OpenMessage { id, created_at, text, .. }) = self.message.take() else { return };
+        let content = AssistantContent::Text { text, annotations: self.take_citations(), extra: Extra::new() };
+        let item = ThreadItem::AssistantMessage(AssistantMessage {
+            id: id.0,
+            thread_id: self.thread_id.0,
+            created_at: created_at.utc(),
+            content: vec![content.clone()],
+            extra: Extra::new(),
+        });
+        self.store_later(id, kinds::ASSISTANT_MESSAGE, false, &item, created_at);
+        self.announce_later(&ThreadStreamEvent::ItemUpdated {
+            item_id: id.0,
+            update: ItemUpdate::ContentPartDone { content_index: 0, content },
+        });
+        self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
+        self.message_id = Some(id);
+    }
+
+    /// Adds an item that is complete.
+    pub(super) fn store_later(
+        &mut self,
+        id: ItemId,
+        kind: &'static str,
+        is_hidden: bool,
+        body: &impl Serialize,
+        created_at: UtcTime,
+    ) {
+        self.items.extend(new_item(id, kind, is_hidden || self.replaces_answer, body, created_at));
+    }
+
+    /// Adds an event to emit when the items are stored.
+    pub(super) fn announce_later(&mut self, event: &ThreadStreamEvent) {
+        match Event::new(event) {
+            Ok(event) => self.announcements.push(event),
+            Err(error) => tracing::error!(%error, "event cannot be serialised"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(log: Arc<RunLog>) -> Self {
+        let thread_id = uuid::Uuid::new_v4().into();
+        Self::new(log, Arc::new(Clock::for_tests()), Supervisor::default(), thread_id, false)
+    }
+}
+
+/// An item to store; `None`, with a line in the log, if it cannot be serialised.
+pub(crate) fn new_item(
+    id: ItemId,
+    kind: &'static str,
+    hidden: bool,
+    body: &impl Serialize,
+    created_at: UtcTime,
+) -> Option<NewItem> {
+    match serde_json::to_string(body) {
+        Ok(body) => Some(NewItem { id, kind: kind.to_owned(), hidden, body, created_at }),
+        Err(error) => {
+            tracing::error!(%error, kind, "item cannot be serialised");
+            None
+        }
+    }
+}
+
+/// A note for the model that the user does not see.
+pub(crate) fn hidden_note(clock: &Clock, thread_id: ThreadId, note: &str) -> Option<NewItem> {
+    let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
+    let item = ThreadItem::SdkHiddenContext(SdkHiddenContext {
+        id: id.0,
+        thread_id: thread_id.0,
+        created_at: created_at.utc(),
+        content: note.to_owned(),
+        extra: Extra::new(),
+    });
+    new_item(id, kinds::HIDDEN_CONTEXT, true, &item, created_at)
+}

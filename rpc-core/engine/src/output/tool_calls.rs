@@ -1,0 +1,159 @@
+//! Tool calls: what is stored of them before they run, and after.
+
+use super::run_writer::new_item;
+use super::widgets::WidgetView;
+use crate::wire::ToolCallBody;
+use threadline_schema::chatkit::WorkflowTask;
+use threadline_schema::error::Failure;
+use threadline_schema::ids::ItemId;
+use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
+use threadline_store::Clock;
+use threadline_store::kinds;
+use threadline_store::rows::NewItem;
+
+/// A tool call that the model asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedCall {
+    /// Id that the model gave the call.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// JSON text, as the model wrote it.
+    pub arguments: String,
+}
+
+/// How a tool call ended.
+#[derive(Debug, Clone)]
+pub struct FinishedCall {
+    /// JSON text for the model.
+    pub result: String,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Whether nobody can say if the call took effect.
+    pub is_outcome_unknown: bool,
+    /// What the user sees of the result.
+    pub widget: Option<WidgetView>,
+    /// Whether the tool changes data, so that overviews from before the call are out of date.
+    pub changes_data: bool,
+}
+
+/// The position of a call in its run: the turn, and the index of the call in that turn.
+pub(super) type CallIndex = (u32, usize);
+
+/// The calls of one turn.
+#[derive(Default)]
+pub(super) struct TurnCalls {
+    /// In the order in which the model asked for them.
+    calls: Vec<StoredCall>,
+    /// Results that are not stored yet.
+    results: Vec<UnstoredResult>,
+}
+
+struct StoredCall {
+    item_id: ItemId,
+    body: ToolCallBody,
+    /// Index of its entry in the workflow, once it runs.
+    entry: Option<usize>,
+    has_ended: bool,
+}
+
+struct UnstoredResult {
+    item_id: ItemId,
+    /// The whole body of the item.
+    body: String,
+    /// What the workflow shows once the result is stored: index of the entry, and the entry.
+    entry: Option<(usize, WorkflowTask)>,
+}
+
+impl TurnCalls {
+    /// Replaces the calls by those of a new turn. The call at `pending` waits for the client or the user. Returns the
+    /// items to store before any of the calls runs.
+    pub(super) fn begin_turn(
+        &mut self,
+        clock: &Clock,
+        turn: u32,
+        calls: &[RequestedCall],
+        pending: Option<usize>,
+    ) -> Vec<NewItem> {
+        self.calls.clear();
+        for (index, call) in calls.iter().enumerate() {
+            let RequestedCall { id, name, arguments } = call.clone();
+            let waits_for = (pending == Some(index)).then(|| clock.new_id::<ItemId>().0);
+            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for };
+            self.calls.push(StoredCall { item_id: clock.new_id(), body, entry: None, has_ended: false });
+        }
+        let now = clock.now();
+        let calls = self.calls.iter();
+        calls.filter_map(|call| new_item(call.item_id, kinds::TOOL_CALL, true, &call.body, now)).collect()
+    }
+
+    /// Records that a call runs, and which workflow entry shows it.
+    pub(super) fn set_entry(&mut self, index: usize, entry: usize) {
+        if let Some(call) = self.calls.get_mut(index) {
+            call.entry = Some(entry);
+        }
+    }
+
+    pub(super) fn position(&self, index: usize) -> Option<CallIndex> {
+        self.calls.get(index).map(|call| (call.body.turn, index))
+    }
+
+    /// Leaves a call to the client or the user, who ends it after the run has ended. Returns the id of the item that
+    /// shows it.
+    pub(super) fn leave_pending(&mut self, index: usize) -> Option<ItemId> {
+        let call = self.calls.get_mut(index)?;
+        call.has_ended = true;
+        call.body.waits_for.map(ItemId::from)
+    }
+
+    /// Ends a call. Returns its item and the body to store.
+    pub(super) fn end(&mut self, index: usize, result: &str, task: WorkflowTask) -> Option<(ItemId, String)> {
+        let call = self.calls.get_mut(index)?;
+        let body = call.end(result)?;
+        let entry = call.entry.map(|entry| (entry, task));
+        self.results.push(UnstoredResult { item_id: call.item_id, body: body.clone(), entry });
+        Some((call.item_id, body))
+    }
+
+    /// Records that a result has been stored. Returns the workflow entry to show now.
+    pub(super) fn result_stored(&mut self, item_id: ItemId) -> Option<(usize, WorkflowTask)> {
+        let index = self.results.iter().position(|result| result.item_id == item_id)?;
+        self.results.swap_remove(index).entry
+    }
+
+    /// Returns the workflow entries of results that could not be stored so far.
+    pub(super) fn take_unshown_entries(&mut self) -> impl Iterator<Item = (usize, WorkflowTask)> {
+        self.results.iter_mut().filter_map(|result| result.entry.take())
+    }
+
+    /// Ends the calls that are still open: the run has been stopped.
+    pub(super) fn abandon(&mut self) {
+        for mut call in self.calls.drain(..) {
+            let result = if call.entry.is_some() { UNKNOWN_RESULT } else { NOT_MADE_RESULT };
+            let ended = call.end(result).map(|body| UnstoredResult { item_id: call.item_id, body, entry: None });
+            self.results.extend(ended);
+        }
+    }
+
+    /// Forgets calls that could not be stored, and so have not run.
+    pub(super) fn forget(&mut self) {
+        self.calls.clear();
+    }
+
+    /// Takes the results that are not stored yet: the item of each call, and its whole body.
+    pub(super) fn take_results(&mut self) -> Vec<(ItemId, String)> {
+        self.results.drain(..).map(|result| (result.item_id, result.body)).collect()
+    }
+}
+
+impl StoredCall {
+    /// Returns the body with a result; `None` if it has one already.
+    fn end(&mut self, result: &str) -> Option<String> {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return None;
+        }
+        self.body.result = Some(result.to_owned());
+        let body = serde_json::to_string(&self.body);
+        body.inspect_err(|error| tracing::error!(%error, "tool call cannot be serialised")).ok()
+    }
+}

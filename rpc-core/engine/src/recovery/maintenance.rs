@@ -1,0 +1,39 @@
+//! Removes what is not kept any longer.
+
+use crate::shared::Shared;
+use std::time::Duration;
+use threadline_schema::db::types::UtcTime;
+
+/// How long an idempotency key is known: the same key later is a new request.
+const IDEMPOTENCY_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Rows that one transaction removes: small, so that nothing waits for it.
+const BATCH: u32 = 100;
+
+/// Removes the logs of runs that ended long ago, and old idempotency keys.
+pub(crate) async fn remove_expired_logs(shared: &Shared) {
+    let before = |age: Duration| UtcTime::from(shared.clock.now().utc() - age);
+    loop {
+        let logs = shared.store.logs_trim(before(shared.config.events_retention), BATCH).await;
+        let keys = shared.store.submissions_trim(before(IDEMPOTENCY_KEYS_KEPT), BATCH).await;
+        match (logs, keys) {
+            (Ok(0), Ok(0)) => return,
+            (Ok(logs), Ok(keys)) => tracing::debug!(logs, keys, "removed old logs and idempotency keys"),
+            (Err(error), _) | (_, Err(error)) => {
+                return tracing::warn!(%error, "old logs and idempotency keys could not be removed");
+            }
+        }
+    }
+}
+
+/// Archives threads that were not used for `max_idle`.
+pub(crate) async fn archive_idle_threads(shared: &Shared, max_idle: Duration) {
+    let idle = chrono::TimeDelta::from_std(max_idle).ok();
+    let Some(before) = idle.and_then(|idle| shared.clock.now().utc().checked_sub_signed(idle)) else { return };
+    loop {
+        match shared.store.threads_archive_idle(before.into(), BATCH).await {
+            Ok(0) => return,
+            Ok(count) => tracing::info!(count, "archived idle threads"),
+            Err(error) => return tracing::warn!(%error, "idle threads could not be archived"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Leases, and what happens to runs whose process died.
+
+mod lease_renewal;
+mod maintenance;
+mod projection;
+mod reaper;
+mod reconstruct;
+mod thread_poll;
+
+pub(crate) use lease_renewal::renew_leases;
+pub(crate) use maintenance::{archive_idle_threads, remove_expired_logs};
+pub(crate) use reaper::{close_all_open_runs, close_dead_runs, close_lost_runs};
+pub(crate) use thread_poll::poll_threads;

@@ -1,0 +1,65 @@
+//! The collaborators of the engine.
+
+use crate::hub::Hub;
+use crate::leases::{LEASE, Leases};
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
+use threadline_signals::Signals;
+use threadline_store::{Clock, Store};
+
+use crate::error::EngineError;
+
+/// How the engine behaves.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// How long a run may take.
+    pub run_timeout: Duration,
+    /// How long the events of a run are kept after its end.
+    pub events_retention: Duration,
+    /// How long an event may be in memory only; `None` until the run ends.
+    pub journal_interval: Option<Duration>,
+    /// How long a run goes on after the disconnect of a reader that cancels it by disconnecting.
+    pub cancel_grace: Duration,
+    /// Called with the name of each tool whose call was under way when its process died.
+    pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The collaborators of the engine, shared by its parts.
+pub(crate) struct Shared {
+    /// This process, as the owner of its runs.
+    pub(crate) process_id: ProcessId,
+    pub(crate) config: EngineConfig,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) signals: Signals,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) leases: Leases,
+}
+
+impl Shared {
+    /// Returns when a lease that is renewed now expires.
+    pub(crate) fn lease_until(&self) -> UtcTime {
+        (self.clock.now().utc() + LEASE).into()
+    }
+
+    /// Tells the feeds of a thread, in every process, that its title, its status or an item has changed.
+    pub(crate) fn announce_change(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
+        self.hub.notifier.notify_changed(thread_id, item_id);
+        self.signals.changed(thread_id.0, item_id.map(|id| id.0));
+    }
+
+    /// Runs `work` to its end even if the caller goes away: nothing may stop between a stored run and its execution.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        match self.supervisor.spawn_with_result(TaskKind::Request, work).await {
+            Ok(Some(result)) => result,
+            Ok(None) | Err(_) => Err(EngineError::Internal("a request to the engine panicked")),
+        }
+    }
+}

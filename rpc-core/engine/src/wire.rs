@@ -1,0 +1,165 @@
+//! Converts rows to wire types, by hand: what is stored and what is sent may change independently.
+
+use crate::log::to_unsigned;
+use serde::{Deserialize, Serialize};
+use threadline_schema::ErrorCode;
+use threadline_schema::auth::User;
+use threadline_schema::chatkit::ThreadStatus;
+use threadline_schema::error::Failure;
+use threadline_schema::ids::ItemId;
+use threadline_schema::items::Feedback;
+use threadline_schema::page::{Page, Raw};
+use threadline_schema::runs::{Run, ToolCallRecord, Usage};
+use threadline_schema::tasks::Task;
+use threadline_schema::threads::Thread;
+use threadline_store::kinds::{ASSISTANT_MESSAGE, TOOL_CALL};
+use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
+use threadline_store::{StoreError, StoreResult};
+use uuid::Uuid;
+
+/// A tool call as it is stored: without a result before it runs, and with one after.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ToolCallBody {
+    /// Id that the model gave the call.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// JSON text, as the model wrote it.
+    pub arguments: String,
+    /// JSON text. Absent while the call runs. When its run has ended it is there, be it [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// The turn of the run that asked for the call. Calls of one turn run at the same time.
+    #[serde(rename = "round")]
+    pub turn: u32,
+    /// The item that shows what the call waits for, if the client or the user gives its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<Uuid>,
+}
+
+/// An account.
+pub fn user(row: &UserRow) -> User {
+    User { id: row.id.0, email: row.email.clone(), created_at: row.created_at.utc() }
+}
+
+/// A thread without its items.
+///
+/// # Errors
+/// When the row holds what no process of ours writes.
+pub fn thread(row: &ThreadRow) -> StoreResult<Thread> {
+    let reason = row.status_reason.clone();
+    let status = match row.status.as_str() {
+        "active" => ThreadStatus::Active,
+        "locked" => ThreadStatus::Locked { reason },
+        "closed" => ThreadStatus::Closed { reason },
+        other => return Err(StoreError::Corrupt(format!("thread {} has the unknown status {other}", row.id.0))),
+    };
+    let metadata = serde_json::from_str(&row.metadata).map_err(|error| corrupt("thread metadata", error))?;
+    Ok(Thread {
+        id: row.id.0,
+        title: row.title.clone(),
+        created_at: row.created_at.utc(),
+        status,
+        metadata,
+        items: Page::default(),
+        user_id: row.user_id.0,
+        updated_at: row.updated_at.utc(),
+        message_count: row.message_count,
+        tool_calls: None,
+    })
+}
+
+/// A run without its tool calls.
+pub fn run(row: &RunRow) -> Run {
+    let error = row.error_code.as_deref().map(|code| Failure {
+        code: ErrorCode::from_name(code).unwrap_or(ErrorCode::InternalError),
+        message: row.error_message.clone().unwrap_or_default(),
+    });
+    let usage =
+        Usage { prompt_tokens: to_unsigned(row.prompt_tokens), completion_tokens: to_unsigned(row.completion_tokens) };
+    Run {
+        id: row.id.0,
+        thread_id: row.thread_id.0,
+        status: row.status,
+        created_at: row.created_at.utc(),
+        finished_at: row.finished_at.map(|at| at.utc()),
+        last_seq: to_unsigned(row.last_seq),
+        retry_of: row.retry_of.map(|id| id.0),
+        error,
+        usage: (usage != Usage::default()).then_some(usage),
+        cost_micros: row.cost_micros.map(to_unsigned),
+        message_id: row.message_id.map(|id| id.0),
+        tool_calls: None,
+    }
+}
+
+/// The tool calls among these items, each with the message it led to: the next assistant message of the same run.
+/// `None` when there are none.
+///
+/// # Errors
+/// When a stored call cannot be read.
+pub fn tool_calls(items: &[ItemRow]) -> StoreResult<Option<Vec<ToolCallRecord>>> {
+    let mut calls = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        if item.kind != TOOL_CALL {
+            continue;
+        }
+        let body: ToolCallBody = serde_json::from_str(&item.body).map_err(|error| corrupt("tool call", error))?;
+        let message =
+            items.iter().skip(index).find(|later| later.run_id == item.run_id && later.kind == ASSISTANT_MESSAGE);
+        calls.push(ToolCallRecord {
+            id: body.id,
+            name: body.name,
+            arguments: body.arguments,
+            result: body.result,
+            run_id: item.run_id.map_or(Uuid::nil(), |run| run.0),
+            message_id: message.map(|message| message.id.0),
+            created_at: item.created_at.utc(),
+        });
+    }
+    Ok((!calls.is_empty()).then_some(calls))
+}
+
+/// Replaces the bodies of items by those that they are about to have in the database.
+pub fn replace_bodies(items: &mut [ItemRow], bodies: &[(ItemId, String)]) {
+    for item in items {
+        if let Some((_, body)) = bodies.iter().find(|(id, _)| *id == item.id) {
+            item.body.clone_from(body);
+        }
+    }
+}
+
+/// A page of items as clients see them.
+///
+/// # Errors
+/// When a stored body is not JSON.
+pub fn item_page<T>(rows: Vec<ItemRow>, has_more: bool) -> StoreResult<Page<Raw<T>>> {
+    let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
+    let data = rows.into_iter().map(|row| Raw::from_json(row.body)).collect::<Result<_, _>>();
+    Ok(Page { data: data.map_err(|error| corrupt("item", error))?, has_more, after })
+}
+
+/// A user's feedback on an item.
+pub fn feedback(row: FeedbackRow) -> Feedback {
+    Feedback { item_id: row.item_id.0, thread_id: row.thread_id.0, kind: row.kind, created_at: row.created_at.utc() }
+}
+
+/// A task of the to-do list.
+pub fn task(row: TaskRow) -> Task {
+    Task {
+        id: row.id.0,
+        user_id: row.user_id.0,
+        title: row.title,
+        description: row.description,
+        priority: row.priority,
+        tags: row.tags.0,
+        completed: row.completed,
+        created_at: row.created_at.utc(),
+        updated_at: row.updated_at.utc(),
+        completed_at: row.completed_at.map(|at| at.utc()),
+    }
+}
+
+fn corrupt(what: &str, error: serde_json::Error) -> StoreError {
+    StoreError::Corrupt(format!("{what}: {error}"))
+}

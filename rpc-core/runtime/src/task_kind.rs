@@ -1,0 +1,124 @@
+//! Kinds of background tasks, and what the end of each means.
+
+/// What a background task does. The kind decides how the service reacts to its end.
+///
+/// A new kind has to be added to [`on_failure`](Self::on_failure) and [`on_shutdown`](Self::on_shutdown); neither has a
+/// default arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Renews the leases of this process's runs. Without it, other processes take the runs over.
+    LeaseRenewal,
+    /// Writes the events of runs to the database. Without it, a crash loses more than one tick of output.
+    Journal,
+    /// Closes runs of dead processes and lost runs of this one. Without it, threads stay busy.
+    Recovery,
+    /// Applies cancel requests that users made on other processes.
+    CancelRequests,
+    /// Applies signals of other processes.
+    SignalListener,
+    /// Sends and receives signals over Redis or PostgreSQL.
+    SignalCarrier,
+    /// Finds runs that other processes started in threads with subscribers here.
+    ThreadPoll,
+    /// Removes old data and records gauges.
+    Maintenance,
+    /// Executes one run.
+    Run,
+    /// Finishes a request after its caller has gone, so that no transaction and no start of a run stops half-way.
+    Request,
+    /// Copies the log of a run that another process executes.
+    Mirror,
+    /// Waits until a disconnected client's run is to be cancelled.
+    DisconnectGrace,
+    /// Asks a model for the title of a thread.
+    Title,
+    /// Keeps one MCP server running.
+    McpServer,
+    /// Drives one connection: to a database, to Redis, or of a client.
+    Connection,
+}
+
+/// What the service does when a task fails: it panics, or it ends although it should run until the shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Drain and exit. The service cannot keep its promises without this task; another process or a restart can.
+    ShutDown,
+    /// Log and count the failure. Only the work of this one task is lost.
+    Log,
+}
+
+/// What the service does with a task when it shuts down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// Let it finish by itself.
+    Wait,
+    /// Drop it at its next await: it holds nothing that must be finished.
+    Cancel,
+}
+
+impl TaskKind {
+    /// Returns what a failure of this kind of task means.
+    pub const fn on_failure(self) -> OnFailure {
+        match self {
+            Self::LeaseRenewal
+            | Self::Journal
+            | Self::Recovery
+            | Self::CancelRequests
+            | Self::SignalListener
+            | Self::SignalCarrier
+            | Self::ThreadPoll
+            | Self::Maintenance => OnFailure::ShutDown,
+            Self::Run
+            | Self::Request
+            | Self::Mirror
+            | Self::DisconnectGrace
+            | Self::Title
+            | Self::McpServer
+            | Self::Connection => OnFailure::Log,
+        }
+    }
+
+    /// Returns what a shutdown means for this kind of task.
+    pub const fn on_shutdown(self) -> OnShutdown {
+        match self {
+            // These end by themselves, and what they write must be whole.
+            Self::Run | Self::Request | Self::Title | Self::McpServer | Self::Connection => OnShutdown::Wait,
+            Self::LeaseRenewal
+            | Self::Journal
+            | Self::Recovery
+            | Self::CancelRequests
+            | Self::SignalListener
+            | Self::SignalCarrier
+            | Self::ThreadPoll
+            | Self::Maintenance
+            | Self::Mirror
+            | Self::DisconnectGrace => OnShutdown::Cancel,
+        }
+    }
+
+    /// Returns whether a task of this kind runs until the shutdown, so that an earlier end is a failure.
+    pub const fn runs_until_shutdown(self) -> bool {
+        matches!(self.on_failure(), OnFailure::ShutDown)
+    }
+
+    /// Returns the name in metrics, logs and the health report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeaseRenewal => "lease_renewal",
+            Self::Journal => "journal",
+            Self::Recovery => "recovery",
+            Self::CancelRequests => "cancel_requests",
+            Self::SignalListener => "signal_listener",
+            Self::SignalCarrier => "signal_carrier",
+            Self::ThreadPoll => "thread_poll",
+            Self::Maintenance => "maintenance",
+            Self::Run => "run",
+            Self::Request => "request",
+            Self::Mirror => "mirror",
+            Self::DisconnectGrace => "disconnect_grace",
+            Self::Title => "title",
+            Self::McpServer => "mcp_server",
+            Self::Connection => "connection",
+        }
+    }
+}

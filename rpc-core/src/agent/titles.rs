@@ -1,0 +1,234 @@
+//! Asks a model for the title of a thread, beside the answer to its first message.
+
+mod clean;
+
+use super::AgentServices;
+use crate::agents::Answerer;
+use crate::model::{Message, ModelError, ModelEvent, ModelRequest};
+use crate::store::StoreError;
+use crate::store::rows::ThreadRow;
+use clean::clean_title;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_engine::{Engine, RunHandle, StoredRun, UsageMeter, count_tokens, wire};
+use threadline_model::config::ModelParameters;
+use threadline_runtime::TaskKind;
+use threadline_schema::chatkit::{ThreadItem, ThreadStreamEvent};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::event::Event;
+use threadline_schema::runs::Usage;
+use threadline_store::Bill as Charge;
+
+/// How long the model may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Characters of the message that the model reads: the subject of a conversation is at its start.
+const PROMPT_CHARS: usize = 2_000;
+/// Tokens that the model may write: a hundred characters, in scripts that take most tokens.
+const MAX_TOKENS: u32 = 64;
+/// Bytes of the answer that are read: not every server respects the limit of tokens.
+const ANSWER_BYTES: usize = 4_096;
+
+const INSTRUCTIONS: &str = "Write a title for a conversation that begins with the user's message: at most six words, in \
+    the language of the message. Do not answer the message. Write nothing but the title.";
+
+/// The title request as the run beside it sees it.
+///
+/// One lock decides which of the two ends first. If the title does, its event goes into the log of the run, and its
+/// usage is charged with the run. If the run does, the title is announced and booked by itself.
+#[derive(Debug, Clone)]
+pub(crate) struct TitleHandle(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+enum State {
+    /// The title request is under way, and so is the run.
+    Pending,
+    /// The title request ended first, and has used this.
+    TitleEnded(Usage, Charge),
+    /// The run ended first: nothing goes into its log any more.
+    RunEnded,
+}
+
+impl TitleHandle {
+    /// Called at the end of the run. Returns what the title has used, if it is charged with the run.
+    pub(super) fn run_ends(&self) -> Option<(Usage, Charge)> {
+        match std::mem::replace(&mut *self.0.lock(), State::RunEnded) {
+            State::TitleEnded(usage, charge) => Some((usage, charge)),
+            State::Pending | State::RunEnded => None,
+        }
+    }
+}
+
+/// Returns the user's own words in a message, as far as a title needs them.
+pub(crate) fn title_words(message: &ThreadItem) -> String {
+    let ThreadItem::UserMessage(message) = message else { return String::new() };
+    let words = message.content.iter().map(|part| part.text()).collect::<Vec<_>>().join("\n");
+    words.trim().chars().take(PROMPT_CHARS).collect()
+}
+
+/// Starts a title request beside a new run, if the agent has a title model. `words` are those of the first message.
+pub(crate) fn start_title(
+    services: &Arc<AgentServices>,
+    engine: &Engine,
+    agent: &Answerer,
+    has_cost_budget: bool,
+    run: &StoredRun<'_>,
+    words: &str,
+    request_id: &Arc<str>,
+) -> Option<TitleHandle> {
+    let model = agent.agent.title_model.clone()?;
+    if words.is_empty() || !services.model.gives_titles() {
+        return None;
+    }
+    let prices = agent.prices_of(&model);
+    if prices.is_none() && has_cost_budget {
+        tracing::warn!(%model, "title model has no price, so with a budget in money it is not asked");
+        return None;
+    }
+    let handle = TitleHandle(Arc::new(Mutex::new(State::Pending)));
+    let mut meter = UsageMeter::default();
+    let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
+    let request = ModelRequest {
+        model: Some(model),
+        parameters: Arc::new(parameters),
+        messages: vec![Message::System(INSTRUCTIONS.to_owned()), Message::User(words.to_owned().into())],
+        request_id: request_id.clone(),
+        ..ModelRequest::default()
+    };
+    meter.start_request(request.messages.iter().map(Message::bytes).sum(), prices);
+    let task = TitleTask {
+        services: services.clone(),
+        engine: engine.clone(),
+        title: handle.clone(),
+        run: run.handle.clone(),
+        thread: run.thread.clone(),
+        run_created_at: run.run.created_at,
+        usage: Usage::default(),
+        meter,
+    };
+    engine.spawn_beside_run(TaskKind::Title, task.run(request));
+    Some(handle)
+}
+
+/// One title request, from the question to its end.
+struct TitleTask {
+    services: Arc<AgentServices>,
+    engine: Engine,
+    title: TitleHandle,
+    run: Arc<RunHandle>,
+    /// The thread as it was when the message had been stored.
+    thread: ThreadRow,
+    run_created_at: UtcTime,
+    usage: Usage,
+    meter: UsageMeter,
+}
+
+/// Why the first message stays the title.
+#[derive(Debug, thiserror::Error)]
+enum TitleError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it took longer than {} s", TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("the process shuts down")]
+    ShuttingDown,
+}
+
+impl TitleTask {
+    async fn run(mut self, request: ModelRequest) {
+        let titled = self.set_title(request).await;
+        let outcome = match &titled {
+            Ok(Some(_)) => "stored",
+            Ok(None) => "kept",
+            Err(error) => {
+                let (run_id, thread_id) = (self.run.run_id(), self.thread.id);
+                tracing::warn!(%run_id, %thread_id, %error, "title request failed; the first message stays the title");
+                "failed"
+            }
+        };
+        metrics::counter!("threadline_titles_total", "outcome" => outcome).increment(1);
+        self.end(titled.ok().flatten()).await;
+    }
+
+    /// Asks for a title and stores it. Returns the thread if its title has changed.
+    async fn set_title(&mut self, request: ModelRequest) -> Result<Option<ThreadRow>, TitleError> {
+        let engine = self.engine.clone();
+        let answer = tokio::select! {
+            biased;
+            // A shutdown does not wait for a title.
+            () = engine.shutting_down() => return Err(TitleError::ShuttingDown),
+            answer = tokio::time::timeout(TIMEOUT, self.ask(request)) => answer.map_err(|_| TitleError::TimedOut)??,
+        };
+        let (id, current) = (self.thread.id, self.thread.title.clone());
+        match clean_title(&answer) {
+            Some(title) if title != current => Ok(self.services.store.thread_retitle(id, current, title).await?),
+            _ => Ok(None),
+        }
+    }
+
+    async fn ask(&mut self, request: ModelRequest) -> Result<String, ModelError> {
+        let mut stream = self.services.model.stream(request);
+        let mut answer = String::new();
+        while let Some(event) = stream.next().await {
+            match event? {
+                ModelEvent::Text(delta) => {
+                    self.meter.add_output(delta.len());
+                    answer.push_str(&delta);
+                    if answer.len() > ANSWER_BYTES {
+                        break;
+                    }
+                }
+                ModelEvent::Usage(usage) => {
+                    self.meter.report(usage);
+                    self.usage += usage;
+                }
+                ModelEvent::Thought(_)
+                | ModelEvent::Citation(_)
+                | ModelEvent::ToolCall(_)
+                | ModelEvent::Finished(_) => {}
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Announces the new title and books the usage: with the run as long as that goes on, else separately.
+    async fn end(self, changed: Option<ThreadRow>) {
+        let (usage, charge) = (self.usage, self.meter.charge());
+        {
+            let mut state = self.title.0.lock();
+            if matches!(*state, State::Pending) {
+                if let Some(event) = changed.as_ref().and_then(thread_updated) {
+                    self.run.append(event);
+                }
+                *state = State::TitleEnded(usage, charge);
+                return;
+            }
+        }
+        if changed.is_some() {
+            self.engine.thread_changed(self.thread.id);
+        }
+        count_tokens(usage);
+        if charge == Charge::default() {
+            return;
+        }
+        // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
+        match self.services.store.usage_add(self.run.user_id(), self.run_created_at, charge).await {
+            Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
+                .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
+            Err(error) => {
+                tracing::error!(run_id = %self.run.run_id(), %error, "usage of a title could not be booked");
+            }
+        }
+    }
+}
+
+fn thread_updated(thread: &ThreadRow) -> Option<Event> {
+    let thread =
+        wire::thread(thread).inspect_err(|error| tracing::error!(%error, "stored thread cannot be read")).ok()?;
+    Event::new(&ThreadStreamEvent::ThreadUpdated { thread: Box::new(thread) })
+        .inspect_err(|error| tracing::error!(%error, "event cannot be serialised"))
+        .ok()
+}

@@ -1,0 +1,168 @@
+//! Answers to what a run has left pending: each completes a stored item, and starts the run that continues with it.
+
+use super::idempotency::idempotency_key;
+use super::user_message::{ResumedAnswer, inference_options_of, resume_answer};
+use crate::core::Core;
+use crate::error::Error;
+use crate::page;
+use crate::store::rows::ItemRow;
+use crate::store::{ItemPage, kinds};
+use serde_json::Value;
+use std::sync::Arc;
+use threadline_engine::StartedRun;
+use threadline_engine::wire::ToolCallBody;
+use threadline_schema::ErrorCode;
+use threadline_schema::call::RequestContext;
+use threadline_schema::chatkit::{
+    ClientToolCallStatus, InferenceOptions, StructuredInput, StructuredInputAnswer, StructuredInputItem,
+    StructuredInputStatus, StructuredInputSubmission, SubmissionStatus, ThreadItem,
+};
+use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::page::Order;
+use threadline_store::{Opening, Rewrite, Submission as IdempotencyKey};
+use threadline_tools::{MAX_RESULT_BYTES, ask_user};
+
+/// Characters of one value that a user gives, at most.
+const MAX_VALUE_CHARS: usize = 2_000;
+/// Values of one answer, at most.
+const MAX_VALUES: usize = 100;
+
+/// Stores the output of the client tool that the thread waits for, and starts the run that continues with it.
+pub(crate) async fn add_client_tool_output(
+    core: &Arc<Core>,
+    user_id: UserId,
+    thread_id: ThreadId,
+    output: Value,
+    key: Option<String>,
+    request: RequestContext,
+) -> Result<StartedRun, Error> {
+    let text = output.to_string();
+    if text.len() > MAX_RESULT_BYTES {
+        let message = format!("`result` has {} bytes of JSON; at most {MAX_RESULT_BYTES} are allowed.", text.len());
+        return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+    }
+    let key = idempotency_key(key, "threads.add_client_tool_output", Some(thread_id.0), &output)?;
+    if let Some(replayed) = core.engine.find_replay(user_id, key.as_ref()).await? {
+        return Ok(replayed);
+    }
+    let page = ItemPage { limit: 1, order: Order::Desc, after: None, hidden: false };
+    let (newest, _) = core.store.items_page(user_id, thread_id, page).await?;
+    let pending = |row: &ItemRow| match serde_json::from_str(&row.body) {
+        Ok(ThreadItem::ClientToolCall(call)) if call.status == ClientToolCallStatus::Pending => Some(call),
+        _ => None,
+    };
+    let Some((row, mut call)) = newest.into_iter().next().and_then(|row| pending(&row).map(|call| (row, call))) else {
+        return Err(Error::new(ErrorCode::Conflict, "The thread does not wait for the output of a client's tool."));
+    };
+    call.status = ClientToolCallStatus::Completed;
+    call.output = Some(output);
+    let answered = Answered { row, item: ThreadItem::ClientToolCall(call), result: text };
+    continue_with(core, user_id, answered, key, request).await
+}
+
+/// Stores the user's answers to questions, and starts the run that continues with them.
+pub(crate) async fn add_structured_input(
+    core: &Arc<Core>,
+    user_id: UserId,
+    thread_id: ThreadId,
+    item_id: ItemId,
+    input: StructuredInputSubmission,
+    key: Option<String>,
+    request: RequestContext,
+) -> Result<StartedRun, Error> {
+    let key = idempotency_key(key, "threads.add_structured_input", Some(thread_id.0), &(item_id, &input))?;
+    if let Some(replayed) = core.engine.find_replay(user_id, key.as_ref()).await? {
+        return Ok(replayed);
+    }
+    let row = core.store.item_get(user_id, thread_id, item_id).await?;
+    let ThreadItem::StructuredInput(mut questions) = serde_json::from_str(&row.body)? else {
+        return Err(Error::invalid("`item_id` must name questions to the user: an item of type `structured_input`."));
+    };
+    if questions.status != StructuredInputStatus::Pending {
+        return Err(Error::new(ErrorCode::Conflict, "These questions have been answered or skipped already."));
+    }
+    record_answers(&mut questions, input)?;
+    let is_answered = questions.status == StructuredInputStatus::Answered;
+    let result = ask_user::result_of_answers(if is_answered { "answered" } else { "skipped" }, &questions.inputs);
+    if result.len() > MAX_RESULT_BYTES {
+        return Err(Error::new(ErrorCode::PayloadTooLarge, "The answers are too long. Please say it in fewer words."));
+    }
+    let answered = Answered { row, item: ThreadItem::StructuredInput(questions), result };
+    continue_with(core, user_id, answered, key, request).await
+}
+
+/// An item that waited for an answer, with the answer.
+struct Answered {
+    /// The item as it is stored.
+    row: ItemRow,
+    /// The item with the answer.
+    item: ThreadItem,
+    /// The result of the tool call behind it. JSON text.
+    result: String,
+}
+
+/// Stores an answer, in its item and as the result of the tool call behind it, and starts the run that continues.
+async fn continue_with(
+    core: &Arc<Core>,
+    user_id: UserId,
+    answered: Answered,
+    key: Option<IdempotencyKey>,
+    request: RequestContext,
+) -> Result<StartedRun, Error> {
+    let Answered { row, item, result } = answered;
+    let items = match row.run_id {
+        Some(run_id) => core.store.run_items(run_id).await?,
+        None => Vec::new(),
+    };
+    let calls = items.into_iter().filter(|item| item.kind == kinds::TOOL_CALL);
+    let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
+    let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
+    let Some((mut body, call)) = calls.next() else {
+        return Err(Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more."));
+    };
+    body.result = Some(result);
+    let message = core.store.message_before(row.thread_id, row.position).await?;
+    // The run continues as the message asked; the tool that had to be called first has been called.
+    let options = message.as_ref().map(inference_options_of).unwrap_or_default();
+    let options = InferenceOptions { tool_choice: None, ..options };
+    let opening = Opening::Answer {
+        item: Rewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
+        call: Rewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
+    };
+    let input = ResumedAnswer { opening, replaced: Some(item), options };
+    resume_answer(core, user_id, row.thread_id, input, key, request).await
+}
+
+/// Records answers in the questions.
+fn record_answers(questions: &mut StructuredInputItem, submission: StructuredInputSubmission) -> Result<(), Error> {
+    let StructuredInputSubmission { status, mut answers } = submission;
+    let skipped = status == SubmissionStatus::Skipped;
+    for input in &mut questions.inputs {
+        let (id, is_single, answer) = match input {
+            StructuredInput::MultipleChoice(input) => (&input.id, !input.multiple, &mut input.answer),
+            StructuredInput::Freeform(input) => (&input.id, true, &mut input.answer),
+        };
+        let given = answers.remove(id).filter(|given| !skipped && !given.skipped && !given.values.is_empty());
+        *answer = Some(match given {
+            None => StructuredInputAnswer { values: Vec::new(), skipped: true },
+            Some(given) => StructuredInputAnswer { values: check_values(id, is_single, given.values)?, skipped: false },
+        });
+    }
+    if let Some(id) = answers.keys().next() {
+        let id: String = id.chars().take(100).collect();
+        return Err(Error::invalid(format!("`answers` names {id:?}, which is none of these questions.")));
+    }
+    questions.status = if skipped { StructuredInputStatus::Skipped } else { StructuredInputStatus::Answered };
+    Ok(())
+}
+
+fn check_values(id: &str, is_single: bool, values: Vec<String>) -> Result<Vec<String>, Error> {
+    let limit = if is_single { 1 } else { MAX_VALUES };
+    if values.len() > limit {
+        return Err(Error::invalid(format!(
+            "Question {id:?} takes at most {limit} values; these are {}.",
+            values.len()
+        )));
+    }
+    values.into_iter().map(|value| page::text("answers", value, MAX_VALUE_CHARS)).collect()
+}

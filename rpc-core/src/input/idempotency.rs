@@ -1,0 +1,51 @@
+//! Idempotency keys: detect repeated requests.
+
+use crate::error::Error;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use threadline_store::Submission as IdempotencyKey;
+use uuid::Uuid;
+
+/// Characters of an idempotency key, at most.
+const KEY_CHARS: usize = 255;
+
+/// Returns the key of a request, if it has one, with a fingerprint of the request. `input` is the rest of the request: the
+/// same key with another input is a conflict.
+///
+/// # Errors
+/// `INVALID_REQUEST` for a key that is empty, too long or not printable.
+pub(super) fn idempotency_key(
+    key: Option<String>,
+    method: &str,
+    thread_id: Option<Uuid>,
+    input: &impl Serialize,
+) -> Result<Option<IdempotencyKey>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    if key.is_empty() || key.chars().count() > KEY_CHARS || key.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("An idempotency key has 1 to {KEY_CHARS} printable characters.")));
+    }
+    let body = serde_json::to_vec(&(method, thread_id, input))?;
+    let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Some(IdempotencyKey { key, fingerprint }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use threadline_schema::chatkit::UserMessageInput;
+
+    #[test]
+    fn a_fingerprint_depends_on_the_request() {
+        let input = UserMessageInput::text("hello");
+        let thread = Some(Uuid::new_v4());
+        let fingerprint = |method, thread, input| {
+            idempotency_key(Some("k".into()), method, thread, &input).unwrap().unwrap().fingerprint
+        };
+        let one = fingerprint("threads.add_user_message", thread, Some(&input));
+        assert_eq!(one, fingerprint("threads.add_user_message", thread, Some(&input)));
+        assert_ne!(one, fingerprint("threads.add_user_message", Some(Uuid::new_v4()), Some(&input)));
+        assert_ne!(one, fingerprint("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
+        assert!(idempotency_key(Some("k".repeat(256)), "threads.create", None, &()).is_err());
+        assert!(idempotency_key(Some(String::new()), "threads.create", None, &()).is_err());
+    }
+}

@@ -150,7 +150,7 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
     report.line(
         "model",
         match model {
-            Ok(model) => match model.check().await {
+            Ok(model) => match model.check_health().await {
                 Ok(()) => Ok(format!("{}, {}", model.kind(), model.name())),
                 Err(error) => Err(anyhow::anyhow!("{}, {}: {error}", model.kind(), model.name())),
             },

@@ -87,8 +87,9 @@ async fn of_redis(core: &Core, redis: &Redis) -> ComponentHealth {
 }
 
 async fn model(core: &Core) -> ComponentHealth {
-    let check =
-        async { core.model.check().await.map_err(|error| (error.public().to_owned(), Some(error.to_string()))) };
+    let check = async {
+        core.model.check_health().await.map_err(|error| (error.public_message().to_owned(), Some(error.to_string())))
+    };
     cached(&core.health.model, OUTSIDE_FRESH_FOR, core.model.kind(), check).await
 }
 

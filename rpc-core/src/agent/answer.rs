@@ -47,7 +47,7 @@ impl AnswerDriver {
                 return if writer.has_output() {
                     Ok(())
                 } else {
-                    Err(ModelError::Broken("an answer without a word".into()).into())
+                    Err(ModelError::invalid_response("a response without text and tool calls").into())
                 };
             }
             let text = writer.open_text().to_owned();

@@ -29,7 +29,7 @@ impl From<AgentError> for DriverError {
         match error {
             AgentError::Model(error) => {
                 metrics::counter!("threadline_upstream_failures_total", "code" => error.code().name()).increment(1);
-                let failure = Failure { code: error.code(), message: error.public().to_owned() };
+                let failure = Failure { code: error.code(), message: error.public_message().to_owned() };
                 Self { failure, source: error.into() }
             }
             AgentError::TurnLimit(turns) => {

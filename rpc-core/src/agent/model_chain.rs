@@ -82,6 +82,6 @@ impl<'a> ModelChain<'a> {
                 }
             }
         }
-        Err(ModelError::Broken("the stream ended without saying so".into()).into())
+        Err(ModelError::invalid_response("the stream ended without its last event").into())
     }
 }

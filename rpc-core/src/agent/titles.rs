@@ -78,7 +78,7 @@ pub(crate) fn start_title(
     request_id: &Arc<str>,
 ) -> Option<TitleHandle> {
     let model = agent.agent.title_model.clone()?;
-    if words.is_empty() || !services.model.gives_titles() {
+    if words.is_empty() || !services.model.supports_titles() {
         return None;
     }
     let prices = agent.prices_of(&model);

@@ -41,11 +41,11 @@ impl Model for DemoModel {
             .boxed()
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<(), ModelError>> {
+    fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {
         std::future::ready(Ok(())).boxed()
     }
 
-    fn gives_titles(&self) -> bool {
+    fn supports_titles(&self) -> bool {
         false
     }
 

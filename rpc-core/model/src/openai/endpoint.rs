@@ -1,46 +1,48 @@
-//! The server: its client, addresses and headers.
+//! HTTP client, URLs and headers of one server.
 
 use crate::config::OpenAiConfig;
+use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 
-/// Idle connections are closed before most servers and load balancers (60 s and up) do so themselves; a request on a
-/// connection that is just being closed costs an attempt.
-const POOL_IDLE: Duration = Duration::from_secs(50);
-/// No wait is longer than this, so that no deadline overflows.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Idle connections are closed earlier than most servers and load balancers close them (60 s and more). A request on a
+/// connection that the server is closing costs an attempt.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+/// Upper bound of the configured timeouts, so that no deadline overflows.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The server and what every request to it has in common.
+/// One server, with everything that its requests have in common.
 pub(super) struct Endpoint {
     pub(super) client: Client,
     pub(super) config: OpenAiConfig,
-    pub(super) chat: Url,
-    pub(super) models: Url,
-    transcriptions: Url,
-    /// Where OpenRouter tells of a key. Its list of models is public, so that listing it proves nothing of the key.
-    pub(super) key: Option<Url>,
+    pub(super) models_url: Url,
+    /// OpenRouter's description of the key. OpenRouter lists its models without a key, so that list does not prove the
+    /// key valid.
+    pub(super) key_url: Option<Url>,
+    chat_completions_url: Url,
+    transcriptions_url: Url,
     headers: HeaderMap,
 }
 
 impl Endpoint {
     pub(super) fn new(mut config: OpenAiConfig) -> Result<Self, reqwest::Error> {
-        config.token_timeout = config.token_timeout.min(LONGEST_WAIT);
-        config.connect_timeout = config.connect_timeout.min(LONGEST_WAIT);
+        config.token_timeout = config.token_timeout.min(MAX_TIMEOUT);
+        config.connect_timeout = config.connect_timeout.min(MAX_TIMEOUT);
         let client = Client::builder()
             .user_agent(concat!("threadline/", env!("CARGO_PKG_VERSION")))
-            // One connection per answer: dropping an answer then closes its socket, which every server understands,
-            // and a stalled one holds up no other.
+            // One connection per response: dropping a response closes its connection, which every server understands,
+            // and a stalled response does not block another one.
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            // A redirect would turn the POST into a GET, or carry the prompt to a host nobody configured.
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            // A redirect would turn the POST into a GET, or send the prompt to a host that is not configured.
             .redirect(redirect::Policy::none())
             .build()?;
-        // Built as a request, so that reqwest checks the address and the headers once, here.
+        // Building one request lets reqwest validate the URL and the headers once, here.
         let mut template = client.post(config.base_url.expose_secret()).bearer_auth(config.api_key.expose_secret());
         if let Some(site) = &config.site_url {
             template = template.header("HTTP-Referer", site);
@@ -51,51 +53,51 @@ impl Endpoint {
         let template = template.build().map_err(reqwest::Error::without_url)?;
         let base = template.url();
         Ok(Self {
-            chat: below(base, &["chat", "completions"]),
-            models: below(base, &["models"]),
-            transcriptions: below(base, &["audio", "transcriptions"]),
-            key: (base.host_str() == Some("openrouter.ai")).then(|| below(base, &["key"])),
+            chat_completions_url: append_path(base, &["chat", "completions"]),
+            models_url: append_path(base, &["models"]),
+            transcriptions_url: append_path(base, &["audio", "transcriptions"]),
+            key_url: (base.host_str() == Some("openrouter.ai")).then(|| append_path(base, &["key"])),
             headers: template.headers().clone(),
             client,
             config,
         })
     }
 
-    /// A request with the headers all of them have.
+    /// Creates a request with the common headers.
     pub(super) fn request(&self, method: Method, url: &Url) -> Request {
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = self.headers.clone();
         request
     }
 
-    /// The request for an answer.
-    pub(super) fn chat(&self, body: bytes::Bytes, request_id: &str) -> Request {
-        let mut request = self.request(Method::POST, &self.chat);
+    /// Creates `POST /chat/completions`.
+    pub(super) fn chat_completion_request(&self, body: Bytes, request_id: &str) -> Request {
+        let mut request = self.request(Method::POST, &self.chat_completions_url);
         request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
         request.headers_mut().insert("accept", HeaderValue::from_static("text/event-stream"));
-        name(&mut request, request_id);
+        set_request_id(&mut request, request_id);
         *request.body_mut() = Some(body.into());
         request
     }
 
-    /// The request for a transcription.
-    pub(super) fn transcription(&self, form: Form, request_id: &str) -> Result<Request, reqwest::Error> {
-        let request = self.client.post(self.transcriptions.clone()).headers(self.headers.clone()).multipart(form);
+    /// Creates `POST /audio/transcriptions`.
+    pub(super) fn transcription_request(&self, form: Form, request_id: &str) -> Result<Request, reqwest::Error> {
+        let request = self.client.post(self.transcriptions_url.clone()).headers(self.headers.clone()).multipart(form);
         let mut request = request.build().map_err(reqwest::Error::without_url)?;
-        name(&mut request, request_id);
+        set_request_id(&mut request, request_id);
         Ok(request)
     }
 }
 
-/// Names a request. An id that cannot stand in a header is no reason to fail an answer.
-fn name(request: &mut Request, request_id: &str) {
+/// Sets `X-Request-Id`. An id that is no valid header value is left out, because it must not fail the request.
+fn set_request_id(request: &mut Request, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         request.headers_mut().insert("x-request-id", id);
     }
 }
 
-/// A path below the base URL, whose query, such as Azure's `api-version`, stays.
-fn below(base: &Url, path: &[&str]) -> Url {
+/// Appends a path to the base URL and keeps its query, for example Azure's `api-version`.
+fn append_path(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(path);
@@ -123,15 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses_stand_below_the_base_url() {
+    fn urls_are_below_the_base_url() {
         for base in ["https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1/"] {
             let endpoint = endpoint(base);
-            assert_eq!(endpoint.chat.as_str(), "https://openrouter.ai/api/v1/chat/completions");
-            assert_eq!(endpoint.models.as_str(), "https://openrouter.ai/api/v1/models");
-            assert_eq!(endpoint.key.map(String::from).as_deref(), Some("https://openrouter.ai/api/v1/key"));
+            assert_eq!(endpoint.chat_completions_url.as_str(), "https://openrouter.ai/api/v1/chat/completions");
+            assert_eq!(endpoint.models_url.as_str(), "https://openrouter.ai/api/v1/models");
+            assert_eq!(endpoint.key_url.map(String::from).as_deref(), Some("https://openrouter.ai/api/v1/key"));
         }
         let endpoint = endpoint("http://localhost:1/v1?api-version=2");
-        assert_eq!(endpoint.chat.as_str(), "http://localhost:1/v1/chat/completions?api-version=2");
-        assert!(endpoint.key.is_none());
+        assert_eq!(endpoint.chat_completions_url.as_str(), "http://localhost:1/v1/chat/completions?api-version=2");
+        assert!(endpoint.key_url.is_none());
     }
 }

@@ -1,38 +1,44 @@
-//! A server that speaks OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint, ...
+//! Client for servers that speak OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint, ...
 //!
-//! | file | does |
+//! | file | purpose |
 //! | --- | --- |
-//! | `request.rs` | the prompt -> the body of the request |
-//! | `attempt.rs` | sends it, and again where that may help |
-//! | `body.rs`, `stream.rs` | bytes -> server-sent events -> model events, bounded in size and silence |
-//! | `wire.rs`, `answer.rs`, `assemble.rs` | what a chunk says, and what all chunks so far add up to |
-//! | `failure.rs` | errors: their words, their meaning, whether they may pass |
-//! | `check.rs` | whether the server is there, knows the key and has the model |
-//! | `transcribe.rs` | speech -> text |
-//! | `watch.rs` | metrics |
+//! | `endpoint.rs` | HTTP client, URLs and headers of one server |
+//! | `request_body.rs` | builds the JSON body of a request |
+//! | `open_stream.rs` | sends the request and waits for the first token |
+//! | `retry.rs` | decides whether and when a failed attempt is repeated |
+//! | `sse_input.rs` | prepares the response body for the SSE parser |
+//! | `decoder.rs` | decodes the body into model events, with timeouts |
+//! | `chunk.rs` | wire types of one chunk |
+//! | `assembler.rs`, `tool_calls.rs`, `citations.rs` | assemble a response from its chunks |
+//! | `error.rs` | maps failures to `ModelError`, and redacts them |
+//! | `health.rs` | checks server, key and model |
+//! | `transcription.rs` | converts speech into text |
+//! | `metered_stream.rs` | records metrics |
 
-mod answer;
-mod assemble;
-mod attempt;
-mod body;
-mod check;
-mod cite;
+mod assembler;
+mod chunk;
+mod citations;
+mod decoder;
 mod endpoint;
-mod failure;
-mod request;
-mod stream;
-mod transcribe;
-mod watch;
-mod wire;
+mod error;
+mod health;
+mod metered_stream;
+mod open_stream;
+mod request_body;
+mod retry;
+mod sse_input;
+mod tool_calls;
+mod transcription;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
-use attempt::Session;
 use bytes::Bytes;
+use decoder::StreamDecoder;
 use endpoint::Endpoint;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
+use metered_stream::MeteredStream;
 use secrecy::ExposeSecret;
 use std::fmt;
 use std::sync::Arc;
@@ -45,39 +51,41 @@ pub struct OpenAiModel {
 }
 
 impl OpenAiModel {
-    /// Makes the client. Nothing is sent yet.
+    /// Creates the client. It sends nothing yet.
     ///
     /// # Errors
     ///
-    /// When the base URL is no URL, the key or a name cannot stand in a header, or the TLS library does not start.
+    /// If the base URL is invalid, if the key or a name is no valid header value, or if TLS cannot be set up.
     pub fn new(config: OpenAiConfig) -> Result<Self, reqwest::Error> {
         Endpoint::new(config).map(|endpoint| Self { endpoint: Arc::new(endpoint) })
+    }
+
+    fn redact(&self, error: ModelError) -> ModelError {
+        error::redact(error, self.endpoint.config.api_key.expose_secret())
     }
 }
 
 impl fmt::Debug for OpenAiModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The headers hold the key.
+        // The headers contain the key.
         f.debug_struct("OpenAiModel").field("model", &self.endpoint.config.model).finish_non_exhaustive()
     }
 }
 
 impl Model for OpenAiModel {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let session = Session::new(Arc::clone(&self.endpoint), request);
-        watch::Watched::new(session.open().try_flatten_stream(), self.endpoint.config.api_key.clone()).boxed()
+        let stream = open_stream::open_stream(Arc::clone(&self.endpoint), request).try_flatten_stream();
+        MeteredStream::new(stream, self.endpoint.config.api_key.clone()).boxed()
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<(), ModelError>> {
-        check::check(&self.endpoint)
-            .map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret()))
-            .boxed()
+    fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {
+        health::check(&self.endpoint).map_err(|error| self.redact(error)).boxed()
     }
 
     fn transcribe(&self, recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
         let model = self.endpoint.config.transcription_model.clone()?;
-        let words = transcribe::transcribe(&self.endpoint, model, recording);
-        Some(words.map_err(|error| failure::for_log(error, self.endpoint.config.api_key.expose_secret())).boxed())
+        let text = transcription::transcribe(&self.endpoint, model, recording);
+        Some(text.map_err(|error| self.redact(error)).boxed())
     }
 
     fn kind(&self) -> &'static str {
@@ -89,17 +97,17 @@ impl Model for OpenAiModel {
     }
 }
 
-/// Reads the body of one answer: what [`OpenAiModel`] does behind the HTTP client, for bytes from anywhere.
+/// Decodes the body of one response, as [`OpenAiModel`] does, for bytes from any source.
 ///
-/// The first token has to come within `token_timeout`, and so has each later one. Runs inside a tokio runtime.
+/// `token_timeout` limits the time to the first token and the time between two tokens. Must be called inside a Tokio
+/// runtime.
 pub fn decode<E>(
     body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     token_timeout: Duration,
 ) -> impl Stream<Item = Result<ModelEvent, ModelError>> + Send + Unpin + 'static
 where
-    E: std::error::Error + 'static,
+    E: std::error::Error + Send + Sync + 'static,
 {
-    let body = body.map_err(|error| failure::broken(&error)).boxed();
-    stream::Events::new(body, Instant::now() + token_timeout, token_timeout)
-        .map_err(|error| failure::for_log(error, ""))
+    let body = body.map_err(error::from_body_error).boxed();
+    StreamDecoder::new(body, Instant::now() + token_timeout, token_timeout).map_err(|error| error::redact(error, ""))
 }

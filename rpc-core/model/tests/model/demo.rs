@@ -1,6 +1,6 @@
-//! The demo: sentences, and conversations with tools that keep a list.
+//! The demo model: single sentences, and conversations with tools.
 
-use crate::answers::Answer;
+use crate::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use threadline_model::{Message, Model, ModelRequest, ToolSpec};
 
 const TOOLS: [&str; 5] = ["add_task", "list_tasks", "complete_task", "delete_task", "update_task"];
 
-/// Sentence -> the calls of the first turn. `-` means that the demo speaks instead.
+/// A sentence and the tool calls of the first turn. `-` means that the demo replies with text.
 const SENTENCES: &[(&str, &str)] = &[
     // Adding.
     ("Add task: Buy milk", r#"add_task {"priority":"medium","title":"Buy milk"}"#),
@@ -79,7 +79,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("Please mark the task 'Buy milk' as completed.", r#"list_tasks {"status":"all"}"#),
     ("I need to delete the milk task", r#"list_tasks {"status":"all"}"#),
     ("update buy milk priority to high", r#"list_tasks {"status":"all"}"#),
-    // Words.
+    // No command.
     ("", "-"),
     ("Hello!", "-"),
     ("What can you do?", "-"),
@@ -95,21 +95,18 @@ const SENTENCES: &[(&str, &str)] = &[
 #[tokio::test]
 async fn sentences() {
     for (sentence, expected) in SENTENCES {
-        let answer = ask(&[Message::User((*sentence).into())], &TOOLS).await;
-        let calls: Vec<_> = answer.calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect();
+        let response = ask(&[Message::User((*sentence).into())], &TOOLS).await;
+        let calls: Vec<_> = response.calls.iter().map(|call| format!("{} {}", call.name, call.arguments)).collect();
         let calls = if calls.is_empty() { "-".to_owned() } else { calls.join(" ") };
-        if calls != *expected {
-            eprintln!("DIFF {sentence:?}: {calls} want {expected} {}", answer.text());
-            continue;
-        }
-        assert_eq!(answer.text().is_empty(), *expected != "-", "{sentence:?}");
-        assert!(answer.usage.is_some_and(|usage| usage.completion_tokens > 0));
+        assert_eq!(calls, *expected, "{sentence:?}: {}", response.text());
+        assert_eq!(response.text().is_empty(), *expected != "-", "{sentence:?}");
+        assert!(response.usage.is_some_and(|usage| usage.completion_tokens > 0));
     }
 }
 
 #[tokio::test]
-async fn no_sentence_is_too_odd() {
-    // Every prefix and every suffix of every sentence, as a person might send it by mistake.
+async fn damaged_and_long_sentences_do_no_harm() {
+    // Each prefix and each suffix of each sentence, as a user can send it by mistake.
     for (sentence, _) in SENTENCES {
         for (at, _) in sentence.char_indices() {
             for part in [&sentence[..at], &sentence[at..]] {
@@ -169,9 +166,9 @@ async fn conversations() {
         ("thanks", "built-in demo model", ""),
     ] {
         let before = list.titles();
-        let answer = list.talk(sentence).await;
-        assert!(answer.contains(says), "{sentence:?}: {answer}");
-        assert!(answer.contains("demo"), "it says what it is: {answer}");
+        let response = list.talk(sentence).await;
+        assert!(response.contains(says), "{sentence:?}: {response}");
+        assert!(response.contains("demo"), "each reply says that it is a demo: {response}");
         let expected = match left {
             "=" => before,
             left => left.strip_prefix('+').map_or_else(|| left.to_owned(), |new| format!("{before}|{new}")),
@@ -185,23 +182,23 @@ async fn only_the_last_message_counts() {
     let mut list = List::default();
     list.talk("add task: buy milk").await;
     list.messages.push(Message::System("The user stopped the answer before.".to_owned()));
-    let answer = list.talk("Hello").await;
-    assert!(answer.contains("OPENROUTER_API_KEY"), "{answer}");
+    let response = list.talk("Hello").await;
+    assert!(response.contains("OPENROUTER_API_KEY"), "{response}");
     assert_eq!(list.titles(), "buy milk");
 }
 
 #[tokio::test]
-async fn only_tools_on_offer_are_called() {
+async fn only_tools_of_the_request_are_called() {
     for (sentence, tool) in [("add task: a", "add_task"), ("list my tasks", "list_tasks"), ("complete a", "list_tasks")]
     {
-        let answer = ask(&[Message::User(sentence.into())], &[]).await;
-        assert!(answer.calls.is_empty());
-        assert!(answer.text().contains(tool), "{}", answer.text());
+        let response = ask(&[Message::User(sentence.into())], &[]).await;
+        assert!(response.calls.is_empty());
+        assert!(response.text().contains(tool), "{}", response.text());
     }
 }
 
 #[tokio::test]
-async fn strange_results_are_survived() {
+async fn unexpected_tool_results_give_a_reply() {
     for result in [
         "",
         "oops",
@@ -229,41 +226,41 @@ async fn strange_results_are_survived() {
 }
 
 #[tokio::test]
-async fn words_come_one_by_one() {
+async fn text_is_streamed_word_by_word() {
     let pause = Duration::from_millis(2);
     let model = DemoModel::new(DemoConfig { word_pause: pause });
     let started = Instant::now();
-    let answer = Answer::of(model.stream(request(&[Message::User("Hello".into())], &TOOLS))).await;
-    assert!(answer.texts.len() > 20 && answer.texts.iter().all(|word| !word.trim_end().contains(' ')));
-    assert!(started.elapsed() >= pause * u32::try_from(answer.texts.len() - 1).unwrap());
-    assert!(model.check().await.is_ok());
+    let response = Response::collect(model.stream(request(&[Message::User("Hello".into())], &TOOLS))).await;
+    assert!(response.texts.len() > 20 && response.texts.iter().all(|word| !word.trim_end().contains(' ')));
+    assert!(started.elapsed() >= pause * u32::try_from(response.texts.len() - 1).unwrap());
+    assert!(model.check_health().await.is_ok());
     assert_eq!((model.kind(), model.name()), ("demo", "demo"));
 }
 
-/// A list of tasks with the tools' answers as the service gives them.
+/// A to-do list with the tools of the service.
 #[derive(Default)]
 struct List {
     tasks: Vec<Value>,
-    made: usize,
+    created: usize,
     messages: Vec<Message>,
 }
 
 impl List {
-    /// Says a sentence and carries out what the demo wants, until it answers.
+    /// Sends a sentence and runs the tool calls, until the demo replies with text.
     async fn talk(&mut self, sentence: &str) -> String {
         self.messages.push(Message::User(sentence.into()));
         for _ in 0..4 {
-            let answer = ask(&self.messages, &TOOLS).await;
-            self.messages.push(Message::Assistant { text: answer.text(), tool_calls: answer.calls.clone() });
-            if answer.calls.is_empty() {
-                return answer.text();
+            let response = ask(&self.messages, &TOOLS).await;
+            self.messages.push(Message::Assistant { text: response.text(), tool_calls: response.calls.clone() });
+            if response.calls.is_empty() {
+                return response.text();
             }
-            for call in &answer.calls {
+            for call in &response.calls {
                 let content = self.run(&call.name, &serde_json::from_str(&call.arguments).unwrap()).to_string();
                 self.messages.push(Message::Tool { call_id: call.id.clone(), content });
             }
         }
-        panic!("{sentence:?} finds no end");
+        panic!("{sentence:?} does not end");
     }
 
     fn run(&mut self, tool: &str, arguments: &Value) -> Value {
@@ -271,8 +268,8 @@ impl List {
         match (tool, at) {
             ("add_task", _) if arguments["title"] == "fail" => json!({"error": "the list is full"}),
             ("add_task", _) => {
-                self.made += 1;
-                let id = format!("0199a1b2-0000-7000-8000-{:012}", self.made);
+                self.created += 1;
+                let id = format!("0199a1b2-0000-7000-8000-{:012}", self.created);
                 let task = json!({"id": id, "title": arguments["title"], "priority": arguments["priority"], "completed": false});
                 self.tasks.push(task.clone());
                 json!({"task": task})
@@ -304,7 +301,7 @@ impl List {
         }
     }
 
-    /// Titles, done ones with a star.
+    /// Returns the titles. A star marks completed tasks.
     fn titles(&self) -> String {
         let titles: Vec<_> = self
             .tasks
@@ -317,9 +314,9 @@ impl List {
     }
 }
 
-async fn ask(messages: &[Message], tools: &[&str]) -> Answer {
+async fn ask(messages: &[Message], tools: &[&str]) -> Response {
     let model = DemoModel::new(DemoConfig { word_pause: Duration::ZERO });
-    Answer::of(model.stream(request(messages, tools))).await
+    Response::collect(model.stream(request(messages, tools))).await
 }
 
 fn request(messages: &[Message], tools: &[&str]) -> ModelRequest {

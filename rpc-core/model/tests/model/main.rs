@@ -1,15 +1,15 @@
-//! The models, against real bytes: recordings of servers, a server that plays scripts, and plain sentences.
+//! Tests of the models: recorded responses of servers, a scripted server, and sentences for the demo.
 
-// Clippy knows `#[test]` functions as tests, not the helpers beside them.
+// Clippy allows these in `#[test]` functions, but not in their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod answers;
-mod check;
 mod demo;
-mod ends;
-mod faults;
+mod failures;
+mod health;
 mod quirks;
 mod recordings;
 mod requests;
+mod response;
 mod retries;
 mod server;
+mod stream_end;

@@ -1,6 +1,6 @@
-//! What servers are seen to send, one row each: the body, and what it adds up to.
+//! Deviations from the protocol that servers send, one row each: the body and the resulting response.
 
-use crate::answers::{Answer, is_made};
+use crate::response::{Response, is_generated_id};
 use crate::server::{Server, ok, prompt};
 use bytes::Bytes;
 use futures::stream;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use threadline_model::Model;
 use threadline_model::openai::decode;
 
-/// Name, body, what it adds up to.
+/// Name, body, summary of the response.
 const QUIRKS: &[(&str, &str, &str)] = &[
     // Framing.
     ("crlf", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n", r#""a" Stop"#),
@@ -72,11 +72,11 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""a" Stop"#,
     ),
     ("an empty body", "", r#""" broken"#),
-    ("a body of pings", ": ping\n\n: ping\n\n", r#""" broken"#),
-    ("nothing but [DONE]", "data: [DONE]\n\n", r#""" broken"#),
+    ("only pings", ": ping\n\n: ping\n\n", r#""" broken"#),
+    ("only [DONE]", "data: [DONE]\n\n", r#""" broken"#),
     ("not an event stream", "<html><body>Welcome to the hotel</body></html>", r#""" broken"#),
     (
-        "a line that is no JSON",
+        "invalid JSON in the middle",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: oops\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
         r#""a" broken"#,
     ),
@@ -86,27 +86,27 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""a" Stop"#,
     ),
     (
-        "cut by length",
+        "truncated by length",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"length\"}]}\n\n",
         r#""a" Length"#,
     ),
     (
-        "cut by a filter",
+        "truncated by a content filter",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"content_filter\"}]}\n\n",
         r#""a" ContentFilter"#,
     ),
     (
-        "a reason nobody knows",
+        "an unknown finish_reason",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"eos\"}]}\n\n",
         r#""a" Stop"#,
     ),
     (
-        "the reason `error`",
+        "finish_reason `error`",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n",
         r#""a" refused 200"#,
     ),
     (
-        "a reason in each chunk, null or empty delta",
+        "finish_reason null, and a choice without delta",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n",
         r#""a" Stop"#,
     ),
@@ -127,7 +127,7 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""ab" Stop"#,
     ),
     (
-        "thoughts are not text",
+        "reasoning is not text",
         "data: {\"choices\":[{\"delta\":{\"content\":\"\",\"reasoning_content\":\"hm\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":null,\"reasoning\":\"hm\",\"reasoning_details\":[{}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n",
         r#""a" Stop"#,
     ),
@@ -136,7 +136,7 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         "data: {\"choices\":[{\"delta\":{\"content\":null,\"refusal\":\"No.\"}}]}\n\ndata: [DONE]\n\n",
         r#""No." Stop"#,
     ),
-    ("an answer without words", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n", r#""" Stop"#),
+    ("a response without text", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n", r#""" Stop"#),
     // Usage.
     (
         "usage in a last chunk",
@@ -149,7 +149,7 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""ab" 3+2 Stop"#,
     ),
     (
-        "usage that cannot be read",
+        "invalid usage",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":\"three\"}}\n\ndata: [DONE]\n\n",
         r#""a" Stop"#,
     ),
@@ -175,17 +175,17 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""" f({}) ToolCalls"#,
     ),
     (
-        "calls without index or id in one list",
+        "calls without index and id in one list",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"\"}},{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""" f({}) f({}) ToolCalls"#,
     ),
     (
-        "whole calls without index or id, one a chunk",
+        "complete calls without index and id, one per chunk",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""" f({}) f({}) ToolCalls"#,
     ),
     (
-        "every parallel call numbered 0",
+        "index 0 for every parallel call",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"y\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""" f({}) f({}) ToolCalls"#,
     ),
@@ -210,31 +210,31 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         r#""" f({}) ToolCalls"#,
     ),
     (
-        "`stop` beside calls",
+        "finish_reason `stop` beside calls",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"stop\"}]}\n\n",
         r#""" f({}) ToolCalls"#,
     ),
     (
-        "`tool_calls` without any",
+        "finish_reason `tool_calls` without calls",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"tool_calls\"}]}\n\n",
         r#""a" Stop"#,
     ),
     (
-        "a call cut by length",
+        "a call truncated by length",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\"}}]},\"finish_reason\":\"length\"}]}\n\n",
         r#""" Length"#,
     ),
     (
-        "a call that names no tool",
+        "a call without a name",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{\"arguments\":\"{}\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""" broken"#,
     ),
     (
-        "a call that is no call, with finish_reason",
+        "an invalid call, with finish_reason",
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[7]},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n",
         r#""" broken"#,
     ),
-    // Errors under a 200.
+    // Errors with status 200.
     ("an error before tokens", "data: {\"error\":{\"message\":\"no\",\"code\":\"x\"}}\n\n", r#""" refused 200"#),
     (
         "an error after tokens",
@@ -247,77 +247,77 @@ const QUIRKS: &[(&str, &str, &str)] = &[
         "data: {\"error\":{\"code\":429,\"message\":\"slow down\"}}\n\n",
         r#""" overloaded 429"#,
     ),
-    ("an event named error", "event: error\ndata: {\"message\":\"no\"}\n\n", r#""" refused 200"#),
-    ("an event named error, no JSON", "event: error\ndata: no\n\n", r#""" refused 200"#),
-    // Sources.
+    ("an event of type error", "event: error\ndata: {\"message\":\"no\"}\n\n", r#""" refused 200"#),
+    ("an event of type error, no JSON", "event: error\ndata: no\n\n", r#""" refused 200"#),
+    // Citations.
     (
-        "annotations beside the words and by themselves",
+        "annotations beside the text and alone",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a b\",\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"https://a.example/x?y=1\",\"title\":\" On\\nA \",\"start_index\":0,\"end_index\":1,\"content\":\"...\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"http://b.example\",\"start_index\":0,\"end_index\":0}}]},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
         r#""a b" <https://a.example/x?y=1 On A@1> <http://b.example/ b.example@> Stop"#,
     ),
     (
-        "annotations again, and one source in two places",
+        "repeated annotations, and one source for two passages",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a b\",\"annotations\":[{\"url_citation\":{\"url\":\"https://a.example/\",\"title\":\"A\",\"end_index\":1}},{\"url_citation\":{\"url\":\"https://a.example\",\"title\":\"A\",\"end_index\":1}},{\"url_citation\":{\"url\":\"https://a.example\",\"title\":\"A\",\"end_index\":3}},{\"url_citation\":{\"url\":\"https://a.example\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""a b" <https://a.example/ A@1> <https://a.example/ A@3> Stop"#,
     ),
     (
-        "annotations that are none",
+        "invalid annotations",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"annotations\":null}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[]}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":{\"url\":1}}}]}\n\ndata: {\"choices\":[{\"delta\":{\"annotations\":[7,{\"type\":\"file\",\"file\":{}},{\"url_citation\":{\"title\":\"T\"}},{\"url_citation\":{\"url\":\"javascript:alert(1)\"}},{\"url_citation\":{\"url\":\"nowhere\"}},{\"url_citation\":{\"url\":\"file:///etc/passwd\"}}]}}]}\n\ndata: [DONE]\n\n",
         r#""a" Stop"#,
     ),
     (
-        "addresses with every chunk",
+        "a list of URLs in every chunk",
         "data: {\"citations\":[\"https://a.example/\",\"https://b.example/\"],\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"citations\":[\"https://a.example/\",\"https://b.example/\"],\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\ndata: {\"citations\":[\"https://a.example/\",7,\"https://c.example/\"],\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
         r#""ab" <https://a.example/ a.example@> <https://b.example/ b.example@> <https://c.example/ c.example@> Stop"#,
     ),
     (
-        "annotations that are not streamed, with a call",
+        "annotations and a call in a response that is not streamed",
         "{\"choices\":[{\"message\":{\"content\":\"a\",\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"https://a.example/\",\"title\":\"A\",\"start_index\":0,\"end_index\":1}}],\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}",
         r#""a" <https://a.example/ A@1> f({}) ToolCalls"#,
     ),
-    // JSON in place of a stream.
+    // JSON instead of a stream.
     (
-        "an answer that is not streamed",
+        "a response that is not streamed",
         "\n{\n \"choices\": [\n  {\"message\": {\"role\": \"assistant\", \"content\": \"a\\nb\"}, \"finish_reason\": \"stop\"}\n ],\r\n \"usage\": {\"prompt_tokens\": 1, \"completion_tokens\": 2}\n}\n",
         r#""a\nb" 1+2 Stop"#,
     ),
     (
-        "calls that are not streamed",
+        "calls in a response that is not streamed",
         "{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}},{\"id\":\"y\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}",
         r#""" f({}) f({}) ToolCalls"#,
     ),
     ("an error object", "{\"error\":{\"message\":\"no\",\"code\":400}}", r#""" refused 400"#),
-    ("an answer that is not streamed, cut", "{\"choices\":[{\"message\":{\"content\":\"a", r#""" broken"#),
-    ("an object that is no answer", "{\"hello\":1}", r#""" broken"#),
+    ("a response that is not streamed, cut", "{\"choices\":[{\"message\":{\"content\":\"a", r#""" broken"#),
+    ("an object that is no response", "{\"hello\":1}", r#""" broken"#),
 ];
 
 #[tokio::test]
-async fn quirks_whole_and_cut_at_every_byte() {
+async fn quirks_split_at_every_byte() {
     for (name, body, expected) in QUIRKS {
         let body = Bytes::from_static(body.as_bytes());
         for cut in 0..=body.len() {
-            let answer = read(vec![body.slice(..cut), body.slice(cut..)]).await;
-            assert_eq!(answer.line(), *expected, "{name}, cut at {cut}: {:?}", answer.error);
+            let response = decode_parts(vec![body.slice(..cut), body.slice(cut..)]).await;
+            assert_eq!(response.summary(), *expected, "{name}, cut at {cut}: {:?}", response.error);
         }
     }
 }
 
 #[tokio::test]
-async fn calls_without_an_id_of_their_own_get_one() {
+async fn a_missing_or_duplicate_id_is_replaced() {
     let call = |id: &str| format!("{{{id}\"function\":{{\"name\":\"f\",\"arguments\":\"{{}}\"}}}}");
     for ids in [["", ""], ["\"id\":\"\",", "\"id\":null,"], ["\"index\":0,\"id\":\"x\",", "\"index\":1,\"id\":\"x\","]]
     {
         let calls = ids.map(call).join(",");
         let body = format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{calls}]}}}}]}}\n\ndata: [DONE]\n\n");
-        let answer = read(vec![body.into()]).await;
-        assert_eq!(answer.calls.len(), 2, "{ids:?}");
-        assert!(is_made(&answer.calls[1].id), "{ids:?}");
-        assert_ne!(answer.calls[0].id, answer.calls[1].id);
+        let response = decode_parts(vec![body.into()]).await;
+        assert_eq!(response.calls.len(), 2, "{ids:?}");
+        assert!(is_generated_id(&response.calls[1].id), "{ids:?}");
+        assert_ne!(response.calls[0].id, response.calls[1].id);
     }
 }
 
 #[tokio::test]
-async fn citations_are_bounded() {
+async fn citations_are_limited() {
     let cite = |name: &str| {
         let title = "T".repeat(10_000);
         format!("{{\"url_citation\":{{\"url\":\"https://{name}.example/\",\"title\":\"{title}\"}}}}")
@@ -326,27 +326,27 @@ async fn citations_are_bounded() {
     all.extend((0..100).map(|number| cite(&format!("s{number}"))));
     let body =
         format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\",\"annotations\":[{}]}}}}]}}\n\n", all.join(","));
-    let answer = read(vec![body.into(), "data: [DONE]\n\n".into()]).await;
-    assert_eq!((answer.text().as_str(), answer.citations.len()), ("a", 64));
-    assert_eq!(answer.citations[0].url, "https://s0.example/", "an address that is too long is left out");
-    assert_eq!(answer.citations[0].title.len(), 300);
+    let response = decode_parts(vec![body.into(), "data: [DONE]\n\n".into()]).await;
+    assert_eq!((response.text().as_str(), response.citations.len()), ("a", 64));
+    assert_eq!(response.citations[0].url, "https://s0.example/", "a URL that is too long is left out");
+    assert_eq!(response.citations[0].title.len(), 300);
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf8_break_the_answer() {
+async fn invalid_utf8_is_an_error() {
     let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n";
-    assert_eq!(read(vec![Bytes::from_static(body)]).await.line(), r#""a" broken"#);
+    assert_eq!(decode_parts(vec![Bytes::from_static(body)]).await.summary(), r#""a" broken"#);
 }
 
 #[tokio::test]
-async fn a_table_row_over_http_is_the_same() {
+async fn quirks_over_http() {
     for (name, body, expected) in QUIRKS {
-        let server = Server::plays(ok(body)).await;
-        assert_eq!(Answer::of(server.model().stream(prompt())).await.line(), *expected, "{name}");
+        let server = Server::with_script(ok(body)).await;
+        assert_eq!(Response::collect(server.model().stream(prompt())).await.summary(), *expected, "{name}");
     }
 }
 
-/// The answer in a body that comes in `parts`.
-pub(crate) async fn read(parts: Vec<Bytes>) -> Answer {
-    Answer::of(decode(stream::iter(parts.into_iter().map(Ok::<_, Infallible>)), Duration::from_secs(20))).await
+/// Decodes a body that arrives in `parts`.
+pub(crate) async fn decode_parts(parts: Vec<Bytes>) -> Response {
+    Response::collect(decode(stream::iter(parts.into_iter().map(Ok::<_, Infallible>)), Duration::from_secs(20))).await
 }

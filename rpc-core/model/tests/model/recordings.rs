@@ -1,7 +1,8 @@
-//! Every recording, whole and cut at every byte.
+//! Recorded responses of real servers, complete and split at every byte.
 
-use crate::answers::{Answer, kind};
-use crate::server::{Play, Server, prompt};
+use crate::quirks::decode_parts;
+use crate::response::{Response, error_kind};
+use crate::server::{Server, Step, prompt};
 use bytes::Bytes;
 use futures::future::join_all;
 use futures::stream;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use threadline_model::Model;
 use threadline_model::openai::decode;
 
-/// Recording, what its answer adds up to, and the ids of its calls.
-const RECORDINGS: &[(&str, &str, &[&str])] = &[
+/// Recording, summary of its response, and the ids of its tool calls.
+pub(crate) const RECORDINGS: &[(&str, &str, &[&str])] = &[
     (
         "aimock-blocks-stream",
         r#""and then some text" add_task({"title":"first","priority":"low"}) ToolCalls"#,
@@ -60,7 +61,7 @@ const RECORDINGS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn no_recording_is_left_out() {
+fn each_recording_is_listed() {
     let mut listed: Vec<_> = RECORDINGS.iter().map(|(name, ..)| format!("{name}.response.http")).collect();
     let mut found: Vec<_> = std::fs::read_dir(folder())
         .unwrap()
@@ -73,33 +74,33 @@ fn no_recording_is_left_out() {
 }
 
 #[tokio::test]
-async fn whole_over_http() {
+async fn recordings_over_http() {
     for (name, expected, ids) in RECORDINGS {
-        let server = Server::plays(vec![Play::Send(bytes_of(name)), Play::Close]).await;
-        let answer = Answer::of(server.model().stream(prompt())).await;
-        assert_eq!(answer.line(), *expected, "{name}");
-        assert_eq!(answer.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), *ids, "{name}");
+        let server = Server::with_script(vec![Step::Send(bytes_of(name)), Step::Close]).await;
+        let response = Response::collect(server.model().stream(prompt())).await;
+        assert_eq!(response.summary(), *expected, "{name}");
+        assert_eq!(response.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), *ids, "{name}");
     }
 }
 
 #[tokio::test]
-async fn cut_over_http() {
-    // HTTP's own framing is cut here as well. Every byte would take minutes, so the cuts are spread.
+async fn recordings_split_over_http() {
+    // This splits the framing of HTTP as well. Splitting at every byte would take minutes, so 12 positions must do.
     for (name, expected, _) in RECORDINGS {
         let bytes = bytes_of(name);
         let cuts = (1..bytes.len()).step_by(bytes.len() / 12);
         join_all(cuts.map(|cut| {
             let (before, after) = bytes.split_at(cut);
             let script = vec![
-                Play::Send(before.to_vec()),
-                Play::Pause(Duration::from_millis(2)),
-                Play::Send(after.to_vec()),
-                Play::Close,
+                Step::Send(before.to_vec()),
+                Step::Pause(Duration::from_millis(2)),
+                Step::Send(after.to_vec()),
+                Step::Close,
             ];
             async move {
-                let server = Server::plays(script).await;
-                let answer = Answer::of(server.model().stream(prompt())).await;
-                assert_eq!(answer.line(), *expected, "{name} cut at {cut}");
+                let server = Server::with_script(script).await;
+                let response = Response::collect(server.model().stream(prompt())).await;
+                assert_eq!(response.summary(), *expected, "{name} cut at {cut}");
             }
         }))
         .await;
@@ -107,70 +108,38 @@ async fn cut_over_http() {
 }
 
 #[tokio::test]
-async fn cut_at_every_byte() {
-    for (name, _, _) in RECORDINGS {
+async fn recordings_split_at_every_byte() {
+    for (name, ..) in RECORDINGS {
         let Some(body) = body_of(name) else { continue };
-        let whole = read(vec![body.clone()]).await;
+        let expected = decode_parts(vec![body.clone()]).await.fingerprint();
         for cut in 0..=body.len() {
             let parts = vec![body.slice(..cut), body.slice(cut..)];
-            assert_eq!(read(parts).await, whole, "{name} cut at {cut}");
+            assert_eq!(decode_parts(parts).await.fingerprint(), expected, "{name} cut at {cut}");
         }
     }
 }
 
 #[tokio::test]
-async fn cut_at_random() {
-    // xorshift: the same cuts in every run, so that a failure can be repeated.
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
-    for (name, _, _) in RECORDINGS {
-        let Some(body) = body_of(name) else { continue };
-        let whole = read(vec![body.clone()]).await;
-        for longest in [1, 2, 7, 64, 600] {
-            for _ in 0..5 {
-                let mut rest = body.clone();
-                let mut parts = Vec::new();
-                while !rest.is_empty() {
-                    // Reads of no bytes are allowed too.
-                    parts.push(rest.split_to(random(longest + 1).max(usize::from(longest == 1)).min(rest.len())));
-                }
-                assert_eq!(read(parts).await, whole, "{name} in parts of up to {longest}");
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_came_in_one_read_is_ready_at_once() {
+async fn events_of_one_read_are_ready_at_once() {
     use futures::{FutureExt, StreamExt};
     let body = body_of("llamacpp-text-stream").unwrap();
     let reads = stream::iter([Ok::<_, Infallible>(body)]).chain(stream::pending());
     let mut events = decode(reads, Duration::from_secs(9));
     let mut count = 0;
-    while let Some(event) = events.next().now_or_never().expect("an event of the first read waits") {
+    while let Some(event) = events.next().now_or_never().expect("no event of the first read is delayed") {
         event.unwrap();
         count += 1;
     }
-    assert_eq!(count, 9 + 2, "nine pieces of text, usage, end");
+    assert_eq!(count, 9 + 2, "nine deltas, usage, end");
 }
 
 #[tokio::test]
-async fn the_servers_words_are_kept_for_the_log_alone() {
-    let server = Server::plays(vec![Play::Send(bytes_of("llamacpp-too-long-stream")), Play::Close]).await;
-    let error = Answer::of(server.model().stream(prompt())).await.error.unwrap();
-    assert_eq!(kind(&error), "refused 400");
+async fn only_the_log_gets_the_servers_message() {
+    let server = Server::with_script(vec![Step::Send(bytes_of("llamacpp-too-long-stream")), Step::Close]).await;
+    let error = Response::collect(server.model().stream(prompt())).await.error.unwrap();
+    assert_eq!(error_kind(&error), "refused 400");
     assert!(error.to_string().contains("exceeds the available context size"), "{error}");
-    assert!(!error.public().contains("context"), "{}", error.public());
-}
-
-async fn read(parts: Vec<Bytes>) -> String {
-    let parts = stream::iter(parts.into_iter().map(Ok::<_, Infallible>));
-    Answer::of(decode(parts, Duration::from_secs(9))).await.whole()
+    assert!(!error.public_message().contains("context"), "{}", error.public_message());
 }
 
 fn folder() -> PathBuf {
@@ -181,8 +150,8 @@ fn bytes_of(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(format!("{name}.response.http"))).unwrap()
 }
 
-/// The body of a recorded 200 without its chunk framing.
-fn body_of(name: &str) -> Option<Bytes> {
+/// Returns the body of a recording with status 200, without the framing of HTTP's chunks.
+pub(crate) fn body_of(name: &str) -> Option<Bytes> {
     let bytes = bytes_of(name);
     let head = memchr::memmem::find(&bytes, b"\r\n\r\n").unwrap();
     let mut rest = &bytes[head + 4..];

@@ -1,6 +1,6 @@
-//! What is sent.
+//! The requests that the client sends.
 
-use crate::answers::Answer;
+use crate::response::Response;
 use crate::server::{KEY, Server, fine, prompt};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -9,15 +9,15 @@ use threadline_model::config::{ModelParameters, OpenAiConfig};
 use threadline_model::openai::OpenAiModel;
 use threadline_model::{Message, Model, ModelRequest, ToolCall, ToolSpec};
 
-async fn sent(request: ModelRequest) -> (String, Value) {
-    let server = Server::plays(fine()).await;
+async fn capture_request(request: ModelRequest) -> (String, Value) {
+    let server = Server::with_script(fine()).await;
     let config = OpenAiConfig {
         site_url: Some("https://chat.example".to_owned()),
         app_name: Some("Threadline".to_owned()),
         ..server.config()
     };
-    let answer = Answer::of(OpenAiModel::new(config).unwrap().stream(request)).await;
-    assert_eq!(answer.line(), r#""fine" Stop"#);
+    let response = Response::collect(OpenAiModel::new(config).unwrap().stream(request)).await;
+    assert_eq!(response.summary(), r#""fine" Stop"#);
     let request = server.requests().remove(0);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     (head.to_ascii_lowercase(), serde_json::from_str(body).unwrap())
@@ -25,7 +25,7 @@ async fn sent(request: ModelRequest) -> (String, Value) {
 
 #[tokio::test]
 async fn a_plain_prompt() {
-    let (head, body) = sent(prompt()).await;
+    let (head, body) = capture_request(prompt()).await;
     assert!(head.starts_with("post /v1/chat/completions http/1.1\r\n"), "{head}");
     for header in [
         format!("authorization: bearer {KEY}").as_str(),
@@ -49,9 +49,9 @@ async fn a_plain_prompt() {
 }
 
 #[tokio::test]
-async fn model_parameters_and_a_choice() {
+async fn parameters_and_tool_choice() {
     let parameters = ModelParameters { temperature: Some(0.5), stop: vec!["END".into()], ..ModelParameters::default() };
-    let (_, body) = sent(ModelRequest {
+    let (_, body) = capture_request(ModelRequest {
         model: Some("another".into()),
         parameters: Arc::new(parameters),
         tool_choice: Some("f".into()),
@@ -73,9 +73,9 @@ async fn model_parameters_and_a_choice() {
 }
 
 #[tokio::test]
-async fn calls_answers_and_tools() {
+async fn messages_tool_calls_and_tools() {
     let call = |id: &str| ToolCall { id: id.to_owned(), name: "f".to_owned(), arguments: "{\"a\": 1}".to_owned() };
-    let (_, body) = sent(ModelRequest {
+    let (_, body) = capture_request(ModelRequest {
         messages: vec![
             Message::System("Be brief.".to_owned()),
             Message::User("\"ü\"\n".into()),
@@ -89,7 +89,7 @@ async fn calls_answers_and_tools() {
             description: "Does f.".to_owned(),
             parameters: to_raw_value(&json!({"type": "object", "properties": {}})).unwrap().into(),
         }]),
-        // Not fit for a header, and no reason to fail.
+        // No valid header value. It is left out.
         request_id: "line\nbreak".into(),
         ..ModelRequest::default()
     })

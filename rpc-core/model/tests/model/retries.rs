@@ -1,20 +1,20 @@
-//! When a request is sent again, and when it must not be.
+//! Which failures are retried, and when.
 
-use crate::answers::Answer;
-use crate::server::{Play, Server, fine, ok, prompt, status};
+use crate::response::Response;
+use crate::server::{Server, Step, fine, ok, prompt, status};
 use futures::future::join_all;
 use std::time::{Duration, Instant};
 use threadline_model::config::OpenAiConfig;
 use threadline_model::openai::OpenAiModel;
 use threadline_model::{Model, ModelError};
 
-async fn ask(server: &Server, max_attempts: u32) -> Answer {
+async fn ask(server: &Server, max_attempts: u32) -> Response {
     let config = OpenAiConfig { max_attempts, ..server.config() };
-    Answer::of(OpenAiModel::new(config).unwrap().stream(prompt())).await
+    Response::collect(OpenAiModel::new(config).unwrap().stream(prompt())).await
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_with_the_same_words() {
+async fn transient_failures_are_retried_with_the_same_body() {
     let failures = [
         status("408 Request Timeout", "", ""),
         status("409 Conflict", "", ""),
@@ -23,10 +23,10 @@ async fn what_may_pass_is_tried_again_with_the_same_words() {
         status("502 Bad Gateway", "", "<html>"),
         status("503 Service Unavailable", "", ""),
         status("504 Gateway Timeout", "", ""),
-        // No answer, half a head, a reset.
-        vec![Play::Close],
-        vec![Play::Send(b"HTTP/1.1 200".to_vec()), Play::Close],
-        // A 200 that never began.
+        // No response, and half of a response head.
+        vec![Step::Close],
+        vec![Step::Send(b"HTTP/1.1 200".to_vec()), Step::Close],
+        // Status 200, but a failure before the first token.
         ok(""),
         ok("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"),
         ok("data: oops\n\n"),
@@ -34,7 +34,7 @@ async fn what_may_pass_is_tried_again_with_the_same_words() {
     ];
     join_all(failures.map(async |failure| {
         let server = Server::start(vec![failure, fine()]).await;
-        assert_eq!(ask(&server, 2).await.line(), r#""fine" Stop"#);
+        assert_eq!(ask(&server, 2).await.summary(), r#""fine" Stop"#);
         let bodies: Vec<_> =
             server.requests().iter().map(|request| request.split_once("\r\n\r\n").unwrap().1.to_owned()).collect();
         assert_eq!(bodies.len(), 2);
@@ -44,24 +44,24 @@ async fn what_may_pass_is_tried_again_with_the_same_words() {
 }
 
 #[tokio::test]
-async fn two_failures_then_an_answer() {
+async fn two_failures_then_a_response() {
     let failure = status("500 Internal Server Error", "", "");
     let server = Server::start(vec![failure.clone(), failure, fine()]).await;
-    assert_eq!(ask(&server, 3).await.line(), r#""fine" Stop"#);
+    assert_eq!(ask(&server, 3).await.summary(), r#""fine" Stop"#);
     assert_eq!(server.requests().len(), 3);
 }
 
 #[tokio::test]
-async fn tries_are_counted() {
-    let server = Server::plays(status("500 Internal Server Error", "", "")).await;
+async fn attempts_are_limited() {
+    let server = Server::with_script(status("500 Internal Server Error", "", "")).await;
     for (attempts, requests) in [(1, 1), (3, 4), (0, 5)] {
-        assert_eq!(ask(&server, attempts).await.line(), r#""" refused 500"#);
+        assert_eq!(ask(&server, attempts).await.summary(), r#""" refused 500"#);
         assert_eq!(server.requests().len(), requests, "{attempts} attempts");
     }
 }
 
 #[tokio::test]
-async fn what_will_not_pass_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     for line in [
         "302 Found",
         "400 Bad Request",
@@ -73,14 +73,14 @@ async fn what_will_not_pass_is_not_tried_again() {
         "422 Unprocessable Entity",
         "501 Not Implemented",
     ] {
-        let server = Server::plays(status(line, "location: http://127.0.0.1:1/\r\n", "")).await;
-        assert_eq!(ask(&server, 3).await.line(), format!(r#""" refused {}"#, &line[..3]));
+        let server = Server::with_script(status(line, "location: http://127.0.0.1:1/\r\n", "")).await;
+        assert_eq!(ask(&server, 3).await.summary(), format!(r#""" refused {}"#, &line[..3]));
         assert_eq!(server.requests().len(), 1, "{line}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_that_has_begun_is_never_asked_for_again() {
+async fn failures_after_the_first_token_are_not_retried() {
     for token in [
         r#"{"content":"a"}"#,
         r#"{"reasoning":"hm"}"#,
@@ -97,32 +97,32 @@ async fn an_answer_that_has_begun_is_never_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_server_is_given_the_time_it_asks_for() {
-    // A date has whole seconds, so up to one of the two may be gone.
+async fn retry_after_is_respected() {
+    // A date has whole seconds, so up to one of the two seconds can be lost.
     let in_two_seconds = || (chrono::Utc::now() + Duration::from_secs(2)).format("%a, %d %b %Y %H:%M:%S GMT");
     for (header, at_least) in [
         ("retry-after: 1\r\n", 1_000),
-        // The finer header wins.
+        // The more precise header takes precedence.
         ("retry-after: 60\r\nretry-after-ms: 700\r\n", 700),
         ("retry-after: DATE\r\n", 900),
     ] {
         let header = header.replace("DATE", &in_two_seconds().to_string());
         let started = Instant::now();
         let server = Server::start(vec![status("429 Too Many Requests", &header, ""), fine()]).await;
-        assert_eq!(ask(&server, 2).await.line(), r#""fine" Stop"#);
+        assert_eq!(ask(&server, 2).await.summary(), r#""fine" Stop"#);
         let waited = started.elapsed();
         assert!(waited >= Duration::from_millis(at_least) && waited < Duration::from_secs(5), "{header} {waited:?}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_more_than_we_wait_is_left_alone() {
+async fn a_long_retry_after_ends_the_attempts() {
     for seconds in ["60", "1e300", "18446744073709551615"] {
-        let server = Server::plays(status("503 Busy", &format!("retry-after: {seconds}\r\n"), "")).await;
+        let server = Server::with_script(status("503 Busy", &format!("retry-after: {seconds}\r\n"), "")).await;
         let started = Instant::now();
-        let answer = ask(&server, 3).await;
+        let response = ask(&server, 3).await;
         assert!(started.elapsed() < Duration::from_secs(4));
-        match answer.error {
+        match response.error {
             Some(ModelError::Overloaded { status: 503, retry_after, .. }) if seconds == "60" => {
                 assert_eq!(retry_after, Some(Duration::from_secs(60)));
                 assert_eq!(server.requests().len(), 1);
@@ -134,14 +134,14 @@ async fn a_server_that_asks_for_more_than_we_wait_is_left_alone() {
 }
 
 #[tokio::test]
-async fn the_first_token_has_one_deadline_over_all_tries() {
-    let slow = vec![Play::Pause(Duration::from_millis(250)), Play::Close];
-    let server = Server::plays(slow).await;
+async fn all_attempts_share_one_deadline() {
+    let slow = vec![Step::Pause(Duration::from_millis(250)), Step::Close];
+    let server = Server::with_script(slow).await;
     let limit = Duration::from_millis(1_200);
     let config = OpenAiConfig { max_attempts: 50, token_timeout: limit, ..server.config() };
     let started = Instant::now();
-    let answer = Answer::of(OpenAiModel::new(config).unwrap().stream(prompt())).await;
-    assert!(answer.error.is_some());
+    let response = Response::collect(OpenAiModel::new(config).unwrap().stream(prompt())).await;
+    assert!(response.error.is_some());
     assert!(started.elapsed() < limit + Duration::from_millis(500), "{:?}", started.elapsed());
     assert!((2..6).contains(&server.requests().len()), "{} requests", server.requests().len());
 }

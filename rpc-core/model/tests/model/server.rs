@@ -1,7 +1,8 @@
-//! A server that plays bytes.
+//! A server that sends scripted bytes.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::config::OpenAiConfig;
 use threadline_model::openai::OpenAiModel;
@@ -10,13 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// The key every test uses; no error may show it.
+/// The API key of all tests. No error may contain it.
 pub(crate) const KEY: &str = "sk-secret-0123456789";
 
-/// One step of an answer.
+/// One step of a scripted response.
 #[derive(Clone)]
-pub(crate) enum Play {
-    /// Write and flush.
+pub(crate) enum Step {
+    /// Send these bytes.
     Send(Vec<u8>),
     /// Wait.
     Pause(Duration),
@@ -26,58 +27,58 @@ pub(crate) enum Play {
     Hang,
 }
 
-/// A server that answers the n-th request with the n-th script, and the last one from then on.
+/// A server that answers the n-th request with the n-th script. The last script repeats.
 pub(crate) struct Server {
     pub(crate) base_url: String,
-    seen: Arc<Seen>,
+    observed: Arc<Observed>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Observed {
     requests: Mutex<Vec<String>>,
     connections: Mutex<usize>,
-    left: Notify,
+    client_closed: Notify,
 }
 
 impl Server {
-    pub(crate) async fn start(scripts: Vec<Vec<Play>>) -> Self {
+    pub(crate) async fn start(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let seen = Arc::<Seen>::default();
+        let observed = Arc::<Observed>::default();
         let scripts = Arc::new(Mutex::new(VecDeque::from(scripts)));
         tokio::spawn({
-            let seen = Arc::clone(&seen);
+            let observed = Arc::clone(&observed);
             async move {
                 while let Ok((socket, _)) = listener.accept().await {
-                    *seen.connections.lock().unwrap() += 1;
-                    tokio::spawn(serve(socket, Arc::clone(&scripts), Arc::clone(&seen)));
+                    *observed.connections.lock() += 1;
+                    tokio::spawn(serve(socket, Arc::clone(&scripts), Arc::clone(&observed)));
                 }
             }
         });
-        Self { base_url, seen }
+        Self { base_url, observed }
     }
 
-    /// A server with one answer.
-    pub(crate) async fn plays(script: Vec<Play>) -> Self {
+    /// Starts a server with one script.
+    pub(crate) async fn with_script(script: Vec<Step>) -> Self {
         Self::start(vec![script]).await
     }
 
-    /// Requests so far, heads and bodies.
+    /// Returns the requests so far, heads and bodies.
     pub(crate) fn requests(&self) -> Vec<String> {
-        self.seen.requests.lock().unwrap().clone()
+        self.observed.requests.lock().clone()
     }
 
-    /// Connections so far.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
-        *self.seen.connections.lock().unwrap()
+        *self.observed.connections.lock()
     }
 
-    /// Waits until a client has closed a connection that hangs.
-    pub(crate) async fn client_left(&self) {
-        self.seen.left.notified().await;
+    /// Waits until a client closes a connection that hangs.
+    pub(crate) async fn client_closed(&self) {
+        self.observed.client_closed.notified().await;
     }
 
-    /// A client of this server: one attempt, and limits that no test on a slow machine meets by accident.
+    /// Returns the configuration of a client: one attempt, and timeouts that a slow machine does not reach by accident.
     pub(crate) fn config(&self) -> OpenAiConfig {
         OpenAiConfig {
             base_url: self.base_url.as_str().into(),
@@ -97,7 +98,7 @@ impl Server {
     }
 }
 
-/// A prompt of one word.
+/// Returns a prompt of one word.
 pub(crate) fn prompt() -> ModelRequest {
     ModelRequest {
         messages: vec![Message::User("hello".into())],
@@ -106,51 +107,51 @@ pub(crate) fn prompt() -> ModelRequest {
     }
 }
 
-/// A 200 whose body ends with the connection.
-pub(crate) fn ok(body: impl AsRef<[u8]>) -> Vec<Play> {
-    vec![ok_head(), Play::Send(body.as_ref().to_vec()), Play::Close]
+/// A response with status 200 whose body ends with the connection.
+pub(crate) fn ok(body: impl AsRef<[u8]>) -> Vec<Step> {
+    vec![ok_head(), Step::Send(body.as_ref().to_vec()), Step::Close]
 }
 
-/// The head of a 200 whose body ends with the connection.
-pub(crate) fn ok_head() -> Play {
-    Play::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_vec())
+/// The head of such a response.
+pub(crate) fn ok_head() -> Step {
+    Step::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_vec())
 }
 
-/// A whole answer with a status.
-pub(crate) fn status(line: &str, headers: &str, body: &str) -> Vec<Play> {
+/// A complete response with a status.
+pub(crate) fn status(line: &str, headers: &str, body: &str) -> Vec<Step> {
     let length = body.len();
     vec![
-        Play::Send(format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()),
-        Play::Close,
+        Step::Send(format!("HTTP/1.1 {line}\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into_bytes()),
+        Step::Close,
     ]
 }
 
-/// An answer of one word.
-pub(crate) fn fine() -> Vec<Play> {
+/// A response of one word.
+pub(crate) fn fine() -> Vec<Step> {
     ok("data: {\"choices\":[{\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
 }
 
-async fn serve(mut socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Play>>>>, seen: Arc<Seen>) {
+async fn serve(mut socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Step>>>>, observed: Arc<Observed>) {
     socket.set_nodelay(true).unwrap();
     while let Some(request) = read_request(&mut socket).await {
-        seen.requests.lock().unwrap().push(request);
+        observed.requests.lock().push(request);
         let script = {
-            let mut scripts = scripts.lock().unwrap();
+            let mut scripts = scripts.lock();
             if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() }
         };
         for step in script.unwrap_or_default() {
             match step {
-                Play::Send(bytes) => {
+                Step::Send(bytes) => {
                     if socket.write_all(&bytes).await.is_err() {
                         return;
                     }
                 }
-                Play::Pause(time) => tokio::time::sleep(time).await,
-                Play::Close => return,
-                Play::Hang => {
+                Step::Pause(time) => tokio::time::sleep(time).await,
+                Step::Close => return,
+                Step::Hang => {
                     let mut byte = [0];
                     assert!(!matches!(socket.read(&mut byte).await, Ok(1..)), "a second request on a hung connection");
-                    seen.left.notify_one();
+                    observed.client_closed.notify_one();
                     return;
                 }
             }

@@ -42,6 +42,6 @@ async fn transcribe(cx: Cx, params: InputTranscribeParams) -> Result<Transcripti
                        model's server that has it.";
         return Err(Error::new(ErrorCode::ServiceUnavailable, message));
     };
-    let text = transcribed.await.map_err(|error| Error::new(error.code(), error.public()).because(error))?;
+    let text = transcribed.await.map_err(|error| Error::new(error.code(), error.public_message()).because(error))?;
     Ok(Transcription { text })
 }

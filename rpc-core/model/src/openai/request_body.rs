@@ -1,4 +1,4 @@
-//! The request as OpenAI's chat completions want it.
+//! Builds the JSON body of `POST /chat/completions`.
 
 use crate::config::ModelParameters;
 use crate::{AttachedFile, FileContent, Message, ModelRequest, ToolCall, ToolSpec, UserInput};
@@ -7,34 +7,32 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
-/// The body of `POST /chat/completions`, written once and sent at every attempt.
+/// Serializes a request. The bytes are the same for all attempts.
 ///
 /// # Errors
 ///
-/// When a tool's schema cannot be written as JSON.
-pub(super) fn body(model: &str, request: &ModelRequest) -> serde_json::Result<Bytes> {
-    serde_json::to_vec(&Completion {
-        model: request.model.as_deref().unwrap_or(model),
+/// If a tool's JSON Schema cannot be serialized.
+pub(super) fn serialize(default_model: &str, request: &ModelRequest) -> serde_json::Result<Bytes> {
+    let tool_choice = request.tool_choice.as_deref();
+    serde_json::to_vec(&ChatCompletionRequest {
+        model: request.model.as_deref().unwrap_or(default_model),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         messages: Messages(&request.messages),
         tools: Tools(&request.tools),
-        tool_choice: request
-            .tool_choice
-            .as_deref()
-            .map(|name| ToolChoice { kind: "function", function: Chosen { name } }),
+        tool_choice: tool_choice.map(|name| ToolChoice { kind: "function", function: FunctionName { name } }),
         parameters: &request.parameters,
     })
     .map(Bytes::from)
 }
 
 #[derive(Serialize)]
-struct Completion<'a> {
+struct ChatCompletionRequest<'a> {
     model: &'a str,
     stream: bool,
     stream_options: StreamOptions,
     messages: Messages<'a>,
-    // Several servers refuse an empty list, so none is sent.
+    // Several servers reject an empty list.
     #[serde(skip_serializing_if = "Tools::is_empty")]
     tools: Tools<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,33 +42,33 @@ struct Completion<'a> {
 }
 
 #[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
 struct ToolChoice<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Chosen<'a>,
+    function: FunctionName<'a>,
 }
 
 #[derive(Serialize)]
-struct Chosen<'a> {
+struct FunctionName<'a> {
     name: &'a str,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
 }
 
 struct Messages<'a>(&'a [Message]);
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(WireMessage::of))
+        serializer.collect_seq(self.0.iter().map(MessageParam::new))
     }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "role", rename_all = "lowercase")]
-enum WireMessage<'a> {
+enum MessageParam<'a> {
     System {
         content: &'a str,
     },
@@ -79,8 +77,8 @@ enum WireMessage<'a> {
     },
     Assistant {
         content: Option<&'a str>,
-        #[serde(skip_serializing_if = "Calls::is_empty")]
-        tool_calls: Calls<'a>,
+        #[serde(skip_serializing_if = "ToolCalls::is_empty")]
+        tool_calls: ToolCalls<'a>,
     },
     Tool {
         tool_call_id: &'a str,
@@ -88,22 +86,22 @@ enum WireMessage<'a> {
     },
 }
 
-impl<'a> WireMessage<'a> {
-    fn of(message: &'a Message) -> Self {
+impl<'a> MessageParam<'a> {
+    fn new(message: &'a Message) -> Self {
         match message {
             Message::System(content) => Self::System { content },
-            Message::User(said) => Self::User { content: UserContent(said) },
+            Message::User(input) => Self::User { content: UserContent(input) },
             Message::Assistant { text, tool_calls } => Self::Assistant {
-                // `null` beside calls is what OpenAI itself sends; without calls the field has to be a string.
+                // OpenAI itself sends `null` beside tool calls. Without tool calls, the field must be a string.
                 content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
-                tool_calls: Calls(tool_calls),
+                tool_calls: ToolCalls(tool_calls),
             },
             Message::Tool { call_id, content } => Self::Tool { tool_call_id: call_id, content },
         }
     }
 }
 
-/// What a user said: a string, which every server takes, unless there are images to see.
+/// The content of a user message: a string, which every server accepts, or a list of parts if there are images.
 struct UserContent<'a>(&'a UserInput);
 
 impl Serialize for UserContent<'_> {
@@ -112,12 +110,12 @@ impl Serialize for UserContent<'_> {
         if attachments.is_empty() {
             return serializer.serialize_str(text);
         }
-        let mut words = text.clone();
+        let mut text = text.clone();
         let mut images = Vec::new();
         for AttachedFile { name, mime_type, content, .. } in attachments {
-            words.push_str(&match content {
-                FileContent::Text(text) => {
-                    format!("\n\n[Attached file {name:?}, {mime_type}:]\n{text}\n[End of {name:?}]")
+            text.push_str(&match content {
+                FileContent::Text(content) => {
+                    format!("\n\n[Attached file {name:?}, {mime_type}:]\n{content}\n[End of {name:?}]")
                 }
                 FileContent::Image(_) => format!("\n\n[Attached image {name:?}, {mime_type}]"),
                 FileContent::Omitted => {
@@ -129,10 +127,10 @@ impl Serialize for UserContent<'_> {
             }
         }
         if images.is_empty() {
-            return serializer.serialize_str(&words);
+            return serializer.serialize_str(&text);
         }
         let mut parts = serializer.serialize_seq(Some(1 + images.len()))?;
-        parts.serialize_element(&ContentPart::Text { text: &words })?;
+        parts.serialize_element(&ContentPart::Text { text: &text })?;
         for url in images {
             parts.serialize_element(&ContentPart::ImageUrl { image_url: ImageUrl { url } })?;
         }
@@ -152,38 +150,34 @@ struct ImageUrl<'a> {
     url: &'a str,
 }
 
-struct Calls<'a>(&'a [ToolCall]);
+struct ToolCalls<'a>(&'a [ToolCall]);
 
-impl Calls<'_> {
+impl ToolCalls<'_> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl Serialize for Calls<'_> {
+impl Serialize for ToolCalls<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for call in self.0 {
-            list.serialize_element(&WireCall {
-                id: &call.id,
-                kind: "function",
-                function: CalledFunction { name: &call.name, arguments: &call.arguments },
-            })?;
-        }
-        list.end()
+        serializer.collect_seq(self.0.iter().map(|call| ToolCallParam {
+            id: &call.id,
+            kind: "function",
+            function: FunctionCallParam { name: &call.name, arguments: &call.arguments },
+        }))
     }
 }
 
 #[derive(Serialize)]
-struct WireCall<'a> {
+struct ToolCallParam<'a> {
     id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: CalledFunction<'a>,
+    function: FunctionCallParam<'a>,
 }
 
 #[derive(Serialize)]
-struct CalledFunction<'a> {
+struct FunctionCallParam<'a> {
     name: &'a str,
     arguments: &'a str,
 }
@@ -198,30 +192,22 @@ impl Tools<'_> {
 
 impl Serialize for Tools<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for tool in self.0 {
-            list.serialize_element(&WireTool {
-                kind: "function",
-                function: OfferedFunction {
-                    name: &tool.name,
-                    description: &tool.description,
-                    parameters: &tool.parameters,
-                },
-            })?;
-        }
-        list.end()
+        serializer.collect_seq(self.0.iter().map(|tool| ToolParam {
+            kind: "function",
+            function: FunctionParam { name: &tool.name, description: &tool.description, parameters: &tool.parameters },
+        }))
     }
 }
 
 #[derive(Serialize)]
-struct WireTool<'a> {
+struct ToolParam<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    function: OfferedFunction<'a>,
+    function: FunctionParam<'a>,
 }
 
 #[derive(Serialize)]
-struct OfferedFunction<'a> {
+struct FunctionParam<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a RawValue,

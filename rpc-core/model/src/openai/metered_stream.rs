@@ -1,6 +1,6 @@
-//! How long answers take and how they end, and the last look at their errors.
+//! Records how long responses take and how they end, and redacts their errors.
 
-use super::failure;
+use super::error;
 use crate::{ModelError, ModelEvent};
 use futures::Stream;
 use secrecy::{ExposeSecret, SecretString};
@@ -8,22 +8,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// An answer that is timed.
-pub(super) struct Watched<S> {
+/// A stream that records `threadline_upstream_seconds` when it is dropped.
+pub(super) struct MeteredStream<S> {
     inner: Pin<Box<S>>,
     key: SecretString,
-    /// From the first poll, which is when the request is sent.
+    /// Set by the first poll, which sends the request.
     started: Option<Instant>,
+    /// The label of the metric.
     outcome: &'static str,
 }
 
-impl<S> Watched<S> {
+impl<S> MeteredStream<S> {
     pub(super) fn new(inner: S, key: SecretString) -> Self {
         Self { inner: Box::pin(inner), key, started: None, outcome: "dropped" }
     }
 }
 
-impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for Watched<S> {
+impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for MeteredStream<S> {
     type Item = Result<ModelEvent, ModelError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -33,13 +34,13 @@ impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for Watched<S> {
         match event {
             Poll::Ready(Some(Err(error))) => {
                 this.outcome = match &error {
-                    ModelError::Connect(_) => "connect",
+                    ModelError::Connect { .. } => "connect",
                     ModelError::Timeout { .. } => "timeout",
                     ModelError::Overloaded { .. } => "overloaded",
                     ModelError::Refused { .. } => "refused",
-                    ModelError::Broken(_) => "broken",
+                    ModelError::InvalidResponse { .. } => "broken",
                 };
-                Poll::Ready(Some(Err(failure::for_log(error, this.key.expose_secret()))))
+                Poll::Ready(Some(Err(error::redact(error, this.key.expose_secret()))))
             }
             Poll::Ready(Some(Ok(ModelEvent::Finished(_)))) => {
                 this.outcome = "completed";
@@ -50,7 +51,7 @@ impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for Watched<S> {
     }
 }
 
-impl<S> Drop for Watched<S> {
+impl<S> Drop for MeteredStream<S> {
     fn drop(&mut self) {
         if let Some(started) = self.started {
             metrics::histogram!("threadline_upstream_seconds", "outcome" => self.outcome).record(started.elapsed());

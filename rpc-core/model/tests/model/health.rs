@@ -1,27 +1,27 @@
-//! Whether the server is there, knows the key and has the model.
+//! The health check of an OpenAI-compatible server.
 
-use crate::answers::kind;
-use crate::server::{KEY, Play, Server, status};
+use crate::response::error_kind;
+use crate::server::{KEY, Server, Step, status};
 use std::time::{Duration, Instant};
 use threadline_model::Model;
 use threadline_model::config::OpenAiConfig;
 use threadline_model::openai::OpenAiModel;
 
-async fn check(script: Vec<Play>, model: &str) -> String {
-    let server = Server::plays(script).await;
+async fn check(script: Vec<Step>, model: &str) -> String {
+    let server = Server::with_script(script).await;
     let config = OpenAiConfig { model: model.to_owned(), ..server.config() };
-    let outcome = OpenAiModel::new(config).unwrap().check().await;
+    let outcome = OpenAiModel::new(config).unwrap().check_health().await;
     let request = server.requests().remove(0).to_ascii_lowercase();
     assert!(request.starts_with("get /v1/models http/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("authorization: bearer {KEY}\r\n")), "{request}");
     match outcome {
         Ok(()) => "ok".to_owned(),
-        Err(error) => format!("{} {error}", kind(&error)),
+        Err(error) => format!("{} {error}", error_kind(&error)),
     }
 }
 
 #[tokio::test]
-async fn statuses() {
+async fn status_codes() {
     for (line, expected) in [
         ("200 OK", "ok"),
         ("404 Not Found", "ok"),
@@ -39,7 +39,7 @@ async fn statuses() {
 }
 
 #[tokio::test]
-async fn lists() {
+async fn model_lists() {
     for (list, model, offered) in [
         (r#"{"object":"list","data":[{"id":"a"},{"id":"b"}]}"#, "b", true),
         (r#"{"data":[{"id":"a"}]}"#, "b", false),
@@ -50,7 +50,7 @@ async fn lists() {
         (r#"{"models":[{"name":"a","model":"a"}]}"#, "a", true),
         (r#"[{"id":"a"}]"#, "a", true),
         (r#"[{"id":"a"}]"#, "b", false),
-        // A list that says nothing says nothing against a model.
+        // An empty or invalid list is no evidence against a model.
         (r#"{"data":[]}"#, "a", true),
         (r#"{"data":[7,{"x":1}]}"#, "a", true),
         ("true", "a", true),
@@ -64,10 +64,10 @@ async fn lists() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_not_waited_for() {
-    let server = Server::plays(vec![Play::Hang]).await;
+async fn the_check_times_out() {
+    let server = Server::with_script(vec![Step::Hang]).await;
     let started = Instant::now();
-    let error = server.model().check().await.unwrap_err();
-    assert_eq!(kind(&error), "timeout: the list of models");
+    let error = server.model().check_health().await.unwrap_err();
+    assert_eq!(error_kind(&error), "timeout: the list of models");
     assert!(started.elapsed() < Duration::from_secs(5));
 }

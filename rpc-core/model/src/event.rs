@@ -1,0 +1,56 @@
+//! What a model returns.
+
+use threadline_schema::runs::Usage;
+
+/// One element of a model's stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelEvent {
+    /// More of the model's reasoning. Never empty.
+    Thought(String),
+    /// More text. Never empty.
+    Text(String),
+    /// A source of the text.
+    Citation(Citation),
+    /// A complete tool call.
+    ToolCall(ToolCall),
+    /// The number of tokens that the server reports.
+    Usage(Usage),
+    /// The response is complete.
+    Finished(FinishReason),
+}
+
+/// A tool call that the model asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Id that links the call and its result. Never empty: if the server sends none, this crate generates one.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// The arguments as the model wrote them. Not validated, so they can be invalid JSON. `{}` if the model wrote none.
+    pub arguments: String,
+}
+
+/// A web page that the text is based on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// `http` or `https` URL.
+    pub url: String,
+    /// Title. Never empty.
+    pub title: String,
+    /// End of the passage that is based on the page: an index into the text of the whole response, in characters, as
+    /// the server counts them. It can be ahead of the text received so far.
+    pub end: Option<u64>,
+}
+
+/// Why a response ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done.
+    Stop,
+    /// The model asks for tool calls.
+    ToolCalls,
+    /// The response reached a length limit.
+    Length,
+    /// The server's content filter stopped the response.
+    ContentFilter,
+}

@@ -1,0 +1,146 @@
+//! Maps failures of the server and of the connection to [`ModelError`], and redacts them.
+
+use crate::{ErrorSource, ModelError, WaitingFor};
+use futures::StreamExt;
+use reqwest::Response;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde_json::Value;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest error message of a server in characters. The rest is cut.
+const MAX_MESSAGE_CHARS: usize = 500;
+/// Bytes of an error response that are read.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Time limit for reading them.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Creates the error of a response with a status outside 2xx. Only the log needs its body, so a slow or long body is not
+/// read to its end.
+pub(super) async fn from_response(response: Response) -> ModelError {
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
+    let mut body = Vec::new();
+    let mut bytes = response.bytes_stream();
+    let deadline = Instant::now() + BODY_TIMEOUT;
+    while let Ok(Some(Ok(part))) = timeout_at(deadline, bytes.next()).await {
+        body.extend_from_slice(&part);
+        if body.len() >= MAX_BODY_BYTES {
+            break;
+        }
+    }
+    let message = match serde_json::from_slice::<Value>(&body) {
+        Ok(body) => error_message(&body),
+        Err(_) => String::from_utf8_lossy(&body).into_owned(),
+    };
+    from_status(status, retry_after, message)
+}
+
+/// Creates the error of an `error` value inside a stream with status 200. Returns `None` for `null` and `false`.
+pub(super) fn from_stream_event(raw: &str) -> Option<ModelError> {
+    let error: Value = serde_json::from_str(raw).unwrap_or_default();
+    if matches!(error, Value::Null | Value::Bool(false)) {
+        return None;
+    }
+    // OpenRouter and llama.cpp send the HTTP status as `code`.
+    let inner = error.get("error").filter(|inner| inner.is_object()).unwrap_or(&error);
+    let code = inner.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+    let status = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
+    Some(from_status(status.unwrap_or(200), None, error_message(&error)))
+}
+
+/// Creates the error of a request that got no response.
+pub(super) fn from_send_error(error: reqwest::Error, connect_timeout: Duration) -> ModelError {
+    if error.is_connect() && error.is_timeout() {
+        return ModelError::Timeout { waiting_for: WaitingFor::Connection, limit: connect_timeout };
+    }
+    // The URL can contain a key.
+    let error = error.without_url();
+    ModelError::Connect { message: with_causes(&error), source: Some(Arc::new(error)) }
+}
+
+/// Creates the error of a body that was interrupted.
+pub(super) fn from_body_error(error: impl Error + Send + Sync + 'static) -> ModelError {
+    let message = format!("the connection broke: {}", with_causes(&error));
+    ModelError::InvalidResponse { message, source: Some(Arc::new(error)) }
+}
+
+/// Creates the error of a body that the SSE parser cannot read. Returns an error of the body itself unchanged.
+pub(super) fn from_sse_error(error: sse_stream::Error) -> ModelError {
+    match error {
+        sse_stream::Error::Body(error) => match error.downcast::<ModelError>() {
+            Ok(error) => *error,
+            Err(error) => {
+                ModelError::InvalidResponse { message: error.to_string(), source: Some(ErrorSource::from(error)) }
+            }
+        },
+        sse_stream::Error::Utf8Parse(_) => ModelError::invalid_response("the body is not UTF-8"),
+        error => ModelError::invalid_response(error.to_string()),
+    }
+}
+
+/// Masks the key and cuts the message, for the case that a server or a library repeats them. Every error that leaves
+/// this module passes through here.
+pub(super) fn redact(mut error: ModelError, key: &str) -> ModelError {
+    match &mut error {
+        ModelError::Connect { message, .. }
+        | ModelError::InvalidResponse { message, .. }
+        | ModelError::Refused { message, .. }
+        | ModelError::Overloaded { message, .. } => {
+            // Masked before it is cut, because half of a key is still too much of it.
+            let masked = if key.is_empty() { std::mem::take(message) } else { message.replace(key, "***") };
+            *message = masked.chars().take(MAX_MESSAGE_CHARS).collect();
+        }
+        ModelError::Timeout { .. } => {}
+    }
+    error
+}
+
+fn from_status(status: u16, retry_after: Option<Duration>, message: String) -> ModelError {
+    match status {
+        429 | 503 => ModelError::Overloaded { status, retry_after, message },
+        _ => ModelError::Refused { status, message },
+    }
+}
+
+/// Returns the message in an error value. Each server has its own format. Returns the whole value if none fits.
+fn error_message(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        // Gemini wraps its error object in a list.
+        Value::Array(list) if list.len() == 1 => list.first().map(error_message).unwrap_or_default(),
+        Value::Object(fields) => match ["error", "message", "detail"].iter().find_map(|name| fields.get(*name)) {
+            Some(inner) => error_message(inner),
+            None => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(millis));
+    }
+    let value = text(RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+}
+
+/// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

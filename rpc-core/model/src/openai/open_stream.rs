@@ -1,0 +1,81 @@
+//! Sends a request, repeats it if that can help, and waits for the first token.
+
+use super::decoder::StreamDecoder;
+use super::endpoint::Endpoint;
+use super::retry::RetryPolicy;
+use super::{error, request_body};
+use crate::{ModelError, ModelEvent, ModelRequest, WaitingFor};
+use backon::Retryable;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+/// A response after its first event, with the decoder that yields the rest.
+type OpenResponse = (Option<Result<ModelEvent, ModelError>>, StreamDecoder);
+
+/// Returns the stream of one response, after its first token. Makes as many attempts as the configuration allows.
+///
+/// # Errors
+///
+/// The error of the last attempt.
+pub(super) async fn open_stream(
+    endpoint: Arc<Endpoint>,
+    request: ModelRequest,
+) -> Result<impl Stream<Item = Result<ModelEvent, ModelError>> + Send + 'static, ModelError> {
+    let config = &endpoint.config;
+    let started = Instant::now();
+    // One deadline for all attempts: the caller waits for a token, and it does not matter which attempt brings it.
+    let deadline = started + config.token_timeout;
+    let body = request_body::serialize(&config.model, &request)
+        .map_err(|error| ModelError::invalid_response(format!("the request cannot be serialized: {error}")))?;
+    let policy = RetryPolicy::new(config.max_attempts, deadline);
+    let (first, rest) = (|| attempt(&endpoint, body.clone(), &request.request_id, deadline))
+        .retry(policy.backoff())
+        .sleep(tokio::time::sleep)
+        .when(RetryPolicy::is_retryable)
+        .adjust(|error, pause| policy.pause(error, pause))
+        .notify(|error, pause| {
+            metrics::counter!("threadline_upstream_retries_total").increment(1);
+            tracing::warn!(
+                request_id = %request.request_id,
+                error = %error::redact(error.clone(), config.api_key.expose_secret()),
+                pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                "model request failed before the first token, retrying"
+            );
+        })
+        .await?;
+    if let Some(at) = rest.first_token_at() {
+        metrics::histogram!("threadline_upstream_first_token_seconds").record(at - started);
+    }
+    Ok(stream::iter(first).chain(rest))
+}
+
+/// Sends the request once. A failure before the first token is this attempt's error; later failures are in the stream.
+async fn attempt(
+    endpoint: &Endpoint,
+    body: Bytes,
+    request_id: &str,
+    deadline: Instant,
+) -> Result<OpenResponse, ModelError> {
+    let config = &endpoint.config;
+    let request = endpoint.chat_completion_request(body, request_id);
+    let response = match timeout_at(deadline, endpoint.client.execute(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(error::from_send_error(error, config.connect_timeout)),
+        Err(_) => {
+            return Err(ModelError::Timeout { waiting_for: WaitingFor::FirstToken, limit: config.token_timeout });
+        }
+    };
+    if !response.status().is_success() {
+        return Err(error::from_response(response).await);
+    }
+    // The URL can contain a key.
+    let body = response.bytes_stream().map_err(|error| error::from_body_error(error.without_url())).boxed();
+    let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout);
+    match decoder.next().await {
+        Some(Err(error)) if decoder.first_token_at().is_none() => Err(error),
+        first => Ok((first, decoder)),
+    }
+}

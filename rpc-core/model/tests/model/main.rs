@@ -6,6 +6,7 @@
 mod demo;
 mod failures;
 mod health;
+mod properties;
 mod quirks;
 mod recordings;
 mod requests;

@@ -27,7 +27,7 @@ pub(crate) fn spawn_background_tasks(shared: &Arc<Shared>) {
         close_lost_runs(&shared).await;
         close_dead_runs(&shared).await;
     });
-    if shared.store.kind() != "sqlite" {
+    if shared.store.is_shared() {
         every(shared, TaskKind::CancelRequests, CANCEL_POLL_EVERY, |shared| async move {
             apply_cancel_requests(&shared).await
         });

@@ -1,7 +1,7 @@
 //! Who in this process follows a run of another, and what waits for them.
 
 use super::message::Grown;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -38,9 +38,9 @@ pub(super) struct Followers {
 
 #[derive(Debug, Default)]
 struct State {
-    runs: HashMap<Uuid, Vec<Arc<Mailbox>>>,
+    runs: BTreeMap<Uuid, Vec<Arc<Mailbox>>>,
     /// Runs of which the first follower came or the last went; `None` while nobody takes note of it.
-    changes: Option<HashSet<Uuid>>,
+    changes: Option<BTreeSet<Uuid>>,
 }
 
 impl Followers {
@@ -95,7 +95,7 @@ impl Followers {
     /// The runs that are followed now; from now on changes are noted, until [`Followers::forget_changes`].
     pub(super) fn note_changes(&self) -> Vec<Uuid> {
         let mut state = self.state();
-        state.changes = Some(HashSet::new());
+        state.changes = Some(BTreeSet::new());
         state.runs.keys().copied().collect()
     }
 

@@ -13,6 +13,8 @@ mod outbox;
 mod postgres;
 mod redis;
 mod redis_carrier;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -169,6 +171,7 @@ impl Follower {
             }
             match self.first_look {
                 Some(at) => tokio::select! {
+                    biased;
                     () = self.mailbox.filled() => {}
                     () = tokio::time::sleep_until(at) => {
                         self.first_look = None;

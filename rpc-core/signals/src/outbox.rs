@@ -1,7 +1,7 @@
 //! What waits to be said: merged, bounded, and taken by the carrier when it is time.
 
 use super::message::{Grown, Said, bytes_of};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use threadline_store::rows::EventRow;
@@ -32,7 +32,7 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) commands: Vec<Said>,
-    pub(super) grown: HashMap<Uuid, Grown>,
+    pub(super) grown: BTreeMap<Uuid, Grown>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ struct State {
     growth_since: Option<Instant>,
     last_urgent: Option<Instant>,
     /// Runs that others follow, and until when that is believed.
-    followed: HashMap<Uuid, Instant>,
+    followed: BTreeMap<Uuid, Instant>,
 }
 
 impl Outbox {
@@ -124,6 +124,7 @@ impl Outbox {
                 Some(due) if due <= Instant::now() => return self.state().take(),
                 Some(due) => {
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep_until(due) => {}
                         () = self.wake.notified() => {}
                     }

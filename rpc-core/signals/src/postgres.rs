@@ -44,6 +44,7 @@ pub(super) async fn carry(shared: &Shared, listener: Listener) {
                     "the connection was closed".to_owned()
                 };
                 tokio::select! {
+                    biased;
                     error = hear => error,
                     error = speak(shared, &client, &mut outage) => error,
                 }

@@ -96,6 +96,7 @@ async fn listen(shared: &Shared, redis: &Redis, names: &Names) {
                     "the connection was closed".to_owned()
                 };
                 tokio::select! {
+                    biased;
                     ended = hear => ended,
                     Err(ended) = subscribe(shared, &mut sink, names, &mut outage) => ended,
                 }

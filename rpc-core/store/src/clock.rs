@@ -12,13 +12,15 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Clock {
     read: Mutex<(Instant, UtcTime)>,
+    /// Random bits of ids; `None` takes them from the operating system.
+    seeded: Option<Mutex<u64>>,
 }
 
 impl Clock {
     /// # Errors
     /// When the database fails.
     pub async fn read(store: &Store) -> StoreResult<Self> {
-        Ok(Self { read: Mutex::new(at_least(store).await?) })
+        Ok(Self { read: Mutex::new(at_least(store).await?), seeded: None })
     }
 
     /// Reads it again: monotonic clocks drift.
@@ -32,12 +34,28 @@ impl Clock {
     #[doc(hidden)]
     pub fn for_tests() -> Self {
         let time = UtcTime::from_micros(1_800_000_000_000_000).unwrap_or_else(UtcTime::now);
-        Self { read: Mutex::new((Instant::now(), time)) }
+        Self { read: Mutex::new((Instant::now(), time)), seeded: None }
+    }
+
+    /// Reads the clock, and takes the random bits of ids from a seed: for simulations.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[doc(hidden)]
+    pub async fn read_seeded(store: &Store, seed: u64) -> StoreResult<Self> {
+        Ok(Self { read: Mutex::new(at_least(store).await?), seeded: Some(Mutex::new(seed)) })
     }
 
     /// Makes an id that starts with the time of this clock (UUIDv7).
     pub fn new_id<I: From<Uuid>>(&self) -> I {
         let now = self.now().utc();
+        if let Some(seeded) = &self.seeded {
+            let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+            let bits = split_mix(&mut seeded.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut random = [0; 10];
+            random.iter_mut().zip(bits.to_be_bytes()).for_each(|(byte, bits)| *byte = bits);
+            return uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into();
+        }
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         let time = uuid::Timestamp::from_unix(
             uuid::timestamp::context::ContextV7::new(),
@@ -60,4 +78,13 @@ impl Clock {
 async fn at_least(store: &Store) -> StoreResult<(Instant, UtcTime)> {
     let time = store.now().await?;
     Ok((Instant::now(), time))
+}
+
+/// The next number of SplitMix64, a generator that turns any seed into well-mixed bits.
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *state;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }

@@ -30,7 +30,12 @@ pub struct PoolStatus {
 
 pub(super) enum Db {
     Pg(Connections<PgConn>),
-    Lite { read: Connections<LiteConn>, write: Connections<LiteConn> },
+    Lite {
+        read: Connections<LiteConn>,
+        write: Connections<LiteConn>,
+        #[cfg(feature = "simulation")]
+        simulation: Option<Arc<super::simulation::Simulation>>,
+    },
 }
 
 impl Store {
@@ -45,8 +50,10 @@ impl Store {
         } else {
             let path = sqlite::path(config.url.expose_secret())?;
             Db::Lite {
-                read: sqlite::connections(&path, sqlite::Role::Reader, config)?,
-                write: sqlite::connections(&path, sqlite::Role::Writer, config)?,
+                read: sqlite::connections(&path, sqlite::Role::Reader, config, sqlite::OpenOn::BlockingThread)?,
+                write: sqlite::connections(&path, sqlite::Role::Writer, config, sqlite::OpenOn::BlockingThread)?,
+                #[cfg(feature = "simulation")]
+                simulation: None,
             }
         };
         if config.auto_migrate {
@@ -85,7 +92,7 @@ impl Store {
         };
         match &*self.db {
             Db::Pg(connections) => count(connections.pool.status()),
-            Db::Lite { read, write } => {
+            Db::Lite { read, write, .. } => {
                 let (read, write) = (count(read.pool.status()), count(write.pool.status()));
                 PoolStatus {
                     size: read.size + write.size,
@@ -98,6 +105,30 @@ impl Store {
 
     pub(super) fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// Returns whether other processes can use the database at the same time.
+    pub fn is_shared(&self) -> bool {
+        match &*self.db {
+            Db::Pg(_) => true,
+            #[cfg(feature = "simulation")]
+            Db::Lite { simulation, .. } => simulation.is_some(),
+            #[cfg(not(feature = "simulation"))]
+            Db::Lite { .. } => false,
+        }
+    }
+
+    #[cfg(feature = "simulation")]
+    pub(super) fn from_db(db: Db) -> Self {
+        Self { db: Arc::new(db) }
+    }
+
+    #[cfg(feature = "simulation")]
+    pub(super) fn simulation(&self) -> Option<&Arc<super::simulation::Simulation>> {
+        match &*self.db {
+            Db::Pg(_) => None,
+            Db::Lite { simulation, .. } => simulation.as_ref(),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ mod resume;
 mod retries;
 pub mod rows;
 mod runs;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod sqlite;
 mod submissions;
 mod tasks;

@@ -182,6 +182,10 @@ impl Store {
     /// # Errors
     /// Only when the database fails.
     pub async fn now(&self) -> StoreResult<UtcTime> {
+        #[cfg(feature = "simulation")]
+        if let Some(now) = self.simulation().and_then(|simulation| simulation.now()) {
+            return Ok(now);
+        }
         if self.kind() == "sqlite" {
             return Ok(UtcTime::now());
         }

@@ -129,11 +129,26 @@ impl Settings {
     }
 }
 
+/// Where a connection is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenOn {
+    /// On a thread for work that blocks.
+    BlockingThread,
+    /// On the thread that asks: a simulation has no other.
+    #[cfg(feature = "simulation")]
+    ThisThread,
+}
+
 /// The pool of one role.
 ///
 /// # Errors
 /// Never in practice: building a pool touches no file.
-pub(super) fn connections(path: &str, role: Role, config: &DatabaseConfig) -> StoreResult<Connections<LiteConn>> {
+pub(super) fn connections(
+    path: &str,
+    role: Role,
+    config: &DatabaseConfig,
+    open_on: OpenOn,
+) -> StoreResult<Connections<LiteConn>> {
     let settings = Settings::of(config);
     let mut manager = ManagerConfig::default();
     // The default asks `SELECT 1` whenever a connection is taken.
@@ -141,9 +156,14 @@ pub(super) fn connections(path: &str, role: Role, config: &DatabaseConfig) -> St
     manager.custom_setup = Box::new(move |path| {
         let path = path.to_owned();
         async move {
-            tokio::task::spawn_blocking(move || open(&path, role, settings).map(LiteConn::new))
-                .await
-                .unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string())))
+            let open = move || open(&path, role, settings).map(LiteConn::new);
+            match open_on {
+                OpenOn::BlockingThread => tokio::task::spawn_blocking(open)
+                    .await
+                    .unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string()))),
+                #[cfg(feature = "simulation")]
+                OpenOn::ThisThread => open(),
+            }
         }
         .boxed()
     });

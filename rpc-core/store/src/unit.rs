@@ -172,15 +172,19 @@ macro_rules! unit {
                 }
                 $crate::db::Db::Lite { $role: pool, .. } => {
                     let mut connection = pool.get().await?;
-                    $crate::unit::outcome(
-                        tokio::task::spawn_blocking(move || {
-                            futures::executor::block_on($crate::unit::work(async move {
-                                let $c: &mut $crate::unit::LiteConn = &mut connection;
-                                $body
-                            }))
-                        })
-                        .await,
-                    )
+                    let unit = move || {
+                        futures::executor::block_on($crate::unit::work(async move {
+                            let $c: &mut $crate::unit::LiteConn = &mut connection;
+                            $body
+                        }))
+                    };
+                    #[cfg(feature = "simulation")]
+                    if let Some(simulation) = $store.simulation() {
+                        fn here() {}
+                        let operation = $crate::simulation::operation_name(std::any::type_name_of_val(&here));
+                        return simulation.clone().run(operation, unit).await;
+                    }
+                    $crate::unit::outcome(tokio::task::spawn_blocking(unit).await)
                 }
             }
         })

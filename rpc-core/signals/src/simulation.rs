@@ -1,0 +1,64 @@
+//! Signals for simulations: a test carries them between simulated processes, and loses, delays and doubles them.
+
+use super::message::{Said, pack};
+use super::outbox::Pace;
+use super::{COMMANDS_WAITING, Followers, Outbox, Shared, Signals};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+const PACE: Pace = Pace {
+    urgent: Duration::from_millis(20),
+    urgent_gap: Duration::from_millis(100),
+    growth: Duration::from_millis(250),
+};
+
+/// Hands signals of other processes to a simulated process.
+#[derive(Clone)]
+pub struct SignalInbox(Arc<Shared>);
+
+impl SignalInbox {
+    /// Delivers a message that another process has sent.
+    pub fn deliver(&self, message: &str) {
+        self.0.hear(message);
+    }
+}
+
+impl Signals {
+    /// Signals of a simulated process. What it sends goes into `network`.
+    pub fn simulated(process: Uuid, network: mpsc::UnboundedSender<String>) -> (Self, SignalInbox) {
+        let shared = Arc::new(Shared {
+            me: process,
+            outbox: Outbox::default(),
+            followers: Followers::default(),
+            commands: broadcast::Sender::new(COMMANDS_WAITING),
+        });
+        let task_shared = shared.clone();
+        let carry = async move {
+            let shared = task_shared;
+            let send = async {
+                shared.connected();
+                loop {
+                    let batch = shared.outbox.next(PACE).await;
+                    let grown = batch.grown.into_iter();
+                    let grown = grown.map(|(run_id, grown)| Said::Grown {
+                        run_id,
+                        last_seq: grown.last_seq,
+                        ended: grown.ended,
+                    });
+                    for message in pack(shared.me, batch.commands.into_iter().chain(grown), 7_900) {
+                        if network.send(message).is_err() {
+                            return;
+                        }
+                    }
+                }
+            };
+            tokio::join!(send, shared.remind());
+        };
+        #[expect(clippy::disallowed_methods, reason = "aborted with the signals that it carries")]
+        let carrier = AbortOnDropHandle::new(tokio::spawn(carry));
+        (Self { shared: shared.clone(), carrier: Some(carrier) }, SignalInbox(shared))
+    }
+}

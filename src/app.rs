@@ -1,6 +1,6 @@
-//! The three ways to run: gateway and core together, the core alone, the gateway alone.
+//! The three ways to run: gateway and core in one process, the core alone, the gateway alone.
 //!
-//! Each reads as a list: settings, listeners, collaborators, serve, drain.
+//! Each of them reads the settings, opens the listeners, creates the parts, serves, and drains.
 
 use crate::config::{ConfigError, ServerConfig, Settings};
 use crate::in_process::InProcess;
@@ -19,19 +19,19 @@ use threadline_core::{Core, RpcHttpConfig, RpcServer, TaskFailure};
 use threadline_gateway::{Gateway, GatewayConfig, Remote, RemoteConfig, Upstream};
 use tokio_util::sync::CancellationToken;
 
-/// How long a request's body may take to arrive.
+/// Maximum time for a request's body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a stream may be silent before a comment keeps the proxies on its way awake.
+/// Maximum silence of a stream. Then it sends a comment, so that proxies do not close it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often an idle WebSocket is pinged.
+/// Interval of the pings on an idle WebSocket.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long connections may take to end once the runs have.
-const CLOSING: Duration = Duration::from_secs(5);
+/// Maximum time for connections to close after the runs have ended.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Gateway and core in one process.
+/// Runs gateway and core in one process, until a signal stops it.
 ///
 /// # Errors
-/// When a setting, a port, the database or the model's client does not allow a start.
+/// When a setting is wrong, a port is in use, the database cannot be used, or the client of the model cannot be created.
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
@@ -40,17 +40,17 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
-    // Port 0 is known only now.
+    // The port is known only now if the setting has port 0.
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
-    let gateway = Gateway::new(gateway_config(&server), upstream, page(&metrics));
+    let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
     banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
 
     let limits = connection_limits(&server);
-    let at_rest = {
+    let rest_handler = {
         let rpc_server = rpc_server.clone();
         move |peer: SocketAddr, request: Request<Incoming>| {
             let (gateway, rpc_server) = (gateway.clone(), rpc_server.clone());
@@ -68,14 +68,14 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
             }
         }
     };
-    let at_rpc = {
+    let rpc_handler = {
         let rpc_server = rpc_server.clone();
-        move |peer, request| answer_rpc(rpc_server.clone(), metrics.clone(), peer, request)
+        move |peer, request| handle_rpc_port(rpc_server.clone(), metrics.clone(), peer, request)
     };
     let serving = tokio::spawn(async move {
         tokio::join!(
-            listen::serve(rest, at_rest, limits, stop.clone()),
-            listen::serve(rpc, at_rpc, limits, stop.clone()),
+            listen::serve(rest, rest_handler, limits, stop.clone()),
+            listen::serve(rpc, rpc_handler, limits, stop.clone()),
             drain(core, rpc_server, server.drain, stop.clone()),
         )
     });
@@ -85,7 +85,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The core alone.
+/// Runs the core alone.
 ///
 /// # Errors
 /// As for [`serve`].
@@ -101,12 +101,12 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let rpc_server = rpc_server(core.clone(), &server)?;
     banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
 
-    let at_rpc = {
+    let rpc_handler = {
         let rpc_server = rpc_server.clone();
-        move |peer, request| answer_rpc(rpc_server.clone(), metrics.clone(), peer, request)
+        move |peer, request| handle_rpc_port(rpc_server.clone(), metrics.clone(), peer, request)
     };
     let (_, drained) = tokio::join!(
-        listen::serve(rpc, at_rpc, connection_limits(&server), stop.clone()),
+        listen::serve(rpc, rpc_handler, connection_limits(&server), stop.clone()),
         drain(core, rpc_server, server.drain, stop),
     );
     drained?;
@@ -114,11 +114,11 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The gateway alone, in front of a core elsewhere.
+/// Runs the gateway alone, in front of a core in another process.
 ///
 /// # Errors
-/// When a setting or the port does not allow a start. A core that is away does not: calls are answered 503 until it is
-/// there.
+/// When a setting is wrong or the port is in use. A core that cannot be reached is no error: requests are answered 503
+/// until it can.
 pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let server = settings.server()?;
@@ -129,7 +129,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let remote =
         Remote::connect(RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) })
             .map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
-    let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), page(&metrics));
+    let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), metrics_renderer(&metrics));
     banner::print(Some(rest.local_addr()?), None, None, &server)?;
 
     let handler = move |peer: SocketAddr, request: Request<Incoming>| {
@@ -141,17 +141,17 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a gateway adds to a body of full size on its way to the core, which leaves as much room for it.
+/// Bytes that a gateway adds to a body on its way to the core. The core accepts this much more than the maximum body.
 const META_BYTES: usize = 8 * 1024;
 
-/// Where the core answers on the REST port too.
+/// The path of JSON-RPC on the REST port.
 const RPC_PATH: &str = "/rpc";
 
-/// What the core's own port answers with.
+/// A response of the JSON-RPC port.
 type RpcResponse = Response<Either<Full<Bytes>, HttpBody>>;
 
-/// The core's own port: JSON-RPC, and what an operator asks a process.
-async fn answer_rpc(
+/// Handles a request to the JSON-RPC port: JSON-RPC, `/health` and `/metrics`.
+async fn handle_rpc_port(
     rpc_server: RpcServer,
     metrics: MetricsPage,
     peer: SocketAddr,
@@ -173,8 +173,8 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
     response
 }
 
-/// Waits for the signal, or for the failure of a background task without which the core cannot keep its promises. Then
-/// ends runs before sockets, so that streams get the end of their runs. Returns the failure.
+/// Waits for the signal to stop, or for the failure of a background task without which the core cannot keep its promises.
+/// Then ends the runs first and the sockets after them, so that streams get the terminal events. Returns the failure.
 async fn drain(
     core: Arc<Core>,
     rpc_server: RpcServer,
@@ -191,8 +191,8 @@ async fn drain(
         }
     };
     core.drain(grace).await;
-    if tokio::time::timeout(CLOSING, rpc_server.close_sockets()).await.is_err() {
-        tracing::warn!("some WebSockets did not close and were cut");
+    if tokio::time::timeout(CLOSE_TIMEOUT, rpc_server.close_sockets()).await.is_err() {
+        tracing::warn!("some WebSockets did not close in time");
     }
     failure.map_or(Ok(()), Err)
 }
@@ -235,7 +235,7 @@ fn gateway_config(server: &ServerConfig) -> GatewayConfig {
     }
 }
 
-fn page(metrics: &MetricsPage) -> Arc<dyn Fn() -> String + Send + Sync> {
+fn metrics_renderer(metrics: &MetricsPage) -> Arc<dyn Fn() -> String + Send + Sync> {
     let metrics = metrics.clone();
     Arc::new(move || metrics.render())
 }
@@ -243,7 +243,7 @@ fn page(metrics: &MetricsPage) -> Arc<dyn Fn() -> String + Send + Sync> {
 fn connection_limits(server: &ServerConfig) -> ConnectionLimits {
     ConnectionLimits {
         connections: server.max_connections,
-        drain: server.drain + CLOSING,
+        drain: server.drain + CLOSE_TIMEOUT,
         ..ConnectionLimits::default()
     }
 }

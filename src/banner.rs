@@ -1,11 +1,11 @@
-//! What a person sees when the server has started: where it listens, and what to try.
+//! The text that a started server prints: where it listens, and a first request.
 
 use crate::config::ServerConfig;
 use std::io::Write;
 use std::net::SocketAddr;
 use threadline_core::Core;
 
-/// Prints where the process listens. On stdout: the log is on stderr.
+/// Prints where the process listens, to stdout. The log goes to stderr.
 ///
 /// # Errors
 /// When stdout is closed.
@@ -31,7 +31,7 @@ pub fn print(
         text.push_str(&format!("  database  {}\n", core.store().kind()));
         let model = core.model();
         let name = match model.kind() {
-            "demo" => "demo, built in (set OPENROUTER_API_KEY to have a real one)".to_owned(),
+            "demo" => "demo, built in (set OPENROUTER_API_KEY for a real one)".to_owned(),
             kind => format!("{} ({kind})", model.name()),
         };
         text.push_str(&format!("  model     {name}\n"));
@@ -40,7 +40,7 @@ pub fn print(
         text.push_str(&format!(
             "\nTry:\n  curl -s {http}://{rest}/api/v1/auth/register -H 'content-type: application/json' \\\n    \
              -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse\"}}'\n\
-             The README goes on from here. Ctrl-C stops.\n"
+             The README continues from here. Ctrl-C stops the server.\n"
         ));
     }
     text.push('\n');

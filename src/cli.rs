@@ -1,7 +1,7 @@
-//! The command line: what is to be done, and which settings were given as flags.
+//! The command line: the command, and the settings that are given as flags.
 //!
-//! The flags are made from the table of settings, so each setting is a flag of every command that reads it. Their
-//! values are not checked here: they go through the same door as the environment ([`crate::config::Sources`]).
+//! The flags are generated from the table of settings: each setting is a flag of each command that uses it. Their values
+//! are checked later, together with those of the environment ([`crate::config::Sources`]).
 
 mod flags;
 
@@ -11,40 +11,40 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use uuid::Uuid;
 
-/// What was asked for.
+/// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// What is to be done.
+    /// The command.
     pub command: Command,
-    /// Settings given as flags, by the names of their variables.
+    /// Settings that are given as flags, by the names of their variables.
     pub flags: HashMap<String, String>,
 }
 
-/// What is to be done.
+/// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Gateway and core in one process.
+    /// Run gateway and core in one process.
     Serve,
-    /// The core alone.
+    /// Run the core alone.
     Core,
-    /// The gateway alone, in front of the core that CORE_URL names.
+    /// Run the gateway alone, in front of the core at CORE_URL.
     Gateway,
-    /// Work on the database's schema.
+    /// Change or show the schema of the database.
     Migrate(Migrate),
     /// Print a token.
     Token {
-        /// Whose: an email address or the user's id.
+        /// The email address or the id of the user.
         user: String,
-        /// How many minutes it works; `None` is what the settings say.
+        /// Lifetime in minutes; `None` for the one of the settings.
         expires_minutes: Option<u32>,
     },
     /// Open, lock or close a thread.
     Thread {
-        /// Which.
+        /// The id of the thread.
         id: Uuid,
         /// `active`, `locked` or `closed`.
         status: String,
-        /// Why, for its user.
+        /// The reason, which the user sees.
         reason: Option<String>,
     },
     /// Print the table of REST routes.
@@ -53,34 +53,34 @@ pub enum Command {
     OpenApi,
     /// Print the OpenRPC document.
     OpenRpc,
-    /// Check settings, database and model.
+    /// Check settings, database, Redis, attachment storage and model.
     Doctor,
-    /// Print every setting.
+    /// Print all settings.
     EnvExample {
-        /// As the README's tables instead of `.env.example`.
+        /// As the tables of the README instead of `.env.example`.
         markdown: bool,
     },
-    /// Ask the server on this machine whether it is alive.
+    /// Check that the server on this machine answers.
     Healthcheck,
 }
 
-/// What to do with the database's schema.
+/// What `threadline migrate` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Migrate {
-    /// Bring it up to date.
+    /// Apply all pending migrations.
     Up,
-    /// Undo the newest migration.
+    /// Revert the newest migration.
     RevertLast,
-    /// Say which migrations are applied, and change nothing.
+    /// Show which migrations are pending, and change nothing.
     Status,
 }
 
-/// Reads a command line, the program's name first.
+/// Parses a command line, which begins with the name of the program.
 ///
 /// # Errors
 ///
-/// What clap found wrong, or the text of `--help` and `--version`; `clap::Error::exit` prints either and ends the
-/// process with the right code.
+/// A wrong command line, and also the text of `--help` and `--version`. `clap::Error::exit` prints either and ends the
+/// process with the right exit code.
 pub fn parse<I, T>(arguments: I) -> Result<Invocation, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -88,7 +88,7 @@ where
 {
     let matches = definition().try_get_matches_from(arguments)?;
     let (name, matches) = matches.subcommand().unwrap_or((SERVE, &matches));
-    Ok(Invocation { command: command(name, matches), flags: flags::given(matches) })
+    Ok(Invocation { command: command(name, matches), flags: flags::values(matches) })
 }
 
 const SERVE: &str = "serve";
@@ -121,38 +121,34 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
 
 fn definition() -> Definition {
     let migrate = flags::add(Definition::new("migrate"), Scope::Database)
-        .about("Bring the database's schema up to date")
-        .arg(switch("revert-last", "Undo the newest migration instead").conflicts_with("status"))
-        .arg(switch("status", "Say which migrations are applied, and change nothing"));
+        .about("Apply pending migrations to the database")
+        .arg(switch("revert-last", "Revert the newest migration instead").conflicts_with("status"))
+        .arg(switch("status", "Show which migrations are pending, and change nothing"));
     let token = flags::add(Definition::new("token"), Scope::Tokens)
         .about("Print a token for a user")
-        .arg(option("user", "EMAIL_OR_UUID", "Whose token: an email address or a user's id").required(true))
+        .arg(option("user", "EMAIL_OR_UUID", "Email address or id of the user").required(true))
         .arg(
-            option("expires-minutes", "N", "Minutes it works [default: ACCESS_TOKEN_EXPIRE_MINUTES]")
+            option("expires-minutes", "N", "Lifetime in minutes [default: ACCESS_TOKEN_EXPIRE_MINUTES]")
                 .value_parser(value_parser!(u32).range(1..=5_256_000)),
         );
     let thread = flags::add(Definition::new("thread"), Scope::Database)
-        .about("Open, lock or close a thread: one that is not active takes no messages")
-        .arg(option("id", "UUID", "Which thread").required(true).value_parser(value_parser!(Uuid)))
-        .arg(
-            option("status", "STATUS", "What it is from now on")
-                .required(true)
-                .value_parser(["active", "locked", "closed"]),
-        )
-        .arg(option("reason", "TEXT", "Why, for its user"));
+        .about("Open, lock or close a thread; a locked or closed one accepts no messages")
+        .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(Uuid)))
+        .arg(option("status", "STATUS", "New status").required(true).value_parser(["active", "locked", "closed"]))
+        .arg(option("reason", "TEXT", "Reason, which the user sees"));
     let env_example = Definition::new("env-example")
-        .about("Print .env.example: every setting with its meaning and default")
-        .arg(switch("markdown", "Print the README's tables of settings instead"));
+        .about("Print .env.example: all settings with meaning and default")
+        .arg(switch("markdown", "Print the tables of the README instead"));
 
-    // Without a command `serve` runs, with its flags; they are listed under `serve --help` only.
+    // Without a command, `serve` runs and takes these flags. Only `serve --help` lists them.
     flags::add_hidden(Definition::new("threadline"), Scope::Serve)
-        .about("A self-hosted chat backend: durable conversations, streamed answers, server-side tools")
+        .about("A self-hosted chat backend: durable conversations, streamed responses, server-side tools")
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(
-            "Without a command `serve` runs, and takes its flags. Settings come from flags, the environment, a .env \
-             file in the working directory, and defaults, in this order.\n\
-             Other users of a machine can see the flags of a process: give secrets by the environment or .env.\n\
-             Exit codes: 0 done, 1 failed, 2 a wrong flag or setting.",
+            "Without a command, `serve` runs and takes its flags. A setting is read from the first of these that has it: \
+             flag, environment, .env in the working directory, default.\n\
+             Other users of the machine can see the flags of a process: pass secrets in the environment or in .env.\n\
+             Exit codes: 0 success, 1 failure, 2 wrong flag or setting.",
         )
         .args_conflicts_with_subcommands(true)
         .max_term_width(120)
@@ -163,22 +159,22 @@ fn definition() -> Definition {
         .subcommand(flags::add(Definition::new("core"), Scope::Core).about("Run the JSON-RPC core alone"))
         .subcommand(
             flags::add(Definition::new("gateway"), Scope::Gateway)
-                .about("Run the REST gateway alone, in front of a core elsewhere"),
+                .about("Run the REST gateway alone, in front of a core in another process"),
         )
         .subcommand(migrate)
         .subcommand(token)
         .subcommand(thread)
-        .subcommand(Definition::new("routes").about("Print how REST routes translate into JSON-RPC methods"))
+        .subcommand(Definition::new("routes").about("Print the REST routes and their JSON-RPC methods"))
         .subcommand(Definition::new("openapi").about("Print the OpenAPI document of the REST API"))
         .subcommand(Definition::new("openrpc").about("Print the OpenRPC document of the JSON-RPC API"))
         .subcommand(
             flags::add(Definition::new("doctor"), Scope::Serve)
-                .about("Check settings, database and model; the exit code tells"),
+                .about("Check settings, database and model; exit code 0 if all are well"),
         )
         .subcommand(env_example)
         .subcommand(
             flags::add(Definition::new("healthcheck"), Scope::Rest)
-                .about("Ask the server on this machine for /health; the exit code tells"),
+                .about("Request /health from the server on this machine; exit code 0 if it is healthy"),
         )
 }
 
@@ -212,12 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_definition_is_consistent() {
         definition().debug_assert();
     }
 
     #[test]
-    fn every_command_is_reached_by_its_name() {
+    fn each_command_has_its_name() {
         const USER: &str = "0199a3f4-0000-7000-8000-000000000000";
         let cases: Vec<(&[&str], Command)> = vec![
             (&[], Command::Serve),
@@ -269,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_missing_is_refused() {
+    fn unknown_and_missing_arguments_are_refused() {
         assert!(refused(&["--databse-url", "x"]).contains("--database-url"));
         assert!(refused(&["fly"]).contains("fly"));
         assert!(refused(&["token"]).contains("--user"));
@@ -278,13 +274,13 @@ mod tests {
         let id = "0199a3f4-0000-7000-8000-000000000000";
         assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
-        // The gateway has no database: a flag it would pass over is a mistake.
+        // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));
     }
 
     #[test]
-    fn help_shows_flag_variable_and_default_of_each_setting() {
+    fn help_lists_flag_variable_and_default_of_each_setting() {
         let text: String = help(&["serve"])
             .split_whitespace()
             .chain(help(&["gateway"]).split_whitespace())
@@ -300,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_help_is_short_and_names_the_commands() {
+    fn the_main_help_is_short_and_lists_the_commands() {
         let text = help(&[]);
         assert!(text.lines().count() < 40, "{text}");
         assert!(text.contains("healthcheck") && !text.contains("--database-url"), "{text}");

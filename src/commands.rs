@@ -1,4 +1,4 @@
-//! The commands that do one thing and end.
+//! The commands that end by themselves.
 
 use crate::cli::Migrate;
 use crate::config::Settings;
@@ -12,10 +12,10 @@ use threadline_core::{Redis, Tokens, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use uuid::Uuid;
 
-/// Characters of the reason for which a thread is locked or closed, at most: a sentence or two.
+/// Maximum number of characters of the reason why a thread is locked or closed: a sentence or two.
 const REASON_CHARS: usize = 500;
 
-/// Writes to stdout. A reader that has gone away (`| head`) is no error.
+/// Writes to stdout. A reader that has closed the pipe (`| head`) is no error.
 ///
 /// # Errors
 /// When stdout cannot be written to.
@@ -55,12 +55,12 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
     }
 }
 
-/// `threadline token`: a JWT for a user who exists.
+/// `threadline token`: prints a JWT for an existing user.
 ///
 /// # Errors
-/// When there is no such user, or no key to sign with that outlives this command.
+/// When there is no such user, or `SECRET_KEY` is not set.
 pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>) -> anyhow::Result<()> {
-    let tokens = Tokens::new(&settings.lasting_auth()?);
+    let tokens = Tokens::new(&settings.persistent_auth()?);
     let store = Store::open(&settings.database()).await?;
     let found = match user.parse::<Uuid>() {
         Ok(id) => store.user_by_id(UserId(id)).await?,
@@ -74,17 +74,17 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
     print(format_args!("{token}\n"))
 }
 
-/// `threadline thread`: opens, locks or closes one.
+/// `threadline thread`: opens, locks or closes a thread.
 ///
 /// # Errors
-/// When there is no such thread, or the reason is too long for a sentence.
+/// When there is no such thread, or the reason is too long.
 pub async fn thread(settings: &Settings, id: Uuid, status: String, reason: Option<String>) -> anyhow::Result<()> {
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS || reason.contains('\0')) {
         anyhow::bail!("--reason has at most {REASON_CHARS} characters, and no NUL");
     }
     if status == "active" && reason.is_some() {
-        anyhow::bail!("--reason says why a thread is locked or closed; leave it out with --status active");
+        anyhow::bail!("--reason says why a thread is locked or closed; omit it with --status active");
     }
     let store = Store::open(&settings.database()).await?;
     match store.thread_set_status(ThreadId(id), status, reason).await {
@@ -94,12 +94,13 @@ pub async fn thread(settings: &Settings, id: Uuid, status: String, reason: Optio
     }
 }
 
-/// `threadline doctor`: settings, database, Redis, storage for attachments and model, a line each. Whether all are well.
+/// `threadline doctor`: checks settings, database, Redis, attachment storage and model, and prints a line for each.
+/// Returns whether all are well.
 ///
 /// # Errors
 /// When stdout cannot be written to.
 pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
-    let mut report = Report { well: true };
+    let mut report = DoctorReport { all_ok: true };
     report.line(
         "settings",
         settings.core().map(|(_, warnings)| match warnings.as_slice() {
@@ -157,26 +158,26 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
             Err(error) => Err(error.into()),
         },
     )?;
-    Ok(report.well)
+    Ok(report.all_ok)
 }
 
-/// What an agents file has.
+/// Summarises an agents file.
 fn summary(agents: &AgentsConfig) -> String {
     let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     let (tools, servers) = (agents.tools.len(), agents.mcp.len());
     format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers", agents.default)
 }
 
-struct Report {
-    well: bool,
+struct DoctorReport {
+    all_ok: bool,
 }
 
-impl Report {
+impl DoctorReport {
     fn line<E: Display>(&mut self, what: &str, found: Result<String, E>) -> anyhow::Result<()> {
         match found {
             Ok(words) => print(format_args!("ok    {what:<9} {words}\n")),
             Err(error) => {
-                self.well = false;
+                self.all_ok = false;
                 print(format_args!("FAIL  {what:<9} {error}\n"))
             }
         }

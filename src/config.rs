@@ -1,11 +1,11 @@
-//! Configuration: one table of settings, and everything that is read from it.
+//! Configuration: the table of settings, and what is derived from it.
 //!
-//! [`Settings::TABLE`] has a row for each setting. From the rows come the typed [`Settings`], a flag for each on the
-//! command line, `.env.example` and the README's table, so a setting is added in one place. What several settings mean
-//! together is worked out in `core.rs` and `server.rs`.
+//! [`Settings::TABLE`] has a row for each setting. The typed [`Settings`], the flags, `.env.example` and the README's table
+//! are derived from the rows. `core.rs`, `server.rs` and `attachments.rs` turn the settings into the configuration structs of
+//! the parts, and check the settings that depend on each other.
 //!
-//! A value is looked for in this order: flag, environment, `.env` in the working directory, default. Blanks around it
-//! are cut off, and an empty one counts as not set.
+//! A value is read from the first of these that has it: flag, environment, `.env` in the working directory, default.
+//! White space around it is removed, and an empty value counts as not set.
 
 mod attachments;
 mod core;
@@ -18,7 +18,7 @@ mod value;
 
 pub use self::core::GEMINI_BASE_URL;
 pub use self::server::{LogConfig, ServerConfig, TlsFiles};
-pub use self::setting::{Fallback, Group, Setting};
+pub use self::setting::{DefaultValue, Group, Setting};
 pub use self::sources::Sources;
 pub use self::table::Settings;
 pub(crate) use self::text::doc;
@@ -28,21 +28,21 @@ pub use self::value::{
     RedisUrl, Synchronous, Value,
 };
 
-/// Exit code of a start that a wrong setting stopped: the same as for a wrong flag, since many settings are flags.
+/// Exit code for a wrong setting. It is also that of a wrong flag, since settings are flags.
 pub const EXIT_USAGE: u8 = 2;
 
-/// A setting that cannot be worked with. Its text is one line, begins with the variable's name and holds no secret.
+/// An invalid setting. Its message is one line, begins with the name of the variable, and contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {problem}")]
 pub struct ConfigError {
     /// Name of the variable.
     pub variable: &'static str,
-    /// What is wrong and what is expected.
+    /// The problem, and what is expected.
     pub problem: String,
 }
 
 impl ConfigError {
-    /// An error of `variable`.
+    /// Creates an error of `variable`.
     pub fn new(variable: &'static str, problem: impl Into<String>) -> Self {
         Self { variable, problem: problem.into() }
     }

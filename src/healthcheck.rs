@@ -1,5 +1,5 @@
-//! `threadline healthcheck`: asks the server on this machine whether it is alive, so that a container image needs no
-//! HTTP client of its own.
+//! `threadline healthcheck`: requests `/health` of the server on this machine. With it, a container image needs no HTTP
+//! client.
 
 use crate::config::ServerConfig;
 use anyhow::{Context, bail};
@@ -18,26 +18,26 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Shorter than the 5 s that the image's health check allows, so that the reason is told.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Shorter than the timeout of the image's health check (5 s), so that the reason is printed.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Asks for `/health` where `config` says that the REST API listens.
+/// Requests `/health` from the address of the REST API in `config`.
 ///
 /// # Errors
 ///
-/// No connection, no answer in 4 s, or an answer other than 200.
-pub async fn ask(config: &ServerConfig) -> anyhow::Result<()> {
-    let address = reachable(config.rest_listen);
-    let question = async {
+/// When there is no connection, no response within 4 s, or another status than 200.
+pub async fn check(config: &ServerConfig) -> anyhow::Result<()> {
+    let address = loopback_if_unspecified(config.rest_listen);
+    let request = async {
         let socket = TcpStream::connect(address).await?;
         match config.tls {
             None => status(socket).await,
             Some(_) => status(tls()?.connect(ServerName::IpAddress(address.ip().into()), socket).await?).await,
         }
     };
-    let status = tokio::time::timeout(PATIENCE, question)
+    let status = tokio::time::timeout(TIMEOUT, request)
         .await
-        .with_context(|| format!("{address} did not answer within {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("{address} did not answer within {} s", TIMEOUT.as_secs()))?
         .with_context(|| format!("{address} cannot be asked"))?;
     if status != StatusCode::OK {
         bail!("{address} answered {status}");
@@ -57,8 +57,8 @@ where
     Ok(status)
 }
 
-/// "Every address" is where a server listens, not where one can be reached.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// Replaces the unspecified address (0.0.0.0, [::]), which a server listens on, by the loopback address.
+fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -68,8 +68,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Takes any certificate: the one of the server names a site and not this machine's address, and the question holds
-/// nothing that others may not hear.
+/// Returns a connector that accepts any certificate. The certificate names a site and not the loopback address, and the
+/// request contains no secret.
 fn tls() -> anyhow::Result<TlsConnector> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let any = LenientVerifier::any_certificate(&provider);
@@ -89,7 +89,7 @@ mod tests {
     use http::Response;
     use tokio_util::sync::CancellationToken;
 
-    async fn asked(status: StatusCode, tls: Option<TlsFiles>) -> anyhow::Result<()> {
+    async fn check_server(status: StatusCode, tls: Option<TlsFiles>) -> anyhow::Result<()> {
         let mut config = Settings::read(&|_| None).unwrap().server().unwrap();
         let acceptor = tls.as_ref().map(|files| acceptor(files).unwrap());
         let listener = Listener::bind("test", "REST_LISTEN", "0.0.0.0:0".parse().unwrap(), acceptor).await.unwrap();
@@ -100,34 +100,34 @@ mod tests {
             Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap()
         };
         tokio::spawn(serve(listener, answer, ConnectionLimits::default(), CancellationToken::new()));
-        ask(&config).await
+        check(&config).await
     }
 
     #[tokio::test]
-    async fn the_answer_decides() {
-        asked(StatusCode::OK, None).await.unwrap();
-        let error = asked(StatusCode::SERVICE_UNAVAILABLE, None).await.unwrap_err().to_string();
+    async fn the_status_decides() {
+        check_server(StatusCode::OK, None).await.unwrap();
+        let error = check_server(StatusCode::SERVICE_UNAVAILABLE, None).await.unwrap_err().to_string();
         assert!(error.contains("127.0.0.1") && error.contains("503"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_server_with_a_certificate_is_asked_over_tls() {
+    async fn a_server_with_a_certificate_is_checked_over_tls() {
         let made = rcgen::generate_simple_self_signed(vec!["chat.example".to_owned()]).unwrap();
         let path = |what: &str| std::env::temp_dir().join(format!("threadline-{}-health-{what}", std::process::id()));
         let files = TlsFiles { cert: path("cert"), key: path("key") };
         std::fs::write(&files.cert, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
-        let answer = asked(StatusCode::OK, Some(files.clone())).await;
+        let answer = check_server(StatusCode::OK, Some(files.clone())).await;
         std::fs::remove_file(&files.cert).unwrap();
         std::fs::remove_file(&files.key).unwrap();
         answer.unwrap();
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error() {
+    async fn no_server_is_an_error() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut config = Settings::read(&|_| None).unwrap().server().unwrap();
         config.rest_listen = free;
-        assert!(ask(&config).await.unwrap_err().to_string().contains("cannot be asked"));
+        assert!(check(&config).await.unwrap_err().to_string().contains("cannot be asked"));
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway's way to a core in the same process: the same pipeline as for any socket, without the socket.
+//! The gateway's upstream when the core is in the same process: the same pipeline as over a socket, without the socket.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -1,4 +1,4 @@
-//! Threadline's composition root: what reads the configuration, listens, and puts the rooms together.
+//! The composition root: reads the configuration, opens the listeners, and connects the gateway and the core.
 
 pub mod app;
 pub mod banner;

@@ -1,8 +1,8 @@
-//! One accept loop for every listener, and what guards a connection.
+//! The accept loop of all listeners, and the limits of a connection.
 //!
-//! A peer may be slow, silent, deaf, or one of too many; none of that may cost others anything. Each connection has a
-//! deadline for every head it sends (`guard.rs`), one for idling and one for taking what is written to it; holds one of
-//! a fixed number of slots until its socket is closed, also after an upgrade; and is told to finish when the process
+//! A peer can send slowly, send nothing, read nothing, or open too many connections. Other peers must not notice. So each
+//! connection has deadlines for the heads that it sends, for being idle and for reading (`guard.rs`), holds one of a
+//! fixed number of slots until its socket is closed, also after an upgrade, and shuts down gracefully when the process
 //! stops.
 
 mod activity;
@@ -38,28 +38,28 @@ pub struct Listener {
     tls: Option<TlsAcceptor>,
 }
 
-/// What one connection may cost, and how many there may be.
+/// Limits of a listener and of each of its connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// Connections at a time. Those over it are answered 503 and closed, rather than left to wait in the backlog: a
-    /// client or load balancer that hears "full" goes elsewhere, one that hears nothing waits and tries again here.
+    /// Maximum number of open connections. Further ones are answered 503 and closed. They do not wait in the backlog: a
+    /// client or load balancer that gets a 503 can use another replica, one that gets nothing waits here.
     pub connections: usize,
-    /// Longest time from a request's first byte to the end of its head, and from connecting to the first head.
+    /// Maximum time from the first byte of a request to the end of its head, and from connecting to the first head.
     pub head_timeout: Duration,
-    /// Longest time without a byte between two requests.
+    /// Maximum time without a byte between two requests.
     pub idle_timeout: Duration,
-    /// Longest time in which the peer takes not a single byte of what waits for it.
+    /// Maximum time in which the peer reads no byte of what is waiting for it.
     pub stall_timeout: Duration,
-    /// Bytes of a request's head; more answers 431.
+    /// Maximum size of a request's head in bytes. A larger one is answered 431.
     pub head_bytes: usize,
-    /// How long connections may take to end after the signal to stop. It has to outlast the time that runs are given,
-    /// since their streams end after them.
+    /// Maximum time for open connections to finish after the signal to stop. It must be longer than the time that runs
+    /// get, since their streams end after them.
     pub drain: Duration,
 }
 
 impl Default for ConnectionLimits {
-    /// The limits of the manual: 10 s for a head, 75 s between requests (nginx' keep-alive), 30 s for a stalled
-    /// reader, 32 KiB of head.
+    /// Returns the limits that the manual names: 10 s for a head, 75 s between requests (nginx's keep-alive), 30 s for a
+    /// stalled reader, 32 KiB for a head.
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -73,11 +73,11 @@ impl Default for ConnectionLimits {
 }
 
 impl Listener {
-    /// Binds `address`, which the setting `variable` holds. `name` is the listener's label in metrics and log lines.
+    /// Binds `address`, the value of the setting `variable`. `name` is the listener's label in metrics and log lines.
     ///
     /// # Errors
     ///
-    /// The address is taken, not of this machine, or not for this user: one line that begins with `variable`.
+    /// When the address is in use, not of this machine, or not allowed for this user. The error begins with `variable`.
     pub async fn bind(
         name: &'static str,
         variable: &'static str,
@@ -90,22 +90,23 @@ impl Listener {
         }
     }
 
-    /// Where it listens: the port the system chose, if 0 was asked for.
+    /// Returns the address, with the port that the system chose if the setting has port 0.
     ///
     /// # Errors
     ///
-    /// The operating system does not say.
+    /// When the operating system returns an error.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 }
 
-/// Serves HTTP/1.1 with upgrades until `stop`; then accepts no more, lets answers that have begun end, closes idle
-/// connections at once, and returns when all are gone or `limits.drain` is over. Returns how many were cut then.
+/// Serves HTTP/1.1 with upgrades until `stop`. Then it accepts no more connections, closes idle ones, lets responses
+/// finish, and returns when all connections are closed or after `limits.drain`. Returns the number of connections that
+/// were still open then and are closed by force.
 ///
-/// Upgraded connections count as long as their socket is open, but whoever took them over has to end them.
+/// An upgraded connection counts until its socket is closed; the code that took it over has to close it.
 ///
-/// A malformed request is answered by hyper (400, 431) and never reaches `handler`.
+/// hyper answers a malformed request (400, 431); `handler` does not see it.
 pub async fn serve<H, F, B>(listener: Listener, handler: H, limits: ConnectionLimits, stop: CancellationToken) -> usize
 where
     H: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -116,7 +117,7 @@ where
     let Listener { name, socket, tls } = listener;
     let connections = Connections::new(name, limits, stop.clone());
     while let Some((stream, peer)) = stop.run_until_cancelled(accept(&socket, name)).await {
-        // An IPv4 client of a dual-stack socket is the same client as of any other: limits go by address.
+        // An IPv4 client of a dual-stack socket has the same address as elsewhere: rate limits go by address.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         connections.start(stream, peer, tls.as_ref(), handler.clone());
     }
@@ -124,26 +125,26 @@ where
     connections.finish().await
 }
 
-/// The next connection. Errors of a connection that broke before it was taken are passed over; any other, such as
-/// running out of file descriptors, stays until something else changes, and asking again at once would burn a core.
+/// Returns the next connection. Ignores errors of a connection that broke before it was accepted. After another error,
+/// such as too few file descriptors, waits before it tries again, since trying at once would use a whole core.
 async fn accept(socket: &TcpListener, name: &'static str) -> (TcpStream, SocketAddr) {
-    const FIRST_PAUSE: Duration = Duration::from_millis(5);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-    let mut pause = FIRST_PAUSE;
+    const MIN_PAUSE: Duration = Duration::from_millis(5);
+    const MAX_PAUSE: Duration = Duration::from_secs(1);
+    let mut pause = MIN_PAUSE;
     loop {
         match socket.accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_of_the_peer(error.kind()) => {}
+            Err(error) if is_peer_error(error.kind()) => {}
             Err(error) => {
                 tracing::error!(listener = name, %error, pause_ms = pause.as_millis(), "cannot accept connections");
                 tokio::time::sleep(pause).await;
-                pause = LONGEST_PAUSE.min(pause * 4);
+                pause = MAX_PAUSE.min(pause * 4);
             }
         }
     }
 }
 
-fn is_of_the_peer(kind: ErrorKind) -> bool {
+fn is_peer_error(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
@@ -154,7 +155,7 @@ fn bind_problem(address: SocketAddr, error: &std::io::Error) -> String {
         }
         ErrorKind::AddrNotAvailable => format!("address {address} is none of this machine's"),
         ErrorKind::PermissionDenied => {
-            format!("address {address} is not for this user (ports below 1024 need a privilege)")
+            format!("this user may not listen on address {address} (ports below 1024 need a privilege)")
         }
         _ => format!("cannot listen on {address}: {error}"),
     }

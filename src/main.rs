@@ -1,4 +1,4 @@
-//! The binary: command line -> settings -> command -> exit code.
+//! The binary: parses the command line, reads the settings, runs the command, and returns its exit code.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -23,15 +23,15 @@ fn main() -> ExitCode {
 fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitCode> {
     let settings = || -> Result<Settings, ConfigError> { Sources::of_process(flags)?.settings() };
     match command {
-        Command::Serve => server()?.block_on(app::serve(&settings()?))?,
-        Command::Core => server()?.block_on(app::core(&settings()?))?,
-        Command::Gateway => server()?.block_on(app::gateway(&settings()?))?,
-        Command::Migrate(what) => small()?.block_on(commands::migrate(&settings()?, what))?,
+        Command::Serve => server_runtime()?.block_on(app::serve(&settings()?))?,
+        Command::Core => server_runtime()?.block_on(app::core(&settings()?))?,
+        Command::Gateway => server_runtime()?.block_on(app::gateway(&settings()?))?,
+        Command::Migrate(what) => command_runtime()?.block_on(commands::migrate(&settings()?, what))?,
         Command::Token { user, expires_minutes } => {
-            small()?.block_on(commands::token(&settings()?, &user, expires_minutes))?;
+            command_runtime()?.block_on(commands::token(&settings()?, &user, expires_minutes))?;
         }
         Command::Thread { id, status, reason } => {
-            small()?.block_on(commands::thread(&settings()?, id, status, reason))?;
+            command_runtime()?.block_on(commands::thread(&settings()?, id, status, reason))?;
         }
         Command::Routes => commands::print(threadline_gateway::routes_text())?,
         Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
@@ -39,22 +39,22 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
             commands::print(format_args!("{:#}\n", serde_json::Value::Object(threadline_core::openrpc::document())))?;
         }
         Command::Doctor => {
-            let well = small()?.block_on(commands::doctor(&settings()?))?;
-            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let all_ok = command_runtime()?.block_on(commands::doctor(&settings()?))?;
+            return Ok(if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
         Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,
-        Command::Healthcheck => small()?.block_on(healthcheck::ask(&settings()?.server()?))?,
+        Command::Healthcheck => command_runtime()?.block_on(healthcheck::check(&settings()?.server()?))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// For servers: a thread per core.
-fn server() -> std::io::Result<tokio::runtime::Runtime> {
+/// Returns a runtime with a thread per CPU core, for servers.
+fn server_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// For commands that do one thing.
-fn small() -> std::io::Result<tokio::runtime::Runtime> {
+/// Returns a single-threaded runtime, for commands that end by themselves.
+fn command_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

@@ -1,16 +1,16 @@
-//! SIGHUP: the agents file is read again.
+//! Reloads the agents file on SIGHUP.
 
 use crate::config::Settings;
 use std::sync::Arc;
 use threadline_core::Core;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Reads the agents file again at every SIGHUP, for as long as the process lives. It is taken whole or not at all: while
-/// it is wrong, the agents stay as they are. Without such a file the signal does what it does everywhere.
+/// Starts a task that reloads the agents file on each SIGHUP. If the file has an error, the agents do not change. Without an
+/// agents file, SIGHUP keeps its default action, which ends the process.
 ///
 /// # Errors
 ///
-/// The operating system refuses to hand signals over.
+/// When the operating system does not allow the signal handler.
 pub fn on_signal(settings: &Settings, core: &Arc<Core>) -> std::io::Result<()> {
     if settings.agents_file.is_none() {
         return Ok(());
@@ -25,21 +25,21 @@ pub fn on_signal(settings: &Settings, core: &Arc<Core>) -> std::io::Result<()> {
                 Ok(Ok(Some(agents))) => match core.replace_agents(&agents) {
                     Ok(()) => {
                         let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
-                        tracing::info!(agents = names, default = &*agents.default, "the agents were read again");
+                        tracing::info!(agents = names, default = &*agents.default, "agents file reloaded");
                         "ok"
                     }
                     Err(error) => {
-                        tracing::error!(%error, "the agents file is refused; the agents stay as they are");
+                        tracing::error!(%error, "agents file has an error; the agents do not change");
                         "refused"
                     }
                 },
                 Ok(Ok(None)) => continue,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the agents file is refused; the agents stay as they are");
+                    tracing::error!(%error, "agents file has an error; the agents do not change");
                     "refused"
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the agents file could not be read again");
+                    tracing::error!(%error, "agents file could not be reloaded");
                     "refused"
                 }
             };

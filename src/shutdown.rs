@@ -1,14 +1,14 @@
-//! The signals that end the process.
+//! The signals that stop the process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Listens for SIGTERM and SIGINT. The first cancels the token, so that the process drains and ends by itself; the
-/// second ends it at once with 128 + the signal's number, as a shell reports a process that a signal ended.
+/// Handles SIGTERM and SIGINT. The first one cancels the returned token, so that the process drains and ends. The second one
+/// ends the process at once, with exit code 128 + signal number, as shells report it.
 ///
 /// # Errors
 ///
-/// The operating system refuses to hand signals over.
+/// When the operating system does not allow the signal handlers.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -19,7 +19,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
         tracing::info!(signal = name, "stopping; a second signal ends the process at once");
         token.cancel();
         let (name, number) = next(&mut terminate, &mut interrupt).await;
-        tracing::warn!(signal = name, "ended before everything was finished");
+        tracing::warn!(signal = name, "second signal; ending without a drain");
         std::process::exit(128 + number);
     });
     Ok(stop)
@@ -38,7 +38,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn the_first_signal_cancels_and_the_process_lives_on() {
+    async fn the_first_signal_cancels_the_token_and_does_not_end_the_process() {
         let stop = on_signal().unwrap();
         assert!(!stop.is_cancelled());
         let pid = std::process::id().to_string();

@@ -1,4 +1,4 @@
-//! Log lines and metrics.
+//! The log and the metrics.
 
 mod log;
 mod metrics;

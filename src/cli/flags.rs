@@ -1,24 +1,24 @@
-//! The table of settings as flags.
+//! Generates the flags from the table of settings.
 
-use crate::config::{Fallback, Group, Setting, Settings, doc};
+use crate::config::{DefaultValue, Group, Setting, Settings, doc};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command as Definition};
 use std::collections::HashMap;
 
-/// Which settings a command reads, and so takes as flags.
+/// The settings that a command uses, and so accepts as flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Gateway and core.
+    /// Those of gateway and core.
     Serve,
-    /// The core alone.
+    /// Those of the core.
     Core,
-    /// The gateway alone.
+    /// Those of the gateway.
     Gateway,
-    /// The database alone.
+    /// Those of the database.
     Database,
-    /// The database and how tokens are signed.
+    /// Those of the database and the tokens.
     Tokens,
-    /// Where the REST API listens.
+    /// Those of the REST listener.
     Rest,
 }
 
@@ -27,27 +27,27 @@ pub(super) fn add(command: Definition, scope: Scope) -> Definition {
     command.args(arguments(scope))
 }
 
-/// The same, not listed in the command's help.
+/// As [`add`], with flags that the help does not list.
 pub(super) fn add_hidden(command: Definition, scope: Scope) -> Definition {
     command.args(arguments(scope).map(|argument| argument.hide(true)))
 }
 
-/// The settings that were given, by the names of their variables.
-pub(super) fn given(matches: &ArgMatches) -> HashMap<String, String> {
-    let on_the_line = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+/// Returns the settings that are given as flags, by the names of their variables.
+pub(super) fn values(matches: &ArgMatches) -> HashMap<String, String> {
+    let is_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
     Settings::TABLE
         .iter()
-        .filter(|setting| matches!(matches.try_contains_id(setting.name), Ok(true)) && on_the_line(setting.name))
+        .filter(|setting| matches!(matches.try_contains_id(setting.name), Ok(true)) && is_flag(setting.name))
         .filter_map(|setting| Some((setting.name.to_owned(), matches.get_one::<String>(setting.name)?.clone())))
         .collect()
 }
 
 fn arguments(scope: Scope) -> impl Iterator<Item = Arg> {
-    Settings::TABLE.iter().filter(move |setting| scope.takes(setting.group)).map(argument)
+    Settings::TABLE.iter().filter(move |setting| scope.includes(setting.group)).map(argument)
 }
 
 impl Scope {
-    fn takes(self, group: Group) -> bool {
+    fn includes(self, group: Group) -> bool {
         use Group::{Accounts, Agent, Attachments, Database, Limits, Logging, Model, Network, Rest, Rpc, Split};
         match self {
             Self::Serve => group != Split,
@@ -65,9 +65,9 @@ impl Scope {
 
 fn argument(setting: &'static Setting) -> Arg {
     let default = match setting.default {
-        Fallback::Text(text) => format!(" [default: {text}]"),
-        Fallback::Unset("") => String::new(),
-        Fallback::Unset(words) => format!(" [default: {words}]"),
+        DefaultValue::Text(text) => format!(" [default: {text}]"),
+        DefaultValue::Unset("") => String::new(),
+        DefaultValue::Unset(words) => format!(" [default: {words}]"),
     };
     let argument = Arg::new(setting.name)
         .long(setting.flag())

@@ -1,4 +1,4 @@
-//! Settings -> what attachments are configured with. Reads the group Attachments.
+//! Settings -> configuration of attachments. Reads the group Attachments.
 
 use super::Settings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,15 +6,16 @@ use std::path::Path;
 use threadline_core::config::{AttachmentsConfig, AttachmentsLocation};
 use threadline_gateway::rules::{ATTACHMENT_CONTENT, ATTACHMENT_PREVIEW};
 
-/// Name of the directory where nobody has named one.
-const DIRECTORY: &str = "threadline-attachments";
+/// Name of the default directory.
+const DEFAULT_DIRECTORY: &str = "threadline-attachments";
 
 impl Settings {
-    /// Attachments. `rest` is where the REST API listens, for the URLs where PUBLIC_URL does not say how to reach it.
+    /// Returns the configuration of attachments. `rest` is the address of the REST listener, which the URLs begin with if
+    /// PUBLIC_URL is not set.
     pub fn attachments(&self, rest: SocketAddr) -> AttachmentsConfig {
         let public_url = self.public_url.as_ref().map_or_else(|| self.url_of(rest), |url| url.as_str().to_owned());
         AttachmentsConfig {
-            location: self.attachments_url.as_ref().map_or_else(|| self.beside_the_database(), |url| url.0.clone()),
+            location: self.attachments_url.as_ref().map_or_else(|| self.default_directory(), |url| url.0.clone()),
             upload_url: format!("{public_url}{ATTACHMENT_CONTENT}"),
             preview_url: format!("{public_url}{ATTACHMENT_PREVIEW}"),
             max_bytes: self.max_attachment_bytes.get().into(),
@@ -23,16 +24,17 @@ impl Settings {
         }
     }
 
-    /// The URL of an address. One that stands for every address of the machine is reached as this machine.
+    /// Returns the URL of an address. Replaces the unspecified address (0.0.0.0, [::]) by the loopback address.
     fn url_of(&self, rest: SocketAddr) -> String {
         let scheme = if self.tls_cert_file.is_some() { "https" } else { "http" };
         let host = if rest.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { rest.ip() };
         format!("{scheme}://{}", SocketAddr::new(host, rest.port()))
     }
 
-    fn beside_the_database(&self) -> AttachmentsLocation {
+    /// Returns the directory next to the SQLite file, or else in the working directory.
+    fn default_directory(&self) -> AttachmentsLocation {
         let file = self.database_url.as_str().strip_prefix("sqlite://").map(Path::new);
         let parent = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        AttachmentsLocation::Directory(parent.join(DIRECTORY))
+        AttachmentsLocation::Directory(parent.join(DEFAULT_DIRECTORY))
     }
 }

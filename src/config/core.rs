@@ -1,4 +1,4 @@
-//! Settings -> what the core is configured with. Reads the groups Storage, Tokens, Model, Assistant and Limits.
+//! Settings -> configuration of the core. Reads the groups Storage, Tokens, Model, Assistant and Limits.
 
 use super::sources::Variables;
 use super::value::Money;
@@ -21,11 +21,11 @@ const SECRET_BYTES: usize = 32;
 const DEFAULT_INSTRUCTIONS: &str = include_str!("instructions.md");
 
 impl Settings {
-    /// Everything the core is configured with, and warnings that belong in the log.
+    /// Returns the configuration of the core, and warnings for the log.
     ///
     /// # Errors
     ///
-    /// A setting that cannot be worked with beside the others, or a file that cannot be read, or not worked with.
+    /// When a setting contradicts another, or a file cannot be read or is invalid.
     pub fn core(&self) -> Result<(CoreConfig, Vec<String>), ConfigError> {
         let (auth, warnings) = self.auth()?;
         let config = CoreConfig {
@@ -47,7 +47,7 @@ impl Settings {
         Ok((config, warnings))
     }
 
-    /// The database alone, for commands that need no more of the core.
+    /// Returns the configuration of the database, for commands that need nothing else of the core.
     pub fn database(&self) -> DatabaseConfig {
         DatabaseConfig {
             url: self.database_url.as_str().into(),
@@ -58,12 +58,12 @@ impl Settings {
         }
     }
 
-    /// Redis alone, for commands that need no more of the core.
+    /// Returns the configuration of Redis, for commands that need nothing else of the core.
     pub fn redis(&self) -> Option<RedisConfig> {
         self.redis_url.as_ref().map(|url| RedisConfig { url: url.as_str().into() })
     }
 
-    /// The model: a server with a key or a base URL of its own, else Gemini, else the demo.
+    /// Returns the configuration of the model: a server whose key or base URL is set, else Gemini, else the demo model.
     pub fn model(&self) -> ModelConfig {
         let openai = |base_url: &str, key: SecretString, model: &str| OpenAiConfig {
             base_url: base_url.into(),
@@ -91,17 +91,17 @@ impl Settings {
         }
     }
 
-    /// Tokens, with a key that outlives this process: for a token that somebody else is to check.
+    /// Returns the configuration of tokens, for a command whose token a server checks later.
     ///
     /// # Errors
     ///
-    /// No key, or one that is too short for the database.
-    pub fn lasting_auth(&self) -> Result<AuthConfig, ConfigError> {
+    /// When `SECRET_KEY` is not set, or too short for the database.
+    pub fn persistent_auth(&self) -> Result<AuthConfig, ConfigError> {
         match self.secret_key {
             Some(_) => self.auth().map(|(auth, _)| auth),
             None => Err(ConfigError::new(
                 "SECRET_KEY",
-                "is not set, so a token would be signed with a key that nobody knows; set the key the server has",
+                "is not set, so no server would accept the token; set the key that the server has",
             )),
         }
     }
@@ -125,7 +125,7 @@ impl Settings {
             None if postgres => {
                 return Err(ConfigError::new(
                     "SECRET_KEY",
-                    "is not set, and PostgreSQL is shared by processes that must agree on it: openssl rand -hex 32",
+                    "is not set, and all processes that share a PostgreSQL database need the same one: openssl rand -hex 32",
                 ));
             }
             None => {
@@ -137,21 +137,21 @@ impl Settings {
         Ok((auth, warnings))
     }
 
-    /// The agents in the file that is named, read now.
+    /// Reads the agents file; `None` if no file is set.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with the file.
+    /// The first error in the file.
     pub fn agents(&self) -> Result<Option<AgentsConfig>, ConfigError> {
         let wrong = |problem: String| ConfigError::new("AGENTS_FILE", problem);
         let Some(path) = &self.agents_file else { return Ok(None) };
         let variables = Variables::read()?;
         let agents = AgentsConfig::read(path, &|name| variables.get(name));
         let agents = agents.map_err(|error| wrong(error.to_string()))?;
-        let own = self.secret_key.as_ref().map(ExposeSecret::expose_secret);
+        let secret_key = self.secret_key.as_ref().map(ExposeSecret::expose_secret);
         let mut contexts = agents.tools.iter().filter_map(|(name, tool)| Some((name, tool.user_context.as_ref()?)));
-        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.expose_secret()) == own) {
-            // Whoever is called could speak for its users here.
+        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.expose_secret()) == secret_key) {
+            // With it, the called service could issue tokens for all users.
             return Err(wrong(format!("user_context of tools.{name} has the key SECRET_KEY; give it one of its own")));
         }
         Ok(Some(agents))
@@ -199,7 +199,7 @@ impl Settings {
     }
 }
 
-/// Two random UUIDs: 244 bits from the operating system, as 64 hexadecimal digits.
+/// Returns 64 hexadecimal digits: two random UUIDs with 244 random bits from the operating system.
 fn random_secret() -> SecretString {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()).into()
 }

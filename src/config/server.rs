@@ -1,5 +1,5 @@
-//! Settings -> what the listeners, the gateway and the log are configured with. Reads the groups REST gateway,
-//! JSON-RPC core, Network and Logging.
+//! Settings -> configuration of the listeners, the gateway and the log. Reads the groups REST gateway, JSON-RPC core,
+//! Network and Logging.
 
 use super::{ConfigError, LogFormat, Settings};
 use ipnet::IpNet;
@@ -8,55 +8,55 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the process around the core is configured with.
+/// Configuration of the listeners and the gateway.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where the REST API listens.
+    /// Address of the REST listener.
     pub rest_listen: SocketAddr,
-    /// Where the core listens.
+    /// Address of the JSON-RPC listener.
     pub rpc_listen: SocketAddr,
     /// Certificate and key; `None` is plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Origins that browsers may call from, as they stand in `Origin`; `*` is any. Empty: none.
+    /// Origins that browsers may call from, as in the header `Origin`; `*` is any. Empty: none.
     pub cors_origins: Vec<String>,
-    /// Whether there is a page to chat on.
+    /// Whether `/chat` is served.
     pub chat_page: bool,
     /// Whether to send `Strict-Transport-Security`.
     pub hsts: bool,
-    /// Proxies whose word about a client's address is taken.
+    /// Proxies whose `X-Forwarded-For` is used.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Bytes of a request body.
+    /// Maximum size of a request body in bytes.
     pub body_bytes: usize,
-    /// Connections of one listener at a time.
+    /// Maximum number of connections of each listener.
     pub max_connections: usize,
-    /// How long runs may go on after the signal to stop.
+    /// Maximum time for runs to finish after the signal to stop.
     pub drain: Duration,
 }
 
 /// Certificate and private key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate chain, the server's own first.
+    /// The certificate chain, beginning with the server's certificate.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key.
     pub key: PathBuf,
 }
 
-/// Log lines.
+/// Configuration of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// Directives for `tracing_subscriber::EnvFilter`.
     pub filter: String,
-    /// How lines look; `None` is pretty on a terminal and JSON elsewhere.
+    /// The format; `None` is pretty on a terminal and JSON otherwise.
     pub format: Option<LogFormat>,
 }
 
 impl Settings {
-    /// What the process around the core is configured with.
+    /// Configuration of the listeners and the gateway.
     ///
     /// # Errors
     ///
-    /// A certificate without a key, or a key without a certificate.
+    /// When only one of certificate and key is set.
     pub fn server(&self) -> Result<ServerConfig, ConfigError> {
         Ok(ServerConfig {
             rest_listen: self.rest_listen,
@@ -72,16 +72,16 @@ impl Settings {
         })
     }
 
-    /// How the log is written.
+    /// Returns the configuration of the log.
     pub fn log(&self) -> LogConfig {
         LogConfig { filter: self.log_level.as_str().to_owned(), format: self.log_format }
     }
 
-    /// The core that a gateway of its own talks to.
+    /// Returns the URL of the core, for a gateway in a separate process.
     ///
     /// # Errors
     ///
-    /// It is not set.
+    /// When it is not set.
     pub fn core_url(&self) -> Result<&str, ConfigError> {
         self.core_url.as_ref().map(|url| url.as_str()).ok_or_else(|| {
             ConfigError::new("CORE_URL", "is not set; give the core's address, such as --core ws://127.0.0.1:8001")

@@ -1,85 +1,85 @@
-//! What a row of the table of settings says, and how a place in the typed settings is filled from it.
+//! A row of the table of settings, and how a field of the typed settings is read by it.
 
 use super::ConfigError;
 use super::value::Value;
 
-/// One setting, as data.
+/// A row of the table: one setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// Name of the environment variable.
     pub name: &'static str,
-    /// Further names that are looked at when the first is not set.
+    /// Other names that are tried if the first is not set.
     pub aliases: &'static [&'static str],
-    /// What it belongs to.
+    /// The group in documents and on the command line.
     pub group: Group,
-    /// What it does.
+    /// Its documentation.
     pub doc: &'static str,
-    /// What stands in when it is not set.
-    pub default: Fallback,
-    /// Whether its text must not be shown.
+    /// The value if it is not set.
+    pub default: DefaultValue,
+    /// Whether its value must not be shown.
     pub secret: bool,
-    /// What a right value is, to stand after "is not".
+    /// Describes a valid value, for the phrase "is not ...".
     pub expected: fn() -> String,
-    /// What stands for the value in `--help`.
+    /// The placeholder of the value in `--help`.
     pub placeholder: &'static str,
-    /// Whether the flag may stand alone, meaning `true`.
+    /// Whether the flag can be used without a value, which means `true`.
     pub switch: bool,
-    /// Name of the flag where it is not the variable's.
+    /// Name of the flag, if it is not derived from the variable's name.
     pub flag_name: Option<&'static str>,
 }
 
-/// What stands in for a setting that is not set.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// This text, read like any other.
+pub enum DefaultValue {
+    /// A text, which is parsed like a given one.
     Text(&'static str),
-    /// Nothing; the words say what that means, and may be empty.
+    /// No value. The text describes the effect, and can be empty.
     Unset(&'static str),
 }
 
-/// What a setting belongs to: its heading in help and documents, and which commands take it as a flag.
+/// A group of settings: it decides the heading in help and documents, and which commands have its flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Where conversations are kept.
+    /// The database and Redis.
     Database,
     /// Tokens.
     Accounts,
-    /// Files that go with messages.
+    /// Attachments.
     Attachments,
     /// The model behind the assistant.
     Model,
     /// The assistant.
     Agent,
-    /// What one user or address may use.
+    /// Limits of users and addresses.
     Limits,
     /// The REST gateway.
     Rest,
-    /// The JSON-RPC core's socket.
+    /// The JSON-RPC listener of the core.
     Rpc,
-    /// A gateway in a process of its own.
+    /// A gateway in a separate process.
     Split,
-    /// What every listener shares.
+    /// All listeners.
     Network,
     /// Log lines.
     Logging,
 }
 
-/// A place in [`Settings`](super::Settings): a value, or an optional one.
-pub(super) trait Slot: Sized {
-    /// What the text is read into.
-    type Of: Value;
+/// The type of a field of [`Settings`](super::Settings): a value, or an optional one.
+pub(super) trait SettingField: Sized {
+    /// The type that the text is parsed into.
+    type Parsed: Value;
 
-    /// Reads what was found.
-    fn fill(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError>;
+    /// Parses the text that was found, or the default.
+    fn read(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError>;
 }
 
 impl Setting {
-    /// The flag's name, without the dashes.
+    /// Returns the name of the flag, without the dashes.
     pub fn flag(&self) -> String {
         self.flag_name.map_or_else(|| self.name.to_ascii_lowercase().replace('_', "-"), ToOwned::to_owned)
     }
 
-    /// The text that `lookup` has under the name or an alias, trimmed. Empty is not set.
+    /// Returns the trimmed text that `lookup` has under the name or an alias. An empty text counts as not set.
     pub(super) fn find(&self, lookup: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         std::iter::once(self.name)
             .chain(self.aliases.iter().copied())
@@ -88,20 +88,20 @@ impl Setting {
             .find(|text| !text.is_empty())
     }
 
-    fn wrong(&self, text: &str) -> ConfigError {
+    fn invalid(&self, text: &str) -> ConfigError {
         let expected = (self.expected)();
         if self.secret {
             return ConfigError::new(self.name, format!("the value is not {expected}"));
         }
-        // Escaped and cut, so that the message stays one short line whatever was in the variable.
-        let shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+        // Escaped and cut, so that the message is one short line.
+        let excerpt: String = text.chars().take(60).flat_map(char::escape_debug).collect();
         let more = if text.chars().nth(60).is_some() { "..." } else { "" };
-        ConfigError::new(self.name, format!("\"{shown}{more}\" is not {expected}"))
+        ConfigError::new(self.name, format!("\"{excerpt}{more}\" is not {expected}"))
     }
 }
 
 impl Group {
-    /// Every group, in the order of documents.
+    /// All groups, in the order of the documents.
     pub const ALL: &'static [Group] = &[
         Group::Database,
         Group::Accounts,
@@ -116,7 +116,7 @@ impl Group {
         Group::Logging,
     ];
 
-    /// The heading.
+    /// Returns the heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Database => "Storage",
@@ -127,30 +127,30 @@ impl Group {
             Self::Limits => "Limits",
             Self::Rest => "REST gateway",
             Self::Rpc => "JSON-RPC core",
-            Self::Split => "Gateway in a process of its own",
+            Self::Split => "Gateway in a separate process",
             Self::Network => "Network",
             Self::Logging => "Logging",
         }
     }
 }
 
-impl<T: Value> Slot for T {
-    type Of = T;
+impl<T: Value> SettingField for T {
+    type Parsed = T;
 
-    fn fill(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError> {
+    fn read(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError> {
         let text = match (text, setting.default) {
             (Some(text), _) => text,
-            (None, Fallback::Text(text)) => text.to_owned(),
-            (None, Fallback::Unset(_)) => return Err(ConfigError::new(setting.name, "is not set".to_owned())),
+            (None, DefaultValue::Text(text)) => text.to_owned(),
+            (None, DefaultValue::Unset(_)) => return Err(ConfigError::new(setting.name, "is not set".to_owned())),
         };
-        T::parse(&text).ok_or_else(|| setting.wrong(&text))
+        T::parse(&text).ok_or_else(|| setting.invalid(&text))
     }
 }
 
-impl<T: Value> Slot for Option<T> {
-    type Of = T;
+impl<T: Value> SettingField for Option<T> {
+    type Parsed = T;
 
-    fn fill(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError> {
-        text.map(|text| T::parse(&text).ok_or_else(|| setting.wrong(&text))).transpose()
+    fn read(setting: &Setting, text: Option<String>) -> Result<Self, ConfigError> {
+        text.map(|text| T::parse(&text).ok_or_else(|| setting.invalid(&text))).transpose()
     }
 }

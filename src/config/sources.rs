@@ -1,59 +1,59 @@
-//! Where the texts of settings come from: flags, environment, `.env`.
+//! The sources of settings: flags, environment, `.env`.
 
 use super::{ConfigError, Settings};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The texts that were found, the strongest source first. The process's environment is read, never changed.
+/// The values that were found, by source; an earlier layer overrides a later one. The environment is never changed.
 #[derive(Clone, Default)]
 pub struct Sources {
     layers: Vec<HashMap<String, String>>,
 }
 
 impl Sources {
-    /// Flags over the environment over `.env` in the working directory.
+    /// Reads the environment and `.env` in the working directory. Flags override the environment, which overrides `.env`.
     ///
     /// # Errors
     ///
-    /// A variable of the environment that is not UTF-8, or a `.env` that is there but cannot be read.
+    /// When a variable of the environment is not UTF-8, or `.env` exists and cannot be read.
     pub fn of_process(flags: HashMap<String, String>) -> Result<Self, ConfigError> {
         Ok(Self { layers: vec![flags, environment()?, env_file(Path::new(".env"))?] })
     }
 
-    /// Exactly these layers, the strongest first.
+    /// Uses these layers; an earlier layer overrides a later one.
     pub fn of_layers(layers: Vec<HashMap<String, String>>) -> Self {
         Self { layers }
     }
 
-    /// The text of `name` in the strongest source that has one. An empty text is passed over.
+    /// Returns the value of `name` in the first layer that has one. Ignores empty values.
     pub fn get(&self, name: &str) -> Option<String> {
         self.layers.iter().filter_map(|layer| layer.get(name)).find(|text| !text.trim().is_empty()).cloned()
     }
 
-    /// Every setting.
+    /// Parses all settings.
     ///
     /// # Errors
     ///
-    /// The first setting that has a wrong value.
+    /// The first setting that has an invalid value.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         Settings::read(&|name| self.get(name))
     }
 }
 
-/// Variables that are no settings: those that a file names to keep a secret out of itself.
+/// Variables that are not settings: those that the agents file names, so that it contains no secrets.
 pub(super) struct Variables {
     env_file: HashMap<String, String>,
 }
 
 impl Variables {
-    /// Reads `.env` in the working directory, as it is now.
+    /// Reads `.env` in the working directory.
     pub(super) fn read() -> Result<Self, ConfigError> {
         Ok(Self { env_file: env_file(Path::new(".env"))? })
     }
 
-    /// A variable of the environment, else of `.env`. One that is no UTF-8 counts as not set.
+    /// Returns a variable of the environment, or else of `.env`. One that is not UTF-8 counts as not set.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        // The standard library panics at a name that no environment can have.
+        // The standard library panics on names that an environment cannot have.
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
@@ -63,7 +63,7 @@ impl Variables {
 
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The texts hold keys and passwords.
+        // The values contain keys and passwords.
         f.debug_struct("Sources").field("layers", &self.layers.len()).finish()
     }
 }
@@ -81,15 +81,15 @@ fn environment() -> Result<HashMap<String, String>, ConfigError> {
     Ok(found)
 }
 
-/// Reads `path`, which need not exist. Variables that are no settings are left alone: other programs share the file.
+/// Reads `path`, which need not exist. The file can have variables that are not settings: other programs use it too.
 fn env_file(path: &Path) -> Result<HashMap<String, String>, ConfigError> {
     let problem = |error: dotenvy::Error| match error {
-        // The error holds the whole line, and with it perhaps a key: only the name before `=` is repeated.
+        // The error contains the whole line, which can have a key: only the name before `=` is repeated.
         dotenvy::Error::LineParse(line, _) => {
             let name = line.split('=').next().unwrap_or_default().trim();
             let name = if name.len() == line.trim().len() { "a line without =" } else { name };
             let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-            format!("cannot be read at {name}: put values with blanks or special characters in single quotes")
+            format!("cannot be read at {name}: put values with spaces or special characters in single quotes")
         }
         error => format!("cannot be read: {error}"),
     };
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_source_that_is_not_empty_wins() {
+    fn the_first_source_with_a_value_wins() {
         let layer = |text: &str| HashMap::from([("LOG_LEVEL".to_owned(), text.to_owned())]);
         let settings = |layers: &[&str]| {
             let layers = layers.iter().map(|text| layer(text)).collect();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_variables_and_comments_do_not() {
+    fn a_file_has_variables_and_comments() {
         let found = file("good", "# LOG_LEVEL=trace\nSECRET_KEY='a$b c' # note\nexport REST_LISTEN=[::]:80\n").unwrap();
         assert_eq!(found.get("SECRET_KEY").unwrap(), "a$b c");
         assert_eq!(found.get("REST_LISTEN").unwrap(), "[::]:80");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_without_its_secrets() {
+    fn errors_of_a_file_contain_no_secrets() {
         for text in ["SECRET_KEY='hunter2", "SECRET_KEY=hunter2 hunter2", "hunter2"] {
             let error = file("bad", text).unwrap_err().to_string();
             assert!(error.starts_with(".env: ") && !error.contains("hunter2") && error.lines().count() == 1, "{error}");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_no_error() {
+    fn a_missing_file_is_no_error() {
         assert!(env_file(Path::new("/nonexistent/.env")).unwrap().is_empty());
     }
 }

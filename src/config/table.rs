@@ -1,8 +1,8 @@
-//! THE TABLE: one row per setting. The typed [`Settings`], the flags, `.env.example` and the README's table are read
-//! from it.
+//! The table of settings: one row per setting. The typed [`Settings`], the flags, `.env.example` and the README's table are
+//! derived from it.
 
 use super::ConfigError;
-use super::setting::{Fallback, Group, Setting, Slot};
+use super::setting::{DefaultValue, Group, Setting, SettingField};
 use super::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, Networks, Number,
     Origins, RedisUrl, Synchronous, Value,
@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use threadline_core::config::TokenAlgorithm;
 
-/// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then in this order what applies of
-/// `default "text"`, `unset "what that means"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
-/// A setting without a default has a type of `Option`.
+/// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then optionally, in this order,
+/// `default "text"`, `unset "effect"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
+/// The type of a setting without a default is an `Option`.
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
@@ -22,28 +22,28 @@ macro_rules! settings {
             $(, default $default:literal)? $(, unset $unset:literal)?
             $(, alias $alias:literal)? $(, flag $flag:literal)? ;
     )+) => {
-        /// Every setting, read and checked one by one. What several of them mean together is checked where
-        /// [`CoreConfig`](threadline_core::config::CoreConfig) and [`ServerConfig`](super::ServerConfig) are made.
+        /// All settings, each parsed by itself. Settings that depend on each other are checked when
+        /// [`CoreConfig`](threadline_core::config::CoreConfig) and [`ServerConfig`](super::ServerConfig) are created.
         #[derive(Debug, Clone)]
         pub struct Settings {
             $( $(#[doc = $doc])+ pub $field: $type, )+
         }
 
         impl Settings {
-            /// Every setting as data, in the order of documents.
+            /// All rows, in the order of the documents.
             pub const TABLE: &'static [Setting] = &[$(rows::$field),+];
 
-            /// Reads every setting through `lookup`, which is asked for names of variables.
+            /// Parses all settings. `lookup` returns the value of a variable.
             ///
             /// # Errors
             ///
-            /// The first setting of the table that has a wrong value.
+            /// The first setting of the table that has an invalid value.
             pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-                Ok(Self { $( $field: Slot::fill(&rows::$field, rows::$field.find(lookup))?, )+ })
+                Ok(Self { $( $field: SettingField::read(&rows::$field, rows::$field.find(lookup))?, )+ })
             }
         }
 
-        // A row is named like its field, so that the macro can reach it.
+        // A row has the name of its field, so that the macro can refer to it.
         #[allow(non_upper_case_globals)]
         mod rows {
             use super::*;
@@ -54,160 +54,162 @@ macro_rules! settings {
                     group: Group::$group,
                     doc: concat!($($doc),+),
                     default: settings!(@default $(text $default)? $(unset $unset)?),
-                    secret: <<$type as Slot>::Of as Value>::SECRET,
-                    expected: <<$type as Slot>::Of as Value>::expected,
-                    placeholder: <<$type as Slot>::Of as Value>::PLACEHOLDER,
-                    switch: <<$type as Slot>::Of as Value>::SWITCH,
+                    secret: <<$type as SettingField>::Parsed as Value>::SECRET,
+                    expected: <<$type as SettingField>::Parsed as Value>::expected,
+                    placeholder: <<$type as SettingField>::Parsed as Value>::PLACEHOLDER,
+                    switch: <<$type as SettingField>::Parsed as Value>::SWITCH,
                     flag_name: settings!(@flag $($flag)?),
                 };
             )+
         }
     };
-    (@default text $text:literal) => { Fallback::Text($text) };
-    (@default unset $words:literal) => { Fallback::Unset($words) };
+    (@default text $text:literal) => { DefaultValue::Text($text) };
+    (@default unset $words:literal) => { DefaultValue::Unset($words) };
     (@flag $flag:literal) => { Some($flag) };
     (@flag) => { None };
 }
 
 settings! {
-    /// Where conversations are kept: `sqlite://PATH`, which needs nothing else, or
-    /// `postgres://USER:PASSWORD@HOST/DATABASE`. `?sslmode=require` at the end of the latter asks for TLS.
+    /// Database: `sqlite://PATH`, which needs nothing else, or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// `?sslmode=require` at the end of the latter requires TLS, `?sslmode=verify-full` also checks the certificate.
     database_url: DatabaseUrl = "DATABASE_URL" in Database, default "sqlite://threadline.db";
-    /// Connections to PostgreSQL. SQLite always has one writer and four readers.
+    /// Maximum number of connections to PostgreSQL. SQLite always has one writer and four readers.
     database_pool_size: Number<1, 1000> = "DATABASE_POOL_SIZE" in Database, default "20";
-    /// Seconds a request waits for a database connection before it answers 503.
+    /// Seconds that a request waits for a database connection before it is answered 503.
     database_pool_timeout: Number<1, 300> = "DATABASE_POOL_TIMEOUT_SECONDS" in Database, default "5";
-    /// Whether the schema is brought up to date at start. If false, run `threadline migrate` before each upgrade.
+    /// Whether pending migrations are applied at start. If false, run `threadline migrate` before each upgrade.
     auto_migrate: bool = "AUTO_MIGRATE" in Database, default "true";
-    /// How SQLite waits for the disk. `full`: nothing acknowledged is lost in a power cut. `normal`: several times
-    /// as many writes per second, and a power cut may lose the last of them.
+    /// How SQLite waits for the disk. `full`: a power cut loses nothing that was acknowledged. `normal`: several times
+    /// as many writes per second, and a power cut can lose the last ones.
     sqlite_synchronous: Synchronous = "SQLITE_SYNCHRONOUS" in Database, default "full";
-    /// Redis, for several replicas on one PostgreSQL: with it they share their rate limits, and an answer appears at
-    /// once whichever replica follows it. One process needs none.
+    /// Redis, for several replicas on one PostgreSQL: with it they share their rate limits, and a response that another
+    /// replica produces arrives at once. One process needs no Redis.
     redis_url: Option<RedisUrl> = "REDIS_URL" in Database, unset "none";
 
-    /// Key that signs tokens: at least 32 characters, for example from `openssl rand -hex 32`. Every process that
-    /// shares a database needs the same one. PostgreSQL does not start without it.
-    secret_key: Option<SecretString> = "SECRET_KEY" in Accounts, unset "a random one for this run", alias "JWT_SECRET";
-    /// How tokens are signed: HS256, HS384 or HS512. A token signed in another way is refused.
+    /// Key that signs tokens: at least 32 characters, for example from `openssl rand -hex 32`. All processes that share
+    /// a database need the same key. Required with PostgreSQL.
+    secret_key: Option<SecretString> = "SECRET_KEY" in Accounts, unset "a random key, until the process ends", alias "JWT_SECRET";
+    /// Signature algorithm of tokens: HS256, HS384 or HS512. Tokens with another algorithm are refused.
     algorithm: TokenAlgorithm = "ALGORITHM" in Accounts, default "HS256";
-    /// Minutes that a token from `auth.login` works.
+    /// Lifetime of a token from `auth.login`, in minutes.
     token_lifetime: Number<1, 5_256_000> = "ACCESS_TOKEN_EXPIRE_MINUTES" in Accounts, default "1440";
 
-    /// Where the files are kept that go with messages: a directory, as a path or as `file:///PATH`, or a bucket that speaks
-    /// S3, as `s3://BUCKET/PREFIX`. Of a bucket, keys, region and endpoint are read from the usual `AWS_*` variables.
-    /// Several replicas need one that they share.
-    attachments_url: Option<AttachmentsUrl> = "ATTACHMENTS_URL" in Attachments, unset "`threadline-attachments` beside the SQLite file, else in the working directory";
-    /// Where clients reach the REST API: URLs for uploads and previews begin with it.
+    /// Storage of attachments: a directory, as a path or as `file:///PATH`, or an S3 bucket, as `s3://BUCKET/PREFIX`.
+    /// Keys, region and endpoint of a bucket are read from the usual `AWS_*` variables. Several replicas need a storage
+    /// that they share.
+    attachments_url: Option<AttachmentsUrl> = "ATTACHMENTS_URL" in Attachments, unset "`threadline-attachments` next to the SQLite file, or else in the working directory";
+    /// URL at which clients reach the REST API. URLs of uploads and previews begin with it.
     public_url: Option<HttpUrl> = "PUBLIC_URL" in Attachments, unset "the address of REST_LISTEN";
-    /// Bytes of one attachment. Of images no more than 33554432, whatever stands here.
+    /// Maximum size of an attachment in bytes. The maximum for images is 33554432, whatever the value.
     max_attachment_bytes: Number<1, 1_073_741_824> = "MAX_ATTACHMENT_BYTES" in Attachments, default "20971520";
-    /// Bytes that the attachments of a user may come to in all. 0: no limit.
+    /// Maximum total size of a user's attachments in bytes. 0: no limit.
     max_attachment_bytes_per_user: Limit = "MAX_ATTACHMENT_BYTES_PER_USER" in Attachments, default "500000000";
-    /// Media types of attachments: a comma list, in which `*` at the end stands for anything.
+    /// Allowed media types of attachments: a comma list. `*` at the end is a wildcard.
     attachment_types: MediaTypes = "ATTACHMENT_TYPES" in Attachments, default "image/png,image/jpeg,image/gif,image/webp,text/*,application/pdf,application/json";
 
-    /// Key for the model's server. Without any key and base URL the built-in demo model answers.
+    /// API key of the model's server. Without any key or base URL the built-in demo model is used.
     openrouter_api_key: Option<SecretString> = "OPENROUTER_API_KEY" in Model, unset "the demo model";
-    /// Any server that speaks OpenAI's chat completions; `/chat/completions` is appended. Set alone it is used
-    /// without a key, as a llama.cpp or vLLM of your own allows.
+    /// Base URL of a server that speaks OpenAI's chat completions; `/chat/completions` is appended. If only this is
+    /// set, no key is sent, as for a llama.cpp or vLLM of your own.
     openrouter_base_url: Option<HttpUrl> = "OPENROUTER_BASE_URL" in Model, unset "https://openrouter.ai/api/v1";
-    /// Name of the model, as its server knows it.
+    /// Name of the model at its server.
     openrouter_model: String = "OPENROUTER_MODEL" in Model, default "openai/gpt-4o-mini";
-    /// Address of your site, sent as `HTTP-Referer`, by which OpenRouter attributes use.
+    /// URL of your site, sent as `HTTP-Referer`. OpenRouter uses it to attribute usage.
     openrouter_site_url: Option<HttpUrl> = "OPENROUTER_SITE_URL" in Model, unset "";
     /// Name of your application, sent as `X-Title`.
     openrouter_app_name: Option<String> = "OPENROUTER_APP_NAME" in Model, unset "";
-    /// Key for Google Gemini, used through its OpenAI-compatible endpoint when neither OPENROUTER_API_KEY nor
+    /// API key of Google Gemini, used through its OpenAI-compatible endpoint if neither OPENROUTER_API_KEY nor
     /// OPENROUTER_BASE_URL is set.
     gemini_api_key: Option<SecretString> = "GEMINI_API_KEY" in Model, unset "";
     /// Name of the Gemini model.
     gemini_model: String = "GEMINI_MODEL" in Model, default "gemini-2.5-flash";
-    /// Seconds that connecting to the model's server may take.
+    /// Maximum seconds to connect to the model's server.
     agent_connect_timeout: Number<1, 300> = "AGENT_CONNECT_TIMEOUT_SECONDS" in Model, default "5";
-    /// Seconds to wait for a model's first token, and for each token after it.
+    /// Maximum seconds to wait for a model's first token, and for each further token.
     agent_timeout: Number<1, 3600> = "AGENT_TIMEOUT_SECONDS" in Model, default "30";
-    /// Tries of one request to the model, the first included. After the first token nothing is tried again.
+    /// Maximum attempts of one request to the model, including the first. There is no further attempt after the first
+    /// token.
     agent_max_attempts: Number<1, 10> = "AGENT_MAX_ATTEMPTS" in Model, default "3";
-    /// Name of the model that turns speech into text, at the server of the other model (`/audio/transcriptions`).
-    transcription_model: Option<String> = "TRANSCRIPTION_MODEL" in Model, unset "speech is refused";
-    /// Name of the model that gives conversations their titles, at the server of the other model. It is asked once, beside
-    /// the answer to the first message, whose words are the title until then.
-    title_model: Option<String> = "TITLE_MODEL" in Model, unset "the first message's words stay the title";
-    /// Milliseconds that the demo model waits between two words.
+    /// Name of the model that transcribes speech, at the same server (`/audio/transcriptions`).
+    transcription_model: Option<String> = "TRANSCRIPTION_MODEL" in Model, unset "transcription is refused";
+    /// Name of the model that writes the titles of conversations, at the same server. It is asked once per
+    /// conversation, while the first message is answered. Until then the title is the words of that message.
+    title_model: Option<String> = "TITLE_MODEL" in Model, unset "the title is the words of the first message";
+    /// Pause of the demo model between two words, in milliseconds.
     demo_word_pause: Number<0, 10_000> = "DEMO_WORD_PAUSE_MS" in Model, default "30";
 
-    /// File with the assistant's instructions (its system prompt). No client can see or replace them.
+    /// File with the assistant's instructions (system prompt). Clients cannot see or replace them.
     agent_instructions_file: Option<PathBuf> = "AGENT_INSTRUCTIONS_FILE" in Agent, unset "an assistant that keeps a to-do list";
-    /// File with agents, the tools they may use and where those are (docs/AGENTS.md). SIGHUP has it read again.
-    agents_file: Option<PathBuf> = "AGENTS_FILE" in Agent, unset "one agent with every built-in tool";
-    /// Calls of the model in one run, at most; each round of tools takes one.
+    /// File with agents, their tools and where the tools are (docs/AGENTS.md). SIGHUP reloads it.
+    agents_file: Option<PathBuf> = "AGENTS_FILE" in Agent, unset "one agent with all built-in tools";
+    /// Maximum number of model requests in one run. Each round of tool calls needs one more.
     agent_max_turns: Number<1, 100> = "AGENT_MAX_TURNS" in Agent, default "10";
-    /// Seconds that a run may take in all.
+    /// Maximum duration of a run in seconds.
     run_max_seconds: Number<1, 86_400> = "RUN_MAX_SECONDS" in Agent, default "600";
-    /// Minutes for which the events of a run that has ended can be read again, one by one. After that a reader who was
-    /// in their middle gets the answer as it stands.
+    /// Minutes for which the events of an ended run are kept. Until then, a reader can resume at any event. After that,
+    /// a reader who had read a part gets the complete result instead.
     run_events_retention: Number<0, 525_600> = "RUN_EVENTS_RETENTION_MINUTES" in Agent, default "60";
-    /// Milliseconds between two writes of what the active runs have emitted: a crash takes that much of an answer, and
-    /// nothing else. 0: no writes, and a crash takes the whole answer that was being written.
+    /// Interval in milliseconds of writing the events of active runs to the database. A crash loses at most the output
+    /// of one interval. 0: events are not written before the end of a run, and a crash loses the output of the run.
     run_events_interval: Limit = "RUN_EVENTS_INTERVAL_MS" in Agent, default "40";
-    /// Milliseconds that an answer goes on after the client has closed its request to `/chatkit`: when nobody follows
-    /// the answer by then, it is cancelled.
+    /// Milliseconds after which a run is cancelled when the client has closed its request to `/chatkit` and nothing
+    /// else reads the run.
     chatkit_cancel_grace: Number<0, 600_000> = "CHATKIT_CANCEL_GRACE_MS" in Agent, default "2000";
-    /// Newest items of a conversation that the model is shown.
+    /// Maximum number of newest items of a conversation that are sent to the model.
     agent_history_items: Number<1, 10_000> = "AGENT_HISTORY_ITEMS" in Agent, default "100";
 
-    /// Requests a minute of one user over every transport, or of one address without a token. 0: no limit.
+    /// Maximum requests per minute of one user over all transports, or of one address without a token. 0: no limit.
     rate_limit: Limit = "RATE_LIMIT_REQUESTS_PER_MINUTE" in Limits, default "30";
-    /// Conversations a user may have at a time. 0: no limit.
+    /// Maximum number of conversations of a user that are not archived. 0: no limit.
     max_sessions: Limit = "MAX_SESSIONS_PER_USER" in Limits, default "10";
-    /// Streams a user may have open at a time, on each core process; one more answers 429. 0: no limit.
+    /// Maximum number of open streams of a user on each core process. A further stream is answered 429. 0: no limit.
     max_streams: Limit = "MAX_STREAMS_PER_USER" in Limits, default "100";
-    /// Characters of one message. 0: no limit but that of the body.
+    /// Maximum number of characters of a message. 0: no limit but that of the body.
     max_message_chars: Limit = "MAX_MESSAGE_CHARS" in Limits, default "500";
-    /// Tokens that a user's runs may use in a day (UTC), read and written. 0: no limit.
+    /// Maximum number of tokens that a user's runs can use per day (UTC), input and output. 0: no limit.
     budget_tokens_per_day: Limit = "BUDGET_TOKENS_PER_DAY" in Limits, default "0";
-    /// What a user's runs may cost in a day (UTC), such as `0.50`, in the currency of the prices in the agents file. A model
-    /// without a price then answers nobody.
+    /// Maximum cost of a user's runs per day (UTC), such as `0.50`, in the currency of the prices in the agents file.
+    /// With this limit, a model without a price cannot be used.
     budget_cost_per_day: Option<Money> = "BUDGET_COST_PER_DAY" in Limits, unset "no limit";
-    /// Tokens of the budget that a run holds while it goes on, since nobody knows what it will use.
+    /// Tokens of the budget that a run reserves while it is active, since its usage is known only at its end.
     budget_hold_tokens: Number<1, 10_000_000> = "BUDGET_HOLD_TOKENS" in Limits, default "4000";
-    /// Days after which an untouched conversation is archived: out of the list and out of MAX_SESSIONS_PER_USER, but
-    /// not deleted. 0: never.
+    /// Days after which an unused conversation is archived: it is not listed and does not count for
+    /// MAX_SESSIONS_PER_USER, but it is not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";
 
-    /// Where the REST API listens.
+    /// Address of the REST API.
     rest_listen: SocketAddr = "REST_LISTEN" in Rest, default "127.0.0.1:8000";
-    /// Origins of the web pages that may call the API: a comma list or a JSON array; `*` is any.
+    /// Origins of the web pages that can call the API: a comma list or a JSON array; `*` is any.
     cors_origins: Option<Origins> = "CORS_ORIGINS" in Rest, unset "none";
-    /// Whether there is a page to chat on, at `/chat`.
+    /// Whether the chat page is served at `/chat`.
     chat_page: bool = "CHAT_PAGE" in Rest, default "true";
-    /// Whether to send `Strict-Transport-Security`. Only when every client comes by HTTPS.
+    /// Whether to send `Strict-Transport-Security`. Set it only if all clients use HTTPS.
     hsts: bool = "HSTS" in Rest, default "false";
 
-    /// Where the core listens for JSON-RPC over HTTP and WebSocket.
+    /// Address of the core: JSON-RPC over HTTP and WebSocket.
     rpc_listen: SocketAddr = "RPC_LISTEN" in Rpc, default "127.0.0.1:8001";
-    /// Entries of one JSON-RPC batch.
+    /// Maximum number of entries of a JSON-RPC batch.
     max_batch_entries: Number<1, 10_000> = "MAX_BATCH_ENTRIES" in Rpc, default "50";
 
-    /// The core that `threadline gateway` translates for, such as `ws://127.0.0.1:8001` or `wss://core.example`.
+    /// URL of the core that `threadline gateway` uses, such as `ws://127.0.0.1:8001` or `wss://core.example`.
     core_url: Option<CoreUrl> = "CORE_URL" in Split, unset "", flag "core";
 
-    /// Addresses and networks of the proxies in front, as a comma list. Only their `X-Forwarded-For` is believed.
+    /// Addresses and networks of your proxies, as a comma list. `X-Forwarded-For` of other peers is ignored.
     trusted_proxies: Option<Networks> = "TRUSTED_PROXIES" in Network, unset "none";
-    /// Certificate chain in PEM. With TLS_KEY_FILE every listener speaks TLS, and nothing else.
+    /// Certificate chain in PEM. With TLS_KEY_FILE, all listeners use TLS only.
     tls_cert_file: Option<PathBuf> = "TLS_CERT_FILE" in Network, unset "no TLS";
-    /// Private key of the certificate, in PEM.
+    /// Private key of the certificate in PEM.
     tls_key_file: Option<PathBuf> = "TLS_KEY_FILE" in Network, unset "no TLS";
-    /// Bytes of one request's body; more answers 413.
+    /// Maximum size of a request body in bytes. A larger one is answered 413.
     max_body_bytes: Number<1024, 1_073_741_824> = "MAX_BODY_BYTES" in Network, default "1048576";
-    /// Connections of one listener at a time; more are answered 503. Each needs a file descriptor (`ulimit -n`).
+    /// Maximum number of connections of each listener. Further ones are answered 503. Each connection needs a file
+    /// descriptor (`ulimit -n`).
     max_connections: Number<1, 1_000_000> = "MAX_CONNECTIONS" in Network, default "10000";
-    /// Seconds that runs have to finish in after SIGTERM, before they are closed as interrupted.
+    /// Seconds for which runs can go on after SIGTERM. After that they are closed as interrupted.
     drain_seconds: Number<0, 3600> = "DRAIN_SECONDS" in Network, default "10";
 
     /// `error`, `warn`, `info`, `debug` or `trace`, or directives per module such as `info,threadline_core=debug`.
     log_level: LogFilter = "LOG_LEVEL" in Logging, default "info";
-    /// `json`, one object a line, or `pretty`, for people.
+    /// `json`, one object per line, or `pretty`, for terminals.
     log_format: Option<LogFormat> = "LOG_FORMAT" in Logging, unset "pretty on a terminal, else json";
 }

@@ -18,7 +18,7 @@ fn core(values: &[(&str, &str)]) -> Result<(CoreConfig, Vec<String>), ConfigErro
 const LONG_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
-fn names_and_flags_are_unique_and_every_row_is_explained() {
+fn names_and_flags_are_unique_and_each_row_has_documentation() {
     let mut names = HashSet::new();
     let mut flags = HashSet::new();
     for setting in Settings::TABLE {
@@ -33,7 +33,7 @@ fn names_and_flags_are_unique_and_every_row_is_explained() {
 }
 
 #[test]
-fn nothing_set_is_a_start_that_works() {
+fn defaults_are_a_valid_configuration() {
     let (config, warnings) = core(&[]).unwrap();
     assert_eq!(config.database.url.expose_secret(), "sqlite://threadline.db");
     assert_eq!((config.database.pool_size, config.database.auto_migrate), (20, true));
@@ -56,13 +56,13 @@ fn nothing_set_is_a_start_that_works() {
 }
 
 #[test]
-fn random_keys_differ_from_run_to_run() {
+fn random_keys_differ() {
     let secret = || core(&[]).unwrap().0.auth.secret.expose_secret().to_owned();
     assert_ne!(secret(), secret());
 }
 
 #[test]
-fn a_wrong_value_is_one_line_that_names_the_variable_and_what_is_expected() {
+fn the_error_of_an_invalid_value_is_one_line_with_the_variable_and_what_is_expected() {
     let wrong = [
         ("DATABASE_URL", "mysql://db", "sqlite://PATH or postgres://"),
         ("DATABASE_POOL_SIZE", "many", "from 1 to 1000"),
@@ -102,7 +102,7 @@ fn a_wrong_value_is_one_line_that_names_the_variable_and_what_is_expected() {
 }
 
 #[test]
-fn a_wrong_secret_is_not_repeated_and_a_wrong_text_is_repeated_briefly() {
+fn errors_do_not_repeat_secrets_and_shorten_other_values() {
     for setting in Settings::TABLE.iter().filter(|setting| setting.secret) {
         let error = read(&[(setting.name, "hunter2\thunter2")]).unwrap_err().to_string();
         assert!(error.starts_with(setting.name) && !error.contains("hunter2"), "{error}");
@@ -112,7 +112,7 @@ fn a_wrong_secret_is_not_repeated_and_a_wrong_text_is_repeated_briefly() {
 }
 
 #[test]
-fn blanks_are_cut_and_empty_is_not_set() {
+fn values_are_trimmed_and_empty_is_not_set() {
     let settings = read(&[("LOG_LEVEL", "  warn\r\n"), ("REST_LISTEN", ""), ("SECRET_KEY", "   ")]).unwrap();
     assert_eq!(settings.log_level.as_str(), "warn");
     assert_eq!(settings.rest_listen.port(), 8000);
@@ -120,7 +120,7 @@ fn blanks_are_cut_and_empty_is_not_set() {
 }
 
 #[test]
-fn zero_lifts_a_limit() {
+fn zero_is_no_limit() {
     let (config, _) = core(&[
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
         ("MAX_SESSIONS_PER_USER", "0"),
@@ -134,7 +134,7 @@ fn zero_lifts_a_limit() {
 }
 
 #[test]
-fn postgres_needs_a_key_and_a_long_one() {
+fn postgres_requires_a_long_key() {
     let url = ("DATABASE_URL", "postgres://user:hunter2@db/threadline");
     for values in [vec![url], vec![url, ("SECRET_KEY", "short")], vec![url, ("JWT_SECRET", "short")]] {
         let error = core(&values).unwrap_err();
@@ -147,7 +147,7 @@ fn postgres_needs_a_key_and_a_long_one() {
 }
 
 #[test]
-fn sqlite_takes_a_short_key_with_a_warning_and_the_alias_stands_behind_the_name() {
+fn sqlite_accepts_a_short_key_with_a_warning_and_the_name_overrides_the_alias() {
     let (config, warnings) = core(&[("JWT_SECRET", "short")]).unwrap();
     assert_eq!(config.auth.secret.expose_secret(), "short");
     assert!(warnings[0].contains("SECRET_KEY") && !warnings[0].contains("short"), "{warnings:?}");
@@ -156,14 +156,14 @@ fn sqlite_takes_a_short_key_with_a_warning_and_the_alias_stands_behind_the_name(
 }
 
 #[test]
-fn a_token_for_others_needs_a_key_they_have() {
-    assert_eq!(read(&[]).unwrap().lasting_auth().unwrap_err().variable, "SECRET_KEY");
-    let auth = read(&[("SECRET_KEY", LONG_KEY)]).unwrap().lasting_auth().unwrap();
+fn a_persistent_key_is_required_for_tokens_of_commands() {
+    assert_eq!(read(&[]).unwrap().persistent_auth().unwrap_err().variable, "SECRET_KEY");
+    let auth = read(&[("SECRET_KEY", LONG_KEY)]).unwrap().persistent_auth().unwrap();
     assert_eq!(auth.secret.expose_secret(), LONG_KEY);
 }
 
 #[test]
-fn the_model_is_a_server_with_a_key_or_a_url_else_gemini_else_the_demo() {
+fn the_model_is_openrouter_else_gemini_else_the_demo() {
     let model = |values: &[(&str, &str)]| match read(values).unwrap().model() {
         ModelConfig::Demo(_) => "demo".to_owned(),
         ModelConfig::OpenAi(server) => {
@@ -181,7 +181,7 @@ fn the_model_is_a_server_with_a_key_or_a_url_else_gemini_else_the_demo() {
 }
 
 #[test]
-fn instructions_come_from_the_file_or_the_start_fails() {
+fn instructions_are_read_from_the_file_or_the_start_fails() {
     let path = std::env::temp_dir().join(format!("threadline-{}-instructions.md", std::process::id()));
     let value = path.to_str().unwrap();
     std::fs::write(&path, "  Speak like a pirate.\n").unwrap();
@@ -195,7 +195,7 @@ fn instructions_come_from_the_file_or_the_start_fails() {
 }
 
 #[test]
-fn tls_takes_both_files_or_none() {
+fn tls_needs_both_files_or_none() {
     let server = |values: &[(&str, &str)]| read(values).unwrap().server();
     assert_eq!(server(&[("TLS_CERT_FILE", "c.pem")]).unwrap_err().variable, "TLS_KEY_FILE");
     assert_eq!(server(&[("TLS_KEY_FILE", "k.pem")]).unwrap_err().variable, "TLS_CERT_FILE");
@@ -204,13 +204,13 @@ fn tls_takes_both_files_or_none() {
 }
 
 #[test]
-fn a_gateway_needs_its_core() {
+fn a_gateway_needs_the_url_of_its_core() {
     assert_eq!(read(&[]).unwrap().core_url().unwrap_err().variable, "CORE_URL");
     assert_eq!(read(&[("CORE_URL", "ws://core:8001")]).unwrap().core_url().unwrap(), "ws://core:8001");
 }
 
 #[test]
-fn the_committed_example_is_current_complete_and_changes_nothing() {
+fn the_committed_env_example_is_current_and_changes_nothing() {
     let committed = include_str!("../../.env.example");
     assert!(committed == env_example(), "not current; run: cargo run -- env-example > .env.example");
 
@@ -218,8 +218,8 @@ fn the_committed_example_is_current_complete_and_changes_nothing() {
         dotenvy::from_read_iter(committed.as_bytes()).collect::<Result<_, _>>().expect("dotenvy reads it");
     for setting in Settings::TABLE {
         let expected = match setting.default {
-            Fallback::Text(text) => text,
-            Fallback::Unset(_) => "",
+            DefaultValue::Text(text) => text,
+            DefaultValue::Unset(_) => "",
         };
         assert_eq!(values.get(setting.name).map(String::as_str), Some(expected), "{}", setting.name);
     }

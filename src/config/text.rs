@@ -1,17 +1,17 @@
-//! The table of settings as text for people: `.env.example` and the README's table.
+//! The table of settings as documents: `.env.example` and the tables of the README.
 
-use super::setting::{Fallback, Group, Setting};
+use super::setting::{DefaultValue, Group, Setting};
 use super::table::Settings;
 
-/// The committed `.env.example`: every setting with its meaning and default. Copied to `.env` as it is, it changes
-/// nothing, since an empty value counts as not set.
+/// Returns the text of `.env.example`: all settings with meaning and default. A copy of it as `.env` changes nothing, since
+/// an empty value counts as not set.
 pub fn env_example() -> String {
     let mut text = String::from(
         "# Settings of threadline. Copy this file to .env and change what you need; the values here are the defaults.\n\
-         # Flags and the environment are stronger than .env. An empty value counts as not set.\n\
-         # A value with blanks, # or $ belongs in single quotes.\n\
+         # Flags and the environment override .env. An empty value counts as not set.\n\
+         # Put a value that contains spaces, # or $ in single quotes.\n\
          #\n\
-         # Made from the table of settings by: threadline env-example\n",
+         # Generated from the table of settings by: threadline env-example\n",
     );
     for (group, settings) in groups() {
         text.push_str(&format!("\n# ---- {} ----\n", group.title()));
@@ -21,8 +21,8 @@ pub fn env_example() -> String {
                 text.push_str(&format!("# {line}\n"));
             }
             let default = match setting.default {
-                Fallback::Text(default) => default,
-                Fallback::Unset(_) => "",
+                DefaultValue::Text(default) => default,
+                DefaultValue::Unset(_) => "",
             };
             text.push_str(&format!("{}={default}\n", setting.name));
         }
@@ -30,15 +30,15 @@ pub fn env_example() -> String {
     text
 }
 
-/// The README's configuration section: a table for each group.
+/// Returns the settings section of the README: a table for each group.
 pub fn config_markdown() -> String {
     let mut text = String::new();
     for (group, settings) in groups() {
         text.push_str(&format!("\n### {}\n\n| variable | default | meaning |\n| --- | --- | --- |\n", group.title()));
         for setting in settings {
             let default = match setting.default {
-                Fallback::Text(default) => format!("`{default}`"),
-                Fallback::Unset(words) => words.to_owned(),
+                DefaultValue::Text(default) => format!("`{default}`"),
+                DefaultValue::Unset(words) => words.to_owned(),
             };
             let alias: String = setting.aliases.iter().map(|alias| format!(", `{alias}`")).collect();
             let doc = doc(setting).replace('|', "\\|");
@@ -48,7 +48,7 @@ pub fn config_markdown() -> String {
     text.trim_start().to_owned()
 }
 
-/// The meaning, on one line.
+/// Returns the documentation of a setting on one line.
 pub(crate) fn doc(setting: &Setting) -> String {
     setting.doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -57,13 +57,13 @@ fn groups() -> impl Iterator<Item = (Group, impl Iterator<Item = &'static Settin
     Group::ALL.iter().map(|group| (*group, Settings::TABLE.iter().filter(move |setting| setting.group == *group)))
 }
 
-/// Meaning, other names and what "not set" means.
+/// Returns the documentation as plain text, with aliases and the effect of no value.
 fn plain(setting: &Setting) -> String {
     let mut text = doc(setting).replace('`', "");
     for alias in setting.aliases {
         text.push_str(&format!(" Also read as {alias}."));
     }
-    if let Fallback::Unset(words) = setting.default
+    if let DefaultValue::Unset(words) = setting.default
         && !words.is_empty()
     {
         text.push_str(&format!(" Not set: {words}."));

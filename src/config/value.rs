@@ -1,4 +1,4 @@
-//! What a setting can hold: how its text is read, and how a wrong one is explained.
+//! The types of settings: how a text is parsed, and how an error describes a valid one.
 
 mod attachments;
 mod log;
@@ -14,21 +14,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 use threadline_core::config::TokenAlgorithm;
 
-/// A type that a setting's text is read into.
+/// A type that the text of a setting is parsed into.
 pub trait Value: Sized {
-    /// Reads `text`, which is trimmed and not empty. `None` where it is not what [`Value::expected`] says.
+    /// Parses `text`, which is trimmed and not empty. Returns `None` if it is not what [`Value::expected`] describes.
     fn parse(text: &str) -> Option<Self>;
 
-    /// What a right value is, to stand after "is not".
+    /// Describes a valid value, for the phrase "is not ...".
     fn expected() -> String;
 
-    /// What stands for the value in `--help`.
+    /// The placeholder of the value in `--help`.
     const PLACEHOLDER: &'static str;
 
-    /// Whether the flag may stand alone, meaning `true`.
+    /// Whether the flag can be used without a value, which means `true`.
     const SWITCH: bool = false;
 
-    /// Whether the text is, or can carry, a password.
+    /// Whether the text is, or can contain, a secret.
     const SECRET: bool = false;
 }
 
@@ -36,69 +36,69 @@ pub trait Value: Sized {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number<const MIN: u32, const MAX: u32>(u32);
 
-/// A number of which 0 means "no limit".
+/// A limit; 0 means "no limit".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(Option<NonZeroU32>);
 
-/// An amount of money, in millionths of some currency.
+/// An amount of money, in millionths of the currency of the prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Money(u64);
 
-/// How SQLite waits for the disk.
+/// How SQLite waits for the disk (`PRAGMA synchronous`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synchronous {
-    /// Nothing acknowledged is lost in a power cut.
+    /// A power cut loses nothing that was acknowledged.
     Full,
-    /// A power cut may lose the last transactions; a crash of the process does not.
+    /// A power cut can lose the last transactions; a crash of the process cannot.
     Normal,
 }
 
 impl<const MIN: u32, const MAX: u32> Number<MIN, MAX> {
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// The number as a size or count of things in memory.
+    /// Returns the number as a size or count in memory.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// The number as seconds.
+    /// Returns the number as seconds.
     pub fn seconds(self) -> Duration {
         Duration::from_secs(u64::from(self.0))
     }
 
-    /// The number as milliseconds.
+    /// Returns the number as milliseconds.
     pub fn millis(self) -> Duration {
         Duration::from_millis(u64::from(self.0))
     }
 
-    /// The number as minutes.
+    /// Returns the number as minutes.
     pub fn minutes(self) -> Duration {
         Duration::from_secs(60 * u64::from(self.0))
     }
 }
 
 impl Limit {
-    /// The limit; `None` is none.
+    /// Returns the limit; `None` is no limit.
     pub fn get(self) -> Option<NonZeroU32> {
         self.0
     }
 
-    /// The limit as days.
+    /// Returns the limit as days.
     pub fn days(self) -> Option<Duration> {
         self.0.map(|days| Duration::from_secs(86_400 * u64::from(days.get())))
     }
 
-    /// The limit as milliseconds.
+    /// Returns the limit as milliseconds.
     pub fn milliseconds(self) -> Option<Duration> {
         self.0.map(|milliseconds| Duration::from_millis(u64::from(milliseconds.get())))
     }
 }
 
 impl Money {
-    /// The amount in millionths.
+    /// Returns the amount in millionths.
     pub fn micros(self) -> u64 {
         self.0
     }
@@ -109,7 +109,7 @@ impl Value for SecretString {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
-        // A key goes into an HTTP header or an HMAC: a control character in it is a slip of the clipboard.
+        // A key is used in an HTTP header or an HMAC. A control character in it is a mistake when it was copied.
         (!text.chars().any(char::is_control)).then(|| text.into())
     }
 
@@ -175,7 +175,7 @@ impl Value for Limit {
     const PLACEHOLDER: &'static str = "N";
 
     fn parse(text: &str) -> Option<Self> {
-        // More than a billion is no limit anybody means, and would overflow where days become seconds.
+        // A larger limit is a mistake, and would overflow when days are converted to seconds.
         text.parse().ok().filter(|number| *number <= 1_000_000_000).map(|number| Self(NonZeroU32::new(number)))
     }
 
@@ -195,7 +195,7 @@ impl Value for Money {
         }
         let micros: u64 = format!("{fraction:0<6}").parse().ok()?;
         let micros = whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)?;
-        // More than a billion is no budget of a day, and would overflow where it is stored.
+        // A larger amount is a mistake, and would overflow the column.
         (1..=1_000_000_000_000_000).contains(&micros).then_some(Self(micros))
     }
 

@@ -2,9 +2,9 @@
 
 use super::ConnectionLimits;
 use super::activity::{Activity, Phase};
-use super::guard::{Deadlines, Guard};
+use super::guard::{Deadlines, GuardedSocket};
 use super::overload;
-use super::slot::Slot;
+use super::slot::ConnectionSlot;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -39,7 +39,7 @@ pub(super) struct Connections {
     kill: CancellationToken,
 }
 
-/// What a connection's task needs besides its socket.
+/// What the task of a connection needs besides its socket.
 struct Server<H> {
     http: http1::Builder,
     handler: H,
@@ -49,39 +49,39 @@ struct Server<H> {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that says when it is sent, or given up.
-    struct Answering<B> {
+    /// A response body. When it is dropped, the request is finished: the body is sent or abandoned.
+    struct TrackedBody<B> {
         #[pin]
         body: B,
-        in_flight: InFlight,
+        request: ActiveRequest,
     }
 }
 
-/// A request that is being answered.
-struct InFlight(Activity);
+/// A request in progress. When it is dropped, the connection is idle.
+struct ActiveRequest(Activity);
 
 impl Connections {
     pub(super) fn new(name: &'static str, limits: ConnectionLimits, stop: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
-        // The guard keeps the deadlines: hyper's own timer knows no difference between a slow head and an idle peer.
+        // GuardedSocket has the deadlines: hyper's timer does not distinguish a slow head from an idle peer.
         http.header_read_timeout(None)
             .max_header_size(limits.head_bytes)
-            // Also what may wait to be written, so the memory of a slow reader. hyper starts with 8 KiB and takes no
-            // less; its default is 400 KiB.
+            // It also limits the bytes that wait to be written, which is the memory of a slow reader. hyper's minimum is
+            // 8 KiB, its default 400 KiB.
             .max_buf_size(limits.head_bytes.max(64 * 1024));
         Self {
             name,
             limits,
             http,
             slots: Arc::new(Semaphore::new(limits.connections)),
-            refusals: Arc::new(Semaphore::new(overload::AT_A_TIME)),
+            refusals: Arc::new(Semaphore::new(overload::MAX_CONCURRENT)),
             open: TaskTracker::new(),
             stop,
             kill: CancellationToken::new(),
         }
     }
 
-    /// Gives the connection a task of its own, or refuses it.
+    /// Starts a task for the connection, or refuses it.
     pub(super) fn start<H, F, B>(&self, stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, handler: H)
     where
         H: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -93,14 +93,14 @@ impl Connections {
             return self.refuse(stream, tls.is_some());
         };
         tune(&stream, self.limits.stall_timeout);
-        let slot = Slot::take(self.name, permit, self.open.token());
+        let slot = ConnectionSlot::new(self.name, permit, self.open.token());
         let activity = Activity::new();
         let deadlines = Deadlines {
             head: self.limits.head_timeout,
             idle: self.limits.idle_timeout,
             stall: self.limits.stall_timeout,
         };
-        let socket = Guard::new(stream, slot, activity.clone(), deadlines);
+        let socket = GuardedSocket::new(stream, slot, activity.clone(), deadlines);
         let server =
             Server { http: self.http.clone(), handler, peer, stop: self.stop.clone(), kill: self.kill.clone() };
         match tls.cloned() {
@@ -108,28 +108,28 @@ impl Connections {
             Some(tls) => drop(tokio::spawn(async move {
                 match tokio::time::timeout(deadlines.head, tls.accept(socket)).await {
                     Ok(Ok(socket)) => Box::pin(server.serve(socket, activity)).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS session"),
-                    Err(_) => tracing::debug!(%peer, "no TLS session in time"),
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                    Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
                 }
             })),
         }
     }
 
-    /// Waits until every socket is closed; returns how many were not in time.
+    /// Waits until all sockets are closed. Returns the number of those that were not closed in time.
     pub(super) async fn finish(self) -> usize {
         self.open.close();
         if tokio::time::timeout(self.limits.drain, self.open.wait()).await.is_ok() {
             return 0;
         }
         let left = self.open.len();
-        tracing::warn!(listener = self.name, connections = left, "connections cut at the end of the drain");
+        tracing::warn!(listener = self.name, connections = left, "connections closed by force at the end of the drain");
         self.kill.cancel();
         left
     }
 
     fn refuse(&self, stream: TcpStream, tls: bool) {
         metrics::counter!("threadline_connections_refused_total", "listener" => self.name).increment(1);
-        // A handshake would cost what there is too little of, so over TLS there is no answer.
+        // Over TLS there is no response: the handshake would need the resources that are missing.
         if !tls && let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
             tokio::spawn(async move {
                 overload::refuse(stream).await;
@@ -153,11 +153,10 @@ where
         let Self { http, handler, peer, stop, kill } = self;
         activity.enter(Phase::Fresh);
         let service = service_fn(move |request| {
-            let in_flight = InFlight::begin(&activity);
-            // Boxed, since hyper keeps the place of this future as long as the connection: a stream would hold it for
-            // nothing.
-            let answer = Box::pin(handler(peer, request));
-            async move { Ok::<_, Infallible>(in_flight.answer(answer.await)) }
+            let active = ActiveRequest::begin(&activity);
+            // Boxed: hyper reserves room for this future as long as the connection exists, also while a body is streamed.
+            let response = Box::pin(handler(peer, request));
+            async move { Ok::<_, Infallible>(active.track(response.await)) }
         });
         let connection = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
         let drive = async {
@@ -170,33 +169,33 @@ where
             connection.await
         };
         if let Some(Err(error)) = kill.run_until_cancelled(drive).await {
-            tracing::debug!(%peer, %error, "connection ended by an error");
+            tracing::debug!(%peer, %error, "connection failed");
         }
     }
 }
 
-impl InFlight {
+impl ActiveRequest {
     fn begin(activity: &Activity) -> Self {
         activity.enter(Phase::Busy);
         Self(activity.clone())
     }
 
-    /// Keeps the request in flight until the body is sent.
-    fn answer<B>(self, response: Response<B>) -> Response<Answering<B>> {
+    /// Keeps the request active until the body is sent.
+    fn track<B>(self, response: Response<B>) -> Response<TrackedBody<B>> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.0.enter(Phase::Upgraded);
         }
-        response.map(|body| Answering { body, in_flight: self })
+        response.map(|body| TrackedBody { body, request: self })
     }
 }
 
-impl Drop for InFlight {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.enter(Phase::Idle);
     }
 }
 
-impl<B: Body> Body for Answering<B> {
+impl<B: Body> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -213,26 +212,26 @@ impl<B: Body> Body for Answering<B> {
     }
 }
 
-/// Small writes go out at once; a peer that vanished without a word is noticed, also on a stream with nothing to say.
+/// Sets the socket options: small writes are sent at once, and a peer that disappeared is noticed, also on an idle stream.
 fn tune(stream: &TcpStream, stall: Duration) {
     const PROBE_AFTER: Duration = Duration::from_secs(60);
     const PROBE_EVERY: Duration = Duration::from_secs(15);
-    // What the kernel keeps for a peer that does not read would otherwise be megabytes, and each of them is written by
-    // a task that was woken for it. What is on its way is not counted, so this slows nobody who reads.
+    // Without this limit the kernel buffers megabytes for a peer that does not read, and wakes a task to write them. Bytes
+    // in flight do not count, so a peer that reads is not slowed down.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    const MOST_UNSENT: u32 = 128 * 1024;
+    const MAX_UNSENT: u32 = 128 * 1024;
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
     let tuned = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&probes));
-    // What the peer does not acknowledge ends the connection after this time instead of a quarter of an hour: the
-    // kernel takes a heartbeat for a peer that is gone, so the guard sees a write that succeeds.
+    // Unacknowledged bytes end the connection after this time, and not after 15 minutes. The write deadline does not help
+    // here: the kernel accepts heartbeats for a peer that is gone, so the writes succeed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let tuned = tuned
         .and_then(|()| socket.set_tcp_user_timeout(Some(stall)))
-        .and_then(|()| socket.set_tcp_notsent_lowat(MOST_UNSENT));
+        .and_then(|()| socket.set_tcp_notsent_lowat(MAX_UNSENT));
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = stall;
     if let Err(error) = tuned {
-        tracing::debug!(%error, "socket options not set");
+        tracing::debug!(%error, "cannot set socket options");
     }
 }

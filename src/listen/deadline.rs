@@ -1,10 +1,10 @@
-//! A deadline that costs nothing while it is not near.
+//! A deadline that is cheap to move.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A point in time that moves often and is seldom reached: moving it costs no timer.
+/// A point in time that moves often and is seldom reached. Moving it does not touch a timer.
 #[derive(Default)]
 pub(super) struct Deadline {
     at: Option<Instant>,
@@ -28,7 +28,7 @@ impl Deadline {
         self.at = None;
     }
 
-    /// Ready when it has passed. The timer is touched only here: one that fires too early is set again.
+    /// Ready when it has passed. Only this touches the timer: a timer that fires too early is reset.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
             return Poll::Pending;

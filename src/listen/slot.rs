@@ -1,36 +1,36 @@
-//! The place of one connection among those a listener allows.
+//! A slot of a connection, among the connections that a listener allows.
 
-use super::guard::Cut;
+use super::guard::CloseReason;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Held as long as the connection's socket is open, whoever has it.
-pub(super) struct Slot {
+/// One open connection of a listener. It exists until the socket is closed, also after an upgrade.
+pub(super) struct ConnectionSlot {
     listener: &'static str,
     _permit: OwnedSemaphorePermit,
     _open: TaskTrackerToken,
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// Counts a connection of `listener` as open.
-    pub(super) fn take(listener: &'static str, permit: OwnedSemaphorePermit, open: TaskTrackerToken) -> Self {
+    pub(super) fn new(listener: &'static str, permit: OwnedSemaphorePermit, open: TaskTrackerToken) -> Self {
         metrics::gauge!("threadline_connections", "listener" => listener).increment(1.0);
         Self { listener, _permit: permit, _open: open }
     }
 
-    /// Counts the connection as closed from this side.
-    pub(super) fn cut(&self, cut: Cut) {
-        tracing::debug!(listener = self.listener, reason = cut.reason(), "connection cut");
-        // Closing an idle connection is how keep-alive ends, and no sign of anything.
-        if cut != Cut::Idle {
-            let reason = cut.reason();
+    /// Logs and counts that this side closes the connection.
+    pub(super) fn record_close(&self, reason: CloseReason) {
+        tracing::debug!(listener = self.listener, reason = reason.name(), "connection closed by the server");
+        // An idle connection that is closed is the normal end of keep-alive.
+        if reason != CloseReason::Idle {
+            let reason = reason.name();
             metrics::counter!("threadline_connections_cut_total", "listener" => self.listener, "reason" => reason)
                 .increment(1);
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         metrics::gauge!("threadline_connections", "listener" => self.listener).decrement(1.0);
     }

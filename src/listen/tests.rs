@@ -1,4 +1,4 @@
-//! The accept loop with real sockets and peers that misbehave.
+//! The accept loop, with real sockets and misbehaving peers.
 
 use super::*;
 use crate::config::TlsFiles;
@@ -38,8 +38,8 @@ impl Service {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Ends the service; how many connections were cut, and how long it took.
-    async fn stopped(self) -> (usize, Duration) {
+    /// Stops the service. Returns the number of connections that were closed by force, and the time it took.
+    async fn stop(self) -> (usize, Duration) {
         let start = Instant::now();
         self.stop.cancel();
         let cut = tokio::time::timeout(LONG, self.served).await.expect("it ends").unwrap();
@@ -104,7 +104,7 @@ async fn until_closed<S: AsyncRead + Unpin>(socket: &mut S) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_for_the_next_request() {
+async fn a_connection_stays_open_for_the_next_request() {
     let service = Service::start(limits(), None).await;
     let mut socket = service.connect().await;
     for path in ["/one", "/two"] {
@@ -113,7 +113,7 @@ async fn a_connection_is_kept_for_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_head_that_dribbles_in_is_cut_and_an_idle_peer_too() {
+async fn slow_heads_and_idle_connections_are_closed() {
     let service =
         Service::start(ConnectionLimits { head_timeout: SHORT, idle_timeout: SHORT * 4, ..limits() }, None).await;
     let mut silent = service.connect().await;
@@ -136,14 +136,14 @@ async fn a_head_that_dribbles_in_is_cut_and_an_idle_peer_too() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_long_is_not_taken_for_idle() {
+async fn a_long_request_is_not_idle() {
     let short = ConnectionLimits { head_timeout: SHORT / 4, idle_timeout: SHORT / 4, ..limits() };
     let service = Service::start(short, None).await;
     assert!(ask(&mut service.connect().await, "/slow").await.contains("200 OK"));
 }
 
 #[tokio::test]
-async fn what_is_no_http_or_too_large_is_refused_and_harms_nobody() {
+async fn malformed_and_oversized_requests_are_refused_and_others_are_served() {
     let service = Service::start(limits(), None).await;
     let many = "x: y\r\n".repeat(200);
     let cases = [
@@ -165,14 +165,14 @@ async fn what_is_no_http_or_too_large_is_refused_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_deaf_reader_is_cut_and_its_slot_is_free_again() {
+async fn a_client_that_reads_nothing_is_closed_and_frees_its_slot() {
     let service = Service::start(ConnectionLimits { connections: 1, stall_timeout: SHORT, ..limits() }, None).await;
     let mut deaf = service.connect().await;
     deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     deaf.readable().await.unwrap();
     assert!(until_closed(&mut service.connect().await).await.starts_with("HTTP/1.1 503 "));
     tokio::time::timeout(LONG, async {
-        while !one_more(&service).await {
+        while !is_served(&service).await {
             tokio::time::sleep(SHORT / 4).await;
         }
     })
@@ -180,14 +180,14 @@ async fn a_deaf_reader_is_cut_and_its_slot_is_free_again() {
     .expect("the slot is free again");
 }
 
-async fn one_more(service: &Service) -> bool {
+async fn is_served(service: &Service) -> bool {
     let mut socket = service.connect().await;
     let request = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     socket.write_all(request).await.is_ok() && until_closed(&mut socket).await.contains(" 200 OK")
 }
 
 #[tokio::test]
-async fn one_too_many_is_told_so_and_an_upgraded_socket_keeps_its_slot() {
+async fn a_connection_too_many_gets_503_and_an_upgraded_socket_keeps_its_slot() {
     let service = Service::start(ConnectionLimits { connections: 1, ..limits() }, None).await;
     let mut upgraded = service.connect().await;
     upgraded
@@ -205,7 +205,7 @@ async fn one_too_many_is_told_so_and_an_upgraded_socket_keeps_its_slot() {
 
     drop(upgraded);
     tokio::time::timeout(LONG, async {
-        while !one_more(&service).await {
+        while !is_served(&service).await {
             tokio::time::sleep(SHORT / 10).await;
         }
     })
@@ -214,7 +214,7 @@ async fn one_too_many_is_told_so_and_an_upgraded_socket_keeps_its_slot() {
 }
 
 #[tokio::test]
-async fn stopping_finishes_answers_closes_idle_connections_and_accepts_no_more() {
+async fn stopping_finishes_responses_closes_idle_connections_and_accepts_no_more() {
     let service = Service::start(limits(), None).await;
     let mut idle = service.connect().await;
     ask(&mut idle, "/idle").await;
@@ -226,7 +226,7 @@ async fn stopping_finishes_answers_closes_idle_connections_and_accepts_no_more()
     let address = service.address;
     let answer = tokio::spawn(async move { until_closed(&mut busy).await });
     let closed = tokio::spawn(async move { until_closed(&mut idle).await });
-    let (cut, took) = service.stopped().await;
+    let (cut, took) = service.stop().await;
     assert_eq!(cut, 0);
     assert!(took < LONG / 2, "{took:?}");
     assert!(answer.await.unwrap().ends_with("/slow"));
@@ -236,7 +236,7 @@ async fn stopping_finishes_answers_closes_idle_connections_and_accepts_no_more()
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut_at_the_end_of_the_drain() {
+async fn open_connections_are_closed_at_the_end_of_the_drain() {
     let service = Service::start(ConnectionLimits { drain: SHORT, ..limits() }, None).await;
     let mut endless = service.connect().await;
     endless.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -245,14 +245,14 @@ async fn what_does_not_end_is_cut_at_the_end_of_the_drain() {
         while endless.read(&mut chunk).await.is_ok_and(|size| size > 0) {}
     });
     tokio::time::sleep(SHORT / 4).await;
-    let (cut, took) = service.stopped().await;
+    let (cut, took) = service.stop().await;
     assert_eq!(cut, 1);
     assert!(took >= SHORT, "{took:?}");
     tokio::time::timeout(LONG, reader).await.expect("the connection is closed").unwrap();
 }
 
 #[tokio::test]
-async fn a_taken_address_is_told_in_one_line() {
+async fn an_address_in_use_is_a_one_line_error() {
     let service = Service::start(limits(), None).await;
     let error = Listener::bind("test", "RPC_LISTEN", service.address, None).await.err().unwrap().to_string();
     let address = service.address;
@@ -289,7 +289,7 @@ impl Drop for Certificate {
 }
 
 #[tokio::test]
-async fn tls_serves_who_trusts_the_certificate_and_outlives_who_speaks_plain() {
+async fn tls_serves_clients_that_trust_the_certificate_and_survives_plain_text() {
     let certificate = Certificate::make("serves");
     let service = Service::start(
         ConnectionLimits { head_timeout: SHORT, ..limits() },
@@ -315,7 +315,7 @@ async fn tls_serves_who_trusts_the_certificate_and_outlives_who_speaks_plain() {
     drop(socket);
     until_closed_bytes(&mut plain).await;
     until_closed_bytes(&mut silent).await;
-    assert_eq!(service.stopped().await.0, 0);
+    assert_eq!(service.stop().await.0, 0);
 }
 
 async fn until_closed_bytes(socket: &mut TcpStream) {
@@ -325,7 +325,7 @@ async fn until_closed_bytes(socket: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn wrong_certificate_files_are_told_by_their_variable() {
+async fn errors_of_certificate_files_name_the_variable() {
     let (one, other) = (Certificate::make("one"), Certificate::make("other"));
     let (cert, key) = (one.files.cert.clone(), one.files.key.clone());
     let variable = |cert: &std::path::Path, key: &std::path::Path| {

@@ -1,4 +1,4 @@
-//! Certificates, for those who have no proxy in front.
+//! TLS for installations without a proxy in front.
 
 use crate::config::{ConfigError, TlsFiles};
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// TLS 1.2 and 1.3 with these files, offering HTTP/1.1.
+/// Returns an acceptor for TLS 1.2 and 1.3 with these files, which offers HTTP/1.1.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or certificate and key that do not belong together. The error names the variable.
+/// When a file cannot be read, or certificate and key do not belong together. The error names the variable.
 pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ConfigError> {
     let of_cert = |problem: String| ConfigError::new("TLS_CERT_FILE", format!("{:?} {problem}", files.cert));
     let of_key = |problem: String| ConfigError::new("TLS_KEY_FILE", format!("{:?} {problem}", files.key));
@@ -21,11 +21,11 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ConfigError> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| of_cert(format!("cannot be read: {error}")))?;
     if chain.is_empty() {
-        return Err(of_cert("holds no certificate in PEM".to_owned()));
+        return Err(of_cert("contains no certificate in PEM".to_owned()));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| of_key(format!("cannot be read: {error}")))?;
 
-    // The provider is named, since a second crypto library among the dependencies would make the default ambiguous.
+    // An explicit provider: with a second crypto library among the dependencies, the default would be ambiguous.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

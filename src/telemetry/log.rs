@@ -1,4 +1,4 @@
-//! Log lines: on stderr, since stdout belongs to the commands that print.
+//! The log. It goes to stderr; stdout is for the output of commands.
 
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
@@ -7,11 +7,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sends every log line of the process to stderr.
+/// Starts to write the log of the process to stderr.
 ///
 /// # Errors
 ///
-/// Directives that do not parse, or a second call in one process.
+/// When the directives of the filter are invalid, or it is called a second time.
 pub fn install(config: &LogConfig) -> anyhow::Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
@@ -19,8 +19,8 @@ pub fn install(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// JSON: one object a line with `timestamp` (RFC 3339, UTC), `level`, `target`, `message` and the event's own fields
-/// side by side, and the innermost span as `span`.
+/// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message` and the
+/// fields of the event at the top level. Inside of a span, `span` has the fields of the innermost one.
 fn subscriber<W>(
     filter: &str,
     format: LogFormat,
@@ -30,13 +30,12 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace` the RPC library writes whole messages, with the tokens in them; the MCP library does so at `warn`, and
-    // what matters of it is said by whoever calls it.
+    // At `trace`, jsonrpsee logs whole messages with their tokens; rmcp does so at `warn`. The callers of rmcp log its errors.
     let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,rmcp=off");
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
-        // A line that cannot be written is lost. Said on stderr, which it is about, that would be a panic: of requests, and
-        // of the task that listens for signals.
+        // A line that cannot be written is lost. Reporting that on stderr, which has just failed, would panic in the task that
+        // logs.
         .log_internal_errors(false)
         .with_timer(SystemTime)
         .with_ansi(colours && format == LogFormat::Pretty)
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_flat_object_a_line_in_utc() {
+    fn json_is_one_flat_object_per_line_with_utc_times() {
         let text = logged("info", LogFormat::Json, || {
             tracing::info!(request_id = "r1", status = 200, ms = 1.5, "a line\nand what \"follows\"");
             tracing::warn!("second");
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_holds_per_module() {
+    fn the_filter_applies_per_module() {
         let text = logged("warn,threadline::http=info", LogFormat::Pretty, || {
             tracing::info!("quiet");
             tracing::info!(target: "threadline::http", "spoken");

@@ -1,4 +1,4 @@
-//! Settings of attachments.
+//! Types of settings: attachments.
 
 use super::Value;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use threadline_core::config::AttachmentsLocation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachmentsUrl(pub AttachmentsLocation);
 
-/// Media types, in lower case, some with `*` at the end.
+/// Media types in lower case. `*` at the end is a wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaTypes(pub Vec<String>);
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attachments_are_in_a_directory_or_in_a_bucket() {
+    fn the_storage_is_a_directory_or_a_bucket() {
         let directory = |path: &str| Some(AttachmentsUrl(AttachmentsLocation::Directory(path.into())));
         assert_eq!(AttachmentsUrl::parse("/var/files"), directory("/var/files"));
         assert_eq!(AttachmentsUrl::parse("file:///var/files"), directory("/var/files"));

@@ -1,13 +1,13 @@
-//! Settings of the log.
+//! Types of settings: the log.
 
 use super::Value;
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for terminals.
     Pretty,
 }
 
@@ -16,7 +16,7 @@ pub enum LogFormat {
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// The directives.
+    /// Returns the directives.
     pub fn as_str(&self) -> &str {
         &self.0
     }

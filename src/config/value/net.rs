@@ -1,4 +1,4 @@
-//! Settings that are addresses: URLs, origins, networks, sockets.
+//! Types of settings: URLs, origins, networks, socket addresses.
 
 use super::Value;
 use http::Uri;
@@ -22,42 +22,42 @@ pub struct CoreUrl(SecretString);
 #[derive(Debug, Clone)]
 pub struct RedisUrl(SecretString);
 
-/// Origins of browsers, as they stand in the header `Origin`; `*` is any.
+/// Origins of web pages, as in the header `Origin`; `*` is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(pub Vec<String>);
 
-/// Networks, a single address being one of its own.
+/// Networks. A single address is a network with one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
 impl DatabaseUrl {
-    /// The URL, password and all.
+    /// Returns the URL, including its password.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether it names a PostgreSQL server.
+    /// Returns whether it is the URL of a PostgreSQL server.
     pub fn is_postgres(&self) -> bool {
         !self.as_str().starts_with("sqlite://")
     }
 }
 
 impl HttpUrl {
-    /// The URL, without a slash at the end.
+    /// Returns the URL, without a slash at the end.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl CoreUrl {
-    /// The URL.
+    /// Returns the URL.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl RedisUrl {
-    /// The URL, password and all.
+    /// Returns the URL, including its password.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
     }
@@ -98,7 +98,7 @@ impl Value for CoreUrl {
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
-        // People know their core by its HTTP address; the gateway always speaks WebSocket to it.
+        // An HTTP URL is accepted too. The gateway always uses a WebSocket.
         let text = match text.split_once("://")? {
             ("http", rest) => format!("ws://{rest}"),
             ("https", rest) => format!("wss://{rest}"),
@@ -177,7 +177,7 @@ fn url_with_host(text: &str, schemes: &[&str]) -> Option<Uri> {
     (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
-/// An origin as browsers write it: lower case, without a path and without the scheme's own port.
+/// Returns an origin as browsers send it: lower case, without a path and without the default port of the scheme.
 fn normal_origin(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_a_json_array_or_a_comma_list_and_become_what_browsers_send() {
+    fn origins_are_a_json_array_or_a_comma_list_and_are_normalised() {
         let expected = Origins(vec!["https://app.example".into(), "http://localhost:3000".into()]);
         for text in [
             "https://app.example,http://localhost:3000",
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_addresses_or_ranges_of_either_family() {
+    fn networks_are_addresses_or_ranges_of_both_families() {
         let networks = Networks::parse("127.0.0.1, 10.0.0.0/8,::1,fd00::/8").unwrap();
         let text: Vec<_> = networks.0.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["127.0.0.1/32", "10.0.0.0/8", "::1/128", "fd00::/8"]);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_known_by_its_http_address_is_reached_by_websocket() {
+    fn http_urls_of_a_core_become_websocket_urls() {
         assert_eq!(CoreUrl::parse("http://core:8001").unwrap().as_str(), "ws://core:8001");
         assert_eq!(CoreUrl::parse("https://core").unwrap().as_str(), "wss://core");
         assert_eq!(CoreUrl::parse("wss://core/rpc").unwrap().as_str(), "wss://core/rpc");

@@ -1,10 +1,10 @@
-//! What differs.
+//! The differences between the two servers.
 
-/// What ours tells and the package's server does not. Nothing else may differ where it is expected, and it has to.
+/// Events that our server sends and the package's does not. Where a difference is expected, it must be there, and no other.
 pub struct Difference {
-    /// What docs/CHATKIT.md says of it.
+    /// How docs/CHATKIT.md describes it.
     pub says: &'static str,
-    /// Events that only ours sends, as `told` gives them.
+    /// Events that only our server sends, as `told` names them.
     pub ours_alone: &'static [&'static str],
 }
 
@@ -15,17 +15,17 @@ pub const PART_DONE: Difference = Difference {
 };
 
 pub const HALF_KEPT: Difference = Difference {
-    says: "Of a run that breaks off in the middle the words are kept",
+    says: "When a run fails in the middle of a message, its text is kept",
     ours_alone: &["thread.item.done assistant_message"],
 };
 
 pub const OUTPUT_TOLD: Difference = Difference {
-    says: "The output of a client's tool is told as `thread.item.replaced`",
+    says: "The output of a client tool is an event `thread.item.replaced`",
     ours_alone: &["thread.item.replaced client_tool_call"],
 };
 
 pub const REMOVALS_TOLD: Difference = Difference {
-    says: "What a new answer takes the place of is told as `thread.item.removed`",
+    says: "Items that a new answer replaces are removed with `thread.item.removed` events",
     ours_alone: &["thread.item.removed"],
 };
 
@@ -37,12 +37,13 @@ pub const ACTION_SHOWN: Difference = Difference {
 /// All of them.
 pub const ALL: &[&Difference] = &[&PART_DONE, &HALF_KEPT, &OUTPUT_TOLD, &REMOVALS_TOLD, &ACTION_SHOWN];
 
-/// What docs/CHATKIT.md says of the rest: what `normal` and `told` pass over, and what the tests name where they meet it.
+/// How docs/CHATKIT.md describes the other differences: what `normal` and `told` ignore, and what the tests check where
+/// they meet it.
 pub const BESIDES: &[&str] = &[
-    "Threads and items have UUIDs for ids, and times have a time zone.",
-    "A thread is never without a title",
-    "Of a run that fails, `error` carries a sentence of this server's and the code `custom`",
-    "A stream of the model's server that ends without saying why has broken off",
-    "Answers to questions that were not asked, and more than one to a question that takes one, are refused",
-    "What cannot be done is refused with a status and a code",
+    "Ids of threads and items are UUIDs, and times have a time zone.",
+    "A thread always has a title",
+    "When a run fails, `error` has a sentence of this server and the code `custom`",
+    "A stream of the model's server that ends without a finish reason is a failure",
+    "Answers to questions that were not asked, and several answers to a question that takes one, are refused",
+    "An impossible request is refused with a status and a code",
 ];

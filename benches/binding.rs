@@ -1,4 +1,4 @@
-//! What the gateway does to a request before the core hears of it: find the row of the table, make the params.
+//! The work of the gateway before it calls the core: find the row of the table, build the params.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Uri};

@@ -1,4 +1,4 @@
-//! Whole calls in one process, the way the gateway makes them in `serve` mode: pipeline, method, SQLite, answer.
+//! Whole calls in one process, as the gateway makes them in `serve` mode: pipeline, method, SQLite, reply.
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
@@ -11,7 +11,7 @@ use threadline_core::{Core, RpcHttpConfig, RpcServer};
 use threadline_schema::call::Caller;
 use tokio::runtime::Runtime;
 
-/// Threads in the list that is read.
+/// Number of threads in the list.
 const THREADS: usize = 20;
 
 fn main() -> Result<()> {
@@ -34,7 +34,7 @@ fn measure(database: &str) -> Result<()> {
     Ok(())
 }
 
-/// A service with one user and the user's threads.
+/// Starts a service with one user and the user's threads.
 async fn server(database: &str) -> Result<(RpcServer, String)> {
     let lookup = |name: &str| match name {
         "DATABASE_URL" => Some(format!("sqlite://{database}")),
@@ -52,7 +52,7 @@ async fn server(database: &str) -> Result<(RpcServer, String)> {
     for _ in 0..THREADS {
         call(&server, "threads.create", &json!({}), Some(&token)).await?;
     }
-    // What is measured is to be an answer.
+    // The benchmark must measure a success.
     let page = call(&server, "threads.list", &json!({"limit": THREADS}), Some(&token)).await?;
     anyhow::ensure!(page.get("data").and_then(Value::as_array).map(Vec::len) == Some(THREADS), "not the list: {page}");
     Ok((server, token))

@@ -8,7 +8,7 @@ use threadline_gateway::bench::write_event;
 use threadline_schema::event::text_delta;
 use uuid::Uuid;
 
-/// Tokens of one answer.
+/// Tokens of one response.
 const TOKENS: u64 = 1_000;
 const DELTA: &str = " a word or two";
 
@@ -31,7 +31,7 @@ fn tokens(criterion: &mut Criterion) {
                         log.append(event);
                     }
                     for feed in &mut feeds {
-                        // The event is there, so nobody waits.
+                        // The event is there, so this does not wait.
                         if let Some(frame) = feed.next().await {
                             out.clear();
                             write_event(&mut out, &frame);

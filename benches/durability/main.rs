@@ -1,4 +1,4 @@
-//! What durability costs, and how fast what is durable is back: the figures of docs/DURABILITY.md.
+//! The cost of durability and the time of recovery: the figures of docs/DURABILITY.md.
 //!
 //! `cargo bench --bench durability [-- NAME...]` with names among `cost`, `log`, `resume` and `recovery`; without names all.
 //! Real processes of the release build; PostgreSQL where `TEST_DATABASE_URL` names a server. The model server runs in this
@@ -28,7 +28,7 @@ mod trial;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // Whoever only wants to know that it builds runs it as a test.
+    // `cargo test --benches` only checks that it builds.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }

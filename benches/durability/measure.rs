@@ -10,7 +10,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The message says what is wanted: how many words, how many microseconds apart.
+/// The message contains the number of words and their distance in microseconds.
 async fn model() -> Upstream {
     let upstream = Upstream::start().await;
     upstream.answer_with(|request| {
@@ -23,21 +23,21 @@ async fn model() -> Upstream {
     upstream
 }
 
-/// Time between the words of a run that is only there to be active.
+/// Time between the words of a run that is only active and not measured.
 const PACE: Duration = Duration::from_millis(100);
 
-/// How many runs are many: a thousand, unless `DURABILITY_RUNS` says something else.
+/// Returns the number of concurrent runs: 1,000, or `DURABILITY_RUNS`.
 fn many() -> usize {
     std::env::var("DURABILITY_RUNS").map_or(1_000, |runs| runs.parse().expect("DURABILITY_RUNS is a number"))
 }
 
-/// As it is delivered; `None` when the server is not there to be measured.
+/// Starts the service with default settings; `None` when the database server is missing.
 async fn setup(database: &str, upstream: &Upstream) -> Option<Setup> {
     let setup = match database {
         "sqlite" => Setup::new().await.with("SQLITE_SYNCHRONOUS", "full"),
         _ => Setup::postgres().await?,
     };
-    // Starting a thousand runs beside a thousand that answer takes its time, which is not what is measured.
+    // Starting a thousand runs while a thousand are active takes time, which is not measured.
     let setup = setup
         .with("DATABASE_POOL_TIMEOUT_SECONDS", 60)
         .with("DATABASE_POOL_SIZE", 20)
@@ -46,7 +46,7 @@ async fn setup(database: &str, upstream: &Upstream) -> Option<Setup> {
     Some(unlimited(setup, upstream))
 }
 
-/// Starts so many runs, each in a thread of its own; gives threads and runs.
+/// Starts runs, each in its own thread. Returns threads and runs.
 async fn begin(user: &Client, count: usize, words: usize, apart: Duration) -> Vec<(Uuid, Uuid)> {
     let text = format!("{words} {}", apart.as_micros());
     let input = json!({"content": [{"type": "input_text", "text": text}]});
@@ -58,7 +58,7 @@ async fn begin(user: &Client, count: usize, words: usize, apart: Duration) -> Ve
     begun.buffer_unordered(32).collect().await
 }
 
-/// Reads runs to their ends; gives how late each word came, in microseconds.
+/// Reads runs to their ends. Returns the delay of each word in microseconds.
 async fn read(user: &Client, runs: &[(Uuid, Uuid)]) -> Vec<u64> {
     let reading = runs.iter().map(|(thread, run)| {
         let (user, thread, run) = (user.clone(), *thread, *run);
@@ -77,7 +77,7 @@ async fn read(user: &Client, runs: &[(Uuid, Uuid)]) -> Vec<u64> {
     late.into_iter().flat_map(|late| late.expect("a reader that ends")).collect()
 }
 
-/// The value below which such a part of all is.
+/// Returns a quantile.
 fn percentile(values: &mut [u64], part: f64) -> f64 {
     values.sort_unstable();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place")]
@@ -92,7 +92,7 @@ fn spread(mut values: Vec<u64>) -> String {
     format!("p50 {middle:.2} ms, p99 {tail:.2} ms")
 }
 
-/// Words a second and how late they come, with the log written every 40 ms and without a log.
+/// Measures words per second and their delay, with the journal every 40 ms and without it.
 pub async fn cost(database: &str) {
     const RUNS: usize = 20;
     const WORDS: usize = 2_000;
@@ -131,14 +131,14 @@ pub async fn cost(database: &str) {
     );
 }
 
-/// A sum or count of a histogram.
+/// Returns the sum or the count of a histogram.
 async fn metric(app: &App, name: &str) -> f64 {
     let metrics = app.metrics().await;
     let line = metrics.lines().find(|line| line.starts_with(name));
     line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().expect("a number"))
 }
 
-/// Transactions of the log, by how many runs are active.
+/// Measures the journal's transactions, by the number of active runs.
 pub async fn log(database: &str) {
     for runs in [1, 100, many()] {
         let upstream = model().await;
@@ -159,7 +159,7 @@ pub async fn log(database: &str) {
     }
 }
 
-/// How long it takes from asking with a cursor to the first event.
+/// Measures the time from a request with a cursor to the first event.
 pub async fn resume(database: &str) {
     const TIMES: u64 = 500;
     let upstream = model().await;
@@ -191,7 +191,7 @@ pub async fn resume(database: &str) {
     );
 }
 
-/// How long it takes to close a thousand runs of a process that was killed.
+/// Measures the time to close a thousand runs of a killed process.
 pub async fn recovery(database: &str) {
     let many = many();
     let upstream = model().await;

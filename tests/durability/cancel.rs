@@ -1,4 +1,4 @@
-//! Cancels from anywhere, at any moment: one outcome, and everybody is told the same.
+//! Cancels at any process and any moment: there is one outcome, and all clients get it.
 
 use crate::model::{self, Wish};
 use crate::reader::{Door, Reader};
@@ -48,7 +48,7 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
             })
         });
         let readers: Vec<_> = readers.collect();
-        // Around the time at which it would end by itself: early, late, and in the very moment.
+        // Around the time of the run's own end: before, after, and at the same moment.
         let length = Duration::from_millis(40 + (wish.pause_ms + 1) * wish.words as u64);
         let cancels = (0..trial.dice.usize(1..4)).map(|_| {
             let (user, pause) = (doors[trial.dice.usize(..doors.len())].clone(), trial.some(length * 3 / 2));
@@ -94,7 +94,7 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
             other => panic!("run {run}: {other}"),
         }
         *ends.entry(status.to_owned()).or_default() += 1;
-        // What has ended stays as it ended, whoever asks; and the thread is free.
+        // The outcome of an ended run does not change, and the thread is free.
         assert_eq!(*cancel(&doors[trial.dice.usize(..doors.len())], run).await.unwrap().data(), told);
         let next = begin(&doors[round % doors.len()], session, &Wish::talk(1, 0, format!("n{round}"))).await;
         assert_eq!(whole(Door::RunSse, &user, session, next).await.end().unwrap()["type"], "run.completed");

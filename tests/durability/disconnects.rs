@@ -1,4 +1,4 @@
-//! Streams that break off and are taken up again, through other doors and at other processes.
+//! Streams that break and are resumed, through other doors and at other processes.
 
 use crate::model::{self, Wish};
 use crate::reader::{Door, Reader};
@@ -8,7 +8,7 @@ use crate::trial::{Trial, some};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Follows a run to its end, leaving in the middle again and again. Gives how often it was opened anew.
+/// Reads a run to its end, and disconnects again and again. Returns the number of connections.
 async fn restless(mut dice: fastrand::Rng, doors: Vec<Client>, session: Uuid, run: Uuid) -> (Reader, usize) {
     let mut reader = Reader::new(session, run);
     let mut opened = 0;
@@ -16,7 +16,7 @@ async fn restless(mut dice: fastrand::Rng, doors: Vec<Client>, session: Uuid, ru
         let (door, user) = (Door::ALL[dice.usize(..Door::ALL.len())], &doors[dice.usize(..doors.len())]);
         let mut stream = door.open(user, session, run, reader.at()).await.expect("the service is there");
         opened += 1;
-        // By a number of events, or by the clock: then it may leave in the middle of anything.
+        // After a number of events, or after a time, which can be in the middle of an event.
         let leave = tokio::time::sleep(some(&mut dice, Duration::from_millis(120)));
         let most = if dice.bool() { dice.usize(1..12) } else { usize::MAX };
         tokio::pin!(leave);
@@ -75,14 +75,14 @@ async fn wander(test: &'static str, apps: Vec<App>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_wanders_misses_nothing_at_one_process() {
+async fn a_reader_that_reconnects_misses_nothing_at_one_process() {
     let upstream = model::start().await;
     let app = unlimited(Setup::new().await, &upstream).start().await;
     wander("disconnects, one process on SQLite", vec![app]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_wanders_misses_nothing_at_two_processes() {
+async fn a_reader_that_reconnects_misses_nothing_at_two_processes() {
     const TEST: &str = "disconnects, two processes on PostgreSQL";
     let upstream = model::start().await;
     let Some(apps) = pair(&upstream, &[]).await else { return };

@@ -1,4 +1,4 @@
-//! A process that is stopped for longer than its lease, and then goes on as if nothing had been.
+//! A process that is stopped for longer than its lease, and then continues.
 
 use crate::model::{self, Wish};
 use crate::reader::{Door, Reader};
@@ -7,26 +7,26 @@ use crate::support::{App, Client};
 use crate::trial::Trial;
 use std::time::{Duration, Instant};
 
-/// What a frozen process would still have to say when it thaws.
+/// Words that the frozen process would still emit when it continues.
 const WORDS: usize = 400;
 const PAUSE_MS: u64 = 100;
 const RUNS: usize = 4;
 
-/// The run as everybody sees it.
+/// Returns the run as all clients see it.
 async fn snapshot(user: &Client, reader: &Reader) -> String {
     let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
     format!("{:?} {:?} {}", anew.numbered(), items(user, reader.session).await, user.run(reader.run).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_was_frozen_past_its_lease_writes_nothing() {
+async fn a_process_that_was_frozen_longer_than_its_lease_writes_nothing() {
     const TEST: &str = "frozen, two processes on PostgreSQL";
     let upstream = model::start().await;
     let Some([zombie, other]) = pair(&upstream, &[]).await else { return };
     let trial = Trial::begin(TEST);
     let user = zombie.user().await;
     let there = user.at(&other);
-    // Each run is followed at both processes, through different doors.
+    // Each run is read at both processes, through different doors.
     let mut followers = Vec::new();
     let mut runs = Vec::new();
     for number in 0..RUNS {
@@ -53,7 +53,7 @@ async fn a_process_that_was_frozen_past_its_lease_writes_nothing() {
         closed.push(snapshot(&there, run).await);
     }
     let taken_over = frozen.elapsed();
-    // The threads are free while it sleeps.
+    // The threads are free while it is stopped.
     for (number, run) in runs.iter().enumerate() {
         let next = begin(&there, run.session, &Wish::talk(1, 0, format!("meanwhile{number}"))).await;
         assert_eq!(whole(Door::RunSse, &there, run.session, next).await.end().unwrap()["type"], "run.completed");
@@ -76,11 +76,11 @@ async fn a_process_that_was_frozen_past_its_lease_writes_nothing() {
         lost = lost.max(reader.heard().len().saturating_sub(kept.len()));
     }
     let told = thawed.elapsed();
-    // Long enough for whatever it may have had in mind.
+    // Long enough for all writes that it might try.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for (run, before) in runs.iter().zip(after) {
         assert_eq!(snapshot(&there, run).await, before, "the zombie has written");
-        // In its memory are words that it said after the end, and the resync behind them which says that they do not count.
+        // Its memory has words that it emitted after the end, and after them the resync event that replaces them.
         let at_zombie = whole(Door::RunSse, &user, run.session, run.run).await;
         let elsewhere = whole(Door::RunSse, &there, run.session, run.run).await;
         assert_eq!(at_zombie.items(), elsewhere.items(), "the zombie shows something else");

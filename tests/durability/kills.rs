@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of everything.
+//! `kill -9` at random moments.
 
 mod check;
 mod customer;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 const CUSTOMERS: usize = 5;
 
-/// When a process was killed, and when all that it had sent before was read.
+/// When a process was killed, and when all that it had sent was read.
 pub struct Kill {
     at: Instant,
     settled: Instant,
@@ -40,7 +40,7 @@ async fn massacre(test: &'static str, few: usize, upstream: &Upstream, mut apps:
         let at = Instant::now();
         apps[victim].core().kill();
         if apps.len() > 1 {
-            // The others go on without it.
+            // The others continue without it.
             tokio::time::sleep(trial.some(Duration::from_millis(300))).await;
         }
         stop.send_replace(true);
@@ -53,14 +53,14 @@ async fn massacre(test: &'static str, few: usize, upstream: &Upstream, mut apps:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_is_killed_loses_nothing_it_acknowledged_on_sqlite() {
+async fn a_killed_process_loses_nothing_acknowledged_on_sqlite() {
     let upstream = model::start().await;
     let app = unlimited(Setup::new().await, &upstream).start().await;
     massacre("kills, one process on SQLite", 10, &upstream, vec![app]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_is_killed_loses_nothing_it_acknowledged_on_postgres() {
+async fn a_killed_process_loses_nothing_acknowledged_on_postgres() {
     const TEST: &str = "kills, two processes on PostgreSQL";
     let upstream = model::start().await;
     let Some(apps) = pair(&upstream, &[]).await else { return };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a message asks for.
+/// The response that a message asks for.
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub task: bool,
@@ -21,7 +21,7 @@ impl Wish {
         Self { task: false, words, pause_ms, tag: tag.into() }
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn message(&self) -> String {
         format!("{} {} {} {}", if self.task { "task" } else { "talk" }, self.words, self.pause_ms, self.tag)
     }
@@ -33,12 +33,12 @@ impl Wish {
         Some(Self { task, words, pause_ms, tag: parts.next()?.to_owned() })
     }
 
-    /// Each word of the answer says which it is.
+    /// Returns a word of the response, which contains its number.
     fn word(&self, number: usize) -> String {
         format!("{}-{number} ", self.tag)
     }
 
-    /// The whole answer.
+    /// Returns the whole response.
     pub fn answer(&self) -> String {
         (0..self.words).map(|number| self.word(number)).collect()
     }
@@ -55,7 +55,7 @@ impl Wish {
     }
 }
 
-/// Starts a server that grants wishes.
+/// Starts a model server that fulfils wishes.
 pub async fn start() -> Upstream {
     let upstream = Upstream::start().await;
     upstream.answer_with(|request| {
@@ -67,7 +67,7 @@ pub async fn start() -> Upstream {
     upstream
 }
 
-/// The wish that a request to the model is about: the last of its conversation.
+/// Returns the wish of a request to the model: the last one of its conversation.
 pub fn wish_of(request: &Value) -> Option<Wish> {
     let messages = request["messages"].as_array()?;
     let said = messages.iter().rfind(|message| message["role"] == "user")?;
@@ -75,11 +75,11 @@ pub fn wish_of(request: &Value) -> Option<Wish> {
         Value::String(text) => text,
         parts => parts[0]["text"].as_str()?,
     };
-    // Messages without an answer between them are told as one.
+    // Messages without a response between them are sent to the model as one.
     Wish::of(text.rsplit("\n\n").next()?)
 }
 
-/// How often the model was asked to begin an answer to each message; not counting what it is asked after a call.
+/// Counts the requests to the model that begin a response, per message. Requests after a tool call are not counted.
 pub fn asked(upstream: &Upstream) -> BTreeMap<String, usize> {
     let mut asked = BTreeMap::new();
     for request in upstream.requests() {

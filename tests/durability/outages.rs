@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL that go away in the middle of answers, and come back.
+//! Outages of Redis and PostgreSQL during runs.
 
 use crate::model::{self, Wish};
 use crate::reader::{Door, Reader};
@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 const PAUSE_MS: u64 = 25;
 
-/// Follows a run through every door at each process.
+/// Reads a run through all doors at each process.
 fn follow_everywhere(doors: &[Client], session: Uuid, run: Uuid) -> Vec<tokio::task::JoinHandle<Reader>> {
     let each = doors.iter().flat_map(|user| Door::ALL.map(|door| (user.clone(), door)));
     let each = each.map(|(user, door)| {
         tokio::spawn(async move {
             let mut reader = Reader::new(session, run);
-            // A server that cannot read its database may break a stream off; who comes back goes on.
+            // A server that cannot read its database may break a stream. The reader reconnects.
             while !reader.follow(door, &user).await {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -28,7 +28,7 @@ fn follow_everywhere(doors: &[Client], session: Uuid, run: Uuid) -> Vec<tokio::t
     each.collect()
 }
 
-/// Checks that all were told the same, and all of it; gives the readers, those at the first process first.
+/// Checks that all readers got all events, and returns the readers, those at the first process first.
 async fn all_alike(user: &Client, wish: &Wish, readers: Vec<tokio::task::JoinHandle<Reader>>) -> Vec<Reader> {
     let readers: Vec<Reader> = join_all(readers).await.into_iter().map(Result::unwrap).collect();
     let stored = items(user, readers[0].session).await;
@@ -41,7 +41,7 @@ async fn all_alike(user: &Client, wish: &Wish, readers: Vec<tokio::task::JoinHan
     readers
 }
 
-/// By how much words came later at the second process than at the first.
+/// Returns by how much words arrived later at the second process than at the first.
 fn delays(readers: &[Reader]) -> Vec<Duration> {
     let (here, there) = (&readers[0].events, &readers[readers.len() / 2].events);
     let words = here.iter().zip(there).filter(|(here, _)| here.event.get("delta").is_some());
@@ -49,7 +49,7 @@ fn delays(readers: &[Reader]) -> Vec<Duration> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_redis_events_come_later_and_all_the_same() {
+async fn without_redis_the_same_events_arrive_later() {
     const TEST: &str = "redis, two processes on PostgreSQL";
     let upstream = model::start().await;
     let Some(redis) = Relay::start().await else { return };
@@ -86,7 +86,7 @@ async fn without_redis_events_come_later_and_all_the_same() {
     trial.report(format!("words at the other process, later than here: {}", found.join("; ")));
 }
 
-/// Two processes behind a relay before PostgreSQL, which is the machine's and stays up for others.
+/// Starts two processes behind a relay to PostgreSQL. The server stays available for other tests.
 async fn behind_relay(upstream: &crate::support::Upstream) -> Option<([App; 2], Relay)> {
     let setup = unlimited(Setup::postgres().await?, upstream);
     let url = setup.database.url();
@@ -103,7 +103,7 @@ async fn behind_relay(upstream: &crate::support::Upstream) -> Option<([App; 2], 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_outlive_a_restart_of_the_database() {
+async fn runs_survive_a_restart_of_the_database() {
     const TEST: &str = "postgres, two processes";
     let upstream = model::start().await;
     let Some((apps, relay)) = behind_relay(&upstream).await else { return };
@@ -143,7 +143,7 @@ async fn answers_outlive_a_restart_of_the_database() {
         all_alike(&user, &wish, readers).await;
         assert_eq!(items(&user, spare).await.len(), 2, "what was refused was stored");
     }
-    // All its connections ended from inside, as by a restart that nobody notices.
+    // All connections are terminated by the server, as by a short restart.
     let session = user.session().await;
     let wish = Wish::talk(120, PAUSE_MS, "ended");
     let run = begin(&user, session, &wish).await;

@@ -1,14 +1,14 @@
-//! A client that follows a run, through any door, and makes of the events what a screen shows.
+//! A client that reads a run through any door, and builds the items from the events as a front end does.
 
 use crate::support::{Client, Socket, Sse};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The longest that anybody follows a run.
+/// Maximum time to read a run.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The ways to follow a run.
+/// The ways to read a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     RunSse,
@@ -17,13 +17,13 @@ pub enum Door {
     ThreadSocket,
 }
 
-/// A door that stands open.
+/// An open door.
 pub enum Stream {
     Sse(Box<Sse>),
     Socket(Box<Socket>, Value),
 }
 
-/// What one client has of one run.
+/// The events of a run that one client has.
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub session: Uuid,
@@ -31,7 +31,7 @@ pub struct Reader {
     pub events: Vec<Seen>,
 }
 
-/// An event, its number, and when it came.
+/// An event, its sequence number, and when it arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub seq: u64,
@@ -42,7 +42,7 @@ pub struct Seen {
 impl Door {
     pub const ALL: [Self; 4] = [Self::RunSse, Self::SessionSse, Self::RunSocket, Self::ThreadSocket];
 
-    /// Opens it behind an event; `None` when the server is not there.
+    /// Opens it after an event; `None` when the server does not answer.
     pub async fn open(self, user: &Client, session: Uuid, run: Uuid, after: u64) -> Option<Stream> {
         let cursor = format!("{run}:{after}");
         let path = match self {
@@ -74,13 +74,13 @@ impl Door {
 }
 
 impl Stream {
-    /// The next event of a run; `None` when the stream breaks off.
+    /// Returns the next event of a run; `None` when the stream breaks.
     pub async fn next(&mut self, run: Uuid) -> Option<Seen> {
         loop {
             match self {
                 Self::Sse(stream) => {
                     let event = stream.next().await?;
-                    // What is no event of a run has no id.
+                    // Events that belong to no run have no id.
                     let Some(id) = &stream.events.pop().expect("it came").0 else { continue };
                     let (of, seq) = id.split_once(':').expect("a cursor");
                     if of == run.to_string() {
@@ -108,28 +108,28 @@ impl Reader {
         Self { session, run, events: Vec::new() }
     }
 
-    /// The cursor's number.
+    /// Returns the sequence number of the cursor.
     pub fn at(&self) -> u64 {
         self.events.last().map_or(0, |seen| seen.seq)
     }
 
-    /// The run's last event, if it has come.
+    /// Returns the terminal event, if it has arrived.
     pub fn end(&self) -> Option<&Value> {
         self.events.last().map(|seen| &seen.event).filter(|event| is_end(event))
     }
 
-    /// Takes one event in; a gap or a double is a fault.
+    /// Adds an event. Panics if its number leaves a gap or repeats one.
     #[track_caller]
     pub fn take(&mut self, seen: Seen) {
         let at = self.at();
         assert!(self.end().is_none(), "run {}: {} after its end at {at}", self.run, seen.seq);
-        // Only who closes the run of a dead process skips numbers, and it begins with a resync.
+        // Only the process that closes the run of a dead process skips numbers. It begins with a resync event.
         let follows = seen.seq == at + 1 || (seen.seq > at && seen.event["type"] == "run.resync");
         assert!(follows, "run {}: {} after {at}: {}", self.run, seen.seq, seen.event["type"]);
         self.events.push(seen);
     }
 
-    /// Follows through one door to the run's end; `false` when the stream breaks off before.
+    /// Reads through one door to the end of the run; `false` when the stream breaks before.
     pub async fn follow(&mut self, door: Door, user: &Client) -> bool {
         match door.open(user, self.session, self.run, self.at()).await {
             Some(mut stream) => self.finish(&mut stream).await,
@@ -137,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// Reads a stream to the run's end; `false` when it breaks off before.
+    /// Reads a stream to the end of the run; `false` when it breaks before.
     pub async fn finish(&mut self, stream: &mut Stream) -> bool {
         while self.end().is_none() {
             match stream.next(self.run).await {
@@ -148,17 +148,17 @@ impl Reader {
         true
     }
 
-    /// Numbers and events.
+    /// Returns sequence numbers and events.
     pub fn numbered(&self) -> Vec<(u64, &Value)> {
         self.events.iter().map(|seen| (seen.seq, &seen.event)).collect()
     }
 
-    /// The words that came, without what a resync says.
+    /// Returns the received text, without that of resync events.
     pub fn heard(&self) -> String {
         self.events.iter().filter_map(|seen| seen.event["delta"].as_str()).collect()
     }
 
-    /// The items as a screen shows them.
+    /// Returns the items as a front end shows them.
     pub fn items(&self) -> Vec<Value> {
         let mut items: Vec<Value> = Vec::new();
         for Seen { event, .. } in &self.events {
@@ -167,7 +167,7 @@ impl Reader {
         items
     }
 
-    /// Checks the screen against the history: the run's items are all there, and look the same.
+    /// Checks that the stored items contain all items of the run, and are equal.
     #[track_caller]
     pub fn check_items(&self, stored: &[Value]) {
         for item in self.items() {
@@ -209,7 +209,7 @@ fn fold(items: &mut Vec<Value>, event: &Value) {
     }
 }
 
-/// Words come in two forms, one for each protocol; here in that of REST.
+/// Converts a text delta of JSON-RPC to the form of REST.
 fn flat(event: Value) -> Value {
     let update = &event["update"];
     if update["type"] != "assistant_message.content_part.text_delta" {

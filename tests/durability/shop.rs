@@ -1,4 +1,4 @@
-//! What the harnesses have in common: the service as they need it, and what its users do.
+//! Shared by the harnesses: starting the service, and the requests of its users.
 
 use crate::model::Wish;
 use crate::reader::{Door, Reader};
@@ -8,12 +8,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Without limits that are no part of what is tried.
+/// Removes the limits that are not tested here.
 pub fn unlimited(setup: Setup, upstream: &Upstream) -> Setup {
     setup.upstream(upstream).with("MAX_SESSIONS_PER_USER", 0).with("MAX_STREAMS_PER_USER", 0)
 }
 
-/// Two processes on one PostgreSQL; `None` when there is none.
+/// Starts two processes on one PostgreSQL; `None` when there is no server.
 pub async fn pair(upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 2]> {
     let mut setup = unlimited(Setup::postgres().await?, upstream);
     for (name, value) in more {
@@ -24,7 +24,7 @@ pub async fn pair(upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 
     Some([one, other])
 }
 
-/// Sends a message under a key over JSON-RPC, which answers as soon as it is stored; `None` when no answer comes.
+/// Sends a message with an idempotency key over JSON-RPC, which responds when it is stored. `None` without a response.
 pub async fn submit(user: &Client, session: Uuid, wish: &Wish, key: &str) -> Option<Result<Uuid, Value>> {
     let input = json!({"content": [{"type": "input_text", "text": wish.message()}]});
     let params = json!({"thread_id": session, "input": input, "idempotency_key": key});
@@ -36,12 +36,12 @@ pub async fn submit(user: &Client, session: Uuid, wish: &Wish, key: &str) -> Opt
     })
 }
 
-/// Starts an answer; its run.
+/// Starts a run. Returns its id.
 pub async fn begin(user: &Client, session: Uuid, wish: &Wish) -> Uuid {
     submit(user, session, wish, &wish.tag).await.expect("an answer").expect("a run")
 }
 
-/// Everything a session shows.
+/// Returns all items of a session.
 pub async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     let mut items = Vec::new();
     let base = format!("/api/v1/chatkit/sessions/{session}/items?limit=100&order=asc");
@@ -56,20 +56,20 @@ pub async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     }
 }
 
-/// Everything of a run from its first event to its last, read through one door.
+/// Reads all events of a run through one door.
 pub async fn whole(door: Door, user: &Client, session: Uuid, run: Uuid) -> Reader {
     let mut reader = Reader::new(session, run);
     assert!(reader.follow(door, user).await, "run {run}: the stream broke off at {}", reader.at());
     reader
 }
 
-/// Ends a run.
+/// Cancels a run.
 pub async fn cancel(user: &Client, run: Uuid) -> Option<Reply> {
     let request = user.request(Method::POST, &format!("/api/v1/chatkit/runs/{run}/cancel")).json(&json!({}));
     try_read(request).await.ok()
 }
 
-/// The text of an item.
+/// Returns the text of an item.
 pub fn text(item: &Value) -> String {
     let parts = item["content"].as_array().into_iter().flatten();
     parts.filter_map(|part| part["text"].as_str()).collect()

@@ -1,4 +1,5 @@
-//! One submission sent a hundred times at once, to two processes, by clients many of whom do not wait for the answer.
+//! One request with one idempotency key, sent a hundred times at once to two processes, by clients many of which do not
+//! wait for the response.
 
 use crate::model::{self, Wish, asked};
 use crate::shop::{items, pair, submit};
@@ -14,14 +15,14 @@ use uuid::Uuid;
 
 const TIMES: usize = 100;
 
-/// What one of the many was told.
+/// The response that one of the clients got.
 enum Told {
     Nothing,
     Run {
         run: Uuid,
         replayed: bool,
     },
-    /// A session, and the run in it.
+    /// A session and its run.
     Thread(String, String),
 }
 
@@ -30,7 +31,7 @@ fn post(user: &Client, session: Uuid, wish: &Wish) -> reqwest::RequestBuilder {
     request.header("idempotency-key", &wish.tag)
 }
 
-/// Sends it once, in one of three ways; gives up before the answer when `patience` ends.
+/// Sends the request once, in one of three ways. Gives up after `patience`.
 async fn send(user: Client, session: Uuid, wish: Wish, way: u8, patience: Option<Duration>) -> Told {
     let sending = async {
         match way {
@@ -69,7 +70,7 @@ async fn storm(trial: &mut Trial, doors: &[Client], session: Uuid, wish: &Wish, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_submission_sent_a_hundred_times_is_one() {
+async fn a_request_sent_a_hundred_times_is_executed_once() {
     const TEST: &str = "submissions, two processes on PostgreSQL";
     let upstream: Upstream = model::start().await;
     let Some(apps) = pair(&upstream, &[]).await else { return };

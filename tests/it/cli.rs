@@ -83,7 +83,7 @@ fn commands_that_print_need_nothing() {
 }
 
 #[test]
-fn a_wrong_command_line_is_usage() {
+fn an_invalid_command_line_exits_with_the_usage_code() {
     for arguments in
         [&["fly"][..], &["--rest-listn", "x"], &["token"], &["gateway"], &["gateway", "--database-url", "sqlite://x"]]
     {
@@ -94,7 +94,7 @@ fn a_wrong_command_line_is_usage() {
 }
 
 #[test]
-fn a_wrong_setting_is_one_line_that_names_it() {
+fn the_error_of_an_invalid_setting_is_one_line_with_its_name() {
     let directory = Directory::new();
     let file = directory.0.join("file");
     std::fs::write(&file, "no certificate").unwrap();
@@ -141,7 +141,7 @@ fn a_wrong_setting_is_one_line_that_names_it() {
 }
 
 #[test]
-fn a_start_that_cannot_be_says_why() {
+fn a_failed_start_prints_the_reason() {
     let directory = Directory::new();
     let ports = [("REST_LISTEN", "127.0.0.1:0".to_owned()), ("RPC_LISTEN", "127.0.0.1:0".to_owned())];
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -183,7 +183,7 @@ fn a_start_that_cannot_be_says_why() {
 }
 
 everywhere! {
-    async fn a_minted_token_works_against_the_server(setup: Setup) {
+    async fn a_token_of_the_command_works(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let database = app.database.url();
@@ -247,7 +247,7 @@ everywhere! {
 }
 
 everywhere! {
-    async fn a_locked_thread_says_why_it_takes_no_message(setup: Setup) {
+    async fn a_locked_thread_refuses_messages_with_the_reason(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;
@@ -286,7 +286,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_looks_at_every_part() {
+async fn the_doctor_checks_all_parts() {
     let upstream = Upstream::start().await;
     let directory = Directory::new();
     let model = |base_url: String| {
@@ -354,7 +354,7 @@ async fn the_doctor_looks_at_every_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_health_check_asks_the_server() {
+async fn the_healthcheck_requests_health() {
     let app = Setup::new().await.start().await;
     let here = vec![("REST_LISTEN", app.rest.clone())];
     let asked = here.clone();
@@ -365,7 +365,7 @@ async fn the_health_check_asks_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_come_from_flags_before_the_environment_before_the_file() {
+async fn flags_override_the_environment_which_overrides_the_file() {
     let directory = Directory::new();
     std::fs::write(
         directory.0.join(".env"),

@@ -65,7 +65,7 @@ fn the_documents_describe_one_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_documented_is_what_is_served() {
+async fn documented_methods_and_routes_are_served() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     assert_eq!(user.rpc_ok("rpc.discover", json!({})).await, document("openrpc"));
@@ -159,7 +159,7 @@ impl Checked {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_look_as_the_documents_say() {
+async fn responses_match_the_documents() {
     const CLIENT_TOOL: &str = "[agents.a]\n[[agents.a.client_tools]]\nname = \"look\"\ndescription = \"Look.\"\n";
     const SESSIONS: &str = "/api/v1/chatkit/sessions";
     const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";

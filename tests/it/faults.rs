@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_database_the_service_says_so_and_is_back_with_it() {
+async fn the_service_is_unavailable_without_its_database_and_recovers() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let app = setup.upstream(&upstream).with("DATABASE_POOL_TIMEOUT_SECONDS", 1).start().await;
@@ -42,7 +42,7 @@ async fn without_its_database_the_service_says_so_and_is_back_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_outlives_a_short_absence_of_the_database() {
+async fn a_run_survives_a_short_outage_of_the_database() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
@@ -70,7 +70,7 @@ async fn an_answer_outlives_a_short_absence_of_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_that_could_not_be_stored_is_told_as_everybody_will_read_it() {
+async fn an_end_that_was_not_stored_is_reported_as_it_is_read_later() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
@@ -121,7 +121,7 @@ async fn a_pool_that_is_used_up_lets_others_wait_and_no_one_fail() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_writes_are_refused_and_what_was_acknowledged_is_there() {
+async fn on_a_full_disk_writes_are_refused_and_acknowledged_data_is_kept() {
     let app = Setup::new().await.with(FILE_BLOCKS, 1000).start().await;
     let user = app.user().await;
     let mut kept = Vec::new();

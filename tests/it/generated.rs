@@ -65,7 +65,7 @@ fn the_settings_in_the_readme_are_current() {
 }
 
 #[test]
-fn the_openapi_document_is_one() {
+fn the_openapi_document_is_valid() {
     let document = threadline_gateway::openapi();
     is_valid(&jsonschema::draft202012::new(&meta("openapi-3.1.json")).unwrap(), &document);
     // The specification's schema leaves JSON Schemas to JSON Schema itself.
@@ -77,7 +77,7 @@ fn the_openapi_document_is_one() {
 }
 
 #[test]
-fn the_openrpc_document_is_one() {
+fn the_openrpc_document_is_valid() {
     let document = Value::Object(threadline_core::openrpc::document());
     // OpenRPC leaves JSON Schemas to a schema of its own authors, which is draft 7 under another address.
     let draft7 = |name: &str| {

@@ -36,7 +36,7 @@ async fn a_run_may_finish_before_the_server_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_whose_log_nobody_reads_answers_and_stops() {
+async fn a_server_whose_log_pipe_is_closed_answers_and_stops() {
     let mut app = Setup::new().await.with(UNREAD_LOG, true).start().await;
     assert_eq!(app.anonymous().get("/health").await.status, 200);
     let user = app.user().await;
@@ -46,7 +46,7 @@ async fn a_server_whose_log_nobody_reads_answers_and_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_finish_is_interrupted_and_kept() {
+async fn unfinished_runs_are_interrupted_and_kept() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Cut", " off"]).hang()).queue(Script::stream().hang());
     let mut app = Setup::new().await.upstream(&upstream).with("DRAIN_SECONDS", 1).start().await;
@@ -82,7 +82,7 @@ async fn what_does_not_finish_is_interrupted_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_in_the_middle_of_an_answer_leaves_nothing_stuck() {
+async fn a_crash_during_a_run_blocks_nothing() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Gone"]).hang());
     let app = Setup::new().await.upstream(&upstream).start().await;
@@ -121,7 +121,7 @@ async fn a_crash_in_the_middle_of_an_answer_leaves_nothing_stuck() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_item_that_cannot_be_read_keeps_neither_the_start_nor_the_thread() {
+async fn an_unreadable_item_blocks_neither_the_start_nor_the_thread() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::calls(&[("list_tasks", json!({}))]));
     upstream.queue(Script::stream().words(&["Gone"]).hang());
@@ -144,7 +144,7 @@ async fn an_item_that_cannot_be_read_keeps_neither_the_start_nor_the_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_process_of_several_does_not_hold_its_threads() {
+async fn a_dead_replica_does_not_block_its_threads() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Gone"]).hang());

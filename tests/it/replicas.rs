@@ -11,7 +11,7 @@ fn remaining(reply: &Reply) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_allowance_is_one_for_all_replicas_while_redis_answers() {
+async fn a_rate_limit_is_shared_by_all_replicas_while_redis_answers() {
     const PATH: &str = "/api/v1/auth/me";
     let (Some(setup), Some(redis)) = (Setup::postgres().await, Relay::start().await) else { return };
     // One comes back every 10 s.
@@ -87,7 +87,7 @@ async fn logged(app: &App, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_changes_hands_twice_is_closed_and_its_first_owner_tells_of_it() {
+async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
@@ -126,7 +126,7 @@ async fn a_run_that_changes_hands_twice_is_closed_and_its_first_owner_tells_of_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_looks_dead_because_the_database_was_away() {
+async fn no_replica_is_taken_for_dead_after_an_outage_of_the_database() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
     let gate = Gate::closed();

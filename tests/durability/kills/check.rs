@@ -1,4 +1,4 @@
-//! What is left after the last process has died: everything that was acknowledged, once.
+//! The checks after the last process has died: everything that was acknowledged is there, once.
 
 use super::Kill;
 use super::customer::{Customer, Submission};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Words may be lost that came this long before a process died, and none that came earlier. They are written every 40 ms;
 /// the rest is for machines that do much else.
 const MAY_BE_LOST: Duration = Duration::from_millis(1_000);
-/// A lease, until somebody looks, and the same patience as everywhere.
+/// A lease, the interval of the check, and the usual patience.
 const ALL_CLOSED: Duration = Duration::from_secs(45);
 
 #[derive(Default)]
@@ -22,14 +22,14 @@ struct Found {
     messages: usize,
     sent_again: usize,
     ends: BTreeMap<String, usize>,
-    /// How old the oldest lost word was when its process died, run by run.
+    /// Age of the oldest lost word at the death of its process, per run.
     lost: Vec<Duration>,
     lost_chars: usize,
     calls: usize,
     unknown: usize,
 }
 
-/// Checks everything; says what there was.
+/// Checks everything. Returns a summary.
 pub async fn check(
     trial: &mut Trial,
     upstream: &Upstream,
@@ -82,7 +82,7 @@ pub async fn check(
     )
 }
 
-/// Sends what was not acknowledged again, and reads to the end.
+/// Sends unacknowledged messages again, and reads to the end.
 async fn settle(user: &Client, sent: &mut Submission) {
     let deadline = Instant::now() + ALL_CLOSED;
     while sent.reader.is_none() {
@@ -102,7 +102,7 @@ async fn settle(user: &Client, sent: &mut Submission) {
     }
 }
 
-/// Checks one message and its answer.
+/// Checks one message and its response.
 async fn one(user: &Client, sent: &Submission, history: &[Value], tasks: &[Value], kills: &[Kill], found: &mut Found) {
     let (wish, reader) = (&sent.wish, sent.reader.as_ref().expect("settled"));
     let tag = &wish.tag;
@@ -116,7 +116,7 @@ async fn one(user: &Client, sent: &Submission, history: &[Value], tasks: &[Value
     let times = history.iter().filter(|item| item["type"] == "user_message" && text(item) == wish.message()).count();
     assert_eq!(times, 1, "{tag}: the message is there {times} times");
 
-    // What the run's log says, read by somebody new.
+    // The events of the run, for a new reader.
     let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
     reader.check_items(history);
     anew.check_items(history);
@@ -124,7 +124,7 @@ async fn one(user: &Client, sent: &Submission, history: &[Value], tasks: &[Value
     let kept = anew.items().iter().filter(|item| item["type"] == "assistant_message").map(text).collect::<String>();
     assert!(wish.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
     assert!(wish.answer().starts_with(&reader.heard()), "{tag}: heard {:?}", reader.heard());
-    // Of a dead process's run the log has what was durable before it was closed, and all of that must be kept.
+    // The log of a dead process's run has the events that were durable when it was closed. All of them must be kept.
     assert_eq!(anew.heard(), kept, "{tag}: words in the log are not in the message");
     match status.as_str() {
         "completed" => assert_eq!(kept, wish.answer(), "{tag}"),
@@ -148,7 +148,7 @@ async fn one(user: &Client, sent: &Submission, history: &[Value], tasks: &[Value
     }
 }
 
-/// Looks for words that were heard and are not kept: only the very last may be.
+/// Looks for words that were received and are not stored. Only the last ones may be missing.
 fn lost(reader: &Reader, kept: &str, kills: &[Kill], found: &mut Found) {
     let mut heard = 0;
     for seen in &reader.events {

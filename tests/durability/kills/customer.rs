@@ -1,4 +1,4 @@
-//! A user who sends, reads, leaves, comes back and cancels, while processes die.
+//! A user that sends, reads, disconnects, reconnects and cancels while processes die.
 
 use crate::model::Wish;
 use crate::reader::{Door, Reader, Stream};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Somebody, and all that was sent, heard and promised.
+/// A user, with all that was sent, received and acknowledged.
 pub struct Customer {
     pub name: usize,
     pub user: Client,
@@ -21,14 +21,14 @@ pub struct Customer {
     pub refused_while_busy: usize,
 }
 
-/// A message, and what is known of it.
+/// A message and its state.
 pub struct Submission {
     pub session: Uuid,
     /// Its tag is the idempotency key.
     pub wish: Wish,
     /// Once the service has acknowledged it.
     pub reader: Option<Reader>,
-    /// What a cancel was answered with.
+    /// The response to a cancel.
     pub cancelled: Option<Value>,
     pub tries: usize,
 }
@@ -44,7 +44,7 @@ impl Customer {
         Self { name, user, sessions: Vec::new(), sent: Vec::new(), dice, refused_while_busy: 0 }
     }
 
-    /// Goes on until told to stop. `doors` is the same user at each process.
+    /// Runs until `stop`. `doors` is the user as a client of each process.
     pub async fn shop(mut self, doors: Vec<Client>, mut stop: watch::Receiver<bool>) -> Self {
         while !*stop.borrow() {
             let user = doors[self.dice.usize(..doors.len())].clone();
@@ -62,7 +62,7 @@ impl Customer {
             (Some(_), 0..2) if !busy || self.sessions.len() < 3 => self.send_new(user).await,
             (Some(reader), 2) => {
                 let run = reader.run;
-                // Of a dead process's run it is answered when the lease has ended, which is too long to wait here.
+                // For the run of a dead process, the response comes when the lease has expired. That is too long to wait here.
                 let reply = tokio::select! {
                     reply = cancel(user, run) => reply,
                     _ = stop.wait_for(|stop| *stop) => None,
@@ -75,7 +75,7 @@ impl Customer {
         }
     }
 
-    /// Sends a new message, in a session where nothing is being answered.
+    /// Sends a new message, in a session without an active run.
     async fn send_new(&mut self, user: &Client) {
         let free = |session: &&Uuid| !self.sent.iter().any(|sent| sent.session == **session && sent.is_open());
         let free: Vec<Uuid> = self.sessions.iter().filter(free).copied().collect();
@@ -121,7 +121,7 @@ impl Customer {
         }
         match submit(user, sent.session, &sent.wish, &sent.wish.tag).await {
             Some(Ok(run)) => sent.reader = Some(Reader::new(sent.session, run)),
-            // The end of the answer before has been lost with a process, and that it is dead is not known yet.
+            // The run before belongs to a dead process that has not been detected yet.
             Some(Err(error)) if error["data"]["code"] == "THREAD_BUSY" => {
                 self.refused_while_busy += 1;
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -132,7 +132,7 @@ impl Customer {
         }
     }
 
-    /// Reads for a while what it has not heard yet.
+    /// Reads new events for a while.
     async fn read_on(&mut self, at: usize, user: &Client, stop: &mut watch::Receiver<bool>) {
         let patience = some(&mut self.dice, Duration::from_millis(600));
         let door = if self.dice.bool() { Door::RunSse } else { Door::SessionSse };

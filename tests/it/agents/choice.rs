@@ -37,7 +37,7 @@ fn tools(request: &Value) -> Vec<&str> {
 }
 
 everywhere! {
-    async fn a_thread_is_answered_by_the_agent_it_was_made_with(setup: Setup) {
+    async fn a_thread_uses_the_agent_it_was_created_with(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
@@ -71,7 +71,7 @@ everywhere! {
         assert_eq!(user.get("/api/v1/chatkit/sessions").await.body["meta"]["total"], before);
     }
 
-    async fn a_key_stands_for_the_agent_too(setup: Setup) {
+    async fn an_idempotency_key_includes_the_agent(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
@@ -85,7 +85,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn a_message_asks_for_what_its_agent_allows(setup: Setup) {
+    async fn a_message_can_request_what_its_agent_allows(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
@@ -120,7 +120,7 @@ serve_and_split! {
         assert_eq!(request["tool_choice"], json!({"type": "function", "function": {"name": "list_tasks"}}));
     }
 
-    async fn a_message_is_answered_again_as_it_asked(setup: Setup) {
+    async fn a_retry_uses_the_options_of_the_message(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
@@ -148,7 +148,7 @@ serve_and_split! {
         assert_eq!(upstream.requests()[2]["model"], "m/clerk");
     }
 
-    async fn what_goes_on_has_the_model_that_the_message_asked_for(setup: Setup) {
+    async fn a_continued_run_uses_the_model_of_the_message(setup: Setup) {
         let text = r#"
 [agents.a]
 model = "m/usual"
@@ -188,7 +188,7 @@ description = "Where the user is."
         assert_eq!(forced, [true, false, false, false, false]);
     }
 
-    async fn a_name_of_a_submission_outlives_what_was_allowed(setup: Setup) {
+    async fn an_idempotency_key_works_after_the_agents_have_changed(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
@@ -208,7 +208,7 @@ description = "Where the user is."
         assert_eq!(upstream.requests().len(), 1);
     }
 
-    async fn tools_of_the_client_and_questions_are_an_agents_own(setup: Setup) {
+    async fn client_tools_and_questions_belong_to_an_agent(setup: Setup) {
         let text = r#"
 default = "a"
 [agents.a]
@@ -243,7 +243,7 @@ tools = ["ask_user"]
         assert!(upstream.requests().pop().unwrap().to_string().contains("Bern"));
     }
 
-    async fn what_a_user_does_needs_no_leave_of_an_agent(setup: Setup) {
+    async fn actions_of_a_user_work_with_every_agent(setup: Setup) {
         let file = AgentsFile::new("[agents.a]\ntools = []\n");
         let app = file.of(setup).start().await;
         let user = app.user().await;
@@ -269,7 +269,7 @@ tools = ["ask_user"]
         assert!(first.get("tool_choice").is_some() && second.get("tool_choice").is_none(), "{second}");
     }
 
-    async fn an_agent_has_its_own_number_of_turns(setup: Setup) {
+    async fn an_agent_has_its_own_maximum_of_turns(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(TWO));
         upstream.queue(Script::calls(&[("list_tasks", json!({}))]));
         let app = file.of(setup).upstream(&upstream).start().await;
@@ -280,7 +280,7 @@ tools = ["ask_user"]
         assert_eq!(upstream.requests().len(), 1);
     }
 
-    async fn without_a_file_what_a_message_asks_for_is_kept_and_not_followed(setup: Setup) {
+    async fn without_an_agents_file_options_are_stored_and_have_no_effect(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;

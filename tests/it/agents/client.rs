@@ -28,7 +28,7 @@ fn told(request: &Value) -> Option<Value> {
 }
 
 serve_and_split! {
-    async fn a_service_and_a_model_know_what_the_client_says(setup: Setup) {
+    async fn client_hints_reach_services_and_models(setup: Setup) {
         let (upstream, service) = (Upstream::start().await, Upstream::start().await);
         service.answer_with(|_| Script::json(&json!({"ok": true})));
         let file = AgentsFile::new(&format!(
@@ -87,7 +87,7 @@ user_context = {{ env = "SERVICE_KEY" }}
         assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["time"]);
     }
 
-    async fn an_mcp_server_knows_the_user_where_that_is_wanted(setup: Setup) {
+    async fn an_mcp_server_gets_the_user_if_configured(setup: Setup) {
         let Some(python) = python() else { return };
         let upstream = Upstream::start().await;
         let script = fixture("odd_mcp.py");

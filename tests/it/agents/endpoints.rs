@@ -104,7 +104,7 @@ fn query(case: &str) -> Value {
 }
 
 serve_and_split! {
-    async fn a_service_is_asked_for_the_user_it_is_about(setup: Setup) {
+    async fn a_service_gets_the_user_of_the_call(setup: Setup) {
         let (upstream, service) = (Upstream::start().await, Upstream::start().await);
         service.queue(answers(200, "", r#"{"state": "shipped"}"#));
         upstream.queue(Script::calls(&[("order", json!({"id": "7/8", "page": 2}))]));
@@ -144,7 +144,7 @@ serve_and_split! {
         }
     }
 
-    async fn arguments_are_checked_before_anybody_is_asked(setup: Setup) {
+    async fn arguments_are_checked_before_the_request(setup: Setup) {
         let (upstream, service) = (Upstream::start().await, Upstream::start().await);
         let wrong = [json!({}), json!({"id": 7}), json!({"id": "7", "page": "2"}), json!({"id": "7", "x": 1}), json!({"id": ".."})];
         upstream.queue(Script::calls(&wrong.clone().map(|arguments| ("order", arguments))));
@@ -160,7 +160,7 @@ serve_and_split! {
         assert!(service.heads().is_empty());
     }
 
-    async fn a_lost_answer_leaves_a_doubt_where_something_may_have_been_done(setup: Setup) {
+    async fn a_lost_response_of_a_tool_that_acts_is_unknown(setup: Setup) {
         let (upstream, service) = (Upstream::start().await, Upstream::start().await);
         let elsewhere = Upstream::start().await;
         let to = format!("location: {}/elsewhere\r\n", elsewhere.base_url());

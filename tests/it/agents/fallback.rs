@@ -17,7 +17,7 @@ fn models(upstream: &Upstream) -> Vec<String> {
 }
 
 everywhere! {
-    async fn before_the_first_word_nobody_notices(setup: Setup) {
+    async fn a_fallback_before_the_first_token_is_invisible(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         upstream
             .queue(Script::fails(429, &json!({"error": {"message": "busy"}})))
@@ -35,7 +35,7 @@ everywhere! {
         assert!(app.metrics().await.contains("threadline_model_fallbacks_total{code=\"SERVICE_UNAVAILABLE\"} 1"));
     }
 
-    async fn in_mid_stream_the_half_message_is_taken_back(setup: Setup) {
+    async fn a_fallback_in_mid_stream_removes_the_partial_message(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         // The body ends without saying so.
         upstream.queue(Script::stream().words(&["Half", " a"])).queue(Script::says(&["A", " whole"]));
@@ -68,7 +68,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn each_models_thoughts_are_its_own(setup: Setup) {
+    async fn each_model_has_its_own_thoughts(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         let thinks = |thought: &str| Script::stream().event(json!({"reasoning": thought}), None);
         upstream.queue(thinks("First, then nothing.")).queue(thinks("Second.").words(&["Here"]).done("stop"));
@@ -87,7 +87,7 @@ serve_and_split! {
         assert!(!answer.types().contains(&"notice"), "no words were taken back");
     }
 
-    async fn when_all_fail_the_last_ones_words_are_kept(setup: Setup) {
+    async fn when_all_models_fail_the_text_of_the_last_is_kept(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         for word in ["One", "Two", "Three"] {
             upstream.queue(Script::stream().words(&[word]));
@@ -102,7 +102,7 @@ serve_and_split! {
         assert_eq!(history["messages"][1]["content"][0]["text"], "Three");
     }
 
-    async fn a_run_that_dies_after_a_half_message_was_taken_back_keeps_the_new_one(setup: Setup) {
+    async fn a_run_that_dies_after_a_fallback_keeps_the_new_message(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         upstream.queue(Script::stream().words(&["Half"])).queue(Script::stream().words(&["New"]).hang());
         let mut app = file.of(setup).upstream(&upstream).start().await;

@@ -89,7 +89,7 @@ async fn stand(setup: crate::support::Setup, file: &AgentsFile, upstream: &Upstr
 }
 
 serve_and_split! {
-    async fn one_that_dies_is_started_again_and_ends_with_the_service(setup: Setup) {
+    async fn an_mcp_server_that_dies_is_restarted_and_ends_with_the_service(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
         let script = example("notes_mcp.py").display().to_string();
@@ -136,7 +136,7 @@ serve_and_split! {
         gone(third).await;
     }
 
-    async fn one_ends_when_the_service_is_killed(setup: Setup) {
+    async fn an_mcp_server_ends_when_the_service_is_killed(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
         let file = AgentsFile::new(&shell(&directory, &python, &example("notes_mcp.py").display().to_string()));
@@ -148,7 +148,7 @@ serve_and_split! {
         gone(pid).await;
     }
 
-    async fn one_that_is_away_at_start_comes_later(setup: Setup) {
+    async fn an_mcp_server_that_is_missing_at_start_is_used_later(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
         let late = directory.0.join("late.py");
@@ -166,7 +166,7 @@ serve_and_split! {
         until_offered(&user, session, &upstream, "notes_list").await;
     }
 
-    async fn what_one_does_wrong_is_told_to_the_model(setup: Setup) {
+    async fn the_model_gets_the_errors_of_an_mcp_server(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
         let script = fixture("odd_mcp.py").display().to_string();

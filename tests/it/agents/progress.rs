@@ -15,7 +15,7 @@ fn said(stream: &Sse) -> Vec<&str> {
 }
 
 everywhere! {
-    async fn a_call_that_takes_its_time_is_spoken_of_until_it_ends(setup: Setup) {
+    async fn a_long_call_sends_progress_until_it_ends(setup: Setup) {
         let (upstream, service, gate) = (Upstream::start().await, Upstream::start().await, Gate::closed());
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
         service.queue(Script::default().stop(&gate).raw(answer));
@@ -47,7 +47,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn a_server_says_in_its_own_words_how_far_it_has_come(setup: Setup) {
+    async fn progress_of_an_mcp_server_is_shown(setup: Setup) {
         let Some(python) = python() else { return };
         let directory = Directory::new();
         let until = directory.0.join("enough");

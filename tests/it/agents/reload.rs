@@ -6,7 +6,7 @@ use crate::support::{Gate, Script, Upstream, eventually};
 use serde_json::json;
 
 serve_and_split! {
-    async fn new_runs_have_the_new_agents_and_old_ones_theirs(setup: Setup) {
+    async fn new_runs_use_the_new_agents_and_active_ones_theirs(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new("[agents.a]\ninstructions = \"Old.\"\n"));
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["On"]).stop(&gate).event(

@@ -195,7 +195,7 @@ everywhere! {
         assert!(prompt.contains("cancelled") && !prompt.contains("archived"), "{prompt}");
     }
 
-    async fn a_lost_answer_is_said_to_be_lost(setup: Setup) {
+    async fn a_lost_response_is_reported_as_unknown(setup: Setup) {
         let shop = Shop::open(setup).await;
         let (user, session) = (&shop.user, shop.session);
         let item = shop.shown(user, session, "slow").await;
@@ -228,7 +228,7 @@ everywhere! {
         assert_eq!(widgets(user, session).await, [item]);
     }
 
-    async fn two_who_press_at_the_same_time_each_see_what_came_of_it(setup: Setup) {
+    async fn two_concurrent_actions_both_get_the_result(setup: Setup) {
         let shop = Shop::open(setup).await;
         let (one, other) = (shop.user.clone(), shop.app.user().await);
         let (here, there) = (shop.session, other.session().await);

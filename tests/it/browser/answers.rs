@@ -8,7 +8,7 @@ use serde_json::json;
 const GRACE_MS: u32 = 600_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_is_seen_as_it_is_written_and_outlives_a_reload() {
+async fn a_response_is_shown_while_it_is_streamed_and_after_a_reload() {
     let upstream = Upstream::start().await;
     let gates = [Gate::closed(), Gate::closed()];
     let script = Script::stream().words(&["Once"]).stop(&gates[0]).words(&[" upon"]).stop(&gates[1]);
@@ -29,7 +29,7 @@ async fn an_answer_is_seen_as_it_is_written_and_outlives_a_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_is_stopped_rated_and_given_again() {
+async fn a_run_is_cancelled_rated_and_retried() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Once"]).hang()).queue(Script::says(&["Twice"]));
     upstream.queue(Script::fails(400, &json!({"error": "no"}))).queue(Script::says(&["Thrice"]));
@@ -62,7 +62,7 @@ async fn an_answer_is_stopped_rated_and_given_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_models_write_is_formatted_as_it_arrives() {
+async fn markdown_is_formatted_while_it_is_streamed() {
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     let script = Script::stream().words(&["# Lis", "t\n- **one**\n- `two`\n\n[odd](javascript:alert(1)) "]).stop(&gate);

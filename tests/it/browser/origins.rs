@@ -54,7 +54,7 @@ async fn elsewhere() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_origin_uploads_a_file_and_learns_of_the_run() {
+async fn a_page_of_another_origin_uploads_a_file_and_reads_the_run_id() {
     let origin = elsewhere().await;
     let app = Setup::new().await.with("CORS_ORIGINS", &origin).start().await;
     let user: Client = app.user().await;

@@ -5,7 +5,7 @@ use crate::support::{Setup, eventually};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newcomer_signs_up_talks_and_presses_a_button() {
+async fn a_new_user_registers_sends_a_message_and_uses_a_button() {
     let app = Setup::new().await.start().await;
     let Some((browser, user)) = newcomer(&app).await else { return };
     say(&browser, "Add task: Buy milk").await;
@@ -33,7 +33,7 @@ async fn a_newcomer_signs_up_talks_and_presses_a_button() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_go_along_with_a_message() {
+async fn files_are_attached_to_a_message() {
     // The server takes another address for its own than the one by which the page was reached.
     let app = Setup::new().await.with("PUBLIC_URL", "https://chat.invalid/base").start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };
@@ -77,7 +77,7 @@ async fn questions_are_answered_in_a_form() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_widget_of_any_kind_is_shown_and_gives_what_its_form_holds() {
+async fn all_widgets_are_shown_and_forms_send_their_values() {
     let app = Setup::new().await.start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };
     let widget = json!({

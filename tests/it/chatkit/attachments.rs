@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 serve_and_split! {
-    async fn a_front_end_sends_a_file_and_a_recording(setup: Setup) {
+    async fn a_front_end_uploads_a_file_and_a_recording(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).with("TRANSCRIPTION_MODEL", "whisper").start().await;
         let user = app.user().await;

@@ -34,7 +34,7 @@ async fn kept(user: &Client, thread: &Value) -> Value {
 }
 
 everywhere! {
-    async fn what_an_answer_is_based_on_is_shown_and_kept(setup: Setup) {
+    async fn citations_are_shown_and_stored(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         upstream
             .queue(

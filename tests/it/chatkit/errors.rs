@@ -32,7 +32,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn what_cannot_be_read_is_refused_in_words(setup: Setup) {
+    async fn unreadable_bodies_are_refused_with_a_reason(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let thread = user.session().await;

@@ -5,7 +5,7 @@ use crate::support::{Client, Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 
 everywhere! {
-    async fn a_closed_request_cancels_the_answer(setup: Setup) {
+    async fn closing_the_request_cancels_the_run(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().words(&["Once", " upon"]).hang());
         let app = setup.upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", 50).start().await;
@@ -29,7 +29,7 @@ everywhere! {
         assert_eq!(user.run(stream.run_id()).await["status"], "completed");
     }
 
-    async fn who_follows_the_run_keeps_it_alive(setup: Setup) {
+    async fn a_subscriber_keeps_the_run_alive(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["Once"]).stop(&gate).words(&[" more"]).done("stop"));
@@ -58,7 +58,7 @@ everywhere! {
         assert_eq!((&follower.terminal()["type"], follower.text().as_str()), (&json!("run.completed"), "Once more"));
     }
 
-    async fn who_comes_back_in_time_goes_on(setup: Setup) {
+    async fn a_client_that_reconnects_in_time_continues(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["Once"]).stop(&gate).words(&[" more"]).done("stop"));
@@ -77,7 +77,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_dies_has_left() {
+async fn a_dead_gateway_counts_as_disconnected() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Once"]).hang());
     let mut app = Setup::new().await.split().upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", 50).start().await;

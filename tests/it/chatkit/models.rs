@@ -52,7 +52,7 @@ fn read_as(kind: &str, must_be_typed: bool, value: &Value) -> Result<Value, Stri
 }
 
 #[tokio::test]
-async fn what_the_package_writes_is_read_and_written_back() {
+async fn values_of_the_package_are_read_and_written_back() {
     let seed: u32 = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let Some(script) = python::script("models.py", &["generate", &seed.to_string(), &COUNT.to_string()]) else {
         return;
@@ -78,7 +78,7 @@ async fn what_the_package_writes_is_read_and_written_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_widget_becomes_another_as_the_package_has_it() {
+async fn updates_of_a_widget_equal_those_of_the_package() {
     const WIDGETS: usize = 400;
     let seed: u32 = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let Some(script) = python::script("models.py", &["changes", &seed.to_string(), &WIDGETS.to_string()]) else {
@@ -110,7 +110,7 @@ async fn events(user: &Client, kind: &str, params: Value) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_we_send_is_read_by_the_package_and_nothing_is_lost() {
+async fn the_package_reads_what_we_send_without_a_loss() {
     let Some(mut script) = python::script("models.py", &["check"]) else { return };
     let upstream = Upstream::start().await;
     upstream

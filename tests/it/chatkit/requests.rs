@@ -32,7 +32,7 @@ fn said(stream: &Sse) -> String {
 }
 
 everywhere! {
-    async fn a_conversation_from_its_beginning_to_its_end(setup: Setup) {
+    async fn a_whole_conversation(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -112,7 +112,7 @@ everywhere! {
         assert_eq!((said(&stream).as_str(), kinds(&stream).last().unwrap().as_str()), ("Half", "error"));
     }
 
-    async fn a_submission_that_comes_again_is_answered_once(setup: Setup) {
+    async fn a_repeated_request_is_executed_once(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -170,7 +170,7 @@ serve_and_split! {
         assert!(!items.text.contains("tool_call"), "{}", items.text);
     }
 
-    async fn text_arrives_while_it_is_written(setup: Setup) {
+    async fn text_is_streamed(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["Wait"]).stop(&gate).words(&[" for it"]).done("stop"));

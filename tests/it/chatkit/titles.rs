@@ -45,7 +45,7 @@ async fn until(app: &App, outcome: &str, count: u32) {
 }
 
 everywhere! {
-    async fn a_title_is_improved_while_the_answer_is_written(setup: Setup) {
+    async fn a_title_is_improved_during_the_run(setup: Setup) {
         let gate = Gate::closed();
         let upstream = upstream(|| Script::says(&["\"Help with", " groceries.\"\n"]), {
             let gate = gate.clone();
@@ -85,7 +85,7 @@ everywhere! {
         until(&app, "stored", 1).await;
     }
 
-    async fn a_title_that_comes_after_the_answer_is_stored(setup: Setup) {
+    async fn a_title_that_arrives_after_the_run_is_stored(setup: Setup) {
         let gate = Gate::closed();
         let upstream = upstream(
             { let gate = gate.clone(); move || Script::stream().words(&["Groceries"]).stop(&gate).done("stop") },
@@ -145,7 +145,7 @@ everywhere! {
         assert_eq!((title(&user, named).await, asked(&upstream).len()), (json!("Mine"), 2));
     }
 
-    async fn a_title_model_that_fails_is_in_nobodys_way(setup: Setup) {
+    async fn a_failing_title_model_disturbs_nothing(setup: Setup) {
         let upstream = upstream(|| Script::fails(400, &json!({"error": {"message": "No such model"}})), || Script::says(&["Sure."])).await;
         let app = setup.upstream(&upstream).with("TITLE_MODEL", TITLE_MODEL).start().await;
         let user = app.user().await;
@@ -159,7 +159,7 @@ everywhere! {
         assert_eq!(user.get("/api/v1/usage").await.data()["total"]["prompt_tokens"], 7);
     }
 
-    async fn an_agent_says_what_its_threads_are_called(setup: Setup) {
+    async fn an_agent_decides_on_the_first_title(setup: Setup) {
         let agents = r#"
 default = "plain"
 [agents.plain]
@@ -194,7 +194,7 @@ title_model = "m/title"
         assert_eq!(title(&user, session).await, "New Chat");
     }
 
-    async fn a_budget_pays_for_titles_too(setup: Setup) {
+    async fn titles_count_against_the_budget(setup: Setup) {
         let agents = r#"
 [agents.a]
 model = "m/answer"

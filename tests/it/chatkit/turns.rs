@@ -14,7 +14,7 @@ async fn stream(user: &Client, kind: &str, params: Value) -> Sse {
 }
 
 everywhere! {
-    async fn every_way_to_begin_a_turn_is_asked_for_at_the_endpoint(setup: Setup) {
+    async fn all_ways_to_start_a_run_work_at_the_endpoint(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("list_tasks", json!({}))]))

@@ -20,7 +20,7 @@ fn credentials(email: &str, password: &str) -> Value {
 }
 
 everywhere! {
-    async fn an_account_is_registered_logs_in_and_knows_itself(setup: Setup) {
+    async fn an_account_is_registered_and_logs_in(setup: Setup) {
         let app = setup.start().await;
         let anybody = app.anonymous();
         let registered = anybody.post(REGISTER, &credentials(" Ada@Example.COM ", PASSWORD)).await;
@@ -46,7 +46,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_email_or_password_is_refused_with_a_reason() {
+async fn invalid_emails_and_passwords_are_refused_with_a_reason() {
     let app = Setup::new().await.start().await;
     let anybody = app.anonymous();
     for (email, password, names) in [
@@ -69,7 +69,7 @@ async fn what_is_no_email_or_password_is_refused_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_does_not_tell_who_has_an_account() {
+async fn a_login_does_not_reveal_accounts() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let mut medians = Vec::new();
@@ -89,7 +89,7 @@ async fn a_login_does_not_tell_who_has_an_account() {
 }
 
 serve_and_split! {
-    async fn a_token_that_is_none_opens_nothing(setup: Setup) {
+    async fn an_invalid_token_opens_nothing(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let id = user.user_id.unwrap();

@@ -11,7 +11,7 @@ fn content(content: Value) -> Vec<u8> {
 }
 
 serve_and_split! {
-    async fn a_message_of_the_wrong_form_is_refused_with_what_to_change(setup: Setup) {
+    async fn a_malformed_message_is_refused_with_what_to_change(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;
@@ -107,7 +107,7 @@ serve_and_split! {
         assert_eq!(user.say(session, "Hello").await.terminal()["type"], "run.completed");
     }
 
-    async fn a_body_that_is_too_large_or_of_another_kind_is_refused(setup: Setup) {
+    async fn a_body_that_is_too_large_or_of_another_type_is_refused(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;

@@ -42,7 +42,7 @@ async fn complete(user: &Client, session: Uuid, widget: &Value, task: &Value) ->
 }
 
 everywhere! {
-    async fn followers_hear_of_a_new_title_and_of_a_widget_that_was_used(setup: Setup) {
+    async fn subscribers_get_new_titles_and_used_widgets(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         upstream
             .queue(Script::calls(&[("list_tasks", json!({}))]))
@@ -114,7 +114,7 @@ async fn told_there(app: &App, replica: &App) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_replica_tells_of_it_over_the_database() {
+async fn another_replica_sends_the_change_over_the_database() {
     let Some(setup) = Setup::postgres().await else { return };
     let app = setup.start().await;
     let replica = app.again().start().await;
@@ -122,7 +122,7 @@ async fn another_replica_tells_of_it_over_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_replica_tells_of_it_over_redis() {
+async fn another_replica_sends_the_change_over_redis() {
     let (Some(setup), Some(redis)) = (Setup::postgres().await, Relay::start().await) else { return };
     let app = setup.with("REDIS_URL", redis.url()).start().await;
     let replica = app.again().start().await;

@@ -23,7 +23,7 @@ async fn opinions(user: &Client, session: Uuid) -> Vec<(Value, Value)> {
 }
 
 everywhere! {
-    async fn the_last_word_about_an_item_counts(setup: Setup) {
+    async fn the_last_feedback_on_an_item_counts(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;

@@ -69,7 +69,7 @@ async fn told(user: &Client, session: Uuid) -> Vec<(String, String)> {
 }
 
 everywhere! {
-    async fn a_second_screen_sees_every_run_of_the_first(setup: Setup) {
+    async fn a_second_screen_gets_all_runs_of_the_first(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         upstream.queue(Script::stream().words(&["one", " two"]).stop(&gate).words(&[" three"]).done("stop"));
         let app = setup.upstream(&upstream).start().await;
@@ -102,7 +102,7 @@ everywhere! {
         assert_eq!(of_runs(&idle), of_runs(&fourth), "what was over is not told again");
     }
 
-    async fn a_reader_comes_back_to_where_it_was(setup: Setup) {
+    async fn a_reader_resumes_at_its_position(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;
@@ -158,7 +158,7 @@ everywhere! {
         }
     }
 
-    async fn a_snapshot_and_what_follows_is_the_session(setup: Setup) {
+    async fn a_snapshot_and_the_events_after_it_are_the_session(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -197,7 +197,7 @@ everywhere! {
         assert_eq!(of_runs(&both), of_runs(&from_nothing)[3..]);
     }
 
-    async fn a_session_is_followed_by_its_owner_only(setup: Setup) {
+    async fn only_the_owner_can_subscribe_to_a_session(setup: Setup) {
         let app = setup.start().await;
         let (user, stranger) = (app.user().await, app.user().await);
         let (session, other) = (user.session().await, user.session().await);
@@ -271,7 +271,7 @@ everywhere! {
         }
     }
 
-    async fn a_user_has_so_many_streams(setup: Setup) {
+    async fn a_user_has_a_maximum_number_of_streams(setup: Setup) {
         let app = setup.with("MAX_STREAMS_PER_USER", 3).start().await;
         let (user, other) = (app.user().await, app.user().await);
         let session = user.session().await;
@@ -357,7 +357,7 @@ async fn a_gateway_keeps_the_stream_when_its_core_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_replica_tells_the_same() {
+async fn another_replica_sends_the_same_events() {
     let Some(setup) = Setup::postgres().await else { return };
     let (upstream, gate) = (Upstream::start().await, Gate::closed());
     upstream.queue(Script::stream().words(&["one", " two"]).stop(&gate).words(&[" three"]).done("stop"));
@@ -414,7 +414,7 @@ async fn another_replica_tells_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn open_streams_do_not_hold_up_a_shutdown() {
+async fn open_streams_do_not_delay_a_shutdown() {
     let mut app = Setup::new().await.with("DRAIN_SECONDS", 10).start().await;
     let user = app.user().await;
     let session = user.session().await;

@@ -18,7 +18,7 @@ async fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]
 }
 
 serve_and_split! {
-    async fn only_listed_origins_are_let_in(setup: Setup) {
+    async fn only_listed_origins_are_allowed(setup: Setup) {
         let app = setup.with("CORS_ORIGINS", format!(r#"["{ORIGIN}", "http://localhost:3000"]"#)).start().await;
         let anybody = app.anonymous();
         let asks = [
@@ -60,7 +60,7 @@ serve_and_split! {
         }
     }
 
-    async fn every_answer_is_guarded_and_named(setup: Setup) {
+    async fn all_responses_have_security_headers_and_a_request_id(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;
@@ -103,7 +103,7 @@ serve_and_split! {
         }
     }
 
-    async fn a_request_keeps_the_name_its_client_gave(setup: Setup) {
+    async fn the_request_id_of_the_client_is_kept(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let reply = ask(&user, "GET", "/api/v1/auth/me", &[("x-request-id", "from-the-client/1")]).await;
@@ -124,7 +124,7 @@ serve_and_split! {
         assert_eq!(lines.iter().any(|line| line["target"] == "threadline::rpc"), app.split);
     }
 
-    async fn verbs_and_paths_are_told_apart(setup: Setup) {
+    async fn unknown_paths_and_wrong_verbs_are_refused(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         for (method, path, allow) in [
@@ -170,7 +170,7 @@ async fn tls_only_is_told_when_it_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_rpc_path_on_this_port_is_dressed_alike() {
+async fn the_rpc_path_of_the_rest_port_has_the_same_headers() {
     let app = Setup::new().await.with("CORS_ORIGINS", "https://app.example").start().await;
     let user = app.user().await;
     let of_page = |method| user.request(method, "/rpc").header("origin", "https://app.example");

@@ -5,7 +5,7 @@ use crate::{everywhere, serve_and_split};
 use serde_json::{Value, json};
 
 everywhere! {
-    async fn a_service_that_is_well_says_so(setup: Setup) {
+    async fn a_healthy_service_is_healthy(setup: Setup) {
         let kind = if setup.database.is_postgres() { "postgresql" } else { "sqlite" };
         let app = setup.start().await;
         let anybody = app.anonymous();
@@ -37,7 +37,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_is_away_degrades_the_whole() {
+async fn an_unreachable_model_degrades_the_health() {
     let upstream = Upstream::start().await;
     let well = Setup::new().await.upstream(&upstream).start().await;
     let reply = well.anonymous().get("/health/openrouter").await;
@@ -59,7 +59,7 @@ async fn a_model_that_is_away_degrades_the_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_its_core_is_alive_and_says_what_is_missing() {
+async fn a_gateway_without_its_core_is_alive_and_unhealthy() {
     let mut app = Setup::new().await.split().start().await;
     let user = app.user().await;
     app.core().kill();
@@ -75,7 +75,7 @@ async fn a_gateway_without_its_core_is_alive_and_says_what_is_missing() {
 }
 
 serve_and_split! {
-    async fn metrics_tell_what_was_done(setup: Setup) {
+    async fn metrics_count_what_was_done(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("add_task", json!({"title": "Buy milk"}))]))

@@ -16,7 +16,7 @@ async fn create(user: &Client, key: &str) -> Reply {
 }
 
 everywhere! {
-    async fn a_message_sent_again_is_the_same_message(setup: Setup) {
+    async fn a_message_with_the_same_key_is_the_same_message(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let (user, other) = (app.user().await, app.user().await);
@@ -45,7 +45,7 @@ everywhere! {
         assert_eq!(upstream.requests().len(), 2);
     }
 
-    async fn a_session_created_again_is_the_same_session(setup: Setup) {
+    async fn a_session_with_the_same_key_is_the_same_session(setup: Setup) {
         let app = setup.with("MAX_SESSIONS_PER_USER", 2).start().await;
         let user = app.user().await;
         let first = create(&user, "s-1").await;
@@ -58,7 +58,7 @@ everywhere! {
         assert_eq!(user.get("/api/v1/chatkit/sessions").await.body["meta"]["total"], 2);
     }
 
-    async fn of_many_at_once_one_is_done(setup: Setup) {
+    async fn one_of_many_concurrent_requests_is_executed(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["On"]).stop(&gate).words(&["ce"]).done("stop"));

@@ -26,7 +26,7 @@ fn limited(reply: &Reply) {
 }
 
 serve_and_split! {
-    async fn the_sixth_request_of_a_minute_waits(setup: Setup) {
+    async fn the_sixth_request_of_a_minute_is_refused(setup: Setup) {
         let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5).start().await;
         let (user, other) = (app.user().await, app.user().await);
         for left in [4, 3, 2, 1, 0] {
@@ -64,7 +64,7 @@ serve_and_split! {
         assert_eq!(user.follow(run, None).await.err().unwrap().status, 429);
     }
 
-    async fn who_has_no_user_is_counted_by_address(setup: Setup) {
+    async fn calls_without_a_user_are_counted_by_address(setup: Setup) {
         let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5).start().await;
         let anybody = app.anonymous();
         let wrong = json!({"email": "nobody@example.com", "password": "wrong password"});
@@ -84,7 +84,7 @@ serve_and_split! {
 }
 
 serve_and_split! {
-    async fn a_trusted_proxy_is_believed(setup: Setup) {
+    async fn the_address_of_a_trusted_proxy_is_used(setup: Setup) {
         let app = setup
             .with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5)
             .with("TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")
@@ -109,7 +109,7 @@ serve_and_split! {
 }
 
 everywhere! {
-    async fn a_user_has_so_many_sessions(setup: Setup) {
+    async fn a_user_has_a_maximum_number_of_sessions(setup: Setup) {
         let app = setup.with("MAX_SESSIONS_PER_USER", 2).start().await;
         let (user, racer) = (app.user().await, app.user().await);
         let first = user.session().await;
@@ -143,7 +143,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_has_so_many_characters() {
+async fn a_message_has_a_maximum_length() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let session = user.session().await;

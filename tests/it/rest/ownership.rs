@@ -61,7 +61,7 @@ fn all(id: impl ToString) -> BTreeMap<&'static str, String> {
 }
 
 everywhere! {
-    async fn nobody_reaches_what_is_somebody_elses(setup: Setup) {
+    async fn no_user_reaches_data_of_another(setup: Setup) {
         let app = setup.start().await;
         let (ada, eve) = (app.user().await, app.user().await);
         let session = ada.session().await;

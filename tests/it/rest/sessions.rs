@@ -12,7 +12,7 @@ fn ids(list: &Value) -> Vec<Uuid> {
 }
 
 everywhere! {
-    async fn a_message_is_answered_and_its_task_is_there(setup: Setup) {
+    async fn a_message_is_answered_and_its_task_created(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let created = user.post(SESSIONS, &json!({})).await;
@@ -87,7 +87,7 @@ everywhere! {
         assert!(asked["created_at"].as_str().unwrap() < answered["created_at"].as_str().unwrap());
     }
 
-    async fn the_first_message_names_a_session_nobody_named(setup: Setup) {
+    async fn the_first_message_is_the_title_of_an_unnamed_session(setup: Setup) {
         let app = setup.with("MAX_MESSAGE_CHARS", 0).start().await;
         let user = app.user().await;
         let title = |session: Uuid| {
@@ -174,7 +174,7 @@ everywhere! {
         assert_eq!(other.get(SESSIONS).await.body["meta"]["total"], 0);
     }
 
-    async fn a_deleted_session_takes_everything_with_it(setup: Setup) {
+    async fn deleting_a_session_deletes_all_of_it(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let (session, kept) = (user.session().await, user.session().await);
@@ -230,7 +230,7 @@ async fn a_long_session_is_read_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thread_of_another_name_is_not_the_sessions() {
+async fn another_thread_id_is_not_the_sessions() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let (one, two) = (user.session().await, user.session().await);

@@ -83,7 +83,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_makes_no_sense_is_refused_by_name() {
+async fn an_invalid_task_is_refused_with_the_member() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     for (body, names) in [

@@ -82,7 +82,7 @@ everywhere! {
         assert!(somebody.say(somebody.session().await, "Hello").await.done, "a budget is one user's");
     }
 
-    async fn who_cancels_pays_for_what_was_said(setup: Setup) {
+    async fn a_cancelled_run_is_charged_for_its_text(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().words(&["Eight by", "tes more"]).hang());
         upstream.queue(Script::stream().hang());
@@ -110,7 +110,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_gives_back_what_was_held() {
+async fn a_crash_releases_the_reservation() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Gone"]).hang()).queue(Script::says(&["Back"]));
     let setup =
@@ -127,7 +127,7 @@ async fn a_crash_gives_back_what_was_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_budget_of_money_needs_a_price() {
+async fn a_budget_in_money_needs_a_price() {
     let upstream = Upstream::start().await;
     let app = Setup::new().await.upstream(&upstream).with("BUDGET_COST_PER_DAY", "0.50").start().await;
     let user = app.user().await;
@@ -141,7 +141,7 @@ async fn a_budget_of_money_needs_a_price() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn money_is_counted_by_the_model_that_answers() {
+async fn cost_is_counted_at_the_price_of_the_model_that_answers() {
     let upstream = Upstream::start().await;
     let file = AgentsFile::new(
         r#"

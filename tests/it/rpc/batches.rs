@@ -10,7 +10,7 @@ fn call(id: &Value, method: &str, auth: &Value, mut params: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_entry_has_its_own_user_and_its_own_fate() {
+async fn each_entry_has_its_own_user_and_its_own_result() {
     let app = Setup::new().await.start().await;
     for number in 0..4 {
         let (ada, bob) = (app.user().await, app.user().await);
@@ -80,7 +80,7 @@ async fn a_batch_is_of_some_size() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_of_notifications_is_not_answered() {
+async fn a_batch_of_notifications_has_no_response() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let note = |title: &str| json!({"jsonrpc": "2.0", "method": "tasks.create", "params": {"title": title}});

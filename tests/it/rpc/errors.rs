@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_call_is_refused() {
+async fn invalid_calls_are_refused() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let mut socket = user.socket().await;

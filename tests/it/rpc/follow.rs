@@ -41,7 +41,7 @@ fn cursor(note: &Value) -> Value {
 }
 
 everywhere! {
-    async fn every_run_comes_whole_and_in_order(setup: Setup) {
+    async fn all_runs_arrive_completely_and_in_order(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         upstream.queue(Script::stream().words(&["one"]).stop(&gate).words(&[" two"]).done("stop"));
         let app = setup.upstream(&upstream).start().await;
@@ -89,7 +89,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_turns_are_followed_without_a_gap() {
+async fn many_runs_are_followed_without_a_gap() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let thread = user.rpc_ok("threads.create", json!({})).await["thread"]["id"].clone();
@@ -155,7 +155,7 @@ async fn a_thread_is_its_owners() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_expires_ends_it() {
+async fn an_expired_token_ends_the_subscription() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let thread = user.rpc_ok("threads.create", json!({})).await["thread"]["id"].clone();

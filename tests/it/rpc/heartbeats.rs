@@ -42,7 +42,7 @@ async fn serve(database: &Database) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_answers_stays_and_who_does_not_is_cut() {
+async fn clients_that_answer_pings_stay_and_others_are_closed() {
     let database = Database::sqlite();
     let address = serve(&database).await.to_string();
     let anybody = Client::new(&address, &address, None);

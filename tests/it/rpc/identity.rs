@@ -15,7 +15,7 @@ fn handshake(address: &str, name: &'static str, value: &str) -> Request<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_comes_in_the_header_or_as_a_subprotocol() {
+async fn a_token_is_sent_in_the_header_or_as_a_subprotocol() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let good = user.token.as_deref().unwrap();
@@ -41,7 +41,7 @@ async fn a_token_comes_in_the_header_or_as_a_subprotocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_token_is_refused_before_there_is_a_socket() {
+async fn an_invalid_token_is_refused_before_the_upgrade() {
     let app = Setup::new().await.start().await;
     let user = app.user().await.user_id.unwrap();
     let in_a_minute = chrono::Utc::now().timestamp() + 60;

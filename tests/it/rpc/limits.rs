@@ -34,7 +34,7 @@ async fn transports_share_it() {
 }
 
 serve_and_split! {
-    async fn a_message_with_its_stream_is_one_request(setup: Setup) {
+    async fn a_message_with_its_stream_counts_once(setup: Setup) {
         let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 4).start().await;
         let user = app.user().await;
         let session = user.session().await;

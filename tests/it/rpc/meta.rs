@@ -5,7 +5,7 @@ use crate::support::Setup;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_names_the_user_and_no_method_sees_it() {
+async fn meta_names_the_user_and_methods_do_not_see_it() {
     let app = Setup::new().await.start().await;
     let (ada, bob) = (app.user().await, app.user().await);
     for (name, mut wire) in Wire::all(&app, ada.token.as_deref()).await {
@@ -40,7 +40,7 @@ async fn it_names_the_user_and_no_method_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn facts_come_when_they_are_asked_for() {
+async fn response_metadata_is_sent_on_request() {
     let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 30).start().await;
     let user = app.user().await;
     let mut left = 30;
@@ -67,7 +67,7 @@ async fn facts_come_when_they_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_a_proxy_of_ours_says_where_a_client_is() {
+async fn only_a_trusted_proxy_sets_the_address_of_a_client() {
     let login = json!({"email": "nobody@example.com", "password": "wrong-password"});
     let from = |host: u8| {
         let mut params = login.clone();

@@ -68,7 +68,7 @@ impl Wire {
         answer
     }
 
-    /// A call that succeeds; its result.
+    /// Sends a call that succeeds. Returns its result.
     pub async fn ok(&mut self, method: &str, params: Value) -> Value {
         let answer = self.call(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");

@@ -10,7 +10,7 @@ async fn titles(user: &Client) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn they_are_done_and_not_answered() {
+async fn notifications_are_executed_without_a_response() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let note =
@@ -34,7 +34,7 @@ async fn they_are_done_and_not_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_that_is_null_asks_for_an_answer() {
+async fn a_null_id_is_a_call() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let call = json!({"jsonrpc": "2.0", "id": null, "method": "auth.me"});

@@ -5,7 +5,7 @@ use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_outlives_its_core() {
+async fn a_gateway_survives_its_core() {
     let setup = Setup::new().await.split().with("RPC_LISTEN", format!("127.0.0.1:{}", free_port()));
     let mut app = setup.start().await;
     let user = app.user().await;
@@ -34,7 +34,7 @@ async fn a_gateway_outlives_its_core() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_goes_on_over_the_next_socket() {
+async fn a_stream_continues_over_the_next_socket() {
     let (upstream, gates) = (Upstream::start().await, [Gate::closed(), Gate::closed()]);
     let script = Script::stream().words(&["one"]).stop(&gates[0]).words(&[" two"]).stop(&gates[1]);
     upstream.queue(script.words(&[" three"]).done("stop"));
@@ -68,7 +68,7 @@ async fn a_stream_goes_on_over_the_next_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_ends_when_the_core_that_answered_has_died() {
+async fn a_stream_ends_when_its_core_has_died() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["one", " two"]).hang());
     let setup = Setup::new().await.split().with("RPC_LISTEN", format!("127.0.0.1:{}", free_port()));

@@ -31,7 +31,7 @@ pub(super) fn is_whole(events: &[(u64, serde_json::Value)], tokens: usize) -> bo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_deaf_cost_nobody_anything_and_are_cut() {
+async fn clients_that_do_not_read_cost_others_nothing_and_are_closed() {
     let (mut app, user, run, gate) = talking(TOKENS, 40).await;
     let (mut quick, mut slow) = (user.socket().await, user.socket().await);
     let subscribe =
@@ -67,7 +67,7 @@ async fn the_deaf_cost_nobody_anything_and_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_readers_all_get_everything() {
+async fn two_hundred_readers_get_all_events() {
     const TOKENS: usize = 200;
     let (_app, user, run, gate) = talking(TOKENS, 40).await;
     let mut readers = Vec::new();

@@ -46,7 +46,7 @@ async fn bytes_may_come_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hostile_peer_loses_its_own_socket() {
+async fn a_hostile_peer_loses_only_its_own_socket() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let mut good = user.socket().await;
@@ -86,7 +86,7 @@ fn long_head(bytes: u64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_vanishes_in_the_middle_leaves_nothing_half_done() {
+async fn a_client_that_disconnects_leaves_nothing_half_done() {
     let (upstream, gate) = (Upstream::start().await, Gate::closed());
     for _ in 0..8 {
         upstream.queue(Script::stream().words(&["one"]).stop(&gate).words(&[" two"]).done("stop"));

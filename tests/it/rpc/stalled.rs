@@ -26,7 +26,7 @@ async fn stalled_sse(address: &str, token: &str, path: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_hundred_who_never_read_slow_nobody_and_hold_little() {
+async fn six_hundred_clients_that_never_read_cost_little() {
     let (mut app, user, run, gate) = talking(TOKENS, CHARS).await;
     let token = user.token.clone().unwrap();
     let thread = user.run(run.parse::<Uuid>().unwrap()).await["thread_id"].as_str().unwrap().to_owned();

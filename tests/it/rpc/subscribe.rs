@@ -28,7 +28,7 @@ fn text(events: &[(u64, Value)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_subscriber_gets_every_event_once() {
+async fn each_subscriber_gets_each_event_once() {
     let (app, gate) = gated().await;
     let user = app.user().await;
     let (_, run) = start(&user).await;
@@ -59,7 +59,7 @@ async fn every_subscriber_gets_every_event_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_says_where_to_go_on() {
+async fn a_stream_continues_after_the_cursor() {
     let (app, gate) = gated().await;
     gate.open();
     let user = app.user().await;
@@ -86,7 +86,7 @@ async fn a_cursor_says_where_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_unsubscribes_gets_no_more() {
+async fn after_unsubscribing_nothing_arrives() {
     let (app, gate) = gated().await;
     let user = app.user().await;
     let (_, run) = start(&user).await;
@@ -166,7 +166,7 @@ async fn a_subscription_needs_a_socket_and_a_call_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_log_lost_is_told_as_it_stands() {
+async fn a_lost_log_is_replaced_by_a_resync() {
     let app = Setup::new().await.with("RUN_EVENTS_RETENTION_MINUTES", "0").start().await;
     let user = app.user().await;
     let (_, run) = start(&user).await;
@@ -192,7 +192,7 @@ async fn what_the_log_lost_is_told_as_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_is_told_wherever_a_subscriber_stood() {
+async fn subscribers_at_any_position_learn_of_a_crash() {
     let (app, _gate) = gated().await;
     let user = app.user().await;
     let (_, run) = start(&user).await;

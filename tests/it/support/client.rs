@@ -1,4 +1,4 @@
-//! What the clients of the service do, over REST and JSON-RPC.
+//! Clients of the service, over REST and JSON-RPC.
 
 use super::{App, Socket};
 use futures::{Stream, StreamExt};
@@ -18,10 +18,10 @@ pub struct Client {
     pub user_id: Option<Uuid>,
 }
 
-/// The password of every user of the tests.
+/// The password of all users in tests.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -31,14 +31,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The `data` of a success.
+    /// Returns the `data` of a success.
     #[track_caller]
     pub fn data(&self) -> &Value {
         assert!(self.status < 300 && self.body["success"] == true, "not a success: {} {}", self.status, self.text);
         &self.body["data"]
     }
 
-    /// Checks an error's status and code, and gives its message.
+    /// Checks the status and the code of an error. Returns its message.
     #[track_caller]
     pub fn fails(&self, status: u16, code: &str) -> &str {
         assert_eq!((self.status, self.body["error"]["code"].as_str()), (status, Some(code)), "{}", self.text);
@@ -61,12 +61,12 @@ impl Client {
         Self { http, rest: rest.to_owned(), rpc: rpc.to_owned(), token, email: String::new(), user_id: None }
     }
 
-    /// The same user at another process of the service.
+    /// Returns the user as a client of another process.
     pub fn at(&self, app: &App) -> Self {
         Self { rest: app.rest.clone(), rpc: app.rpc.clone(), ..self.clone() }
     }
 
-    /// A new account with a token. The token is minted here: a login would only cost another hash.
+    /// Registers a user. The token is signed here, since a login would hash the password once more.
     pub async fn register(&self) -> Self {
         let email = format!("{}@example.com", Uuid::new_v4().simple());
         let registered = self.post("/api/v1/auth/register", &json!({"email": email, "password": PASSWORD})).await;
@@ -75,12 +75,12 @@ impl Client {
         Self { token: Some(token), email, user_id: Some(user_id), ..self.clone() }
     }
 
-    /// The same user with another token.
+    /// Returns the user with another token.
     pub fn with_token(&self, token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), ..self.clone() }
     }
 
-    /// A request to the REST API, not yet sent.
+    /// Builds a request to the REST API.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.rest));
         match &self.token {
@@ -109,33 +109,33 @@ impl Client {
         read(self.request(Method::DELETE, path)).await
     }
 
-    /// A new session's id.
+    /// Creates a session. Returns its id.
     pub async fn session(&self) -> Uuid {
         let reply = self.post("/api/v1/chatkit/sessions", &json!({})).await;
         reply.data()["id"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Where messages of a session go.
+    /// Returns the path for messages of a session.
     pub fn runs_path(session: Uuid) -> String {
         format!("/api/v1/chatkit/sessions/{session}/threads/{session}/runs")
     }
 
-    /// The body of a message.
+    /// Returns the body of a message.
     pub fn message(text: &str) -> Value {
         json!({"message": {"role": "user", "content": [{"type": "input_text", "text": text}]}})
     }
 
-    /// Says something and reads the whole answer.
+    /// Sends a message and reads the whole response.
     pub async fn say(&self, session: Uuid, text: &str) -> Sse {
         self.start(session, text).await.expect("a stream").finish().await
     }
 
-    /// Says something; the answer's stream is not read yet.
+    /// Sends a message. Returns the stream, which is not read yet.
     pub async fn start(&self, session: Uuid, text: &str) -> Result<Sse, Reply> {
         Sse::open(self.request(Method::POST, &Self::runs_path(session)).json(&Self::message(text))).await
     }
 
-    /// Says something that is refused, or that fails before there is an answer.
+    /// Sends a message that is refused, or whose run fails before the first output.
     pub async fn say_in_vain(&self, session: Uuid, text: &str) -> Reply {
         match self.start(session, text).await {
             Ok(stream) => panic!("a stream: {:?}", stream.finish().await.types()),
@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// Follows a run from the beginning, or from behind a cursor.
+    /// Reads a run from the beginning, or after a cursor.
     pub async fn follow(&self, run: Uuid, last_event_id: Option<&str>) -> Result<Sse, Reply> {
         let request = self.request(Method::GET, &format!("/api/v1/chatkit/runs/{run}/events"));
         Sse::open(match last_event_id {
@@ -153,7 +153,7 @@ impl Client {
         .await
     }
 
-    /// Follows a session, as the query says, from now or from behind a cursor.
+    /// Reads a session, with a query, from now on or after a cursor.
     pub async fn follow_session(&self, session: Uuid, query: &str, last_event_id: Option<&str>) -> Result<Sse, Reply> {
         let request = self.request(Method::GET, &format!("/api/v1/chatkit/sessions/{session}/events{query}"));
         Sse::open(match last_event_id {
@@ -163,54 +163,54 @@ impl Client {
         .await
     }
 
-    /// A request of ChatKit's front ends that is answered with JSON.
+    /// Sends a ChatKit request whose response is JSON.
     pub async fn chatkit(&self, kind: &str, params: Value) -> Reply {
         read(self.chatkit_request(kind, params)).await
     }
 
-    /// A request of ChatKit's front ends that is answered with events.
+    /// Sends a ChatKit request whose response is a stream.
     pub async fn chatkit_stream(&self, kind: &str, params: Value) -> Result<Sse, Reply> {
         Sse::open(self.chatkit_request(kind, params)).await
     }
 
-    /// A request of ChatKit's front ends, not yet sent.
+    /// Builds a ChatKit request.
     pub fn chatkit_request(&self, kind: &str, params: Value) -> reqwest::RequestBuilder {
         self.request(Method::POST, "/chatkit").json(&json!({"type": kind, "params": params, "metadata": {}}))
     }
 
-    /// A user's message as ChatKit's front ends write it.
+    /// Returns a user message in the form of ChatKit's front ends.
     pub fn chatkit_input(text: &str) -> Value {
         json!({"content": [{"type": "input_text", "text": text}], "attachments": [], "inference_options": {}})
     }
 
-    /// The run as it stands.
+    /// Returns the current state of a run.
     pub async fn run(&self, run: Uuid) -> Value {
         self.get(&format!("/api/v1/chatkit/runs/{run}")).await.data().clone()
     }
 
-    /// The session as `GET` gives it.
+    /// Returns the response to `GET` of a session.
     pub async fn history(&self, session: Uuid) -> Value {
         self.get(&format!("/api/v1/chatkit/sessions/{session}")).await.data().clone()
     }
 
-    /// A JSON-RPC call over HTTP POST; the whole answer.
+    /// Makes a JSON-RPC call over HTTP POST. Returns the whole response.
     pub async fn rpc(&self, method: &str, params: Value) -> Value {
         self.rpc_raw(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()).await.body
     }
 
-    /// A JSON-RPC call that succeeds; its result.
+    /// Makes a JSON-RPC call that succeeds. Returns its result.
     pub async fn rpc_ok(&self, method: &str, params: Value) -> Value {
         let answer = self.rpc(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
     }
 
-    /// Bytes to the JSON-RPC port.
+    /// Sends bytes to the JSON-RPC port.
     pub async fn rpc_raw(&self, body: impl Into<reqwest::Body>) -> Reply {
         read(self.rpc_request(body)).await
     }
 
-    /// A request to the JSON-RPC port, not yet sent.
+    /// Builds a request to the JSON-RPC port.
     pub fn rpc_request(&self, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
         let request =
             self.http.post(format!("http://{}/", self.rpc)).header("content-type", "application/json").body(body);
@@ -220,18 +220,18 @@ impl Client {
         }
     }
 
-    /// A WebSocket to the JSON-RPC port.
+    /// Opens a WebSocket to the JSON-RPC port.
     pub async fn socket(&self) -> Socket {
         Socket::connect(&format!("ws://{}/", self.rpc), self.token.as_deref()).await
     }
 }
 
-/// Sends a request and reads the answer.
+/// Sends a request and reads the response.
 pub async fn read(request: reqwest::RequestBuilder) -> Reply {
     try_read(request).await.expect("a whole answer")
 }
 
-/// As [`read`], from a server that may go away.
+/// As [`read`], for a server that may disconnect.
 pub async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -242,28 +242,28 @@ pub async fn try_read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply
 
 type Bytes = std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>;
 
-/// A stream of events, and what came of it so far.
+/// A stream of events, with the events so far.
 pub struct Sse {
     pub headers: HeaderMap,
-    /// Each event: its `id:` if it had one, and its data.
+    /// The events: `id:`, if there was one, and data.
     pub events: Vec<(Option<String>, Value)>,
-    /// Whether `[DONE]` came.
+    /// Whether `[DONE]` has arrived.
     pub done: bool,
-    /// Comment lines seen.
+    /// Number of comment lines.
     pub comments: usize,
-    /// The last `id:`, also of a block without data: what a browser comes back with.
+    /// The last `id:`, also of a block without data. A browser sends it when it reconnects.
     pub last_id: Option<String>,
     body: Bytes,
     buffer: Vec<u8>,
 }
 
 impl Sse {
-    /// Opens a stream; an answer that is none comes back as it is.
+    /// Opens a stream. Another response is an error.
     pub async fn open(request: reqwest::RequestBuilder) -> Result<Self, Reply> {
         Self::try_open(request).await.expect("an answer")
     }
 
-    /// As [`open`](Self::open), towards a server that may go away; `None` when it does.
+    /// As [`open`](Self::open), for a server that may disconnect; `None` when it does.
     pub async fn try_open(request: reqwest::RequestBuilder) -> Option<Result<Self, Reply>> {
         let response = request.send().await.ok()?;
         let headers = response.headers().clone();
@@ -288,7 +288,7 @@ impl Sse {
         }))
     }
 
-    /// Reads one more event; `None` at the end.
+    /// Reads the next event; `None` at the end.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
@@ -328,7 +328,7 @@ impl Sse {
         Some(event)
     }
 
-    /// Reads until an event of this type has come.
+    /// Reads until an event of this type.
     pub async fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.next().await.unwrap_or_else(|| panic!("no {kind}: {:?}", self.types()));
@@ -338,7 +338,7 @@ impl Sse {
         }
     }
 
-    /// Reads until the answer is this, and says under which number.
+    /// Reads until the text is this. Returns the sequence number.
     pub async fn until_said(&mut self, text: &str) -> u64 {
         while self.text() != text {
             assert!(self.next().await.is_some(), "not {text:?} but {:?}", self.text());
@@ -352,29 +352,29 @@ impl Sse {
         self
     }
 
-    /// The words that came as deltas.
+    /// Returns the text of all deltas.
     pub fn text(&self) -> String {
         self.deltas().concat()
     }
 
-    /// Types of the events, in order.
+    /// Returns the types of the events, in order.
     pub fn types(&self) -> Vec<&str> {
         self.events.iter().map(|(_, event)| event["type"].as_str().unwrap()).collect()
     }
 
-    /// Numbers of the events, in order.
+    /// Returns the sequence numbers of the events, in order.
     pub fn seqs(&self) -> Vec<u64> {
         let ids = self.events.iter().filter_map(|(id, _)| id.as_deref());
         ids.map(|id| id.rsplit_once(':').unwrap().1.parse().unwrap()).collect()
     }
 
-    /// The deltas, in order.
+    /// Returns the deltas, in order.
     pub fn deltas(&self) -> Vec<&str> {
         let deltas = self.events.iter().filter(|(_, event)| event["type"] == "thread.item.content.part.delta");
         deltas.map(|(_, event)| event["delta"].as_str().unwrap()).collect()
     }
 
-    /// The last event.
+    /// Returns the last event.
     #[track_caller]
     pub fn terminal(&self) -> &Value {
         assert!(self.done, "the stream broke off: {:?}", self.types());

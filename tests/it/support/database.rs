@@ -1,4 +1,4 @@
-//! A database of its own for each test, gone when the test is.
+//! A database for each test, removed with the test.
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
@@ -13,11 +13,11 @@ struct Found {
     rows: i64,
 }
 
-/// A database nobody else uses.
+/// A database of one test.
 pub enum Database {
-    /// A file in a directory of its own.
+    /// A file in its own directory.
     Sqlite(PathBuf),
-    /// A database on the server that `TEST_DATABASE_URL` names.
+    /// A database on the PostgreSQL server of the tests.
     Postgres { admin: String, name: String },
 }
 
@@ -37,7 +37,7 @@ impl Database {
         Some(Self::Postgres { admin, name })
     }
 
-    /// The value of `DATABASE_URL`.
+    /// Returns the value of `DATABASE_URL`.
     pub fn url(&self) -> String {
         match self {
             Self::Sqlite(directory) => format!("sqlite://{}", directory.join("threadline.db").display()),
@@ -49,7 +49,7 @@ impl Database {
         }
     }
 
-    /// Runs statements in this database, beside the service.
+    /// Executes statements in this database, concurrently with the service.
     pub async fn batch(&self, sql: &str) {
         match self {
             Self::Sqlite(_) => sqlite(&self.url()).batch_execute(sql).expect("statements that work"),
@@ -60,19 +60,19 @@ impl Database {
         }
     }
 
-    /// Waits until the log of a run reaches this event: from then on no crash can lose it.
+    /// Waits until this event of a run is in the database, so that no crash can lose it.
     pub async fn logged(&self, run: Uuid, seq: u64) {
         super::eventually("what was said is in the log", || self.holds(run, seq)).await;
     }
 
-    /// Whether the log of a run reaches this event.
+    /// Returns whether this event of a run is in the database.
     async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
         let id = if self.is_postgres() { format!("'{run}'") } else { format!("X'{}'", run.simple()) };
         let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
         (self.count(&sql).await > 0).then_some(())
     }
 
-    /// Runs a query that counts: `SELECT COUNT(*) AS rows ...`.
+    /// Executes a query that counts: `SELECT COUNT(*) AS rows ...`.
     pub async fn count(&self, sql: &str) -> i64 {
         let found: Found = match self {
             Self::Sqlite(_) => diesel::RunQueryDsl::get_result(diesel::sql_query(sql), &mut sqlite(&self.url())),
@@ -85,11 +85,11 @@ impl Database {
         found.rows
     }
 
-    /// From now on every new task takes the database that many seconds, until [`hurry`](Self::hurry).
+    /// Makes each insert of a task take that many seconds, until [`hurry`](Self::hurry).
     pub async fn dawdle(&self, seconds: f64) {
         let sql = match self {
             Self::Sqlite(_) => {
-                // SQLite cannot sleep, so it counts; how fast it does is measured here.
+                // SQLite cannot sleep, so it counts. This measures how fast.
                 let count = |most: u64| {
                     format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {most}) SELECT count(i) FROM n")
                 };
@@ -107,13 +107,13 @@ impl Database {
         self.batch(&sql).await;
     }
 
-    /// Ends what [`dawdle`](Self::dawdle) began.
+    /// Reverts [`dawdle`](Self::dawdle).
     pub async fn hurry(&self) {
         let of = if self.is_postgres() { " ON tasks" } else { "" };
         self.batch(&format!("DROP TRIGGER dawdle{of}")).await;
     }
 
-    /// Keeps everybody from writing items until the lock is opened.
+    /// Blocks all writes of items until the lock is opened.
     pub async fn lock(&self) -> Lock {
         match self {
             Self::Sqlite(_) => {
@@ -133,26 +133,26 @@ impl Database {
         matches!(self, Self::Postgres { .. })
     }
 
-    /// Runs a statement as the administrator of the server, with `{name}` for this database's name.
+    /// Executes a statement as the administrator of the server. `{name}` is replaced by the name of this database.
     pub async fn administrate(&self, sql: &str) {
         let Self::Postgres { admin, name } = self else { panic!("SQLite has no administrator") };
         let mut connection = AsyncPgConnection::establish(admin).await.expect("TEST_DATABASE_URL names a server");
         connection.batch_execute(&sql.replace("{name}", name)).await.expect("a statement that works");
     }
 
-    /// Lets nobody in, and those out who are, until [`give_back`](Self::give_back).
+    /// Ends all connections and refuses new ones, until [`give_back`](Self::give_back).
     pub async fn take_away(&self) {
         self.administrate("ALTER DATABASE {name} ALLOW_CONNECTIONS false").await;
         self.administrate("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'").await;
     }
 
-    /// Ends what [`take_away`](Self::take_away) began.
+    /// Reverts [`take_away`](Self::take_away).
     pub async fn give_back(&self) {
         self.administrate("ALTER DATABASE {name} ALLOW_CONNECTIONS true").await;
     }
 }
 
-/// Holds everybody else's writes up.
+/// Blocks the writes of others.
 pub enum Lock {
     Sqlite(SqliteConnection),
     Postgres(Box<AsyncPgConnection>),
@@ -167,7 +167,7 @@ impl Lock {
     }
 }
 
-/// How far SQLite counts to see how fast it is.
+/// SQLite counts to this number to measure its speed.
 const SAMPLE: u64 = 200_000;
 
 fn sqlite(url: &str) -> SqliteConnection {
@@ -185,7 +185,7 @@ impl Drop for Database {
             }
             Self::Postgres { admin, name } => {
                 let (admin, name) = (admin.clone(), name.clone());
-                // A runtime of its own: the test's may be on its way down.
+                // A separate runtime: that of the test may be shutting down.
                 let dropped = std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                     runtime.block_on(async move {

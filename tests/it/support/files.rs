@@ -1,9 +1,9 @@
-//! A directory for the attachments of one test, gone when the test is.
+//! A directory for the attachments of one test, removed with the test.
 
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A directory nobody else uses. The service makes it.
+/// A directory of one test. The service creates it.
 pub struct Files(PathBuf);
 
 impl Files {
@@ -15,7 +15,7 @@ impl Files {
         &self.0
     }
 
-    /// What is kept of an attachment, by the names of its files.
+    /// Returns the names of the files of an attachment.
     pub fn of(&self, attachment: &str) -> Vec<String> {
         let mut names = Vec::new();
         let mut directories = vec![self.0.join(attachment)];

@@ -1,4 +1,4 @@
-//! The real service for tests: the real binary on free ports, a database of its own, and a scripted model server.
+//! The service for tests: the real binary on free ports, a separate database, and a scripted model server.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "no test binary needs all of it")]
 
@@ -18,10 +18,10 @@ pub use upstream::{Gate, Script, Upstream};
 
 use std::time::Duration;
 
-/// How long anything may take that is not meant to.
+/// Maximum time for anything that should be fast.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An agents file whose one agent may call `get_location` on the client, as that of `tests/chatkit/tools.py` may.
+/// An agents file with an agent that has the client tool `get_location`, like the one in `tests/chatkit/tools.py`.
 pub const WITH_CLIENT_TOOL: &str = r#"
 [agents.assistant]
 tools = ["built-in"]
@@ -32,7 +32,7 @@ description = "Where the user is."
 parameters = '{"type": "object", "properties": {"precise": {"type": "boolean"}}}'
 "#;
 
-/// Runs one test over every way the service can stand: both databases, one process or two.
+/// Runs a test on all deployments: both databases, with one process and with two.
 ///
 /// Without a PostgreSQL server, its variants are skipped, or fail: see `threadline_test_requirements`.
 #[macro_export]
@@ -50,7 +50,7 @@ macro_rules! everywhere {
     };
 }
 
-/// Runs one test with gateway and core in one process and in two, on SQLite: for what does not depend on the database.
+/// Runs a test with gateway and core in one process and in two, on SQLite: for what does not depend on the database.
 #[macro_export]
 macro_rules! serve_and_split {
     ($($tests:tt)+) => {
@@ -64,7 +64,7 @@ macro_rules! serve_and_split {
     };
 }
 
-/// Makes a module of each test, and in it a test of each variant, which says what to start.
+/// Generates a module for each test, with a test for each variant. A variant says which service to start.
 #[macro_export]
 macro_rules! in_variants {
     ($variants:tt $( $(#[$meta:meta])* async fn $name:ident($setup:ident: Setup) $body:block )+) => { $(
@@ -88,7 +88,7 @@ macro_rules! in_variants {
     )+ };
 }
 
-/// Asks again until the answer is there; for what happens by itself and soon.
+/// Polls until there is a value; for what happens by itself and soon.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let deadline = std::time::Instant::now() + PATIENCE;
     while std::time::Instant::now() < deadline {

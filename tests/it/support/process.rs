@@ -10,10 +10,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-/// The key every server of a test signs with; made for the tests and used nowhere else.
+/// The key with which all servers of the tests sign. It is used nowhere else.
 pub const SECRET: &str = "only-the-tests-know-this-key-0123456789";
 
-/// What is to be started.
+/// Describes a service to start.
 pub struct Setup {
     pub database: Arc<Database>,
     pub files: Arc<Files>,
@@ -23,7 +23,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One process, SQLite, the demo model without pauses, no rate limit.
+    /// Describes one process with SQLite, the demo model without pauses, and no rate limit.
     pub async fn new() -> Self {
         Self::on(Database::sqlite())
     }
@@ -52,21 +52,21 @@ impl Setup {
         Self { database: Arc::new(database), files: Arc::new(files), settings, split: false, upstream: None }
     }
 
-    /// Gateway and core as two processes.
+    /// Makes gateway and core two processes.
     #[must_use]
     pub fn split(mut self) -> Self {
         self.split = true;
         self
     }
 
-    /// Sets a variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
         self
     }
 
-    /// The agents file has this text.
+    /// Sets the text of the agents file.
     #[must_use]
     pub fn agents(self, text: &str) -> Self {
         let file = std::env::temp_dir().join(format!("threadline-agents-{}.toml", uuid::Uuid::new_v4().simple()));
@@ -74,7 +74,7 @@ impl Setup {
         self.with("AGENTS_FILE", file.display())
     }
 
-    /// Answers come from this server instead of the demo model.
+    /// Uses this model server instead of the demo model.
     #[must_use]
     pub fn upstream(self, upstream: &Upstream) -> Self {
         let base_url = upstream.base_url();
@@ -86,12 +86,12 @@ impl Setup {
         this
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts the service, and waits until it listens.
     pub async fn start(self) -> App {
         let started = tokio::task::spawn_blocking(move || self.start_blocking());
         let app = started.await.expect("the server starts");
         if app.split {
-            // A gateway listens before it has reached its core, and answers 503 meanwhile.
+            // A gateway listens before it has connected to its core, and answers 503 until then.
             let anybody = app.anonymous();
             super::eventually("the gateway reaches its core", || async {
                 (anybody.get("/health/db").await.status == 200).then_some(())
@@ -103,7 +103,7 @@ impl Setup {
 
     fn start_blocking(self) -> App {
         let mut settings = self.settings.clone();
-        // A test may have named another way to it.
+        // A test may have set another URL.
         settings.entry("DATABASE_URL".into()).or_insert_with(|| self.database.url());
         let (processes, rest, rpc) = if self.split {
             let core = Process::start(&["core"], &settings);
@@ -126,7 +126,7 @@ impl Setup {
 
 /// A running service.
 pub struct App {
-    /// The gateway's process first, the core's last; one and the same unless split.
+    /// The gateway's process first, the core's last. There is one process unless the service is split.
     pub processes: Vec<Process>,
     /// `host:port` of the REST API.
     pub rest: String,
@@ -139,40 +139,40 @@ pub struct App {
 }
 
 impl App {
-    /// Somebody without an account.
+    /// Returns a client without a token.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.rest, &self.rpc, None)
     }
 
-    /// A new user, logged in.
+    /// Registers a new user.
     pub async fn user(&self) -> Client {
         self.anonymous().register().await
     }
 
-    /// The core's process, which is the only one unless split.
+    /// Returns the core's process.
     pub fn core(&mut self) -> &mut Process {
         self.processes.last_mut().expect("there is a process")
     }
 
-    /// What the process that runs the tools counts.
+    /// Returns the metrics of the core.
     pub async fn metrics(&self) -> String {
         let address = if self.split { &self.rpc } else { &self.rest };
         reqwest::get(format!("http://{address}/metrics")).await.expect("metrics").text().await.expect("metrics")
     }
 
-    /// Everything the processes have logged so far, a line each.
+    /// Returns the log lines of all processes.
     pub fn log(&self) -> Vec<serde_json::Value> {
         self.processes.iter().flat_map(Process::log).collect()
     }
 
-    /// Starts the core of a split service again where it was; `RPC_LISTEN` must name a port of its own.
+    /// Starts the core of a split service again on the same port, which `RPC_LISTEN` must set.
     pub async fn start_core(&mut self) {
         let settings = self.settings.clone();
         let started = tokio::task::spawn_blocking(move || Process::start(&["core"], &settings));
         *self.core() = started.await.expect("the core starts");
     }
 
-    /// Ends every process as `kill -9` does, and starts anew on the same database. Ports change.
+    /// Kills all processes (`kill -9`), and starts the service again on the same database. Ports change.
     pub async fn crash_and_restart(mut self) -> App {
         for process in &mut self.processes {
             process.kill();
@@ -182,7 +182,7 @@ impl App {
         setup.start().await
     }
 
-    /// What this was started from, for another start on the same database.
+    /// Returns the setup of this service, for another start on the same database.
     pub fn again(&self) -> Setup {
         let (database, files, settings) = (self.database.clone(), self.files.clone(), self.settings.clone());
         Setup { database, files, settings, split: self.split, upstream: None }
@@ -197,30 +197,30 @@ pub struct Process {
     stderr: Arc<Mutex<String>>,
 }
 
-/// Where a binary built to measure coverage writes what it has run, when it ends by itself.
+/// Variable with the file to which a binary that is built for coverage writes its counters when it exits.
 const PROFILE: &str = "LLVM_PROFILE_FILE";
 
-/// A command of the binary with nothing of this machine's environment.
+/// Returns a command of the binary without the environment of this machine.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadline"));
-    // An empty directory, so that no `.env` of a developer is read.
+    // An empty directory, so that no `.env` is read.
     let directory = std::env::temp_dir().join("threadline-test-empty");
     std::fs::create_dir_all(&directory).expect("an empty directory");
     command.args(arguments).env_clear().current_dir(directory);
     if let Ok(profile) = std::env::var(PROFILE) {
-        // Not a file for each process, there are hundreds: all add to one.
+        // One file for all processes, of which there are hundreds.
         command.env(PROFILE, profile.replace("%p", "all"));
     }
     command
 }
 
-/// Not a setting of the service: files it writes may have so many blocks of 512 bytes, as on a disk that is full then.
+/// Not a setting of the service: maximum size of the files that it writes, in blocks of 512 bytes. Simulates a full disk.
 pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
 
-/// Not a setting of the service: its log is a pipe at whose other end nobody is.
+/// Not a setting of the service: the reading end of its log pipe is closed.
 pub const UNREAD_LOG: &str = "TEST_UNREAD_LOG";
 
-/// The binary under a limit of its files' size. Running into it is an error of the write, not a signal that ends it.
+/// Returns the binary with a limit on file sizes. Exceeding it is an error of the write, not a signal.
 fn limited(arguments: &[&str], blocks: &str) -> Command {
     let inner = command(arguments);
     let mut outer = Command::new("sh");
@@ -232,7 +232,7 @@ fn limited(arguments: &[&str], blocks: &str) -> Command {
     outer
 }
 
-/// Runs a command that ends by itself. A server that starts although it should not is ended, and fails the test.
+/// Runs a command that ends by itself. If it does not end, kills it and panics.
 pub fn run(arguments: &[&str], settings: &[(&str, String)]) -> Output {
     let child = command(arguments)
         .envs(settings.iter().cloned())
@@ -291,13 +291,13 @@ impl Process {
         process
     }
 
-    /// The ports stand in what the server prints when it is ready.
+    /// Reads the ports from the text that the server prints when it is ready.
     fn read_banner(&mut self, lines: &mpsc::Receiver<String>) {
         let deadline = Instant::now() + super::PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = lines.recv_timeout(left) else {
-                // Not under the lock, which the drop takes as well.
+                // Not under the lock, which `drop` takes too.
                 let log = self.stderr();
                 panic!("the server did not start:\n{log}");
             };
@@ -325,13 +325,13 @@ impl Process {
         self.child.wait().expect("a process that ended");
     }
 
-    /// Sends a signal by name, such as `TERM`.
+    /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "signal {name}");
     }
 
-    /// Waits for the process to end by itself, and gives its exit code.
+    /// Waits until the process ends by itself. Returns its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let deadline = Instant::now() + super::PATIENCE;
         while Instant::now() < deadline {
@@ -351,7 +351,7 @@ impl Process {
         self.stderr().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Makes it end by itself: the first signal begins the end, the next cuts it short.
+    /// Ends it with signals: the first one starts the drain, the next one ends it at once.
     #[allow(clippy::disallowed_methods, reason = "a drop cannot wait otherwise")]
     fn terminate(&mut self) {
         let deadline = Instant::now() + super::PATIENCE;

@@ -1,4 +1,4 @@
-//! A way to a server that can be cut or held up, so that the server itself stays up for other tests.
+//! A relay in front of a server, which can be cut or paused. The server stays available for other tests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
-    /// Connections are taken, and nothing passes.
+    /// Connections are accepted, and nothing is passed on.
     Stuck,
     /// Connections are closed.
     Cut,
 }
 
-/// Stands between the service and a server it needs.
+/// A relay between the service and a server that it needs.
 pub struct Relay {
     address: SocketAddr,
     way: Arc<watch::Sender<Way>>,
@@ -29,7 +29,7 @@ impl Relay {
         Some(Self::before(target).await)
     }
 
-    /// Before a server by its `host:port`.
+    /// Starts in front of the server at `host:port`.
     pub async fn before(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -43,27 +43,27 @@ impl Relay {
         Self { address, way }
     }
 
-    /// Where it listens.
+    /// Returns the address of the relay.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The value of `REDIS_URL`.
+    /// Returns the value of `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// Closes what is open, and whatever comes.
+    /// Closes all connections, and each new one.
     pub fn cut(&self) {
         self.way.send_replace(Way::Cut);
     }
 
-    /// Lets nothing pass, as a server that hangs.
+    /// Passes nothing on, like a server that hangs.
     pub fn hold(&self) {
         self.way.send_replace(Way::Stuck);
     }
 
-    /// Lets everything pass again.
+    /// Passes everything on again.
     pub fn mend(&self) {
         self.way.send_replace(Way::Open);
     }
@@ -80,7 +80,7 @@ async fn pass(near: TcpStream, target: String, mut way: watch::Receiver<Way>) {
         if way.wait_for(|way| *way != Way::Stuck).await.is_err() || *way.borrow() == Way::Cut {
             return;
         }
-        // What a copy has read and not yet written is lost with it: hold up a connection while it is silent.
+        // Bytes that were read and not yet written are lost with a copy task. So pause a connection only while it is silent.
         tokio::select! {
             _ = tokio::io::copy(&mut near_in, &mut far_out) => return,
             _ = tokio::io::copy(&mut far_in, &mut near_out) => return,

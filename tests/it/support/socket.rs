@@ -10,17 +10,17 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// A WebSocket that speaks JSON-RPC. What comes while something else is waited for is kept.
+/// A WebSocket that speaks JSON-RPC. It keeps messages that arrive while it waits for another one.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: u64,
     inbox: VecDeque<Value>,
-    /// Headers of the 101.
+    /// Headers of the 101 response.
     pub headers: HeaderMap,
 }
 
 impl Socket {
-    /// Opens one, with the token in the header if there is one.
+    /// Opens a WebSocket, with the token in the header if there is one.
     pub async fn connect(url: &str, token: Option<&str>) -> Self {
         let mut request = url.into_client_request().unwrap();
         if let Some(token) = token {
@@ -29,7 +29,7 @@ impl Socket {
         Self::open(request).await.unwrap_or_else(|refusal| panic!("no WebSocket: {refusal:?}"))
     }
 
-    /// Opens one with headers of one's own; a refusal comes back as it is.
+    /// Opens a WebSocket with these headers. Another response is an error.
     pub async fn open(request: Request<()>) -> Result<Self, Response<Option<Vec<u8>>>> {
         match tokio_tungstenite::connect_async(request).await {
             Ok((stream, response)) => {
@@ -40,7 +40,7 @@ impl Socket {
         }
     }
 
-    /// Sends a call and waits for its answer.
+    /// Sends a call and waits for its response.
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
@@ -48,7 +48,7 @@ impl Socket {
         self.find(|message| message["id"] == id).await
     }
 
-    /// A call that succeeds; its result.
+    /// Sends a call that succeeds. Returns its result.
     pub async fn ok(&mut self, method: &str, params: Value) -> Value {
         let answer = self.call(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
@@ -59,7 +59,7 @@ impl Socket {
         self.stream.send(Message::text(text)).await.expect("the socket is open");
     }
 
-    /// Begins to follow a run; gives the subscription's id.
+    /// Subscribes to a run. Returns the id of the subscription.
     pub async fn subscribe(&mut self, run_id: &str, after: Option<Value>) -> Value {
         let mut params = json!({"run_id": run_id});
         if let Some(after) = after {
@@ -68,7 +68,7 @@ impl Socket {
         self.ok("runs.subscribe", params).await
     }
 
-    /// The next notification of a subscription, which goes by this name.
+    /// Returns the next notification of a subscription, which has this method name.
     pub async fn notification(&mut self, subscription: &Value, name: &str) -> Value {
         let message = self.find(|message| message["params"]["subscription"] == *subscription).await;
         assert_eq!((&message["jsonrpc"], &message["method"]), (&json!("2.0"), &json!(name)), "{message}");
@@ -76,7 +76,7 @@ impl Socket {
         message
     }
 
-    /// What the next notification of a subscription carries, whatever it follows.
+    /// Returns the payload of the next notification of a subscription.
     pub async fn told(&mut self, subscription: &Value) -> Value {
         let mut message = self.find(|message| message["params"]["subscription"] == *subscription).await;
         let method = message["method"].as_str().unwrap_or_default();
@@ -84,7 +84,7 @@ impl Socket {
         message["params"]["result"].take()
     }
 
-    /// The next event of a subscription to a run, with its number.
+    /// Returns the next event of a subscription to a run, with its number.
     pub async fn event(&mut self, subscription: &Value) -> (u64, Value) {
         let mut message = self.notification(subscription, "run.event").await;
         let result = message["params"]["result"].take();
@@ -92,7 +92,7 @@ impl Socket {
         (seq, result["event"].clone())
     }
 
-    /// The rest of a subscription's events, up to the one that says how the run ended.
+    /// Returns the remaining events of a subscription, up to the terminal event.
     pub async fn events(&mut self, subscription: &Value) -> Vec<(u64, Value)> {
         let mut events = Vec::new();
         loop {
@@ -106,13 +106,13 @@ impl Socket {
         }
     }
 
-    /// Follows a run to its end: each event with its number.
+    /// Reads a run to its end. Returns the events with their numbers.
     pub async fn follow(&mut self, run_id: &str, after: Option<Value>) -> Vec<(u64, Value)> {
         let subscription = self.subscribe(run_id, after).await;
         self.events(&subscription).await
     }
 
-    /// The next message that has been kept or comes; `None` when the socket is closed.
+    /// Returns the next message, kept or new; `None` when the socket is closed.
     pub async fn receive(&mut self) -> Option<Value> {
         match self.inbox.pop_front() {
             Some(message) => Some(message),
@@ -120,7 +120,7 @@ impl Socket {
         }
     }
 
-    /// Messages that were kept, since nobody has asked for them.
+    /// Returns the kept messages.
     pub fn kept(&self) -> &VecDeque<Value> {
         &self.inbox
     }

@@ -1,4 +1,4 @@
-//! A server that speaks OpenAI's chat completions, and says what a test tells it to.
+//! A scripted server that speaks OpenAI's chat completions.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// The server. Cheap to clone; it ends with the test's runtime.
+/// The server. Cheap to clone. It ends with the runtime of the test.
 #[derive(Clone)]
 pub struct Upstream {
     address: SocketAddr,
@@ -23,16 +23,16 @@ struct State {
     requests: Vec<Value>,
     bodies: Vec<Vec<u8>>,
     heads: Vec<String>,
-    /// Which clients went away before their answers were whole, by the places of their requests, and when.
+    /// Requests whose clients disconnected before the end of the response: index, and when.
     aborted: Vec<(usize, Instant)>,
-    /// Places of the requests that were answered to the end, whether or not somebody listened.
+    /// Returns the indices of the requests whose response was sent completely, whether or not the client read it.
     answered: Vec<usize>,
 }
 
-/// Gives each request the answer it asks for.
+/// Chooses the script of each request.
 type Answering = Arc<dyn Fn(&Value) -> Script + Send + Sync>;
 
-/// What one request is answered with, step by step.
+/// The steps of a response.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     steps: Vec<Step>,
@@ -40,18 +40,18 @@ pub struct Script {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Bytes, as they are.
+    /// Sends bytes.
     Send(String),
     Wait(Duration),
-    /// So many words, so long apart, each saying when it is sent.
+    /// A number of words at an interval. Each contains the time when it is sent.
     Stamps(usize, Duration),
-    /// Waits until the test lets it go on.
+    /// Waits until the test opens the gate.
     Stop(Gate),
-    /// Waits until the client has gone.
+    /// Waits until the client has disconnected.
     Hang,
 }
 
-/// Holds an answer back until a test opens it, and all that come later not at all.
+/// Blocks a response until the test opens it. It stays open.
 #[derive(Clone, Debug)]
 pub struct Gate(watch::Sender<bool>);
 
@@ -72,12 +72,12 @@ impl Gate {
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
 impl Script {
-    /// The head of a stream, and nothing yet.
+    /// Begins a stream.
     pub fn stream() -> Self {
         Self::default().raw(HEAD)
     }
 
-    /// Bytes, as they are.
+    /// Sends bytes.
     pub fn raw(mut self, bytes: impl Into<String>) -> Self {
         self.steps.push(Step::Send(bytes.into()));
         self
@@ -88,7 +88,7 @@ impl Script {
         self
     }
 
-    /// Goes on when the gate is opened.
+    /// Continues when the gate is opened.
     pub fn stop(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Stop(gate.clone()));
         self
@@ -99,7 +99,7 @@ impl Script {
         self
     }
 
-    /// One event of the stream.
+    /// Sends one event of the stream.
     pub fn event(self, delta: Value, finish: Option<&str>) -> Self {
         let chunk = json!({
             "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "test-model",
@@ -108,7 +108,7 @@ impl Script {
         self.raw(format!("data: {chunk}\n\n"))
     }
 
-    /// Words, a token each.
+    /// Sends words, each as a token.
     pub fn words(mut self, words: &[&str]) -> Self {
         for word in words {
             self = self.event(json!({"content": word}), None);
@@ -116,24 +116,24 @@ impl Script {
         self
     }
 
-    /// Words that say when they are sent, in microseconds of [`clock`].
+    /// Sends words that contain the time when they are sent, in microseconds of [`clock`].
     pub fn stamps(mut self, count: usize, apart: Duration) -> Self {
         self.steps.push(Step::Stamps(count, apart));
         self
     }
 
-    /// The end of a good answer, with usage.
+    /// Ends a complete response, with usage.
     pub fn done(self, finish: &str) -> Self {
         let usage = json!({"id": "chatcmpl-1", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}});
         self.event(json!({}), Some(finish)).raw(format!("data: {usage}\n\ndata: [DONE]\n\n"))
     }
 
-    /// A whole answer in words.
+    /// Sends a complete response.
     pub fn says(words: &[&str]) -> Self {
         Self::stream().words(words).done("stop")
     }
 
-    /// Calls of tools: name and arguments each.
+    /// Sends tool calls: name and arguments.
     pub fn calls(calls: &[(&str, Value)]) -> Self {
         let calls: Vec<Value> = calls
             .iter()
@@ -148,17 +148,17 @@ impl Script {
         Self::stream().event(json!({"tool_calls": calls}), None).done("tool_calls")
     }
 
-    /// An error instead of a stream.
+    /// Sends an error instead of a stream.
     pub fn fails(status: u16, body: &Value) -> Self {
         Self::fails_with(status, "", body)
     }
 
-    /// An answer that is not streamed.
+    /// Sends a JSON response without a stream.
     pub fn json(body: &Value) -> Self {
         Self::fails(200, body)
     }
 
-    /// An error with further headers, each ended by CRLF.
+    /// Sends an error with further headers, each ended by CRLF.
     pub fn fails_with(status: u16, headers: &str, body: &Value) -> Self {
         let body = body.to_string();
         Self::default().raw(format!(
@@ -169,7 +169,7 @@ impl Script {
 }
 
 impl Upstream {
-    /// Starts with no script: every request is answered with a greeting.
+    /// Starts without a script: the response to each request is a greeting.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let this = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
@@ -187,44 +187,44 @@ impl Upstream {
         format!("http://{}/v1", self.address)
     }
 
-    /// Adds an answer to the queue.
+    /// Adds a response to the queue.
     pub fn queue(&self, script: Script) -> &Self {
         self.state.lock().unwrap().scripts.push_back(script);
         self
     }
 
-    /// What is asked while the queue is empty is answered by this.
+    /// Sets the function that responds while the queue is empty.
     pub fn answer_with(&self, model: impl Fn(&Value) -> Script + Send + Sync + 'static) -> &Self {
         self.state.lock().unwrap().model = Some(Arc::new(model));
         self
     }
 
-    /// When clients went away before their answers were whole: each with the place of its request among all.
+    /// Returns the requests whose clients disconnected before the end of the response: index, and when.
     pub fn hung_up(&self) -> Vec<(usize, Instant)> {
         self.state.lock().unwrap().aborted.clone()
     }
 
-    /// Places of the requests that were answered to the end, whether or not somebody listened.
+    /// Returns the indices of the requests whose response was sent completely, whether or not the client read it.
     pub fn answered(&self) -> Vec<usize> {
         self.state.lock().unwrap().answered.clone()
     }
 
-    /// Bodies of the completions asked for so far.
+    /// Returns the bodies of the requests so far.
     pub fn requests(&self) -> Vec<Value> {
         self.state.lock().unwrap().requests.clone()
     }
 
-    /// The same as bytes, whatever they are.
+    /// Returns the bodies as bytes.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.lock().unwrap().bodies.clone()
     }
 
-    /// Heads of the same requests.
+    /// Returns the heads of the requests.
     pub fn heads(&self) -> Vec<String> {
         self.state.lock().unwrap().heads.clone()
     }
 
-    /// How many clients went away before their answer was whole.
+    /// Returns the number of clients that disconnected before the end of the response.
     pub fn aborted(&self) -> usize {
         self.state.lock().unwrap().aborted.len()
     }
@@ -273,13 +273,13 @@ impl Upstream {
     }
 }
 
-/// Microseconds since the first call of this.
+/// Returns the microseconds since the first call of this function.
 pub fn clock() -> u64 {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_micros()).expect("not that long")
 }
 
-/// `false` when the client goes away meanwhile.
+/// Returns `false` when the client disconnects.
 async fn send_stamps(stream: &mut TcpStream, count: usize, apart: Duration) -> bool {
     let mut next = tokio::time::Instant::now();
     for _ in 0..count {

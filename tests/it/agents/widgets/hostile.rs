@@ -6,7 +6,7 @@ use crate::{everywhere, serve_and_split};
 use serde_json::{Value, json};
 
 everywhere! {
-    async fn what_nobody_allowed_is_refused(setup: Setup) {
+    async fn requests_that_are_not_allowed_are_refused(setup: Setup) {
         let shop = Shop::open(setup).await;
         let (user, session, other) = (&shop.user, shop.session, shop.app.user().await);
         // Its button names a tool that only the model may call.
@@ -46,7 +46,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn what_is_no_widget_is_left_out(setup: Setup) {
+    async fn invalid_widgets_are_not_shown(setup: Setup) {
         let shop = Shop::open(setup).await;
         let (user, session) = (&shop.user, shop.session);
         let mut deep = json!({"type": "Text", "value": "hunter2"});

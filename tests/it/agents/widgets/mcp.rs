@@ -8,7 +8,7 @@ use crate::support::{Script, Upstream, eventually};
 use serde_json::{Value, json};
 
 serve_and_split! {
-    async fn a_server_shows_widgets_and_is_called_from_them(setup: Setup) {
+    async fn an_mcp_server_returns_widgets_and_is_called_from_them(setup: Setup) {
         let Some(python) = python() else { return };
         let script = fixture("odd_mcp.py").display().to_string();
         let server = |name: &str, more: &str| format!("[mcp.{name}]\ncommand = {python:?}\nargs = [{script:?}]\n{more}\n");

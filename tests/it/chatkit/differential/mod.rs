@@ -36,7 +36,7 @@ const TYPES: [(&str, Option<&str>); 16] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_servers_tell_the_same() {
+async fn both_servers_send_the_same() {
     let Some(mut both) = Both::start().await else { return };
     conversation::run(&mut both).await;
     widgets::run(&mut both).await;
@@ -52,7 +52,7 @@ async fn both_servers_tell_the_same() {
 }
 
 #[test]
-fn what_differs_is_documented() {
+fn the_differences_are_documented() {
     let page = include_str!("../../../../docs/CHATKIT.md");
     let (_, listed) = page.split_once("## Differences from the package's server").unwrap();
     let listed = listed.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -40,7 +40,7 @@ async fn upload(attachment: &Value, bytes: Vec<u8>) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
+async fn a_file_is_uploaded_to_the_bucket_and_checked_when_it_is_used() {
     let Some((app, bucket)) = on_a_bucket().await else { return };
     let user = app.user().await;
     let session = user.session().await;
@@ -73,7 +73,7 @@ async fn a_file_is_put_into_the_bucket_and_looked_at_when_it_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_such_file_is_refused_and_dropped() {
+async fn files_of_another_type_are_refused_and_deleted() {
     let Some((app, bucket)) = on_a_bucket().await else { return };
     let user = app.user().await;
     for (mime_type, announced, bytes) in [
@@ -89,7 +89,7 @@ async fn what_is_no_such_file_is_refused_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_is_away_is_a_503() {
+async fn an_unreachable_bucket_is_503() {
     let setup = Setup::new().await.with("ATTACHMENTS_URL", "s3://nowhere").with("AWS_ALLOW_HTTP", true);
     let setup = setup.with("AWS_ENDPOINT", "http://127.0.0.1:1").with("AWS_REGION", "us-east-1");
     let app = setup.with("AWS_ACCESS_KEY_ID", "k").with("AWS_SECRET_ACCESS_KEY", "hidden-key").start().await;

@@ -28,7 +28,7 @@ fn signed(attachment: &Value, user: &Client, purpose: &str, seconds: i64) -> Str
 }
 
 serve_and_split! {
-    async fn a_file_that_makes_no_sense_is_refused_by_name(setup: Setup) {
+    async fn an_invalid_announcement_is_refused_with_the_member(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let file = |name: &str, mime_type: &str, size: Value| json!({"name": name, "mime_type": mime_type, "size": size});
@@ -68,7 +68,7 @@ serve_and_split! {
         assert_eq!(outside, 3, "a directory for each, by its id");
     }
 
-    async fn a_lie_is_refused_and_its_bytes_dropped(setup: Setup) {
+    async fn a_file_of_another_type_is_refused_and_deleted(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let png = picture(ImageFormat::Png, 4, 4);
@@ -134,7 +134,7 @@ serve_and_split! {
         }
     }
 
-    async fn what_was_signed_is_good_for_one_thing(setup: Setup) {
+    async fn a_signed_url_works_for_one_purpose(setup: Setup) {
         let app = setup.start().await;
         let (user, eve) = (app.user().await, app.user().await);
         let one = announce(&user, "a.png", "image/png", 3).await;
@@ -186,7 +186,7 @@ serve_and_split! {
         assert!(!log.contains(&good) && !log.contains(&path_of(&one["preview_url"])), "a token is in the log");
     }
 
-    async fn an_upload_of_another_length_can_be_tried_again(setup: Setup) {
+    async fn an_upload_of_the_wrong_length_can_be_repeated(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let length = 600_000;

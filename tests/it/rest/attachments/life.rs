@@ -17,7 +17,7 @@ fn told(upstream: &Upstream) -> Value {
 }
 
 everywhere! {
-    async fn a_file_goes_with_a_message_and_the_model_reads_it(setup: Setup) {
+    async fn a_file_is_attached_to_a_message_and_the_model_reads_it(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -72,7 +72,7 @@ everywhere! {
         user.get(&content_path(&announced)).await.fails(404, "ATTACHMENT_NOT_FOUND");
     }
 
-    async fn an_image_has_a_preview_and_is_shown_to_the_model(setup: Setup) {
+    async fn an_image_has_a_preview_and_is_sent_to_the_model(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -115,7 +115,7 @@ everywhere! {
         }
     }
 
-    async fn a_large_file_comes_and_goes_in_pieces(setup: Setup) {
+    async fn a_large_file_is_uploaded_and_downloaded_in_pieces(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         // Three pieces and a bit, cut inside of characters; and one of just two pieces.
@@ -132,7 +132,7 @@ everywhere! {
         }
     }
 
-    async fn what_was_not_sent_can_be_deleted(setup: Setup) {
+    async fn an_unused_attachment_can_be_deleted(setup: Setup) {
         let app = setup.start().await;
         let (user, other) = (app.user().await, app.user().await);
         let attachment = attach(&user, "a.json", "application/json", b"{}").await;
@@ -148,7 +148,7 @@ everywhere! {
         say_with(&user, session, "Hello", &[&attachment]).await.fails(404, "ATTACHMENT_NOT_FOUND");
     }
 
-    async fn a_conversation_can_begin_with_a_file(setup: Setup) {
+    async fn a_conversation_can_begin_with_an_attachment(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let attachment = attach(&user, "notes.txt", "text/plain", b"remember the milk").await;
@@ -171,7 +171,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_holds_so_much_and_no_more() {
+async fn a_prompt_has_a_maximum_size() {
     let upstream = Upstream::start().await;
     upstream.answer_with(|_| Script::says(&["Seen."]));
     let app = Setup::new().await.upstream(&upstream).start().await;
@@ -204,7 +204,7 @@ async fn a_prompt_holds_so_much_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storage_that_is_away_is_a_503_and_holds_up_nothing_else() {
+async fn an_unreachable_storage_is_503_and_blocks_nothing_else() {
     let setup = Setup::new().await;
     // A file where the directory should be.
     let in_the_way = setup.files.path().to_owned();

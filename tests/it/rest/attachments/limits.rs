@@ -36,7 +36,7 @@ serve_and_split! {
 }
 
 everywhere! {
-    async fn the_attachments_of_a_user_come_to_so_much_in_all(setup: Setup) {
+    async fn attachments_of_a_user_have_a_maximum_total_size(setup: Setup) {
         let app = setup.with("MAX_ATTACHMENT_BYTES_PER_USER", 100).with("MAX_ATTACHMENT_BYTES", 60).start().await;
         let (user, racer) = (app.user().await, app.user().await);
         let file = |size: u64| json!({"name": "a.txt", "mime_type": "text/plain", "size": size});

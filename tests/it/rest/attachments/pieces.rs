@@ -11,7 +11,7 @@ use serde_json::json;
 const PIECE: usize = 100_000;
 
 everywhere! {
-    async fn pieces_go_on_where_the_upload_stands(setup: Setup) {
+    async fn pieces_continue_at_the_position_of_the_upload(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let attachment = announce(&user, "a.txt", "text/plain", 3 * PIECE).await;
@@ -51,7 +51,7 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_goes_piece_by_piece_over_every_wire() {
+async fn a_file_is_sent_in_pieces_over_each_transport() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
     let text: String = (0..2 * PIECE + 10).map(|at| char::from(b'a' + (at % 26) as u8)).collect();

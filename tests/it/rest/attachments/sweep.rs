@@ -21,7 +21,7 @@ async fn hours_later(app: App, hours: i64) -> App {
 }
 
 everywhere! {
-    async fn unused_attachments_go_after_a_day_and_deleted_bytes_soon(setup: Setup) {
+    async fn unused_attachments_are_deleted_after_a_day_and_bytes_soon(setup: Setup) {
         let setup = setup.with("MAX_ATTACHMENT_BYTES_PER_USER", 10);
         let app = setup.start().await;
         let user = app.user().await;
@@ -55,7 +55,7 @@ everywhere! {
         }
     }
 
-    async fn a_crash_in_the_middle_of_an_upload_leaves_nothing_behind(setup: Setup) {
+    async fn a_crash_during_an_upload_leaves_no_bytes(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let attachment = announce(&user, "long.txt", "text/plain", 1_500_000).await;

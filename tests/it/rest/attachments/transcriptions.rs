@@ -9,7 +9,7 @@ use serde_json::json;
 const TRANSCRIPTIONS: &str = "/api/v1/chatkit/transcriptions";
 
 serve_and_split! {
-    async fn the_models_server_hears_the_recording(setup: Setup) {
+    async fn the_models_server_gets_the_recording(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::json(&json!({"text": "Buy milk"})));
         let app = setup.upstream(&upstream).with("TRANSCRIPTION_MODEL", "test-whisper").start().await;
@@ -31,7 +31,7 @@ serve_and_split! {
         assert!(body.windows(recording.len()).any(|window| window == recording), "{text}");
     }
 
-    async fn what_goes_wrong_is_told_as_of_the_model(setup: Setup) {
+    async fn failures_are_reported_as_failures_of_the_model(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup
             .upstream(&upstream)
@@ -73,7 +73,7 @@ serve_and_split! {
         assert!(!log.contains("sk-test-key"), "the key is in the log");
     }
 
-    async fn without_a_model_for_it_the_operator_is_told_what_to_set(setup: Setup) {
+    async fn without_a_transcription_model_the_error_says_what_to_set(setup: Setup) {
         let app = setup.start().await;
         let speech = json!({"audio_base64": "AAAA", "mime_type": "audio/webm"});
         let reply = app.user().await.post(TRANSCRIPTIONS, &speech).await;

@@ -55,7 +55,7 @@ async fn open_titles(user: &Client) -> Vec<Value> {
 }
 
 everywhere! {
-    async fn a_task_is_completed_where_it_is_shown(setup: Setup) {
+    async fn a_task_is_completed_in_its_widget(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let (session, list) = shown(&user).await;
@@ -91,7 +91,7 @@ everywhere! {
         assert_eq!(user.say(session, "Show my tasks").await.terminal()["type"], "run.completed");
     }
 
-    async fn a_list_can_be_used_before_the_words_below_it_are_all_said(setup: Setup) {
+    async fn a_widget_can_be_used_while_the_text_below_it_is_streamed(setup: Setup) {
         let (upstream, gate) = (Upstream::start().await, Gate::closed());
         upstream
             .queue(Script::calls(&[("list_tasks", json!({}))]))
@@ -111,7 +111,7 @@ everywhere! {
         assert_eq!((&open_titles(&user).await, &widget(&user, session).await), (&vec![], &synced));
     }
 
-    async fn what_cannot_be_done_is_refused(setup: Setup) {
+    async fn impossible_requests_are_refused(setup: Setup) {
         let app = setup.start().await;
         let (user, other) = (app.user().await, app.user().await);
         let (session, list) = shown(&user).await;

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 everywhere! {
-    async fn words_arrive_when_they_are_said(setup: Setup) {
+    async fn text_arrives_when_the_model_sends_it(setup: Setup) {
         let upstream = Upstream::start().await;
         let (first, second) = (Gate::closed(), Gate::closed());
         let script = Script::stream().words(&["One"]).stop(&first).words(&[" two"]).stop(&second).words(&[" three"]);
@@ -68,7 +68,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn an_answer_is_had_in_one_piece(setup: Setup) {
+    async fn a_response_can_be_one_json_document(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("add_task", json!({"title": "Buy milk"}))]))
@@ -94,7 +94,7 @@ serve_and_split! {
         }
     }
 
-    async fn the_model_is_asked_with_what_it_needs_and_no_more(setup: Setup) {
+    async fn the_model_gets_what_it_needs_and_nothing_else(setup: Setup) {
         let upstream = Upstream::start().await;
         let setup = setup
             .upstream(&upstream)
@@ -139,7 +139,7 @@ serve_and_split! {
         assert!(!told.contains(&user.email) && !told.contains(&user.user_id.unwrap().to_string()), "{told}");
     }
 
-    async fn the_model_sees_the_newest_whole_turns(setup: Setup) {
+    async fn the_model_gets_the_newest_complete_messages(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).with("AGENT_HISTORY_ITEMS", 4).start().await;
         let user = app.user().await;

@@ -70,7 +70,7 @@ async fn everybody_is_told(upstream: &Upstream, user: &Client, session: Uuid) {
 }
 
 everywhere! {
-    async fn a_call_that_a_cancel_cut_off_is_unknown(setup: Setup) {
+    async fn a_call_interrupted_by_a_cancel_is_unknown(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
@@ -193,12 +193,12 @@ async fn crash_in_a_call(setup: Setup) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_a_crash_cut_off_is_unknown_on_sqlite() {
+async fn a_call_interrupted_by_a_crash_is_unknown_on_sqlite() {
     crash_in_a_call(Setup::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_a_crash_cut_off_is_unknown_on_postgres() {
+async fn a_call_interrupted_by_a_crash_is_unknown_on_postgres() {
     if let Some(setup) = Setup::postgres().await {
         crash_in_a_call(setup).await;
     }

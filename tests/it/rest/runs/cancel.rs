@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 everywhere! {
-    async fn what_was_said_before_a_cancel_is_kept(setup: Setup) {
+    async fn text_before_a_cancel_is_kept(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().words(&["Once", " upon"]).hang());
         let app = setup.upstream(&upstream).start().await;
@@ -47,7 +47,7 @@ everywhere! {
         assert!(!items.text.contains("cancelled this answer"), "no client does: {}", items.text);
     }
 
-    async fn a_cancel_before_the_first_word_and_one_too_late(setup: Setup) {
+    async fn a_cancel_before_the_first_token_and_one_after_the_end(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().hang());
         let app = setup.upstream(&upstream).start().await;
@@ -73,7 +73,7 @@ everywhere! {
         assert_eq!(user.post(&path, &json!({})).await.data(), &finished, "what has ended stays as it ended");
     }
 
-    async fn deleting_a_session_stops_its_answer(setup: Setup) {
+    async fn deleting_a_session_cancels_its_run(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().words(&["Once"]).hang());
         let app = setup.upstream(&upstream).start().await;

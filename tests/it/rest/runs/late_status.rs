@@ -16,7 +16,7 @@ fn inner() -> serde_json::Value {
 }
 
 everywhere! {
-    async fn an_answer_that_fails_before_its_first_word_is_an_error(setup: Setup) {
+    async fn a_run_that_fails_before_the_first_token_is_an_error(setup: Setup) {
         let upstream = Upstream::start().await;
         let setup = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).with("AGENT_TIMEOUT_SECONDS", 1);
         let app = setup.start().await;
@@ -60,7 +60,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn an_answer_that_fails_after_its_first_word_is_a_stream_that_ends(setup: Setup) {
+    async fn a_run_that_fails_after_the_first_token_is_a_stream_that_ends(setup: Setup) {
         let upstream = Upstream::start().await;
         let setup = setup.upstream(&upstream).with("AGENT_TIMEOUT_SECONDS", 1);
         let app = setup.start().await;
@@ -103,7 +103,7 @@ serve_and_split! {
         assert_eq!(asked, 7, "after the first word nothing is tried again");
     }
 
-    async fn a_failure_before_the_first_word_is_tried_again(setup: Setup) {
+    async fn a_failure_before_the_first_token_is_retried(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::fails(500, &inner())).queue(Script::fails_with(429, "retry-after: 0\r\n", &inner()));
         let app = setup.upstream(&upstream).start().await;
@@ -114,7 +114,7 @@ serve_and_split! {
         assert_eq!(user.history(session).await["messages"].as_array().unwrap().len(), 2);
     }
 
-    async fn a_model_that_cannot_be_reached_is_an_error(setup: Setup) {
+    async fn an_unreachable_model_is_an_error(setup: Setup) {
         let upstream = Upstream::start().await;
         let setup = setup.upstream(&upstream).with("OPENROUTER_BASE_URL", "http://127.0.0.1:9/v1");
         let app = setup.with("AGENT_MAX_ATTEMPTS", 1).start().await;
@@ -125,7 +125,7 @@ serve_and_split! {
         assert!(!reply.text.contains("127.0.0.1"), "{}", reply.text);
     }
 
-    async fn a_run_has_so_much_time_in_all(setup: Setup) {
+    async fn a_run_has_a_maximum_duration(setup: Setup) {
         let upstream = Upstream::start().await;
         let script =
             (0..100).fold(Script::stream(), |script, _| script.words(&["on "]).wait(Duration::from_millis(100)));

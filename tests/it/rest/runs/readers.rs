@@ -20,7 +20,7 @@ async fn resume(user: &Client, run: Uuid, after: &str, how: usize) -> Sse {
 }
 
 everywhere! {
-    async fn a_finished_run_is_read_from_any_event_on(setup: Setup) {
+    async fn an_ended_run_is_read_from_any_event(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
         let session = user.session().await;
@@ -51,7 +51,7 @@ everywhere! {
         }
     }
 
-    async fn a_running_run_is_read_by_many_from_everywhere(setup: Setup) {
+    async fn an_active_run_has_many_readers_on_all_transports(setup: Setup) {
         let upstream = Upstream::start().await;
         let (first, second) = (Gate::closed(), Gate::closed());
         let script =
@@ -89,7 +89,7 @@ everywhere! {
         assert_eq!(upstream.requests().len(), 1);
     }
 
-    async fn a_reader_who_leaves_does_not_stop_the_run(setup: Setup) {
+    async fn a_disconnected_reader_does_not_stop_the_run(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["Still"]).stop(&gate).words(&[" here"]).done("stop"));
@@ -111,7 +111,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn one_who_waits_for_the_whole_may_leave_as_well(setup: Setup) {
+    async fn a_client_that_waits_for_one_document_can_disconnect(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream.queue(Script::stream().words(&["Still"]).stop(&gate).words(&[" here"]).done("stop"));
@@ -134,7 +134,7 @@ serve_and_split! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_is_broken_by_comments() {
+async fn an_idle_stream_sends_comments() {
     let upstream = Upstream::start().await;
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["So"]).stop(&gate).done("stop"));

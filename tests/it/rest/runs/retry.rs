@@ -47,7 +47,7 @@ fn removed(stream: &Sse) -> Vec<Value> {
 }
 
 everywhere! {
-    async fn a_new_answer_takes_the_place_of_the_old(setup: Setup) {
+    async fn a_new_answer_replaces_the_old_one(setup: Setup) {
         let upstream = Upstream::start().await;
         let gate = Gate::closed();
         upstream
@@ -181,7 +181,7 @@ everywhere! {
         assert_eq!(said(&user, session).await, (["Hello", "New"].map(String::from).to_vec(), json!(2)));
     }
 
-    async fn what_cannot_be_answered_again_is_refused(setup: Setup) {
+    async fn impossible_retries_are_refused(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let (user, other) = (app.user().await, app.user().await);

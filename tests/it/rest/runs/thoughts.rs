@@ -21,7 +21,7 @@ fn updates<'a>(stream: &'a Sse, item: &Value) -> Vec<&'a Value> {
 }
 
 everywhere! {
-    async fn thoughts_are_shown_until_words_or_calls_begin(setup: Setup) {
+    async fn thoughts_are_shown_until_text_or_calls_begin(setup: Setup) {
         let upstream = Upstream::start().await;
         let script = thinks(Script::stream(), "reasoning_content", &["They want", " milk. ", ""]);
         let call = json!({"tool_calls": [{"index": 0, "id": "call_9", "type": "function", "function": {"name": "add_task", "arguments": "{\"title\":\"Milk\"}"}}]});
@@ -69,7 +69,7 @@ everywhere! {
         assert!(bytes < 12 * kept.len(), "{bytes} bytes of updates");
     }
 
-    async fn thoughts_alone_are_no_answer(setup: Setup) {
+    async fn thoughts_alone_are_a_failure(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(thinks(Script::stream(), "reasoning", &["Hm."]).done("stop")).queue(Script::says(&["Here"]));
         let app = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;

@@ -90,7 +90,7 @@ everywhere! {
         assert_eq!(results(&fourth), results(&third));
     }
 
-    async fn a_tool_acts_for_the_runs_user_only(setup: Setup) {
+    async fn a_tool_acts_only_for_the_user_of_the_run(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;
         let (ada, eve) = (app.user().await, app.user().await);
@@ -118,7 +118,7 @@ everywhere! {
 }
 
 serve_and_split! {
-    async fn a_call_that_goes_wrong_is_told_to_the_model(setup: Setup) {
+    async fn the_model_gets_the_error_of_a_call(setup: Setup) {
         let upstream = Upstream::start().await;
         let call = |index: usize, name: &str, arguments: &str| {
             json!({
@@ -161,7 +161,7 @@ serve_and_split! {
         );
     }
 
-    async fn a_model_that_only_calls_is_stopped(setup: Setup) {
+    async fn a_model_that_calls_tools_endlessly_is_stopped(setup: Setup) {
         let upstream = Upstream::start().await;
         for _ in 0..3 {
             upstream.queue(Script::calls(&[("list_tasks", json!({}))]));

@@ -56,7 +56,7 @@ fn event<'a>(stream: &'a Sse, kind: &str) -> &'a Value {
 }
 
 everywhere! {
-    async fn the_client_answers_a_call_of_its_tool(setup: Setup) {
+    async fn a_client_tool_is_called_and_its_output_used(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("add_task", json!({"title": "Milk"})), ("get_location", json!({"precise": true})), ("get_location", json!({}))]))
@@ -107,7 +107,7 @@ everywhere! {
         assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("Rome", &json!("run.completed")));
     }
 
-    async fn an_output_that_nobody_waits_for_is_refused(setup: Setup) {
+    async fn an_output_without_an_open_call_is_refused(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = with_client_tool(setup, &upstream).await;
         let (user, other) = (app.user().await, app.user().await);
@@ -131,7 +131,7 @@ everywhere! {
         assert_eq!(upstream.requests().len(), 3);
     }
 
-    async fn who_goes_on_without_answering_has_answered(setup: Setup) {
+    async fn a_message_instead_of_an_answer_is_an_answer(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("get_location", json!({}))]))
@@ -157,7 +157,7 @@ everywhere! {
         refused(input(&user, session, &questions["id"], &json!({"status": "skipped"}))).await.fails(409, "CONFLICT");
     }
 
-    async fn a_crash_leaves_what_waits_and_nothing_stuck(setup: Setup) {
+    async fn a_crash_keeps_open_calls_and_blocks_nothing(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream
             .queue(Script::calls(&[("get_location", json!({}))]))

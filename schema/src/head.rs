@@ -23,6 +23,15 @@ pub fn token<'a>(mut authorization: impl Iterator<Item = &'a [u8]>) -> Option<&'
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
 }
 
+/// Whether a `Content-Type` is JSON: `application/json`, a type that is built on it (`application/*+json`), or one of the
+/// two names that JSON-RPC over HTTP has had.
+pub fn is_json(content_type: &[u8]) -> bool {
+    let text = std::str::from_utf8(content_type).unwrap_or_default();
+    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = media_type.strip_prefix("application/") else { return false };
+    matches!(subtype, "json" | "json-rpc" | "jsonrequest") || subtype.ends_with("+json")
+}
+
 /// Address of the client. Proxies each append the address they heard from, so the `X-Forwarded-For` headers are read
 /// from their end: the first address that is not a trusted proxy is the client, and whatever stands before it is hearsay.
 pub fn client_ip<'a>(

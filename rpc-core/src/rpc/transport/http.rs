@@ -81,7 +81,8 @@ impl RpcServer {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        if !is_json(request.headers()) {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        if !content_type.is_some_and(|value| head::is_json(value.as_bytes())) {
             return refusal(&RpcError::new(ErrorCode::UnsupportedMediaType, "Send `content-type: application/json`."));
         }
         let limit = self.core().config.limits.body_bytes;
@@ -205,12 +206,6 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',').map(|protocol| protocol.trim().to_owned())).collect()
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(kind.as_str(), "application/json" | "application/json-rpc" | "application/jsonrequest")
 }
 
 /// A request that never became a call: a JSON-RPC error all the same, under the status its row has.

@@ -63,7 +63,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
                     return gateway.preflight(&headers).map(Either::Left);
                 }
                 let mut response = rpc_server.handle(peer.ip(), request).await;
-                gateway.dress(&headers, &mut response);
+                gateway.apply_headers(&headers, &mut response);
                 response.map(Either::Right)
             }
         }

@@ -3,34 +3,45 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use threadline_core::RpcServer;
-use threadline_gateway::{Answer, Call, Opened, Refusal, Upstream};
+use threadline_gateway::{Call, CallError, CallResult, Subscription, Upstream};
+use threadline_schema::call::{Caller, ResponseMeta};
 
 /// A core in this process.
 pub(crate) struct InProcess(pub(crate) RpcServer);
 
 impl Upstream for InProcess {
-    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Refusal>> {
+    fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>> {
         async move {
-            let answer = self.0.call(call.method, &call.params, call.caller).await;
-            let facts = answer.facts;
-            match answer.result {
-                Ok(result) => Ok(Answer { result, facts }),
-                Err(error) => Err(Refusal { error, facts }),
+            match self.0.admit(caller).await {
+                (Ok(()), meta) => Ok(meta),
+                (Err(error), meta) => Err(CallError { error, meta }),
             }
         }
         .boxed()
     }
 
-    fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Opened, Refusal>> {
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>> {
+        async move {
+            let answer = self.0.call(call.method, &call.params, call.caller).await;
+            let meta = answer.facts;
+            match answer.result {
+                Ok(result) => Ok(CallResult { result, meta }),
+                Err(error) => Err(CallError { error, meta }),
+            }
+        }
+        .boxed()
+    }
+
+    fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Subscription, CallError>> {
         async move {
             let answer = self.0.subscribe(call.method, &call.params, call.caller).await;
-            let facts = answer.facts;
+            let meta = answer.facts;
             match answer.result {
                 Ok(feed) => {
-                    let begins_after = feed.begins_after().map(|since| since.to_string());
-                    Ok(Opened { frames: Box::pin(feed.into_stream()), facts, begins_after })
+                    let start_cursor = feed.begins_after().map(|since| since.to_string());
+                    Ok(Subscription { frames: Box::pin(feed.into_stream()), meta, start_cursor })
                 }
-                Err(error) => Err(Refusal { error, facts }),
+                Err(error) => Err(CallError { error, meta }),
             }
         }
         .boxed()

@@ -1,31 +1,31 @@
-//! Doors for the benchmarks to what is private; no part of the API.
+//! What the benchmarks measure although it is private. No part of the API.
 
-use crate::bind::{self, bind};
-use crate::fields::table;
+use crate::bind::{BindInput, bind};
+use crate::operation::operations;
 use crate::router::Router;
-use crate::rule::Verb;
+use crate::rule::{StreamScope, Verb};
 use http::{HeaderMap, Uri};
 use serde_json::value::RawValue;
 use threadline_schema::call::Frame;
 
-/// The table as the gateway routes by it.
+/// The operations, routed as the gateway routes them.
 pub struct Table(Router);
 
 impl Table {
-    /// The table of the API.
+    /// Routes all operations of the API.
     pub fn of_the_api() -> Self {
-        Self(Router::of(table()))
+        Self(Router::new(operations()))
     }
 
-    /// Finds the row of a request and makes the params of its call; `None` when either cannot be done.
+    /// Finds the operation of a request and binds its parameters; `None` if one of both fails.
     pub fn bind(&self, verb: Verb, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Box<RawValue>> {
-        let (path, variables) = self.0.at(uri.path())?;
-        let request = bind::Request { variables: variables.iter().collect(), query: uri.query(), headers, body };
-        bind(path.row(verb)?, &request).ok().map(|bound| bound.params)
+        let (path, variables) = self.0.find(uri.path())?;
+        let input = BindInput { variables: variables.iter().collect(), query: uri.query(), headers, body };
+        bind(path.operation(verb)?, &input).ok().map(|bound| bound.params)
     }
 }
 
-/// Appends an event in the form of SSE. Answers whether it is the run's last.
+/// Appends an event as SSE. Returns whether it is the last of the run.
 pub fn write_event(out: &mut Vec<u8>, frame: &Frame) -> bool {
-    crate::sse::write::event(out, frame, crate::rule::Scope::Run)
+    crate::sse::rest_event::write(out, frame, StreamScope::Run)
 }

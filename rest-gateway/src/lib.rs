@@ -1,45 +1,43 @@
-//! Threadline's REST gateway: one table of rules that translates HTTP into JSON-RPC, and events into SSE.
+//! Threadline's REST gateway: it translates HTTP into JSON-RPC, and events into Server-Sent Events.
 //!
-//! [`rules`] is the table; [`rule`] says what a row can express. Router, binder, replies, OpenAPI, the Markdown
-//! reference, metric labels and the list of routes are all read off it. The core is reached through [`Upstream`]: the
-//! root package hands in one that stays in the process, or a [`Remote`] one over WebSockets.
+//! A request passes these modules, in this order:
+//! 1. [`service`]: names the request, finds its operation, adds the headers of every response;
+//! 2. [`router`]: path and verb -> operation;
+//! 3. [`dispatch`]: admits the caller, reads the body, binds the parameters, calls the core, makes the response;
+//! 4. [`bind`]: path, query, headers and body -> the parameters of the method, as [`operation`] says;
+//! 5. [`upstream`]: the port to the core: in the same process, or over WebSockets ([`remote`]);
+//! 6. [`response_data`] or [`sse`]: result or events -> the body of the [`response`].
 //!
-//! The gateway holds no business rules and no state of users: it believes nothing about a caller and hands the token
-//! on.
+//! [`rules`] is the table of all operations and [`rule`] says what a row can express. Router, binder, responses,
+//! OpenAPI, the Markdown reference, metric labels and the list of routes are all made from that table.
+//! [`chatkit_rules`] is the same for the request types of ChatKit's single endpoint.
+//!
+//! The gateway has no business rules and keeps nothing about users. It does not verify tokens: the core does.
 
-mod answer;
 #[doc(hidden)]
 pub mod bench;
 mod bind;
-mod body;
-mod calls;
 mod chat;
-pub mod chatkit;
+pub mod chatkit_rules;
+mod dispatch;
 mod docs;
-mod fields;
-mod files;
-mod head;
-mod headers;
-mod observe;
+mod http;
 mod openapi;
+mod operation;
 mod pages;
-mod receive;
 mod remote;
-pub mod reply;
+mod response;
+pub mod response_data;
 mod router;
 pub mod rule;
 pub mod rules;
 mod service;
 mod sse;
-mod streams;
 mod upstream;
 
-#[cfg(test)]
-mod contract;
-
-pub use body::Body;
 pub use docs::{rest_markdown, routes_text};
 pub use openapi::openapi;
 pub use remote::{Remote, RemoteConfig, RemoteError};
+pub use response::Body;
 pub use service::{Gateway, GatewayConfig};
-pub use upstream::{Answer, Call, Frames, Opened, Refusal, Upstream};
+pub use upstream::{Call, CallError, CallResult, FrameStream, Subscription, Upstream};

@@ -1,108 +1,110 @@
-//! Table -> matcher. Tells an unknown path (404) from a known one with another verb (405 and `Allow`).
+//! Finds the operation of a path and a verb. An unknown path (404) differs from a known path without this verb (405 with
+//! `Allow`).
 //!
-//! Limits, on purpose: a path ends where its row says, so a trailing slash is another path; a variable is one non-empty
-//! segment, matched before it is decoded, so an encoded slash stays inside it.
+//! Paths match exactly: `/x/` is another path than `/x`. A variable matches one segment that is not empty, before it is
+//! decoded, so an encoded slash stays part of the value.
 
-use crate::fields::Row;
+use crate::operation::Operation;
 use crate::rule::Verb;
 use http::HeaderValue;
 use std::collections::BTreeMap;
 
-/// Finds the rows of a path.
+/// Finds the operations of a path.
 pub(crate) struct Router {
-    paths: matchit::Router<Path>,
+    paths: matchit::Router<PathItem>,
 }
 
 impl Router {
-    /// A router over these rows. A path that contradicts another is left out and logged; the table's test keeps that
-    /// from happening.
-    pub(crate) fn of(rows: impl IntoIterator<Item = &'static Row>) -> Self {
-        let mut by_path: BTreeMap<&str, Vec<&'static Row>> = BTreeMap::new();
-        for row in rows {
-            by_path.entry(row.rule.path).or_default().push(row);
+    /// Makes a router of these operations. A path that conflicts with another is logged and left out; a test of the table
+    /// makes sure that none does.
+    pub(crate) fn new(operations: impl IntoIterator<Item = &'static Operation>) -> Self {
+        let mut by_path: BTreeMap<&str, Vec<&'static Operation>> = BTreeMap::new();
+        for operation in operations {
+            by_path.entry(operation.rule.path).or_default().push(operation);
         }
         let mut paths = matchit::Router::new();
-        for (path, rows) in by_path {
-            if let Err(error) = paths.insert(path, Path::of(rows)) {
-                tracing::error!(path, %error, "a path of the table cannot be routed");
+        for (path, operations) in by_path {
+            if let Err(error) = paths.insert(path, PathItem::new(operations)) {
+                tracing::error!(path, %error, "path of the table cannot be routed");
             }
         }
         Self { paths }
     }
 
-    /// What is known under a path, and the undecoded values of its variables.
-    pub(crate) fn at<'p>(&self, path: &'p str) -> Option<(&Path, matchit::Params<'_, 'p>)> {
+    /// Returns the operations of a path, and the values of its variables, not decoded.
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&PathItem, matchit::Params<'_, 'p>)> {
         self.paths.at(path).ok().map(|found| (found.value, found.params))
     }
 }
 
-/// One path and its rows.
-pub(crate) struct Path {
-    rows: Vec<&'static Row>,
-    /// Value of `Allow`.
+/// One path and its operations.
+pub(crate) struct PathItem {
+    operations: Vec<&'static Operation>,
+    /// Value of the header `Allow`.
     pub(crate) allow: HeaderValue,
 }
 
-impl Path {
-    fn of(mut rows: Vec<&'static Row>) -> Self {
-        rows.sort_by_key(|row| row.rule.verb);
+impl PathItem {
+    fn new(mut operations: Vec<&'static Operation>) -> Self {
+        operations.sort_by_key(|operation| operation.rule.verb);
         let mut verbs = Vec::new();
-        for row in &rows {
-            verbs.push(row.rule.verb.name());
-            if row.rule.verb == Verb::Get {
+        for operation in &operations {
+            verbs.push(operation.rule.verb.name());
+            if operation.rule.verb == Verb::Get {
                 verbs.push("HEAD");
             }
         }
         verbs.push("OPTIONS");
         let allow = HeaderValue::from_str(&verbs.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        Self { rows, allow }
+        Self { operations, allow }
     }
 
-    /// The path as its rows write it.
+    /// Returns the path as the table has it, with `{variables}`.
     pub(crate) fn template(&self) -> &'static str {
-        self.rows.first().map_or("", |row| row.rule.path)
+        self.operations.first().map_or("", |operation| operation.rule.path)
     }
 
-    /// The row for a verb.
-    pub(crate) fn row(&self, verb: Verb) -> Option<&'static Row> {
-        self.rows.iter().copied().find(|row| row.rule.verb == verb)
+    /// Returns the operation of a verb.
+    pub(crate) fn operation(&self, verb: Verb) -> Option<&'static Operation> {
+        self.operations.iter().copied().find(|operation| operation.rule.verb == verb)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fields::table;
+    use crate::operation::operations;
 
     #[test]
-    fn every_row_is_found_under_its_own_path() {
-        let router = Router::of(table());
-        for row in table() {
-            let path = row.rule.path.replace('{', "").replace('}', "%2F");
-            let (found, params) = router.at(&path).unwrap_or_else(|| panic!("{path} is not routed"));
-            assert!(std::ptr::eq(found.row(row.rule.verb).unwrap(), row), "{path} leads to another row");
-            let told: Vec<_> = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            let expected: Vec<_> = row.rule.variables().map(|v| (v.to_owned(), format!("{v}%2F"))).collect();
-            assert_eq!(told, expected);
+    fn every_operation_is_found_under_its_path() {
+        let router = Router::new(operations());
+        for operation in operations() {
+            let rule = operation.rule;
+            let path = rule.path.replace('{', "").replace('}', "%2F");
+            let (found, variables) = router.find(&path).unwrap_or_else(|| panic!("{path} is not routed"));
+            assert!(std::ptr::eq(found.operation(rule.verb).unwrap(), operation), "{path} has another operation");
+            let variables: Vec<_> = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let expected: Vec<_> = rule.variables().map(|v| (v.to_owned(), format!("{v}%2F"))).collect();
+            assert_eq!(variables, expected);
         }
     }
 
     #[test]
     fn other_paths_are_not_found() {
-        let router = Router::of(table());
+        let router = Router::new(operations());
         for path in ["", "//", "/health/", "/api/v1/tasks/", "/api/v1/tasks//complete", "/api/v1/tasks/a/b", "/HEALTH"]
         {
-            assert!(router.at(path).is_none(), "{path} is found");
+            assert!(router.find(path).is_none(), "{path} is found");
         }
     }
 
     #[test]
-    fn a_path_knows_its_verbs() {
-        let router = Router::of(table());
-        let (path, _) = router.at("/api/v1/chatkit/sessions/x").unwrap();
+    fn a_path_lists_its_verbs() {
+        let router = Router::new(operations());
+        let (path, _) = router.find("/api/v1/chatkit/sessions/x").unwrap();
         assert_eq!(path.allow, "GET, HEAD, PATCH, DELETE, OPTIONS");
-        assert!(path.row(Verb::Post).is_none());
-        let (path, _) = router.at("/api/v1/auth/login").unwrap();
+        assert!(path.operation(Verb::Post).is_none());
+        let (path, _) = router.find("/api/v1/auth/login").unwrap();
         assert_eq!(path.allow, "POST, OPTIONS");
     }
 }

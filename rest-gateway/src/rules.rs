@@ -1,8 +1,8 @@
-//! THE TABLE: one row per REST operation. Routing, binding, documents, metrics and logs all read it.
+//! THE TABLE: one row per REST operation. Routing, binding, documents, metrics and logs are all made from it.
 
-use crate::reply::{
-    AnyHealth, CreatedSession, Deleted, DeletedSession, Rows, Session, SessionThread, Sessions, StrictHealth,
-    Transcript, Whole,
+use crate::response_data::{
+    CreatedSession, Deleted, DeletedSession, LenientHealth, PageRows, Session, SessionThread, Sessions, StrictHealth,
+    Transcript, Unchanged,
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
@@ -11,264 +11,264 @@ use threadline_schema::ErrorCode::{
 };
 use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads, usage};
 
-/// Where the file of an attachment is put and read.
+/// Path where the file of an attachment is uploaded and downloaded.
 pub const ATTACHMENT_CONTENT: &str = "/api/v1/chatkit/attachments/{attachment_id}/content";
-/// Where the preview of an attachment is read.
+/// Path where the preview of an attachment is downloaded.
 pub const ATTACHMENT_PREVIEW: &str = "/api/v1/chatkit/attachments/{attachment_id}/preview";
 
-const CHATKIT: &str = "ChatKit's own endpoint, for its front ends.\n\n\
-    `type` names the request, `params` says the rest. Some requests are answered with JSON, without an envelope, and \
-    those that start a run with ChatKit's events: `data:` and nothing else, until the run ends. Closing the request \
-    cancels the run, unless somebody follows it by the id in `X-Run-Id` soon. \
-    Errors have the members of ChatKit's `error` event beside those of every error.";
+const CHATKIT: &str = "Send a request of ChatKit's protocol, for its front ends.\n\n\
+    `type` names the request type, and `params` has its parameters. Most responses are JSON without an envelope. A \
+    request that starts a run streams ChatKit's events, as `data:` lines without ids, until the run ends. Closing the \
+    request cancels the run, unless a client soon follows the run by the id in `X-Run-Id`. \
+    Errors have the members of ChatKit's `error` event in addition to those of every error.";
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
-    post("/api/v1/auth/register").calls::<auth::AuthRegister>().replies::<Whole>().status(201).fails(&[EmailTaken]),
-    post("/api/v1/auth/login").calls::<auth::AuthLogin>().replies::<Whole>().fails(&[InvalidCredentials]),
-    get("/api/v1/auth/me").calls::<auth::AuthMe>().replies::<Whole>(),
+    post("/api/v1/auth/register").calls::<auth::AuthRegister>().returns::<Unchanged>().status(201).fails(&[EmailTaken]),
+    post("/api/v1/auth/login").calls::<auth::AuthLogin>().returns::<Unchanged>().fails(&[InvalidCredentials]),
+    get("/api/v1/auth/me").calls::<auth::AuthMe>().returns::<Unchanged>(),
     post("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsCreate>()
-        .replies::<CreatedSession>()
+        .returns::<CreatedSession>()
         .optional_body()
-        .presets(&[("input", Preset::Withheld)])
+        .presets(&[("input", Preset::Omitted)])
         .fails(&[SessionLimit, Conflict])
-        .named(
+        .documented(
             "createSession",
             "Create a session.\n\n\
-             Its title becomes the first message, unless it is renamed. A user may have a limited number of sessions \
-             (`SESSION_LIMIT`).",
+             The first message becomes its title, unless the session is renamed before. The number of sessions per user \
+             is limited (`SESSION_LIMIT`).",
         ),
     get("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsList>()
-        .replies::<Sessions>()
-        .named("listSessions", "The user's sessions, last used first."),
+        .returns::<Sessions>()
+        .documented("listSessions", "List the user's sessions, last used first."),
     get("/api/v1/chatkit/sessions/{session_id}")
         .calls::<threads::ThreadsGetById>()
-        .replies::<Transcript<'_>>()
-        .binds(&[("session_id", "thread_id")])
+        .returns::<Transcript<'_>>()
+        .renames(&[("session_id", "thread_id")])
         .presets(&[
             ("limit", Preset::Default("1000")),
             ("order", Preset::Fixed(r#""asc""#)),
             ("include_tool_calls", Preset::Fixed("true")),
         ])
-        .named(
+        .documented(
             "getSession",
-            "A session with its messages, oldest first.\n\n\
-             `meta` is there when not all of them fit.",
+            "Get a session with its messages, oldest first.\n\n\
+             `meta` is only there if not all messages fit into one page.",
         ),
     patch("/api/v1/chatkit/sessions/{session_id}")
         .calls::<threads::ThreadsUpdate>()
-        .replies::<Session>()
-        .binds(&[("session_id", "thread_id")])
-        .named(
+        .returns::<Session>()
+        .renames(&[("session_id", "thread_id")])
+        .documented(
             "updateSession",
             "Rename a session.\n\n\
-             The first message does not replace this title any more.",
+             After that, the first message does not replace the title.",
         ),
     delete("/api/v1/chatkit/sessions/{session_id}")
         .calls::<threads::ThreadsDelete>()
-        .replies::<DeletedSession>()
-        .binds(&[("session_id", "thread_id")])
-        .named(
+        .returns::<DeletedSession>()
+        .renames(&[("session_id", "thread_id")])
+        .documented(
             "deleteSession",
-            "Delete a session with everything in it.\n\n\
-             A run that is still answering in it is cancelled first.",
+            "Delete a session with all its data.\n\n\
+             An active run of the session is cancelled first.",
         ),
     get("/api/v1/chatkit/sessions/{session_id}/items")
         .calls::<items::ItemsList>()
-        .replies::<Rows>()
-        .binds(&[("session_id", "thread_id")])
-        .named(
+        .returns::<PageRows>()
+        .renames(&[("session_id", "thread_id")])
+        .documented(
             "listItems",
-            "The ChatKit items of a session, page by page.\n\n\
-             Hidden ones are never among them.",
+            "List the ChatKit items of a session, page by page.\n\n\
+             Hidden items are not included.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/feedback")
         .calls::<items::ItemsFeedback>()
-        .replies::<Whole>()
-        .binds(&[("session_id", "thread_id")])
+        .returns::<Unchanged>()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ItemNotFound])
-        .named(
+        .documented(
             "giveFeedback",
-            "Say whether items of a session were good.\n\n\
-             The last word about an item counts. All of the items must be of this session and visible, or nothing is \
+            "Rate items of a session as positive or negative.\n\n\
+             The newest rating of an item counts. If one of the items is hidden or is not in this session, nothing is \
              stored.",
         ),
     get("/api/v1/chatkit/sessions/{session_id}/feedback")
         .calls::<items::ItemsListFeedback>()
-        .replies::<Rows>()
-        .binds(&[("session_id", "thread_id")])
-        .named("listFeedback", "What the user thinks of a session's items, newest item first."),
+        .returns::<PageRows>()
+        .renames(&[("session_id", "thread_id")])
+        .documented("listFeedback", "List the user's ratings of a session's items, newest item first."),
     get("/api/v1/chatkit/sessions/{session_id}/events")
         .calls::<threads::ThreadsSubscribe>()
-        .streams_the_thread()
-        .binds(&[("session_id", "thread_id")])
-        .named(
+        .streams_thread()
+        .renames(&[("session_id", "thread_id")])
+        .documented(
             "followSession",
             "Follow a session across its runs.\n\n\
-             The stream begins with the run that is answering, from its first event, or behind the event that \
-             `Last-Event-ID` names; every later run follows whole and in order, whoever started it. With `snapshot` the \
-             session and its newest items come first, as one event without an id; a change of its title or status, and a \
-             widget that was used without a run, are told without one too. The end of a run does not end the stream: \
-             that is `thread.deleted`, or an `error` when the token has expired, and then `[DONE]`.",
+             The stream starts with the first event of the active run, or after the event that `Last-Event-ID` names. \
+             Every later run follows, complete and in order, whichever client has started it. With `snapshot`, the first \
+             event is the session with its newest items. Events outside of a run have no id: the snapshot, a new title \
+             or status, and a widget that changes without a run. The stream continues after the end of a run. It ends \
+             with `thread.deleted`, or with an `error` event when the token has expired, and then `[DONE]`.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads")
         .calls::<threads::ThreadsGetById>()
-        .replies::<SessionThread>()
-        .binds(&[("session_id", "thread_id")])
+        .returns::<SessionThread>()
+        .renames(&[("session_id", "thread_id")])
         .presets(&[
             ("limit", Preset::Fixed("1")),
-            ("order", Preset::Withheld),
-            ("after", Preset::Withheld),
-            ("include_tool_calls", Preset::Withheld),
+            ("order", Preset::Omitted),
+            ("after", Preset::Omitted),
+            ("include_tool_calls", Preset::Omitted),
         ])
-        .named(
+        .documented(
             "openThread",
-            "The thread of a session.\n\n\
-             A session has one, of its own id; the answer is the same every time.",
+            "Get the thread of a session.\n\n\
+             A session has exactly one thread, with the id of the session. Every call returns the same thread.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/runs")
         .calls::<threads::ThreadsAddUserMessage>()
-        .streams_the_run()
-        .binds(&[("session_id", "thread_id")])
+        .streams_started_run()
+        .renames(&[("session_id", "thread_id")])
         .message("input")
         .fails(&[EmptyMessage, MessageTooLong, ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
-        .named(
+        .documented(
             "sendMessage",
-            "Say something and stream the answer.\n\n\
-             The message is stored before the stream begins. A session answers one message at a time; a second one \
-             gets `THREAD_BUSY`. Leaving the stream does not stop the run: follow it by the id in `X-Run-Id`.",
+            "Send a message and stream the answer.\n\n\
+             The message is stored before the stream starts. A session answers one message at a time; a second one \
+             gets `THREAD_BUSY`. Closing the stream does not stop the run: follow it by the id in `X-Run-Id`.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/retry")
         .calls::<threads::ThreadsRetryAfterItem>()
-        .streams_the_run()
-        .binds(&[("session_id", "thread_id")])
+        .streams_started_run()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
-        .named(
+        .documented(
             "retryMessage",
-            "Answer a message of the user again and stream the new answer.\n\n\
-             The old answer, and whatever else stands behind the message, is removed when the new one is whole, and \
-             stays if the run ends otherwise.",
+            "Answer a user message again and stream the new answer.\n\n\
+             When the run completes, the old answer and all other items after the message are removed. If the run ends \
+             in another way, they stay.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/client-tool-output")
         .calls::<threads::ThreadsAddClientToolOutput>()
-        .streams_the_run()
-        .binds(&[("session_id", "thread_id")])
+        .streams_started_run()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
-        .named(
+        .documented(
             "addClientToolOutput",
-            "Give the output of the client's tool that a session waits for, and stream how it goes on.\n\n\
+            "Send the output of the client tool that a session waits for, and stream the run that continues.\n\n\
              The newest item of the session must be a pending `client_tool_call`.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/structured-input")
         .calls::<threads::ThreadsAddStructuredInput>()
-        .streams_the_run()
-        .binds(&[("session_id", "thread_id")])
+        .streams_started_run()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
-        .named(
+        .documented(
             "addStructuredInput",
-            "Answer the questions that a session waits for, and stream how it goes on.\n\n\
-             A question takes one value, or several where it says so; one without an answer is skipped.",
+            "Answer the questions that a session waits for, and stream the run that continues.\n\n\
+             A question has one value, or several if it allows them. A question without an answer is skipped.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/actions")
         .calls::<threads::ThreadsCustomAction>()
-        .streams_the_run()
-        .binds(&[("session_id", "thread_id")])
+        .streams_started_run()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ItemNotFound, ThreadBusy, Conflict])
-        .named(
+        .documented(
             "customAction",
-            "Use a widget: have its action carried out, and stream what becomes of it.\n\n\
-             `tasks.complete` with `{\"task_id\"}` completes a task; any other names a tool that the agents file lets \
-             users call, and its payload is the arguments.",
+            "Run a widget's action and stream the resulting events.\n\n\
+             `tasks.complete` with `{\"task_id\"}` completes a task. Every other action names a tool that the agents file \
+             lets users call; its payload is the tool's arguments.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/sync-actions")
         .calls::<threads::ThreadsSyncCustomAction>()
-        .replies::<Whole>()
-        .binds(&[("session_id", "thread_id")])
+        .returns::<Unchanged>()
+        .renames(&[("session_id", "thread_id")])
         .fails(&[ItemNotFound, TaskNotFound, UpstreamError])
-        .named("syncCustomAction", "Use a widget: have its action carried out at once."),
-    get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().replies::<Whole>(),
-    post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().replies::<Whole>(),
+        .documented("syncCustomAction", "Run a widget's action without a run, and return the updated item."),
+    get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().returns::<Unchanged>(),
+    post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().returns::<Unchanged>(),
     get("/api/v1/chatkit/runs/{run_id}/events")
         .calls::<runs::RunsSubscribe>()
-        .streams()
-        .presets(&[("cancel_when_left", Preset::Withheld)])
-        .named(
+        .streams_run()
+        .presets(&[("cancel_when_left", Preset::Omitted)])
+        .documented(
             "runsSubscribe",
-            "Follow a run, from its beginning or from a cursor.\n\n\
-             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`; `[DONE]` follows it.",
+            "Follow a run, from its start or from a cursor.\n\n\
+             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`. `[DONE]` follows it.",
         ),
-    post("/chatkit").speaks_chatkit().named("chatkit", CHATKIT),
-    post("/api/v1/chatkit").speaks_chatkit().named("chatkitVersioned", CHATKIT),
-    post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().replies::<Whole>().status(201).fails(&[
+    post("/chatkit").serves_chatkit().documented("chatkit", CHATKIT),
+    post("/api/v1/chatkit").serves_chatkit().documented("chatkitVersioned", CHATKIT),
+    post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().returns::<Unchanged>().status(201).fails(&[
         PayloadTooLarge,
     ]),
     delete("/api/v1/chatkit/attachments/{attachment_id}")
         .calls::<attachments::AttachmentsDelete>()
-        .replies::<Deleted>()
+        .returns::<Deleted>()
         .fails(&[Conflict]),
-    put(ATTACHMENT_CONTENT).calls::<attachments::AttachmentsWrite>().takes_the_file().fails(&[Conflict]).named(
+    put(ATTACHMENT_CONTENT).calls::<attachments::AttachmentsWrite>().uploads_file().fails(&[Conflict]).documented(
         "uploadAttachment",
         "Upload the file of an attachment.\n\n\
-         Best at the URL that announcing it gave. The body is the file itself, of exactly the length that was announced; \
-         it is looked at before it counts. What is refused or breaks off may be uploaded again.",
+         Use the URL that the announcement has returned. The body is the file, of exactly the announced length. The \
+         server checks the file before it accepts it. A rejected or interrupted upload can be repeated.",
     ),
     get(ATTACHMENT_CONTENT)
         .calls::<attachments::AttachmentsRead>()
-        .gives_the_file()
+        .downloads_file()
         .presets(&[
-            ("token", Preset::Withheld),
+            ("token", Preset::Omitted),
             ("preview", Preset::Fixed("false")),
-            ("offset", Preset::Withheld),
+            ("offset", Preset::Omitted),
         ])
         .fails(&[Conflict])
-        .named(
+        .documented(
             "downloadAttachment",
-            "The file of an attachment.\n\n\
-             Sent as a download: no browser runs or shows it as a page.",
+            "Download the file of an attachment.\n\n\
+             Browsers save the file; they do not show or run it as a page.",
         ),
     get(ATTACHMENT_PREVIEW)
         .calls::<attachments::AttachmentsRead>()
-        .gives_the_file()
-        .presets(&[("preview", Preset::Fixed("true")), ("offset", Preset::Withheld)])
+        .downloads_file()
+        .presets(&[("preview", Preset::Fixed("true")), ("offset", Preset::Omitted)])
         .fails(&[Conflict])
-        .named(
+        .documented(
             "previewAttachment",
-            "A small version of an image, as a JPEG.\n\n\
-             `preview_url` leads here. It works without any other token, as long as the attachment is there.",
+            "Get a small version of an image, as a JPEG.\n\n\
+             `preview_url` has this URL. It needs no other token, and works as long as the attachment exists.",
         ),
-    post("/api/v1/chatkit/transcriptions").calls::<input::InputTranscribe>().replies::<Whole>().fails(&[
+    post("/api/v1/chatkit/transcriptions").calls::<input::InputTranscribe>().returns::<Unchanged>().fails(&[
         UpstreamError,
         UpstreamTimeout,
     ]),
-    post("/api/v1/tasks").calls::<tasks::TasksCreate>().replies::<Whole>().status(201),
-    get("/api/v1/tasks").calls::<tasks::TasksList>().replies::<Rows>(),
-    get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().replies::<Whole>(),
-    put("/api/v1/tasks/{task_id}").calls::<tasks::TasksUpdate>().replies::<Whole>(),
-    delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().replies::<Deleted>(),
-    patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().replies::<Whole>(),
-    get("/api/v1/usage").calls::<usage::UsageGet>().replies::<Whole>(),
-    get("/health").serves(Page::Health).named("health", "Whether the process is alive. Asks nothing else."),
+    post("/api/v1/tasks").calls::<tasks::TasksCreate>().returns::<Unchanged>().status(201),
+    get("/api/v1/tasks").calls::<tasks::TasksList>().returns::<PageRows>(),
+    get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().returns::<Unchanged>(),
+    put("/api/v1/tasks/{task_id}").calls::<tasks::TasksUpdate>().returns::<Unchanged>(),
+    delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().returns::<Deleted>(),
+    patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().returns::<Unchanged>(),
+    get("/api/v1/usage").calls::<usage::UsageGet>().returns::<Unchanged>(),
+    get("/health").serves(Page::Health).documented("health", "Check whether the process is alive. Checks nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()
-        .replies::<AnyHealth>()
+        .returns::<LenientHealth>()
         .presets(&[("component", Preset::Fixed(r#""db""#))])
-        .named("healthDb", "Whether the database answers."),
+        .documented("healthDb", "Check whether the database answers."),
     get("/health/openrouter")
         .calls::<system::SystemHealth>()
-        .replies::<StrictHealth>()
+        .returns::<StrictHealth>()
         .presets(&[("component", Preset::Fixed(r#""openrouter""#))])
-        .named("healthOpenrouter", "Whether the model's server answers."),
+        .documented("healthOpenrouter", "Check whether the model's server answers."),
     get("/health/all")
         .calls::<system::SystemHealth>()
-        .replies::<AnyHealth>()
-        .presets(&[("component", Preset::Withheld)])
-        .named("healthAll", "Whether the service and its parts are well."),
-    get("/metrics").serves(Page::Metrics).named("metrics", "Metrics in Prometheus' text form."),
-    get("/openapi.json").serves(Page::OpenApi).named("openapi", "This API as an OpenAPI 3.1 document."),
-    get("/docs").serves(Page::Docs).named("docs", "This API as a page for people."),
-    get("/chat").serves(Page::Chat).named("chatPage", "A page to chat on, in the browser, unless `CHAT_PAGE` is off."),
-    get("/chat/{file}").serves(Page::ChatFile).named("chatPageFile", "What the chat page is made of."),
-    get("/").serves(Page::Root).named("root", "What this is and where its documents are."),
+        .returns::<LenientHealth>()
+        .presets(&[("component", Preset::Omitted)])
+        .documented("healthAll", "Check whether the service and its components are healthy."),
+    get("/metrics").serves(Page::Metrics).documented("metrics", "Get metrics in the text format of Prometheus."),
+    get("/openapi.json").serves(Page::OpenApi).documented("openapi", "Get this API as an OpenAPI 3.1 document."),
+    get("/docs").serves(Page::Docs).documented("docs", "Get this API as an HTML page."),
+    get("/chat").serves(Page::Chat).documented("chatPage", "Get the chat page, unless `CHAT_PAGE` is off."),
+    get("/chat/{file}").serves(Page::ChatFile).documented("chatPageFile", "Get a file of the chat page."),
+    get("/").serves(Page::Root).documented("root", "Get the version, and links to the documents."),
 ];

@@ -1,4 +1,4 @@
-//! The trait through which the gateway reaches a core, wherever that core runs.
+//! The port through which the gateway reaches a core, in this process or behind a WebSocket.
 
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -7,57 +7,67 @@ use std::pin::Pin;
 use threadline_schema::RpcError;
 use threadline_schema::call::{Caller, Frame, ResponseMeta};
 
-/// A core: in this process, or behind a socket.
+/// A core.
 ///
-/// The gateway holds no opinion on who a caller is. It hands the caller's token on, and the core decides.
+/// The gateway does not verify who a caller is. It passes the caller's token on, and the core decides.
 pub trait Upstream: Send + Sync + 'static {
-    /// Makes one call and waits for its answer.
-    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Refusal>>;
+    /// Authenticates the caller and counts one request against its rate limit, without calling a method. For requests
+    /// that the gateway rejects by itself: the status of a bad token comes before that of a bad request.
+    fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>>;
 
-    /// Starts a subscription. The frames end when the subscription does; whether that was the end of the run shows
-    /// in the last frame, which is then a terminal event, or for a thread `thread.deleted`.
-    fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Opened, Refusal>>;
+    /// Calls a method and waits for its result.
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>>;
+
+    /// Starts a subscription. Its frames end when the subscription ends. If that is the end of the run, the last frame
+    /// is a terminal event; if the thread was deleted, it is `thread.deleted`.
+    fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Subscription, CallError>>;
 }
 
-/// Events of a run on their way to one reader. Dropping them ends the subscription, never the run.
-pub type Frames = Pin<Box<dyn Stream<Item = Frame> + Send>>;
+/// The frames of one subscription. Dropping the stream ends the subscription, not the run.
+pub type FrameStream = Pin<Box<dyn Stream<Item = Frame> + Send>>;
 
-/// A subscription that has begun.
-pub struct Opened {
-    /// Its events.
-    pub frames: Frames,
-    /// What the core found out on the way.
-    pub facts: ResponseMeta,
-    /// The cursor behind which a thread's events begin: to come back with before the first of them has arrived.
-    /// `None` where the caller has one already.
-    pub begins_after: Option<String>,
-}
-
-/// One JSON-RPC call.
+/// One call of a method.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Wire name of the method.
+    /// Name of the method.
     pub method: &'static str,
-    /// By-name params: the text of a JSON object without the reserved `_meta`.
+    /// By-name params: the text of a JSON object, without the reserved member `_meta`.
     pub params: Box<RawValue>,
-    /// Who calls.
+    /// Who makes the call.
     pub caller: Caller,
 }
 
-/// What a call answered.
+/// A successful call.
 #[derive(Debug)]
-pub struct Answer {
-    /// The result, unparsed.
+pub struct CallResult {
+    /// The result, as JSON text.
     pub result: Box<RawValue>,
-    /// What the core found out on the way.
-    pub facts: ResponseMeta,
+    /// What the core knows about the call.
+    pub meta: ResponseMeta,
 }
 
-/// Why a call was refused.
+/// A failed call.
 #[derive(Debug)]
-pub struct Refusal {
-    /// The error as the caller may see it.
+pub struct CallError {
+    /// The error that the caller may see.
     pub error: RpcError,
-    /// What the core found out on the way.
-    pub facts: ResponseMeta,
+    /// What the core knows about the call.
+    pub meta: ResponseMeta,
+}
+
+impl From<RpcError> for CallError {
+    fn from(error: RpcError) -> Self {
+        Self { error, meta: ResponseMeta::default() }
+    }
+}
+
+/// A subscription that has started.
+pub struct Subscription {
+    /// Its frames.
+    pub frames: FrameStream,
+    /// What the core knows about the call.
+    pub meta: ResponseMeta,
+    /// The cursor before the first frame of a thread, to resume from before any frame has arrived. `None` where the
+    /// caller has sent a cursor.
+    pub start_cursor: Option<String>,
 }

@@ -1,131 +1,66 @@
-//! The body: members of an object, or REST's form of a message.
+//! The JSON body: the members of an object, or a message.
 
-use super::invalid;
-use crate::fields::{Field, Place, Row};
-use schemars::JsonSchema;
+use super::message::message_to_input;
+use super::text::invalid;
+use crate::operation::{Operation, Param, ParamSource};
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 use threadline_schema::{ErrorCode, RpcError};
 
-/// Longest part of what was sent, or of a parser's words about it, that is repeated in an error.
-const SHOWN: usize = 200;
+/// Longest part of an unknown name that an error repeats, in characters.
+const MAX_ECHOED_CHARS: usize = 200;
 
-/// What a message looks like, for errors.
-const MESSAGE_FORM: &str = r#"{"message":{"role":"user","content":[{"type":"input_text","text":"..."}]}}"#;
-
-/// Body of a message to the assistant.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SendMessage {
-    /// The message.
-    message: MessageIn,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SentMessage")]
-struct MessageIn {
-    /// Always `user`: what the server's side says is the server's to say.
-    #[serde(rename = "role")]
-    _role: RoleIn,
-    /// The text.
-    content: Vec<PartIn>,
-    /// Ids of attachments that go with it.
-    #[serde(default)]
-    attachments: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "SentRole")]
-enum RoleIn {
-    User,
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SentPart")]
-struct PartIn {
-    /// Always `input_text`.
-    #[serde(rename = "type")]
-    kind: PartKindIn,
-    /// What is said.
-    text: String,
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "SentPartType")]
-enum PartKindIn {
-    InputText,
-}
-
-/// The params a body gives, as JSON text.
-pub(super) fn read<'r>(row: &'r Row, body: &[u8]) -> Result<Vec<(&'r Field, String)>, RpcError> {
-    if !row.rule.verb.carries_body() {
+/// Returns the parameters that the body gives, as JSON.
+pub(super) fn read<'o>(operation: &'o Operation, body: &[u8]) -> Result<Vec<(&'o Param, String)>, RpcError> {
+    if !operation.rule.verb.has_body() {
         return if body.is_empty() { Ok(Vec::new()) } else { Err(invalid("This call takes no body.")) };
     }
-    let takes_nothing = !row.fields.iter().any(|field| matches!(field.place, Place::Body | Place::Message));
+    let message_param = operation.params_from(&ParamSource::BodyMessage).next();
+    let has_params = message_param.is_some() || operation.params_from(&ParamSource::BodyMember).next().is_some();
     if body.is_empty() {
-        return if takes_nothing || row.rule.optional_body {
+        return if !has_params || operation.rule.optional_body {
             Ok(Vec::new())
         } else {
             Err(RpcError::new(ErrorCode::InvalidJson, "The body is empty; this call takes a JSON object."))
         };
     }
-    let whole = json_text(body)?;
-    match row.fields.iter().find(|field| field.place == Place::Message) {
-        Some(field) => Ok(vec![(field, message(whole)?)]),
-        None => members(row, whole),
+    let json = parse_json(body)?;
+    match message_param {
+        Some(param) => Ok(vec![(param, message_to_input(json)?)]),
+        None => members(operation, json),
     }
 }
 
-/// The body as JSON of any kind, not yet taken apart.
-pub(crate) fn json_text(body: &[u8]) -> Result<&RawValue, RpcError> {
+/// Checks that the body is JSON of any kind, without taking it apart.
+pub(crate) fn parse_json(body: &[u8]) -> Result<&RawValue, RpcError> {
     let text =
         std::str::from_utf8(body).map_err(|_| RpcError::new(ErrorCode::InvalidJson, "The body is not valid UTF-8."))?;
-    // Looks at the whole text without descending, so the depth of a body costs no stack.
+    // A RawValue is parsed without recursion, so a deeply nested body uses no stack.
     serde_json::from_str(text).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        RpcError::new(ErrorCode::InvalidJson, format!("The body is not valid JSON, at {place}."))
+        let position = format!("line {}, column {}", error.line(), error.column());
+        RpcError::new(ErrorCode::InvalidJson, format!("The body is not valid JSON, at {position}."))
     })
 }
 
-fn message(body: &RawValue) -> Result<String, RpcError> {
-    let sent: SendMessage = serde_json::from_str(body.get()).map_err(|error| {
-        let why: String = error.to_string().chars().take(SHOWN).collect();
-        invalid(format!("The body must look like {MESSAGE_FORM}: {why}."))
-    })?;
-    #[derive(Serialize)]
-    struct Input {
-        content: Vec<PartIn>,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        attachments: Vec<String>,
-    }
-    let MessageIn { content, attachments, .. } = sent.message;
-    serde_json::to_string(&Input { content, attachments }).map_err(|_| invalid("The message cannot be read."))
-}
-
-fn members<'r>(row: &'r Row, body: &RawValue) -> Result<Vec<(&'r Field, String)>, RpcError> {
+fn members<'o>(operation: &'o Operation, body: &RawValue) -> Result<Vec<(&'o Param, String)>, RpcError> {
     let Members(members) = serde_json::from_str(body.get()).map_err(|_| invalid("The body must be a JSON object."))?;
-    let mut params: Vec<(&'r Field, String)> = Vec::with_capacity(members.len());
+    let mut params: Vec<(&'o Param, String)> = Vec::with_capacity(members.len());
     for (name, value) in members {
-        let field = row.fields.iter().find(|field| field.name == name && field.place == Place::Body);
-        let field = field.ok_or_else(|| unknown(row, &name))?;
+        let param = operation.params_from(&ParamSource::BodyMember).find(|param| param.name == name);
+        let param = param.ok_or_else(|| unknown_member(operation, &name))?;
         if params.iter().any(|(known, _)| known.name == name) {
             return Err(invalid(format!("The member {name} is given more than once.")));
         }
-        params.push((field, value.get().to_owned()));
+        params.push((param, value.get().to_owned()));
     }
     Ok(params)
 }
 
-fn unknown(row: &Row, name: &str) -> RpcError {
-    let known: Vec<_> =
-        row.fields.iter().filter(|field| field.place == Place::Body).map(|field| field.name.as_str()).collect();
-    let name: String = name.chars().take(SHOWN).collect();
+fn unknown_member(operation: &Operation, name: &str) -> RpcError {
+    let known: Vec<_> = operation.params_from(&ParamSource::BodyMember).map(|param| param.name.as_str()).collect();
+    let name: String = name.chars().take(MAX_ECHOED_CHARS).collect();
     invalid(if known.is_empty() {
         format!("Unknown member {name} in the body; this call takes no members.")
     } else {
@@ -133,13 +68,13 @@ fn unknown(row: &Row, name: &str) -> RpcError {
     })
 }
 
-/// The members of an object in their order, names that come twice included.
+/// The members of an object in their order, including names that are there twice.
 pub(crate) struct Members<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = Vec<(String, &'de RawValue)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,6 +89,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 Ok(members)
             }
         }
-        deserializer.deserialize_map(Collect).map(Members)
+        deserializer.deserialize_map(MembersVisitor).map(Members)
     }
 }

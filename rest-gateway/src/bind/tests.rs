@@ -1,7 +1,8 @@
 use super::*;
-use crate::fields::table;
+use crate::operation::operations;
 use crate::rule::Verb::{self, Delete, Get, Patch, Post, Put};
 use serde_json::{Value, json};
+use threadline_schema::ErrorCode;
 
 const A: &str = "0199e0f0-0000-7000-8000-00000000000a";
 const B: &str = "0199e0f0-0000-7000-8000-00000000000b";
@@ -18,47 +19,50 @@ struct Case<'a> {
     body: &'a [u8],
 }
 
+fn operation(verb: Verb, path: &str) -> &'static Operation {
+    operations().iter().find(|operation| operation.rule.verb == verb && operation.rule.path == path).unwrap()
+}
+
 fn try_bind(verb: Verb, path: &str, case: &Case<'_>) -> Result<Value, RpcError> {
-    let row = table().iter().find(|row| row.rule.verb == verb && row.rule.path == path).unwrap();
     let mut headers = HeaderMap::new();
     for (name, value) in case.headers {
         headers.append(*name, http::HeaderValue::from_bytes(value).unwrap());
     }
-    let request = Request { variables: case.variables.to_vec(), query: case.query, headers: &headers, body: case.body };
-    bind(row, &request).map(|bound| serde_json::from_str(bound.params.get()).unwrap())
+    let input = BindInput { variables: case.variables.to_vec(), query: case.query, headers: &headers, body: case.body };
+    bind(operation(verb, path), &input).map(|bound| serde_json::from_str(bound.params.get()).unwrap())
 }
 
 #[track_caller]
-fn gives(verb: Verb, path: &str, case: &Case<'_>, params: &Value) {
+fn binds(verb: Verb, path: &str, case: &Case<'_>, params: &Value) {
     assert_eq!(&try_bind(verb, path, case).unwrap(), params);
 }
 
 #[track_caller]
-fn refuses(verb: Verb, path: &str, case: &Case<'_>, code: ErrorCode, says: &str) {
+fn rejects(verb: Verb, path: &str, case: &Case<'_>, code: ErrorCode, says: &str) {
     let error = try_bind(verb, path, case).unwrap_err();
     assert_eq!(error.code, code, "{error}");
     assert!(error.message.contains(says), "{:?} does not say {says:?}", error.message);
-    assert!(error.message.len() < 600, "the sentence repeats what it was sent");
+    assert!(error.message.len() < 600, "the message repeats what was sent");
 }
 
 #[test]
-fn path_query_and_presets_meet_in_one_object() {
+fn path_query_and_presets_are_in_one_object() {
     let case = Case { variables: &[("session_id", A)], ..Case::default() };
     let params = json!({"thread_id": A, "limit": 1000, "order": "asc", "include_tool_calls": true});
-    gives(Get, SESSION, &case, &params);
+    binds(Get, SESSION, &case, &params);
     let case = Case { query: Some("limit=5&after=a%26b+c"), ..case };
     let params = json!({"thread_id": A, "limit": 5, "after": "a&b c", "order": "asc", "include_tool_calls": true});
-    gives(Get, SESSION, &case, &params);
+    binds(Get, SESSION, &case, &params);
     let case = Case { variables: &[("session_id", A)], ..Case::default() };
-    gives(Post, "/api/v1/chatkit/sessions/{session_id}/threads", &case, &json!({"thread_id": A, "limit": 1}));
+    binds(Post, "/api/v1/chatkit/sessions/{session_id}/threads", &case, &json!({"thread_id": A, "limit": 1}));
 }
 
 #[test]
-fn ids_in_a_path_are_uuids_in_any_writing() {
+fn ids_in_a_path_are_uuids_in_any_case_and_encoding() {
     let upper = A.to_uppercase();
-    gives(Get, TASK, &Case { variables: &[("task_id", &upper)], ..Case::default() }, &json!({"task_id": A}));
+    binds(Get, TASK, &Case { variables: &[("task_id", &upper)], ..Case::default() }, &json!({"task_id": A}));
     let encoded = A.replace('-', "%2D");
-    gives(Get, TASK, &Case { variables: &[("task_id", &encoded)], ..Case::default() }, &json!({"task_id": A}));
+    binds(Get, TASK, &Case { variables: &[("task_id", &encoded)], ..Case::default() }, &json!({"task_id": A}));
     for (raw, says) in [
         ("x", "task_id must be a UUID"),
         ("", "task_id must be a UUID"),
@@ -71,7 +75,7 @@ fn ids_in_a_path_are_uuids_in_any_writing() {
         ("%00", "must be a UUID"),
     ] {
         let case = Case { variables: &[("task_id", raw)], ..Case::default() };
-        refuses(Get, TASK, &case, ErrorCode::InvalidRequest, says);
+        rejects(Get, TASK, &case, ErrorCode::InvalidRequest, says);
     }
 }
 
@@ -80,18 +84,18 @@ fn session_and_thread_must_be_the_same() {
     let body = br#"{"message":{"role":"user","content":[{"type":"input_text","text":"hi"}]}}"#;
     let case = Case { variables: &[("session_id", A), ("thread_id", A)], body, ..Case::default() };
     let input = json!({"content": [{"type": "input_text", "text": "hi"}]});
-    gives(Post, RUNS, &case, &json!({"thread_id": A, "input": input}));
+    binds(Post, RUNS, &case, &json!({"thread_id": A, "input": input}));
     let case = Case { variables: &[("session_id", A), ("thread_id", B)], body, ..Case::default() };
-    refuses(Post, RUNS, &case, ErrorCode::ThreadNotFound, "no such thread");
+    rejects(Post, RUNS, &case, ErrorCode::ThreadNotFound, "no such thread");
 }
 
 #[test]
-fn queries_are_typed_and_closed() {
+fn queries_are_typed_and_have_no_unknown_names() {
     let list = "/api/v1/tasks";
     let query = |query| Case { query: Some(query), ..Case::default() };
-    gives(Get, list, &query("status=pending&limit=007"), &json!({"status": "pending", "limit": 7}));
-    gives(Get, list, &query(""), &json!({}));
-    gives(Get, list, &query("&&limit=1&"), &json!({"limit": 1}));
+    binds(Get, list, &query("status=pending&limit=007"), &json!({"status": "pending", "limit": 7}));
+    binds(Get, list, &query(""), &json!({}));
+    binds(Get, list, &query("&&limit=1&"), &json!({"limit": 1}));
     for (text, says) in [
         ("limit=x", "limit must be a whole number"),
         ("limit=", "limit must be a whole number"),
@@ -106,67 +110,69 @@ fn queries_are_typed_and_closed() {
         ("after=%", "not percent-encoded"),
         ("%ff=1", "not percent-encoded"),
     ] {
-        refuses(Get, list, &query(text), ErrorCode::InvalidRequest, says);
+        rejects(Get, list, &query(text), ErrorCode::InvalidRequest, says);
     }
     let long = format!("{}=1", "x".repeat(5000));
-    refuses(Get, list, &query(&long), ErrorCode::InvalidRequest, "this call takes");
+    rejects(Get, list, &query(&long), ErrorCode::InvalidRequest, "this call takes");
     let case = Case { variables: &[("task_id", A)], query: Some("x=1"), ..Case::default() };
-    refuses(Get, TASK, &case, ErrorCode::InvalidRequest, "takes no query parameters");
+    rejects(Get, TASK, &case, ErrorCode::InvalidRequest, "takes no query parameters");
 }
 
 #[test]
-fn the_cursor_comes_from_the_header_before_the_query() {
+fn the_header_of_the_cursor_has_precedence_over_the_query() {
     let variables: &[_] = &[("run_id", A)];
-    gives(
+    binds(
         Get,
         EVENTS,
         &Case { variables, query: Some("after=3"), ..Case::default() },
         &json!({"run_id": A, "after": "3"}),
     );
     let case = Case { variables, query: Some("after=3"), headers: &[("last-event-id", b"x:9")], ..Case::default() };
-    gives(Get, EVENTS, &case, &json!({"run_id": A, "after": "x:9"}));
+    binds(Get, EVENTS, &case, &json!({"run_id": A, "after": "x:9"}));
     let case = Case { variables, headers: &[("last-event-id", b"")], ..Case::default() };
-    gives(Get, EVENTS, &case, &json!({"run_id": A}));
+    binds(Get, EVENTS, &case, &json!({"run_id": A}));
     let case = Case { variables, headers: &[("last-event-id", b"\xff")], ..Case::default() };
-    refuses(Get, EVENTS, &case, ErrorCode::InvalidRequest, "plain ASCII");
+    rejects(Get, EVENTS, &case, ErrorCode::InvalidRequest, "plain ASCII");
 }
 
 #[test]
 fn an_idempotency_key_is_a_header() {
     let path = "/api/v1/chatkit/sessions";
-    gives(
+    binds(
         Post,
         path,
         &Case { headers: &[("idempotency-key", b"k\"1")], ..Case::default() },
         &json!({"idempotency_key": "k\"1"}),
     );
     let twice = Case { headers: &[("idempotency-key", b"a"), ("idempotency-key", b"b")], ..Case::default() };
-    refuses(Post, path, &twice, ErrorCode::InvalidRequest, "more than once");
+    rejects(Post, path, &twice, ErrorCode::InvalidRequest, "more than once");
     let case = Case { body: br#"{"idempotency_key":"k"}"#, ..Case::default() };
-    refuses(Post, path, &case, ErrorCode::InvalidRequest, "idempotency_key");
+    rejects(Post, path, &case, ErrorCode::InvalidRequest, "idempotency_key");
 }
 
 #[test]
-fn calls_whose_input_may_be_left_out_take_no_body_or_an_empty_object() {
+fn an_optional_body_is_empty_or_an_object() {
     let path = "/api/v1/chatkit/sessions";
     for body in ["", "{}", " { } "] {
-        gives(Post, path, &Case { body: body.as_bytes(), ..Case::default() }, &json!({}));
+        binds(Post, path, &Case { body: body.as_bytes(), ..Case::default() }, &json!({}));
     }
     let case = Case { body: br#"{"input":{"content":[]}}"#, ..Case::default() };
-    refuses(Post, path, &case, ErrorCode::InvalidRequest, "this call takes agent");
-    gives(Post, path, &Case { body: br#"{"agent":"a"}"#, ..Case::default() }, &json!({"agent": "a"}));
+    rejects(Post, path, &case, ErrorCode::InvalidRequest, "this call takes agent");
+    binds(Post, path, &Case { body: br#"{"agent":"a"}"#, ..Case::default() }, &json!({"agent": "a"}));
 }
 
 #[test]
-fn bodies_give_the_params_that_are_left() {
+fn body_members_give_the_other_params() {
     let variables: &[_] = &[("task_id", A)];
     let body = br#"{"title":"\u00fc", "description" : null}"#;
     let params = json!({"task_id": A, "title": "ü", "description": null});
-    gives(Put, TASK, &Case { variables, body, ..Case::default() }, &params);
-    gives(Put, TASK, &Case { variables, body: b"{}", ..Case::default() }, &json!({"task_id": A}));
+    binds(Put, TASK, &Case { variables, body, ..Case::default() }, &params);
+    binds(Put, TASK, &Case { variables, body: b"{}", ..Case::default() }, &json!({"task_id": A}));
     let deep = format!(r#"{{"title":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    let bound = try_bind_raw(Put, TASK, &Case { variables, body: deep.as_bytes(), ..Case::default() });
-    assert!(bound.unwrap().contains("[[[["), "depth is no danger to who does not descend");
+    let headers = HeaderMap::new();
+    let input = BindInput { variables: variables.to_vec(), query: None, headers: &headers, body: deep.as_bytes() };
+    let bound = bind(operation(Put, TASK), &input).unwrap();
+    assert!(bound.params.get().contains("[[[["), "the body is not parsed recursively");
     for (body, code, says) in [
         (&b""[..], ErrorCode::InvalidJson, "body is empty"),
         (b"{", ErrorCode::InvalidJson, "not valid JSON"),
@@ -185,17 +191,17 @@ fn bodies_give_the_params_that_are_left() {
         (br#"{"title":"a","title":"b"}"#, ErrorCode::InvalidRequest, "title is given more than once"),
         (br#"{"\u0074itle":"a","title":"b"}"#, ErrorCode::InvalidRequest, "title is given more than once"),
     ] {
-        refuses(Put, TASK, &Case { variables, body, ..Case::default() }, code, says);
+        rejects(Put, TASK, &Case { variables, body, ..Case::default() }, code, says);
     }
     let brackets = "[".repeat(100_000);
-    refuses(
+    rejects(
         Put,
         TASK,
         &Case { variables, body: brackets.as_bytes(), ..Case::default() },
         ErrorCode::InvalidJson,
         "not valid JSON",
     );
-    refuses(
+    rejects(
         Patch,
         SESSION,
         &Case { variables: &[("session_id", A)], body: b"", ..Case::default() },
@@ -205,10 +211,10 @@ fn bodies_give_the_params_that_are_left() {
 }
 
 #[test]
-fn bodies_without_meaning_are_refused() {
+fn bodies_of_get_and_delete_are_rejected() {
     let case = Case { variables: &[("task_id", A)], body: b"{}", ..Case::default() };
     for verb in [Get, Delete] {
-        refuses(verb, TASK, &case, ErrorCode::InvalidRequest, "takes no body");
+        rejects(verb, TASK, &case, ErrorCode::InvalidRequest, "takes no body");
     }
 }
 
@@ -237,14 +243,7 @@ fn a_message_has_one_shape() {
         let error = send(bad).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidRequest, "{bad}");
         assert!(error.message.contains(r#"{"message":{"role":"user""#), "{}", error.message);
-        assert!(error.message.len() < 600, "the sentence repeats what it was sent");
+        assert!(error.message.len() < 600, "the message repeats what was sent");
     }
     assert_eq!(send("hi").unwrap_err().code, ErrorCode::InvalidJson);
-}
-
-fn try_bind_raw(verb: Verb, path: &str, case: &Case<'_>) -> Result<String, RpcError> {
-    let row = table().iter().find(|row| row.rule.verb == verb && row.rule.path == path).unwrap();
-    let headers = HeaderMap::new();
-    let request = Request { variables: case.variables.to_vec(), query: case.query, headers: &headers, body: case.body };
-    bind(row, &request).map(|bound| bound.params.get().to_owned())
 }

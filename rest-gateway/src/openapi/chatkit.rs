@@ -1,37 +1,20 @@
-//! ChatKit's single endpoint in OpenAPI: a body and an answer for each request type.
+//! ChatKit's single endpoint in OpenAPI: a request body for each request type, and all responses.
 
-use super::operation::events_text;
-use crate::chatkit::REQUESTS;
-use crate::fields::{Place, fields};
-use crate::rule::{Does, Then};
+use super::schema::{event_stream, members};
+use crate::chatkit_rules::REQUESTS;
+use crate::operation::{ParamSource, for_rules};
+use crate::rule::{ResponseMode, Target};
 use schemars::SchemaGenerator;
-use serde_json::{Map, Value, json};
-use threadline_schema::ErrorCode;
+use serde_json::{Value, json};
 use threadline_schema::chatkit::{StreamEvent, Thread};
 
-/// Errors that some request type can be answered with.
-pub(super) fn errors() -> Vec<ErrorCode> {
-    let mut codes = Vec::new();
-    for code in REQUESTS.iter().flat_map(|rule| rule.errors) {
-        if !codes.contains(code) {
-            codes.push(*code);
-        }
-    }
-    codes
-}
-
-/// The bodies.
-pub(super) fn body(generator: &mut SchemaGenerator) -> Value {
-    let bodies: Vec<Value> = REQUESTS
+/// Returns the schema of the request body.
+pub(super) fn request_body(generator: &mut SchemaGenerator) -> Value {
+    let bodies: Vec<Value> = for_rules(REQUESTS, generator)
         .iter()
-        .filter_map(|rule| {
-            let method = rule.method()?;
-            let fields: Vec<_> =
-                fields(rule, generator).into_iter().filter(|field| field.place == Place::Body).collect();
-            let required: Vec<&str> =
-                fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
-            let properties: Map<String, Value> =
-                fields.iter().map(|field| (field.name.clone(), field.schema.clone())).collect();
+        .filter_map(|operation| {
+            let method = operation.rule.method()?;
+            let (properties, required) = members(operation.params_from(&ParamSource::BodyMember));
             Some(json!({
                 "type": "object",
                 "title": method.name,
@@ -48,18 +31,18 @@ pub(super) fn body(generator: &mut SchemaGenerator) -> Value {
     json!({"oneOf": bodies})
 }
 
-/// The answers by content type.
+/// Returns the responses by content type.
 pub(super) fn content(generator: &mut SchemaGenerator) -> Value {
-    let replies: Vec<Value> = REQUESTS
+    let results: Vec<Value> = REQUESTS
         .iter()
-        .filter_map(|rule| match &rule.does {
-            Does::Rpc { then: Then::Reply(reply), .. } => Some((reply.data)(generator).to_value()),
+        .filter_map(|rule| match &rule.target {
+            Target::Method { mode: ResponseMode::Json(format), .. } => Some((format.data)(generator).to_value()),
             _ => None,
         })
         .collect();
     let event = generator.subschema_for::<StreamEvent<Thread>>().to_value();
     json!({
-        "application/json": {"schema": {"anyOf": replies}},
-        "text/event-stream": {"schema": events_text("Server-Sent Events: `data:` with JSON.", event)},
+        "application/json": {"schema": {"anyOf": results}},
+        "text/event-stream": {"schema": event_stream("Server-Sent Events: `data:` with JSON.", event)},
     })
 }

@@ -1,6 +1,6 @@
-//! What travels inside a call's params and results: who calls, and what the core found out.
+//! The reserved member `_meta`: the caller, inside of params, and the response metadata, inside of results and errors.
 
-use crate::upstream::{Answer, Refusal};
+use crate::upstream::{CallError, CallResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -10,44 +10,45 @@ use threadline_schema::RpcError;
 use threadline_schema::call::{Caller, META, RateLimitState, ResponseMeta};
 use uuid::Uuid;
 
-/// Puts the caller into params, as their first member.
-pub(super) fn splice(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
-    let client = caller.hints.as_deref();
-    let who = Who {
+/// Adds the caller to params, as their first member.
+pub(super) fn add_caller(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
+    let hints = caller.hints.as_deref();
+    let meta = CallerMeta {
         auth: caller.token.as_deref(),
         ip: caller.ip,
         request_id: &caller.request_id,
-        languages: client.and_then(|client| client.languages.as_deref()),
-        metadata: client.and_then(|client| client.metadata.as_deref()).map(serde_json::from_str).transpose()?,
+        languages: hints.and_then(|hints| hints.languages.as_deref()),
+        metadata: hints.and_then(|hints| hints.metadata.as_deref()).map(serde_json::from_str).transpose()?,
         facts: true,
     };
-    let rest = params.get().trim_start().strip_prefix('{').ok_or_else(|| not("an object"))?;
-    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
-    RawValue::from_string(format!("{{\"{META}\":{}{comma}{rest}", serde_json::to_string(&who)?))
+    let members = params.get().trim_start().strip_prefix('{').ok_or_else(|| invalid("params must be an object"))?;
+    let comma = if members.trim_start().starts_with('}') { "" } else { "," };
+    RawValue::from_string(format!("{{\"{META}\":{}{comma}{members}", serde_json::to_string(&meta)?))
 }
 
-/// Takes what the core found out off a result. The core writes it as the first member, so nothing else is parsed.
-pub(super) fn strip(result: Box<RawValue>) -> serde_json::Result<Answer> {
+/// Removes the response metadata from a result. The core writes it as the first member, so the rest is not parsed.
+pub(super) fn take_meta(result: Box<RawValue>) -> serde_json::Result<CallResult> {
     let Some(rest) = result.get().strip_prefix("{\"").and_then(|text| text.strip_prefix(META)?.strip_prefix("\":"))
     else {
-        return Ok(Answer { result, facts: ResponseMeta::default() });
+        return Ok(CallResult { result, meta: ResponseMeta::default() });
     };
-    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Found>();
-    let found = values.next().ok_or_else(|| not("whole"))??;
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<WireMeta>();
+    let meta = values.next().ok_or_else(|| invalid("result ends in its metadata"))??;
     let rest = rest.get(values.byte_offset()..).unwrap_or_default().trim_start();
     let rest = rest.strip_prefix(',').unwrap_or(rest);
-    Ok(Answer { result: RawValue::from_string(format!("{{{rest}"))?, facts: found.into() })
+    Ok(CallResult { result: RawValue::from_string(format!("{{{rest}"))?, meta: meta.into() })
 }
 
-/// The same for an error, which carries it in `data`.
-pub(super) fn strip_error(code: i32, message: &str, mut data: Option<Value>) -> Refusal {
-    let found = data.as_mut().and_then(Value::as_object_mut).and_then(|data| data.remove(META));
-    let found: Found = found.and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default();
-    Refusal { error: RpcError::from_parts(code, message.to_owned(), data.as_ref()), facts: found.into() }
+/// Removes the response metadata from the `data` of an error.
+pub(super) fn take_error_meta(code: i32, message: &str, mut data: Option<Value>) -> CallError {
+    let meta = data.as_mut().and_then(Value::as_object_mut).and_then(|data| data.remove(META));
+    let meta: WireMeta = meta.and_then(|meta| serde_json::from_value(meta).ok()).unwrap_or_default();
+    CallError { error: RpcError::from_parts(code, message.to_owned(), data.as_ref()), meta: meta.into() }
 }
 
+/// `_meta` of params.
 #[derive(Serialize)]
-struct Who<'a> {
+struct CallerMeta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<&'a str>,
     ip: IpAddr,
@@ -56,33 +57,34 @@ struct Who<'a> {
     languages: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
+    /// Asks the core for the response metadata.
     facts: bool,
 }
 
-/// What the core found out, as it tells it.
+/// `_meta` of results and errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Found {
-    /// Limit, remaining, seconds until all is back.
+pub(super) struct WireMeta {
+    /// Limit, remaining requests, seconds until all requests are allowed again.
     rate: Option<(u32, u32, u64)>,
     user_id: Option<Uuid>,
     db_us: u64,
     replayed: bool,
 }
 
-impl From<Found> for ResponseMeta {
-    fn from(found: Found) -> Self {
+impl From<WireMeta> for ResponseMeta {
+    fn from(meta: WireMeta) -> Self {
         Self {
-            rate_limit: found.rate.map(|(limit, remaining, reset)| RateLimitState { limit, remaining, reset }),
-            user_id: found.user_id,
-            db_time: Duration::from_micros(found.db_us),
-            replayed: found.replayed,
+            rate_limit: meta.rate.map(|(limit, remaining, reset)| RateLimitState { limit, remaining, reset }),
+            user_id: meta.user_id,
+            db_time: Duration::from_micros(meta.db_us),
+            replayed: meta.replayed,
         }
     }
 }
 
-fn not(what: &str) -> serde_json::Error {
-    serde::de::Error::custom(format_args!("the value is not {what}"))
+fn invalid(message: &str) -> serde_json::Error {
+    serde::de::Error::custom(message)
 }
 
 #[cfg(test)]
@@ -96,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_is_escaped_into_the_params() {
-        let client = ClientHints::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
+    fn the_caller_is_added_to_the_params_and_escaped() {
+        let hints = ClientHints::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
         let caller = Caller {
             token: Some("a.b\"c".into()),
             ip: "2001:db8::1".parse().unwrap(),
             request_id: "r\\1".into(),
-            hints: client,
+            hints,
         };
         let meta = json!({
             "auth": "a.b\"c", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
@@ -110,33 +112,33 @@ mod tests {
         });
         for (params, mut expected) in [("{}", json!({})), (" { } ", json!({})), (r#"{"x":[1]}"#, json!({"x": [1]}))] {
             expected[META] = meta.clone();
-            let spliced: Value = serde_json::from_str(splice(&raw(params), &caller).unwrap().get()).unwrap();
-            assert_eq!(spliced, expected);
+            let params: Value = serde_json::from_str(add_caller(&raw(params), &caller).unwrap().get()).unwrap();
+            assert_eq!(params, expected);
         }
-        let nobody = Caller { token: None, hints: None, ..caller };
-        let spliced: Value = serde_json::from_str(splice(&raw("{}"), &nobody).unwrap().get()).unwrap();
-        assert_eq!(spliced[META].as_object().unwrap().len(), 3);
-        assert!(splice(&raw("[1]"), &nobody).is_err());
+        let anonymous = Caller { token: None, hints: None, ..caller };
+        let params: Value = serde_json::from_str(add_caller(&raw("{}"), &anonymous).unwrap().get()).unwrap();
+        assert_eq!(params[META].as_object().unwrap().len(), 3);
+        assert!(add_caller(&raw("[1]"), &anonymous).is_err());
     }
 
     #[test]
-    fn facts_come_off_and_the_rest_stays_as_it_is() {
+    fn metadata_is_removed_and_the_rest_stays_unchanged() {
         let user_id = Uuid::now_v7();
         let meta = format!(r#"{{"rate":[30,29,2],"user_id":"{user_id}","db_us":1500,"replayed":true}}"#);
         for (rest, left) in [(r#","a" : 1.50}"#, r#"{"a" : 1.50}"#), ("}", "{}"), (" , \"b\":{}}", "{ \"b\":{}}")] {
-            let answer = strip(raw(&format!(r#"{{"_meta":{meta}{rest}"#))).unwrap();
-            assert_eq!(answer.result.get(), left);
+            let called = take_meta(raw(&format!(r#"{{"_meta":{meta}{rest}"#))).unwrap();
+            assert_eq!(called.result.get(), left);
             let rate = RateLimitState { limit: 30, remaining: 29, reset: 2 };
             let db = Duration::from_micros(1500);
             assert_eq!(
-                answer.facts,
+                called.meta,
                 ResponseMeta { rate_limit: Some(rate), user_id: Some(user_id), db_time: db, replayed: true }
             );
         }
         for plain in ["[1]", "{}", r#"{"a":1,"_meta":{}}"#, "null"] {
-            let answer = strip(raw(plain)).unwrap();
-            assert_eq!((answer.result.get(), answer.facts), (plain, ResponseMeta::default()));
+            let called = take_meta(raw(plain)).unwrap();
+            assert_eq!((called.result.get(), called.meta), (plain, ResponseMeta::default()));
         }
-        assert_eq!(strip(raw(r#"{"_meta":{"rate":null},"a":1}"#)).unwrap().facts, ResponseMeta::default());
+        assert_eq!(take_meta(raw(r#"{"_meta":{"rate":null},"a":1}"#)).unwrap().meta, ResponseMeta::default());
     }
 }

@@ -6,19 +6,19 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A connector that trusts what the system trusts.
+/// Returns a connector that trusts the root certificates of the system.
 ///
 /// # Errors
-/// When the system has no usable root certificate.
+/// If the system has no usable root certificate.
 pub(super) fn connector() -> Result<TlsConnector, RemoteError> {
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
+    let loaded = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(loaded.certs);
     if added == 0 {
-        let why: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(RemoteError::Tls(format!("the system has no root certificates {}", why.join("; "))));
+        let reasons: Vec<_> = loaded.errors.iter().map(ToString::to_string).collect();
+        return Err(RemoteError::Tls(format!("the system has no root certificates {}", reasons.join("; "))));
     }
-    // The provider is named, as another crate of the process may have brought a second one.
+    // Explicit, because another crate of the process could have added a second crypto provider.
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| RemoteError::Tls(error.to_string()))?

@@ -1,4 +1,4 @@
-//! The service without a core: what it answers by itself, and what it says of a core that is not there.
+//! The service without a core: what it answers by itself, and what it answers when no core can be reached.
 
 use super::*;
 use crate::{Remote, RemoteConfig};
@@ -13,7 +13,7 @@ const RUNS: &str = "/api/v1/chatkit/sessions/0199e0f0-0000-7000-8000-00000000000
 const AUTH: (&str, &str) = ("authorization", "Bearer abc");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// A gateway whose core is not there: its port was free a moment ago.
+/// A gateway whose core does not exist: the port was free a moment ago.
 async fn gateway() -> Gateway {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,25 +31,26 @@ async fn gateway() -> Gateway {
     Gateway::new(config, Arc::new(remote), Arc::new(|| "up 1\n".to_owned()))
 }
 
-struct Told {
+/// A response, read whole.
+struct Received {
     status: u16,
     headers: HeaderMap,
     body: String,
 }
 
-impl Told {
+impl Received {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     fn code(&self) -> String {
-        let told = self.json();
-        assert_eq!(told["success"], false);
-        told["error"]["code"].as_str().unwrap().to_owned()
+        let body = self.json();
+        assert_eq!(body["success"], false);
+        body["error"]["code"].as_str().unwrap().to_owned()
     }
 }
 
-async fn ask(verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Told {
+async fn send(verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Received {
     let mut request = Request::builder().method(verb).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -60,60 +61,60 @@ async fn ask(verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> To
     for name in ["x-request-id", "x-content-type-options", "x-frame-options", "referrer-policy", "vary"] {
         assert!(head.headers.contains_key(name), "{verb} {path} lacks {name}");
     }
-    Told { status: head.status.as_u16(), headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    Received { status: head.status.as_u16(), headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 
 #[tokio::test]
-async fn own_pages_need_no_core() {
-    let health = ask("GET", "/health", &[("x-request-id", "mine-1")], "").await;
+async fn pages_need_no_core() {
+    let health = send("GET", "/health", &[("x-request-id", "mine-1")], "").await;
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("healthy")));
     assert_eq!(health.headers["x-request-id"], "mine-1");
     assert_eq!(health.headers[CACHE_CONTROL], "no-store");
-    assert_eq!(ask("GET", "/metrics", &[], "").await.body, "up 1\n");
-    assert_eq!(ask("GET", "/openapi.json", &[], "").await.json()["openapi"], "3.1.0");
-    assert_eq!(ask("GET", "/", &[], "").await.json()["docs"], "/docs");
-    let docs = ask("GET", "/docs", &[], "").await;
+    assert_eq!(send("GET", "/metrics", &[], "").await.body, "up 1\n");
+    assert_eq!(send("GET", "/openapi.json", &[], "").await.json()["openapi"], "3.1.0");
+    assert_eq!(send("GET", "/", &[], "").await.json()["docs"], "/docs");
+    let docs = send("GET", "/docs", &[], "").await;
     assert_eq!(docs.headers[CONTENT_TYPE], "text/html; charset=utf-8");
     assert!(docs.headers[CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'; style-src"));
 }
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let (get, head) = (ask("GET", "/health", &[], "").await, ask("HEAD", "/health", &[], "").await);
+    let (get, head) = (send("GET", "/health", &[], "").await, send("HEAD", "/health", &[], "").await);
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(head.headers[CONTENT_LENGTH], get.body.len().to_string().as_str());
 }
 
 #[tokio::test]
-async fn unknown_paths_and_unknown_verbs_are_told_apart() {
+async fn unknown_paths_differ_from_unknown_verbs() {
     for path in ["/nope", "/api/v1/tasks/", "/health/x"] {
-        let told = ask("GET", path, &[], "").await;
-        assert_eq!((told.status, told.code().as_str()), (404, "NOT_FOUND"), "{path}");
+        let response = send("GET", path, &[], "").await;
+        assert_eq!((response.status, response.code().as_str()), (404, "NOT_FOUND"), "{path}");
     }
     for verb in ["PUT", "BREW", "TRACE"] {
-        let told = ask(verb, "/api/v1/tasks", &[], "").await;
-        assert_eq!((told.status, told.code().as_str()), (405, "METHOD_NOT_ALLOWED"), "{verb}");
-        assert_eq!(told.headers[ALLOW], "GET, HEAD, POST, OPTIONS");
+        let response = send(verb, "/api/v1/tasks", &[], "").await;
+        assert_eq!((response.status, response.code().as_str()), (405, "METHOD_NOT_ALLOWED"), "{verb}");
+        assert_eq!(response.headers[ALLOW], "GET, HEAD, POST, OPTIONS");
     }
 }
 
 #[tokio::test]
 async fn options_lists_verbs_and_preflights_only_listed_origins() {
-    let told = ask("OPTIONS", "/api/v1/tasks", &[], "").await;
-    assert_eq!((told.status, told.body.as_str()), (204, ""));
-    assert_eq!(told.headers[ALLOW], "GET, HEAD, POST, OPTIONS");
-    assert!(!told.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+    let response = send("OPTIONS", "/api/v1/tasks", &[], "").await;
+    assert_eq!((response.status, response.body.as_str()), (204, ""));
+    assert_eq!(response.headers[ALLOW], "GET, HEAD, POST, OPTIONS");
+    assert!(!response.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
     for (origin, allowed) in [("https://app.example", true), ("https://evil.example", false)] {
         let asks = [("origin", origin), ("access-control-request-method", "POST")];
-        let told = ask("OPTIONS", "/api/v1/tasks", &asks, "").await;
-        assert_eq!(told.status, 204);
-        assert_eq!(told.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), allowed);
-        assert_eq!(told.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS), allowed);
+        let response = send("OPTIONS", "/api/v1/tasks", &asks, "").await;
+        assert_eq!(response.status, 204);
+        assert_eq!(response.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), allowed);
+        assert_eq!(response.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS), allowed);
     }
 }
 
 #[tokio::test]
-async fn requests_of_anybody_that_cannot_be_bound_never_leave() {
+async fn invalid_requests_without_a_token_do_not_reach_the_core() {
     let login = "/api/v1/auth/login";
     let long = "x".repeat(1001);
     let cases = [
@@ -124,20 +125,24 @@ async fn requests_of_anybody_that_cannot_be_bound_never_leave() {
         ("GET", "/health/db?nope=1", "", &[], 400, "INVALID_REQUEST"),
     ];
     for (verb, path, body, headers, status, code) in cases {
-        let told = ask(verb, path, headers, body).await;
-        assert_eq!((told.status, told.code().as_str()), (status, code), "{verb} {path}");
-        assert_eq!(told.headers.contains_key(CONNECTION), status == 413, "only an unread body closes the connection");
+        let response = send(verb, path, headers, body).await;
+        assert_eq!((response.status, response.code().as_str()), (status, code), "{verb} {path}");
+        assert_eq!(
+            response.headers.contains_key(CONNECTION),
+            status == 413,
+            "only an unread body closes the connection"
+        );
     }
 }
 
 #[tokio::test]
-async fn whose_a_bad_request_is_comes_before_what_is_wrong_with_it() {
+async fn the_caller_is_admitted_before_a_bad_request_is_rejected() {
     for (verb, path, body) in
         [("POST", RUNS, "{"), ("GET", "/api/v1/tasks?nope=1", ""), ("GET", "/api/v1/tasks/%ff", "")]
     {
-        let told = ask(verb, path, &[AUTH, JSON], body).await;
+        let response = send(verb, path, &[AUTH, JSON], body).await;
         assert_eq!(
-            (told.status, told.code().as_str()),
+            (response.status, response.code().as_str()),
             (503, "SERVICE_UNAVAILABLE"),
             "{verb} {path}: the core was not asked"
         );
@@ -145,15 +150,15 @@ async fn whose_a_bad_request_is_comes_before_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_core_that_is_not_there_is_told_as_unavailable() {
+async fn a_core_that_cannot_be_reached_is_unavailable() {
     let task = format!("/api/v1/tasks/{ID}");
     let events = format!("/api/v1/chatkit/runs/{ID}/events");
     for (path, headers) in [(&task, &[AUTH][..]), (&events, &[AUTH]), (&task, &[])] {
-        let told = ask("GET", path, headers, "").await;
-        assert_eq!((told.status, told.code().as_str()), (503, "SERVICE_UNAVAILABLE"), "{path}");
-        assert!(told.headers.contains_key(RETRY_AFTER));
+        let response = send("GET", path, headers, "").await;
+        assert_eq!((response.status, response.code().as_str()), (503, "SERVICE_UNAVAILABLE"), "{path}");
+        assert!(response.headers.contains_key(RETRY_AFTER));
     }
-    let health = ask("GET", "/health/all", &[], "").await;
+    let health = send("GET", "/health/all", &[], "").await;
     assert_eq!((health.status, &health.json()["status"]), (503, &json!("unhealthy")));
-    assert!(health.json().get("success").is_none(), "health checks keep their own form");
+    assert!(health.json().get("success").is_none(), "health checks have a form of their own");
 }

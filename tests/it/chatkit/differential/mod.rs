@@ -13,7 +13,7 @@ mod widgets;
 
 use both::Both;
 use std::collections::BTreeSet;
-use threadline_gateway::chatkit::REQUESTS;
+use threadline_gateway::chatkit_rules::REQUESTS;
 
 /// The request types, and as what the package's models read an answer of ours; `None` is `{}`.
 const TYPES: [(&str, Option<&str>); 16] = [

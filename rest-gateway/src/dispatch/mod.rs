@@ -1,0 +1,126 @@
+//! From a matched operation to its response: requires a token, reads the body, binds the parameters, calls the core, and
+//! makes the response.
+//!
+//! The order of the checks is part of the API: 401 and 429 come before 400, so a caller without a valid token learns
+//! nothing about a request. Only a body that cannot be read (too large, too slow) is rejected before that.
+
+mod call;
+mod chatkit;
+mod download;
+mod errors;
+mod reject;
+mod stream;
+mod upload;
+
+use crate::bind::{BindInput, Bound, bind};
+use crate::http::{BodyChunks, BodyError, prefers_json, read_body, require_json};
+use crate::operation::Operation;
+use crate::response::ResponseResult;
+use crate::rule::{ResponseMode, StreamScope};
+use crate::upstream::{Call, Upstream};
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::Body;
+use reject::{reject, require_token};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_schema::RpcError;
+use threadline_schema::attachments::piece_bytes;
+use threadline_schema::call::Caller;
+use threadline_schema::rpc::MethodInfo;
+
+/// A request whose operation is known.
+pub(crate) struct MatchedRequest<'a, B> {
+    pub(crate) operation: &'static Operation,
+    /// Names and values of the path variables, not decoded.
+    pub(crate) variables: Vec<(&'a str, &'a str)>,
+    pub(crate) head: &'a Parts,
+    pub(crate) body: B,
+    pub(crate) caller: Caller,
+}
+
+/// Sends requests to the core.
+pub(crate) struct Dispatcher {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    /// Largest body of a request.
+    pub(crate) max_body_bytes: usize,
+    /// Longest time that a body may take to arrive.
+    pub(crate) body_timeout: Duration,
+}
+
+impl Dispatcher {
+    /// Handles a request to an operation that calls a method.
+    pub(crate) async fn call_method<B>(
+        &self,
+        request: MatchedRequest<'_, B>,
+        method: &MethodInfo,
+        mode: &ResponseMode,
+    ) -> ResponseResult
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let MatchedRequest { operation, variables, head, body, caller } = request;
+        let (rule, upstream) = (operation.rule, self.upstream.as_ref());
+        if rule.requires_token() {
+            require_token(upstream, &caller).await?;
+        }
+        if let ResponseMode::Upload(format) = mode {
+            let bound = bind_request(operation, head, variables, &[]).map_err(BodyError)?;
+            let chunks = BodyChunks::new(body, piece_bytes(self.max_body_bytes), self.body_timeout);
+            return upload::upload(rule, (method, format), &bound, upstream, caller, chunks).await;
+        }
+        let body = read_body(body, self.max_body_bytes, self.body_timeout).await?;
+        let Bound { params, path_id } = match bind_request(operation, head, variables, &body) {
+            Ok(bound) => bound,
+            Err(error) if rule.requires_token() => return Err(reject(error, upstream, caller).await),
+            Err(error) => return Err(error.into()),
+        };
+        let call = Call { method: method.name, params, caller };
+        match mode {
+            ResponseMode::Json(format) | ResponseMode::Upload(format) => {
+                call::call(rule, format, &path_id, upstream, call).await
+            }
+            ResponseMode::StartedRun { subscribe } => {
+                stream::started_run(rule, subscribe, upstream, call, prefers_json(&head.headers)).await
+            }
+            ResponseMode::ChatKitRun { subscribe, run_id } => {
+                stream::chatkit_run(rule, subscribe, *run_id, upstream, call).await
+            }
+            ResponseMode::Subscription(StreamScope::Run) => stream::run(rule, &path_id, upstream, call).await,
+            ResponseMode::Subscription(StreamScope::Thread) => stream::thread(rule, upstream, call).await,
+            ResponseMode::Download => download::download(rule, &self.upstream, call).await,
+        }
+    }
+
+    /// Handles a request to ChatKit's endpoint.
+    pub(crate) async fn call_chatkit<B>(&self, request: MatchedRequest<'_, B>) -> ResponseResult
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let MatchedRequest { head, body, caller, .. } = request;
+        let upstream = self.upstream.as_ref();
+        require_token(upstream, &caller).await?;
+        let body = read_body(body, self.max_body_bytes, self.body_timeout).await?;
+        let parsed = require_json(&head.headers, &body).and_then(|()| chatkit::parse(&head.headers, &body));
+        match parsed {
+            Ok(request) => chatkit::respond(request, upstream, caller).await,
+            Err(error) => Err(reject(error, upstream, caller).await),
+        }
+    }
+}
+
+/// Makes the params object. A request with a body needs the content type of JSON.
+fn bind_request(
+    operation: &Operation,
+    head: &Parts,
+    variables: Vec<(&str, &str)>,
+    body: &[u8],
+) -> Result<Bound, RpcError> {
+    if operation.rule.verb.has_body() {
+        require_json(&head.headers, body)?;
+    }
+    bind(operation, &BindInput { variables, query: head.uri.query(), headers: &head.headers, body })
+}

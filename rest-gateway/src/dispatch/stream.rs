@@ -1,0 +1,120 @@
+//! Operations that respond with events, of a run or of a thread.
+
+use super::errors::{invalid_result, translate};
+use crate::response::{ErrorResponse, Response, ResponseResult};
+use crate::rule::{Rule, StartsRun};
+use crate::sse::{SseSource, StreamStart, await_first_output, buffered_response};
+use crate::upstream::{Call, CallError, FrameStream, Subscription, Upstream};
+use http::HeaderValue;
+use serde_json::value::{RawValue, to_raw_value};
+use threadline_schema::call::ResponseMeta;
+use threadline_schema::rpc::MethodInfo;
+use threadline_schema::runs::{Run, RunsSubscribeParams};
+use threadline_schema::{ErrorCode, RpcError};
+use uuid::Uuid;
+
+/// Starts a run, and streams it from its first output on. With `as_json`, waits for its end and responds with the whole
+/// message.
+pub(super) async fn started_run(
+    rule: &Rule,
+    subscribe: &MethodInfo,
+    upstream: &dyn Upstream,
+    call: Call,
+    as_json: bool,
+) -> ResponseResult {
+    let run = start_run(rule, subscribe, Run::run_id, false, upstream, call).await?;
+    let StartedRun { id_header, mut frames, meta } = run;
+    let response = if as_json {
+        match buffered_response(&mut frames).await {
+            Ok(body) => Response::json(200, body),
+            Err(error) => Response::error(&error),
+        }
+    } else {
+        match await_first_output(&mut frames).await {
+            StreamStart::Streaming(buffered) => Response::events(SseSource::run(buffered, frames)),
+            StreamStart::Failed(error) => Response::error(&error),
+        }
+    };
+    Ok(response.with_meta(meta).with_header("x-run-id", id_header))
+}
+
+/// Starts a run, and streams it from its first event on, as ChatKit's own server does: later errors are events. The run
+/// is cancelled when the client disconnects.
+pub(super) async fn chatkit_run(
+    rule: &Rule,
+    subscribe: &MethodInfo,
+    run_id: ReadRunId,
+    upstream: &dyn Upstream,
+    call: Call,
+) -> ResponseResult {
+    let StartedRun { id_header, frames, meta } = start_run(rule, subscribe, run_id, true, upstream, call).await?;
+    Ok(Response::events(SseSource::chatkit(frames)).with_meta(meta).with_header("x-run-id", id_header))
+}
+
+/// Streams the run that the path names.
+pub(super) async fn run(rule: &Rule, path_id: &str, upstream: &dyn Upstream, call: Call) -> ResponseResult {
+    let invalid_id = |_| RpcError::new(ErrorCode::InvalidRequest, "run_id must be a UUID.");
+    let run_id: Uuid = path_id.parse().map_err(invalid_id)?;
+    let subscribed = upstream.subscribe(call).await;
+    let Subscription { frames, meta, .. } = subscribed.map_err(|error| translate(rule, error))?;
+    let response = Response::events(SseSource::run(Vec::new(), frames));
+    Ok(response.with_meta(meta).with_header("x-run-id", id_header(run_id)))
+}
+
+/// Streams the thread that the path names.
+pub(super) async fn thread(rule: &Rule, upstream: &dyn Upstream, call: Call) -> ResponseResult {
+    let subscribed = upstream.subscribe(call).await;
+    let Subscription { frames, meta, start_cursor } = subscribed.map_err(|error| translate(rule, error))?;
+    Ok(Response::events(SseSource::thread(start_cursor.as_deref(), frames)).with_meta(meta))
+}
+
+/// Reads the id of a run from the result of the method that has started it.
+type ReadRunId = fn(&RawValue) -> serde_json::Result<Uuid>;
+
+/// A run that was started, and the subscription to it.
+struct StartedRun {
+    id_header: HeaderValue,
+    frames: FrameStream,
+    meta: ResponseMeta,
+}
+
+async fn start_run(
+    rule: &Rule,
+    subscribe: &MethodInfo,
+    run_id: ReadRunId,
+    cancel_when_left: bool,
+    upstream: &dyn Upstream,
+    call: Call,
+) -> Result<StartedRun, ErrorResponse> {
+    let (method, caller) = (call.method, call.caller.clone());
+    let started = upstream.call(call).await.map_err(|error| translate(rule, error))?;
+    let invalid_result = |error| invalid_result(&caller.request_id, method, error);
+    let run_id = run_id(&started.result).map_err(invalid_result)?;
+    let params = RunsSubscribeParams { run_id, after: None, cancel_when_left };
+    let params = to_raw_value(&params).map_err(invalid_result)?;
+    let id_header = id_header(run_id);
+    match upstream.subscribe(Call { method: subscribe.name, params, caller }).await {
+        Ok(Subscription { frames, meta, .. }) => {
+            Ok(StartedRun { id_header, frames, meta: merge_meta(started.meta, meta) })
+        }
+        Err(CallError { error, meta }) => {
+            // The run exists, so the client gets its id to follow it later.
+            let response = Response::error(&error).with_meta(merge_meta(started.meta, meta));
+            Err(response.with_header("x-run-id", id_header).into())
+        }
+    }
+}
+
+fn id_header(run_id: Uuid) -> HeaderValue {
+    HeaderValue::from_str(&run_id.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Returns the response metadata of a request that took two calls.
+fn merge_meta(first: ResponseMeta, second: ResponseMeta) -> ResponseMeta {
+    ResponseMeta {
+        rate_limit: second.rate_limit.or(first.rate_limit),
+        user_id: first.user_id.or(second.user_id),
+        db_time: first.db_time + second.db_time,
+        replayed: first.replayed || second.replayed,
+    }
+}

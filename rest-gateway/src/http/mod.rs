@@ -1,0 +1,12 @@
+//! HTTP itself: what a request says about its client, its body within limits, the headers of every response, and the
+//! log line and metrics of a request. Knows no rule and no method.
+
+mod observation;
+mod request_body;
+mod request_head;
+mod response_headers;
+
+pub(crate) use observation::Observation;
+pub(crate) use request_body::{BodyChunks, BodyError, read_body, require_json};
+pub(crate) use request_head::{REQUEST_ID, bearer_token, client_hints, client_ip, languages, prefers_json, request_id};
+pub(crate) use response_headers::{HeaderPolicy, add_response_meta};

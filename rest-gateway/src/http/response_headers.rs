@@ -1,0 +1,133 @@
+//! Headers of every response: security, CORS, and the state of the rate limit.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, ORIGIN,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue};
+use threadline_schema::call::{RateLimitState, ResponseMeta};
+
+/// Response headers that scripts of other origins may read, in addition to those that CORS always allows.
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "X-Request-Id, X-Run-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, \
+     Idempotency-Replayed",
+);
+const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, Accept, Origin, Last-Event-ID, Idempotency-Key, X-Request-Id",
+);
+/// Seconds for which a browser may cache a preflight response. Chromium accepts two hours at most.
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+/// The content security policy of responses that are no pages: nothing is loaded, and no page may frame them.
+const LOAD_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// The headers that depend on the configuration.
+#[derive(Debug)]
+pub(crate) struct HeaderPolicy {
+    origins: Vec<HeaderValue>,
+    hsts: bool,
+}
+
+impl HeaderPolicy {
+    /// Allows these origins; `*` allows all. An origin that is no valid header value is dropped: no browser can send it.
+    pub(crate) fn new(origins: &[String], hsts: bool) -> Self {
+        Self { origins: origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(), hsts }
+    }
+
+    /// Adds the headers of every response. A header that the response has already stays.
+    pub(crate) fn apply(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        let mut set_default = |name: HeaderName, value: HeaderValue| {
+            response.entry(name).or_insert(value);
+        };
+        set_default(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        set_default(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        set_default(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        set_default(CONTENT_SECURITY_POLICY, LOAD_NOTHING);
+        set_default(
+            HeaderName::from_static("permissions-policy"),
+            HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+        );
+        set_default(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.hsts {
+            set_default(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
+        }
+        response.append(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.allowed_origin(request) {
+            response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        }
+    }
+
+    /// Adds the headers of a preflight response, if the origin is allowed.
+    pub(crate) fn preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if self.allowed_origin(request).is_some() {
+            response.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+            response.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
+        }
+    }
+
+    fn allowed_origin(&self, request: &HeaderMap) -> Option<&HeaderValue> {
+        let origin = request.get(ORIGIN)?;
+        self.origins.iter().find(|allowed| *allowed == origin || *allowed == "*")
+    }
+}
+
+/// Adds what the core knows about a call: the state of the rate limit, and whether the reply was replayed.
+pub(crate) fn add_response_meta(response: &mut HeaderMap, meta: &ResponseMeta) {
+    if let Some(RateLimitState { limit, remaining, reset }) = meta.rate_limit {
+        response.insert(HeaderName::from_static("x-ratelimit-limit"), limit.into());
+        response.insert(HeaderName::from_static("x-ratelimit-remaining"), remaining.into());
+        response.insert(HeaderName::from_static("x-ratelimit-reset"), reset.into());
+    }
+    if meta.replayed {
+        response.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> HeaderPolicy {
+        HeaderPolicy::new(&["https://app.example".to_owned(), "bad\norigin".to_owned()], true)
+    }
+
+    fn from(origin: &'static str) -> HeaderMap {
+        [(ORIGIN, HeaderValue::from_static(origin))].into_iter().collect()
+    }
+
+    #[test]
+    fn only_listed_origins_are_allowed() {
+        let mut response = HeaderMap::new();
+        policy().apply(&from("https://app.example"), &mut response);
+        policy().preflight(&from("https://app.example"), &mut response);
+        assert_eq!(response[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
+        assert!(response.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+        assert!(!response.contains_key("access-control-allow-credentials"));
+        for origin in ["https://app.example.evil", "null", "https://APP.example", "http://app.example"] {
+            let mut response = HeaderMap::new();
+            policy().apply(&from(origin), &mut response);
+            policy().preflight(&from(origin), &mut response);
+            assert!(!response.keys().any(|name| name.as_str().starts_with("access-control")), "{origin}");
+            assert_eq!(response[VARY], "Origin", "a cache must not serve one origin the response of another");
+        }
+    }
+
+    #[test]
+    fn a_star_allows_all_origins() {
+        let mut response = HeaderMap::new();
+        HeaderPolicy::new(&["*".to_owned()], false).apply(&from("https://anywhere.example"), &mut response);
+        assert_eq!(response[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    }
+
+    #[test]
+    fn the_headers_of_the_response_have_precedence() {
+        let mut response: HeaderMap = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))].into_iter().collect();
+        policy().apply(&HeaderMap::new(), &mut response);
+        assert_eq!(response[CACHE_CONTROL], "no-cache");
+        assert_eq!(response[CONTENT_SECURITY_POLICY], LOAD_NOTHING);
+        assert!(response.contains_key(STRICT_TRANSPORT_SECURITY));
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls and subscriptions over the sockets of the pool.
+
+use super::error::{call_error, unavailable};
+use super::meta::{add_caller, take_meta};
+use super::pool::Pool;
+use super::{RemoteConfig, RemoteError};
+use crate::upstream::{Call, CallError, CallResult};
+use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
+use jsonrpsee::core::traits::ToRpcParams;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use threadline_schema::call::Caller;
+use threadline_schema::rpc::{Kind, MethodInfo};
+use threadline_schema::{ErrorCode, RpcError};
+
+/// Bytes of a request in addition to its params: version, id and method.
+const ENVELOPE_BYTES: usize = 256;
+
+/// The connection to the core, over several sockets.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pool: Pool,
+    pub(super) config: RemoteConfig,
+}
+
+impl Connection {
+    pub(super) fn open(config: RemoteConfig) -> Result<Self, RemoteError> {
+        Ok(Self { pool: Pool::open(&config)?, config })
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.pool.pick().is_some()
+    }
+
+    /// Calls a method.
+    pub(super) async fn call(&self, call: &Call) -> Result<CallResult, CallError> {
+        let params = self.params(&call.params, &call.caller)?;
+        let socket = self.pool.pick().ok_or_else(unavailable)?;
+        let result: Result<Box<RawValue>, _> = socket.request(call.method, params).await;
+        let result = result.map_err(|error| call_error(error, call.method, &call.caller))?;
+        take_meta(result).map_err(|error| {
+            tracing::error!(request_id = %call.caller.request_id, method = call.method, %error, "result could not be parsed");
+            RpcError::new(ErrorCode::InternalError, "The service gave an answer that cannot be read.").into()
+        })
+    }
+
+    /// Starts a subscription.
+    pub(super) async fn subscribe<N: DeserializeOwned>(
+        &self,
+        method: &MethodInfo,
+        caller: &Caller,
+        params: &RawValue,
+    ) -> Result<Subscription<N>, CallError> {
+        let Kind::Subscription { unsubscribe, .. } = method.kind else { return Err(unavailable()) };
+        let params = self.params(params, caller)?;
+        let socket = self.pool.pick().ok_or_else(unavailable)?;
+        let subscribed = socket.subscribe(method.name, params, unsubscribe).await;
+        subscribed.map_err(|error| call_error(error, method.name, caller))
+    }
+
+    /// Adds the caller to params.
+    ///
+    /// # Errors
+    /// PAYLOAD_TOO_LARGE if the core would not accept them.
+    fn params(&self, params: &RawValue, caller: &Caller) -> Result<RawParams, CallError> {
+        let params = add_caller(params, caller)
+            .map_err(|_| RpcError::new(ErrorCode::InvalidRequest, "The params must be a JSON object."))?;
+        if params.get().len() + ENVELOPE_BYTES > self.config.request_bytes {
+            let message = format!("A request to the service may have {} bytes at most.", self.config.request_bytes);
+            return Err(RpcError::new(ErrorCode::PayloadTooLarge, message).into());
+        }
+        Ok(RawParams(params))
+    }
+}
+
+/// Params that are JSON text already.
+struct RawParams(Box<RawValue>);
+
+impl ToRpcParams for RawParams {
+    fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
+        Ok(Some(self.0))
+    }
+}

@@ -1,0 +1,212 @@
+//! Sessions: REST's name for threads.
+
+use super::{PageMeta, ResponseData, parse_id, write_meta};
+use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use threadline_schema::page::Raw;
+use threadline_schema::threads::{Done, Thread, ThreadCreated, ThreadPage};
+use uuid::Uuid;
+
+/// A session without its messages.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Id of the session.
+    pub id: Raw<Uuid>,
+    /// The user who owns it.
+    pub user_id: Raw<Uuid>,
+    /// Its title.
+    pub title: Raw<String>,
+    /// When it was created.
+    pub created_at: Raw<DateTime<Utc>>,
+    /// When it last changed: a message, or its title or status.
+    pub updated_at: Raw<DateTime<Utc>>,
+    /// Number of its messages.
+    pub message_count: Raw<i64>,
+}
+
+impl ResponseData<Thread> for Session {
+    fn data(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
+
+    fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(out, &serde_json::from_str::<Self>(result.get())?)
+    }
+}
+
+/// A list of sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Sessions;
+
+impl ResponseData<ThreadPage> for Sessions {
+    fn data(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Vec<Session>>()
+    }
+
+    fn meta(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<SessionsMeta<'static>>())
+    }
+
+    fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let page: ThreadPageView<'_> = serde_json::from_str(result.get())?;
+        serde_json::to_writer(&mut *out, &page.data)?;
+        let position = PageMeta { has_more: page.has_more, after: page.after };
+        write_meta(out, &SessionsMeta { total: page.total, page: position })
+    }
+}
+
+/// A new session.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CreatedSession {
+    /// Id of the session.
+    pub id: Raw<Uuid>,
+    /// The user who owns it.
+    pub user_id: Raw<Uuid>,
+    /// When it was created.
+    pub created_at: Raw<DateTime<Utc>>,
+}
+
+impl ResponseData<ThreadCreated> for CreatedSession {
+    fn data(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
+
+    fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let created: ThreadCreatedView = serde_json::from_str(result.get())?;
+        serde_json::to_writer(out, &created.thread)
+    }
+}
+
+/// The one thread of a session.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SessionThread {
+    /// Id of the thread: the session's.
+    pub id: Raw<Uuid>,
+    /// Id of the session.
+    pub session_id: Raw<Uuid>,
+    /// When it was created.
+    pub created_at: Raw<DateTime<Utc>>,
+}
+
+impl ResponseData<Thread> for SessionThread {
+    fn data(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
+
+    fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let thread: ThreadView = serde_json::from_str(result.get())?;
+        let session_thread = Self { session_id: thread.id.clone(), id: thread.id, created_at: thread.created_at };
+        serde_json::to_writer(out, &session_thread)
+    }
+}
+
+/// A deleted session. Its items, runs and events are deleted too.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DeletedSession {
+    /// Id of the session.
+    pub id: Uuid,
+    /// The same id.
+    pub session_id: Uuid,
+    /// Always true.
+    pub deleted: bool,
+}
+
+impl ResponseData<Done> for DeletedSession {
+    fn data(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Self>()
+    }
+
+    fn write(_result: &RawValue, path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let id = parse_id(path_id)?;
+        serde_json::to_writer(out, &Self { id, session_id: id, deleted: true })
+    }
+}
+
+/// The number of sessions, and the position of the page.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "SessionsMeta")]
+pub struct SessionsMeta<'a> {
+    /// Number of all sessions of the user.
+    pub total: i64,
+    /// Position of the page.
+    #[serde(flatten)]
+    #[schemars(flatten)]
+    pub page: PageMeta<'a>,
+}
+
+#[derive(Deserialize)]
+struct ThreadPageView<'a> {
+    data: Vec<Session>,
+    has_more: bool,
+    #[serde(borrow, default)]
+    after: Option<&'a RawValue>,
+    total: i64,
+}
+
+#[derive(Deserialize)]
+struct ThreadCreatedView {
+    thread: CreatedSession,
+}
+
+#[derive(Deserialize)]
+struct ThreadView {
+    id: Raw<Uuid>,
+    created_at: Raw<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response_data::ResponseFormat;
+    use serde_json::{Value, json};
+
+    const ID: &str = "0199e0f0-0000-7000-8000-000000000001";
+    const USER: &str = "0199e0f0-0000-7000-8000-000000000002";
+
+    fn thread() -> Value {
+        json!({
+            "id": ID, "title": "Say \"hi\"", "created_at": "2026-01-01T00:00:00.000001Z", "status": {"type": "active"},
+            "metadata": {}, "items": {"data": [], "has_more": false}, "user_id": USER,
+            "updated_at": "2026-01-02T00:00:00Z", "message_count": 3
+        })
+    }
+
+    fn body<D: ResponseData<T>, T>(result: &Value) -> Value {
+        let result = serde_json::value::to_raw_value(result).unwrap();
+        serde_json::from_slice(&ResponseFormat::of::<D, T>().body(&result, ID).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_created_session_has_three_members() {
+        let body = body::<CreatedSession, ThreadCreated>(&json!({"thread": thread()}));
+        let data = json!({"id": ID, "user_id": USER, "created_at": "2026-01-01T00:00:00.000001Z"});
+        assert_eq!(body, json!({"success": true, "data": data}));
+    }
+
+    #[test]
+    fn the_thread_of_a_session_has_the_id_of_the_session() {
+        let body = body::<SessionThread, Thread>(&thread());
+        let data = json!({"id": ID, "session_id": ID, "created_at": "2026-01-01T00:00:00.000001Z"});
+        assert_eq!(body, json!({"success": true, "data": data}));
+    }
+
+    #[test]
+    fn a_list_has_rows_and_the_total() {
+        let page = json!({"data": [thread()], "has_more": true, "after": "x", "total": 7});
+        let row = json!({
+            "id": ID, "user_id": USER, "title": "Say \"hi\"", "created_at": "2026-01-01T00:00:00.000001Z",
+            "updated_at": "2026-01-02T00:00:00Z", "message_count": 3
+        });
+        let meta = json!({"total": 7, "has_more": true, "after": "x"});
+        assert_eq!(body::<Sessions, ThreadPage>(&page), json!({"success": true, "data": [row], "meta": meta}));
+        assert_eq!(body::<Session, Thread>(&thread())["data"], row);
+    }
+
+    #[test]
+    fn a_deleted_session_has_its_id_under_two_names() {
+        let body = body::<DeletedSession, Done>(&json!({}));
+        assert_eq!(body, json!({"success": true, "data": {"id": ID, "session_id": ID, "deleted": true}}));
+    }
+}

@@ -1,0 +1,215 @@
+//! The gateway as an HTTP service: one request, from its head to its response.
+
+#[cfg(test)]
+mod tests;
+
+use crate::dispatch::{Dispatcher, MatchedRequest};
+use crate::http::{
+    HeaderPolicy, Observation, REQUEST_ID, add_response_meta, bearer_token, client_hints, client_ip, request_id,
+};
+use crate::operation::{Operation, operations};
+use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
+use crate::router::{PathItem, Router};
+use crate::rule::{Page, Target, Verb};
+use crate::upstream::Upstream;
+use crate::{chat, pages};
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use ipnet::IpNet;
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_schema::call::Caller;
+use threadline_schema::{ErrorCode, RpcError};
+
+/// The configuration of a [`Gateway`].
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// Origins whose pages may call the API, as browsers write them: `https://app.example`. `*` allows all; that is safe
+    /// because the API uses no cookies.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is trusted.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Largest body of a request, in bytes.
+    pub body_bytes: usize,
+    /// Longest time that a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Time without events after which a stream sends a comment.
+    pub heartbeat: Duration,
+    /// Whether to send `Strict-Transport-Security`, so that browsers only use TLS from then on.
+    pub hsts: bool,
+    /// Whether to serve the chat page.
+    pub chat_page: bool,
+}
+
+/// The REST API over an [`Upstream`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: GatewayConfig,
+    headers: HeaderPolicy,
+    router: Router,
+    dispatcher: Dispatcher,
+    render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Gateway {
+    /// Creates a gateway to a core. `render_metrics` returns the page `/metrics`.
+    pub fn new(
+        config: GatewayConfig,
+        upstream: Arc<dyn Upstream>,
+        render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    ) -> Self {
+        let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
+        let is_served = |operation: &&Operation| config.chat_page || !operation.rule.is_chat_page();
+        let router = Router::new(operations().iter().filter(is_served));
+        let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
+        let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout };
+        Self { inner: Arc::new(Inner { config, headers, router, dispatcher, render_metrics }) }
+    }
+
+    /// Handles one request. Errors of the request and of the core become error responses.
+    ///
+    /// hyper drops the future when the client disconnects. That drops the response, and cancels no run.
+    pub async fn handle<B>(&self, peer: IpAddr, request: Request<B>) -> http::Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let request_id = request_id(&head.headers);
+        let mut observation = Observation::start(request_id.clone(), &head.method);
+        let result = self.inner.route(peer, &head, body, &request_id, &mut observation).await;
+        let response = result.unwrap_or_else(ErrorResponse::into_response);
+        observation.set_response(response.status, response.error.as_ref().map(|error| error.code), &response.meta);
+        self.inner.finish(&head, &request_id, response, observation)
+    }
+
+    /// Adds the headers of every response to one that another service of this listener has made.
+    pub fn apply_headers<B>(&self, request: &HeaderMap, response: &mut http::Response<B>) {
+        self.inner.headers.apply(request, response.headers_mut());
+    }
+
+    /// Returns the response to a CORS preflight for a path that another service of this listener serves.
+    pub fn preflight(&self, request: &HeaderMap) -> http::Response<Body> {
+        let mut response = http::Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        self.inner.headers.preflight(request, response.headers_mut());
+        self.inner.headers.apply(request, response.headers_mut());
+        response
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Finds the operation of a request, and lets its target handle it.
+    async fn route<B>(
+        &self,
+        peer: IpAddr,
+        head: &Parts,
+        body: B,
+        request_id: &Arc<str>,
+        observation: &mut Observation,
+    ) -> ResponseResult
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let Some((path, variables)) = self.router.find(head.uri.path()) else {
+            return Err(not_found().into());
+        };
+        observation.set_route(path.template());
+        if head.method == Method::OPTIONS {
+            return Ok(self.options(head, path));
+        }
+        let Some(operation) = Verb::serving(&head.method).and_then(|verb| path.operation(verb)) else {
+            let error = RpcError::new(ErrorCode::MethodNotAllowed, "This path does not have this HTTP method.");
+            return Ok(Response::error(&error).with_header(ALLOW, path.allow.clone()));
+        };
+        let variables = variables.iter().collect();
+        let caller = self.caller(peer, head, request_id);
+        let request = MatchedRequest { operation, variables, head, body, caller };
+        match &operation.rule.target {
+            Target::Page(page) => self.page(*page, &request.variables).ok_or_else(|| not_found().into()),
+            Target::Method { method, mode } => self.dispatcher.call_method(request, method, mode).await,
+            Target::ChatKit => {
+                let result = self.dispatcher.call_chatkit(request).await;
+                Ok(result.unwrap_or_else(ErrorResponse::into_response).with_chatkit_error())
+            }
+        }
+    }
+
+    /// Returns what the head of a request says about its caller. Only the core verifies it.
+    fn caller(&self, peer: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
+        Caller {
+            token: bearer_token(&head.headers),
+            ip: client_ip(peer, &head.headers, &self.config.trusted_proxies),
+            request_id: request_id.clone(),
+            hints: client_hints(&head.headers),
+        }
+    }
+
+    /// Returns a page of the gateway; `None` if the path names a file that the chat page does not have.
+    fn page(&self, page: Page, variables: &[(&str, &str)]) -> Option<Response> {
+        match page {
+            Page::Root => Some(pages::root(self.config.chat_page)),
+            Page::Health => Some(pages::health()),
+            Page::Metrics => Some(pages::metrics((self.render_metrics)())),
+            Page::OpenApi => Some(pages::openapi()),
+            Page::Docs => Some(pages::docs()),
+            Page::Chat => Some(chat::page()),
+            Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
+        }
+    }
+
+    fn options(&self, head: &Parts, path: &PathItem) -> Response {
+        let mut response = Response::empty(204).with_header(ALLOW, path.allow.clone());
+        if head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            self.headers.preflight(&head.headers, &mut response.headers);
+        }
+        response
+    }
+
+    /// Adds the headers of every response, and makes the body.
+    fn finish(
+        &self,
+        head: &Parts,
+        request_id: &str,
+        response: Response,
+        observation: Observation,
+    ) -> http::Response<Body> {
+        let Response { status, mut headers, content, meta, error: _ } = response;
+        self.headers.apply(&head.headers, &mut headers);
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            headers.insert(REQUEST_ID, value);
+        }
+        add_response_meta(&mut headers, &meta);
+        let body = if head.method == Method::HEAD {
+            if let Content::Bytes(bytes) = &content {
+                headers.insert(CONTENT_LENGTH, bytes.len().into());
+            }
+            Body::empty()
+        } else {
+            content.into_body(self.config.heartbeat, observation)
+        };
+        let mut response = http::Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+fn not_found() -> RpcError {
+    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists what is.")
+}

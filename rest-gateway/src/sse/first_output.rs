@@ -1,0 +1,109 @@
+//! Waits for the first output of a run, before the HTTP status is sent. A run that fails before it is an HTTP error
+//! instead of a stream.
+
+use super::run_error::{error_of_end, events_lost};
+use crate::upstream::FrameStream;
+use futures::StreamExt;
+use threadline_schema::RpcError;
+use threadline_schema::call::Frame;
+use threadline_schema::event::{is_output, is_terminal, type_of};
+
+/// Most frames that are buffered. A run emits a handful of events before its output; with more, waiting would only use
+/// memory.
+const MAX_BUFFERED: usize = 256;
+
+/// How a run started.
+#[derive(Debug)]
+pub(crate) enum StreamStart {
+    /// With output, or it ended well without any. These frames come first in the stream.
+    Streaming(Vec<Frame>),
+    /// It failed before its first output.
+    Failed(RpcError),
+}
+
+/// Reads frames up to the first output or the end.
+pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart {
+    let mut buffered = Vec::new();
+    while let Some(frame) = frames.next().await {
+        let kind = type_of(&frame.event).unwrap_or_default();
+        if is_terminal(kind)
+            && !buffered.iter().any(is_resync_with_output)
+            && let Some(error) = error_of_end(kind, &frame.event)
+        {
+            return StreamStart::Failed(error);
+        }
+        let is_decided = is_output(kind) || is_terminal(kind);
+        buffered.push(frame);
+        if is_decided || buffered.len() >= MAX_BUFFERED {
+            return StreamStart::Streaming(buffered);
+        }
+    }
+    StreamStart::Failed(events_lost())
+}
+
+/// Returns whether a frame replaces the events of a run and has output among its items. A search is enough: quotes are
+/// escaped inside of JSON strings, so no text can look like this member.
+fn is_resync_with_output(frame: &Frame) -> bool {
+    type_of(&frame.event) == Some("run.resync")
+        && [r#""type":"assistant_message""#, r#""type":"workflow""#].iter().any(|item| frame.event.contains(item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+    use threadline_schema::ErrorCode;
+    use uuid::Uuid;
+
+    const ADDED: &str = r#"{"type":"thread.item.added","item":{}}"#;
+    const USER: &str = r#"{"type":"thread.item.done","item":{"type":"user_message"}}"#;
+    const FAILED: &str = r#"{"type":"run.failed","run":{},"error":{"code":"UPSTREAM_TIMEOUT","message":"too slow"}}"#;
+
+    fn frames(events: &[&str]) -> FrameStream {
+        let frames: Vec<_> = events
+            .iter()
+            .zip(1..)
+            .map(|(event, seq)| Frame { run_id: Uuid::nil(), seq, event: (*event).into() })
+            .collect();
+        stream::iter(frames).boxed()
+    }
+
+    /// Returns how many frames are buffered.
+    async fn start(events: &[&str]) -> Result<usize, RpcError> {
+        match await_first_output(&mut frames(events)).await {
+            StreamStart::Streaming(buffered) => Ok(buffered.len()),
+            StreamStart::Failed(error) => Err(error),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_fails_before_output_is_an_error() {
+        let error = start(&[USER, FAILED]).await.unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::UpstreamTimeout, "too slow"));
+        let interrupted = r#"{"type":"run.interrupted","run":{}}"#;
+        assert_eq!(start(&[USER, interrupted]).await.unwrap_err().code, ErrorCode::ServiceUnavailable);
+        assert_eq!(start(&[r#"{"type":"run.failed"}"#]).await.unwrap_err().code, ErrorCode::InternalError);
+        assert_eq!(start(&[USER]).await.unwrap_err().code, ErrorCode::ServiceUnavailable);
+    }
+
+    #[tokio::test]
+    async fn output_or_an_end_without_error_is_a_stream() {
+        assert_eq!(start(&[USER, ADDED, FAILED]).await.unwrap(), 2);
+        assert_eq!(start(&[USER, r#"{"type":"run.cancelled","run":{}}"#]).await.unwrap(), 2);
+        assert_eq!(start(&[r#"{"type":"run.completed","run":{}}"#]).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_resync_counts_as_output_if_it_has_output() {
+        let with_message = r#"{"type":"run.resync","run":{},"items":{"data":[{"type":"assistant_message"}]}}"#;
+        assert_eq!(start(&[with_message, FAILED]).await.unwrap(), 2);
+        let without = r#"{"type":"run.resync","run":{},"items":{"data":[{"text":"\"type\":\"assistant_message\""}]}}"#;
+        assert_eq!(start(&[without, FAILED]).await.unwrap_err().code, ErrorCode::UpstreamTimeout);
+    }
+
+    #[tokio::test]
+    async fn the_buffer_is_bounded() {
+        let events = vec![r#"{"type":"thread.updated"}"#; MAX_BUFFERED * 2];
+        assert_eq!(start(&events).await.unwrap(), MAX_BUFFERED);
+    }
+}

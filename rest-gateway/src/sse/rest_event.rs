@@ -1,0 +1,67 @@
+//! Events as the REST API sends them: with an id, which is the cursor.
+
+use crate::rule::StreamScope;
+use std::io::Write;
+use threadline_schema::call::Frame;
+use threadline_schema::event::{ends_thread, is_terminal, text_delta, type_of};
+use uuid::Uuid;
+
+/// Returns the first bytes of a thread's stream: a comment, which shows a client that the stream is open, and an id
+/// without an event. A browser keeps the id and sends it when it reconnects before the first event.
+pub(super) fn thread_prelude(start_cursor: Option<&str>) -> Vec<u8> {
+    let mut out = b": ok\n".to_vec();
+    // A line break in it would start another SSE field. The core sends none; this does not rely on it.
+    if let Some(cursor) = start_cursor.filter(|cursor| cursor.bytes().all(|byte| byte.is_ascii_graphic())) {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(cursor.as_bytes());
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+    out
+}
+
+/// Appends an event. Returns whether it is the last of the run or of the thread.
+pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> bool {
+    let event: &str = &frame.event;
+    out.reserve(event.len() + 80);
+    if frame.seq > 0 {
+        let mut id = Uuid::encode_buffer();
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(frame.run_id.hyphenated().encode_lower(&mut id).as_bytes());
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(out, ":{}", frame.seq);
+    }
+    out.extend_from_slice(b"data: ");
+    let is_last = match text_delta::split(event) {
+        Some(delta) => {
+            out.extend_from_slice(br#"{"type":"thread.item.content.part.delta","item_id":""#);
+            out.extend_from_slice(delta.item_id.as_bytes());
+            out.extend_from_slice(br#"","content_index":"#);
+            out.extend_from_slice(delta.content_index.as_bytes());
+            out.extend_from_slice(br#","delta":"#);
+            write_on_one_line(out, delta.delta);
+            out.push(b'}');
+            false
+        }
+        None => {
+            write_on_one_line(out, event);
+            type_of(event).is_some_and(match scope {
+                StreamScope::Run => is_terminal,
+                StreamScope::Thread => ends_thread,
+            })
+        }
+    };
+    out.extend_from_slice(b"\n\n");
+    is_last
+}
+
+/// Appends JSON on one line. Line breaks between tokens become spaces; inside of strings JSON escapes them.
+pub(super) fn write_on_one_line(out: &mut Vec<u8>, json: &str) {
+    let start = out.len();
+    out.extend_from_slice(json.as_bytes());
+    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
+        for byte in out.iter_mut().skip(start).filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The error of a run that did not end well.
+
+use serde::Deserialize;
+use threadline_schema::error::Failure;
+use threadline_schema::{ErrorCode, RpcError};
+
+/// Returns the error of a terminal event; `None` for `run.completed`, `run.cancelled` and all other events.
+pub(super) fn error_of_end(kind: &str, event: &str) -> Option<RpcError> {
+    match kind {
+        "run.failed" => {
+            let failed: Result<FailedEvent, _> = serde_json::from_str(event);
+            Some(failed.map_or_else(
+                |_| RpcError::new(ErrorCode::InternalError, "The run failed."),
+                |failed| RpcError::new(failed.error.code, failed.error.message),
+            ))
+        }
+        "run.interrupted" => Some(RpcError::new(
+            ErrorCode::ServiceUnavailable,
+            "The server stopped while it was answering. Please send the message again.",
+        )),
+        _ => None,
+    }
+}
+
+/// Returns the error for events that stop without a terminal event.
+pub(super) fn events_lost() -> RpcError {
+    RpcError::new(ErrorCode::ServiceUnavailable, "The service cannot be reached right now. Please try again.")
+}
+
+#[derive(Deserialize)]
+struct FailedEvent {
+    error: Failure,
+}

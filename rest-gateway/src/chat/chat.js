@@ -1,4 +1,4 @@
-// The page: signing in, and putting list, log and composer together.
+// The page: signs in, and connects sidebar, log and composer.
 
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
@@ -7,19 +7,19 @@ import { Log } from "./log.js";
 import * as server from "./server.js";
 import { Sidebar } from "./sidebar.js";
 
-/** Milliseconds for which something that went wrong is shown. */
-const ALERT_TIME = 8000;
+/** How long an error is shown, in milliseconds. */
+const ALERT_MS = 8000;
 
-/** Conversations that have been looked at. An answer goes on arriving in one that is left. */
+/** Conversations that were opened, by thread id. They keep receiving their answers while another one is shown. */
 const conversations = new Map();
 let current = null;
 let hideAlert = null;
 
-const sidebar = new Sidebar({ removed: forget, failed: showFailure });
+const sidebar = new Sidebar({ removed: forget, failed: showError });
 const composer = new Composer({
   send: (text, attachments) => current.send(text, attachments),
   stop: () => current.stop(),
-  failed: showFailure,
+  failed: showError,
 });
 const log = new Log({
   stateChanged: showState,
@@ -40,14 +40,14 @@ for (const prompt of document.querySelectorAll("#welcome button")) {
     composer.send();
   });
 }
-// Nothing of what was shown stays in memory.
+// A reload removes all data of the user from memory.
 document.addEventListener("signed-out", () => location.reload());
 window.addEventListener("hashchange", showCurrent);
 
 if (server.isSignedIn()) enter();
 else byId("entrance").hidden = false;
 
-/** The form's two buttons differ in what comes before the sign-in. */
+/** Signs in. The second button of the form creates an account before that. */
 async function signIn(event) {
   event.preventDefault();
   const problem = byId("sign-in-problem");
@@ -56,7 +56,7 @@ async function signIn(event) {
   try {
     if (event.submitter?.value === "register") await server.register(credentials);
     await server.signIn(credentials);
-    // Gone from the page, with the password in it.
+    // Removes the form, and with it the password, from the page.
     byId("entrance").remove();
     await enter();
   } catch (error) {
@@ -70,7 +70,7 @@ async function enter() {
   await showCurrent();
 }
 
-/** Shows the conversation that the address names, or a new one. */
+/** Shows the conversation that the URL names, or a new one. */
 async function showCurrent() {
   if (!server.isSignedIn()) return;
   const threadId = location.hash.slice(1);
@@ -78,7 +78,7 @@ async function showCurrent() {
   const conversation = conversations.get(threadId) ?? new Conversation(threadChanged);
   const isNew = threadId !== "" && !conversation.thread;
   if (isNew && !(await attempt(() => conversation.load(threadId)))) return location.replace("#");
-  // Another one may have been chosen meanwhile.
+  // The user may have opened another conversation while this one was loading.
   if (location.hash.slice(1) !== threadId) return;
   if (threadId !== "") conversations.set(threadId, conversation);
   current = conversation;
@@ -87,13 +87,13 @@ async function showCurrent() {
   byId("message").focus();
 }
 
-/** A conversation has its thread, or another title. */
+/** Called when a conversation gets its thread, or when its title changes. */
 function threadChanged(conversation) {
   const { thread } = conversation;
   conversations.set(thread.id, conversation);
   sidebar.put(thread);
   if (conversation !== current) return;
-  // The address changes without a new entry in the history: the empty page before it is not worth going back to.
+  // Replaces the entry in the history, so that the back button skips the empty page.
   if (location.hash.slice(1) !== thread.id) history.replaceState(null, "", `#${thread.id}`);
   sidebar.select(thread.id);
   showState();
@@ -117,22 +117,22 @@ function showState() {
   composer.setState({ isAnswering: running !== null, closed });
 }
 
-/** Does something that the server may refuse. Resolves to whether it was done. */
+/** Runs a request and shows its error. Resolves to whether it succeeded. */
 async function attempt(work) {
   try {
     await work();
     return true;
   } catch (error) {
-    showFailure(error);
+    showError(error);
     return false;
   }
 }
 
-function showFailure(error) {
+function showError(error) {
   const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
   const alert = byId("alert");
   alert.textContent = `${error.message}${wait}`;
   alert.hidden = false;
   clearTimeout(hideAlert);
-  hideAlert = setTimeout(() => (alert.hidden = true), ALERT_TIME);
+  hideAlert = setTimeout(() => (alert.hidden = true), ALERT_MS);
 }

@@ -1,4 +1,4 @@
-// The composer: what is to be said, and the files that go with it.
+// The composer: the text of the next message, and its files.
 
 import { byId, element } from "./dom.js";
 import { iconButton } from "./icons.js";
@@ -6,13 +6,16 @@ import { drawAttachment } from "./items.js";
 import * as server from "./server.js";
 
 export class Composer {
-  /** Files on their way or there: `{ file, id, node, progress, controller }`. `id` is null until it is announced. */
+  /** Files of the message: `{ file, id, isUploaded, node, controller }`. `id` is null before the announcement. */
   files = [];
   isSending = false;
 
-  /** `send` is given text and ids of attachments, and resolves when the server has them; `stop` ends the answer. */
+  /**
+   * `send` gets the text and the ids of attachments, and resolves when the server has the message. `stop` stops the
+   * answer. `failed` gets errors.
+   */
   constructor({ send, stop, failed }) {
-    this.handOver = send;
+    this.sendMessage = send;
     this.failed = failed;
     this.form = byId("composer");
     this.text = byId("message");
@@ -28,20 +31,20 @@ export class Composer {
     this.text.addEventListener("keydown", (event) => this.sendOnEnter(event));
     byId("attach").addEventListener("change", ({ currentTarget: input }) => {
       this.add(input.files);
-      // So that the same file can be chosen again.
+      // Allows the user to choose the same file again.
       input.value = "";
     });
-    this.takeDropped();
+    this.acceptPasteAndDrop();
   }
 
-  /** While an answer arrives there is no sending, and while a thread is closed there is no writing either. */
+  /** Sending is disabled during an answer. `closed` is the reason why the thread takes no messages, or null. */
   setState({ isAnswering, closed }) {
     this.isAnswering = isAnswering;
     this.text.disabled = this.isSending || closed !== null;
     this.text.placeholder = closed ?? "Say something";
     this.sendButton.hidden = isAnswering;
     this.stopButton.hidden = !isAnswering;
-    this.showReadiness();
+    this.updateSendButton();
   }
 
   setText(text) {
@@ -53,9 +56,9 @@ export class Composer {
   async send() {
     if (!this.isReady()) return;
     this.isSending = true;
-    this.showReadiness();
+    this.updateSendButton();
     try {
-      await this.handOver(
+      await this.sendMessage(
         this.text.value.trim(),
         this.files.map(({ id }) => id),
       );
@@ -63,39 +66,39 @@ export class Composer {
       this.list.replaceChildren();
       this.setText("");
     } catch (error) {
-      // What was written stays, to be sent again.
+      // The text stays, so that the user can send it again.
       this.failed(error);
     } finally {
       this.isSending = false;
-      this.showReadiness();
+      this.updateSendButton();
     }
   }
 
   isReady() {
-    const isThere = this.files.every(({ isUploaded }) => isUploaded);
-    const saysSomething = this.text.value.trim() !== "" || this.files.length > 0;
-    return saysSomething && isThere && !this.isSending && !this.isAnswering;
+    const isUploaded = this.files.every((file) => file.isUploaded);
+    const hasContent = this.text.value.trim() !== "" || this.files.length > 0;
+    return hasContent && isUploaded && !this.isSending && !this.isAnswering;
   }
 
-  showReadiness() {
+  updateSendButton() {
     this.sendButton.disabled = !this.isReady();
   }
 
-  /** As high as what is written in it. */
+  /** Makes the field as high as its text. */
   fit() {
     this.text.style.height = "auto";
     this.text.style.height = `${this.text.scrollHeight}px`;
-    this.showReadiness();
+    this.updateSendButton();
   }
 
   sendOnEnter(event) {
-    // While a word is being composed, as in Japanese, Enter chooses it.
+    // An input method, as for Japanese, uses Enter to choose a word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     this.send();
   }
 
-  takeDropped() {
+  acceptPasteAndDrop() {
     this.text.addEventListener("paste", ({ clipboardData }) => this.add(clipboardData.files));
     this.form.addEventListener("dragover", (event) => event.preventDefault());
     this.form.addEventListener("drop", (event) => {
@@ -118,11 +121,11 @@ export class Composer {
     entry.node.querySelector("img")?.addEventListener("load", () => URL.revokeObjectURL(preview), { once: true });
     this.files.push(entry);
     this.list.append(entry.node);
-    this.showReadiness();
+    this.updateSendButton();
     try {
-      // A file of which the browser does not know the type is most often text, and the server looks at it anyway.
+      // A file whose type the browser does not know is usually text. The server checks the type.
       const params = { name: file.name, size: file.size, mime_type: file.type || "text/plain" };
-      const { id, upload_descriptor: descriptor } = await server.ask("attachments.create", params);
+      const { id, upload_descriptor: descriptor } = await server.requestJson("attachments.create", params);
       entry.id = id;
       entry.controller.signal.throwIfAborted();
       await server.upload(descriptor, file, (part) => (progress.value = part), entry.controller.signal);
@@ -133,17 +136,17 @@ export class Composer {
       if (!entry.controller.signal.aborted) this.failed(error);
       this.remove(entry);
     }
-    this.showReadiness();
+    this.updateSendButton();
   }
 
-  /** Takes a file out again, and away from the server if it is there. */
+  /** Removes a file from the message, and from the server if it is there. */
   remove(entry) {
     if (!this.files.includes(entry)) return;
     this.files = this.files.filter((other) => other !== entry);
     entry.node.remove();
     entry.controller.abort();
-    // Unsent attachments are swept away anyway.
-    if (entry.id !== null) server.ask("attachments.delete", { attachment_id: entry.id }).catch(() => {});
-    this.showReadiness();
+    // An error does not matter: the server removes attachments without a message by itself.
+    if (entry.id !== null) server.requestJson("attachments.delete", { attachment_id: entry.id }).catch(() => {});
+    this.updateSendButton();
   }
 }

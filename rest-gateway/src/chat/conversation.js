@@ -1,55 +1,56 @@
-// A conversation: its items, folded from pages and from the events of its runs. It draws nothing; a view is told what
-// has changed.
+// A conversation: its items, from pages and from the events of its runs. It draws nothing; it tells a view about
+// changes.
 
 import { fold } from "./fold.js";
-import { eventsOf, remembered } from "./runs.js";
+import { activeRuns, eventsOf } from "./runs.js";
 import * as server from "./server.js";
 
-/** Items on a page of the conversation. */
-const PAGE = 50;
+/** Items per page. */
+const PAGE_SIZE = 50;
 
-/** A conversation that nobody looks at tells this. */
-const NOBODY = { put() {}, grow() {}, remove() {}, showAll() {}, showState() {} };
+/** The view of a conversation that is not shown. */
+const NO_VIEW = { put() {}, grow() {}, remove() {}, showAll() {}, showState() {} };
 
 export class Conversation {
   /** The thread; null until the first message has been sent. */
   thread = null;
   items = [];
-  /** Whether there are items before the first one here, and where they begin. */
+  /** The cursor of the page before the first item; null if there are no earlier items. */
   earlier = null;
-  /** The run that is being read: `{ runId, controller, stopped }`. */
+  /** The active run: `{ runId, controller, stopped, reading }`. */
   running = null;
-  /** What the assistant is doing, until it says something. */
+  /** The progress event before the first text, or null. */
   progress = null;
-  /** Ids of the items that are not whole yet. */
+  /** Ids of items that are not complete. */
   growing = new Set();
-  /** Ids of the items that go when the run has answered again. */
+  /** Ids of items that a retry removes when its run completes. */
   outgoing = new Set();
-  /** How many notes were shown here, which gives each its id. */
-  notes = 0;
-  view = NOBODY;
+  /** Number of notices so far; it makes their ids. */
+  notices = 0;
+  view = NO_VIEW;
 
-  /** `changed` is told of a thread that is new or has another title. */
+  /** `changed` is called when the conversation gets its thread, or when its title changes. */
   constructor(changed) {
     this.threadChanged = changed;
   }
 
-  lookAway() {
-    this.view = NOBODY;
+  detachView() {
+    this.view = NO_VIEW;
   }
 
-  /** Loads what there is, and goes on reading a run that was being read before a reload. */
+  /** Loads the newest items, and follows a run that was active before a reload. */
   async load(threadId) {
-    const thread = await server.ask("threads.get_by_id", { thread_id: threadId, limit: PAGE, order: "desc" });
+    const params = { thread_id: threadId, limit: PAGE_SIZE, order: "desc" };
+    const thread = await server.requestJson("threads.get_by_id", params);
     this.thread = thread;
     this.addEarlier(thread.items);
-    const runId = remembered.of(threadId);
+    const runId = activeRuns.get(threadId);
     if (runId) this.resume(runId);
   }
 
   async loadEarlier() {
-    const params = { thread_id: this.thread.id, limit: PAGE, order: "desc", after: this.earlier };
-    this.addEarlier(await server.ask("items.list", params));
+    const params = { thread_id: this.thread.id, limit: PAGE_SIZE, order: "desc", after: this.earlier };
+    this.addEarlier(await server.requestJson("items.list", params));
     this.view.showAll();
   }
 
@@ -61,62 +62,62 @@ export class Conversation {
     else await this.begin("threads.create", { input });
   }
 
-  /** Has a message of the user answered again. What stands behind it goes when the new answer is there. */
+  /** Answers a user message again. The items after it are removed when the new answer is complete. */
   async retry(itemId) {
-    const behind = this.items.slice(this.items.findIndex(({ id }) => id === itemId) + 1);
-    for (const item of behind.filter(({ local }) => local)) this.remove(item.id);
+    const later = this.items.slice(this.items.findIndex(({ id }) => id === itemId) + 1);
+    for (const item of later.filter(({ local }) => local)) this.remove(item.id);
     await this.begin("threads.retry_after_item", { thread_id: this.thread.id, item_id: itemId });
-    for (const item of behind.filter(({ local }) => !local)) {
+    for (const item of later.filter(({ local }) => !local)) {
       this.outgoing.add(item.id);
       this.view.put(item);
     }
   }
 
-  /** Answers the questions of an item. */
+  /** Sends the answers to the questions of an item. */
   async answer(itemId, input) {
     await this.begin("threads.add_structured_input", { thread_id: this.thread.id, item_id: itemId, input });
   }
 
-  /** Has the action of a widget carried out, and resolves when that is done. */
+  /** Runs the action of a widget, and resolves when it has ended. */
   async act(itemId, { type, payload, streaming = true }) {
     const params = { thread_id: this.thread.id, item_id: itemId, action: { type, payload } };
     if (streaming) {
       await this.begin("threads.custom_action", params);
       await this.running?.reading;
     } else {
-      const { updated_item: item } = await server.ask("threads.sync_custom_action", params);
+      const { updated_item: item } = await server.requestJson("threads.sync_custom_action", params);
       if (item) this.put(item);
     }
   }
 
   async rate(itemId, kind) {
-    await server.ask("items.feedback", { thread_id: this.thread.id, item_ids: [itemId], kind });
+    await server.requestJson("items.feedback", { thread_id: this.thread.id, item_ids: [itemId], kind });
   }
 
-  /** Ends the answer. Its stream then ends by itself, with what was said so far. */
+  /** Stops the answer. The stream then ends with the text so far. */
   async stop() {
     const { running } = this;
     if (!running) return;
     running.stopped = true;
     this.view.showState();
-    // Nobody knows the run yet: the server cancels what its client has left.
+    // The id of the run is not known yet. The server cancels the run when the request is closed.
     if (running.runId === null) return running.controller.abort();
-    await server.cancel(running.runId).catch(() => running.controller.abort());
+    await server.cancelRun(running.runId).catch(() => running.controller.abort());
   }
 
-  /** The message of the user that an item is, or is an answer to. */
+  /** Returns the user message that an item is, or answers. */
   messageBefore(itemId) {
     const at = this.items.findIndex(({ id }) => id === itemId);
     return this.items.slice(0, at + 1).findLast(({ type }) => type === "user_message");
   }
 
   async begin(type, params) {
-    if (this.running) throw new server.Refusal(409, { message: "The assistant is still answering." });
+    if (this.running) throw new server.RequestError(409, { message: "The assistant is still answering." });
     const running = this.start(null);
     try {
-      const response = await server.open(type, params, running.controller.signal);
+      const response = await server.requestStream(type, params, running.controller.signal);
       running.runId = response.headers.get("x-run-id");
-      this.remember();
+      this.rememberRun();
       running.reading = this.read(response, running);
     } catch (error) {
       this.finish();
@@ -139,7 +140,7 @@ export class Conversation {
     try {
       for await (const event of eventsOf(response, running.runId, running.controller.signal)) fold(this, event);
     } catch (error) {
-      // A run of before the reload that is not kept any more has nothing to add.
+      // The server does not keep the events of old runs: 404 after a reload is no error.
       if (!running.stopped && error.status !== 404) this.fail(error.message, true);
     } finally {
       if (running.stopped) this.note({ level: "info", message: "You stopped this answer." });
@@ -150,26 +151,26 @@ export class Conversation {
   finish() {
     this.running = null;
     this.progress = null;
-    if (this.thread) remembered.delete(this.thread.id);
-    const unsettled = this.items.filter(({ id }) => this.growing.has(id) || this.outgoing.has(id));
+    if (this.thread) activeRuns.delete(this.thread.id);
+    const changed = this.items.filter(({ id }) => this.growing.has(id) || this.outgoing.has(id));
     this.growing.clear();
     this.outgoing.clear();
-    for (const item of unsettled) this.view.put(item);
+    for (const item of changed) this.view.put(item);
     this.view.showState();
   }
 
-  /** The thread is new, or has another title. */
+  /** Sets the thread, or its changed title. */
   setThread(thread) {
     this.thread = thread;
-    this.remember();
+    this.rememberRun();
     this.threadChanged(this);
   }
 
-  remember() {
-    if (this.thread && this.running?.runId) remembered.set(this.thread.id, this.running.runId);
+  rememberRun() {
+    if (this.thread && this.running?.runId) activeRuns.set(this.thread.id, this.running.runId);
   }
 
-  /** Adds an item, or puts it in the place of the one with its id. */
+  /** Adds an item, or replaces the one with its id. */
   put(item) {
     const at = this.items.findIndex(({ id }) => id === item.id);
     if (at < 0) this.items.push(item);
@@ -177,7 +178,7 @@ export class Conversation {
     this.view.put(item);
   }
 
-  /** Appends to a part of a message. */
+  /** Appends text to a part of a message. */
   grow(item, contentIndex, delta) {
     this.setProgress(null);
     item.content[contentIndex].text += delta;
@@ -189,7 +190,7 @@ export class Conversation {
     this.view.remove(itemId);
   }
 
-  /** A page that came newest first, in front of what is here. */
+  /** Adds a page of earlier items. The page has the newest item first. */
   addEarlier(page) {
     this.items = [...page.data.toReversed(), ...this.items];
     this.earlier = page.has_more ? page.after : null;
@@ -201,14 +202,14 @@ export class Conversation {
     this.view.showState();
   }
 
-  /** Shows something that is no item of the thread, and is gone after a reload. */
+  /** Shows a notice. It is no item of the thread, so it disappears with a reload. */
   note(notice) {
-    this.notes += 1;
-    this.put({ ...notice, type: "notice", id: `note-${this.notes}`, local: true });
+    this.notices += 1;
+    this.put({ ...notice, type: "notice", id: `note-${this.notices}`, local: true });
   }
 
   fail(message, mayRetry) {
-    const isTold = this.items.at(-1)?.message === message;
-    if (!isTold) this.note({ level: "danger", message, mayRetry });
+    const isShown = this.items.at(-1)?.message === message;
+    if (!isShown) this.note({ level: "danger", message, mayRetry });
   }
 }

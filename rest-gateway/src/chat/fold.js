@@ -1,37 +1,38 @@
-// How an event of a run changes a conversation. Events may come again from the first on: each says how things are.
+// Applies the events of a run to a conversation. Events can come again from the first on: applying one twice changes
+// nothing.
 
-/** Takes in an event of ChatKit's, or of a run that is followed. What has nothing to show is passed over. */
+/** Applies an event of ChatKit's stream, or of the stream of a run. Events with nothing to show are ignored. */
 export function fold(conversation, event) {
-  FOLDS[event.type]?.(conversation, event);
+  APPLY_EVENT[event.type]?.(conversation, event);
 }
 
-const FOLDS = {
+const APPLY_EVENT = {
   "thread.created": (conversation, { thread }) => conversation.setThread(thread),
   "thread.updated": (conversation, { thread }) => conversation.setThread(thread),
   "thread.item.added": (conversation, { item }) => {
     conversation.growing.add(item.id);
     conversation.put(item);
   },
-  "thread.item.done": putWhole,
-  "thread.item.replaced": putWhole,
+  "thread.item.done": putComplete,
+  "thread.item.replaced": putComplete,
   "thread.item.updated": (conversation, { item_id: itemId, update }) => change(conversation, itemId, update),
-  // As a run is followed, it tells of a token in fewer words.
+  // The stream of a run has a shorter event for text deltas.
   "thread.item.content.part.delta": (conversation, { item_id: itemId, ...delta }) =>
     change(conversation, itemId, { ...delta, type: TEXT_DELTA }),
   "thread.item.removed": (conversation, { item_id: itemId }) => conversation.remove(itemId),
-  "run.resync": (conversation, { items }) => items.data.forEach((item) => putWhole(conversation, { item })),
+  "run.resync": (conversation, { items }) => items.data.forEach((item) => putComplete(conversation, { item })),
   progress_update: (conversation, progress) => conversation.setProgress(progress),
   notice: (conversation, notice) => conversation.note(notice),
   error: (conversation, { message, allow_retry: mayRetry }) =>
     conversation.fail(message ?? "Something went wrong.", mayRetry),
   "run.failed": (conversation, { error }) => conversation.fail(error.message, true),
-  "run.interrupted": (conversation) => conversation.fail("The server stopped before the answer was whole.", true),
+  "run.interrupted": (conversation) => conversation.fail("The server stopped before the answer was complete.", true),
 };
 
 const TEXT_DELTA = "assistant_message.content_part.text_delta";
 
-/** How an update changes its item. */
-const CHANGES = {
+/** Applies an update to its item, by the type of the update. */
+const APPLY_UPDATE = {
   "assistant_message.content_part.added": setPart,
   "assistant_message.content_part.done": setPart,
   "assistant_message.content_part.annotation_added": ({ content }, update) => {
@@ -50,7 +51,7 @@ const CHANGES = {
   },
 };
 
-function putWhole(conversation, { item }) {
+function putComplete(conversation, { item }) {
   conversation.growing.delete(item.id);
   conversation.put(item);
 }
@@ -59,7 +60,7 @@ function change(conversation, itemId, update) {
   const item = conversation.items.find(({ id }) => id === itemId);
   if (!item) return;
   if (update.type === TEXT_DELTA) return conversation.grow(item, update.content_index, update.delta);
-  CHANGES[update.type]?.(item, update);
+  APPLY_UPDATE[update.type]?.(item, update);
   conversation.put(item);
 }
 
@@ -71,7 +72,7 @@ function setTask({ workflow }, { task_index: at, task }) {
   workflow.tasks[at] = task;
 }
 
-/** Replaces the component of a widget that has this id, wherever it is. */
+/** Replaces the component with this id, at any depth of the widget. */
 function replaceComponent(item, componentId, replace) {
   const walk = (component) => {
     if (component.id === componentId) return replace(component);

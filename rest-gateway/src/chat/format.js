@@ -1,9 +1,8 @@
-// What models write is Markdown, of which the usual part is shown: elements are made, and the words go into them as
-// text. HTML in it is text like any other.
+// Shows the usual subset of Markdown, which models write. HTML in it stays text.
 
 import { element, webLink } from "./dom.js";
 
-/** A line that begins a block of a kind, tried from the first on; whatever none fits belongs to a paragraph. */
+/** The first line of each kind of block, in the order in which they are tried. All other lines are paragraphs. */
 const FENCE = /^ *(```+|~~~+)/;
 const HEADING = /^ {0,3}#{1,6} +(.*)$/;
 const RULE = /^ {0,3}([-*_])( *\1){2,} *$/;
@@ -11,15 +10,15 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)]) +(.*)$/;
 
 /**
- * What stands out in a line: code, bold, italic, links with and without a label. Bounded, so that a text of opening
- * brackets costs no more than another.
+ * Code, bold, italic, and links with and without a label. The lengths are limited, so that a text of many opening
+ * brackets is not slow.
  */
 const SPANS =
   /(`+)(.{1,1000}?)\1|\*\*(\S.{0,1000}?)\*\*|(?<![\w*])\*([^\s*][^*]{0,1000}?)\*(?![\w*])|\[([^\]]{1,500})\]\(([^\s)]{1,2000})\)|(https?:\/\/[^\s<>()"']{1,2000}[^\s<>()"'.,;:!?])/gs;
 
 /**
- * Shows a text in a node. What is there from an earlier, shorter text stays as far as it is still right: a selection in
- * it survives, and a long answer does not get slow.
+ * Shows a text in a node. Blocks that have not changed since the last call stay: a selection in them is kept, and long
+ * answers stay fast.
  */
 export function showText(node, text) {
   const blocks = blocksOf(text);
@@ -35,7 +34,7 @@ export function showText(node, text) {
   while (node.children.length > blocks.length) node.lastChild.remove();
 }
 
-/** An element that shows a text. */
+/** Makes an element that shows a text. */
 export function formatted(text) {
   const node = element("div", { class: "text formatted" });
   showText(node, text);
@@ -64,7 +63,7 @@ function blocksOf(text) {
   return blocks;
 }
 
-/** The kind of block that a line belongs to; null for one that is empty. */
+/** Returns the kind of block of a line; null for an empty line. */
 function kindOf(line, open) {
   if (open?.kind === "code") return "code";
   if (FENCE.test(line)) return "code";
@@ -72,12 +71,12 @@ function kindOf(line, open) {
   if (HEADING.test(line)) return "heading";
   if (RULE.test(line)) return "rule";
   if (QUOTE.test(line)) return "quote";
-  // An item goes on in lines that are set in.
+  // Indented lines continue a list item.
   if (ITEM.test(line) || (open?.kind === "list" && line.startsWith("  "))) return "list";
   return "paragraph";
 }
 
-/** Whether a block of code ends with its last line. */
+/** Returns whether the last line closes the block of code. */
 function closes(lines) {
   const [, fence] = FENCE.exec(lines[0]);
   return lines.length > 1 && lines.at(-1).trim() === fence;
@@ -85,11 +84,11 @@ function closes(lines) {
 
 function drawCode(lines) {
   const code = lines.slice(1, closes(lines) ? -1 : undefined);
-  // Wide code is scrolled, by key as well.
+  // The tab index allows to scroll wide code with the keyboard.
   return element("pre", { tabindex: 0 }, element("code", {}, code.join("\n")));
 }
 
-/** A list with its lists: how far an item is set in is all that tells them apart. */
+/** Draws a list with its nested lists. The indentation of an item is its level. */
 function drawList(lines) {
   const items = [];
   for (const line of lines) {
@@ -111,7 +110,7 @@ function isNumber(mark) {
   return /\d/.test(mark);
 }
 
-/** The words of a line, and what stands out among them. */
+/** Returns the nodes of a text: plain text, and elements for code, bold, italic and links. */
 function spans(text) {
   const nodes = [];
   let from = 0;

@@ -1,11 +1,11 @@
-// Icons, drawn here: the page loads nothing from elsewhere.
+// Icons as paths: the page loads nothing from other servers.
 
 import { element } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const CIRCLE = "M12 3a9 9 0 1 0 0 18 9 9 0 1 0 0-18";
 
-/** Paths on a field of 24 by 24, drawn as lines. Names are the protocol's, and some that only this page uses. */
+/** Paths in a box of 24 by 24, drawn as lines. The names are those of ChatKit, and some that only this page uses. */
 const PATHS = {
   "book-open": "M12 6c-2-1.5-5-2-9-2v14c4 0 7 .5 9 2 2-1.5 5-2 9-2V4c-4 0-7 .5-9 2zm0 0v14",
   "check-circle": `${CIRCLE}M8 12l3 3 5-6`,
@@ -50,8 +50,8 @@ const PATHS = {
   write: "M4 20l1-5L16 4l4 4L9 19zM14 6l4 4",
 };
 
-/** Names that have a drawing under another one. */
-const SAME = {
+/** Names that share the path of another name. */
+const ALIASES = {
   "book-clock": "book-open",
   "book-closed": "notebook",
   "check-circle-filled": "check-circle",
@@ -71,19 +71,19 @@ const SAME = {
   "profile-card": "user",
 };
 
-/** The icon of this name, for decoration; a dot where there is none. */
+/** Makes the icon of this name, for decoration; a dot if the name is unknown. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("class", name?.endsWith("-filled") ? "icon filled" : "icon");
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", PATHS[SAME[name] ?? name] ?? "M12 12h.01");
+  path.setAttribute("d", PATHS[ALIASES[name] ?? name] ?? "M12 12h.01");
   svg.append(path);
   return svg;
 }
 
-/** A button that shows an icon, and says its name to whoever cannot see it or does not know it. */
+/** Makes a button with an icon. Its label is shown as a tooltip and read by screen readers. */
 export function iconButton(name, label, attributes = {}) {
   return element(
     "button",

@@ -1,41 +1,41 @@
-// Items of a thread, each drawn as an entry of the log.
+// Draws the items of a thread as entries of the log.
 
 import { element, webLink } from "./dom.js";
 import { formatted, showText } from "./format.js";
 import { icon, iconButton } from "./icons.js";
 import { drawQuestions } from "./questions.js";
-import { own } from "./server.js";
+import { relativeUrl } from "./server.js";
 import { drawWidget } from "./widgets.js";
 
-/** How each type of item is drawn. A type that is not here has nothing to show. */
-const DRAWN = {
+/** Draws an item, by its type. Other types have nothing to show. */
+const DRAW = {
   user_message: drawUserMessage,
   assistant_message: drawAssistantMessage,
   workflow: drawWorkflow,
   task: ({ task }) => element("ul", { class: "tasks" }, drawTask(task)),
-  widget: (item, does) => drawWidget(item, does),
+  widget: (item, handlers) => drawWidget(item, handlers),
   structured_input: drawQuestions,
   client_tool_call: drawClientToolCall,
   generated_image: drawGeneratedImage,
   notice: drawNotice,
 };
 
-/** An item as an entry; null when there is nothing to show. `does` is what its buttons do. */
-export function drawItem(item, does) {
-  const content = DRAWN[item.type]?.(item, does);
+/** Draws an item; null if it has nothing to show. `handlers` are called by its buttons. */
+export function drawItem(item, handlers) {
+  const content = DRAW[item.type]?.(item, handlers);
   return content ? element("li", { class: `item ${item.type}`, "data-item": item.id }, content) : null;
 }
 
-/** Shows more of the text of a message that is drawn already. */
+/** Updates the text of a message that is drawn already. */
 export function growMessage(node, { content }, contentIndex) {
   const text = node.querySelectorAll(".text")[contentIndex];
   if (text) showText(text, content[contentIndex].text);
 }
 
-/** Files of a message, or on their way into one. */
+/** Draws a file of a message, or of the composer. */
 export function drawAttachment({ name, preview_url: preview }, ...more) {
   const picture = preview
-    ? element("img", { src: own(preview), alt: "", loading: "lazy" })
+    ? element("img", { src: relativeUrl(preview), alt: "", loading: "lazy" })
     : element("span", { class: "file-icon" }, icon("document"));
   return element("li", { class: "attachment" }, picture, element("span", { class: "name" }, name), ...more);
 }
@@ -55,25 +55,25 @@ function drawUserMessage({ content, attachments, quoted_text: quoted }) {
   ];
 }
 
-function drawAssistantMessage(item, does) {
+function drawAssistantMessage(item, handlers) {
   return [
     element("h3", { class: "hidden" }, "Assistant"),
     item.content.map(({ text, annotations }) => [formatted(text), drawSources(annotations ?? [])]),
     element(
       "div",
       { class: "actions", role: "group", "aria-label": "About this answer" },
-      // Browsers have it only where the page came by HTTPS or from this machine.
-      navigator.clipboard && iconButton("copy", "Copy", { click: () => does.copy(item) }),
-      rating(item, "positive", "thumbsUp", "Good answer", does),
-      rating(item, "negative", "thumbsDown", "Bad answer", does),
-      iconButton("reload", "Answer again", { click: () => does.retry(item) }),
+      // Browsers only have a clipboard on HTTPS and on localhost.
+      navigator.clipboard && iconButton("copy", "Copy", { click: () => handlers.copy(item) }),
+      rating(item, "positive", "thumbsUp", "Good answer", handlers),
+      rating(item, "negative", "thumbsDown", "Bad answer", handlers),
+      iconButton("reload", "Answer again", { click: () => handlers.retry(item) }),
     ),
   ];
 }
 
-function rating(item, kind, name, label, does) {
+function rating(item, kind, name, label, handlers) {
   const click = async ({ currentTarget: button }) => {
-    if (!(await does.rate(item, kind))) return;
+    if (!(await handlers.rate(item, kind))) return;
     for (const other of button.parentNode.querySelectorAll("[aria-pressed]")) {
       other.setAttribute("aria-pressed", String(other === button));
     }
@@ -98,16 +98,16 @@ function drawSource({ type, title, url, filename, description }) {
 
 function drawWorkflow({ workflow }) {
   const { tasks, expanded } = workflow;
-  const isAtWork = tasks.some(({ status_indicator: status }) => status === "loading");
-  const title = element("summary", {}, spinner(isAtWork), summaryOf(workflow, isAtWork));
+  const isLoading = tasks.some(({ status_indicator: status }) => status === "loading");
+  const title = element("summary", {}, spinner(isLoading), summaryOf(workflow, isLoading));
   return element("details", { open: expanded }, title, element("ul", { class: "tasks" }, tasks.map(drawTask)));
 }
 
-function summaryOf({ summary, tasks, type }, isAtWork) {
+function summaryOf({ summary, tasks, type }, isLoading) {
   if (summary?.title) return summary.title;
   const seconds = summary?.duration > 0 ? `${summary.duration} s` : null;
   if (type === "reasoning" && summary) return seconds ? `Thought for ${seconds}` : "Thought";
-  const isMany = tasks.length > 1 && !isAtWork;
+  const isMany = tasks.length > 1 && !isLoading;
   const words = isMany
     ? `${tasks.length} steps`
     : (tasks.at(-1)?.title ?? (type === "reasoning" ? "Thinking" : "Working"));
@@ -136,15 +136,15 @@ function drawTask(task) {
   );
 }
 
-/** How far an entry is. One that does not say, such as a thought, has no mark. */
+/** Draws the state of a task. A task without a state, such as a thought, has no mark. */
 function markOf({ status_indicator: status, icon: name }) {
   if (status === "loading") return spinner(true);
   const shown = name ?? (status === "complete" ? "check" : null);
   return shown && icon(shown);
 }
 
-function spinner(isAtWork) {
-  return isAtWork && element("span", { class: "spinner", role: "img", "aria-label": "At work" });
+function spinner(isLoading) {
+  return isLoading && element("span", { class: "spinner", role: "img", "aria-label": "At work" });
 }
 
 function drawClientToolCall({ name, status }) {
@@ -160,12 +160,12 @@ function drawGeneratedImage({ image }) {
   return element("img", { src: image.url, alt: "An image the assistant made" });
 }
 
-function drawNotice(item, does) {
+function drawNotice(item, handlers) {
   const { level, title, message, mayRetry } = item;
   return element(
     "div",
     { class: `notice ${level}`, role: level === "danger" ? "alert" : "note" },
     element("div", {}, title && element("strong", {}, title), formatted(message)),
-    mayRetry && element("button", { type: "button", click: () => does.retry(item) }, "Try again"),
+    mayRetry && element("button", { type: "button", click: () => handlers.retry(item) }, "Try again"),
   );
 }

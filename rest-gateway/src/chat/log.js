@@ -1,46 +1,46 @@
-// The log: the conversation that is looked at, an entry for each item.
+// The log: shows one conversation, with an entry for each item.
 
 import { byId, element } from "./dom.js";
 import { drawItem, growMessage } from "./items.js";
 
-/** Distance from the end, in pixels, within which the log goes on showing its end. */
-const NEAR = 60;
+/** Distance from the end, in pixels, within which the log keeps following its end. */
+const NEAR_END_PX = 60;
 
 export class Log {
   conversation = null;
   nodes = new Map();
-  /** Whether the end stays in sight: until somebody scrolls up, and again when they are back. */
+  /** Whether the end stays visible: until the user scrolls up, and again when the user is back at the end. */
   followsEnd = true;
   scrolledTo = 0;
 
-  /** `does` is what the buttons of items do; it is given the item. */
-  constructor(does) {
-    this.does = does;
+  /** `handlers` are called by the buttons of items, with the item. */
+  constructor(handlers) {
+    this.handlers = handlers;
     this.scroller = byId("scroller");
     this.list = byId("log");
     this.welcome = byId("welcome");
     this.status = byId("status");
     this.earlier = byId("earlier");
-    this.earlier.addEventListener("click", () => does.loadEarlier());
-    this.scroller.addEventListener("scroll", () => this.notice());
-    // Images arrive when they like, and windows change.
+    this.earlier.addEventListener("click", () => handlers.loadEarlier());
+    this.scroller.addEventListener("scroll", () => this.onScroll());
+    // Images load later, and the window can be resized.
     const observer = new ResizeObserver(() => this.keepEnd());
     observer.observe(this.list);
     observer.observe(this.scroller);
   }
 
-  /** Somebody has scrolled, or the log has by itself: it only ever goes down. */
-  notice() {
+  /** Called when the user or the log itself has scrolled. The log only scrolls down by itself. */
+  onScroll() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     if (isNearEnd) this.followsEnd = true;
     else if (scrollTop < this.scrolledTo) this.followsEnd = false;
     this.scrolledTo = scrollTop;
   }
 
-  /** Shows this conversation, and no other any more. */
+  /** Shows this conversation instead of the current one. */
   show(conversation) {
-    this.conversation?.lookAway();
+    this.conversation?.detachView();
     this.conversation = conversation;
     conversation.view = this;
     this.followsEnd = true;
@@ -55,7 +55,7 @@ export class Log {
     for (const item of this.conversation.items) this.draw(item);
     this.earlier.hidden = this.conversation.earlier === null;
     this.welcome.hidden = this.conversation.thread !== null || this.conversation.items.length > 0;
-    // What was in sight stays there when something comes before it.
+    // Keeps the visible items in place when items are added before them.
     this.scroller.scrollTop = this.followsEnd
       ? this.scroller.scrollHeight
       : scrollTop + this.scroller.scrollHeight - scrollHeight;
@@ -78,19 +78,19 @@ export class Log {
     this.nodes.delete(itemId);
   }
 
-  /** What the assistant is doing. */
+  /** Shows what the assistant is doing. */
   showState() {
     const { running, progress } = this.conversation;
-    // Nobody wants to be read every word by itself: while it is busy, the log is not read out.
+    // Screen readers do not read a busy log, so they do not read each word of an answer by itself.
     this.list.setAttribute("aria-busy", String(running !== null));
     const words = running?.stopped ? "Stopping" : (progress?.text ?? "Answering");
     this.status.replaceChildren(...(running ? [element("span", { class: "spinner" }), words] : []));
-    this.does.stateChanged();
+    this.handlers.stateChanged();
     this.keepEnd();
   }
 
   draw(item) {
-    const node = drawItem(item, this.does);
+    const node = drawItem(item, this.handlers);
     const old = this.nodes.get(item.id);
     if (!node) return this.remove(item.id);
     node.classList.toggle("growing", this.conversation.growing.has(item.id));
@@ -107,13 +107,13 @@ export class Log {
   }
 }
 
-/** What somebody has opened stays open, when it is drawn anew. */
+/** Keeps details open that the user has opened, when an item is drawn again. */
 function keepOpen(old, node) {
   const [was, is] = [old, node].map((one) => one.querySelector("details"));
   if (was && is) is.open = was.open;
 }
 
-/** Puts the new node in the place of the old, and the focus where it was: with the button that was pressed. */
+/** Replaces the old node, and keeps the focus on the same control. */
 function keepFocus(old, node) {
   const focusable = (one) => [...one.querySelectorAll("button, input, textarea, select, summary, a")];
   const at = focusable(old).indexOf(document.activeElement);

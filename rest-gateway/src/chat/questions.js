@@ -1,19 +1,20 @@
-// Questions of the assistant: a form while they are open, and what was answered after that.
+// Questions of the assistant: a form while they are open, the answers after that.
 
 import { element } from "./dom.js";
 
-export function drawQuestions(item, does) {
-  return item.status === "pending" ? drawForm(item, does) : drawAnswers(item);
+export function drawQuestions(item, handlers) {
+  return item.status === "pending" ? drawForm(item, handlers) : drawAnswers(item);
 }
 
-function drawForm(item, does) {
+function drawForm(item, handlers) {
   const fields = item.inputs.map((input) =>
     input.type === "multiple_choice" ? drawChoice(input, item.id) : drawFreeform(input, item.id),
   );
   const submit = (event) => {
     event.preventDefault();
-    does.answer(item, { status: "answered", answers: answersIn(event.currentTarget, item.inputs) });
+    handlers.answer(item, { status: "answered", answers: answersIn(event.currentTarget, item.inputs) });
   };
+  const skip = () => handlers.answer(item, { status: "skipped", answers: {} });
   return element(
     "form",
     { class: "questions card", submit },
@@ -22,7 +23,7 @@ function drawForm(item, does) {
       "div",
       { class: "buttons" },
       element("button", { type: "submit", class: "primary" }, "Send answers"),
-      element("button", { type: "button", click: () => does.answer(item, { status: "skipped", answers: {} }) }, "Skip"),
+      element("button", { type: "button", click: skip }, "Skip"),
     ),
   );
 }
@@ -54,18 +55,18 @@ function drawChoice({ id, question, options, multiple }, itemId) {
   );
 }
 
-/** The answers of a form, by the ids of the questions. A question without one is skipped. */
+/** Returns the answers of a form, by the id of the question. A question without an answer is skipped. */
 function answersIn(form, inputs) {
   const data = new FormData(form);
-  const written = (name) =>
+  const valuesOf = (name) =>
     data
       .getAll(name)
       .map((value) => value.trim())
       .filter((value) => value !== "");
   const answer = ({ id, multiple }) => {
-    const other = written(`${id}-other`);
-    // Of one answer, the words count more than the choice beside them.
-    const values = other.length > 0 && !multiple ? other : [...written(id), ...other];
+    const other = valuesOf(`${id}-other`);
+    // If only one answer is allowed, written text has precedence over the choice.
+    const values = other.length > 0 && !multiple ? other : [...valuesOf(id), ...other];
     return [id, { values, skipped: values.length === 0 }];
   };
   return Object.fromEntries(inputs.map(answer));

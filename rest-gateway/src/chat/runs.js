@@ -1,48 +1,50 @@
-// Runs: reading one to its end, whatever happens to the connection, and finding it again after a reload.
+// Runs: reads one to its end, over lost connections, and finds it again after a reload.
 
 import * as server from "./server.js";
 
 const RUNS = "threadline.runs";
-/** Milliseconds to wait before a lost run is asked for again. After the last of them it is given up. */
-const PAUSES = [200, 1000, 3000, 8000, 15000];
+/** Pauses before the tries to follow a run whose connection was lost, in milliseconds. After the last one it fails. */
+const PAUSES_MS = [200, 1000, 3000, 8000, 15000];
 
-/** The runs that this tab is reading, by thread. They outlive a reload. */
-export const remembered = {
-  of: (threadId) => read()[threadId],
+const INTERRUPTED = "The answer could not be followed to its end.";
+
+/** The active runs of this tab, by thread. They are kept over a reload. */
+export const activeRuns = {
+  get: (threadId) => read()[threadId],
   set: (threadId, runId) => write({ ...read(), [threadId]: runId }),
   delete: (threadId) => write({ ...read(), [threadId]: undefined }),
 };
 
 /**
- * The events of a run, up to its end. `response` is the answer that began it; null when there is none any more.
+ * Yields the events of a run, up to its end. `response` is the response that started the run; null after a reload.
  *
- * When the connection is lost the run is followed instead. ChatKit's answer has no cursors, so its events come again
- * from the first on: whoever folds them must not mind.
+ * If the connection is lost, the run is followed instead. ChatKit's stream has no cursors, so its events then come
+ * again from the first on. Applying an event twice must change nothing.
  */
 export async function* eventsOf(response, runId, signal) {
   let cursor = null;
-  let lost = 0;
+  let failures = 0;
   for (;;) {
     try {
-      const answer = response ?? (await server.follow(runId, cursor, signal));
-      for await (const { id, event } of server.events(answer)) {
-        if (isBreak(event)) throw new server.Refusal(0, { message: "The answer could not be followed to its end." });
+      const stream = response ?? (await server.followRun(runId, cursor, signal));
+      for await (const { id, event } of server.readEvents(stream)) {
+        if (isInterruption(event)) throw new server.RequestError(0, { message: INTERRUPTED });
         cursor = id ?? cursor;
-        lost = 0;
+        failures = 0;
         yield event;
       }
       return;
     } catch (error) {
-      if (!error.isPassing || runId === null || lost === PAUSES.length) throw error;
-      await pause(PAUSES[lost], signal);
-      lost += 1;
+      if (!error.isTemporary || runId === null || failures === PAUSES_MS.length) throw error;
+      await pause(PAUSES_MS[failures], signal);
+      failures += 1;
       response = null;
     }
   }
 }
 
-/** Whether the server says that the events stop although the run may go on. */
-function isBreak(event) {
+/** Returns whether the server reports that the events stop, although the run may continue. */
+function isInterruption(event) {
   return event.type === "error" && event.code === "stream.error";
 }
 

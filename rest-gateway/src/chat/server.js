@@ -1,10 +1,10 @@
-// What the page asks of the server. Addresses are relative to the page, which may stand behind a prefix.
+// Requests to the server. URLs are relative to the page, which can be served under a path prefix.
 
 const TOKEN = "threadline.token";
 const ATTACHMENTS = "api/v1/chatkit/attachments/";
 
-/** The server said no, or could not be reached. */
-export class Refusal extends Error {
+/** An error response, or status 0 if the server could not be reached. */
+export class RequestError extends Error {
   constructor(status, { code, message, retry_after: retryAfter } = {}) {
     super(message ?? `The server answered ${status}.`);
     this.status = status;
@@ -12,8 +12,8 @@ export class Refusal extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same request may work a moment later. */
-  get isPassing() {
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
     return this.status === 0 || this.status >= 500;
   }
 }
@@ -36,29 +36,29 @@ export async function signIn(credentials) {
   sessionStorage.setItem(TOKEN, data.token);
 }
 
-/** A request of ChatKit's that is answered with JSON. */
-export async function ask(type, params) {
+/** Sends a request of ChatKit's protocol. Returns its JSON. */
+export async function requestJson(type, params) {
   return (await post("chatkit", { type, params })).json();
 }
 
-/** A request of ChatKit's that is answered with events. */
-export function open(type, params, signal) {
+/** Sends a request of ChatKit's protocol. Returns the response, which is a stream of events. */
+export function requestStream(type, params, signal) {
   return post("chatkit", { type, params }, signal);
 }
 
-/** The events of a run behind the cursor, or all of them. */
-export function follow(runId, cursor, signal) {
+/** Requests the events of a run after the cursor, or all of them. */
+export function followRun(runId, cursor, signal) {
   const headers = cursor ? { "last-event-id": cursor } : {};
   return send(`api/v1/chatkit/runs/${runId}/events`, { headers, signal });
 }
 
-/** Ends a run. Closing its stream would as well, but only after a while, in which its thread takes no message. */
-export async function cancel(runId) {
+/** Cancels a run. Closing its stream cancels it too, but only later, and until then its thread takes no message. */
+export async function cancelRun(runId) {
   await post(`api/v1/chatkit/runs/${runId}/cancel`, {});
 }
 
-/** The events of an answer, each with the cursor that stands in front of it, if one does. */
-export async function* events(response) {
+/** Yields the events of a response, each with its cursor if it has one. */
+export async function* readEvents(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
@@ -77,19 +77,19 @@ export async function* events(response) {
 }
 
 /**
- * Puts a file where its descriptor says. `progress` is told how much of it is there, from 0 to 1.
+ * Uploads a file to the URL of its descriptor. `progress` is called with the part that was sent, from 0 to 1.
  *
- * By XMLHttpRequest, since `fetch` tells nobody how far an upload is.
+ * Uses XMLHttpRequest, because `fetch` does not report the progress of an upload.
  */
 export function upload(descriptor, file, progress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open(descriptor.method, own(descriptor.url));
+    request.open(descriptor.method, relativeUrl(descriptor.url));
     for (const [name, value] of Object.entries(descriptor.headers)) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", ({ loaded, total }) => progress(total ? loaded / total : 0));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve();
-      else reject(new Refusal(request.status, errorIn(request.responseText)));
+      else reject(new RequestError(request.status, errorIn(request.responseText)));
     });
     request.addEventListener("error", () => reject(unreachable()));
     request.addEventListener("abort", () => reject(signal.reason));
@@ -99,12 +99,12 @@ export function upload(descriptor, file, progress, signal) {
 }
 
 /**
- * Where something of this server's is, seen from the page: the server gives the address it takes for its own, and the
- * page may have been reached by another name. What is kept elsewhere stays where it is.
+ * Makes the URL of an attachment relative to the page: the server's own host name can differ from the one in the
+ * browser. URLs of other servers, such as a bucket, stay unchanged.
  */
-export function own(address) {
-  const begin = address.indexOf(ATTACHMENTS);
-  return begin < 0 ? address : address.slice(begin);
+export function relativeUrl(url) {
+  const start = url.indexOf(ATTACHMENTS);
+  return start < 0 ? url : url.slice(start);
 }
 
 function post(path, body, signal) {
@@ -115,14 +115,14 @@ function post(path, body, signal) {
 async function send(path, { headers, ...options }) {
   const token = sessionStorage.getItem(TOKEN);
   const authorization = token === null ? {} : { authorization: `Bearer ${token}` };
-  const answer = fetch(path, { ...options, headers: { ...headers, ...authorization } });
-  const response = await answer.catch((error) => Promise.reject(unreachable(error)));
+  const sent = fetch(path, { ...options, headers: { ...headers, ...authorization } });
+  const response = await sent.catch((error) => Promise.reject(unreachable(error)));
   if (response.ok) return response;
   if (response.status === 401 && token !== null) signOut();
-  throw new Refusal(response.status, errorIn(await response.text()));
+  throw new RequestError(response.status, errorIn(await response.text()));
 }
 
-/** What an error says, whoever sent it: a proxy in between speaks another language. */
+/** Returns the error of a response body; empty if a proxy has sent it in another form. */
 function errorIn(text) {
   try {
     return JSON.parse(text).error ?? {};
@@ -131,13 +131,13 @@ function errorIn(text) {
   }
 }
 
-/** A connection that failed. What was broken off on purpose stays what it is. */
+/** Returns the error of a failed connection. An abort by the page stays an AbortError. */
 function unreachable(error) {
-  if (error?.name === "AbortError" || error instanceof Refusal) return error;
-  return new Refusal(0, { code: "UNREACHABLE", message: "The server cannot be reached." });
+  if (error?.name === "AbortError" || error instanceof RequestError) return error;
+  return new RequestError(0, { code: "UNREACHABLE", message: "The server cannot be reached." });
 }
 
-/** One block of the stream. `event` is null where there is none: a comment, a cursor alone, `[DONE]`. */
+/** Parses one block of the stream. `event` is null for a comment, a cursor without an event, and `[DONE]`. */
 function parse(block) {
   let id = null;
   let event = null;

@@ -1,4 +1,4 @@
-// The list of conversations.
+// The sidebar: the list of conversations.
 
 import { byId, element } from "./dom.js";
 import { iconButton } from "./icons.js";
@@ -8,7 +8,7 @@ export class Sidebar {
   threads = [];
   current = null;
 
-  /** `removed` is told of a conversation that is gone, `failed` of what went wrong. */
+  /** `removed` is called with the id of a deleted thread, `failed` with errors. */
   constructor({ removed, failed }) {
     this.removed = removed;
     this.failed = failed;
@@ -23,11 +23,11 @@ export class Sidebar {
   }
 
   async load() {
-    this.threads = (await server.ask("threads.list", { limit: 100, order: "desc" })).data;
+    this.threads = (await server.requestJson("threads.list", { limit: 100, order: "desc" })).data;
     this.draw();
   }
 
-  /** A conversation that is new, or has another title. */
+  /** Adds a conversation, or updates its title, and moves it to the top. */
   put(thread) {
     this.threads = [thread, ...this.threads.filter(({ id }) => id !== thread.id)];
     this.draw();
@@ -39,7 +39,7 @@ export class Sidebar {
     this.draw();
   }
 
-  /** On a narrow screen the list lies over the conversation while it is open. */
+  /** Opens or closes the list. On a narrow screen it covers the conversation. */
   open(isOpen) {
     const wasOpen = this.aside.classList.contains("open");
     this.aside.classList.toggle("open", isOpen);
@@ -67,7 +67,7 @@ export class Sidebar {
     const title = prompt("Name of the conversation", old)?.trim();
     if (!title) return;
     await this.try(async () => {
-      const thread = await server.ask("threads.update", { thread_id: id, title });
+      const thread = await server.requestJson("threads.update", { thread_id: id, title });
       this.threads = this.threads.map((known) => (known.id === id ? thread : known));
       this.draw();
     });
@@ -76,7 +76,7 @@ export class Sidebar {
   async remove(id, title) {
     if (!confirm(`Delete "${title}" and everything in it?`)) return;
     await this.try(async () => {
-      await server.ask("threads.delete", { thread_id: id });
+      await server.requestJson("threads.delete", { thread_id: id });
       this.threads = this.threads.filter((thread) => thread.id !== id);
       this.draw();
       this.removed(id);

@@ -1,51 +1,51 @@
-// Widgets: trees of components. One that is not known here shows its children, or its words.
+// Widgets: trees of components. An unknown component shows its children, or its text.
 
 import { element } from "./dom.js";
 import { formatted } from "./format.js";
 import { icon } from "./icons.js";
 
-/** What the steps of the protocol's scale of sizes stand for. */
-const STEP = 4;
+/** Pixels per step of ChatKit's scale of sizes. */
+const STEP_PX = 4;
 
-const DRAWN = {
+const DRAW = {
   Badge: ({ label, color }) => element("span", { class: `badge ${color ?? "secondary"}` }, label),
-  Basic: (component, does) => drawBox(component, does, component.direction),
-  Box: (component, does) => drawBox(component, does, component.direction),
+  Basic: (component, context) => drawBox(component, context, component.direction),
+  Box: (component, context) => drawBox(component, context, component.direction),
   Button: drawButton,
   Caption: ({ value }) => element("small", { class: "text" }, value),
   Card: drawCard,
   Chart: drawChart,
   Checkbox: drawCheckbox,
-  Col: (component, does) => drawBox(component, does, "col"),
-  DatePicker: (component, does) => drawInput({ ...component, inputType: "date" }, does),
+  Col: (component, context) => drawBox(component, context, "col"),
+  DatePicker: (component, context) => drawInput({ ...component, inputType: "date" }, context),
   Divider: () => element("hr"),
   Form: drawForm,
   Icon: ({ name }) => icon(name),
   Image: drawImage,
   Input: drawInput,
-  Label: ({ value, fieldName }, does) => element("label", { for: does.field(fieldName) }, value),
+  Label: ({ value, fieldName }, context) => element("label", { for: context.field(fieldName) }, value),
   ListView: drawList,
   ListViewItem: drawRow,
   Markdown: ({ value }) => formatted(value),
   RadioGroup: drawRadioGroup,
-  Row: (component, does) => drawBox(component, does, "row"),
+  Row: (component, context) => drawBox(component, context, "row"),
   Select: drawSelect,
   Spacer: () => element("span", { class: "spacer" }),
   Text: drawText,
-  Textarea: ({ name, defaultValue, placeholder, rows, disabled, required }, does) =>
-    element("textarea", { id: does.field(name), name, placeholder, rows, disabled, required }, defaultValue ?? ""),
+  Textarea: ({ name, defaultValue, placeholder, rows, disabled, required }, context) =>
+    element("textarea", { id: context.field(name), name, placeholder, rows, disabled, required }, defaultValue ?? ""),
   Title: ({ value }) => element("h4", { class: "text" }, value),
 };
 
-/** A widget item. While one of its actions is carried out it takes no other. */
-export function drawWidget(item, does) {
+/** Draws a widget item. While one of its actions runs, no other can be triggered. `handlers.act` runs an action. */
+export function drawWidget(item, handlers) {
   const root = element("div", { class: "widget" });
   const act = async (action, values = {}) => {
     root.inert = true;
     root.setAttribute("aria-busy", "true");
-    // What a form holds goes along with what the action has already.
+    // The values of a form are added to the payload of the action.
     const payload = Object.keys(values).length > 0 ? { ...action.payload, ...values } : action.payload;
-    await does.act(item, { ...action, payload });
+    await handlers.act(item, { ...action, payload });
     root.inert = false;
     root.removeAttribute("aria-busy");
   };
@@ -53,21 +53,21 @@ export function drawWidget(item, does) {
   return root;
 }
 
-function draw(component, does) {
-  return DRAWN[component.type]?.(component, does) ?? drawUnknown(component, does);
+function draw(component, context) {
+  return DRAW[component.type]?.(component, context) ?? drawUnknown(component, context);
 }
 
-function drawAll(children, does) {
-  return [children ?? []].flat().map((child) => draw(child, does));
+function drawAll(children, context) {
+  return [children ?? []].flat().map((child) => draw(child, context));
 }
 
-function drawUnknown({ children, value, label, text }, does) {
-  return element("div", { class: "box col" }, value ?? label ?? text, drawAll(children, does));
+function drawUnknown({ children, value, label, text }, context) {
+  return element("div", { class: "box col" }, value ?? label ?? text, drawAll(children, context));
 }
 
-function drawBox({ children, gap, align, justify, wrap }, does, direction) {
-  const node = element("div", { class: `box ${direction === "row" ? "row" : "col"}` }, drawAll(children, does));
-  // Set one by one: whatever stands in them, each stays a value of its own property.
+function drawBox({ children, gap, align, justify, wrap }, context, direction) {
+  const node = element("div", { class: `box ${direction === "row" ? "row" : "col"}` }, drawAll(children, context));
+  // Set one by one, so that a value can only set its own property.
   if (gap !== undefined) node.style.gap = length(gap);
   if (align) node.style.alignItems = align;
   if (justify) node.style.justifyContent = justify === "between" ? "space-between" : justify;
@@ -75,34 +75,36 @@ function drawBox({ children, gap, align, justify, wrap }, does, direction) {
   return node;
 }
 
-function drawCard({ children, status, confirm, cancel, asForm }, does) {
-  const content = [status && element("p", { class: "status" }, status.text), drawAll(children, does)];
-  const buttons = [cardButton(cancel, "button", does), cardButton(confirm, "submit", does)];
+function drawCard({ children, status, confirm, cancel, asForm }, context) {
+  const content = [status && element("p", { class: "status" }, status.text), drawAll(children, context)];
+  const buttons = [cardButton(cancel, "button", context), cardButton(confirm, "submit", context)];
   const footer = (confirm || cancel) && element("div", { class: "buttons" }, buttons);
-  return asForm ? formOf(confirm?.action, does, [content, footer]) : element("div", { class: "card" }, content, footer);
+  return asForm
+    ? formOf(confirm?.action, context, [content, footer])
+    : element("div", { class: "card" }, content, footer);
 }
 
-function cardButton(button, type, does) {
+function cardButton(button, type, context) {
   if (!button) return null;
   const click = ({ currentTarget }) =>
-    (type === "button" || !currentTarget.form) && use(button.action, does, currentTarget);
+    (type === "button" || !currentTarget.form) && runAction(button.action, context, currentTarget);
   return element("button", { type, class: type === "submit" ? "primary" : "", click }, button.label);
 }
 
-function drawForm({ children, onSubmitAction }, does) {
-  return formOf(onSubmitAction, does, drawAll(children, does));
+function drawForm({ children, onSubmitAction }, context) {
+  return formOf(onSubmitAction, context, drawAll(children, context));
 }
 
-function formOf(action, does, content) {
+function formOf(action, context, content) {
   const submit = (event) => {
     event.preventDefault();
-    use(action, does, event.currentTarget);
+    runAction(action, context, event.currentTarget);
   };
   return element("form", { class: "card", submit }, content);
 }
 
-function drawList({ children, limit, status }, does) {
-  const rows = drawAll(children, does);
+function drawList({ children, limit, status }, context) {
+  const rows = drawAll(children, context);
   const hidden = Number.isInteger(limit) ? rows.slice(limit) : [];
   for (const row of hidden) row.hidden = true;
   const more = ({ currentTarget }) => {
@@ -118,27 +120,27 @@ function drawList({ children, limit, status }, does) {
   );
 }
 
-/** A row that does something is one button: it can be reached and pressed by key. */
-function drawRow({ children, onClickAction: action }, does) {
-  const content = drawAll(children, does);
+/** Draws a row. A row with an action is a button, so it can be used with the keyboard. */
+function drawRow({ children, onClickAction: action }, context) {
+  const content = drawAll(children, context);
   if (!action) return element("li", { class: "list-row" }, content);
-  const click = ({ currentTarget }) => use(action, does, currentTarget);
+  const click = ({ currentTarget }) => runAction(action, context, currentTarget);
   return element(
     "li",
     {},
-    element("button", { type: "button", class: "list-row", disabled: isOfThePage(action), click }, content),
+    element("button", { type: "button", class: "list-row", disabled: isClientAction(action), click }, content),
   );
 }
 
-function drawButton({ label, submit, onClickAction: action, iconStart, iconEnd, style, color, disabled }, does) {
+function drawButton({ label, submit, onClickAction: action, iconStart, iconEnd, style, color, disabled }, context) {
   const isPrimary = style === "primary" || color === "primary";
-  const click = ({ currentTarget }) => action && use(action, does, currentTarget);
+  const click = ({ currentTarget }) => action && runAction(action, context, currentTarget);
   return element(
     "button",
     {
       type: submit ? "submit" : "button",
       class: isPrimary ? "primary" : "",
-      disabled: disabled || isOfThePage(action),
+      disabled: disabled || isClientAction(action),
       click,
     },
     iconStart && icon(iconStart),
@@ -147,16 +149,16 @@ function drawButton({ label, submit, onClickAction: action, iconStart, iconEnd, 
   );
 }
 
-function drawCheckbox({ name, label, defaultChecked, onChangeAction, disabled, required }, does) {
+function drawCheckbox({ name, label, defaultChecked, onChangeAction, disabled, required }, context) {
   const attributes = { type: "checkbox", name, value: "true", checked: defaultChecked, disabled, required };
   const change = ({ currentTarget }) =>
-    onChangeAction && use(onChangeAction, does, currentTarget, { [name]: currentTarget.checked });
+    onChangeAction && runAction(onChangeAction, context, currentTarget, { [name]: currentTarget.checked });
   return element("label", { class: "choice" }, element("input", { ...attributes, change }), label);
 }
 
-function drawRadioGroup({ name, options, ariaLabel, defaultValue, onChangeAction, disabled }, does) {
+function drawRadioGroup({ name, options, ariaLabel, defaultValue, onChangeAction, disabled }, context) {
   const change = ({ currentTarget }) =>
-    onChangeAction && use(onChangeAction, does, currentTarget, { [name]: currentTarget.value });
+    onChangeAction && runAction(onChangeAction, context, currentTarget, { [name]: currentTarget.value });
   const radio = (option) => {
     const isOff = disabled || option.disabled;
     const attributes = {
@@ -171,19 +173,19 @@ function drawRadioGroup({ name, options, ariaLabel, defaultValue, onChangeAction
   return element("fieldset", { "aria-label": ariaLabel }, (options ?? []).map(radio));
 }
 
-function drawSelect({ name, options, defaultValue, placeholder, onChangeAction, disabled }, does) {
+function drawSelect({ name, options, defaultValue, placeholder, onChangeAction, disabled }, context) {
   const change = ({ currentTarget }) =>
-    onChangeAction && use(onChangeAction, does, currentTarget, { [name]: currentTarget.value });
+    onChangeAction && runAction(onChangeAction, context, currentTarget, { [name]: currentTarget.value });
   const choices = options.map(({ value, label, disabled: isOff }) =>
     element("option", { value, disabled: isOff, selected: value === defaultValue }, label),
   );
   const none = element("option", { value: "" }, placeholder ?? "");
-  return element("select", { id: does.field(name), name, disabled, change }, none, choices);
+  return element("select", { id: context.field(name), name, disabled, change }, none, choices);
 }
 
-function drawInput({ name, inputType, defaultValue, placeholder, pattern, required, disabled }, does) {
+function drawInput({ name, inputType, defaultValue, placeholder, pattern, required, disabled }, context) {
   const attributes = { type: inputType ?? "text", value: defaultValue, placeholder, pattern, required, disabled };
-  return element("input", { id: does.field(name), name, ...attributes });
+  return element("input", { id: context.field(name), name, ...attributes });
 }
 
 function drawText({ value, lineThrough, italic, weight }) {
@@ -199,7 +201,7 @@ function drawImage({ src, alt, width, height, size }) {
   return node;
 }
 
-/** A chart as the table behind it: that can be read by everybody. */
+/** Draws a chart as a table of its data, which screen readers can read too. */
 function drawChart({ data, series, xAxis }) {
   const key = xAxis.dataKey ?? xAxis;
   const columns = [{ dataKey: key, label: "" }, ...series];
@@ -216,18 +218,18 @@ function drawChart({ data, series, xAxis }) {
   );
 }
 
-/** Has an action carried out, with what the form around the control holds. */
-function use(action, does, control, values = {}) {
-  if (!action || isOfThePage(action)) return;
+/** Runs an action, with the values of the form around the control. */
+function runAction(action, context, control, values = {}) {
+  if (!action || isClientAction(action)) return;
   const form = control.closest("form");
-  does.act(action, { ...(form ? Object.fromEntries(new FormData(form)) : {}), ...values });
+  context.act(action, { ...(form ? Object.fromEntries(new FormData(form)) : {}), ...values });
 }
 
-/** Whether an action is for the page that a front end is built into. This page knows none. */
-function isOfThePage(action) {
+/** Returns whether the front end must handle the action by itself. This page has no such actions. */
+function isClientAction(action) {
   return action?.handler === "client";
 }
 
-function length(value, step = STEP) {
+function length(value, step = STEP_PX) {
   return typeof value === "number" ? `${value * step}px` : value;
 }

@@ -1,5 +1,5 @@
-//! Finds the operation of a path and a verb. An unknown path (404) differs from a known path without this verb (405 with
-//! `Allow`).
+//! Finds the operation of a path and a verb. An unknown path (404) differs from a known path without this verb (405
+//! with `Allow`).
 //!
 //! Paths match exactly: `/x/` is another path than `/x`. A variable matches one segment that is not empty, before it is
 //! decoded, so an encoded slash stays part of the value.
@@ -15,8 +15,8 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Makes a router of these operations. A path that conflicts with another is logged and left out; a test of the table
-    /// makes sure that none does.
+    /// Makes a router of these operations. A path that conflicts with another is logged and left out; a test of the
+    /// table makes sure that none does.
     pub(crate) fn new(operations: impl IntoIterator<Item = &'static Operation>) -> Self {
         let mut by_path: BTreeMap<&str, Vec<&'static Operation>> = BTreeMap::new();
         for operation in operations {

@@ -36,8 +36,8 @@ pub static RULES: &[Rule] = &[
         .documented(
             "createSession",
             "Create a session.\n\n\
-             The first message becomes its title, unless the session is renamed before. The number of sessions per user \
-             is limited (`SESSION_LIMIT`).",
+             The first message becomes its title, unless the session is renamed before. The number of sessions per \
+             user is limited (`SESSION_LIMIT`).",
         ),
     get("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsList>()
@@ -108,10 +108,10 @@ pub static RULES: &[Rule] = &[
             "followSession",
             "Follow a session across its runs.\n\n\
              The stream starts with the first event of the active run, or after the event that `Last-Event-ID` names. \
-             Every later run follows, complete and in order, whichever client has started it. With `snapshot`, the first \
-             event is the session with its newest items. Events outside of a run have no id: the snapshot, a new title \
-             or status, and a widget that changes without a run. The stream continues after the end of a run. It ends \
-             with `thread.deleted`, or with an `error` event when the token has expired, and then `[DONE]`.",
+             Every later run follows, complete and in order, whichever client has started it. With `snapshot`, the \
+             first event is the session with its newest items. Events outside of a run have no id: the snapshot, a new \
+             title or status, and a widget that changes without a run. The stream continues after the end of a run. It \
+             ends with `thread.deleted`, or with an `error` event when the token has expired, and then `[DONE]`.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads")
         .calls::<threads::ThreadsGetById>()
@@ -179,8 +179,8 @@ pub static RULES: &[Rule] = &[
         .documented(
             "customAction",
             "Run a widget's action and stream the resulting events.\n\n\
-             `tasks.complete` with `{\"task_id\"}` completes a task. Every other action names a tool that the agents file \
-             lets users call; its payload is the tool's arguments.",
+             `tasks.complete` with `{\"task_id\"}` completes a task. Every other action names a tool that the agents \
+             file lets users call; its payload is the tool's arguments.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/sync-actions")
         .calls::<threads::ThreadsSyncCustomAction>()
@@ -197,13 +197,16 @@ pub static RULES: &[Rule] = &[
         .documented(
             "runsSubscribe",
             "Follow a run, from its start or from a cursor.\n\n\
-             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`. `[DONE]` follows it.",
+             The last event is `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`. `[DONE]` \
+             follows it.",
         ),
     post("/chatkit").serves_chatkit().documented("chatkit", CHATKIT),
     post("/api/v1/chatkit").serves_chatkit().documented("chatkitVersioned", CHATKIT),
-    post("/api/v1/chatkit/attachments").calls::<attachments::AttachmentsCreate>().returns::<Unchanged>().status(201).fails(&[
-        PayloadTooLarge,
-    ]),
+    post("/api/v1/chatkit/attachments")
+        .calls::<attachments::AttachmentsCreate>()
+        .returns::<Unchanged>()
+        .status(201)
+        .fails(&[PayloadTooLarge]),
     delete("/api/v1/chatkit/attachments/{attachment_id}")
         .calls::<attachments::AttachmentsDelete>()
         .returns::<Deleted>()
@@ -217,11 +220,7 @@ pub static RULES: &[Rule] = &[
     get(ATTACHMENT_CONTENT)
         .calls::<attachments::AttachmentsRead>()
         .downloads_file()
-        .presets(&[
-            ("token", Preset::Omitted),
-            ("preview", Preset::Fixed("false")),
-            ("offset", Preset::Omitted),
-        ])
+        .presets(&[("token", Preset::Omitted), ("preview", Preset::Fixed("false")), ("offset", Preset::Omitted)])
         .fails(&[Conflict])
         .documented(
             "downloadAttachment",
@@ -238,10 +237,10 @@ pub static RULES: &[Rule] = &[
             "Get a small version of an image, as a JPEG.\n\n\
              `preview_url` has this URL. It needs no other token, and works as long as the attachment exists.",
         ),
-    post("/api/v1/chatkit/transcriptions").calls::<input::InputTranscribe>().returns::<Unchanged>().fails(&[
-        UpstreamError,
-        UpstreamTimeout,
-    ]),
+    post("/api/v1/chatkit/transcriptions")
+        .calls::<input::InputTranscribe>()
+        .returns::<Unchanged>()
+        .fails(&[UpstreamError, UpstreamTimeout]),
     post("/api/v1/tasks").calls::<tasks::TasksCreate>().returns::<Unchanged>().status(201),
     get("/api/v1/tasks").calls::<tasks::TasksList>().returns::<PageRows>(),
     get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().returns::<Unchanged>(),
@@ -249,7 +248,7 @@ pub static RULES: &[Rule] = &[
     delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().returns::<Deleted>(),
     patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().returns::<Unchanged>(),
     get("/api/v1/usage").calls::<usage::UsageGet>().returns::<Unchanged>(),
-    get("/health").serves(Page::Health).documented("health", "Check whether the process is alive. Checks nothing else."),
+    get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()
         .returns::<LenientHealth>()

@@ -6,6 +6,8 @@
 mod body;
 mod message;
 mod path;
+#[cfg(test)]
+mod properties;
 mod query;
 #[cfg(test)]
 mod tests;

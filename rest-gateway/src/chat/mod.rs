@@ -6,8 +6,8 @@ use crate::response::Response;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
 
-/// The page runs only its own files, and no text can become markup. `https:` allows uploads to a bucket, and images that
-/// widgets and sources name.
+/// The page runs only its own files, and no text can become markup. `https:` allows uploads to a bucket, and images
+/// that widgets and sources name.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' https:; img-src 'self' https: blob: \
      data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \

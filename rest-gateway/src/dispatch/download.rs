@@ -70,8 +70,8 @@ impl FileReader {
         invalid_result(&self.caller.request_id, self.method, error)
     }
 
-    /// Returns the first chunk, and then the others; each is read when the client has taken the one before. An error ends
-    /// the stream early, and the client sees it because `Content-Length` is not reached.
+    /// Returns the first chunk, and then the others; each is read when the client has taken the one before. An error
+    /// ends the stream early, and the client sees it because `Content-Length` is not reached.
     fn into_stream(self, first: Bytes, size: u64) -> BoxStream<'static, Bytes> {
         let start = first.len() as u64;
         let others = stream::unfold((self, start), move |(reader, offset)| async move {

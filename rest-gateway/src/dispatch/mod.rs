@@ -1,5 +1,5 @@
-//! From a matched operation to its response: requires a token, reads the body, binds the parameters, calls the core, and
-//! makes the response.
+//! From a matched operation to its response: requires a token, reads the body, binds the parameters, calls the core,
+//! and makes the response.
 //!
 //! The order of the checks is part of the API: 401 and 429 come before 400, so a caller without a valid token learns
 //! nothing about a request. Only a body that cannot be read (too large, too slow) is rejected before that.

@@ -19,7 +19,8 @@ pub(super) async fn require_token(upstream: &dyn Upstream, caller: &Caller) -> R
     Err(reject(unauthorized, upstream, caller.clone()).await)
 }
 
-/// Returns the response to a request with an error: that of the core if it does not admit the caller, otherwise `error`.
+/// Returns the response to a request with an error: that of the core if it does not admit the caller, otherwise
+/// `error`.
 pub(super) async fn reject(error: RpcError, upstream: &dyn Upstream, caller: Caller) -> ErrorResponse {
     match upstream.admit(caller).await {
         Ok(meta) => CallError { error, meta }.into(),

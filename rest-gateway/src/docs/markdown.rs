@@ -6,30 +6,31 @@ use crate::operation::{Operation, ParamSource, chatkit_operations, operations};
 use crate::rule::{ResponseMode, Target};
 use threadline_schema::ErrorCode;
 
-const INTRO: &str = "# REST API
+const INTRO: &str = r#"# REST API
 
 Generated from `rest-gateway/src/rules.rs`. Edit that file, then run the test that writes this one.
 
-Every request with a token sends `Authorization: Bearer <token>`. Responses are `{\"success\":true,\"data\":...,\"meta\"?:...}` or
-`{\"success\":false,\"error\":{\"code\",\"message\",\"retry_after\"?}}`; health checks have a form of their own. Every response has
-`X-Request-Id`. A response to a request with a rate limit has `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+Every request with a token sends `Authorization: Bearer <token>`. Responses are
+`{"success":true,"data":...,"meta"?:...}` or `{"success":false,"error":{"code","message","retry_after"?}}`; health
+checks have a form of their own. Every response has `X-Request-Id`. A response to a request with a rate limit has
+`X-RateLimit-Limit`, `-Remaining` and `-Reset`.
 
-Streams are Server-Sent Events: `id: RUN_ID:SEQ` and `data:` with one JSON event, a comment after each 15 s without events,
-and `data: [DONE]` at the end. Text arrives as
-`{\"type\":\"thread.item.content.part.delta\",\"item_id\",\"content_index\",\"delta\"}`. The event before `[DONE]` says how the run ended:
-`run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`. If it is missing, the connection to the run was lost:
-send the last id as `Last-Event-ID` to continue.
+Streams are Server-Sent Events: `id: RUN_ID:SEQ` and `data:` with one JSON event, a comment after each 15 s without
+events, and `data: [DONE]` at the end. Text arrives as
+`{"type":"thread.item.content.part.delta","item_id","content_index","delta"}`. The event before `[DONE]` says how the
+run ended: `run.completed`, `run.failed`, `run.cancelled` or `run.interrupted`. If it is missing, the connection to the
+run was lost: send the last id as `Last-Event-ID` to continue.
 
-The stream of a session continues from run to run. It starts with `: ok`. For a client without a cursor, an `id:` without an
-event follows; with it the client can continue before the first event has arrived. Events outside of a run have no id:
-`thread.snapshot`, `thread.deleted`, and `thread.updated` or `thread.item.replaced` for changes that no run makes. `[DONE]`
-follows `thread.deleted`, or an `error` event that says why the stream ends.
+The stream of a session continues from run to run. It starts with `: ok`. For a client without a cursor, an `id:`
+without an event follows; with it the client can continue before the first event has arrived. Events outside of a run
+have no id: `thread.snapshot`, `thread.deleted`, and `thread.updated` or `thread.item.replaced` for changes that no run
+makes. `[DONE]` follows `thread.deleted`, or an `error` event that says why the stream ends.
 
 ## Routes
 
 | verb | path | method | |
 | --- | --- | --- | --- |
-";
+"#;
 
 /// Returns the Markdown reference of the REST API.
 pub fn rest_markdown() -> String {
@@ -98,8 +99,8 @@ fn response(target: &Target) -> &'static str {
     match mode {
         ResponseMode::Json(_) | ResponseMode::Upload(_) => "JSON",
         ResponseMode::StartedRun { .. } => {
-            "a stream of events; with `Accept: application/json` the whole message as JSON. A run that fails before its \
-             first output is an error, not a stream"
+            "a stream of events; with `Accept: application/json` the whole message as JSON. A run that fails before \
+             its first output is an error, not a stream"
         }
         ResponseMode::ChatKitRun { .. } => "a stream of ChatKit's events",
         ResponseMode::Subscription(_) => "a stream of events",

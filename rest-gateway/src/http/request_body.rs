@@ -11,8 +11,8 @@ use std::time::Duration;
 use threadline_schema::head::is_json;
 use threadline_schema::{ErrorCode, RpcError};
 
-/// The error that stopped the reading of a body. Where the next request starts is then unknown, so the connection has to
-/// be closed.
+/// The error that stopped the reading of a body. Where the next request starts is then unknown, so the connection has
+/// to be closed.
 #[derive(Debug)]
 pub(crate) struct BodyError(pub(crate) RpcError);
 

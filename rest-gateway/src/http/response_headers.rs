@@ -30,7 +30,8 @@ pub(crate) struct HeaderPolicy {
 }
 
 impl HeaderPolicy {
-    /// Allows these origins; `*` allows all. An origin that is no valid header value is dropped: no browser can send it.
+    /// Allows these origins; `*` allows all. An origin that is no valid header value is dropped: no browser can send
+    /// it.
     pub(crate) fn new(origins: &[String], hsts: bool) -> Self {
         Self { origins: origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(), hsts }
     }

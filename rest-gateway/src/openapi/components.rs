@@ -48,7 +48,7 @@ pub(super) fn error_responses() -> Map<String, Value> {
 pub(super) fn headers() -> Value {
     let header = |description: &str, kind: &str| json!({"description": description, "schema": {"type": kind}});
     json!({
-        "X-Request-Id": header("Id of the request in the server's log: the client's own if it sent a valid one.", "string"),
+        "X-Request-Id": header("Id of the request in the server's log: that of the client if it is valid.", "string"),
         "X-Run-Id": header("Id of the run whose events follow.", "string"),
         "Idempotency-Replayed": header(
             "`true` if the response is that of an earlier request with the same idempotency key.",

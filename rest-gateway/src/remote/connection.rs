@@ -39,7 +39,8 @@ impl Connection {
         let result: Result<Box<RawValue>, _> = socket.request(call.method, params).await;
         let result = result.map_err(|error| call_error(error, call.method, &call.caller))?;
         take_meta(result).map_err(|error| {
-            tracing::error!(request_id = %call.caller.request_id, method = call.method, %error, "result could not be parsed");
+            let (request_id, method) = (&call.caller.request_id, call.method);
+            tracing::error!(%request_id, method, %error, "result could not be parsed");
             RpcError::new(ErrorCode::InternalError, "The service gave an answer that cannot be read.").into()
         })
     }

@@ -36,8 +36,8 @@ pub(super) fn call_error(error: ClientError, method: &str, caller: &Caller) -> C
 fn core_error(object: &ErrorObjectOwned) -> CallError {
     let data = object.data().and_then(|data| serde_json::from_str(data.get()).ok());
     let has_name = data.as_ref().and_then(|data: &serde_json::Value| data.get("code")).is_some();
-    // Errors of the core have a name in `data`. Without one, it is an error of jsonrpsee, whose numbers for "too busy" are
-    // used for other errors in our table.
+    // Errors of the core have a name in `data`. Without one, it is an error of jsonrpsee, whose numbers for "too busy"
+    // are used for other errors in our table.
     if !has_name && [JsonRpcCode::ServerIsBusy.code(), TOO_MANY_SUBSCRIPTIONS_CODE].contains(&object.code()) {
         return unavailable();
     }

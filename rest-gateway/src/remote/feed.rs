@@ -24,9 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The position of one subscriber in a run or a thread.
 ///
-/// jsonrpsee reads the socket into one bounded buffer per subscription. If a subscriber is slower than its buffer, jsonrpsee
-/// ends the subscription. The feed then reads the rest of the buffer, and resumes after its last event: memory stays
-/// bounded, and no event is lost.
+/// jsonrpsee reads the socket into one bounded buffer per subscription. If a subscriber is slower than its buffer,
+/// jsonrpsee ends the subscription. The feed then reads the rest of the buffer, and resumes after its last event:
+/// memory stays bounded, and no event is lost.
 pub(super) struct RemoteFeed {
     connection: Arc<Connection>,
     caller: Caller,

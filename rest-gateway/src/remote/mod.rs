@@ -1,9 +1,9 @@
 //! An [`Upstream`] over WebSockets: a core in another process.
 //!
-//! Several sockets share the load, because one socket delivers all its subscriptions through one queue. A task keeps each
-//! of them open. While no socket is open, calls fail at once with SERVICE_UNAVAILABLE; active subscriptions wait, and
-//! resume after the last event that they have seen. Each call carries the token of its caller (in `_meta`), so every
-//! socket can serve every user.
+//! Several sockets share the load, because one socket delivers all its subscriptions through one queue. A task keeps
+//! each of them open. While no socket is open, calls fail at once with SERVICE_UNAVAILABLE; active subscriptions wait,
+//! and resume after the last event that they have seen. Each call carries the token of its caller (in `_meta`), so
+//! every socket can serve every user.
 
 mod address;
 mod connection;
@@ -39,8 +39,8 @@ pub struct RemoteConfig {
     pub call_timeout: Duration,
     /// Longest time that a stream tries to resume after its socket was lost.
     pub resume_timeout: Duration,
-    /// Largest params that the core accepts, in bytes: its `MAX_BODY_BYTES`. Larger params are rejected here, because the
-    /// core would close the whole socket.
+    /// Largest params that the core accepts, in bytes: its `MAX_BODY_BYTES`. Larger params are rejected here, because
+    /// the core would close the whole socket.
     pub request_bytes: usize,
 }
 
@@ -90,7 +90,8 @@ impl Remote {
 }
 
 impl Upstream for Remote {
-    /// JSON-RPC has no method that only admits a caller. This calls `auth.me`, which costs the core one more query at most.
+    /// JSON-RPC has no method that only admits a caller. This calls `auth.me`, which costs the core one more query at
+    /// most.
     fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>> {
         async move {
             let params = to_raw_value(&serde_json::Map::new())

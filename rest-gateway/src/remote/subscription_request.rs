@@ -9,11 +9,11 @@ use threadline_schema::threads::{Since, ThreadsSubscribe, ThreadsSubscribeParams
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
-/// Time without events after which the subscription to a run is renewed, to find out whether the core still has the run.
-/// Longer than a model may be silent, so it is rare for a healthy stream.
+/// Time without events after which the subscription to a run is renewed, to find out whether the core still has the
+/// run. Longer than a model may be silent, so it is rare for a healthy stream.
 const RUN_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for a thread. A thread is usually silent, and a renewal counts against the user's rate limit. A broken socket
-/// is detected by its pings.
+/// The same for a thread. A thread is usually silent, and a renewal counts against the user's rate limit. A broken
+/// socket is detected by its pings.
 const THREAD_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// A subscription: its method and the params of its first request.
@@ -24,8 +24,8 @@ pub(super) enum SubscriptionRequest {
 }
 
 impl SubscriptionRequest {
-    /// Parses a request that the core has accepted. `start_cursor` is where the events of a thread start. Without it, a run
-    /// that starts and ends while the socket is broken would be missed: there is no event yet to resume from.
+    /// Parses a request that the core has accepted. `start_cursor` is where the events of a thread start. Without it, a
+    /// run that starts and ends while the socket is broken would be missed: there is no event yet to resume from.
     pub(super) fn parse(
         method: &MethodInfo,
         params: &RawValue,

@@ -88,8 +88,8 @@ pub(crate) struct ToolCall<'a> {
     kind: ToolKind,
     /// The tool and its arguments.
     function: Function<'a>,
-    /// The output: JSON text; null while the call runs. `{"status": "unknown", ...}` if the call started and the service
-    /// never saw its end: it may have taken effect or not.
+    /// The output: JSON text; null while the call runs. `{"status": "unknown", ...}` if the call started and the
+    /// service never saw its end: it may have taken effect or not.
     #[schemars(with = "Option<String>")]
     result: Option<&'a RawValue>,
 }

@@ -36,8 +36,8 @@ pub trait ResponseData<T> {
         None
     }
 
-    /// Writes the value of `data`. If there is a `meta`, writes `,"meta":` and its value after it. `path_id` is the value
-    /// of the last variable of the path.
+    /// Writes the value of `data`. If there is a `meta`, writes `,"meta":` and its value after it. `path_id` is the
+    /// value of the last variable of the path.
     ///
     /// # Errors
     /// When the result does not have the shape of a `T`.

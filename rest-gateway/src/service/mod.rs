@@ -28,8 +28,8 @@ use threadline_schema::{ErrorCode, RpcError};
 /// The configuration of a [`Gateway`].
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    /// Origins whose pages may call the API, as browsers write them: `https://app.example`. `*` allows all; that is safe
-    /// because the API uses no cookies.
+    /// Origins whose pages may call the API, as browsers write them: `https://app.example`. `*` allows all; that is
+    /// safe because the API uses no cookies.
     pub cors_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Arc<[IpNet]>,

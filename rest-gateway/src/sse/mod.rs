@@ -1,12 +1,13 @@
 //! Events -> Server-Sent Events.
 //!
-//! All events that are ready go into one chunk of the body, so a burst of tokens costs one write. A waiting stream holds
-//! no buffer. After a time without events it sends a comment: clients ignore it, and proxies keep the connection.
+//! All events that are ready go into one chunk of the body, so a burst of tokens costs one write. A waiting stream
+//! holds no buffer. After a time without events it sends a comment: clients ignore it, and proxies keep the connection.
 //!
-//! The stream of a run ends with its terminal event, that of a thread with `thread.deleted`; then `data: [DONE]` follows.
-//! The events can also stop without such an end: the core is gone, or the caller's token has expired. Then the stream
-//! ends with one `error` event (the core's own, if it sent one) and `[DONE]`. A client that waits for `[DONE]` does not
-//! wait for ever, and a client that looks for the terminal event sees that it is missing and resumes from its cursor.
+//! The stream of a run ends with its terminal event, that of a thread with `thread.deleted`; then `data: [DONE]`
+//! follows. The events can also stop without such an end: the core is gone, or the caller's token has expired. Then the
+//! stream ends with one `error` event (the core's own, if it sent one) and `[DONE]`. A client that waits for `[DONE]`
+//! does not wait for ever, and a client that looks for the terminal event sees that it is missing and resumes from its
+//! cursor.
 
 mod buffered_response;
 mod chatkit_event;

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench durability [-- NAME...]` with names among `cost`, `log`, `resume` and `recovery`; without names all.
 //! Real processes of the release build; PostgreSQL where `TEST_DATABASE_URL` names a server. The model server runs in this
-//! process and takes its share of the machine, so figures of one run are to be compared with each other, not with others'.
+//! process and uses a part of the machine, so compare figures of one run with each other only.
 
 #![allow(
     clippy::unwrap_used,

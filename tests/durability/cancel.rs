@@ -10,12 +10,12 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How late the model's server may notice that nobody listens any more, after the cancel was answered: the connection is
-/// closed by then, and the word of that has to get there.
+/// Maximum delay after which the model's server notices a disconnect, after the response to the cancel: the connection is
+/// closed by then, and the notice has to reach the server.
 const NOTICED: Duration = Duration::from_millis(300);
 
-/// How the last answer of the model to this message ended: with the word that nobody listens any more, and when that came;
-/// or said to the end, since the word came too late. `None` while it goes on.
+/// Returns how the model's last response to this message ended: with a disconnect, and when,
+/// or completely, since the disconnect came too late. `None` while it is active.
 fn ended(upstream: &Upstream, tag: &str) -> Option<Option<Instant>> {
     let (answered, hung_up) = (upstream.answered(), upstream.hung_up());
     let requests = upstream.requests();

@@ -1,9 +1,9 @@
-//! What must survive, tried: processes killed, frozen and cut off from what they need, streams broken off, submissions sent
-//! again and again. Real processes, real databases, a scripted model server.
+//! Tests of durability: processes are killed, frozen and cut off, streams broken, and requests repeated.
+//! Real processes, real databases, a scripted model server.
 //!
-//! Each harness prints its seed, what it tried and what it found. `DURABILITY_SEED` repeats one as far as chance allows,
-//! `DURABILITY_ROUNDS` says how often it tries: few by default, so that all of them take a minute or two.
-//! One by one, at length: `DURABILITY_ROUNDS=200 cargo test --test durability kills -- --nocapture`.
+//! Each harness prints its seed, what it did and what it found. `DURABILITY_SEED` repeats a run as far as possible, and
+//! `DURABILITY_ROUNDS` sets the number of rounds: few by default, so that all of them take a minute or two.
+//! A long run of one: `DURABILITY_ROUNDS=200 cargo test --test durability kills -- --nocapture`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A model that does what the message says: `talk 40 10 tag` is forty words 10 ms apart, `task 40 10 tag` adds a task of
+//! A model that follows the message: `talk 40 10 tag` is forty words 10 ms apart, `task 40 10 tag` adds a task with
 //! that title first.
 
 use crate::support::{Script, Upstream};

@@ -1,4 +1,4 @@
-//! Agents from a file: who answers, with which model and tools, and what a message may ask for.
+//! Agents of the agents file: their models and tools, and the options of a message.
 
 mod choice;
 mod client;

@@ -9,7 +9,7 @@ use std::process::Output;
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
-/// A directory for one test's files, gone with it.
+/// A directory for the files of one test, removed with it.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -34,7 +34,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The lines of stderr that are no log.
+/// Returns the lines of stderr that are not log lines.
 fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr)
         .lines()
@@ -131,7 +131,7 @@ fn the_error_of_an_invalid_setting_is_one_line_with_its_name() {
         assert!(said.contains(name), "{name}={value}: {said}");
         assert!(!said.contains("hunter2"), "a secret is repeated: {said}");
     }
-    // With PostgreSQL a key that lasts is needed, and with a flag the variable is named all the same.
+    // PostgreSQL needs a persistent key. The error names the variable, also for a flag.
     let output = run(&["serve"], &[("DATABASE_URL", "postgres://u@127.0.0.1:9/x".into())]);
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("SECRET_KEY"), "{}", complaint(&output));
@@ -211,7 +211,7 @@ everywhere! {
     }
 
     async fn migrations_go_up_and_down(setup: Setup) {
-        // Two processes or one is the same to a database that nobody serves.
+        // Commands work the same whether the server has one process or two.
         let database = setup.database.clone();
         tokio::task::spawn_blocking(move || {
             let settings = [("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET.to_owned())];

@@ -1,4 +1,4 @@
-//! The joints: table, methods, schemas and documents say the same, and answers look as the documents say.
+//! Consistency: table, methods, schemas, documents and responses match.
 
 use crate::support::client::read;
 use crate::support::process::command;
@@ -73,7 +73,7 @@ async fn documented_methods_and_routes_are_served() {
         if matches!(method.kind, Kind::Subscription { .. }) {
             continue;
         }
-        // Whatever the params are worth, the method is there; and one without a token is told the same by all.
+        // The method exists whatever the params are, and without a token all methods return the same error.
         let code = user.rpc(method.name, json!({"no such param": 1})).await["error"]["data"]["code"].clone();
         assert_eq!(code, "INVALID_REQUEST", "{} takes anything", method.name);
         let anonymous = app.anonymous().rpc(method.name, json!({"no such param": 1})).await;
@@ -101,7 +101,7 @@ async fn documented_methods_and_routes_are_served() {
     }
 }
 
-/// Holds answers against the OpenAPI document.
+/// Compares responses with the OpenAPI document.
 struct Checked {
     user: Client,
     openapi: Value,
@@ -240,7 +240,7 @@ async fn responses_match_the_documents() {
         c.ask(Method::GET, path, &[], "", None).await;
     }
 
-    // Events: what the stream passes through is a RunEvent; text has REST's flat form.
+    // Events: the stream contains RunEvents; text has the flat form of REST.
     let events = c.user.follow(answer.header("x-run-id").parse().unwrap(), None).await.unwrap().finish().await;
     let schema = json!({"$ref": "#/components/schemas/RunEvent"});
     for (_, event) in events.events.iter().filter(|(_, event)| event["type"] != "thread.item.content.part.delta") {

@@ -1,4 +1,4 @@
-//! A database that goes away and comes back, and a disk that is full.
+//! Outages of the database, and a full disk.
 
 use crate::support::process::FILE_BLOCKS;
 use crate::support::{Gate, Script, Setup, Upstream, eventually};

@@ -1,6 +1,6 @@
-//! Committed files that the code writes: each is compared with what it would write now.
+//! Generated files that are committed: each is compared with the current output.
 //!
-//! A file that differs is written anew and the test fails once; look at the difference, commit it, run again.
+//! A file that differs is rewritten, and the test fails once: look at the difference, commit it, run again.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
 
-/// Compares a committed file with what it should be, and makes it so.
+/// Compares a committed file with the wanted text, and rewrites it if it differs.
 fn is_current(path: &str, wanted: &str) {
     let file = root().join(path);
     let found = std::fs::read_to_string(&file).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Starting, stopping, crashing: what becomes of runs, and what the log must not hold.
+//! Start, stop and crash: the outcome of runs, and what the log must not contain.
 
 use crate::support::process::UNREAD_LOG;
 use crate::support::{App, Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Sends SIGTERM to the server, and waits until it takes no more connections.
+/// Sends SIGTERM to the server, and waits until it accepts no more connections.
 async fn terminate(app: &App) {
     app.processes[0].signal("TERM");
     eventually("the port is closed", || async {
@@ -64,7 +64,7 @@ async fn unfinished_runs_are_interrupted_and_kept() {
     app.processes[0].signal("TERM");
     let stream = stream.finish().await;
     assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("Cut off", &json!("run.interrupted")));
-    // The one that had said nothing is an error that asks to try again.
+    // The run without output is an error that can be retried.
     let refused = waiting.await.unwrap();
     refused.fails(503, "SERVICE_UNAVAILABLE");
     assert!(refused.headers.contains_key("retry-after"));
@@ -103,14 +103,14 @@ async fn a_crash_during_a_run_blocks_nothing() {
     let messages = user.history(session).await["messages"].clone();
     assert_eq!(messages.as_array().unwrap().len(), 2, "the message is there, once, and what was said: {messages}");
     assert_eq!(messages[1]["content"][0]["text"], "Gone");
-    // What was said before the crash, then the items as they stand, and the end.
+    // The events before the crash, then the stored items, and the terminal event.
     let late = user.follow(run, Some(&format!("{run}:3"))).await.unwrap().finish().await;
     assert_eq!(late.text(), "Gone");
     assert_eq!(late.types()[late.types().len() - 2..], ["run.resync", "run.interrupted"]);
     let (_, resync) = &late.events[late.events.len() - 2];
     let said = resync["items"]["data"].as_array().unwrap().last().unwrap();
     assert_eq!(said["content"][0]["text"], "Gone");
-    // Of a run that had ended every event is there again, under its number.
+    // All events of an ended run are there, with their numbers.
     let late = user.follow(whole.run_id(), None).await.unwrap().finish().await;
     assert_eq!(late.events, whole.events);
     let cursor = whole.events.last().unwrap().0.clone().unwrap();
@@ -149,7 +149,7 @@ async fn a_dead_replica_does_not_block_its_threads() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Gone"]).hang());
     let mut app = setup.upstream(&upstream).start().await;
-    // A second process on the same database, as replicas are.
+    // A second process on the same database, like a replica.
     let other = app.again().start().await;
     let user = app.user().await;
     let elsewhere = crate::support::Client::new(&other.rest, &other.rpc, user.token.clone());
@@ -159,7 +159,7 @@ async fn a_dead_replica_does_not_block_its_threads() {
     let run: Uuid = stream.run_id();
     elsewhere.say_in_vain(session, "Are you busy?").await.fails(409, "THREAD_BUSY");
     app.core().kill();
-    // Its lease ends fifteen seconds after it was last renewed, and is looked for every five.
+    // Its lease expires fifteen seconds after its last renewal, and is checked every five.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(40);
     while elsewhere.run(run).await["status"] == "running" {
         assert!(std::time::Instant::now() < deadline, "the run of a dead process goes on for ever");

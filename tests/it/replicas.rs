@@ -14,7 +14,7 @@ fn remaining(reply: &Reply) -> u32 {
 async fn a_rate_limit_is_shared_by_all_replicas_while_redis_answers() {
     const PATH: &str = "/api/v1/auth/me";
     let (Some(setup), Some(redis)) = (Setup::postgres().await, Relay::start().await) else { return };
-    // One comes back every 10 s.
+    // One request is allowed every 10 s.
     let one = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 6).with("REDIS_URL", redis.url()).start().await;
     let other = one.again().start().await;
     for app in [&one, &other] {
@@ -40,7 +40,7 @@ async fn a_rate_limit_is_shared_by_all_replicas_while_redis_answers() {
         assert_eq!((refused.header("x-ratelimit-limit"), refused.header("x-ratelimit-remaining")), ("6", "0"));
     }
 
-    // Redis goes away, or hangs. Each process goes on by itself, at once and without errors.
+    // Redis is unreachable, or hangs. Each process limits by itself, at once and without errors.
     for (hang, user) in [(false, one.user().await), (true, one.user().await)] {
         if hang {
             redis.hold()
@@ -61,7 +61,7 @@ async fn a_rate_limit_is_shared_by_all_replicas_while_redis_answers() {
         assert_eq!((health.status, &health.body["status"]), (200, &json!("degraded")));
 
         redis.mend();
-        // And together again, once a call has found out.
+        // After a call has noticed that it is back, the limit is shared again.
         let outages = if hang { 2 } else { 1 };
         for (app, client) in [(&one, &user), (&other, &at_other(&user))] {
             eventually("Redis is asked again", || async {
@@ -102,7 +102,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     drop(stream);
     app.database.logged(run, said).await;
 
-    // Another process takes the run over, and dies before it has closed it. Closing it fails for the next one, too.
+    // Another process takes the run over, and dies before it has closed it. For the next process, closing fails too.
     app.database
         .batch(&format!(
             "UPDATE runs SET owner = gen_random_uuid(), epoch = epoch + 1, lease_expires_at = now() + interval '2 s'
@@ -114,7 +114,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     gate.open();
     logged(&app, "another process has taken the run over").await;
     logged(&app, "a dead run could not be closed").await;
-    // So long that nobody is thought to read it.
+    // Long enough that it counts as unread.
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.database.batch("DROP TRIGGER refuse ON items").await;
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Words may be lost that came this long before a process died, and none that came earlier. They are written every 40 ms;
+/// Words that arrived this long before a process died can be lost, and no earlier ones. They are written every 40 ms;
 /// the rest is for machines that do much else.
 const MAY_BE_LOST: Duration = Duration::from_millis(1_000);
 /// A lease, the interval of the check, and the usual patience.

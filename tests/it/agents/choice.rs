@@ -1,4 +1,4 @@
-//! Which agent answers a thread, and what a message may ask of it.
+//! The agent of a thread, and the options of a message.
 
 use super::file::AgentsFile;
 use crate::support::{Client, Script, Upstream, eventually};
@@ -22,7 +22,7 @@ tools = ["list_tasks", "add_task"]
 max_turns = 1
 "#;
 
-/// A message that asks for something.
+/// Returns a message with options.
 fn asking(options: &Value) -> Value {
     json!({"content": [{"type": "input_text", "text": "Hello"}], "inference_options": options})
 }
@@ -61,7 +61,7 @@ everywhere! {
             assert_eq!(tools(request), ["list_tasks", "add_task"]);
         }
 
-        // Nobody by that name: told with the names there are, and nothing is made.
+        // An unknown agent: the error lists the agents, and nothing is created.
         let before = user.get("/api/v1/chatkit/sessions").await.body["meta"]["total"].clone();
         let reply = user.post("/api/v1/chatkit/sessions", &json!({"agent": "nobody"})).await;
         assert!(reply.fails(400, "INVALID_REQUEST").contains("clerk, helper"), "{}", reply.text);
@@ -138,7 +138,7 @@ serve_and_split! {
         assert_eq!(models, ["m/large", "m/large"]);
         assert_eq!(upstream.requests()[1]["messages"][0]["content"], "You are a clerk.");
 
-        // What is not allowed any more is not followed, and the message is answered all the same.
+        // Options that are not allowed any more are ignored, and the message is answered.
         file.write(&TWO.replace("models = [\"m/large\"]", ""));
         app.processes.last().unwrap().signal("HUP");
         let read = || async { app.metrics().await.contains("threadline_agents_reloads_total{outcome=\"ok\"} 1").then_some(()) };
@@ -170,12 +170,12 @@ description = "Where the user is."
         upstream.queue(Script::calls(&[("where", json!({}))])).queue(ask_user());
         let input = asking(&json!({"model": "m/large", "tool_choice": {"id": "where"}}));
         run("threads.add_user_message", json!({"thread_id": session, "input": input})).await.terminal();
-        // Two runs later it is still the same message that is answered; what it wanted called first has been.
+        // Two runs later it is still the same message. Its tool has been called.
         let asked = run("threads.add_client_tool_output", json!({"thread_id": session, "result": "Bern"})).await;
         let item = asked.events.iter().rfind(|(_, event)| event["item"]["type"] == "structured_input").unwrap();
         let answers = json!({"thread_id": session, "item_id": item.1["item"]["id"], "input": {"status": "skipped", "answers": {}}});
         run("threads.add_structured_input", answers).await.terminal();
-        // The next message asks for nothing.
+        // The next message has no options.
         upstream.queue(ask_user());
         let asked = run("threads.add_user_message", json!({"thread_id": session, "input": asking(&json!({}))})).await;
         let item = asked.events.iter().rfind(|(_, event)| event["item"]["type"] == "structured_input").unwrap();
@@ -223,7 +223,7 @@ tools = ["ask_user"]
         let app = file.of(setup).upstream(&upstream).start().await;
         let user = app.user().await;
         let (a, b) = (user.session().await, session_of(&user, "b").await);
-        // Each calls what is the other's, which nobody then waits for.
+        // Each calls a tool of the other agent, which is not executed.
         upstream.queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Who?"}]}))]));
         assert_eq!(user.say(a, "Go").await.terminal()["type"], "run.completed");
         upstream.queue(Script::calls(&[("where", json!({}))]));
@@ -234,7 +234,7 @@ tools = ["ask_user"]
             let told = request["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
             assert!(told.contains("There is no tool called"), "{told}");
         }
-        // Its own waits for the client, and goes on with what that gives.
+        // Its own tool waits for the client, and the run continues with the output.
         upstream.queue(Script::calls(&[("where", json!({}))]));
         assert_eq!(user.say(a, "Where am I?").await.terminal()["type"], "run.completed");
         let output = json!({"thread_id": a, "result": {"city": "Bern"}});

@@ -1,4 +1,4 @@
-//! What a client says of itself: services, MCP servers and models have it where that is wanted.
+//! Client hints: services, MCP servers and models get them if configured.
 
 use super::endpoints::{KEY, claims};
 use super::file::AgentsFile;
@@ -7,7 +7,7 @@ use crate::serve_and_split;
 use crate::support::{Client, Script, Sse, Upstream, eventually};
 use serde_json::{Value, json};
 
-/// A request of a front end that says where it is and what it prefers.
+/// Returns a request with client hints.
 async fn ask(user: &Client, kind: &str, params: Value, page: &str) -> Sse {
     let body = json!({"type": kind, "params": params, "metadata": {"page": page}});
     let request =
@@ -77,7 +77,7 @@ user_context = {{ env = "SERVICE_KEY" }}
             assert_eq!(request["messages"].as_array().unwrap().iter().filter(|one| one["role"] == "system").count(), 1);
         }
 
-        // A client that says nothing is not made to.
+        // Without hints from the client there are none.
         upstream.queue(Script::calls(&[("order", json!({}))]));
         let plain = user.request(reqwest::Method::POST, &Client::runs_path(thread.as_str().unwrap().parse().unwrap()));
         Sse::open(plain.json(&Client::message("Hello"))).await.unwrap().finish().await.terminal();

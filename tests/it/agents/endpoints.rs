@@ -1,4 +1,4 @@
-//! Tools of internal services: what is asked of them, for whom, and what their answers become.
+//! Tools of internal services: requests, user context, and results.
 
 use super::file::AgentsFile;
 use crate::serve_and_split;
@@ -71,7 +71,7 @@ description = "Is not there."
     ))
 }
 
-/// An answer with this status, further headers and body.
+/// Returns a response with this status, further headers and body.
 fn answers(status: u16, headers: &str, body: &str) -> Script {
     Script::default().raw(format!(
         "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
@@ -79,13 +79,13 @@ fn answers(status: u16, headers: &str, body: &str) -> Script {
     ))
 }
 
-/// What a head says under this name.
+/// Returns a header.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// For whom a call was made, as its head says, signed with [`KEY`].
+/// Returns the user context of a call, which is signed with [`KEY`].
 pub fn claims(head: &str) -> Value {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_required_spec_claims(&["exp", "sub"]);

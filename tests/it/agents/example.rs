@@ -116,7 +116,7 @@ serve_and_split! {
         assert_eq!(told, [json!({"kept": 1}), json!({"kept": 2})]);
         assert!(app.processes.iter().all(|process| !process.stderr().contains("hunter2")));
 
-        // It goes away, and comes back where it was.
+        // It ends, and starts again on the same port.
         let list = async || {
             upstream.queue(Script::calls(&[("notes_list", json!({}))]));
             assert_eq!(user.say(session, "List").await.terminal()["type"], "run.completed");

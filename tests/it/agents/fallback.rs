@@ -1,4 +1,4 @@
-//! A model that fails gives way to the next.
+//! Fallback models.
 
 use super::file::AgentsFile;
 use crate::everywhere;
@@ -30,7 +30,7 @@ everywhere! {
         let answer = user.say(session, "Hello").await;
         assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "Done"));
         assert!(!answer.types().contains(&"thread.item.removed"), "{:?}", answer.types());
-        // Who has taken over goes on.
+        // The fallback model stays for the rest of the run.
         assert_eq!(models(&upstream), ["m/first", "m/second", "m/third", "m/third"]);
         assert!(app.metrics().await.contains("threadline_model_fallbacks_total{code=\"SERVICE_UNAVAILABLE\"} 1"));
     }

@@ -1,4 +1,4 @@
-//! An agents file for one test, gone with it.
+//! An agents file for one test, removed with it.
 
 use crate::support::Setup;
 use std::path::PathBuf;

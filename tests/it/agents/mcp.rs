@@ -1,4 +1,4 @@
-//! MCP servers that are away, die, hang and talk nonsense: they stop nobody.
+//! MCP servers that are missing, die, hang and send nonsense: they affect nothing else.
 
 use super::file::AgentsFile;
 use super::python::{example, fixture, is_alive, python};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// A directory for one test's files, gone with it.
+/// A directory for the files of one test, removed with it.
 pub(super) struct Directory(pub(super) PathBuf);
 
 impl Directory {
@@ -64,7 +64,7 @@ pub(super) async fn until_offered(user: &Client, session: Uuid, upstream: &Upstr
     eventually(&format!("{tool} is offered"), ask).await;
 }
 
-/// What the model is told of a call of this tool.
+/// Returns the result that the model gets for a call of this tool.
 async fn call(user: &Client, session: Uuid, upstream: &Upstream, tool: &str, arguments: Value) -> Value {
     upstream.queue(Script::calls(&[(tool, arguments)]));
     assert_eq!(user.say(session, "Call it").await.terminal()["type"], "run.completed");
@@ -114,7 +114,7 @@ serve_and_split! {
             assert!(!environment.contains(&format!("{name}=")), "{name} is no business of an MCP server");
         }
 
-        // A file that says the same leaves it alone; one without it ends it.
+        // A reload with the same entry keeps the server; one without it ends it.
         let reload = async |count: u32| {
             app.processes.last().unwrap().signal("HUP");
             let line = format!("threadline_agents_reloads_total{{outcome=\"ok\"}} {count}");

@@ -1,4 +1,4 @@
-//! What is said of calls that take their time.
+//! Progress of long tool calls.
 
 use super::file::AgentsFile;
 use super::mcp::{Directory, until_offered};
@@ -8,7 +8,7 @@ use crate::{everywhere, serve_and_split};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// What was said, in order.
+/// Returns the progress texts, in order.
 fn said(stream: &Sse) -> Vec<&str> {
     let said = stream.events.iter().filter(|(_, event)| event["type"] == "progress_update");
     said.map(|(_, event)| event["text"].as_str().unwrap()).collect()
@@ -76,7 +76,7 @@ serve_and_split! {
         assert!(steps.is_sorted_by(|one, other| one < other), "{steps:?}");
         assert!(said(&stream).iter().all(|text| text.len() == 200), "{:?}", said(&stream));
 
-        // One that nobody waits for any more is told so.
+        // The server is told that the call was cancelled.
         std::fs::remove_file(&until).unwrap();
         upstream.queue(Script::calls(&[("odd_report", json!({"until": until}))]));
         let mut stream = user.start(session, "Report").await.unwrap();

@@ -1,4 +1,4 @@
-//! Programs in Python that tests run: the examples, and servers that do what they should not.
+//! Python programs of the tests: the examples, and misbehaving servers.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// A program that says on its first line where it listens; ended with the test.
+/// A program that prints its URL on the first line. It ends with the test.
 pub struct Listening {
     child: Child,
     pub url: String,
@@ -48,6 +48,6 @@ impl Drop for Listening {
 
 /// Whether a process is there.
 pub fn is_alive(pid: u32) -> bool {
-    // A process that has ended and that nobody has asked for yet is not.
+    // A zombie is not alive.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

@@ -1,4 +1,4 @@
-//! Widgets in results of tools, and what using them does.
+//! Widgets in tool results, and their actions.
 
 mod hostile;
 mod mcp;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 const KEY: &str = "the-key-of-the-service-0123456789-0123456789";
 
-/// An agents file with tools of the service at this address, of which users may call those with `action`.
+/// Returns an agents file with tools of the service at this address. Users can call those with `action`.
 fn text(service: &Upstream) -> String {
     let base = service.base_url();
     let tool = |name: &str, more: &str| {
@@ -66,7 +66,7 @@ impl Shop {
         Self { app, model, service, file, user, session }
     }
 
-    /// Has the model look an order up, which is answered with this; gives the stream.
+    /// Makes the model look up an order, with this response of the service. Returns the stream.
     async fn look_up(&self, user: &Client, session: Uuid, answer: &Value) -> Sse {
         self.service.queue(Script::json(answer));
         self.model.queue(Script::calls(&[("order", json!({"id": "7"}))]));
@@ -75,7 +75,7 @@ impl Shop {
         stream
     }
 
-    /// The same with a widget; gives its item.
+    /// The same with a widget. Returns its item.
     async fn shown(&self, user: &Client, session: Uuid, action: &str) -> Value {
         self.look_up(user, session, &json!({"widget": card("open", action)})).await;
         widgets(user, session).await.pop().expect("a widget")
@@ -116,7 +116,7 @@ fn of_type<'a>(stream: &'a Sse, kind: &str) -> Vec<&'a Value> {
     stream.events.iter().map(|(_, event)| event).filter(|event| event["type"] == kind).collect()
 }
 
-/// What the service is told of who asks, in the last request to it.
+/// Returns the user context of the last request to the service.
 fn claims(service: &Upstream) -> Value {
     let head = service.heads().pop().unwrap();
     let token = head.lines().find_map(|line| line.strip_prefix("x-threadline-context: ")).expect("a token");
@@ -138,7 +138,7 @@ everywhere! {
         assert_eq!(kinds, ["user_message", "workflow", "widget", "assistant_message"]);
         assert_eq!(done[2], &item);
 
-        // In a run: the service is told who asks, and what has changed is told.
+        // In a run: the service gets the user, and the change is sent.
         shop.service.queue(Script::json(&json!({"state": "cancelled", "widget": card("cancelled", "note")})));
         let stream = act(user, session, &press(&item, "cancel", json!({"id": "7"}))).await.unwrap();
         assert_eq!(stream.terminal()["type"], "run.completed");
@@ -184,12 +184,12 @@ everywhere! {
         let stream = act(user, session, &press(&item, "note", json!({"id": "7"}))).await.unwrap();
         assert!(of_type(&stream, "thread.item.replaced").is_empty());
         assert_eq!(widgets(user, session).await, before);
-        // An action of the page's, of no widget: what it shows is a widget of its own.
+        // An action of the page, not of a widget: it shows a new widget.
         shop.service.queue(Script::json(&json!({"widget": card("new", "note")})));
         act(user, session, &json!({"action": {"type": "cancel", "payload": {"id": "7"}}})).await.unwrap();
         let now = widgets(user, session).await;
         assert_eq!((&now[0], &now[1]["widget"], now.len()), (&before[0], &card("new", "note"), 2));
-        // The model reads what was done in a run, without the widgets.
+        // The model gets what was done in a run, without the widgets.
         assert_eq!(user.say(session, "And now?").await.terminal()["type"], "run.completed");
         let prompt = shop.model.requests().pop().unwrap()["messages"].to_string();
         assert!(prompt.contains("cancelled") && !prompt.contains("archived"), "{prompt}");
@@ -233,7 +233,7 @@ everywhere! {
         let (one, other) = (shop.user.clone(), shop.app.user().await);
         let (here, there) = (shop.session, other.session().await);
         let (item, others) = (shop.shown(&one, here, "cancel").await, shop.shown(&other, there, "cancel").await);
-        // Who comes second is refused by the service: this is its order.
+        // The service refuses the second call.
         shop.service.queue(Script::json(&json!({"widget": card("cancelled", "note")}))).queue(Script::fails(409, &json!("it is cancelled")));
         let (body, others_body) = (press(&item, "cancel", json!({"id": "7"})), press(&others, "cancel", json!({"id": "7"})));
         let (mine, theirs) = tokio::join!(act_at_once(&one, here, &body), act_at_once(&other, there, &others_body));

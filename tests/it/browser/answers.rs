@@ -1,10 +1,10 @@
-//! The chat page while an answer arrives, word by word at the test's command.
+//! The chat page while a response is streamed, word by word, controlled by the test.
 
 use super::{answer, newcomer, say};
 use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 
-/// Longer than any test: a run that nobody reads ends only when it is told to.
+/// Longer than any test: a run without a reader ends only when it is cancelled.
 const GRACE_MS: u32 = 600_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +92,7 @@ async fn what_is_said_stays_text() {
     browser.read("#threads", MARKUP).await;
     assert_eq!(browser.count("#log img, #log b, #log script, #threads b").await, 0);
     assert_eq!(browser.client.title().await.unwrap(), "Threadline");
-    // Even if some code of the page tried.
+    // Even if code of the page tries.
     let tried = "try { document.body.innerHTML = '<b>x</b>'; return 'done' } catch (error) { return error.name }";
     assert_eq!(browser.run(tried).await, "TypeError");
 }

@@ -19,7 +19,7 @@ pub const ENTER: char = '\u{E007}';
 /// A browser is large: one at a time is enough.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// A browser with a profile of its own, gone when it is dropped, also on a panic.
+/// A browser with its own profile, removed when it is dropped, also on a panic.
 pub struct Browser {
     pub client: fantoccini::Client,
     driver: Driver,
@@ -53,7 +53,7 @@ impl Browser {
         self.client.goto(url).await.expect("a page");
     }
 
-    /// Waits until an element is there to be seen, and gives it.
+    /// Waits until an element is visible. Returns it.
     pub async fn see(&self, css: &str) -> Element {
         eventually(&format!("{css} can be seen"), || async {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
@@ -62,10 +62,10 @@ impl Browser {
         .await
     }
 
-    /// Waits until an element says something.
+    /// Waits until an element contains a text.
     pub async fn read(&self, css: &str, text: &str) {
         eventually(&format!("{css} says {text:?}"), || async {
-            // It may be drawn anew between the two.
+            // It can be redrawn between the two.
             let found = self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()?;
             found.contains(text).then_some(())
         })
@@ -76,12 +76,12 @@ impl Browser {
         self.client.find_all(Locator::Css(css)).await.expect("a selector").len()
     }
 
-    /// Clicks on an element as soon as it takes that.
+    /// Clicks on an element as soon as it is clickable.
     pub async fn click(&self, css: &str) {
         eventually(&format!("{css} can be clicked"), || async { self.see(css).await.click().await.ok() }).await;
     }
 
-    /// Types into an element as soon as it takes that.
+    /// Types into an element as soon as it accepts input.
     pub async fn write(&self, css: &str, text: &str) {
         let field = self.see(css).await;
         eventually(&format!("{css} is enabled"), || async { field.is_enabled().await.ok()?.then_some(()) }).await;
@@ -99,7 +99,7 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.expect("a script that works")
     }
 
-    /// A directory for files of the test, gone with the browser.
+    /// Returns a directory for files of the test, removed with the browser.
     pub fn directory(&self) -> &Path {
         &self.driver.profile
     }
@@ -110,7 +110,7 @@ struct Driver {
     child: Child,
     port: u16,
     profile: PathBuf,
-    /// It must be able to go on writing.
+    /// Kept open, so that it can continue to write.
     _output: BufReader<ChildStdout>,
 }
 

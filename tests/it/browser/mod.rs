@@ -23,12 +23,12 @@ async fn newcomer(app: &App) -> Option<(Browser, Client)> {
     Some((browser, user))
 }
 
-/// Says something, by key, as a person does.
+/// Sends a message with the keyboard.
 async fn say(browser: &Browser, text: &str) {
     browser.write("#message", &format!("{text}{}", driver::ENTER)).await;
 }
 
-/// Waits until the answer is whole, and gives it.
+/// Waits until the response is complete. Returns it.
 async fn answer(browser: &Browser) -> String {
     browser.see("#log[aria-busy=false] .assistant_message:not(.growing)").await;
     let messages = browser.client.find_all(Locator::Css(".assistant_message .text")).await.unwrap();

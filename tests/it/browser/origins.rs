@@ -1,4 +1,4 @@
-//! A page of another origin, as front ends built on ChatKit are: it uploads a file, sends it and learns of the run.
+//! A page of another origin, like a front end that uses ChatKit: it uploads a file, sends it and reads the run id.
 
 use super::driver::browser;
 use crate::support::{Client, Setup, eventually};
@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Does what a front end does, and leaves in `window.result` what came of it.
+/// Does what a front end does, and stores the result in `window.result`.
 const PAGE: &str = r#"<!doctype html><title>Elsewhere</title><script type=module>
 const [server, token] = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 const headers = {"authorization": `Bearer ${token}`, "content-type": "application/json"};
@@ -15,7 +15,7 @@ const put = ({url, method, headers}, body) => new Promise((resolve, reject) => {
   const request = new XMLHttpRequest();
   request.open(method, url);
   for (const name in headers) request.setRequestHeader(name, headers[name]);
-  // Whoever listens to this makes the browser ask first.
+  // A listener here makes the browser send a preflight request.
   request.upload.onprogress = () => {};
   request.onload = () => resolve(request.status);
   request.onerror = () => reject(new Error("the upload was not let through"));

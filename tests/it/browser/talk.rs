@@ -1,4 +1,4 @@
-//! The chat page with the demo model: what a newcomer does first.
+//! The chat page with the demo model: the first steps of a new user.
 
 use super::{answer, newcomer, say};
 use crate::support::{Setup, eventually};
@@ -34,7 +34,7 @@ async fn a_new_user_registers_sends_a_message_and_uses_a_button() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_are_attached_to_a_message() {
-    // The server takes another address for its own than the one by which the page was reached.
+    // The server has another URL for itself than the one of the page.
     let app = Setup::new().await.with("PUBLIC_URL", "https://chat.invalid/base").start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };
     let [list, picture, archive] = ["list.txt", "picture.png", "all.zip"].map(|name| browser.directory().join(name));

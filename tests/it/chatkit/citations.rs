@@ -1,4 +1,4 @@
-//! What the model's server says that an answer is based on.
+//! Citations from the model's server.
 
 use crate::everywhere;
 use crate::support::{Client, Gate, Script, Sse, Upstream};
@@ -26,7 +26,7 @@ fn added(stream: &Sse) -> Vec<Value> {
         .collect()
 }
 
-/// The annotations of the answer that is stored.
+/// Returns the annotations of the stored response.
 async fn kept(user: &Client, thread: &Value) -> Value {
     let items = user.chatkit("items.list", json!({"thread_id": thread, "order": "desc"})).await.body;
     let mut items = items["data"].as_array().unwrap().iter();
@@ -65,7 +65,7 @@ everywhere! {
         let history = user.history(session).await;
         assert_eq!(history["messages"][1]["content"][0]["text"], "Milk is white.");
 
-        // A process that dies in the middle: what was shown is kept with the words.
+        // A process that dies in the middle: the sent annotations are kept with the text.
         let mut stream = user.start(session, "And more?").await.unwrap();
         while added(&stream).is_empty() {
             stream.next().await.unwrap();

@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! Errors and their texts.
 
 use crate::everywhere;
 use crate::serve_and_split;
@@ -57,7 +57,7 @@ serve_and_split! {
         ] {
             let reply = user.chatkit(kind, params.clone()).await;
             assert_eq!(reply.status, status, "{kind} {params}: {}", reply.text);
-            // What the protocol calls an error stands beside what this service does.
+            // The error of the protocol is next to that of this service.
             let event = ["type", "code", "message", "allow_retry"].map(|name| &reply.body[name]);
             let expected = [&json!("error"), &json!("custom"), &reply.body["error"]["message"], &json!(false)];
             assert_eq!(event, expected, "{kind} {params}: {}", reply.text);

@@ -1,4 +1,4 @@
-//! What closing the request does to the answer.
+//! Closing the request cancels the run.
 
 use crate::everywhere;
 use crate::support::{Client, Gate, Script, Setup, Upstream, eventually};
@@ -43,7 +43,7 @@ everywhere! {
         follower.until_said("Once").await;
         stream.until("thread.item.updated").await;
         drop(stream);
-        // Another request that is closed later and cancelled shows that the first has been dealt with.
+        // A second request, closed later and cancelled, shows that the first has been handled.
         let params = json!({"input": Client::chatkit_input("Another")});
         let mut other = user.chatkit_stream("threads.create", params).await.unwrap();
         let other_run = other.run_id();

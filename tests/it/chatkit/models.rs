@@ -22,7 +22,7 @@ fn back<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, String>
     serde_json::to_value(read).map_err(|error| error.to_string())
 }
 
-/// As [`back`], and not among those that are only kept as they came.
+/// As [`back`], for a type that is not only kept as JSON.
 fn typed<T: DeserializeOwned + Serialize>(value: &Value, is_typed: fn(&T) -> bool) -> Result<Value, String> {
     let read: T = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
     if is_typed(&read) { serde_json::to_value(read).map_err(|error| error.to_string()) } else { Err("untyped".into()) }
@@ -103,7 +103,7 @@ async fn updates_of_a_widget_equal_those_of_the_package() {
     assert!(kinds.len() == 4 && kinds.values().all(|count| *count > 5), "{kinds:?}");
 }
 
-/// The events of a request, as they came.
+/// Returns the events of a request.
 async fn events(user: &Client, kind: &str, params: Value) -> Vec<Value> {
     let stream: Sse = user.chatkit_stream(kind, params).await.unwrap().finish().await;
     stream.events.into_iter().map(|(_, event)| event).collect()
@@ -152,7 +152,7 @@ async fn the_package_reads_what_we_send_without_a_loss() {
         wrong.extend(script.wrong(reads, &user.chatkit(kind, params).await.body));
     }
     assert!(script.finish().await.is_empty());
-    // What the front end puts beside the words of a message is kept for it; the package forgets it.
+    // Further members of a message are stored for the front end; the package drops them.
     let (forgotten, lost): (Vec<_>, Vec<_>) =
         wrong.into_iter().partition(|line| line.ends_with("content[0].x_new is lost"));
     assert_eq!(lost, Vec::<String>::new());

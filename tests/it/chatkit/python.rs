@@ -39,7 +39,7 @@ impl Script {
         serde_json::from_value(self.ask(&json!({"as": kind, "value": value}))).unwrap()
     }
 
-    /// Ends its input, and waits for what it has to say and for its end.
+    /// Closes its input, and waits for its output and its end.
     pub async fn finish(mut self) -> Vec<String> {
         let finishing = tokio::task::spawn_blocking(move || {
             drop(self.input);

@@ -1,4 +1,4 @@
-//! What the front ends ask, and what they are answered.
+//! Requests of front ends and their responses.
 
 use crate::support::client::read;
 use crate::support::{Client, Gate, Script, Sse, Upstream};
@@ -6,14 +6,14 @@ use crate::{everywhere, serve_and_split};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Names of the members, in the order of the alphabet.
+/// Returns the names of the members in alphabetical order.
 fn members(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 const THREAD: [&str; 6] = ["created_at", "id", "items", "metadata", "status", "title"];
 
-/// Types of the events; deltas that follow each other are told once.
+/// Returns the types of the events; consecutive deltas count as one.
 fn kinds(stream: &Sse) -> Vec<String> {
     let mut kinds: Vec<String> = stream
         .events
@@ -142,7 +142,7 @@ serve_and_split! {
             left.push(stream.headers["x-ratelimit-remaining"].to_str().unwrap().parse::<i64>().unwrap());
             stream.finish().await;
         }
-        // A minute gives the allowance back bit by bit, so the second may find more than the first left.
+        // The limit recovers continuously, so the second call can find more than the first one left.
         assert!(left[0] >= 998 && left[1] >= 997, "{left:?}");
         let options = read(user.request(Method::OPTIONS, "/chatkit")).await;
         assert_eq!((options.status, options.header("allow")), (204, "POST, OPTIONS"));

@@ -1,4 +1,4 @@
-//! Titles that a model gives, beside the first answer.
+//! Titles from a model, during the first run.
 
 use crate::everywhere;
 use crate::support::{App, Client, Gate, Script, Setup, Sse, Upstream, eventually};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 const TITLE_MODEL: &str = "m/title";
 const FIRST: &str = "Please help me with the groceries";
 
-/// A model's server: titles are answered by one script, everything else by another.
+/// Starts a model server with one script for titles and another one for everything else.
 async fn upstream(
     title: impl Fn() -> Script + Send + Sync + 'static,
     answer: impl Fn() -> Script + Send + Sync + 'static,
@@ -22,7 +22,7 @@ fn asked(upstream: &Upstream) -> Vec<Value> {
     upstream.requests().into_iter().filter(|request| request["model"] == TITLE_MODEL).collect()
 }
 
-/// A thread made with its first message, as a front end does it.
+/// Creates a thread with its first message, like a front end.
 async fn begin(user: &Client) -> (Uuid, Sse) {
     let mut stream =
         user.chatkit_stream("threads.create", json!({"input": Client::chatkit_input(FIRST)})).await.unwrap();
@@ -38,7 +38,7 @@ fn place(stream: &Sse, kind: &str) -> usize {
     stream.types().iter().position(|found| *found == kind).unwrap_or_else(|| panic!("no {kind}: {:?}", stream.types()))
 }
 
-/// Waits until so many titles have come to this end.
+/// Waits until a number of titles has this outcome.
 async fn until(app: &App, outcome: &str, count: u32) {
     let line = format!("threadline_titles_total{{outcome=\"{outcome}\"}} {count}\n");
     eventually(&line, || async { app.metrics().await.contains(&line).then_some(()) }).await;
@@ -63,7 +63,7 @@ everywhere! {
         assert_eq!(stream.events[0].1["thread"]["title"], FIRST);
         assert_eq!(stream.events[updated].1["thread"]["title"], "Help with groceries");
         assert!(place(&stream, "thread.created") < updated && updated < done, "{:?}", stream.types());
-        // Both calls are the run's, and its events can be read again as they were.
+        // Both calls belong to the run, and its events can be read again unchanged.
         let run = user.run(stream.run_id()).await;
         assert_eq!((&run["status"], &run["usage"]), (&json!("completed"), &json!({"prompt_tokens": 14, "completion_tokens": 6})));
         let again = user.follow(stream.run_id(), None).await.unwrap().finish().await;
@@ -76,7 +76,7 @@ everywhere! {
         let messages = request["messages"].as_array().unwrap();
         assert_eq!((messages.len(), &messages[1]["content"], &request["max_tokens"]), (2, &json!(FIRST), &json!(64)));
         assert!(request.get("tools").is_none());
-        // It is asked for once: not with the next message, and not for one that is answered again.
+        // A title is requested once: not with the next message, and not for a retry.
         user.say(thread, "And then?").await.terminal();
         let message = user.get(&format!("/api/v1/chatkit/sessions/{thread}/items?order=asc")).await.data()[0]["id"].clone();
         let retry = json!({"thread_id": thread, "item_id": message});
@@ -94,7 +94,7 @@ everywhere! {
         .await;
         let app = setup.upstream(&upstream).with("TITLE_MODEL", TITLE_MODEL).start().await;
         let user = app.user().await;
-        // The first message of a session that was there before.
+        // The first message of an existing session.
         let thread = user.session().await;
         let used = user.get(&format!("/api/v1/chatkit/sessions/{thread}")).await.data()["updated_at"].clone();
         let answer = user.say(thread, FIRST).await;
@@ -109,7 +109,7 @@ everywhere! {
         until(&app, "stored", 1).await;
         let thread_now = user.history(thread).await;
         assert_eq!((&thread_now["title"], &thread_now["updated_at"]), (&json!("Groceries"), &last_used));
-        // It is charged, once, and is no run.
+        // It is charged once, and is not a run.
         let booked = || async { (usage().await["prompt_tokens"] == 14).then_some(()) };
         eventually("what it used is booked", booked).await;
         let total = usage().await;
@@ -128,7 +128,7 @@ everywhere! {
         let user = app.user().await;
         let (renamed, stream) = begin(&user).await;
         stream.finish().await;
-        // Even if they chose the very words.
+        // Even if they chose the same words.
         user.patch(&format!("/api/v1/chatkit/sessions/{renamed}"), &json!({"title": FIRST})).await.data();
         let (deleted, stream) = begin(&user).await;
         stream.finish().await;
@@ -138,7 +138,7 @@ everywhere! {
         until(&app, "kept", 2).await;
         assert_eq!(title(&user, renamed).await, FIRST);
 
-        // A session that had a name before its first message is not asked for.
+        // A session with a title before its first message gets none.
         let named = user.session().await;
         user.patch(&format!("/api/v1/chatkit/sessions/{named}"), &json!({"title": "Mine"})).await.data();
         user.say(named, FIRST).await.terminal();
@@ -220,7 +220,7 @@ output_per_million = 100
         let app = setup.start().await;
         let user = app.user().await;
         let (thread, mut stream) = begin(&user).await;
-        // Held at the price of the dearest that may be asked.
+        // Reserved at the highest price of the possible models.
         let budget = user.get("/api/v1/usage").await.data()["budget"]["cost_micros"].clone();
         assert_eq!((&budget["held"], &budget["left"]), (&json!(1000), &json!(500)));
         stream.until("thread.updated").await;
@@ -231,11 +231,11 @@ output_per_million = 100
         assert_eq!(user.run(stream.run_id()).await["cost_micros"], 1010);
         let budget = user.get("/api/v1/usage").await.data()["budget"]["cost_micros"].clone();
         assert_eq!(budget, json!({"limit": 1500, "used": 1010, "held": 0, "left": 490}));
-        // Nothing is asked for a user who has used it up.
+        // No title is requested for a user whose budget is used up.
         let refused = user.chatkit("threads.create", json!({"input": Client::chatkit_input(FIRST)})).await;
         assert_eq!(refused.status, 429, "{}", refused.text);
         assert_eq!((upstream.requests().len(), asked(&upstream).len()), (2, 1));
-        // Nor of a model of which nobody knows what it costs; the answer is another matter.
+        // Nor of a model without a price; the response is not affected.
         let other = app.user().await;
         let session = other.post("/api/v1/chatkit/sessions", &json!({"agent": "unpriced"})).await.data()["id"].clone();
         let answer = other.say(session.as_str().unwrap().parse().unwrap(), FIRST).await;

@@ -1,4 +1,4 @@
-//! `/api/v1/auth`: accounts, logins, and tokens that are none.
+//! `/api/v1/auth`: accounts, logins, and invalid tokens.
 
 use crate::support::client::PASSWORD;
 use crate::support::process::SECRET;
@@ -84,7 +84,7 @@ async fn a_login_does_not_reveal_accounts() {
         times.sort();
         medians.push(times[2]);
     }
-    // Without a hash the unknown address would answer in a hundredth of the time.
+    // Without a hash, the response for an unknown address would take a hundredth of the time.
     assert!(medians[1] * 4 > medians[0] && medians[0] * 4 > medians[1], "{medians:?}");
 }
 
@@ -153,7 +153,7 @@ serve_and_split! {
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
         let session = user.session().await;
-        // Two whole seconds at least: a token's time is told in seconds.
+        // At least two whole seconds: the expiry of a token is in seconds.
         let brief = user.with_token(mint(user.user_id.unwrap(), 3));
         let started = Instant::now();
         let stream = brief.start(session, "Tell me").await.unwrap();
@@ -165,7 +165,7 @@ serve_and_split! {
         assert_eq!(stream.text(), "Once");
         brief.get(ME).await.fails(401, "UNAUTHORIZED");
 
-        // The run itself goes on, and can be followed with a new token.
+        // The run itself continues, and can be read with a new token.
         assert_eq!(user.run(run).await["status"], "running");
         let cancelled = user.post(&format!("/api/v1/chatkit/runs/{run}/cancel"), &json!({})).await;
         assert_eq!(cancelled.data()["status"], "cancelled");

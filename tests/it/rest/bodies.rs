@@ -1,4 +1,4 @@
-//! Bodies that are wrong: each is refused with what to change, and the service goes on.
+//! Invalid bodies: each is refused with what to change, and the service continues.
 
 use crate::serve_and_split;
 use crate::support::Client;
@@ -121,7 +121,7 @@ serve_and_split! {
             large.as_bytes().chunks(64 << 10).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
         let streamed = reqwest::Body::wrap_stream(futures::stream::iter(pieces));
         let streamed = user.request(Method::POST, &path).header("content-type", "application/json").body(streamed);
-        // The answer may come before everything is sent: then sending breaks off, and no client can read the answer.
+        // The response can come before all is sent. Then sending fails, and a client cannot read the response.
         if let Ok(response) = streamed.send().await {
             assert_eq!(response.status(), 413);
         }

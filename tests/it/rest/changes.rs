@@ -1,4 +1,4 @@
-//! What followers of a session are told of what happens outside of runs.
+//! Events of a session outside of runs.
 
 use crate::everywhere;
 use crate::support::relay::Relay;
@@ -12,18 +12,18 @@ async fn rename(user: &Client, session: Uuid, title: &str) {
     assert_eq!((renamed.status, &renamed.body["title"]), (200, &json!(title)));
 }
 
-/// Reads up to the next word on the session itself, which has no id.
+/// Reads to the next event of the session itself, which has no id.
 async fn renamed(stream: &mut Sse, title: &str) {
     while stream.until("thread.updated").await["thread"]["title"] != title {}
     assert_eq!(stream.events.last().unwrap().0, None, "it moves no cursor");
 }
 
-/// How often the session was spoken of outside of its runs.
+/// Returns the number of events outside of runs.
 fn asides(stream: &Sse) -> usize {
     stream.events.iter().filter(|(id, event)| id.is_none() && event["type"] == "thread.updated").count()
 }
 
-/// A session with a widget that shows one task; the two.
+/// Creates a session with a widget that shows one task. Returns both.
 async fn shown(user: &Client) -> (Uuid, Value, Value) {
     let session = user.session().await;
     let task = user.post("/api/v1/tasks", &json!({"title": "Milk"})).await.data()["id"].clone();
@@ -62,7 +62,7 @@ everywhere! {
         assert_eq!(told["item"], now);
         assert_eq!(stream.events.last().unwrap().0, None);
 
-        // In the middle of a run, and without a word on what is as it was told.
+        // In the middle of a run, and without an event for what has not changed.
         rename(&user, session, "Shopping").await;
         let mut starter = user.start(session, "Count").await.unwrap();
         starter.until("thread.item.content.part.delta").await;
@@ -76,7 +76,7 @@ everywhere! {
         renamed(&mut stream, "Groceries").await;
         assert_eq!(asides(&stream), 3, "{:?}", stream.types());
 
-        // One who comes back is told by the events of the past, and then how it is now.
+        // A client that reconnects gets the past events, and then the current state.
         let mut back = user.follow_session(session, "?after=0", None).await.unwrap();
         renamed(&mut back, "Groceries").await;
         assert_eq!(asides(&back), 1, "{:?}", back.types());
@@ -90,7 +90,7 @@ everywhere! {
     }
 }
 
-/// What happens at one replica is told at the other.
+/// A change at one replica is sent by the other.
 async fn told_there(app: &App, replica: &App) {
     let user = app.user().await;
     let there = user.at(replica);
@@ -103,7 +103,7 @@ async fn told_there(app: &App, replica: &App) {
     assert_eq!(stream.until("thread.item.replaced").await["item"], now);
     assert!(began.elapsed().as_secs() < 10, "it was told, not found out");
 
-    // What nobody says is found out.
+    // A change without a signal is found by polling.
     let status = format!("UPDATE threads SET status = 'locked', status_reason = 'Holidays' WHERE id = '{session}'");
     app.database.batch(&status).await;
     user.say_in_vain(session, "Hello").await.fails(409, "CONFLICT");

@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/sessions/{session_id}/feedback`: what users think of answers.
+//! `/api/v1/chatkit/sessions/{session_id}/feedback`: feedback of users on items.
 
 use crate::everywhere;
 use crate::support::{Client, Setup};
@@ -9,13 +9,13 @@ fn path(session: Uuid) -> String {
     format!("/api/v1/chatkit/sessions/{session}/feedback")
 }
 
-/// Ids of the visible items, oldest first.
+/// Returns the ids of the visible items, oldest first.
 async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     let page = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc&limit=100")).await;
     page.data().as_array().unwrap().iter().map(|item| item["id"].clone()).collect()
 }
 
-/// What the user thinks: item and kind, newest item first.
+/// Returns the user's feedback: item and kind, newest item first.
 async fn opinions(user: &Client, session: Uuid) -> Vec<(Value, Value)> {
     let page = user.get(&format!("{}?limit=100", path(session))).await;
     let rows = page.data().as_array().unwrap().iter();
@@ -50,7 +50,7 @@ everywhere! {
         assert_eq!(rest.data()[0]["item_id"], *message);
         assert_eq!(rest.body["meta"], json!({"has_more": false, "after": null}));
 
-        // It goes with the thread.
+        // It is deleted with the thread.
         user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await.data();
         user.get(&path(session)).await.fails(404, "SESSION_NOT_FOUND");
         let again = user.post(&path(session), &json!({"item_ids": [answer], "kind": "positive"})).await;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/chatkit/sessions/{session_id}/events`: a session on several screens, run after run.
+//! `GET /api/v1/chatkit/sessions/{session_id}/events`: the stream of a session over several runs.
 
 use crate::everywhere;
 use crate::support::client::read;
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Reads up to the end of so many runs.
+/// Reads to the end of a number of runs.
 async fn runs(stream: &mut Sse, count: usize) {
     for _ in 0..count {
         stream.until("run.completed").await;
     }
 }
 
-/// The events with an id, which are those of runs.
+/// Returns the events with an id, which belong to runs.
 fn of_runs(stream: &Sse) -> Vec<(String, Value)> {
     stream.events.iter().filter_map(|(id, event)| Some((id.clone()?, event.clone()))).collect()
 }
 
-/// What the streams of runs gave, as one.
+/// Returns the events of several run streams as one list.
 fn joined(answers: &[&Sse]) -> Vec<(String, Value)> {
     answers.iter().flat_map(|answer| of_runs(answer)).collect()
 }
 
-/// What a client makes of a snapshot and the events after it: messages by their ids, in the order in which they came.
+/// Returns the messages that a client has after a snapshot and the events after it, in order.
 fn fold(stream: &Sse) -> Vec<(String, String)> {
     let mut order = Vec::new();
     let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
@@ -58,7 +58,7 @@ fn fold(stream: &Sse) -> Vec<(String, String)> {
     order.iter().map(|id| texts[id].clone()).collect()
 }
 
-/// The same as the session itself tells it.
+/// Returns the messages of the session.
 async fn told(user: &Client, session: Uuid) -> Vec<(String, String)> {
     let history = user.history(session).await;
     let messages = history["messages"].as_array().unwrap().iter();
@@ -82,7 +82,7 @@ everywhere! {
         while starter.text() != "one two" {
             starter.next().await.unwrap();
         }
-        // In the middle of a run: it comes whole.
+        // In the middle of a run: the whole run arrives.
         let mut late = user.follow_session(session, "", None).await.unwrap();
         while early.text() != "one two" || late.text() != "one two" {
             if early.text() != "one two" { early.next().await } else { late.next().await }.unwrap();
@@ -113,7 +113,7 @@ everywhere! {
         drop(stream);
         let missed = [user.say(session, "Add task: Buy bread").await, user.say(session, "List my tasks").await];
 
-        // Between runs: everything since, and nothing else.
+        // Between runs: everything since then, and nothing else.
         let mut back = user.follow_session(session, "", Some(&between)).await.unwrap();
         runs(&mut back, 2).await;
         assert_eq!(of_runs(&back), joined(&[&missed[0], &missed[1]]));
@@ -147,7 +147,7 @@ everywhere! {
                 user.say(session, "Hello").await;
             }
             let mut stream = user.follow_session(session, "", None).await.unwrap();
-            // Its first block has no event, so it is looked for with one that is over soon.
+            // Its first block has no event, so a short stream is used.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(300), stream.next()).await;
             let cursor = stream.last_id.clone().expect("where the stream begins");
             drop(stream);
@@ -189,7 +189,7 @@ everywhere! {
         for stream in [&inside, &from_nothing, &after] {
             assert_eq!(fold(stream), told, "{:?}", stream.types());
         }
-        // A snapshot beside a cursor: the cursor says where the events go on.
+        // A snapshot with a cursor: the events continue after the cursor.
         let cursor = of_runs(&from_nothing)[2].0.clone();
         let mut both = user.follow_session(session, "?snapshot=true", Some(&cursor)).await.unwrap();
         assert_eq!(both.next().await.unwrap()["type"], "thread.snapshot");
@@ -287,7 +287,7 @@ everywhere! {
         user.get(&format!("/api/v1/chatkit/runs/{run}/events")).await.fails(429, "RATE_LIMITED");
         let theirs = other.session().await;
         other.follow_session(theirs, "", None).await.unwrap();
-        // Who leaves makes room.
+        // A closed stream frees its slot.
         drop(open.pop());
         let again = eventually("a stream that was left is not counted", || async {
             user.follow_session(session, "", None).await.ok()
@@ -312,7 +312,7 @@ everywhere! {
         let cursor = first.events[3].0.clone().unwrap();
         let mut stream = user.follow_session(session, "", Some(&cursor)).await.unwrap();
         runs(&mut stream, 2).await;
-        // From the log or from the items as they stand: either way each run is told to its end, once and in order.
+        // From the log or from the items: each run arrives to its end, once and in order.
         let ends: Vec<_> = of_runs(&stream).into_iter().filter(|(_, event)| event["type"] == "run.completed").collect();
         let expected = [&first, &second].map(|answer| of_runs(answer).pop().unwrap());
         assert_eq!(ends, expected);
@@ -377,7 +377,7 @@ async fn another_replica_sends_the_same_events() {
     }
     gate.open();
     let first = starter.finish().await;
-    // The next begins at the other replica, and the one after it at the first.
+    // The next run starts at the other replica, and the one after it at the first.
     let second = there.say(session, "Go on").await;
     let third = user.say(session, "And on").await;
     let mut from_first = user.follow_session(session, "?after=0", None).await.unwrap();
@@ -395,7 +395,7 @@ async fn another_replica_sends_the_same_events() {
     assert_eq!(gone.finish().await.events.last().unwrap().1["type"], "thread.deleted");
     assert!(begun.elapsed().as_secs() < 10, "it was told, not found out");
 
-    // A replica that goes away tells its readers to come back, also in the middle of a run that another answers.
+    // A replica that stops ends its streams with a hint to reconnect, also in the middle of another replica's run.
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["four"]).stop(&gate).words(&[" five"]).done("stop"));
     let mut starter = user.start(session, "Once more").await.unwrap();

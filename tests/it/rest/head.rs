@@ -1,4 +1,4 @@
-//! Heads of requests and answers: CORS, security headers, request ids, verbs, paths and queries.
+//! Heads of requests and responses: CORS, security headers, request ids, verbs, paths and queries.
 
 use crate::serve_and_split;
 use crate::support::client::read;

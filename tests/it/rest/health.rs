@@ -1,4 +1,4 @@
-//! `/health`, `/metrics` and the documents: what operators and programs ask the service about itself.
+//! `/health`, `/metrics` and the documents.
 
 use crate::support::{Script, Setup, Upstream};
 use crate::{everywhere, serve_and_split};
@@ -43,7 +43,7 @@ async fn an_unreachable_model_degrades_the_health() {
     let reply = well.anonymous().get("/health/openrouter").await;
     assert_eq!((reply.status, &reply.body["components"]["openrouter"]["kind"]), (200, &json!("openai-compatible")));
 
-    // Nobody listens on port 9 of this machine.
+    // Nothing listens on port 9 of this machine.
     let away =
         Setup::new().await.upstream(&upstream).with("OPENROUTER_BASE_URL", "http://127.0.0.1:9/v1").start().await;
     let reply = away.anonymous().get("/health/openrouter").await;
@@ -90,7 +90,7 @@ serve_and_split! {
         user.get(&format!("/api/v1/tasks/{session}")).await.fails(404, "TASK_NOT_FOUND");
         user.get("/nowhere/at/all").await.fails(404, "NOT_FOUND");
 
-        // Gateway and core each tell their part.
+        // Gateway and core each have their own metrics.
         let mut page = user.get("/metrics").await.text;
         if app.split {
             page.push_str(&reqwest::get(format!("http://{}/metrics", app.rpc)).await.unwrap().text().await.unwrap());
@@ -123,7 +123,7 @@ serve_and_split! {
         ] {
             assert!(page.lines().any(|line| line.starts_with(name)), "no {name}\n{page}");
         }
-        // Labels do not grow with what people send.
+        // The number of labels does not grow with the input.
         assert!(!page.contains("nowhere") && !page.contains(&session.to_string()), "{page}");
     }
 }

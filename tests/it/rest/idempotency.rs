@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a submission that is sent again makes nothing new.
+//! `Idempotency-Key`: a repeated request creates nothing new.
 
 use crate::everywhere;
 use crate::support::client::read;
@@ -35,7 +35,7 @@ everywhere! {
         read(message(&user, session, "Something else", "k-1")).await.fails(409, "CONFLICT");
         let elsewhere = user.session().await;
         read(message(&user, elsewhere, "Hello", "k-1")).await.fails(409, "CONFLICT");
-        // A key is its user's own.
+        // Keys are per user.
         let others = other.session().await;
         let of_other = Sse::open(message(&other, others, "Hello", "k-1")).await.unwrap().finish().await;
         assert!(of_other.run_id() != first.run_id() && !of_other.headers.contains_key("idempotency-replayed"));

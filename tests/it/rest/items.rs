@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/sessions/{session_id}/items`: the entries of a session.
+//! `/api/v1/chatkit/sessions/{session_id}/items`: the items of a session.
 
 use crate::everywhere;
 use crate::support::Client;

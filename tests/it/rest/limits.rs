@@ -35,10 +35,10 @@ serve_and_split! {
         }
         limited(&user.get("/api/v1/auth/me").await);
         limited(&user.post(SESSIONS, &json!({})).await);
-        // Another token of the same user does not help, and another user is not held up.
+        // Another token of the same user does not help, and another user is not affected.
         limited(&user.with_token(mint(user.user_id.unwrap(), 77)).get(SESSIONS).await);
         assert_eq!(remaining(&other.get("/api/v1/auth/me").await), 4);
-        // What watches the service is not counted.
+        // Requests of monitoring are not counted.
         for path in ["/health", "/health/db", "/health/all", "/metrics", "/openapi.json", "/docs", "/"] {
             let reply = user.get(path).await;
             assert_eq!(reply.status, 200, "{path}: {}", reply.text);
@@ -53,12 +53,12 @@ serve_and_split! {
         assert_eq!(answer.terminal()["type"], "run.completed");
         assert_eq!(answer.headers["x-ratelimit-remaining"], "3");
         let run = answer.run_id();
-        // Coming back to a run is a request of its own.
+        // Resuming a run is a separate request.
         let followed = user.follow(run, None).await.unwrap().finish().await;
         assert_eq!(followed.headers["x-ratelimit-remaining"], "2");
         let json = user.request(Method::POST, &Client::runs_path(session)).json(&Client::message("Hello"));
         assert_eq!(remaining(&read(json.header("accept", "application/json")).await), 1);
-        // What is refused counts as well.
+        // Refused requests count too.
         assert_eq!(remaining(&user.post(&Client::runs_path(session), &Client::message(" ")).await), 0);
         limited(&user.say_in_vain(session, "Hello").await);
         assert_eq!(user.follow(run, None).await.err().unwrap().status, 429);
@@ -77,7 +77,7 @@ serve_and_split! {
         assert_eq!(remaining(&anybody.with_token("no.good.token").get("/api/v1/auth/me").await), 0);
         limited(&anybody.post("/api/v1/auth/login", &wrong).await);
         limited(&anybody.get("/api/v1/auth/me").await);
-        // Nobody is believed who merely says to come from elsewhere.
+        // The header of an untrusted peer is ignored.
         let forwarded = anybody.request(Method::GET, "/api/v1/auth/me").header("x-forwarded-for", "203.0.113.7");
         limited(&read(forwarded).await);
     }
@@ -97,7 +97,7 @@ serve_and_split! {
             assert_eq!(remaining(&ask("203.0.113.7").await), left);
         }
         limited(&ask("203.0.113.7").await);
-        // What a client has put there itself stands before what the proxies have added.
+        // Addresses from the client come before those that the proxies have added.
         limited(&ask("198.51.100.1, 203.0.113.7").await);
         limited(&ask("203.0.113.7, 10.1.2.3").await);
         assert_eq!(remaining(&ask("203.0.113.8").await), 4);
@@ -120,7 +120,7 @@ everywhere! {
         user.session().await;
         user.post(SESSIONS, &json!({})).await.fails(429, "SESSION_LIMIT");
 
-        // Of twenty at once two get through.
+        // Two of twenty concurrent requests succeed.
         let racing = (0..20).map(|_| {
             let racer = racer.clone();
             tokio::spawn(async move { racer.post(SESSIONS, &json!({})).await })
@@ -153,7 +153,7 @@ async fn a_message_has_a_maximum_length() {
     // Characters, not bytes: an emoji is one.
     assert_eq!(user.say(session, &"🥛".repeat(500)).await.terminal()["type"], "run.completed");
     user.say_in_vain(session, &"🥛".repeat(501)).await.fails(400, "MESSAGE_TOO_LONG");
-    // The parts of a message count together.
+    // The parts of a message are counted together.
     let part = |text: String| json!({"type": "input_text", "text": text});
     let parts = json!({"message": {"role": "user", "content": [part("x".repeat(250)), part("x".repeat(251))]}});
     user.post(&Client::runs_path(session), &parts).await.fails(400, "MESSAGE_TOO_LONG");

@@ -1,4 +1,4 @@
-//! The REST API, a file for each part of its paths, and one for each thing that holds for all of them.
+//! The REST API: a file for each part of its paths, and for each property of all of them.
 
 mod attachments;
 mod auth;

@@ -1,4 +1,4 @@
-//! What is somebody else's: every route that names a thing, with ids of another user, of nobody, and with no id at all.
+//! Access to data of other users: each route with an id, with ids of another user, unknown ids, and invalid ids.
 
 use crate::everywhere;
 use crate::support::Client;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The routes that name a thing, as the binary tells them: verb and path.
+/// Returns the routes with an id, as the binary lists them: verb and path.
 fn routes() -> Vec<(Method, String)> {
     let routes: Vec<_> = threadline_gateway::routes_text()
         .lines()
@@ -16,14 +16,14 @@ fn routes() -> Vec<(Method, String)> {
             let mut words = line.split_whitespace();
             (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned())
         })
-        // Files of pages are everybody's.
+        // Files of pages are public.
         .filter(|(_, path): &(Method, String)| path.contains('{') && path.starts_with("/api/"))
         .collect();
     assert!(routes.len() >= 12, "{routes:?}");
     routes
 }
 
-/// A body each route would take.
+/// Returns a valid body for each route.
 fn body(method: &Method, path: &str) -> Option<Value> {
     match (method.as_str(), path) {
         ("POST", path) if path.ends_with("/runs") => Some(Client::message("Hello")),
@@ -118,7 +118,7 @@ everywhere! {
             assert_eq!((reply.status, &reply.body["error"]["code"]), (401, &json!("UNAUTHORIZED")), "{method} {path}");
         }
 
-        // Cursors are ids too: somebody else's opens nothing.
+        // Cursors are ids too.
         let item = ada.history(session).await["messages"][0]["id"].as_str().unwrap().to_owned();
         let own = eve.session().await;
         eve.get(&format!("/api/v1/chatkit/sessions/{own}/items?after={item}")).await.fails(404, "ITEM_NOT_FOUND");

@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/sessions`: what the service is for, and what sessions are like.
+//! `/api/v1/chatkit/sessions`: sessions, and a whole conversation.
 
 use crate::everywhere;
 use crate::support::Setup;
@@ -45,7 +45,7 @@ everywhere! {
         let ends = answer.types().into_iter().filter(|kind| kind.starts_with("run.")).count();
         assert_eq!(ends, 1, "one event says how the run ended");
 
-        // Word by word, and the words together are the message.
+        // The deltas together are the message.
         assert!(answer.deltas().len() > 3, "{:?}", answer.deltas());
         for (_, delta) in answer.events.iter().filter(|(_, event)| event["type"] == "thread.item.content.part.delta") {
             assert_eq!(
@@ -58,7 +58,7 @@ everywhere! {
         assert_eq!(said["type"], "thread.item.done");
         assert_eq!(said["item"]["content"][0]["text"], json!(answer.text()));
 
-        // A tool at work is a workflow with a task.
+        // An active tool call is a workflow with a task.
         let workflow = answer
             .events
             .iter()
@@ -149,7 +149,7 @@ everywhere! {
             let meta = reply.body["meta"].clone();
             assert_eq!(meta["total"], 5);
             if page == 0 {
-                // A session that is used between two pages moves to the front, and is not shown twice for it.
+                // A session that is used between two pages moves to the front, and is not listed twice.
                 user.say(sessions[3], "Hello").await.terminal();
             }
             let Some(after) = meta["after"].as_str() else {

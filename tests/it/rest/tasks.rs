@@ -28,7 +28,7 @@ everywhere! {
         let path = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
         assert_eq!(user.get(&path).await.data(), &task);
 
-        // What is not named stays; null removes.
+        // A missing member does not change, null removes.
         let changed = user.put(&path, &json!({"title": "Buy oat milk", "description": "1 l"})).await.data().clone();
         assert_eq!((&changed["title"], &changed["description"]), (&json!("Buy oat milk"), &json!("1 l")));
         assert_eq!((&changed["priority"], &changed["tags"]), (&task["priority"], &task["tags"]));

@@ -1,4 +1,4 @@
-//! `/api/v1/usage`, and budgets of a day.
+//! `/api/v1/usage`, and daily budgets.
 
 use crate::agents::file::AgentsFile;
 use crate::everywhere;
@@ -32,7 +32,7 @@ everywhere! {
         let date = date.as_str().unwrap();
         assert_eq!(user.get(&format!("{PATH}?since={date}&until={date}")).await.data(), &told);
         assert_eq!(user.get(&format!("{PATH}?since=2020-01-01&until=2020-01-31")).await.data()["days"], json!([]));
-        // Deleting gives nothing back, and nobody sees what others used.
+        // Deleting does not reduce the usage, and users do not see the usage of others.
         user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await;
         assert_eq!(usage(&user).await["total"], total);
         assert_eq!(usage(&app.user().await).await["total"], nothing);
@@ -57,7 +57,7 @@ everywhere! {
         assert_eq!(budget["tokens"], json!({"limit": 25, "used": 0, "held": 20, "left": 5}));
         assert!(budget.get("cost_micros").is_none());
 
-        // What is held is nobody else's. A refused message is not stored.
+        // A reservation cannot be used by another run. A refused message is not stored.
         let refused = user.say_in_vain(other, "And me?").await;
         let message = refused.fails(429, "BUDGET_EXCEEDED");
         assert!(message.contains(budget["resets_at"].as_str().unwrap()), "{message}");
@@ -70,7 +70,7 @@ everywhere! {
         assert_eq!(refused["error"]["data"]["resets_at"], budget["resets_at"]);
         assert_eq!(user.get("/api/v1/chatkit/sessions").await.data().as_array().unwrap().len(), 2);
 
-        // Ten of them were used. Fifteen are left, which is too few for the next to hold.
+        // Ten were used. Fifteen are left, which is less than the next reservation.
         gate.open();
         stream.finish().await;
         assert_eq!(usage(&user).await["budget"]["tokens"], json!({"limit": 25, "used": 10, "held": 0, "left": 15}));
@@ -93,13 +93,13 @@ everywhere! {
         stream.until_said("Eight bytes more").await;
         let run = stream.run_id();
         let cancelled = user.post(&format!("/api/v1/chatkit/runs/{run}/cancel"), &json!({})).await;
-        // Its server never said what it used, so the run says nothing; the account has a guess.
+        // The server did not report the usage, so the run has none; the account has an estimate.
         assert!(cancelled.data().get("usage").is_none(), "{}", cancelled.text);
         let total = usage(&user).await["total"].clone();
         assert_eq!((&total["runs"], &total["completion_tokens"]), (&json!(1), &json!(4)));
         assert!(total["prompt_tokens"].as_u64().unwrap() > 1, "{total}");
 
-        // Before the first word nothing is counted: perhaps no model was asked.
+        // Before the first token nothing is counted.
         let thread = json!({"thread_id": session, "input": {"content": [{"type": "input_text", "text": "Hello"}]}});
         let run = user.rpc_ok("threads.add_user_message", thread).await["id"].clone();
         eventually("the model is asked", || async { (upstream.requests().len() == 2).then_some(()) }).await;
@@ -156,7 +156,7 @@ async fn cost_is_counted_at_the_price_of_the_model_that_answers() {
         output_per_million = 900
         "#,
     );
-    // A run holds 1,000 tokens: 2,000 millionths of the cheap model, 900,000 of the dear one.
+    // A run reserves 1,000 tokens: 2,000 millionths for the cheap model, 900,000 for the expensive one.
     let setup = file.of(Setup::new().await.upstream(&upstream)).with("BUDGET_COST_PER_DAY", "0.9");
     let app = setup.with("BUDGET_HOLD_TOKENS", 1000).start().await;
     let user = app.user().await;
@@ -169,14 +169,14 @@ async fn cost_is_counted_at_the_price_of_the_model_that_answers() {
     let ended =
         async |run: Value| user.follow(run.as_str().unwrap().parse().unwrap(), None).await.unwrap().finish().await;
 
-    // 7 read and 3 written.
+    // 7 input and 3 output tokens.
     upstream.queue(Script::says(&["Hello"]));
     let run = ask(None).await["result"]["id"].clone();
     assert_eq!(ended(run.clone()).await.terminal()["run"]["cost_micros"], 10);
     assert_eq!(user.run(run.as_str().unwrap().parse().unwrap()).await["cost_micros"], 10);
     let money = usage(&user).await["budget"]["cost_micros"].clone();
     assert_eq!(money, json!({"limit": 900_000, "used": 10, "held": 0, "left": 899_990}));
-    // The dear one would hold all of it, and ten millionths are gone.
+    // The expensive model would reserve the whole budget, and ten millionths are used.
     assert_eq!(ask(Some("dear")).await["error"]["data"]["code"], "BUDGET_EXCEEDED");
     assert_eq!(ask(Some("free-of-price")).await["error"]["data"]["code"], "SERVICE_UNAVAILABLE");
     upstream.queue(Script::says(&["Hello"]));

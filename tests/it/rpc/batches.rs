@@ -101,7 +101,7 @@ async fn a_batch_of_notifications_has_no_response() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_entry_is_counted() {
-    // One comes back every 15 s, so a slow machine makes no difference.
+    // One request is allowed every 15 s, so a slow machine makes no difference.
     let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 4).start().await;
     for socket in [false, true] {
         let user = app.user().await;

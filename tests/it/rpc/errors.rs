@@ -1,4 +1,4 @@
-//! What is wrong with a request is said, with a number and a name, and what to change.
+//! Errors of requests: number, name, and what to change.
 
 use super::{Wire, refusal};
 use crate::support::client::read;
@@ -38,7 +38,7 @@ async fn invalid_calls_are_refused() {
         assert_eq!((reply.status, &reply.body["id"]), (200, &id), "{message}: {}", reply.text);
         let words = refusal(&reply.body, -32600, "INVALID_REQUEST");
         assert!(words.contains("jsonrpc"), "{words}");
-        // On a socket jsonrpsee reads the envelope. It gives no name; without an id it takes a wrong envelope for wrong
+        // On a socket jsonrpsee parses the envelope. Its errors have no name; without an id it takes a wrong envelope for wrong
         // JSON, and with a wrong one for a notification.
         if message.is_object() && (message.get("id").is_none() || id != Value::Null) {
             socket.send(&message.to_string()).await;

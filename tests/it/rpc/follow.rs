@@ -25,13 +25,13 @@ async fn until(socket: &mut Socket, subscription: &Value, kind: &str) -> Vec<Val
     }
 }
 
-/// A whole run as its own subscription tells it, in the form of a thread's notifications.
+/// Returns all events of a run, from its own subscription, in the form of a thread's notifications.
 async fn run_of(user: &Client, run: &Value) -> Vec<Value> {
     let events = user.socket().await.follow(run.as_str().unwrap(), None).await;
     events.into_iter().map(|(seq, event)| json!({"run_id": run, "seq": seq, "event": event})).collect()
 }
 
-/// Says something and gives the id of the run that answers.
+/// Sends a message. Returns the id of its run.
 async fn say(user: &Client, thread: &Value, text: &str) -> Value {
     user.rpc_ok("threads.add_user_message", json!({"thread_id": thread, "input": input(text)})).await["id"].clone()
 }
@@ -134,7 +134,7 @@ async fn a_thread_is_its_owners() {
     let mut post = Wire::Post(user.clone());
     post.refused("threads.subscribe", json!({"thread_id": thread}), -32602, "INVALID_REQUEST").await;
 
-    // Refusals have cost nobody a place; streams do, whatever they follow, and give it back.
+    // Refused streams use no slot; open ones do, of both kinds, and free it at their end.
     let mut socket = user.socket().await;
     let one = socket.ok("threads.subscribe", json!({"thread_id": thread})).await;
     socket.ok("threads.subscribe", json!({"thread_id": thread, "after": format!("{run}:1")})).await;

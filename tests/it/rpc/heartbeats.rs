@@ -1,4 +1,4 @@
-//! Silence on a WebSocket: the server asks whether the peer is there, and cuts one that does not answer.
+//! An idle WebSocket: the server sends pings, and closes it if the peer does not answer.
 
 use super::raw;
 use crate::support::database::Database;
@@ -53,10 +53,10 @@ async fn clients_that_answer_pings_stay_and_others_are_closed() {
     let thread = user.rpc_ok("threads.create", json!({})).await["thread"]["id"].clone();
     let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "threads.subscribe", "params": {"thread_id": thread}});
 
-    // Reads, and answers pings as every client does.
+    // Reads, and answers pings, like any client.
     let mut good: Socket = user.socket().await;
     let followed = good.ok("threads.subscribe", json!({"thread_id": thread})).await;
-    // Reads, and answers nothing: a peer whose machine is gone would not even read.
+    // Reads, and answers nothing.
     let mut mute = raw::upgraded(&address, Some(&token), 65_536).await;
     mute.write_all(&raw::frame(raw::TEXT, subscribe.to_string().as_bytes())).await.unwrap();
     raw::next_text(&mut mute).await;

@@ -1,4 +1,4 @@
-//! A hunt for panics: bytes nobody would send, at random but the same each time.
+//! A search for panics with random bytes, which are the same each time.
 //!
 //! `HUNT_SEED=7 cargo test --test it hunt` hunts elsewhere.
 
@@ -42,7 +42,7 @@ impl Chance {
         self.mutate(chosen.as_bytes())
     }
 
-    /// The bytes with some of them changed, gone, doubled, or replaced by what parsers stumble over.
+    /// Returns the bytes with some of them changed, removed, doubled, or replaced by bytes that are difficult for parsers.
     fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         const STONES: [&[u8]; 16] = [
             b"\0",
@@ -191,7 +191,7 @@ async fn bytes_on_a_socket() {
     assert_well(&app, &user).await;
 }
 
-/// Sends bytes and says that no more will come. The other side has to end the connection.
+/// Sends bytes and closes the sending side. The server must end the connection.
 async fn throw(mut stream: tokio::net::TcpStream, bytes: &[u8]) {
     // It may be closed already: a wrong beginning is enough.
     let _ = stream.write_all(bytes).await;
@@ -205,7 +205,7 @@ fn user_http() -> reqwest::Client {
     HTTP.get_or_init(|| reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()).clone()
 }
 
-/// Checks that nothing in an answer is a fault of the server.
+/// Checks that a response contains no internal error.
 #[track_caller]
 fn assert_no_fault(answer: &Value, sent: &str) {
     let answers = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);

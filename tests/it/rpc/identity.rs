@@ -73,7 +73,7 @@ async fn an_invalid_token_is_refused_before_the_upgrade() {
             refusal(&body, -32001, "UNAUTHORIZED");
         }
     }
-    // A user who does not exist (any more) is found out by the first call.
+    // A token of a user that does not exist is refused at the first call.
     let mut socket = Socket::connect(&format!("ws://{}/", app.rpc), Some(&token::mint(Uuid::now_v7(), 60))).await;
     refusal(&socket.call("tasks.list", json!({})).await, -32001, "UNAUTHORIZED");
 }
@@ -108,7 +108,7 @@ async fn a_token_that_expires_ends_calls_and_streams() {
     expiring.send(&batch.to_string()).await;
     refusal(&expiring.receive().await.unwrap()[0], -32001, "UNAUTHORIZED");
 
-    // The socket itself is as good as any: a new token goes on from the cursor.
+    // The socket can still be used: with a new token, a subscription continues after the cursor.
     let params = json!({"run_id": run, "after": seq, "_meta": {"auth": user.token}});
     let again = expiring.ok("runs.subscribe", params).await;
     gate.open();

@@ -1,4 +1,4 @@
-//! One allowance for a user, whichever way the calls come.
+//! One rate limit per user over all transports.
 
 use super::{Wire, refusal};
 use crate::serve_and_split;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transports_share_it() {
-    // One comes back every 10 s.
+    // One request is allowed every 10 s.
     let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 6).start().await;
     let (user, other) = (app.user().await, app.user().await);
     let mut wires = Wire::all(&app, user.token.as_deref()).await;
@@ -27,7 +27,7 @@ async fn transports_share_it() {
         let refused = wire.call("tasks.list", json!({})).await;
         refusal(&refused, -32029, "RATE_LIMITED");
         assert!((1..=10).contains(&refused["error"]["data"]["retry_after"].as_u64().unwrap()), "{name}: {refused}");
-        // What tells an operator that the service is well is never refused.
+        // Health checks are never refused.
         wire.ok("system.health", json!({})).await;
     }
     other.rpc_ok("tasks.list", json!({})).await;

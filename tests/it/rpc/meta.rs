@@ -1,4 +1,4 @@
-//! The reserved member `_meta`: what a gateway says beside the params.
+//! The reserved member `_meta`, which a gateway adds to the params.
 
 use super::{Wire, refusal};
 use crate::support::Setup;
@@ -13,7 +13,7 @@ async fn meta_names_the_user_and_methods_do_not_see_it() {
         assert_eq!(me["id"], bob.user_id.unwrap().to_string(), "{name}: the call's own token counts");
         assert!(me.get("_meta").is_none());
         assert_eq!(wire.ok("auth.me", json!({"_meta": {}})).await["id"], ada.user_id.unwrap().to_string());
-        // The params of this method take no unknown member.
+        // This method refuses unknown params.
         wire.ok("tasks.create", json!({"title": "x", "_meta": {"request_id": "r-1", "ip": "192.0.2.1"}})).await;
         wire.ok("tasks.list", json!({"_meta": {"languages": "de-CH, de", "metadata": {"page": "cart"}}})).await;
         for metadata in [json!([]), json!({"x": "y".repeat(5000)})] {
@@ -50,7 +50,7 @@ async fn response_metadata_is_sent_on_request() {
         let facts = &me["_meta"];
         assert_eq!(facts["user_id"], user.user_id.unwrap().to_string(), "{name}: {facts}");
         assert_eq!((&facts["rate"][0], &facts["replayed"]), (&json!(30), &json!(false)), "{name}: {facts}");
-        // One comes back every 2 s.
+        // One request is allowed every 2 s.
         assert!((left..30).contains(&facts["rate"][1].as_u64().unwrap()), "{name}: {facts}");
         assert!(facts["db_us"].is_u64(), "{name}: {facts}");
         assert_eq!(me["id"], user.user_id.unwrap().to_string());

@@ -1,4 +1,4 @@
-//! JSON-RPC from outside: over HTTP and WebSocket, well meant and not.
+//! JSON-RPC over HTTP and WebSocket, from normal and hostile clients.
 
 mod batches;
 mod errors;
@@ -23,7 +23,7 @@ use crate::support::{App, Client, Socket};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// One way to send a JSON-RPC message and get what is answered.
+/// A transport for JSON-RPC messages.
 pub enum Wire {
     /// HTTP POST to the port of JSON-RPC.
     Post(Client),
@@ -34,7 +34,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Every way there is, for somebody with this token or none.
+    /// Returns all transports, with this token or none.
     pub async fn all(app: &App, token: Option<&str>) -> [(&'static str, Self); 4] {
         let client = app.anonymous();
         let client = token.map_or_else(|| client.clone(), |token| client.with_token(token));
@@ -47,7 +47,7 @@ impl Wire {
         ]
     }
 
-    /// Sends a message and reads the one that answers it.
+    /// Sends a message and reads its response.
     pub async fn ask(&mut self, message: &Value) -> Value {
         match self {
             Self::Post(client) => client.rpc_raw(message.to_string()).await.body,
@@ -61,7 +61,7 @@ impl Wire {
         }
     }
 
-    /// A call; the whole answer.
+    /// Makes a call. Returns the whole response.
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let answer = self.ask(&json!({"jsonrpc": "2.0", "id": "call", "method": method, "params": params})).await;
         assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!("call")), "{method}: {answer}");
@@ -75,14 +75,14 @@ impl Wire {
         answer["result"].clone()
     }
 
-    /// A call that is refused in this way; the words.
+    /// Makes a call that is refused with this error. Returns its message.
     pub async fn refused(&mut self, method: &str, params: Value, rpc: i64, code: &str) -> String {
         let answer = self.call(method, params).await;
         refusal(&answer, rpc, code).to_owned()
     }
 }
 
-/// Checks an error's number and name, and gives its words.
+/// Checks the number and the name of an error. Returns its message.
 #[track_caller]
 pub fn refusal<'a>(answer: &'a Value, rpc: i64, code: &str) -> &'a str {
     let error = &answer["error"];
@@ -93,7 +93,7 @@ pub fn refusal<'a>(answer: &'a Value, rpc: i64, code: &str) -> &'a str {
     message
 }
 
-/// The params that say something.
+/// Returns the params of a message.
 pub fn input(text: &str) -> Value {
     json!({"content": [{"type": "input_text", "text": text}]})
 }

@@ -1,4 +1,4 @@
-//! Notifications: done, and not answered.
+//! Notifications: executed without a response.
 
 use crate::support::{Client, Setup, eventually};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Gateway and core apart: what users notice when the one loses the other.
+//! Separate gateway and core: outages of either.
 
 use super::proxy::{Proxy, free_port};
 use crate::support::{Gate, Script, Setup, Upstream, eventually};

@@ -1,4 +1,4 @@
-//! A wire that can be cut: it passes TCP on to one address.
+//! A TCP relay to one address, which can be cut.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ impl Proxy {
         this
     }
 
-    /// Cuts every connection there is; new ones may be made. Says how many it were.
+    /// Closes all connections; new ones are possible. Returns the number of closed ones.
     pub fn cut(&self) -> usize {
         let cut: Vec<_> = self.connections.lock().unwrap().drain(..).filter(|task| !task.is_finished()).collect();
         cut.iter().for_each(AbortHandle::abort);
@@ -38,7 +38,7 @@ impl Proxy {
     }
 }
 
-/// A port of this machine that nobody listens on.
+/// Returns a port on which nothing listens.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! Bytes on a socket, for what no client library would send.
+//! Raw bytes on a socket, which no client library would send.
 
 use crate::support::PATIENCE;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 /// A frame that ends a message of text.
 pub const TEXT: u8 = 0x81;
 
-/// A connection with this much room for what is not read yet.
+/// Opens a connection with this size of the receive buffer.
 pub async fn connect(address: &str, room: u32) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(room).unwrap();
@@ -78,7 +78,7 @@ async fn next_frame(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
 /// Reads to the end, which has to come.
 pub async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A reset is an end like any other.
+    // A reset is an end too.
     let _ = within(stream.read_to_end(&mut bytes)).await;
     bytes
 }

@@ -1,4 +1,4 @@
-//! Many readers of one run, slow ones and deaf ones among them.
+//! Many readers of one run, including slow ones and ones that never read.
 
 use super::{input, raw};
 use crate::support::{App, Client, Gate, Script, Setup, Socket, Upstream};
@@ -6,12 +6,12 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
-/// Tokens of the long answer: with what stands around each, more than the buffers of a connection hold.
+/// Tokens of the long response: with their envelopes, more than the buffers of a connection hold.
 const TOKENS: usize = 20_000;
-/// Connections that subscribe and never read. If what they do not take were kept for them, it would be 400 MB.
+/// Connections that subscribe and never read. Buffering all events for them would take 400 MB.
 const DEAF: usize = 40;
 
-/// A service whose model waits for the gate, and then says so many words of this length.
+/// Starts a service whose model waits for the gate, and then sends a number of words of this length.
 pub(super) async fn talking(tokens: usize, chars: usize) -> (App, Client, String, Gate) {
     let (upstream, gate) = (Upstream::start().await, Gate::closed());
     let words: Vec<String> = (0..tokens).map(|number| format!("{number:_>chars$} ")).collect();
@@ -40,7 +40,7 @@ async fn clients_that_do_not_read_cost_others_nothing_and_are_closed() {
     for _ in 0..DEAF {
         let mut socket = raw::upgraded(&app.rpc, user.token.as_deref(), 4096).await;
         socket.write_all(&raw::frame(raw::TEXT, subscribe.as_bytes())).await.unwrap();
-        // It is subscribed: from here on nothing is read.
+        // It has subscribed. From here on it reads nothing.
         raw::next_text(&mut socket).await;
         deaf.push(socket);
     }
@@ -53,10 +53,10 @@ async fn clients_that_do_not_read_cost_others_nothing_and_are_closed() {
     let grown = resident_mib(app.core().id()).saturating_sub(before);
     eprintln!("{grown} MiB more with {DEAF} deaf peers");
     assert!(grown < 100, "{grown} MiB more for {DEAF} peers that do not read");
-    // The slow one has read nothing so far. It is all there.
+    // The slow reader has read nothing so far. All events are there.
     assert_eq!(slow.events(&slow_stream).await, events);
 
-    // 30 s after a peer has last taken anything it is cut.
+    // A peer that has read nothing for 30 s is disconnected.
     let deadline = Instant::now() + Duration::from_secs(45);
     while open_sockets(&user).await > 2 {
         assert!(Instant::now() < deadline, "deaf peers keep their sockets");
@@ -90,14 +90,14 @@ async fn two_hundred_readers_get_all_events() {
     }
 }
 
-/// WebSockets the core says are open.
+/// Returns the number of open WebSockets, from the metrics of the core.
 async fn open_sockets(user: &Client) -> u64 {
     let page = reqwest::get(format!("http://{}/metrics", user.rpc)).await.unwrap().text().await.unwrap();
     let line = page.lines().find(|line| line.starts_with("threadline_websockets ")).expect("the gauge");
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Memory of a process that is in RAM.
+/// Returns the resident memory of a process.
 pub(super) fn resident_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");

@@ -1,4 +1,4 @@
-//! Connections that are cut, chopped or hostile: only they themselves suffer.
+//! Broken, fragmented and hostile connections: they affect only themselves.
 
 use super::{input, nobody_panicked, raw, refusal};
 use crate::support::{Gate, Script, Setup, Upstream, eventually};
@@ -106,13 +106,13 @@ async fn a_client_that_disconnects_leaves_nothing_half_done() {
         let mut socket = raw::upgraded(&app.rpc, user.token.as_deref(), 65_536).await;
         socket.write_all(&raw::frame(raw::TEXT, body.as_bytes())).await.unwrap();
         drop(socket);
-        // Gone before the message was whole: nothing came of it.
+        // Closed before the message was complete: nothing happens.
         let mut cut = raw::connect(&app.rpc, 65_536).await;
         cut.write_all(format!("{head}{}", &body[..body.len() - 1]).as_bytes()).await.unwrap();
         drop(cut);
     }
     gate.open();
-    // Each thread that there is has its message and its answer, and takes the next message.
+    // Each thread has its message and its response, and accepts the next message.
     let threads = eventually("every run has ended", || async {
         let page = user.rpc_ok("threads.list", json!({"limit": 100})).await;
         let threads = page["data"].as_array().unwrap().clone();

@@ -1,4 +1,4 @@
-//! Hundreds of subscribers that never read: they cost little, and the one that reads nothing.
+//! Hundreds of subscribers that never read: they cost little, and the one that reads misses nothing.
 
 use super::raw;
 use super::readers::{is_whole, resident_mib, talking};
@@ -8,13 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-/// Tokens of the answer, and how long each is: megabytes to each subscriber, more than a connection's buffers hold.
+/// Number and length of the tokens: megabytes to each subscriber, more than the buffers of a connection hold.
 const TOKENS: usize = 6_000;
 const CHARS: usize = 400;
 /// Stalled subscribers of each transport.
 const STALLED: usize = 300;
 
-/// A stream over HTTP of which only the head is read.
+/// A stream over HTTP; only its head is read.
 async fn stalled_sse(address: &str, token: &str, path: &str) -> TcpStream {
     let mut stream = raw::connect(address, 4096).await;
     let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n\r\n");
@@ -63,7 +63,7 @@ async fn six_hundred_clients_that_never_read_cost_little() {
         stalled.len()
     );
     assert!(is_whole(&events, TOKENS), "{} events", events.len());
-    // What they do not take would be 600 times some 3 MB if it were kept for them; buffers hold a tenth of that.
+    // Buffering all events would take 600 times 3 MB; the socket buffers hold a tenth of that.
     let grown = after.saturating_sub(before);
     assert!(grown < 400, "{grown} MiB more");
     assert!(took < Duration::from_secs(60), "{took:?}");

@@ -17,7 +17,7 @@ async fn nobody_gets_what_is_somebody_elses() {
     super::nobody_panicked(&app);
 }
 
-/// Twenty calls of one user; every answer is checked for whose it is.
+/// Makes twenty calls of one user, and checks that each response belongs to that user.
 async fn live(user: Client) {
     let id = user.user_id.unwrap().to_string();
     let session = user.session().await;
@@ -31,7 +31,7 @@ async fn live(user: Client) {
         assert_eq!(user.post("/api/v1/tasks", &json!({"title": title})).await.data()["title"], title);
         assert_eq!(user.get("/api/v1/auth/me").await.data()["id"], id);
         let tasks = user.get("/api/v1/tasks").await;
-        // Those of the rounds so far, and the one the assistant was told of.
+        // The tasks of the rounds so far, and the one that the assistant has added.
         assert_eq!(tasks.data().as_array().unwrap().len(), round + 2, "{}", tasks.text);
         assert_only(tasks.data(), &id);
         let sessions = user.get("/api/v1/chatkit/sessions").await;
@@ -47,7 +47,7 @@ async fn live(user: Client) {
     }
 }
 
-/// Checks that no part of an answer names another user.
+/// Checks that no part of a response names another user.
 #[track_caller]
 fn assert_only(value: &Value, user: &str) {
     match value {

@@ -1,18 +1,18 @@
-//! `runs.subscribe`: every event once and in order, for everybody who may see it.
+//! `runs.subscribe`: each subscriber gets each event once and in order.
 
 use super::{Wire, input, refusal};
 use crate::support::{App, Client, Gate, Script, Setup, Upstream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A service whose model says "one two", waits for the gate, and then says "three".
+/// Starts a service whose model sends "one two", waits for the gate, and then sends "three".
 async fn gated() -> (App, Gate) {
     let (upstream, gate) = (Upstream::start().await, Gate::closed());
     upstream.queue(Script::stream().words(&["one", " two"]).stop(&gate).words(&[" three"]).done("stop"));
     (Setup::new().await.upstream(&upstream).start().await, gate)
 }
 
-/// Starts a run; gives the ids of thread and run.
+/// Starts a run. Returns the ids of thread and run.
 async fn start(user: &Client) -> (String, String) {
     let begun = user.rpc_ok("threads.create", json!({"input": input("Count")})).await;
     let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
@@ -37,7 +37,7 @@ async fn each_subscriber_gets_each_event_once() {
     let second = one.subscribe(&run, None).await;
     let third = two.subscribe(&run, None).await;
     assert_ne!(first, second, "two subscriptions of one socket have two ids");
-    // Each has seen the run's beginning before it goes on, so all of them are there while it does.
+    // All subscribers have the first events before the run continues.
     let mut begun = one.event(&first).await;
     while text(std::slice::from_ref(&begun)) != " two" {
         begun = one.event(&first).await;
@@ -106,11 +106,11 @@ async fn after_unsubscribing_nothing_arrives() {
     }
     gate.open();
     assert_eq!(text(&socket.events(staying).await), " three");
-    // Answers and events leave in order, so what was to come would be here.
+    // Responses and events are sent in order, so an event would have arrived by now.
     socket.ok("auth.me", json!({})).await;
     assert!(socket.kept().is_empty(), "{:?}", socket.kept());
 
-    // Nobody ends the subscription of another socket.
+    // A socket cannot end the subscription of another one.
     let mut other = user.socket().await;
     let theirs = other.subscribe(&run, None).await;
     assert_eq!(socket.ok("runs.unsubscribe", json!([theirs])).await, json!(false));
@@ -183,7 +183,7 @@ async fn a_lost_log_is_replaced_by_a_resync() {
         assert!(kinds.contains(&&json!("assistant_message")), "{kinds:?}");
         assert_eq!(events[1], (last, end.clone()));
     }
-    // Who has the resync, or the event it stands for, lacks only the end.
+    // A subscriber with the resync event, or the event that it replaces, gets only the terminal event.
     for after in [last - 1, last] {
         assert_eq!(socket.follow(&run, Some(json!(after))).await, [(last, end.clone())]);
     }
@@ -210,7 +210,7 @@ async fn subscribers_at_any_position_learn_of_a_crash() {
     let mut socket = user.socket().await;
     let whole = socket.follow(&run, None).await;
     assert_eq!(text(&whole), "one two");
-    // A number of the dead process stands for nothing new, also one that it took along.
+    // A number of the dead process is never used again, also if its event was lost.
     const HEIR: u64 = 1_000_000_000;
     let durable: Vec<_> = (1..=seen).chain([HEIR + 1, HEIR + 2]).collect();
     assert_eq!(numbers(&whole), durable);

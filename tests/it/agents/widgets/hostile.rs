@@ -1,4 +1,4 @@
-//! What must not be shown, and what must not be done.
+//! Widgets that must not be shown, and actions that must be refused.
 
 use super::{Shop, act, act_at_once, card, press, text, widgets};
 use crate::support::{Script, eventually};
@@ -72,12 +72,12 @@ serve_and_split! {
         assert_eq!(widgets(user, session).await, Vec::<Value>::new());
         let above_debug = |line: &&Value| line["level"] != "DEBUG";
         assert!(shop.app.log().iter().filter(above_debug).all(|line| !line.to_string().contains("hunter2")));
-        // One that an action gives changes nothing, and the rest of the result counts.
+        // An invalid widget of an action changes nothing, and the rest of the result is used.
         let item = shop.shown(user, session, "cancel").await;
         shop.service.queue(Script::json(&json!({"widget": {"type": "Card"}})));
         let reply = act_at_once(user, session, &press(&item, "cancel", json!({"id": "7"}))).await;
         assert_eq!((reply.data(), widgets(user, session).await), (&json!({}), vec![item]));
-        // A result may be as long as ever beside its widget, and no longer.
+        // The limit of a result does not include its widget.
         let wide = json!({"type": "Card", "children": [{"type": "Text", "value": "w".repeat(60_000)}]});
         for (bytes, fits) in [(30_000, true), (40_000, false)] {
             shop.look_up(user, session, &json!({"text": "x".repeat(bytes), "widget": wide})).await;
@@ -105,7 +105,7 @@ serve_and_split! {
             assert!(refused.fails(400, "INVALID_REQUEST").contains("there are: tasks.complete, note, slow, away."));
         }
         act_at_once(user, session, &body).await.fails(400, "INVALID_REQUEST");
-        // The operator has changed their mind about who may call it.
+        // A reload does not allow the action any more.
         reload(whole.replace("action = true\nuser_context", "user_context"), 2).await;
         act_at_once(user, session, &body).await.fails(400, "INVALID_REQUEST");
         assert_eq!(shop.service.requests().len(), asked);

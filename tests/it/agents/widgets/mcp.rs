@@ -34,7 +34,7 @@ serve_and_split! {
         let told: Vec<Value> = told.map(|told| serde_json::from_str(told["content"].as_str().unwrap()).unwrap()).collect();
         assert!(told[..2].iter().all(|told| told.get("widget").is_none()), "{told:?}");
         assert_eq!(told[2]["widget"]["type"], "Basic", "where widgets are not allowed a result is a result");
-        // In the order in which the model asked for them.
+        // In the order of the model's calls.
         let shown = widgets(&user, session).await;
         let counts: Vec<_> = shown.iter().map(|item| &item["widget"]["children"]["value"]).collect();
         assert_eq!(counts, [&json!(told[0]["text"]), &json!(told[1]["text"])]);

@@ -1,4 +1,4 @@
-//! The two servers, asked the same.
+//! The two servers, with the same requests.
 
 use super::TYPES;
 use super::differences::{Difference, PART_DONE};
@@ -17,16 +17,16 @@ pub struct Both {
     pub python: Python,
     /// ChatKit's models.
     models: Python,
-    /// The thread they are talking in, as a front end has it: at ours, and at theirs.
+    /// The thread, as a front end has it: on our server and on theirs.
     pub fronts: [Front; 2],
-    /// Items that only ours has.
+    /// Items that only our server has.
     aside: BTreeSet<String>,
     /// Types that both have answered.
     pub compared: BTreeSet<String>,
 }
 
 impl Both {
-    /// `None` where there is no package to compare with.
+    /// Returns `None` if the package is missing.
     pub async fn start() -> Option<Self> {
         let upstream = Upstream::start().await;
         let python = python::script("server.py", &[&upstream.base_url()])?;
@@ -42,12 +42,12 @@ impl Both {
         assert!(self.python.finish().await.is_empty() && self.models.finish().await.is_empty());
     }
 
-    /// What ours and theirs answer: `events`, a `result`, or an `error`. The model answers each as the scripts say.
+    /// Returns the responses of ours and theirs: `events`, a `result`, or an `error`. The model follows the scripts.
     pub async fn ask_each(&mut self, kind: &str, params: &[Value; 2], scripts: &[Script]) -> [Value; 2] {
         [self.ours(kind, &params[0], scripts).await, self.theirs(kind, &params[1], scripts)]
     }
 
-    /// The same, with params that say of what they see.
+    /// The same, with params that depend on the thread of each server.
     pub async fn ask(&mut self, kind: &str, params: impl Fn(&Front) -> Value, scripts: &[Script]) -> [Value; 2] {
         let params = self.fronts.each_ref().map(params);
         self.ask_each(kind, &params, scripts).await
@@ -59,7 +59,7 @@ impl Both {
         self.results_are_the_same(kind, answers)
     }
 
-    /// What both have answered is JSON, and the same. Gives it.
+    /// Checks that both responses are the same JSON. Returns it.
     pub fn results_are_the_same(&mut self, kind: &str, answers: [Value; 2]) -> [Value; 2] {
         let answers = answers.map(|answer| answer.get("result").unwrap_or_else(|| panic!("{kind}: {answer}")).clone());
         self.compared.insert(kind.to_owned());
@@ -68,8 +68,8 @@ impl Both {
         answers
     }
 
-    /// Asks for events: both tell the same, but for what ours is expected to add; the front ends see the same, and see
-    /// what they will find when they are loaded again.
+    /// Requests events: both send the same, except the expected additions of ours; the front ends show the same, and the same
+    /// after a reload.
     pub async fn turn(
         &mut self,
         kind: &str,
@@ -138,7 +138,7 @@ impl Both {
         answer
     }
 
-    /// Has the model answer as the scripts say. Gives how many requests it will have had by then.
+    /// Queues scripts for the model. Returns the number of requests that it will have got then.
     fn expect(&self, scripts: &[Script]) -> usize {
         for script in scripts {
             self.upstream.queue(script.clone());

@@ -1,4 +1,4 @@
-//! Words, and what is done with a thread.
+//! Messages, and operations on a thread.
 
 use super::both::Both;
 use super::differences::{HALF_KEPT, REMOVALS_TOLD};
@@ -7,7 +7,7 @@ use super::normal::told_in_short;
 use crate::support::{Client, Script};
 use serde_json::{Value, json};
 
-/// Params of a message to the thread.
+/// Returns the params of a message to the thread.
 pub fn say(text: &str) -> impl Fn(&Front) -> Value {
     let input = Client::chatkit_input(text);
     move |front| json!({"thread_id": front.id(), "input": input})
@@ -19,13 +19,13 @@ pub fn begin(text: &str) -> impl Fn(&Front) -> Value {
 }
 
 impl Both {
-    /// Begins a thread with a message.
+    /// Creates a thread with a message.
     pub async fn create(&mut self, text: &str, scripts: &[Script]) {
         self.fronts = Default::default();
         self.turn("threads.create", begin(text), scripts, &[]).await;
     }
 
-    /// Gives the thread a title, since ours has one from the beginning, and reads it whole.
+    /// Sets a title, since our thread has one from the beginning, and reads the thread.
     pub async fn read(&mut self, title: &str) {
         self.same("threads.update", |front| json!({"thread_id": front.id(), "title": title})).await;
         self.same("threads.get_by_id", |front| json!({"thread_id": front.id()})).await;
@@ -74,8 +74,8 @@ pub async fn run(both: &mut Both) {
     breaks_off(both).await;
 }
 
-/// The network cuts a stream off. (One that merely ends is a whole one to theirs.) Ours keeps half an answer; theirs
-/// forgets it, and may not even have told of it.
+/// The network breaks a stream. (Theirs takes one that only ends for complete.) Ours keeps the partial response; theirs
+/// drops it, and may not even have sent it.
 async fn breaks_off(both: &mut Both) {
     let head =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\nconnection: close\r\n\r\n";
@@ -91,7 +91,7 @@ async fn breaks_off(both: &mut Both) {
     assert_eq!(newest, ["Half an", "Break off"]);
 }
 
-/// Lists what has come together, and deletes a thread.
+/// Lists threads and items, and deletes a thread.
 pub async fn end(both: &mut Both) {
     let page = both.same("threads.list", |_| json!({"limit": 3, "order": "desc"})).await;
     assert_eq!(page[0]["has_more"], true);

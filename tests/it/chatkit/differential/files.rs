@@ -44,7 +44,7 @@ impl Both {
         }
     }
 
-    /// Sends each the newest file, to where it said.
+    /// Uploads the newest file to each server, to its URL.
     async fn upload(&mut self, content: &'static str) {
         let url = |front: &Front| front.files.last().unwrap()["upload_descriptor"]["url"].as_str().unwrap().to_owned();
         let [ours, theirs] = self.fronts.each_ref().map(url);

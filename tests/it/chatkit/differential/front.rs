@@ -1,4 +1,4 @@
-//! What a front end makes of the events of a thread.
+//! The items that a front end builds from the events of a thread.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ impl Front {
         }
     }
 
-    /// Takes in what it knows of its own request, where the server does not say it.
+    /// Adds what a front end knows from its own request, if the server does not send it.
     pub fn knows(&mut self, kind: &str, params: &Value) {
         match kind {
             "threads.retry_after_item" => {

@@ -15,7 +15,7 @@ use both::Both;
 use std::collections::BTreeSet;
 use threadline_gateway::chatkit_rules::REQUESTS;
 
-/// The request types, and as what the package's models read an answer of ours; `None` is `{}`.
+/// The request types, and the model of the package that reads our response; `None` is `{}`.
 const TYPES: [(&str, Option<&str>); 16] = [
     ("threads.get_by_id", Some("thread")),
     ("threads.create", Some("event")),

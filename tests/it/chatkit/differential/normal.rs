@@ -1,4 +1,4 @@
-//! Answers without what differs by nature.
+//! Responses without the parts that always differ.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ pub fn told_in_short(events: &[Value]) -> Vec<String> {
     told
 }
 
-/// What an event says, in short.
+/// Summarises an event.
 pub fn told(event: &Value) -> String {
     let kind = event["type"].as_str().unwrap();
     let word = |value: &Value| value.as_str().unwrap().to_owned();
@@ -63,7 +63,7 @@ fn replace(value: &Value, ids: &mut Vec<String>) -> Value {
     }
 }
 
-/// Ours are UUIDs; theirs have a prefix that says of what.
+/// Our ids are UUIDs; theirs have a prefix with the kind.
 fn is_id(text: &str) -> bool {
     let is_theirs = |(prefix, rest): (&str, &str)| {
         ["thr", "msg", "wf", "tc", "tsk", "atc"].contains(&prefix)

@@ -60,7 +60,7 @@ pub async fn run(both: &mut Both) {
     takes_what_it_can_use(both, asks).await;
 }
 
-/// Theirs, of answers that do not fit the questions.
+/// The behaviour of theirs for answers that do not match the questions.
 async fn takes_what_it_can_use(both: &mut Both, asks: impl Fn() -> Script) {
     let kind = "threads.add_structured_input";
     let input = |answers: &Value| answered(json!({"answers": answers}));

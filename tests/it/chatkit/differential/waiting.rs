@@ -33,7 +33,7 @@ pub async fn run(both: &mut Both) {
     both.read("Questions").await;
 }
 
-/// Params of an answer to the newest questions.
+/// Returns the params of an answer to the newest questions.
 pub fn answered(input: Value) -> impl Fn(&Front) -> Value {
     move |front| json!({"thread_id": front.id(), "item_id": front.newest("structured_input")["id"], "input": input})
 }

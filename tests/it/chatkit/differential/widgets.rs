@@ -1,4 +1,4 @@
-//! Tools at work, what they show, and what using that does.
+//! Tool calls, widgets and actions.
 
 use super::both::{Both, calls};
 use super::conversation::say;

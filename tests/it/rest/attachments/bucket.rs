@@ -1,4 +1,4 @@
-//! A bucket that speaks S3: clients put their files there themselves.
+//! An S3 bucket: clients upload their files to it directly.
 //!
 //! They need an S3 server: see `threadline_test_requirements`.
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
-/// A service on a bucket of its own.
+/// Starts a service with a new bucket.
 async fn on_a_bucket() -> Option<(App, String)> {
     let server = Requirement::S3.find()?;
     let bucket = format!("threadline-test-{}", Uuid::new_v4().simple());
@@ -23,13 +23,13 @@ async fn on_a_bucket() -> Option<(App, String)> {
     Some((setup.start().await, format!("{server}/{bucket}")))
 }
 
-/// The objects of a bucket, as its listing names them.
+/// Returns the names of the objects of a bucket.
 async fn objects(bucket: &str) -> Vec<String> {
     let list = reqwest::get(format!("{bucket}?list-type=2")).await.unwrap().text().await.unwrap();
     list.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
 }
 
-/// Puts bytes where the descriptor says, as it says.
+/// Uploads bytes as the descriptor says.
 async fn upload(attachment: &Value, bytes: Vec<u8>) -> u16 {
     let descriptor = &attachment["upload_descriptor"];
     let mut request = reqwest::Client::new().put(descriptor["url"].as_str().unwrap()).body(bytes);
@@ -56,7 +56,7 @@ async fn a_file_is_uploaded_to_the_bucket_and_checked_when_it_is_used() {
     let (status, _, preview) = download(&app.anonymous(), &path_of(&image["preview_url"])).await;
     assert_eq!((status, image::load_from_memory(&preview).unwrap().width()), (200, 512));
     assert_eq!(say_with(&user, session, "Look", &[&image]).await.status, 200);
-    // What is put there later changes nothing.
+    // A later upload changes nothing.
     assert_eq!(upload(&image, vec![b'x'; bytes.len()]).await, 200);
     assert!(download(&user, &content_path(&image)).await.2 == bytes);
 

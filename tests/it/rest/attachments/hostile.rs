@@ -1,4 +1,4 @@
-//! Files that are not what they say, and people who want what is not theirs.
+//! Files of another type than announced, and access to files of others.
 
 use super::{
     ATTACHMENTS, announce, attach, content_path, download, id_of, path_of, picture, put, say_with, upload_path,
@@ -14,13 +14,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The key that the service signs its URLs with.
+/// Returns the key with which the service signs its URLs.
 fn key() -> String {
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::crypto::sign(b"threadline: attachments", &secret, Algorithm::HS256).unwrap()
 }
 
-/// A token such as a URL carries.
+/// Returns a token as in a URL.
 fn signed(attachment: &Value, user: &Client, purpose: &str, seconds: i64) -> String {
     let expires_at = chrono::Utc::now().timestamp() + seconds;
     let claims = json!({"sub": attachment["id"], "usr": user.user_id, "use": purpose, "exp": expires_at});
@@ -74,7 +74,7 @@ serve_and_split! {
         let png = picture(ImageFormat::Png, 4, 4);
         let half = picture(ImageFormat::Jpeg, 64, 64);
         let half = &half[..half.len() / 4];
-        // A picture of a billion pixels in a few bytes.
+        // An image of a billion pixels in a few bytes.
         let mut bomb = png.clone();
         bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
         let lies: Vec<(&str, &[u8])> = vec![
@@ -105,7 +105,7 @@ serve_and_split! {
         }
         let metrics = app.metrics().await;
         assert!(metrics.contains("threadline_attachments_total{outcome=\"refused\"} 13"), "{metrics}");
-        // The truth is taken after a lie.
+        // After a wrong file, the right one is accepted.
         let attachment = announce(&user, "x.png", "image/png", png.len()).await;
         let lie = vec![b'x'; png.len()];
         put(&user, &upload_path(&attachment), lie).await.fails(400, "INVALID_REQUEST");
@@ -162,12 +162,12 @@ serve_and_split! {
         put(&user, &upload(&other, &signed(&other, &user, "preview", 60)), "abc").await.fails(403, "FORBIDDEN");
         app.anonymous().get(&preview(&one, &signed(&one, &user, "upload", 60))).await.fails(403, "FORBIDDEN");
         app.anonymous().get(&preview(&one, &signed(&other, &user, "preview", 60))).await.fails(403, "FORBIDDEN");
-        // Somebody else's name does not help, should a key ever be known.
+        // The id of another user does not help, even with a known key.
         put(&user, &upload(&other, &signed(&other, &eve, "upload", 60)), "abc").await.fails(403, "FORBIDDEN");
-        // A token of one's own beside it changes nothing.
+        // An additional token of the user changes nothing.
         let request = eve.request(Method::PUT, &upload(&other, &good)).body("abc");
         assert_eq!(read(request).await.data()["ready"], true);
-        // Without one the user's own token does, and nobody else's.
+        // Without one, the owner's token works, and no other.
         eve.get(&content_path(&other)).await.fails(403, "FORBIDDEN");
         app.anonymous().get(&content_path(&other)).await.fails(401, "UNAUTHORIZED");
         user.get(&upload(&other, &good)).await.fails(400, "INVALID_REQUEST");
@@ -181,7 +181,7 @@ serve_and_split! {
         many["message"]["attachments"] = json!({"id": other["id"]});
         eve.post(&Client::runs_path(session), &many).await.fails(400, "INVALID_REQUEST");
         assert_eq!(eve.history(session).await["messages"], json!([]));
-        // The link of a preview is in no log, nor is any other token.
+        // The log contains no preview URL and no token.
         let log = app.log().iter().map(ToString::to_string).collect::<String>();
         assert!(!log.contains(&good) && !log.contains(&path_of(&one["preview_url"])), "a token is in the log");
     }
@@ -196,7 +196,7 @@ serve_and_split! {
         put(&user, &path, vec![b'a'; length - 1]).await.fails(400, "INVALID_REQUEST");
         put(&user, &path, "").await.fails(400, "INVALID_REQUEST");
 
-        // One that breaks off.
+        // An upload that is aborted.
         let mut stream = tokio::net::TcpStream::connect(&app.rest).await.unwrap();
         let head = format!("PUT {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();

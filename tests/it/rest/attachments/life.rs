@@ -1,4 +1,4 @@
-//! The life of an attachment: announced, uploaded, sent, read, gone.
+//! The life of an attachment: announced, uploaded, sent, read, deleted.
 
 use super::{
     ATTACHMENTS, announce, attach, content_path, download, id_of, message_with, path_of, picture, put, say_with,
@@ -9,7 +9,7 @@ use crate::support::{Client, Script, Setup, Upstream};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-/// What the model was last told by the user.
+/// Returns the last user message that the model got.
 fn told(upstream: &Upstream) -> Value {
     let request = upstream.requests().pop().expect("a request");
     let messages = request["messages"].as_array().unwrap();
@@ -46,7 +46,7 @@ everywhere! {
         let words = words.as_str().expect("text alone is a string");
         assert!(words.starts_with("What is missing?") && words.contains("groceries.txt") && words.contains(text), "{words}");
 
-        // The message shows it whole, but for how to upload it.
+        // The message has the attachment without its upload URL.
         let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc")).await;
         let shown = &items.data()[0]["attachments"];
         assert_eq!(
@@ -62,7 +62,7 @@ everywhere! {
         assert!(headers["content-disposition"].to_str().unwrap().starts_with("attachment; filename=\"groceries.txt\";"));
         assert!(headers["content-security-policy"].to_str().unwrap().contains("sandbox"));
 
-        // It may be named again where it is, and nowhere else; and it does not go alone.
+        // It can be used again in its thread, and nowhere else; and it cannot be deleted alone.
         assert_eq!(say_with(&user, session, "And now?", &[&announced]).await.status, 200);
         let other = user.session().await;
         say_with(&user, other, "Here too", &[&announced]).await.fails(409, "CONFLICT");
@@ -118,7 +118,7 @@ everywhere! {
     async fn a_large_file_is_uploaded_and_downloaded_in_pieces(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
-        // Three pieces and a bit, cut inside of characters; and one of just two pieces.
+        // A file of more than three pieces, cut inside of characters, and one of exactly two pieces.
         for length in [3 * 524_288 + 77, 2 * 524_288] {
             let text: String = "äöü€".chars().cycle().take(length).collect();
             let bytes = &text.as_bytes()[..text.floor_char_boundary(length)];
@@ -159,7 +159,7 @@ everywhere! {
         let created = user.rpc_ok("threads.create", json!({"input": input, "idempotency_key": "k"})).await;
         let run = created["run"]["id"].as_str().unwrap().parse().unwrap();
         let answer = user.follow(run, None).await.unwrap().finish().await;
-        // The demo has no idea of files, and still has read it.
+        // The demo model reads the text of a file too.
         let text = answer.text();
         assert!(text.contains("notes.txt") && text.contains("remember the milk"), "{text}");
         let again = user.rpc_ok("threads.create", json!({"input": input, "idempotency_key": "k"})).await;
@@ -185,7 +185,7 @@ async fn a_prompt_has_a_maximum_size() {
     let text = parts[0]["text"].as_str().unwrap();
     assert!(text.contains("cut off") && text.len() < 40_000, "{}", text.len());
     assert!(text.contains("a.pdf") && text.contains("not shown"), "what is neither text nor image is named");
-    // Of many images the newest are seen.
+    // Of many images, the model gets the newest.
     for round in 0..3 {
         let mut more = Vec::new();
         for number in 0..3 {
@@ -223,7 +223,7 @@ async fn an_unreachable_storage_is_503_and_blocks_nothing_else() {
         "it is back, and used again"
     );
 
-    // A message whose file is lost is answered all the same.
+    // A message whose file is missing is answered.
     assert_eq!(say_with(&user, session, "Look", &[&attachment]).await.status, 200);
     std::fs::remove_dir_all(&in_the_way).unwrap();
     assert_eq!(user.say(session, "And now?").await.terminal()["type"], "run.completed");

@@ -1,4 +1,4 @@
-//! What attachments may come to, and how often.
+//! Limits of attachments: sizes and rates.
 
 use super::{ATTACHMENTS, announce, attach, content_path, id_of, path_of, picture, put, upload_path};
 use crate::support::Reply;
@@ -22,13 +22,13 @@ serve_and_split! {
         let downloaded = read(user.request(Method::GET, &content_path(&attachment))).await;
         assert_eq!((downloaded.text.len(), remaining(&downloaded)), (length, "3"));
         let image = attach(&user, "a.png", "image/png", &picture(image::ImageFormat::Png, 2, 2)).await;
-        // A preview counts for its user, whoever looks at it.
+        // A preview counts for its owner, whoever requests it.
         let preview = app.anonymous().request(Method::GET, &path_of(&image["preview_url"]));
         let preview = read(preview).await;
         assert_eq!((preview.status, remaining(&preview)), (200, "0"));
         let refused = app.anonymous().get(&path_of(&image["preview_url"])).await;
         refused.fails(429, "RATE_LIMITED");
-        // What was not signed counts for the address; four users of it were registered, and nothing else.
+        // Unsigned requests count for the address, which has only registered four users.
         let wrong = app.anonymous().get(&format!("{ATTACHMENTS}/{}/preview?token=x.y.z", id_of(&image))).await;
         wrong.fails(401, "UNAUTHORIZED");
         assert_eq!(remaining(&wrong), "4");
@@ -50,7 +50,7 @@ everywhere! {
         user.delete(&format!("{ATTACHMENTS}/{}", id_of(&first))).await.data();
         announce(&user, "c.txt", "text/plain", 60).await;
 
-        // Of twenty at once ten get through.
+        // Ten of twenty concurrent requests succeed.
         let racing = (0..20).map(|_| {
             let (racer, body) = (racer.clone(), file(10));
             tokio::spawn(async move { racer.post(ATTACHMENTS, &body).await.status })

@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/attachments`: files that go with messages.
+//! `/api/v1/chatkit/attachments`: files of messages.
 
 mod bucket;
 mod hostile;
@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 const ATTACHMENTS: &str = "/api/v1/chatkit/attachments";
 
-/// Announces a file; the attachment.
+/// Announces a file. Returns the attachment.
 async fn announce(user: &Client, name: &str, mime_type: &str, size: usize) -> Value {
     let reply = user.post(ATTACHMENTS, &json!({"name": name, "mime_type": mime_type, "size": size})).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
     reply.data().clone()
 }
 
-/// The path of a URL that was signed: in two processes the core does not know under which port the gateway is reached.
+/// Returns the path of a signed URL. With two processes, the core does not know the port of the gateway.
 fn path_of(url: &Value) -> String {
     let url: reqwest::Url = url.as_str().expect("a URL").parse().expect("a URL");
     format!("{}?{}", url.path(), url.query().expect("a token"))
@@ -36,14 +36,14 @@ fn upload_path(attachment: &Value) -> String {
     path_of(&descriptor["url"])
 }
 
-/// Puts bytes where an upload goes. Nothing but the URL says who may.
+/// Uploads bytes. The URL alone authorises it.
 async fn put(user: &Client, path: &str, bytes: impl Into<reqwest::Body>) -> Reply {
     let mut nobody = user.clone();
     nobody.token = None;
     read(nobody.request(Method::PUT, path).header("content-type", "application/octet-stream").body(bytes)).await
 }
 
-/// Announces and uploads a file; the attachment.
+/// Announces and uploads a file. Returns the attachment.
 async fn attach(user: &Client, name: &str, mime_type: &str, bytes: &[u8]) -> Value {
     let attachment = announce(user, name, mime_type, bytes.len()).await;
     let reply = put(user, &upload_path(&attachment), bytes.to_vec()).await;
@@ -59,7 +59,7 @@ fn content_path(attachment: &Value) -> String {
     format!("{ATTACHMENTS}/{}/content", id_of(attachment))
 }
 
-/// The body of a message with attachments.
+/// Returns the body of a message with attachments.
 fn message_with(text: &str, attachments: &[&Value]) -> Value {
     let ids: Vec<_> = attachments.iter().map(|attachment| id_of(attachment)).collect();
     let mut message = Client::message(text);
@@ -67,20 +67,20 @@ fn message_with(text: &str, attachments: &[&Value]) -> Value {
     message
 }
 
-/// Says something with attachments, and waits for the whole answer.
+/// Sends a message with attachments, and waits for the whole response.
 async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
     let request = user.request(Method::POST, &Client::runs_path(session)).json(&message_with(text, attachments));
     read(request.header("accept", "application/json")).await
 }
 
-/// A file, whole.
+/// Downloads a file.
 async fn download(user: &Client, path: &str) -> (u16, reqwest::header::HeaderMap, Vec<u8>) {
     let response = user.request(Method::GET, path).send().await.expect("an answer");
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     (status, headers, response.bytes().await.expect("a whole answer").to_vec())
 }
 
-/// An image, encoded.
+/// Returns an encoded image.
 fn picture(format: image::ImageFormat, width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 77]));

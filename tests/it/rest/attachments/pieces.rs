@@ -1,4 +1,4 @@
-//! `attachments.write` and `attachments.read`, by whoever speaks JSON-RPC.
+//! `attachments.write` and `attachments.read` over JSON-RPC.
 
 use super::{announce, content_path, download, id_of, put, upload_path};
 use crate::everywhere;
@@ -38,7 +38,7 @@ everywhere! {
         assert_eq!(code(json!({"offset": PIECE, "upload_id": uuid::Uuid::now_v7()})).await, "CONFLICT");
         assert_eq!(code(json!({"offset": PIECE, "upload_id": upload})).await, "none");
         assert_eq!(code(json!({"offset": PIECE, "upload_id": upload})).await, "CONFLICT", "the same piece again");
-        // Of two at once one goes on.
+        // One of two concurrent writes continues.
         let last = json!({"offset": 2 * PIECE, "upload_id": upload});
         let codes = futures::future::join_all((0..5).map(|_| code(last.clone()))).await;
         assert_eq!(codes.iter().filter(|code| *code == "none").count(), 1, "{codes:?}");
@@ -82,7 +82,7 @@ async fn a_file_is_sent_in_pieces_over_each_transport() {
     }
 }
 
-/// A load balancer gives each piece to another replica, on a directory that both see.
+/// A load balancer sends each piece to another replica. Both use one directory.
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_may_go_to_any_replica() {
     let Some(setup) = Setup::postgres().await else { return };

@@ -1,4 +1,4 @@
-//! What nobody needs any more goes, and its bytes with it.
+//! Unused attachments and their bytes are deleted.
 
 use super::{ATTACHMENTS, announce, attach, content_path, download, id_of, put, say_with, upload_path};
 use crate::everywhere;
@@ -6,7 +6,7 @@ use crate::support::{App, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Makes it as if everything had happened so many hours earlier, and starts again: what is done on the side is done then.
+/// Moves all times back by a number of hours, and restarts the service, which sweeps at its start.
 async fn hours_later(app: App, hours: i64) -> App {
     let back = match app.database.is_postgres() {
         true => format!("- interval '{hours} hours'"),
@@ -42,7 +42,7 @@ everywhere! {
         eventually("what no message has taken is deleted", || gone(&unsent)).await;
         eventually("what was never uploaded is deleted", || gone(&pending)).await;
         assert_eq!(download(&user, &content_path(&sent)).await.2, b"sent", "what was sent stays");
-        // They do not count any more, and their bytes are there for a while.
+        // They do not count any more. Their bytes exist for a while.
         announce(&user, "y.txt", "text/plain", 6).await;
         assert_eq!(app.files.of(id_of(&unsent)), ["content"]);
 
@@ -68,7 +68,7 @@ everywhere! {
         let whole = put(&user, &upload_path(&attachment), vec![b'a'; 1_500_000]).await;
         assert_eq!(whole.data()["ready"], true);
         assert_eq!(app.files.of(id), ["content"]);
-        // The one before cannot go on.
+        // The previous upload cannot continue.
         let params = json!({"attachment_id": id, "upload_id": begun["upload_id"], "offset": 150_000, "data": "QUJD"});
         assert_eq!(user.rpc("attachments.write", params).await["error"]["data"]["code"], "CONFLICT");
     }

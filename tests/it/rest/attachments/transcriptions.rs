@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/transcriptions`: speech becomes text.
+//! `/api/v1/chatkit/transcriptions`: speech to text.
 
 use crate::serve_and_split;
 use crate::support::{Script, Upstream};

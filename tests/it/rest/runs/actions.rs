@@ -1,4 +1,4 @@
-//! Widgets and what using them does.
+//! Widgets and their actions.
 
 use crate::everywhere;
 use crate::support::{Client, Gate, Reply, Script, Sse, Upstream};
@@ -30,14 +30,14 @@ async fn widget(user: &Client, session: Uuid) -> Value {
     items(user, session).await.into_iter().find(|item| item["type"] == "widget").expect("a widget")
 }
 
-/// The rows of a list: task, title, and what a click does.
+/// Returns the rows of a list: task, title, and action.
 fn rows(widget: &Value) -> Vec<(&Value, &Value, &Value)> {
     assert_eq!(widget["widget"]["type"], "ListView", "{widget}");
     let rows = widget["widget"]["children"].as_array().unwrap().iter();
     rows.map(|row| (&row["key"], &row["children"][1]["value"], &row["onClickAction"])).collect()
 }
 
-/// A session in which tasks are shown, newest first: two of them open.
+/// Creates a session that shows tasks, newest first: two of them are open.
 async fn shown(user: &Client) -> (Uuid, Value) {
     let session = user.session().await;
     for title in ["Done", "Milk", "Bread"] {
@@ -87,7 +87,7 @@ everywhere! {
         let elsewhere = json!({"action": {"type": "tasks.complete", "payload": {"task_id": bread}}});
         let alone = user.rpc_ok("threads.sync_custom_action", json!({"thread_id": session, "action": elsewhere["action"]})).await;
         assert_eq!(alone, json!({}), "without a widget there is none to show");
-        // The conversation goes on.
+        // The conversation continues.
         assert_eq!(user.say(session, "Show my tasks").await.terminal()["type"], "run.completed");
     }
 
@@ -136,7 +136,7 @@ everywhere! {
             }
             refused(act(&user, others, path, &complete(&others_list["id"], milk))).await.fails(403, "FORBIDDEN");
         }
-        // Another user's task is not completed, wherever the click comes from.
+        // A task of another user is not completed.
         let foreign = complete(&list["id"], rows(&others_list)[1].0);
         refused(act(&user, session, "sync-actions", &foreign)).await.fails(403, "FORBIDDEN");
         let stream = Sse::open(act(&user, session, "actions", &foreign)).await.unwrap().finish().await;

@@ -1,4 +1,4 @@
-//! An answer: streamed or in one piece, one at a time, and asked of the model with what it needs.
+//! Responses: streamed or as one document, one at a time, and what the model gets.
 
 use crate::everywhere;
 use crate::serve_and_split;
@@ -18,7 +18,7 @@ everywhere! {
         let session = user.session().await;
         let mut stream = user.start(session, "Count").await.unwrap();
         for (word, gate) in [("One", &first), (" two", &second)] {
-            // The model says the next word only after this one has been read here.
+            // The model sends the next word only after this one has been read here.
             assert_eq!(stream.until("thread.item.content.part.delta").await["delta"], word);
             gate.open();
         }
@@ -88,7 +88,7 @@ serve_and_split! {
         assert_eq!(reply.data()["tool_calls"][0]["function"]["name"], "add_task");
         let run = user.run(reply.header("x-run-id").parse().unwrap()).await;
         assert_eq!((&run["status"], &run["message_id"]), (&json!("completed"), &reply.data()["id"]));
-        // Who takes streams gets one.
+        // A client that accepts streams gets one.
         for accept in ["text/event-stream", "*/*", "application/json, text/event-stream"] {
             assert!(Sse::open(ask(accept, "Hello")).await.unwrap().finish().await.done, "{accept}");
         }
@@ -183,6 +183,6 @@ async fn text_cannot_break_out_of_its_event() {
     assert_eq!(history["messages"][0]["content"][0]["text"], asked);
     let kept = history["messages"][1]["content"][0]["text"].as_str().unwrap();
     assert_eq!(kept, answer.text());
-    // PostgreSQL cannot keep a NUL; everything else comes through as it was said.
+    // PostgreSQL cannot store a NUL; everything else is unchanged.
     assert_eq!(kept.replace(['\0', '\u{fffd}'], ""), words.concat().replace('\0', ""));
 }

@@ -1,4 +1,4 @@
-//! Calls of tools that were cut off: nobody can say whether they took effect, and everybody is told so.
+//! Interrupted tool calls: their outcome is unknown, and all clients learn that.
 
 use crate::everywhere;
 use crate::support::{App, Client, Gate, Script, Setup, Sse, Upstream, eventually};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The calls of a session's history, each with its result.
+/// Returns the tool calls of a session with their results.
 async fn kept(user: &Client, session: Uuid) -> Vec<(String, Value)> {
     let history = user.history(session).await;
     let messages = history["messages"].as_array().unwrap();
@@ -18,20 +18,20 @@ async fn kept(user: &Client, session: Uuid) -> Vec<(String, Value)> {
     calls.map(|call| (call["function"]["name"].as_str().unwrap().to_owned(), read(call))).collect()
 }
 
-/// What the model was told of its calls, in order.
+/// Returns the results that the model got, in order.
 fn told(body: &Value) -> Vec<Value> {
     let messages = body["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "tool");
     messages.map(|message| serde_json::from_str(message["content"].as_str().unwrap()).unwrap()).collect()
 }
 
-/// The entries of workflows, as the stored items show them.
+/// Returns the tasks of the stored workflows.
 async fn entries(user: &Client, session: Uuid) -> Vec<Value> {
     let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?limit=100&order=asc")).await;
     let items = items.data().as_array().unwrap().clone();
     items.iter().filter_map(|item| item["workflow"]["tasks"].as_array()).flatten().cloned().collect()
 }
 
-/// Starts an answer that begins with words and then calls `add_task`, which hangs in the database.
+/// Starts a run that emits text and then calls `add_task`, which hangs in the database.
 async fn hanging(app: &App, upstream: &Upstream, user: &Client, session: Uuid) -> Sse {
     app.database.dawdle(long(app)).await;
     upstream.queue(
@@ -45,7 +45,7 @@ async fn hanging(app: &App, upstream: &Upstream, user: &Client, session: Uuid) -
     stream
 }
 
-/// Seconds that nothing else here takes. On a busy machine SQLite, which counts them, takes longer by itself, and the
+/// A duration in seconds that nothing else here takes. On a busy machine, SQLite, which counts them, takes longer, and the
 /// others wait for it.
 fn long(app: &App) -> f64 {
     if app.database.is_postgres() { 5.0 } else { 2.0 }
@@ -59,7 +59,7 @@ fn is_unknown(result: &Value) -> bool {
     result["status"] == "unknown" && result["error"].as_str().is_some_and(|error| error.contains("may or may not"))
 }
 
-/// A session with one call of which nobody knows whether it took effect, and a model that is asked again.
+/// Creates a session with one call whose outcome is unknown, and asks the model again.
 async fn everybody_is_told(upstream: &Upstream, user: &Client, session: Uuid) {
     let calls = kept(user, session).await;
     assert!(calls.len() == 1 && calls[0].0 == "add_task" && is_unknown(&calls[0].1), "{calls:?}");
@@ -93,7 +93,7 @@ everywhere! {
         assert_eq!(done.1["item"]["workflow"]["tasks"], json!(shown), "the stream says what is stored");
 
         everybody_is_told(&upstream, &user, session).await;
-        // Here it did take effect, which is why nobody may say that it did not.
+        // Here it did take effect, so the result must not say that it did not.
         eventually("the task is there", || async {
             (user.get("/api/v1/tasks").await.data()[0]["title"] == "Milk").then_some(())
         })
@@ -111,7 +111,7 @@ everywhere! {
         upstream.queue(Script::calls(&[("list_tasks", json!({})), ("add_task", json!({"title": "Milk"}))]));
         let mut stream = user.start(session, "Milk, please").await.unwrap();
         while stream.until("thread.item.updated").await["update"]["task_index"] != 1 {}
-        // Looking at the tasks takes milliseconds.
+        // Reading the tasks takes milliseconds.
         tokio::time::sleep(Duration::from_millis(300)).await;
         let run = stream.run_id();
         assert_eq!(user.post(&format!("/api/v1/chatkit/runs/{run}/cancel"), &json!({})).await.status, 200);
@@ -137,7 +137,7 @@ everywhere! {
             stream.next().await.unwrap();
         }
         let run = stream.run_id();
-        // Nothing can be written now, so the call waits to be recorded, and the end of the run after it.
+        // Nothing can be written now, so the call waits to be recorded, and after it the end of the run.
         let lock = app.database.lock().await;
         gate.open();
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -154,7 +154,7 @@ everywhere! {
         let history = user.history(session).await;
         let said: Vec<_> = history["messages"].as_array().unwrap().iter().filter(|message| message["content"][0]["text"] == "One moment").collect();
         assert_eq!(said.len(), 1, "{history}");
-        // It was recorded in the end, and it is certain that it did nothing.
+        // It was recorded later, and it is certain that it did nothing.
         let calls = kept(&user, session).await;
         assert!(calls.len() == 1 && calls[0].1["status"] == "not_made", "{calls:?}");
         assert_eq!(user.say(session, "And now?").await.terminal()["type"], "run.completed");
@@ -163,14 +163,14 @@ everywhere! {
     }
 }
 
-/// Ends the process in the middle of a call, and follows what comes of it in the next one.
+/// Kills the process in the middle of a call, and reads the run in the next process.
 async fn crash_in_a_call(setup: Setup) {
     let upstream = Upstream::start().await;
     let app = setup.upstream(&upstream).start().await;
     let user = app.user().await;
     let session = user.session().await;
     let stream = hanging(&app, &upstream, &user, session).await;
-    // Long enough for the events to have reached whatever keeps them.
+    // Long enough for the events to be stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let run = stream.run_id();
     let app = app.crash_and_restart().await;

@@ -1,4 +1,4 @@
-//! Stopping an answer: by cancelling it, and by deleting its session.
+//! Cancelling a run, and deleting its session.
 
 use crate::everywhere;
 use crate::support::{Script, Upstream, eventually};
@@ -53,7 +53,7 @@ everywhere! {
         let app = setup.upstream(&upstream).start().await;
         let user = app.user().await;
         let session = user.session().await;
-        // Over JSON-RPC a run has its name before the model has said anything.
+        // Over JSON-RPC the id of a run is known before the model has sent anything.
         let input = json!({"content": [{"type": "input_text", "text": "Hello?"}]});
         let run =
             user.rpc_ok("threads.add_user_message", json!({"thread_id": session, "input": input})).await["id"].clone();

@@ -1,4 +1,4 @@
-//! The late status: an answer that fails before its first word is an error, one that fails after it a stream that ends.
+//! The late status: a run that fails before the first output is an error, one that fails after it a stream that ends.
 
 use crate::everywhere;
 use crate::serve_and_split;
@@ -50,7 +50,7 @@ everywhere! {
             assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!(code)), "{what}");
             assert!(!run.to_string().contains("project 4711"));
         }
-        // Each message was stored once, none was answered, and the thread is free.
+        // Each message was stored once and has no response, and the thread is free.
         let messages = user.history(session).await["messages"].clone();
         assert_eq!(messages.as_array().unwrap().len(), count);
         assert_eq!(user.say(session, "Are you back?").await.terminal()["type"], "run.completed");
@@ -87,7 +87,7 @@ serve_and_split! {
             assert_eq!(error["message"], failed["error"]["message"]);
             assert!(!stream.events.iter().any(|(_, event)| event.to_string().contains("project 4711")), "{what}");
             assert_eq!(stream.seqs(), (1..=stream.events.len() as u64).collect::<Vec<_>>());
-            // The same for one who comes later, and an error for one who wants the whole.
+            // The same for a later reader, and an error for a client that wants one document.
             let again = user.follow(stream.run_id(), None).await.unwrap().finish().await;
             assert_eq!(again.events, stream.events, "{what}");
             upstream.queue(script);

@@ -1,4 +1,4 @@
-//! `/api/v1/chatkit/.../runs`: answers, and everything that can become of one.
+//! `/api/v1/chatkit/.../runs`: runs and their outcomes.
 
 mod actions;
 mod answers;

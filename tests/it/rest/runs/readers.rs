@@ -1,4 +1,4 @@
-//! Those who read a run: several, late, gone and back again.
+//! Readers of a run: several, late, and reconnecting ones.
 
 use crate::everywhere;
 use crate::serve_and_split;
@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-/// How a cursor can be told.
+/// The ways to send a cursor.
 async fn resume(user: &Client, run: Uuid, after: &str, how: usize) -> Sse {
     let path = format!("/api/v1/chatkit/runs/{run}/events");
     let request = match how % 3 {
@@ -28,7 +28,7 @@ everywhere! {
         let run = whole.run_id();
         for after in 0..=whole.events.len() {
             let rest = resume(&user, run, &after.to_string(), after).await.finish().await;
-            // Who has everything is told the end again.
+            // A reader that has all events gets the terminal event again.
             let from = after.min(whole.events.len() - 1);
             assert_eq!(rest.events, whole.events[from..], "after {after}");
             assert!(rest.done);
@@ -143,7 +143,7 @@ async fn an_idle_stream_sends_comments() {
     let session = user.session().await;
     let mut stream = user.start(session, "Hello").await.unwrap();
     stream.until("thread.item.content.part.delta").await;
-    // A comment comes after fifteen seconds; what is read meanwhile is none of them.
+    // A comment comes after fifteen seconds; nothing else arrives until then.
     let waited = tokio::time::timeout(std::time::Duration::from_secs(17), stream.next()).await;
     assert!(waited.is_err(), "{waited:?}");
     assert_eq!(stream.comments, 1);

@@ -1,4 +1,4 @@
-//! Answering a message again: the old answer goes when the new one is there, and not before.
+//! Retry of a message: the old answer is removed when the new one is stored, and not before.
 
 use crate::everywhere;
 use crate::support::client::read;
@@ -12,7 +12,7 @@ fn retry(user: &Client, session: Uuid, item: &Value) -> RequestBuilder {
     user.request(Method::POST, &path).json(&json!({"item_id": item}))
 }
 
-/// Visible items, oldest first.
+/// Returns the visible items, oldest first.
 async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     let page = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc&limit=100")).await;
     page.data().as_array().unwrap().clone()
@@ -29,7 +29,7 @@ async fn said(user: &Client, session: Uuid) -> (Vec<String>, Value) {
     (texts, of_this["message_count"].clone())
 }
 
-/// What the model was asked last: role and words.
+/// Returns the last request to the model: roles and texts.
 fn asked(upstream: &Upstream) -> Vec<(String, String)> {
     let request = upstream.requests().pop().unwrap();
     let messages = request["messages"].as_array().unwrap().iter();
@@ -83,7 +83,7 @@ everywhere! {
         let after = items(&user, session).await;
         assert_eq!(after[0], before[0]);
         let whole: Vec<Value> = stream.events.iter().filter(|(_, event)| event["type"] == "thread.item.done").map(|(_, event)| event["item"].clone()).collect();
-        // A workflow is told to be done at once, a message when it is stored.
+        // The `done` event of a workflow comes at once, that of a message when it is stored.
         let kinds: Vec<_> = after.iter().map(|item| item["type"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["user_message", "assistant_message", "workflow", "widget", "assistant_message"]);
         assert!(whole.len() == 4 && whole.iter().all(|item| after.contains(item)), "{whole:?}");
@@ -91,14 +91,14 @@ everywhere! {
         let calls = user.history(session).await["messages"][2]["tool_calls"].clone();
         assert_eq!(calls[0]["function"]["name"], "list_tasks", "{calls}");
 
-        // What follows stands on the new answer.
+        // The next message follows the new answer.
         upstream.queue(Script::says(&["Good"]));
         user.say(session, "Thanks").await.terminal();
         let words: Vec<_> = asked(&upstream).into_iter().filter(|(role, _)| role != "tool").map(|(_, words)| words).collect();
         assert_eq!(words, ["Milk, please", "Hm", "Newer", "Thanks"]);
-        // The run that answered first is told as it was.
+        // The events of the first run are unchanged.
         assert_eq!(user.run(first).await["status"], "completed");
-        // Who follows the session from its beginning gets the same items.
+        // A client that reads the session from the beginning gets the same items.
         let followed = follow_all(&user, session).await;
         assert_eq!(followed, items(&user, session).await);
     }
@@ -117,7 +117,7 @@ everywhere! {
         refused(retry(&user, session, message)).await.fails(502, "UPSTREAM_ERROR");
         assert_eq!(items(&user, session).await, before);
 
-        // It breaks off after a call has acted and words were said.
+        // It fails after a call has acted and text was emitted.
         upstream
             .queue(Script::stream().words(&["Hm"]).event(json!({"tool_calls": [{"index": 0, "id": "call_9", "type": "function", "function": {"name": "add_task", "arguments": "{\"title\":\"Milk\"}"}}]}), None).done("tool_calls"))
             .queue(Script::stream().words(&["Ne"]));
@@ -137,7 +137,7 @@ everywhere! {
         assert_eq!(items(&user, session).await, before);
         assert_eq!(said(&user, session).await, (["Hello", "Old"].map(String::from).to_vec(), json!(2)));
 
-        // The model goes on with the old answer, and knows what was done.
+        // The model gets the old answer, and the calls that were made.
         upstream.queue(Script::says(&["Fine"]));
         user.say(session, "Go on").await.terminal();
         let prompt = asked(&upstream);
@@ -163,7 +163,7 @@ everywhere! {
         app.database.logged(run, said_at).await;
         let app = app.crash_and_restart().await;
         let user = user.at(&app);
-        // On PostgreSQL its lease has to end first.
+        // On PostgreSQL its lease must expire first.
         let deadline = std::time::Instant::now() + 3 * PATIENCE;
         while user.run(run).await["status"] == "running" {
             assert!(std::time::Instant::now() < deadline, "the run of a dead process goes on for ever");
@@ -174,7 +174,7 @@ everywhere! {
         let late = user.follow(run, Some(&format!("{run}:{said_at}"))).await.unwrap().finish().await;
         assert_eq!(late.types(), ["run.resync", "run.interrupted"]);
         assert_eq!(late.events[0].1["items"]["data"], json!([]), "there is nothing of it to be shown");
-        // The thread is free, and the same message can be answered again.
+        // The thread is free, and the same message can be retried.
         upstream.queue(Script::says(&["New"]));
         let again = Sse::open(retry(&user, session, &before[0]["id"])).await.unwrap().finish().await;
         assert_eq!(again.terminal()["type"], "run.completed");
@@ -217,7 +217,7 @@ everywhere! {
     }
 }
 
-/// A request that is refused, or fails before there is an answer.
+/// Sends a request that is refused, or fails before the first output.
 async fn refused(request: RequestBuilder) -> Reply {
     match Sse::open(request).await {
         Ok(stream) => panic!("a stream: {:?}", stream.finish().await.types()),
@@ -225,7 +225,7 @@ async fn refused(request: RequestBuilder) -> Reply {
     }
 }
 
-/// The items that somebody has who follows the session from its beginning until its last run has ended.
+/// Returns the items of a client that reads the session from its beginning to the end of its last run.
 async fn follow_all(user: &Client, session: Uuid) -> Vec<Value> {
     let mut stream = user.follow_session(session, "", Some("0")).await.unwrap();
     let mut items: Vec<Value> = Vec::new();

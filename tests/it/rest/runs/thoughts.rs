@@ -1,4 +1,4 @@
-//! What the model thinks before it speaks.
+//! Thoughts of the model.
 
 use crate::everywhere;
 use crate::support::{Script, Sse, Upstream};
@@ -8,7 +8,7 @@ fn thinks(script: Script, name: &str, thoughts: &[&str]) -> Script {
     thoughts.iter().fold(script, |script, thought| script.event(json!({name: thought}), None))
 }
 
-/// The workflows of thoughts in a stream, as they ended.
+/// Returns the workflows of thoughts in a stream, in their final state.
 fn workflows(stream: &Sse) -> Vec<Value> {
     let done = stream.events.iter().filter(|(_, event)| event["type"] == "thread.item.done");
     let items = done.map(|(_, event)| event["item"].clone());
@@ -44,7 +44,7 @@ everywhere! {
         let kinds: Vec<_> = items.as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["user_message", "workflow", "workflow", "workflow", "assistant_message"]);
         assert_eq!((&items[1], &items[3]), (&thoughts[0], &thoughts[1]));
-        // They are nothing to the model.
+        // The model does not get them.
         user.say(session, "Thanks").await.terminal();
         assert!(!upstream.requests().pop().unwrap().to_string().contains("Say so"));
     }
@@ -75,7 +75,7 @@ everywhere! {
         let app = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
         let user = app.user().await;
         let session = user.session().await;
-        // They are output all the same, so the failure is told in the stream.
+        // They are output, so the failure is an event of the stream.
         let stream = user.say(session, "Think").await;
         assert_eq!((&stream.terminal()["type"], stream.text().as_str()), (&json!("run.failed"), ""));
         assert_eq!(workflows(&stream)[0]["workflow"]["tasks"][0]["content"], "Hm.");

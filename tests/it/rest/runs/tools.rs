@@ -1,4 +1,4 @@
-//! Tools: what the model calls is done for the run's user, and told to the model.
+//! Tools: calls of the model act for the user of the run, and the model gets the results.
 
 use crate::everywhere;
 use crate::serve_and_split;
@@ -9,7 +9,7 @@ fn messages(body: &Value) -> &[Value] {
     body["messages"].as_array().unwrap()
 }
 
-/// What the model was told of its calls, in order: id and result.
+/// Returns the results that the model got, in order: id and result.
 fn results(body: &Value) -> Vec<(String, Value)> {
     let told = messages(body).iter().filter(|message| message["role"] == "tool");
     told.map(|message| {
@@ -50,7 +50,7 @@ everywhere! {
         assert_eq!(messages(&third)[6]["content"], "Let me");
         assert_eq!(results(&third)[3].1["tasks"].as_array().unwrap().len(), 2);
 
-        // Each call is a task of a workflow, and is kept as it was made.
+        // Each call is a task of a workflow, and is stored as it was made.
         let workflows = answer
             .events
             .iter()
@@ -79,7 +79,7 @@ everywhere! {
             .collect();
         assert!(titles.len() == 2 && titles.contains(&json!("Milk")) && titles.contains(&json!("Bread")), "{titles:?}");
 
-        // The next turn's prompt has the calls and their results where they were.
+        // The next prompt has the calls and their results in their places.
         user.say(session, "Thanks").await.terminal();
         let fourth = upstream.requests().pop().unwrap();
         let roles: Vec<_> = messages(&fourth).iter().map(|message| message["role"].as_str().unwrap()).collect();
@@ -183,7 +183,7 @@ serve_and_split! {
         let app = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
         let user = app.user().await;
         let session = user.session().await;
-        // The task is there, so this is no answer that could be refused as a whole.
+        // The task exists, so this response cannot be refused as a whole.
         let answer = user.say(session, "Milk").await;
         assert_eq!(answer.terminal()["type"], "run.failed");
         assert_eq!(user.get("/api/v1/tasks").await.data()[0]["title"], "Milk");

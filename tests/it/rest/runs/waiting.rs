@@ -1,4 +1,4 @@
-//! Runs that end with a question: for a tool of the client's, and for the user.
+//! Runs that end with an open call: of a client tool, or a question to the user.
 
 use crate::everywhere;
 use crate::support::{Client, PATIENCE, Reply, Script, Setup, Sse, Upstream, WITH_CLIENT_TOOL};
@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A service whose assistant may call `get_location` on the client.
+/// Starts a service whose assistant has the client tool `get_location`.
 async fn with_client_tool(setup: Setup, upstream: &Upstream) -> crate::support::process::App {
     setup.upstream(upstream).agents(WITH_CLIENT_TOOL).start().await
 }
@@ -35,7 +35,7 @@ async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     page.data().as_array().unwrap().clone()
 }
 
-/// The messages of the last request behind the system's, in which every call has one result.
+/// Returns the messages of the last request without the system message. Checks that each call has one result.
 fn asked(upstream: &Upstream) -> Vec<Value> {
     let messages = upstream.requests().pop().unwrap()["messages"].as_array().unwrap()[1..].to_vec();
     let calls: Vec<&Value> =
@@ -120,7 +120,7 @@ everywhere! {
         upstream.queue(Script::calls(&[("get_location", json!({}))])).queue(Script::says(&["Null"]));
         user.say(session, "Where am I?").await.terminal();
         refused(output(&user, session, &json!("x".repeat(40_000)))).await.fails(413, "PAYLOAD_TOO_LARGE");
-        // The same submission twice is one, whatever the thread waits for by then; NUL and null are output like any other.
+        // A repeated request is executed once, whatever the thread waits for by then. NUL and null are valid output.
         let keyed = || output(&user, session, &json!({"\u{0}": null})).header("idempotency-key", "out");
         let stream = Sse::open(keyed()).await.unwrap().finish().await;
         assert_eq!(stream.text(), "Null");
@@ -171,7 +171,7 @@ everywhere! {
         let mut stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap();
         stream.until_said("In").await;
         let run = stream.run_id();
-        // The output is acknowledged, so it is there whatever becomes of the run.
+        // The output is acknowledged, so it is stored whatever happens to the run.
         let app = app.crash_and_restart().await;
         let user = user.at(&app);
         let deadline = std::time::Instant::now() + 3 * PATIENCE;

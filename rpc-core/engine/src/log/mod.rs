@@ -1,6 +1,8 @@
 //! The events of a run: in memory, and their form in the database.
 
 mod event_codec;
+#[cfg(test)]
+mod properties;
 mod run_log;
 
 pub(crate) use event_codec::{decode_row, encode_rows, last_seq_before_epoch, to_signed, to_unsigned};

@@ -59,6 +59,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_run_seconds", kind: Histogram, labels: "status", doc: "Duration of a run." },
     Metric { name: "threadline_run_events", kind: Histogram, labels: "", doc: "Events per run." },
     Metric { name: "threadline_log_write_seconds", kind: Histogram, labels: "", doc: "Duration of one write of the journal: one transaction for all runs." },
+    Metric { name: "threadline_task_failures_total", kind: Counter, labels: "task", doc: "Background tasks that have failed, by kind. After the failure of a critical one the process drains and exits." },
     Metric { name: "threadline_log_failures_total", kind: Counter, labels: "", doc: "Failed writes of the journal; their events are written later." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },

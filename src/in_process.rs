@@ -1,8 +1,8 @@
-//! The gateway's way to a core in the same process: the same pipeline as for any socket, without the socket.
+//! The gateway's upstream in the same process: the pipeline of the core, without a socket.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use threadline_core::RpcServer;
+use threadline_core::{CallError, RpcServer};
 use threadline_gateway::{Answer, Call, Opened, Refusal, Upstream};
 
 /// A core in this process.
@@ -11,28 +11,22 @@ pub(crate) struct InProcess(pub(crate) RpcServer);
 impl Upstream for InProcess {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, Refusal>> {
         async move {
-            let answer = self.0.call(call.method, &call.params, call.caller).await;
-            let facts = answer.facts;
-            match answer.result {
-                Ok(result) => Ok(Answer { result, facts }),
-                Err(error) => Err(Refusal { error, facts }),
-            }
+            let response = self.0.call(call.method, &call.params, call.caller).await.map_err(refusal)?;
+            Ok(Answer { result: response.result, facts: response.meta })
         }
         .boxed()
     }
 
     fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Opened, Refusal>> {
         async move {
-            let answer = self.0.subscribe(call.method, &call.params, call.caller).await;
-            let facts = answer.facts;
-            match answer.result {
-                Ok(feed) => {
-                    let begins_after = feed.begins_after().map(|since| since.to_string());
-                    Ok(Opened { frames: Box::pin(feed.into_stream()), facts, begins_after })
-                }
-                Err(error) => Err(Refusal { error, facts }),
-            }
+            let response = self.0.subscribe(call.method, &call.params, call.caller).await.map_err(refusal)?;
+            let begins_after = response.result.begins_after().map(|since| since.to_string());
+            Ok(Opened { frames: Box::pin(response.result.into_stream()), facts: response.meta, begins_after })
         }
         .boxed()
     }
+}
+
+fn refusal(error: CallError) -> Refusal {
+    Refusal { error: error.error, facts: error.meta }
 }

@@ -23,6 +23,6 @@ impl Log {
     /// A reader from the beginning.
     pub fn feed(&self) -> Feed {
         let feed = RunFeed::live(self.0.clone(), 0, Duration::from_secs(3600));
-        Feed::of_run(feed, OpenStreams::uncounted())
+        Feed::of_run(feed, OpenStreams::unlimited())
     }
 }

@@ -15,16 +15,12 @@ use crate::signals::Signals;
 use crate::store::Clock;
 use crate::store::{SoleServer, Store, StoreError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threadline_schema::attachments::piece_bytes;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::ProcessId;
 use threadline_signals::{Redis, RedisUrlError};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
-
-/// Users that are remembered to exist.
-const KNOWN_USERS: usize = 10_000;
 
 /// The service without its transports.
 pub struct Core {
@@ -32,11 +28,11 @@ pub struct Core {
     pub(crate) id: ProcessId,
     pub(crate) config: CoreConfig,
     pub(crate) store: Store,
-    pub(crate) tokens: Tokens,
-    pub(crate) passwords: Passwords,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) redis: Option<Redis>,
     pub(crate) signals: Signals,
-    pub(crate) limits: RateLimits,
+    pub(crate) limits: Arc<RateLimits>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) agents: Agents,
     pub(crate) hub: Hub,
@@ -45,8 +41,6 @@ pub struct Core {
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) health: HealthChecks,
     pub(crate) attachments: Attachments,
-    /// Users seen in the database, and when.
-    pub(crate) known_users: quick_cache::sync::Cache<Uuid, Instant>,
     housekeeping: CancellationToken,
     _sole_server: Option<SoleServer>,
 }
@@ -87,10 +81,10 @@ impl Core {
         let attachments = Attachments::new(&config)?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let core = Arc::new(Self {
-            id: ProcessId(Uuid::now_v7()),
-            tokens: Tokens::new(&config.auth),
-            passwords: Passwords::new(),
-            limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
+            id: ProcessId(uuid::Uuid::now_v7()),
+            tokens: Arc::new(Tokens::new(&config.auth)),
+            passwords: Arc::new(Passwords::new()),
+            limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
             agents: Agents::new(&config.agent, config.agents.as_ref())?,
             hub: Hub::new(config.run_events_retention),
             clock,
@@ -98,7 +92,6 @@ impl Core {
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
             attachments,
-            known_users: quick_cache::sync::Cache::new(KNOWN_USERS),
             housekeeping: CancellationToken::new(),
             _sole_server: sole_server,
             config,

@@ -59,9 +59,6 @@ use stored::Stored;
 use threadline_schema::runs::{After, Run};
 use uuid::Uuid;
 
-/// Subscriptions one socket may hold. A gateway puts those of many users on one.
-pub(crate) const MAX_FEEDS_PER_SOCKET: u32 = 16_384;
-
 /// A run as its owner sees it.
 pub(crate) async fn get(core: &Core, user_id: Uuid, run_id: Uuid) -> Result<Run, Error> {
     let row = core.store.run_get(user_id.into(), run_id.into()).await.map_err(Error::of_run)?;

@@ -29,7 +29,7 @@ pub struct Core {
     pub(crate) config: CoreConfig,
     pub(crate) store: Store,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) passwords: Passwords,
     pub(crate) redis: Option<Redis>,
     pub(crate) signals: Signals,
     pub(crate) limits: Arc<RateLimits>,
@@ -83,7 +83,7 @@ impl Core {
         let core = Arc::new(Self {
             id: ProcessId(uuid::Uuid::now_v7()),
             tokens: Arc::new(Tokens::new(&config.auth)),
-            passwords: Arc::new(Passwords::new()),
+            passwords: Passwords::new(),
             limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
             agents: Agents::new(&config.agent, config.agents.as_ref())?,
             hub: Hub::new(config.run_events_retention),

@@ -19,7 +19,7 @@ const EMAIL_CHARS: usize = 254;
 /// Handlers of `auth.*`.
 pub(super) struct AuthMethods {
     pub(super) store: Store,
-    pub(super) passwords: Arc<Passwords>,
+    pub(super) passwords: Passwords,
     pub(super) tokens: Arc<Tokens>,
 }
 

@@ -59,9 +59,9 @@ async fn server(database: &str) -> Result<(RpcServer, String)> {
 }
 
 async fn call(server: &RpcServer, method: &str, params: &Value, token: Option<&str>) -> Result<Value> {
-    match server.call(method, &to_raw_value(params)?, caller(token)).await.result {
-        Ok(result) => Ok(serde_json::from_str(result.get())?),
-        Err(error) => bail!("{method}: {}", error.message),
+    match server.call(method, &to_raw_value(params)?, caller(token)).await {
+        Ok(response) => Ok(serde_json::from_str(response.result.get())?),
+        Err(error) => bail!("{method}: {error}"),
     }
 }
 

@@ -11,39 +11,27 @@ pub(crate) struct InProcess(pub(crate) RpcServer);
 
 impl Upstream for InProcess {
     fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>> {
-        async move {
-            match self.0.admit(caller).await {
-                (Ok(()), meta) => Ok(meta),
-                (Err(error), meta) => Err(CallError { error, meta }),
-            }
-        }
-        .boxed()
+        async move { self.0.admit(caller).await.map_err(call_error) }.boxed()
     }
 
     fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>> {
         async move {
-            let answer = self.0.call(call.method, &call.params, call.caller).await;
-            let meta = answer.facts;
-            match answer.result {
-                Ok(result) => Ok(CallResult { result, meta }),
-                Err(error) => Err(CallError { error, meta }),
-            }
+            let response = self.0.call(call.method, &call.params, call.caller).await.map_err(call_error)?;
+            Ok(CallResult { result: response.result, meta: response.meta })
         }
         .boxed()
     }
 
     fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Subscription, CallError>> {
         async move {
-            let answer = self.0.subscribe(call.method, &call.params, call.caller).await;
-            let meta = answer.facts;
-            match answer.result {
-                Ok(feed) => {
-                    let start_cursor = feed.begins_after().map(|since| since.to_string());
-                    Ok(Subscription { frames: Box::pin(feed.into_stream()), meta, start_cursor })
-                }
-                Err(error) => Err(CallError { error, meta }),
-            }
+            let response = self.0.subscribe(call.method, &call.params, call.caller).await.map_err(call_error)?;
+            let start_cursor = response.result.begins_after().map(|since| since.to_string());
+            Ok(Subscription { frames: Box::pin(response.result.into_stream()), meta: response.meta, start_cursor })
         }
         .boxed()
     }
+}
+
+fn call_error(error: threadline_core::CallError) -> CallError {
+    CallError { error: error.error, meta: error.meta }
 }

@@ -15,6 +15,6 @@ impl Log {
 
     /// Returns a feed from the beginning.
     pub fn feed(&self) -> Feed {
-        Feed::of_run(self.0.feed(), OpenStreams::uncounted())
+        Feed::of_run(self.0.feed(), OpenStreams::unlimited())
     }
 }

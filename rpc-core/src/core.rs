@@ -17,24 +17,20 @@ use crate::rpc::OpenStreams;
 use crate::signals::Signals;
 use crate::store::{Clock, SoleServer, Store, StoreError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskFailure};
 use threadline_schema::attachments::piece_bytes;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
-
-/// Users that are remembered to exist.
-const KNOWN_USERS: usize = 10_000;
 
 /// The service without its transports.
 pub struct Core {
     pub(crate) config: CoreConfig,
     pub(crate) store: Store,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
     pub(crate) redis: Option<Redis>,
-    pub(crate) limits: RateLimits,
+    pub(crate) limits: Arc<RateLimits>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) agent_services: Arc<AgentServices>,
@@ -45,8 +41,6 @@ pub struct Core {
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) health: HealthChecks,
     pub(crate) attachments: Arc<Attachments>,
-    /// Users seen in the database, and when.
-    pub(crate) known_users: quick_cache::sync::Cache<Uuid, Instant>,
     _sole_server: Option<SoleServer>,
 }
 
@@ -106,9 +100,9 @@ impl Core {
         };
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let core = Arc::new(Self {
-            tokens: Tokens::new(&config.auth),
+            tokens: Arc::new(Tokens::new(&config.auth)),
             passwords: Passwords::new(),
-            limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
+            limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
             agents,
             agent_services,
             budgets: Budgets::new(config.budget, clock.clone(), model.name()),
@@ -118,7 +112,6 @@ impl Core {
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
             attachments,
-            known_users: quick_cache::sync::Cache::new(KNOWN_USERS),
             _sole_server: sole_server,
             config,
             store,

@@ -37,5 +37,5 @@ pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
-pub use rpc::{Answer, Feed, RpcHttpConfig, RpcServer, openrpc};
+pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, RpcServerError, openrpc};
 pub use threadline_runtime::TaskFailure;

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::store::rows::AttachmentRow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::sync::Arc;
 use storage::{Object, Storage};
 use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
 use threadline_schema::chatkit::{Attachment, UserMessageInput};
@@ -40,7 +41,7 @@ const DECODED_AT_ONCE: usize = 2;
 /// What attachments need.
 pub(crate) struct Attachments {
     pub(crate) config: AttachmentsConfig,
-    pub(crate) capabilities: Capabilities,
+    pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) storage: Storage,
     decoding: Semaphore,
 }
@@ -66,7 +67,7 @@ impl Attachments {
     /// When the settings of a bucket contradict each other.
     pub(crate) fn new(config: &CoreConfig) -> Result<Self, AttachmentsError> {
         Ok(Self {
-            capabilities: Capabilities::new(&config.auth)?,
+            capabilities: Arc::new(Capabilities::new(&config.auth)?),
             storage: Storage::new(&config.attachments.location)?,
             decoding: Semaphore::new(DECODED_AT_ONCE),
             config: config.attachments.clone(),

@@ -1,4 +1,4 @@
-//! Who somebody is: tokens and passwords.
+//! Authentication: passwords prove who logs in, tokens prove who calls.
 
 pub(crate) mod password;
 pub(crate) mod token;

@@ -1,79 +1,84 @@
-//! Passwords: argon2id, off the async threads.
+//! Passwords: hashed with argon2id, on blocking threads.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString, rand_core::OsRng};
 use argon2::{Algorithm, Argon2, Params, Version};
-use std::sync::{Arc, OnceLock};
-use tokio::sync::Semaphore;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::{AcquireError, Semaphore};
+use tokio::task::JoinError;
 
-/// Fewest and most characters of a password, as the contract has them.
+/// Allowed length of a password in characters, as the API documents it.
 pub(crate) const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 
-/// Memory and passes of one hash: the first of OWASP's recommended sets for argon2id.
+/// Memory and passes of one hash: the first parameter set that OWASP recommends for argon2id.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-/// Hashes and checks passwords, a few at a time.
+/// Hashes and verifies passwords, a few at a time. Clones share the bound.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    /// A hash takes a core for some 20 ms. Without a bound, a crowd that logs in would take every core from those who
-    /// are being answered.
+    /// One hash uses a core for about 20 ms. Without a bound, many logins at once would use all cores.
     permits: Arc<Semaphore>,
 }
 
-/// Why a password was not hashed.
+/// A password could not be hashed. No password causes this.
 #[derive(Debug, thiserror::Error)]
-#[error("hashing failed: {0}")]
-pub(crate) struct PasswordError(String);
+pub(crate) enum PasswordError {
+    /// The hasher.
+    #[error("hashing a password failed: {0}")]
+    Hash(#[from] argon2::password_hash::Error),
+    /// The hasher panicked, or the runtime is shutting down.
+    #[error("a password was not hashed: {0}")]
+    Task(#[from] JoinError),
+    /// The semaphore is closed, which never happens.
+    #[error("a password was not hashed: {0}")]
+    Permit(#[from] AcquireError),
+}
 
 impl Passwords {
-    /// Uses at most half of the cores, and at least one.
+    /// Allows as many hashes at a time as half of the cores, but at least one.
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { permits: Arc::new(Semaphore::new((cores / 2).max(1))) }
     }
 
-    /// The hash of a password, in PHC string form.
+    /// Hashes a password. Returns a PHC string.
     ///
     /// # Errors
-    /// When the hasher fails, which no password brings about.
+    /// Not for any password; see [`PasswordError`].
     pub(crate) async fn hash(&self, password: String) -> Result<String, PasswordError> {
         self.run(move || {
             let salt = SaltString::generate(&mut OsRng);
-            let hash =
-                hasher().hash_password(password.as_bytes(), &salt).map_err(|error| PasswordError(error.to_string()))?;
-            Ok(hash.to_string())
+            Ok(hasher().hash_password(password.as_bytes(), &salt)?.to_string())
         })
         .await?
     }
 
-    /// Whether the password belongs to the hash. Without a hash the answer is no, after the same work: nobody learns
-    /// from the time it takes whether an account exists.
+    /// Verifies a password against a hash. Without a hash it returns `false` after the same work, so that the response
+    /// time does not tell whether an account exists.
     ///
     /// # Errors
-    /// When the hasher fails, which no password brings about.
+    /// Not for any password; see [`PasswordError`].
     pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         self.run(move || {
-            let known = hash.is_some();
+            let has_hash = hash.is_some();
             let hash = match hash {
                 Some(hash) => hash,
-                None => decoy()?.to_owned(),
+                None => DECOY.clone()?,
             };
-            let parsed = PasswordHash::new(&hash).map_err(|error| PasswordError(error.to_string()))?;
-            let matches = hasher().verify_password(password.as_bytes(), &parsed).is_ok();
-            Ok(matches && known)
+            let matches = hasher().verify_password(password.as_bytes(), &PasswordHash::new(&hash)?).is_ok();
+            Ok(matches && has_hash)
         })
         .await?
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| PasswordError(error.to_string()))?;
-        tokio::task::spawn_blocking(move || {
+        let permit = self.permits.clone().acquire_owned().await?;
+        let hashed = tokio::task::spawn_blocking(move || {
             let result = work();
             drop(permit);
             result
-        })
-        .await
-        .map_err(|error| PasswordError(error.to_string()))
+        });
+        Ok(hashed.await?)
     }
 }
 
@@ -88,24 +93,18 @@ fn hasher() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// The hash an unknown account is checked against.
-fn decoy() -> Result<&'static str, PasswordError> {
-    static DECOY: OnceLock<Result<String, String>> = OnceLock::new();
-    DECOY
-        .get_or_init(|| {
-            let salt = SaltString::generate(&mut OsRng);
-            hasher().hash_password(b"nobody", &salt).map(|hash| hash.to_string()).map_err(|error| error.to_string())
-        })
-        .as_deref()
-        .map_err(|error| PasswordError(error.clone()))
-}
+/// The hash that the password for an unknown account is verified against.
+static DECOY: LazyLock<Result<String, argon2::password_hash::Error>> = LazyLock::new(|| {
+    let salt = SaltString::generate(&mut OsRng);
+    hasher().hash_password(b"nobody", &salt).map(|hash| hash.to_string())
+});
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hash_knows_its_password() {
+    async fn a_hash_verifies_its_password_only() {
         let passwords = Passwords::new();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$"), "{hash}");

@@ -1,4 +1,4 @@
-//! Bearer tokens: JWTs signed with the server's secret.
+//! Bearer tokens: JWTs, signed with a secret that all cores share (HMAC).
 
 use crate::config::{AuthConfig, TokenAlgorithm};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Makes and checks tokens.
+/// Issues and verifies tokens.
 pub struct Tokens {
     header: Header,
     encoding: EncodingKey,
@@ -17,22 +17,22 @@ pub struct Tokens {
     lifetime: Duration,
 }
 
-/// Whom a good token names, and for how long.
+/// The verified user of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user_id: Uuid,
-    /// Unix time, in seconds, from which the token is worth nothing.
+    /// When the token expires: Unix time in seconds.
     pub expires_at: i64,
 }
 
 impl Identity {
-    /// Whether the token has expired. There is no leeway.
+    /// Returns whether the token has expired. There is no leeway.
     pub fn is_expired(&self) -> bool {
         Utc::now().timestamp() >= self.expires_at
     }
 
-    /// How long the token is still good.
+    /// Returns how long the token is still valid.
     pub fn remaining(&self) -> Duration {
         let until = DateTime::from_timestamp(self.expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         (until - Utc::now()).to_std().unwrap_or_default()
@@ -48,7 +48,7 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Tokens as configured.
+    /// Creates the signer and verifier.
     pub fn new(config: &AuthConfig) -> Self {
         let algorithm = match config.algorithm {
             TokenAlgorithm::Hs256 => Algorithm::HS256,
@@ -58,7 +58,7 @@ impl Tokens {
         let mut validation = Validation::new(algorithm);
         validation.leeway = 0;
         validation.validate_nbf = true;
-        // Other services may mint tokens for several audiences; the signature is what counts here.
+        // Other services may issue tokens for several audiences; the signature decides here.
         validation.validate_aud = false;
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self {
@@ -70,10 +70,10 @@ impl Tokens {
         }
     }
 
-    /// A token for this user, and when it expires.
+    /// Issues a token for this user; `None` uses the configured lifetime. Returns it and when it expires.
     ///
     /// # Errors
-    /// When signing fails, which the secret alone decides.
+    /// If signing fails, which depends on the secret alone.
     pub fn issue(
         &self,
         user_id: Uuid,
@@ -84,11 +84,11 @@ impl Tokens {
         let expires_at = now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let claims = Claims { sub: user_id, exp: expires_at.timestamp(), iat: Some(now.timestamp()) };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.encoding)?;
-        // What the token says: whole seconds.
+        // As in the token: whole seconds.
         Ok((token, DateTime::from_timestamp(expires_at.timestamp(), 0).unwrap_or(expires_at)))
     }
 
-    /// Whom the token names; `None` for any token that is not good, whatever is wrong with it.
+    /// Returns the user of the token; `None` if it is invalid for any reason.
     pub fn verify(&self, token: &str) -> Option<Identity> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
         let identity = Identity { user_id: claims.sub, expires_at: claims.exp };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_names_its_user() {
+    fn a_token_identifies_its_user() {
         let tokens = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let user = Uuid::now_v7();
         let (token, expires_at) = tokens.issue(user, None).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tokens_name_nobody() {
+    fn invalid_tokens_are_refused() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let user = Uuid::now_v7();
         let (good, _) = ours.issue(user, None).unwrap();
@@ -137,13 +137,13 @@ mod tests {
             ("no token at all", "x.y.z".to_owned()),
         ];
         for (what, token) in cases {
-            assert_eq!(ours.verify(&token), None, "a token {what} was taken");
+            assert_eq!(ours.verify(&token), None, "a token {what} was accepted");
         }
         assert!(ours.verify(&good).is_some());
     }
 
     #[test]
-    fn sub_must_be_a_uuid_and_exp_must_be_there() {
+    fn sub_must_be_a_uuid_and_exp_is_required() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let sign = |claims: serde_json::Value| jsonwebtoken::encode(&ours.header, &claims, &ours.encoding).unwrap();
         let later = Utc::now().timestamp() + 60;

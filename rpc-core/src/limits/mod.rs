@@ -1,10 +1,9 @@
-//! How often somebody may call: GCRA per user, and per address for those without a user.
+//! Rate limits: GCRA per user, and per address for calls without a user.
 //!
-//! A file comes and goes in pieces, each a call of its own, and counts as one request. So its first piece counts as any
-//! call, and the others against an allowance of their own: as many as the files of so many requests can have.
+//! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts like
+//! any call, and the others count against a limit of their own: the most pieces that the allowed requests can have.
 //!
-//! Redis counts for all replicas together where there is one. While it does not answer, and where there is none, each
-//! process counts by itself.
+//! With Redis, all replicas share one count. Without it, and while it does not answer, each process counts for itself.
 
 mod shared;
 
@@ -25,7 +24,7 @@ use uuid::Uuid;
 
 type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
-/// The limits.
+/// The rate limits.
 pub(crate) struct RateLimits {
     inner: Option<Inner>,
 }
@@ -36,15 +35,16 @@ struct Inner {
     users: Keyed<Uuid>,
     addresses: Keyed<IpAddr>,
     shared: Option<SharedLimits>,
+    /// Pieces of files after the first.
     pieces: Keyed<Uuid>,
     shared_pieces: Option<SharedLimits>,
 }
 
-/// What a limit says to one call.
+/// Whether a call is allowed, and the state of the limit it counts against, if any.
 pub(crate) type Verdict = Result<Option<RateLimitState>, (RpcError, RateLimitState)>;
 
 impl RateLimits {
-    /// So many calls a minute, `None` for no limit, and so many pieces of a file for each.
+    /// Allows this many calls per minute (`None`: any number), and for each of them this many pieces of a file.
     pub(crate) fn new(per_minute: Option<NonZeroU32>, pieces: u64, redis: Option<&Redis>) -> Self {
         let inner = per_minute.map(|per_minute| {
             let pieces = u32::try_from(pieces).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
@@ -66,32 +66,32 @@ impl RateLimits {
     /// Counts a call of a user.
     ///
     /// # Errors
-    /// `RATE_LIMITED`, with the state of the limit, when there were too many.
+    /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_user(&self, user_id: Uuid) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         inner.check(&inner.users, inner.shared.as_ref(), &user_id, "user").await.map(Some)
     }
 
-    /// Counts a call that goes on with a file whose first piece was counted.
+    /// Counts a call with a piece of a file after the first.
     ///
     /// # Errors
-    /// `RATE_LIMITED`, with the state of the limit, when there were more than so many requests can make.
+    /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_piece(&self, user_id: Uuid) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        // The state of this allowance is nobody's business: it is no request.
+        // Clients are told about requests only.
         inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
     }
 
     /// Counts a call from an address.
     ///
     /// # Errors
-    /// `RATE_LIMITED`, with the state of the limit, when there were too many.
+    /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_address(&self, address: IpAddr) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         inner.check(&inner.addresses, inner.shared.as_ref(), &network_of(address), "address").await.map(Some)
     }
 
-    /// Forgets those who have their whole allowance back. Without it the maps keep every key they ever saw.
+    /// Removes the keys whose whole allowance is available again. Otherwise the maps would only grow.
     pub(crate) fn sweep(&self) {
         if let Some(inner) = &self.inner {
             inner.users.retain_recent();
@@ -103,7 +103,7 @@ impl RateLimits {
         }
     }
 
-    /// Keys that this process remembers.
+    /// Returns how many keys this process holds.
     pub(crate) fn len(&self) -> usize {
         self.inner.as_ref().map_or(0, |inner| inner.users.len() + inner.addresses.len() + inner.pieces.len())
     }
@@ -123,11 +123,11 @@ impl Inner {
             None => None,
         };
         match shared.unwrap_or_else(|| self.count(limiter, key)) {
-            Count::Passes { remaining } => {
+            Count::Allowed { remaining } => {
                 let reset = Duration::from_secs(60) / limit * limit.saturating_sub(remaining);
                 Ok(RateLimitState { limit, remaining, reset: ceil_seconds(reset) })
             }
-            Count::Waits(wait) => {
+            Count::Denied(wait) => {
                 metrics::counter!("threadline_rate_limited_total", "scope" => scope).increment(1);
                 let wait = ceil_seconds(wait).max(1);
                 let error = RpcError::new(
@@ -139,11 +139,11 @@ impl Inner {
         }
     }
 
-    /// Counts for this process alone.
+    /// Counts in this process alone.
     fn count<K: Hash + Eq + Clone>(&self, limiter: &Keyed<K>, key: &K) -> Count {
         match limiter.check_key(key) {
-            Ok(state) => Count::Passes { remaining: state.remaining_burst_capacity() },
-            Err(not_until) => Count::Waits(not_until.wait_time_from(self.clock.now())),
+            Ok(state) => Count::Allowed { remaining: state.remaining_burst_capacity() },
+            Err(not_until) => Count::Denied(not_until.wait_time_from(self.clock.now())),
         }
     }
 }
@@ -156,7 +156,7 @@ fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// The address a limit is kept for: an IPv6 client owns a whole /64, so that is what is counted.
+/// Returns the key of an address: the /64 network for IPv6, because a client usually has all of it.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_allowance_is_used_up_and_said() {
+    async fn calls_use_up_the_allowance() {
         let limits = RateLimits::new(NonZeroU32::new(3), 1, None);
         let user = Uuid::now_v7();
         for left in [2, 1, 0] {
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(error.code, ErrorCode::RateLimited);
         assert!((1..=20).contains(&error.retry_after().unwrap()), "{error:?}");
         assert_eq!(rate.remaining, 0);
-        assert!(limits.check_user(Uuid::now_v7()).await.is_ok(), "somebody else is not affected");
+        assert!(limits.check_user(Uuid::now_v7()).await.is_ok(), "another user is not affected");
     }
 
     #[tokio::test]
@@ -195,23 +195,23 @@ mod tests {
         assert!(limits.check_address("192.0.2.1".parse().unwrap()).await.is_ok());
         assert!(
             limits.check_address("::ffff:192.0.2.1".parse().unwrap()).await.is_err(),
-            "the same client, written otherwise"
+            "the same client in another notation"
         );
     }
 
     #[tokio::test]
-    async fn pieces_have_an_allowance_of_their_own() {
+    async fn pieces_have_a_limit_of_their_own() {
         let limits = RateLimits::new(NonZeroU32::new(2), 3, None);
         let user = Uuid::now_v7();
         for _ in 0..6 {
             assert_eq!(limits.check_piece(user).await, Ok(None));
         }
         assert_eq!(limits.check_piece(user).await.unwrap_err().0.code, ErrorCode::RateLimited);
-        assert!(limits.check_user(user).await.is_ok(), "requests are counted apart");
+        assert!(limits.check_user(user).await.is_ok(), "requests are counted separately");
     }
 
     #[tokio::test]
-    async fn no_limit_is_no_limit() {
+    async fn without_a_limit_every_call_is_allowed() {
         let limits = RateLimits::new(None, 1, None);
         for _ in 0..1_000 {
             assert_eq!(limits.check_user(Uuid::nil()).await, Ok(None));

@@ -1,26 +1,26 @@
-//! The same limits, kept in Redis for all replicas together.
+//! Rate limits in Redis, shared by all replicas.
 
 use crate::Redis;
+use parking_lot::Mutex;
 use redis::Script;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a call waits for Redis before it is counted by this process alone.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How long Redis is left alone after it did not answer, so that an outage does not slow down every call.
-const LEFT_ALONE: Duration = Duration::from_secs(1);
+/// How long a call waits for Redis. After that, this process counts it alone.
+const TIMEOUT: Duration = Duration::from_millis(100);
+/// How long no call asks Redis after it did not answer, so that an outage does not slow down every call.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// GCRA as governor does it. What is kept is when the allowance will be whole again, for no longer than until then. The
-/// time is the server's, so clocks of replicas do not matter. Says how many calls are left, or that none is and for how
-/// many microseconds.
+/// GCRA, the algorithm that governor uses. The key holds when the whole allowance is available again, and expires at
+/// that time. The time is that of the Redis server, so that clocks of replicas do not matter. Returns how many calls
+/// are left, or -1 and for how many microseconds to wait.
 ///
-/// Needs Redis 5 or newer: before, a script that had read the clock could not write.
+/// Needs Redis 5 or newer: older versions refuse writes in a script that has read the clock.
 const GCRA: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval, allowance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local whole_at = tonumber(redis.call('GET', KEYS[1]) or now)
--- Never more than the whole allowance away, even if the clock was set back.
+-- At most the whole allowance away, also if the clock was set back.
 whole_at = math.min(math.max(whole_at, now), now + allowance) + interval
 local missing = whole_at - now
 if missing > allowance then
@@ -30,82 +30,85 @@ redis.call('SET', KEYS[1], string.format('%.0f', whole_at), 'PX', math.ceil(miss
 return {math.floor((allowance - missing) / interval), 0}
 ";
 
-/// What Redis says to one call.
+/// The count of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// It may pass.
-    Passes {
-        /// How many more may, at once.
+    /// The call is allowed.
+    Allowed {
+        /// How many more calls are allowed right now.
         remaining: u32,
     },
-    /// It has to wait.
-    Waits(Duration),
+    /// The call is denied. The next one is allowed after this time.
+    Denied(Duration),
 }
 
-/// Limits in Redis.
+/// A rate limit in Redis.
 pub(super) struct SharedLimits {
     redis: Redis,
     script: Script,
+    /// Time after which one more call is allowed, in microseconds.
     interval: u64,
+    /// Time after which a used-up allowance is whole again, in microseconds.
     allowance: u64,
-    /// When to ask again; `None` while all is well.
-    ask_again: Mutex<Option<Instant>>,
+    /// When to ask Redis again; `None` while it answers.
+    retry_at: Mutex<Option<Instant>>,
 }
 
 impl SharedLimits {
     pub(super) fn new(redis: Redis, per_minute: u32) -> Self {
         let interval = (60_000_000 / u64::from(per_minute)).max(1);
         let allowance = interval * u64::from(per_minute);
-        Self { redis, script: Script::new(GCRA), interval, allowance, ask_again: Mutex::new(None) }
+        Self { redis, script: Script::new(GCRA), interval, allowance, retry_at: Mutex::new(None) }
     }
 
-    /// Counts a call. `None` when Redis does not say in time.
+    /// Counts a call. `None` if Redis does not answer in time.
     pub(super) async fn count(&self, scope: &'static str, key: &str) -> Option<Count> {
-        if !self.may_ask() {
+        if !self.should_ask() {
             return None;
         }
         let mut connection = self.redis.quick();
         let mut call = self.script.key(self.redis.name(format_args!("rate:{scope}:{key}")));
         call.arg(self.interval).arg(self.allowance);
-        let counted = tokio::time::timeout(PATIENCE, call.invoke_async::<(i64, u64)>(&mut connection)).await;
+        let counted = tokio::time::timeout(TIMEOUT, call.invoke_async::<(i64, u64)>(&mut connection)).await;
         let counted = match counted {
             Ok(counted) => counted.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {} ms", PATIENCE.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", TIMEOUT.as_millis())),
         };
-        self.note(counted.as_ref().err());
+        self.record_outcome(counted.as_ref().err());
         let (remaining, wait) = counted.ok()?;
         Some(match u32::try_from(remaining) {
-            Ok(remaining) => Count::Passes { remaining },
-            Err(_) => Count::Waits(Duration::from_micros(wait)),
+            Ok(remaining) => Count::Allowed { remaining },
+            Err(_) => Count::Denied(Duration::from_micros(wait)),
         })
     }
 
-    /// Whether to ask. During an outage one call a second does.
-    fn may_ask(&self) -> bool {
-        let mut ask_again = self.ask_again.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *ask_again {
+    /// Whether to ask Redis. During an outage, one call per [`RETRY_INTERVAL`] does.
+    fn should_ask(&self) -> bool {
+        let mut retry_at = self.retry_at.lock();
+        match &mut *retry_at {
             None => true,
             Some(at) if *at <= Instant::now() => {
-                *at = Instant::now() + LEFT_ALONE;
+                *at = Instant::now() + RETRY_INTERVAL;
                 true
             }
             Some(_) => false,
         }
     }
 
-    fn note(&self, error: Option<&String>) {
-        let mut ask_again = self.ask_again.lock().unwrap_or_else(PoisonError::into_inner);
-        match (error, ask_again.is_some()) {
+    /// Notes whether Redis answered, and logs when that changes.
+    fn record_outcome(&self, error: Option<&String>) {
+        let mut retry_at = self.retry_at.lock();
+        match (error, retry_at.is_some()) {
             (None, false) => {}
             (None, true) => {
-                tracing::info!("Redis answers again; rate limits are shared");
-                *ask_again = None;
+                tracing::info!("Redis answers again; replicas share rate limits");
+                *retry_at = None;
             }
-            (Some(error), was_away) => {
-                if !was_away {
-                    tracing::warn!(%error, "Redis does not answer; each process limits by itself");
+            (Some(error), was_unavailable) => {
+                if !was_unavailable {
+                    tracing::warn!(%error, "Redis does not answer; each process counts rate limits alone");
                 }
-                *ask_again = Some(Instant::now() + LEFT_ALONE);
+                *retry_at = Some(Instant::now() + RETRY_INTERVAL);
             }
         }
     }
@@ -123,7 +126,7 @@ mod tests {
         Some(SharedLimits::new(Redis::open(&RedisConfig { url: url.into() }, namespace).unwrap(), per_minute))
     }
 
-    /// Counts a call, and again while other tests keep this machine from answering in time.
+    /// Counts a call; retries while other tests slow down this machine.
     async fn count(limits: &SharedLimits, key: &str) -> Count {
         for _ in 0..50 {
             if let Some(count) = limits.count("user", key).await {
@@ -135,40 +138,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_allowance_comes_back_call_by_call_and_leaves_nothing_behind() {
-        // One comes back every 100 ms.
+    async fn the_allowance_returns_call_by_call_and_its_key_expires() {
+        // One more call is allowed every 100 ms.
         let Some(limits) = limits(600) else { return };
         limits.redis.ping().await.unwrap();
         let mut passed = 0;
         let wait = loop {
             match count(&limits, "a").await {
-                Count::Passes { remaining } => {
+                Count::Allowed { remaining } => {
                     passed += 1;
                     assert!(remaining < 600);
                 }
-                Count::Waits(wait) => break wait,
+                Count::Denied(wait) => break wait,
             }
         };
         assert!(passed >= 600, "{passed}");
         assert!(wait > Duration::ZERO && wait <= Duration::from_millis(100), "{wait:?}");
-        assert_eq!(count(&limits, "b").await, Count::Passes { remaining: 599 }, "somebody else is not affected");
+        assert_eq!(count(&limits, "b").await, Count::Allowed { remaining: 599 }, "another user is not affected");
         tokio::time::sleep(wait).await;
-        assert!(matches!(count(&limits, "a").await, Count::Passes { .. }));
+        assert!(matches!(count(&limits, "a").await, Count::Allowed { .. }));
 
         let mut connection = limits.redis.quick();
         let name = limits.redis.name("rate:user:a");
         let ttl: i64 = redis::cmd("PTTL").arg(&name).query_async(&mut connection).await.unwrap();
         assert!((1..=60_000).contains(&ttl), "{ttl}");
 
-        // A clock that was set back would have stood far ahead.
+        // As if the clock had been far ahead and was set back.
         redis::cmd("SET").arg(&name).arg("9000000000000000").exec_async(&mut connection).await.unwrap();
-        let Count::Waits(wait) = count(&limits, "a").await else { panic!("the allowance is used up") };
+        let Count::Denied(wait) = count(&limits, "a").await else { panic!("the allowance is used up") };
         assert!(wait <= Duration::from_millis(100), "{wait:?}");
     }
 
     #[tokio::test]
-    async fn an_outage_costs_one_call_a_second_its_time() {
-        // Nobody listens on port 9 of this machine.
+    async fn an_outage_slows_down_one_call_per_second() {
+        // No service listens on port 9 (discard).
         let config = RedisConfig { url: "redis://127.0.0.1:9".into() };
         let limits = SharedLimits::new(Redis::open(&config, "test".into()).unwrap(), 60);
         let started = Instant::now();

@@ -1,6 +1,6 @@
-//! What a subscription gives its subscriber, whatever it follows.
+//! What a subscription gives its subscriber, whether it follows a run or a thread.
 
-use super::stream_permits::Place;
+use super::open_streams::StreamPermit;
 use crate::error::Error;
 use futures::Stream;
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed};
@@ -10,37 +10,37 @@ use threadline_schema::threads::Since;
 /// The events of one subscription.
 pub struct Feed {
     source: Source,
-    /// Counts it among its user's open streams for as long as it lives.
-    _place: Place,
+    /// Counts the feed among the open streams of its user.
+    _permit: StreamPermit,
 }
 
 enum Source {
     Run(RunFeed),
-    // Boxed, as most subscriptions are to runs and this one is large.
+    // Boxed: it is large, and most subscriptions are to runs.
     Thread(Box<ThreadFeed>, Option<Since>),
 }
 
 impl Feed {
-    /// The events of one run.
-    pub(crate) fn of_run(feed: RunFeed, place: Place) -> Self {
-        Self { source: Source::Run(feed), _place: place }
+    /// Creates the feed of one run.
+    pub(crate) fn of_run(feed: RunFeed, permit: StreamPermit) -> Self {
+        Self { source: Source::Run(feed), _permit: permit }
     }
 
-    /// The events of a thread after a place in it.
-    pub(crate) fn of_thread(feed: ThreadFeed, since: Option<Since>, place: Place) -> Self {
-        Self { source: Source::Thread(Box::new(feed), since), _place: place }
+    /// Creates the feed of a thread. `begins_after` is the position of a subscriber that brought no cursor.
+    pub(crate) fn of_thread(feed: ThreadFeed, begins_after: Option<Since>, permit: StreamPermit) -> Self {
+        Self { source: Source::Thread(Box::new(feed), begins_after), _permit: permit }
     }
 
-    /// The place in a thread after which its events begin: to come back to before the first of them has arrived. `None`
-    /// for a subscriber that has a cursor already.
+    /// Returns the cursor after which the events of a thread begin, so that a subscriber can resume before the first
+    /// event. `None` if the subscriber brought a cursor, and for a run.
     pub fn begins_after(&self) -> Option<Since> {
         match &self.source {
             Source::Run(_) => None,
-            Source::Thread(_, since) => *since,
+            Source::Thread(_, begins_after) => *begins_after,
         }
     }
 
-    /// The next event; waits for it. `None` at the end. Safe to drop while waiting: nothing is lost.
+    /// Waits for the next frame; `None` at the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
         match &mut self.source {
             Source::Run(feed) => feed.next().await,
@@ -48,8 +48,8 @@ impl Feed {
         }
     }
 
-    /// Why it ended before what it follows has; `None` for an end that its last event tells.
-    pub(crate) fn broke_off(&self) -> Option<Error> {
+    /// Returns why the feed ended before what it follows did. `None` if its last event tells the end.
+    pub(crate) fn early_end(&self) -> Option<Error> {
         match &self.source {
             Source::Run(feed) => feed.has_expired().then(Error::unauthorized),
             Source::Thread(feed, _) => match feed.end()? {
@@ -60,7 +60,7 @@ impl Feed {
         }
     }
 
-    /// The JSON of a notification: what the subscription's method says that each carries.
+    /// Returns the JSON of the notification that carries a frame.
     pub(crate) fn notification(&self, frame: &Frame) -> String {
         let Frame { run_id, seq, event } = frame;
         match &self.source {
@@ -69,7 +69,7 @@ impl Feed {
         }
     }
 
-    /// The events as a stream.
+    /// Returns the frames as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Frame> + Send {
         futures::stream::unfold(self, |mut feed| async move { feed.next().await.map(|frame| (frame, feed)) })
     }

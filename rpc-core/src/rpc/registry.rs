@@ -1,194 +1,137 @@
-//! From marker types and handlers to what the transports dispatch on.
+//! The methods by name: which handler answers which marker type of the contract.
 
-use crate::core::Core;
+use super::call::CallContext;
+use super::feed::Feed;
+use super::reply::{Reply, Success};
 use crate::error::Error;
-use crate::rpc::Feed;
-use crate::rpc::context::{Call, Cx};
 use futures::future::BoxFuture;
-use jsonrpsee::core::server::SubscriptionCloseResponse;
-use jsonrpsee::server::Methods;
-use jsonrpsee::types::Params;
-use jsonrpsee::{Extensions, PendingSubscriptionSink, RpcModule};
 use serde::de::DeserializeOwned;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use threadline_schema::call::META;
 use threadline_schema::{Kind, MethodInfo, RpcMethod};
 
-/// Opens the feed of a subscription.
-pub(crate) type Opener = Arc<dyn Fn(Cx, Params<'static>) -> BoxFuture<'static, Result<Feed, Error>> + Send + Sync>;
+/// Runs a method: context and params (JSON text) in, reply out.
+type Handler =
+    Box<dyn Fn(CallContext, Option<&str>) -> BoxFuture<'static, Result<Success<Reply>, Error>> + Send + Sync>;
 
-/// The methods while they are being registered.
+/// A registered method.
+pub(crate) struct Method {
+    pub(crate) info: MethodInfo,
+    handler: Handler,
+}
+
+impl Method {
+    pub(crate) fn is_subscription(&self) -> bool {
+        self.info.kind != Kind::Command
+    }
+
+    /// Parses the params and runs the handler.
+    pub(crate) fn call(
+        &self,
+        context: CallContext,
+        params: Option<&str>,
+    ) -> BoxFuture<'static, Result<Success<Reply>, Error>> {
+        (self.handler)(context, params)
+    }
+}
+
+/// Two handlers were registered for one method.
+#[derive(Debug, thiserror::Error)]
+#[error("the method {0} is registered twice")]
+pub struct DuplicateMethod(&'static str);
+
+/// The registered methods.
+#[derive(Default)]
 pub(crate) struct Registry {
-    module: RpcModule<Core>,
-    openers: HashMap<&'static str, Opener>,
-    infos: Vec<MethodInfo>,
-    problem: Option<String>,
-}
-
-/// The methods, ready to be called.
-#[derive(Clone)]
-pub(crate) struct Registered {
-    pub(crate) methods: Methods,
-    pub(crate) openers: Arc<HashMap<&'static str, Opener>>,
-    infos: Arc<HashMap<&'static str, MethodInfo>>,
-}
-
-impl Registered {
-    pub(crate) fn info(&self, method: &str) -> Option<&MethodInfo> {
-        self.infos.get(method)
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.infos.keys().copied()
-    }
+    methods: HashMap<&'static str, Method>,
+    duplicate: Option<&'static str>,
 }
 
 impl Registry {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        Self { module: RpcModule::from_arc(core), openers: HashMap::new(), infos: Vec::new(), problem: None }
+    /// Registers methods whose handlers share `collaborators`.
+    pub(crate) fn namespace<S>(&mut self, collaborators: S) -> Namespace<'_, S> {
+        Namespace { registry: self, collaborators: Arc::new(collaborators) }
     }
 
-    /// Registers a method that answers once.
-    pub(crate) fn method<M, F, Fut>(&mut self, handler: F) -> &mut Self
-    where
-        M: RpcMethod,
-        F: Fn(Cx, M::Params) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<M::Result, Error>> + Send + 'static,
-    {
-        let registered = self.module.register_async_method(M::NAME, move |params, core, extensions| {
-            let handler = handler.clone();
-            async move {
-                let call = call_of(&extensions)?;
-                let answer = match read_params::<M::Params>(&params) {
-                    Ok(params) => handler(Cx { core, call: call.clone() }, params).await,
-                    Err(error) => Err(error),
-                };
-                call.answer(M::NAME, answer.and_then(|result| Ok(to_raw_value(&result)?)))
-            }
-        });
-        let registered = registered.map(|_| ()).map_err(|error| error.to_string());
-        self.note::<M>(registered)
-    }
-
-    /// Registers a method that starts a stream.
-    pub(crate) fn subscription<M, F, Fut>(&mut self, open: F) -> &mut Self
-    where
-        M: RpcMethod,
-        F: Fn(Cx, M::Params) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Feed, Error>> + Send + 'static,
-    {
-        let Kind::Subscription { notification, unsubscribe } = M::KIND else {
-            return self.note::<M>(Err("is no subscription".to_owned()));
-        };
-        let opener: Opener = Arc::new(move |cx, params| {
-            let open = open.clone();
-            Box::pin(async move { open(cx, read_params::<M::Params>(&params)?).await })
-        });
-        self.openers.insert(M::NAME, opener.clone());
-        let registered = self.module.register_subscription(
-            M::NAME,
-            notification,
-            unsubscribe,
-            move |params, pending, core, extensions| {
-                let opener = opener.clone();
-                let params = params.into_owned();
-                async move { serve_socket(M::NAME, opener, params, pending, core, extensions).await }
-            },
-        );
-        let registered = registered.map(|_| ()).map_err(|error| error.to_string());
-        self.note::<M>(registered)
-    }
-
-    fn note<M: RpcMethod>(&mut self, registered: Result<(), String>) -> &mut Self {
-        match registered {
-            Ok(()) => self.infos.push(MethodInfo::of::<M>()),
-            Err(error) => self.problem = Some(format!("{}: {error}", M::NAME)),
+    /// Returns the complete registry.
+    ///
+    /// # Errors
+    /// If a method was registered twice.
+    pub(crate) fn build(self) -> Result<Self, DuplicateMethod> {
+        match self.duplicate {
+            None => Ok(self),
+            Some(name) => Err(DuplicateMethod(name)),
         }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Method> {
+        self.methods.get(name)
+    }
+
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &MethodInfo> {
+        self.methods.values().map(|method| &method.info)
+    }
+
+    fn insert<M: RpcMethod>(&mut self, handler: Handler) {
+        match self.methods.entry(M::NAME) {
+            Entry::Vacant(entry) => {
+                entry.insert(Method { info: MethodInfo::of::<M>(), handler });
+            }
+            Entry::Occupied(_) => self.duplicate = Some(M::NAME),
+        }
+    }
+}
+
+/// Registers the methods of one namespace.
+pub(crate) struct Namespace<'a, S> {
+    registry: &'a mut Registry,
+    collaborators: Arc<S>,
+}
+
+impl<S: Send + Sync + 'static> Namespace<'_, S> {
+    /// Registers the handler of a command. The marker names the method.
+    pub(crate) fn command<M, F, Fut, R>(self, _: M, handler: F) -> Self
+    where
+        M: RpcMethod,
+        F: Fn(Arc<S>, CallContext, M::Params) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, Error>> + Send,
+        R: Into<Success<M::Result>>,
+    {
+        let collaborators = self.collaborators.clone();
+        self.registry.insert::<M>(Box::new(move |context, params| {
+            let (collaborators, params) = (collaborators.clone(), parse_params(params));
+            Box::pin(async move {
+                let Success { result, replayed } = handler(collaborators, context, params?).await?.into();
+                Ok(Success { result: Reply::Result(to_raw_value(&result)?), replayed })
+            })
+        }));
         self
     }
 
-    /// The methods, if each could be registered.
-    pub(crate) fn finish(self) -> Result<Registered, String> {
-        if let Some(problem) = self.problem {
-            return Err(problem);
-        }
-        Ok(Registered {
-            methods: self.module.into(),
-            openers: Arc::new(self.openers),
-            infos: Arc::new(self.infos.into_iter().map(|info| (info.name, info)).collect()),
-        })
+    /// Registers the handler of a subscription. The marker names the method.
+    pub(crate) fn subscription<M, F, Fut>(self, _: M, handler: F) -> Self
+    where
+        M: RpcMethod,
+        F: Fn(Arc<S>, CallContext, M::Params) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = Result<Feed, Error>> + Send,
+    {
+        let collaborators = self.collaborators.clone();
+        self.registry.insert::<M>(Box::new(move |context, params| {
+            let (collaborators, params) = (collaborators.clone(), parse_params(params));
+            Box::pin(async move { Ok(Reply::Feed(handler(collaborators, context, params?).await?).into()) })
+        }));
+        self
     }
 }
 
-/// Sends a feed to a subscriber on a socket, each event when the socket has room for it.
-async fn serve_socket(
-    method: &'static str,
-    opener: Opener,
-    params: Params<'static>,
-    pending: PendingSubscriptionSink,
-    core: Arc<Core>,
-    extensions: Extensions,
-) -> SubscriptionCloseResponse {
-    let call = match call_of(&extensions) {
-        Ok(call) => call,
-        Err(error) => {
-            pending.reject(error).await;
-            return SubscriptionCloseResponse::None;
-        }
-    };
-    let mut feed = match opener(Cx { core, call: call.clone() }, params).await {
-        Ok(feed) => feed,
-        Err(error) => {
-            pending.reject(call.refuse(method, error)).await;
-            return SubscriptionCloseResponse::None;
-        }
-    };
-    // The socket is gone: nobody to tell.
-    let Ok(sink) = pending.accept().await else { return SubscriptionCloseResponse::None };
-    if let Some(facts) = call.requested_meta() {
-        // A gateway needs them for the head of its answer, and the first event may be long in coming.
-        let since = feed.begins_after().map_or_else(String::new, |since| format!(r#","begins_after":"{since}""#));
-        let greeting = format!(r#"{{"{META}":{facts},"seq":0,"event":null{since}}}"#);
-        let Ok(greeting) = RawValue::from_string(greeting) else { return SubscriptionCloseResponse::None };
-        if sink.send(greeting).await.is_err() {
-            return SubscriptionCloseResponse::None;
-        }
-    }
-    let gauge = metrics::gauge!("threadline_streams", "transport" => "websocket");
-    gauge.increment(1);
-    loop {
-        let frame = tokio::select! {
-            frame = feed.next() => frame,
-            () = sink.closed() => None,
-        };
-        let Some(frame) = frame else { break };
-        let Ok(json) = RawValue::from_string(feed.notification(&frame)) else { break };
-        if sink.send(json).await.is_err() {
-            break;
-        }
-    }
-    gauge.decrement(1);
-    // The last event says that nothing more comes. Where something might have, the end of the subscription is announced
-    // as one: a gateway would otherwise wait for more.
-    match feed.broke_off().map(|error| to_raw_value(error.public().message.as_str())) {
-        Some(Ok(words)) => SubscriptionCloseResponse::NotifErr(words.into()),
-        _ => SubscriptionCloseResponse::None,
-    }
-}
-
-/// The call the pipeline put there. There is no other way in, so its absence is a fault of ours.
-fn call_of(extensions: &Extensions) -> Result<Arc<Call>, jsonrpsee::types::ErrorObjectOwned> {
-    extensions.get::<Arc<Call>>().cloned().ok_or_else(|| {
-        tracing::error!("a call did not pass the pipeline");
-        jsonrpsee::types::ErrorCode::InternalError.into()
-    })
-}
-
-/// Reads by-name params.
-pub(crate) fn read_params<P: DeserializeOwned>(params: &Params<'_>) -> Result<P, Error> {
-    let text = match params.as_str().map(str::trim) {
+/// Parses by-name params.
+///
+/// # Errors
+/// `INVALID_REQUEST` with the path to the wrong value.
+fn parse_params<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Error> {
+    let text = match params.map(str::trim) {
         None | Some("" | "null") => "{}",
         Some(text) if text.starts_with('[') => {
             return Err(Error::invalid("Params go by name: send an object, not an array."));
@@ -196,16 +139,16 @@ pub(crate) fn read_params<P: DeserializeOwned>(params: &Params<'_>) -> Result<P,
         Some(text) => text,
     };
     serde_json::from_str(text).or_else(|_| {
-        // Once more, now with the path to what is wrong: errors may be slow.
-        let mut reader = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        // Parses a second time, which only errors pay for, to find the path to the wrong value.
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let path = error.path().to_string();
-            let what = error.inner().to_string();
-            let what = what.split(" at line ").next().unwrap_or_default();
+            let reason = error.inner().to_string();
+            let reason = reason.split(" at line ").next().unwrap_or_default();
             if path == "." {
-                Error::invalid(format!("Params: {what}."))
+                Error::invalid(format!("Params: {reason}."))
             } else {
-                Error::invalid(format!("`{path}`: {what}."))
+                Error::invalid(format!("`{path}`: {reason}."))
             }
         })
     })

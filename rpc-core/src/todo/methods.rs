@@ -2,8 +2,10 @@
 
 use super::TodoList;
 use crate::error::Error;
-use crate::rpc::context::Cx;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::store::Store;
+use std::sync::Arc;
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{
     Task, TaskRef, TasksComplete, TasksCreate, TasksCreateParams, TasksDelete, TasksGet, TasksList, TasksListParams,
@@ -11,37 +13,45 @@ use threadline_schema::tasks::{
 };
 use threadline_schema::threads::Done;
 
-pub(crate) fn register(registry: &mut Registry) {
-    registry
-        .method::<TasksCreate, _, _>(create)
-        .method::<TasksList, _, _>(list)
-        .method::<TasksGet, _, _>(get)
-        .method::<TasksUpdate, _, _>(update)
-        .method::<TasksComplete, _, _>(complete)
-        .method::<TasksDelete, _, _>(delete);
+/// Handlers of `tasks.*`.
+pub(crate) struct TaskMethods {
+    pub(crate) store: Store,
 }
 
-async fn create(cx: Cx, params: TasksCreateParams) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).create(cx.user_id()?, params).await
-}
+impl TaskMethods {
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(TasksCreate, Self::create)
+            .command(TasksList, Self::list)
+            .command(TasksGet, Self::get)
+            .command(TasksUpdate, Self::update)
+            .command(TasksComplete, Self::complete)
+            .command(TasksDelete, Self::delete);
+    }
 
-async fn list(cx: Cx, params: TasksListParams) -> Result<Page<Task>, Error> {
-    TodoList::new(&cx.core.store).list(cx.user_id()?, params).await
-}
+    async fn create(self: Arc<Self>, call: CallContext, params: TasksCreateParams) -> Result<Task, Error> {
+        TodoList::new(&self.store).create(call.user_id()?, params).await
+    }
 
-async fn get(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).get(cx.user_id()?, params.task_id).await
-}
+    async fn list(self: Arc<Self>, call: CallContext, params: TasksListParams) -> Result<Page<Task>, Error> {
+        TodoList::new(&self.store).list(call.user_id()?, params).await
+    }
 
-async fn update(cx: Cx, params: TasksUpdateParams) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).update(cx.user_id()?, params).await
-}
+    async fn get(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
+        TodoList::new(&self.store).get(call.user_id()?, params.task_id).await
+    }
 
-async fn complete(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).complete(cx.user_id()?, params.task_id).await
-}
+    async fn update(self: Arc<Self>, call: CallContext, params: TasksUpdateParams) -> Result<Task, Error> {
+        TodoList::new(&self.store).update(call.user_id()?, params).await
+    }
 
-async fn delete(cx: Cx, params: TaskRef) -> Result<Done, Error> {
-    TodoList::new(&cx.core.store).delete(cx.user_id()?, params.task_id).await?;
-    Ok(Done {})
+    async fn complete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
+        TodoList::new(&self.store).complete(call.user_id()?, params.task_id).await
+    }
+
+    async fn delete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Done, Error> {
+        TodoList::new(&self.store).delete(call.user_id()?, params.task_id).await?;
+        Ok(Done {})
+    }
 }

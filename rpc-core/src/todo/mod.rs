@@ -14,6 +14,6 @@ mod service;
 mod tools;
 mod widget;
 
-pub(crate) use methods::register;
+pub(crate) use methods::TaskMethods;
 pub(crate) use service::TodoList;
 pub(crate) use tools::TOOLS;

@@ -1,58 +1,75 @@
 //! `auth.*`
 
 use crate::auth::password;
+use crate::auth::password::Passwords;
+use crate::auth::token::Tokens;
 use crate::error::Error;
-use crate::rpc::context::Cx;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::store::Store;
 use crate::store::StoreError;
 use crate::wire;
+use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::{AuthLogin, AuthMe, AuthRegister, Credentials, Login, Nothing, User};
 
 /// Characters of an email address, at most (RFC 5321).
 const EMAIL_CHARS: usize = 254;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.method::<AuthRegister, _, _>(register_account).method::<AuthLogin, _, _>(login).method::<AuthMe, _, _>(me);
+/// Handlers of `auth.*`.
+pub(super) struct AuthMethods {
+    pub(super) store: Store,
+    pub(super) passwords: Passwords,
+    pub(super) tokens: Arc<Tokens>,
 }
 
-async fn register_account(cx: Cx, params: Credentials) -> Result<User, Error> {
-    let email = email(&params.email)?;
-    let chars = params.password.chars().count();
-    if !password::LENGTH.contains(&chars) {
-        let (min, max) = (password::LENGTH.start(), password::LENGTH.end());
-        return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
+impl AuthMethods {
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(AuthRegister, Self::register_account)
+            .command(AuthLogin, Self::login)
+            .command(AuthMe, Self::me);
     }
-    let hash = cx.core.passwords.hash(params.password).await.map_err(Error::internal)?;
-    match cx.core.store.user_create(email, hash).await {
-        Ok(row) => Ok(wire::user(&row)),
-        Err(StoreError::Duplicate) => {
-            Err(Error::new(ErrorCode::EmailTaken, "An account with this email exists already."))
+
+    async fn register_account(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<User, Error> {
+        let email = email(&params.email)?;
+        let chars = params.password.chars().count();
+        if !password::LENGTH.contains(&chars) {
+            let (min, max) = (password::LENGTH.start(), password::LENGTH.end());
+            return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
         }
-        Err(error) => Err(error.into()),
+        let hash = self.passwords.hash(params.password).await.map_err(Error::internal)?;
+        match self.store.user_create(email, hash).await {
+            Ok(row) => Ok(wire::user(&row)),
+            Err(StoreError::Duplicate) => {
+                Err(Error::new(ErrorCode::EmailTaken, "An account with this email exists already."))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
-}
 
-async fn login(cx: Cx, params: Credentials) -> Result<Login, Error> {
-    let wrong = || Error::new(ErrorCode::InvalidCredentials, "Email or password is wrong.");
-    // No account has a longer one; hashing it would only cost.
-    if params.password.chars().count() > *password::LENGTH.end() {
-        return Err(wrong());
+    async fn login(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<Login, Error> {
+        let wrong = || Error::new(ErrorCode::InvalidCredentials, "Email or password is wrong.");
+        // No account has a longer one; hashing it would only cost.
+        if params.password.chars().count() > *password::LENGTH.end() {
+            return Err(wrong());
+        }
+        let row = match email(&params.email) {
+            Ok(email) => self.store.user_by_email(email).await?,
+            Err(_) => None,
+        };
+        let hash = row.as_ref().map(|row| row.password_hash.clone());
+        let right = self.passwords.verify(params.password, hash).await.map_err(Error::internal)?;
+        let row = row.filter(|_| right).ok_or_else(wrong)?;
+        let (token, expires_at) = self.tokens.issue(row.id.0, None).map_err(Error::internal)?;
+        Ok(Login { user: wire::user(&row), token, expires_at })
     }
-    let row = match email(&params.email) {
-        Ok(email) => cx.core.store.user_by_email(email).await?,
-        Err(_) => None,
-    };
-    let hash = row.as_ref().map(|row| row.password_hash.clone());
-    let right = cx.core.passwords.verify(params.password, hash).await.map_err(Error::internal)?;
-    let row = row.filter(|_| right).ok_or_else(wrong)?;
-    let (token, expires_at) = cx.core.tokens.issue(row.id.0, None).map_err(Error::internal)?;
-    Ok(Login { user: wire::user(&row), token, expires_at })
-}
 
-async fn me(cx: Cx, _: Nothing) -> Result<User, Error> {
-    let row = cx.core.store.user_by_id(cx.user_id()?.into()).await?.ok_or_else(Error::unauthorized)?;
-    Ok(wire::user(&row))
+    async fn me(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<User, Error> {
+        let row = self.store.user_by_id(call.user_id()?.into()).await?.ok_or_else(Error::unauthorized)?;
+        Ok(wire::user(&row))
+    }
 }
 
 /// Checks the shape of an address, and nothing more: whether mail arrives there, only mail can tell.

@@ -2,11 +2,13 @@
 
 use crate::error::Error;
 use crate::page;
-use crate::rpc::context::Cx;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::ItemPage;
+use crate::store::Store;
 use crate::wire;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::ItemId;
@@ -17,45 +19,57 @@ use threadline_schema::items::{
 use threadline_schema::page::{MAX_LIMIT, Order, Page, Raw};
 use threadline_schema::threads::Done;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry
-        .method::<ItemsList, _, _>(list)
-        .method::<ItemsFeedback, _, _>(feedback)
-        .method::<ItemsListFeedback, _, _>(list_feedback);
+/// Handlers of `items.*`.
+pub(super) struct ItemMethods {
+    pub(super) store: Store,
 }
 
-async fn list(cx: Cx, params: ItemsListParams) -> Result<Page<Raw<ThreadItem>>, Error> {
-    let query = ItemPage {
-        limit: page::limit(params.limit, page::MAX)?,
-        order: params.order.unwrap_or(Order::Desc),
-        after: page::id_cursor(params.after.as_deref())?,
-        hidden: false,
-    };
-    let found = cx.core.store.items_page(cx.user_id()?.into(), params.thread_id.into(), query).await;
-    let (items, has_more) = found.map_err(Error::of_thread)?;
-    Ok(wire::item_page(items, has_more)?)
-}
-
-async fn feedback(cx: Cx, params: ItemsFeedbackParams) -> Result<Done, Error> {
-    let ItemsFeedbackParams { thread_id, item_ids, kind } = params;
-    let named = u32::try_from(item_ids.len()).unwrap_or(u32::MAX);
-    if !(1..=MAX_LIMIT).contains(&named) {
-        return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {named}.")));
+impl ItemMethods {
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(ItemsList, Self::list)
+            .command(ItemsFeedback, Self::feedback)
+            .command(ItemsListFeedback, Self::list_feedback);
     }
-    let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
-    let items = item_ids.len() as u64;
-    let user_id = cx.user_id()?.into();
-    let given = cx.core.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await;
-    given.map_err(Error::of_thread)?;
-    metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(items);
-    Ok(Done {})
-}
 
-async fn list_feedback(cx: Cx, params: ItemsListFeedbackParams) -> Result<Page<Feedback>, Error> {
-    let limit = page::limit(params.limit, page::MAX)?;
-    let after = page::id_cursor(params.after.as_deref())?;
-    let found = cx.core.store.feedback_page(cx.user_id()?.into(), params.thread_id.into(), limit, after).await;
-    let (rows, has_more) = found.map_err(Error::of_thread)?;
-    let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
-    Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
+    async fn list(self: Arc<Self>, call: CallContext, params: ItemsListParams) -> Result<Page<Raw<ThreadItem>>, Error> {
+        let query = ItemPage {
+            limit: page::limit(params.limit, page::MAX)?,
+            order: params.order.unwrap_or(Order::Desc),
+            after: page::id_cursor(params.after.as_deref())?,
+            hidden: false,
+        };
+        let found = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await;
+        let (items, has_more) = found.map_err(Error::of_thread)?;
+        Ok(wire::item_page(items, has_more)?)
+    }
+
+    async fn feedback(self: Arc<Self>, call: CallContext, params: ItemsFeedbackParams) -> Result<Done, Error> {
+        let ItemsFeedbackParams { thread_id, item_ids, kind } = params;
+        let named = u32::try_from(item_ids.len()).unwrap_or(u32::MAX);
+        if !(1..=MAX_LIMIT).contains(&named) {
+            return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {named}.")));
+        }
+        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
+        let items = item_ids.len() as u64;
+        let user_id = call.user_id()?.into();
+        let given = self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await;
+        given.map_err(Error::of_thread)?;
+        metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(items);
+        Ok(Done {})
+    }
+
+    async fn list_feedback(
+        self: Arc<Self>,
+        call: CallContext,
+        params: ItemsListFeedbackParams,
+    ) -> Result<Page<Feedback>, Error> {
+        let limit = page::limit(params.limit, page::MAX)?;
+        let after = page::id_cursor(params.after.as_deref())?;
+        let found = self.store.feedback_page(call.user_id()?.into(), params.thread_id.into(), limit, after).await;
+        let (rows, has_more) = found.map_err(Error::of_thread)?;
+        let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
+        Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
+    }
 }

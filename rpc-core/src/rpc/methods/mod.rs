@@ -1,4 +1,5 @@
-//! One file per namespace: params in, store and runs asked, wire types out.
+//! The handlers of the methods, one file per namespace: they check the params, ask the store and the engine, and return
+//! wire types.
 
 mod attachments;
 mod auth;
@@ -9,22 +10,25 @@ mod system;
 mod threads;
 mod usage;
 
+use super::registry::{DuplicateMethod, Registry};
 use crate::core::Core;
-use crate::rpc::registry::{Registered, Registry};
-use crate::todo;
+use crate::todo::TaskMethods;
 use std::sync::Arc;
 
 /// Registers every method of the contract.
-pub(crate) fn register_all(core: Arc<Core>) -> Result<Registered, String> {
-    let mut registry = Registry::new(core);
-    auth::register(&mut registry);
-    threads::register(&mut registry);
-    items::register(&mut registry);
-    runs::register(&mut registry);
-    todo::register(&mut registry);
-    usage::register(&mut registry);
-    attachments::register(&mut registry);
-    input::register(&mut registry);
-    system::register(&mut registry);
-    registry.finish()
+pub(super) fn registry(core: &Arc<Core>) -> Result<Registry, DuplicateMethod> {
+    let (store, streams) = (core.store.clone(), core.streams.clone());
+    let mut registry = Registry::default();
+    auth::AuthMethods { store: store.clone(), passwords: core.passwords.clone(), tokens: core.tokens.clone() }
+        .register(&mut registry);
+    threads::ThreadMethods { core: core.clone(), store: store.clone(), streams: streams.clone() }
+        .register(&mut registry);
+    items::ItemMethods { store: store.clone() }.register(&mut registry);
+    runs::RunMethods { core: core.clone(), streams }.register(&mut registry);
+    TaskMethods { store: store.clone() }.register(&mut registry);
+    usage::UsageMethods { core: core.clone(), store }.register(&mut registry);
+    attachments::AttachmentMethods { core: core.clone() }.register(&mut registry);
+    input::InputMethods { model: core.model.clone() }.register(&mut registry);
+    system::SystemMethods { core: core.clone() }.register(&mut registry);
+    registry.build()
 }

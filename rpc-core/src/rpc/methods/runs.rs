@@ -1,35 +1,49 @@
 //! `runs.*`
 
+use crate::core::Core;
 use crate::error::Error;
 use crate::rpc::Feed;
-use crate::rpc::context::Cx;
+use crate::rpc::OpenStreams;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use std::sync::Arc;
 use threadline_schema::runs::{Run, RunRef, RunsCancel, RunsGet, RunsSubscribe, RunsSubscribeParams};
 
-pub(super) fn register(registry: &mut Registry) {
-    registry
-        .method::<RunsGet, _, _>(get)
-        .method::<RunsCancel, _, _>(cancel)
-        .subscription::<RunsSubscribe, _, _>(subscribe);
+/// Handlers of `runs.*`.
+pub(super) struct RunMethods {
+    pub(super) core: Arc<Core>,
+    pub(super) streams: Arc<OpenStreams>,
 }
 
-async fn get(cx: Cx, params: RunRef) -> Result<Run, Error> {
-    cx.core.engine.run(cx.user_id()?.into(), params.run_id.into()).await.map_err(Error::of_engine_run)
-}
-
-async fn cancel(cx: Cx, params: RunRef) -> Result<Run, Error> {
-    cx.core.engine.cancel(cx.user_id()?.into(), params.run_id.into()).await.map_err(Error::of_engine_run)
-}
-
-async fn subscribe(cx: Cx, params: RunsSubscribeParams) -> Result<Feed, Error> {
-    let identity = cx.identity()?;
-    let RunsSubscribeParams { run_id, after, cancel_when_left } = params;
-    let place = cx.core.streams.take(identity.user_id)?;
-    let user_id = identity.user_id.into();
-    let feed = cx.core.engine.subscribe_run(user_id, run_id.into(), after, identity.remaining()).await;
-    let mut feed = feed.map_err(Error::of_engine_run)?;
-    if cancel_when_left {
-        cx.core.engine.cancel_on_disconnect(user_id, &mut feed);
+impl RunMethods {
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(RunsGet, Self::get)
+            .command(RunsCancel, Self::cancel)
+            .subscription(RunsSubscribe, Self::subscribe);
     }
-    Ok(Feed::of_run(feed, place))
+
+    async fn get(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
+        let run = self.core.engine.run(call.user_id()?.into(), params.run_id.into()).await;
+        run.map_err(Error::of_engine_run)
+    }
+
+    async fn cancel(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
+        let run = self.core.engine.cancel(call.user_id()?.into(), params.run_id.into()).await;
+        run.map_err(Error::of_engine_run)
+    }
+
+    async fn subscribe(self: Arc<Self>, call: CallContext, params: RunsSubscribeParams) -> Result<Feed, Error> {
+        let identity = call.identity()?;
+        let RunsSubscribeParams { run_id, after, cancel_when_left } = params;
+        let permit = self.streams.acquire(identity.user_id)?;
+        let (engine, user_id) = (&self.core.engine, identity.user_id.into());
+        let feed = engine.subscribe_run(user_id, run_id.into(), after, identity.remaining()).await;
+        let mut feed = feed.map_err(Error::of_engine_run)?;
+        if cancel_when_left {
+            engine.cancel_on_disconnect(user_id, &mut feed);
+        }
+        Ok(Feed::of_run(feed, permit))
+    }
 }

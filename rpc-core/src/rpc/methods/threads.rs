@@ -1,14 +1,19 @@
 //! `threads.*`
 
+use crate::core::Core;
 use crate::error::Error;
 use crate::input;
 use crate::page;
 use crate::rpc::Feed;
-use crate::rpc::context::Cx;
+use crate::rpc::OpenStreams;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::rpc::reply::Success;
+use crate::store::Store;
 use crate::store::rows::ItemRow;
 use crate::store::{self, ItemPage, StoreError, kinds};
 use crate::wire;
+use std::sync::Arc;
 use threadline_engine::StartedRun;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::page::{Order, Page};
@@ -27,60 +32,227 @@ const MAX_ITEMS: u32 = 1_000;
 /// Characters of a title that a user sets, at most.
 const TITLE_CHARS: usize = 200;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry
-        .method::<ThreadsCreate, _, _>(create)
-        .method::<ThreadsGetById, _, _>(get_by_id)
-        .method::<ThreadsList, _, _>(list)
-        .method::<ThreadsUpdate, _, _>(update)
-        .method::<ThreadsDelete, _, _>(delete)
-        .method::<ThreadsAddUserMessage, _, _>(add_user_message)
-        .method::<ThreadsRetryAfterItem, _, _>(retry_after_item)
-        .method::<ThreadsAddClientToolOutput, _, _>(add_client_tool_output)
-        .method::<ThreadsAddStructuredInput, _, _>(add_structured_input)
-        .method::<ThreadsCustomAction, _, _>(custom_action)
-        .method::<ThreadsSyncCustomAction, _, _>(sync_custom_action)
-        .subscription::<ThreadsSubscribe, _, _>(subscribe);
+/// Handlers of `threads.*`.
+pub(super) struct ThreadMethods {
+    pub(super) core: Arc<Core>,
+    pub(super) store: Store,
+    pub(super) streams: Arc<OpenStreams>,
 }
 
-async fn create(cx: Cx, params: ThreadsCreateParams) -> Result<ThreadCreated, Error> {
-    let origin = cx.call.caller.request_context();
-    let ThreadsCreateParams { input, agent, idempotency_key } = params;
-    let started = input::create_thread(&cx.core, cx.user_id()?.into(), input, agent, idempotency_key, origin).await?;
-    cx.call.facts().replayed = started.is_replayed;
-    let run = started.run.as_ref().map(wire::run);
-    Ok(ThreadCreated { thread: wire::thread(&started.thread)?, run })
-}
+impl ThreadMethods {
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(ThreadsCreate, Self::create)
+            .command(ThreadsGetById, Self::get_by_id)
+            .command(ThreadsList, Self::list)
+            .command(ThreadsUpdate, Self::update)
+            .command(ThreadsDelete, Self::delete)
+            .command(ThreadsAddUserMessage, Self::add_user_message)
+            .command(ThreadsRetryAfterItem, Self::retry_after_item)
+            .command(ThreadsAddClientToolOutput, Self::add_client_tool_output)
+            .command(ThreadsAddStructuredInput, Self::add_structured_input)
+            .command(ThreadsCustomAction, Self::custom_action)
+            .command(ThreadsSyncCustomAction, Self::sync_custom_action)
+            .subscription(ThreadsSubscribe, Self::subscribe);
+    }
 
-async fn get_by_id(cx: Cx, params: ThreadsGetByIdParams) -> Result<Thread, Error> {
-    let order = params.order.unwrap_or(Order::Asc);
-    let query = ItemPage {
-        limit: page::limit(params.limit, MAX_ITEMS)?,
-        order,
-        after: page::id_cursor(params.after.as_deref())?,
-        hidden: params.include_tool_calls,
-    };
-    let (user_id, thread_id) = (cx.user_id()?.into(), params.thread_id.into());
-    let found = cx.core.store.thread_with_items(user_id, thread_id, query).await;
-    let (row, mut items, has_more) = found.map_err(Error::of_thread)?;
-    if has_more && params.include_tool_calls && order == Order::Asc {
-        keep_calls_with_their_message(&mut items);
+    async fn create(
+        self: Arc<Self>,
+        call: CallContext,
+        params: ThreadsCreateParams,
+    ) -> Result<Success<ThreadCreated>, Error> {
+        let origin = call.request_context();
+        let ThreadsCreateParams { input, agent, idempotency_key } = params;
+        let started =
+            input::create_thread(&self.core, call.user_id()?.into(), input, agent, idempotency_key, origin).await?;
+        let run = started.run.as_ref().map(wire::run);
+        let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
+        Ok(Success { result, replayed: started.is_replayed })
     }
-    let after = items.last().filter(|_| has_more).map(|item| item.id.0.to_string());
-    let mut tool_calls = None;
-    if params.include_tool_calls {
-        // A call's message is looked for after the call, which is a matter of time and not of the page's order.
-        if order == Order::Desc {
-            items.reverse();
+
+    async fn get_by_id(self: Arc<Self>, call: CallContext, params: ThreadsGetByIdParams) -> Result<Thread, Error> {
+        let order = params.order.unwrap_or(Order::Asc);
+        let query = ItemPage {
+            limit: page::limit(params.limit, MAX_ITEMS)?,
+            order,
+            after: page::id_cursor(params.after.as_deref())?,
+            hidden: params.include_tool_calls,
+        };
+        let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
+        let found = self.store.thread_with_items(user_id, thread_id, query).await;
+        let (row, mut items, has_more) = found.map_err(Error::of_thread)?;
+        if has_more && params.include_tool_calls && order == Order::Asc {
+            keep_calls_with_their_message(&mut items);
         }
-        tool_calls = Some(wire::tool_calls(&items)?.unwrap_or_default());
-        if order == Order::Desc {
-            items.reverse();
+        let after = items.last().filter(|_| has_more).map(|item| item.id.0.to_string());
+        let mut tool_calls = None;
+        if params.include_tool_calls {
+            // A call's message is looked for after the call, which is a matter of time and not of the page's order.
+            if order == Order::Desc {
+                items.reverse();
+            }
+            tool_calls = Some(wire::tool_calls(&items)?.unwrap_or_default());
+            if order == Order::Desc {
+                items.reverse();
+            }
         }
+        items.retain(|item| !item.hidden);
+        let items = Page { after, ..wire::item_page(items, has_more)? };
+        Ok(Thread { items, tool_calls, ..wire::thread(&row)? })
     }
-    items.retain(|item| !item.hidden);
-    let items = Page { after, ..wire::item_page(items, has_more)? };
-    Ok(Thread { items, tool_calls, ..wire::thread(&row)? })
+
+    async fn list(self: Arc<Self>, call: CallContext, params: ThreadsListParams) -> Result<ThreadPage, Error> {
+        let query = store::ThreadPage {
+            limit: page::limit(params.limit, page::MAX)?,
+            order: params.order.unwrap_or(Order::Desc),
+            after: page::thread_cursor(params.after.as_deref())?,
+        };
+        let (rows, has_more, total) =
+            self.store.threads_page(call.user_id()?.into(), query).await.map_err(|error| match error {
+                StoreError::CursorNotFound => Error::invalid("`after` names no session of yours."),
+                other => other.into(),
+            })?;
+        let after = rows.last().filter(|_| has_more).map(|row| page::write_thread_cursor(row.updated_at, row.id));
+        let data = rows.iter().map(wire::thread).collect::<Result<_, _>>()?;
+        Ok(ThreadPage { data, has_more, after, total })
+    }
+
+    async fn update(self: Arc<Self>, call: CallContext, params: ThreadsUpdateParams) -> Result<Thread, Error> {
+        let title = params.title.trim().to_owned();
+        if title.is_empty() {
+            return Err(Error::invalid("`title` must not be empty."));
+        }
+        let title = page::text("title", title, TITLE_CHARS)?;
+        let row = self.store.thread_rename(call.user_id()?.into(), params.thread_id.into(), title).await;
+        let row = row.map_err(Error::of_thread)?;
+        self.core.engine.thread_changed(params.thread_id.into());
+        Ok(wire::thread(&row)?)
+    }
+
+    async fn delete(self: Arc<Self>, call: CallContext, params: ThreadRef) -> Result<Done, Error> {
+        self.core.engine.delete_thread(call.user_id()?.into(), params.thread_id.into()).await?;
+        Ok(Done {})
+    }
+
+    async fn add_user_message(
+        self: Arc<Self>,
+        call: CallContext,
+        params: AddUserMessageParams,
+    ) -> Result<Success<Run>, Error> {
+        let origin = call.request_context();
+        let AddUserMessageParams { thread_id, input, idempotency_key } = params;
+        let started = input::add_user_message(
+            &self.core,
+            call.user_id()?.into(),
+            thread_id.into(),
+            input,
+            idempotency_key,
+            origin,
+        )
+        .await?;
+        started_run(&started)
+    }
+
+    async fn retry_after_item(
+        self: Arc<Self>,
+        call: CallContext,
+        params: RetryAfterItemParams,
+    ) -> Result<Success<Run>, Error> {
+        let origin = call.request_context();
+        let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
+        let started = input::retry_after_item(
+            &self.core,
+            call.user_id()?.into(),
+            thread_id.into(),
+            item_id.into(),
+            idempotency_key,
+            origin,
+        )
+        .await?;
+        started_run(&started)
+    }
+
+    async fn add_client_tool_output(
+        self: Arc<Self>,
+        call: CallContext,
+        params: AddClientToolOutputParams,
+    ) -> Result<Success<Run>, Error> {
+        let origin = call.request_context();
+        let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
+        let started =
+            input::add_client_tool_output(&self.core, call.user_id()?.into(), thread_id.into(), result, key, origin)
+                .await?;
+        started_run(&started)
+    }
+
+    async fn add_structured_input(
+        self: Arc<Self>,
+        call: CallContext,
+        params: AddStructuredInputParams,
+    ) -> Result<Success<Run>, Error> {
+        let origin = call.request_context();
+        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
+        let started = input::add_structured_input(
+            &self.core,
+            call.user_id()?.into(),
+            thread_id.into(),
+            item_id.into(),
+            input,
+            key,
+            origin,
+        )
+        .await?;
+        started_run(&started)
+    }
+
+    async fn custom_action(
+        self: Arc<Self>,
+        call: CallContext,
+        params: CustomActionParams,
+    ) -> Result<Success<Run>, Error> {
+        let origin = call.request_context();
+        let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
+        let started = input::custom_action(
+            &self.core,
+            call.user_id()?.into(),
+            thread_id.into(),
+            item_id.map(Into::into),
+            action,
+            key,
+            origin,
+        )
+        .await?;
+        started_run(&started)
+    }
+
+    async fn sync_custom_action(
+        self: Arc<Self>,
+        call: CallContext,
+        params: SyncCustomActionParams,
+    ) -> Result<SyncCustomActionResponse, Error> {
+        let origin = call.request_context();
+        let SyncCustomActionParams { thread_id, item_id, action } = params;
+        let updated = input::sync_custom_action(
+            &self.core,
+            call.user_id()?.into(),
+            thread_id.into(),
+            item_id.map(Into::into),
+            action,
+            origin,
+        )
+        .await?;
+        Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
+    }
+
+    async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
+        let identity = call.identity()?;
+        let permit = self.streams.acquire(identity.user_id)?;
+        let is_back = params.after.is_some();
+        let (feed, since) =
+            self.core.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
+        Ok(Feed::of_thread(feed, (!is_back).then_some(since), permit))
+    }
 }
 
 /// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
@@ -93,128 +265,9 @@ fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
     }
 }
 
-async fn list(cx: Cx, params: ThreadsListParams) -> Result<ThreadPage, Error> {
-    let query = store::ThreadPage {
-        limit: page::limit(params.limit, page::MAX)?,
-        order: params.order.unwrap_or(Order::Desc),
-        after: page::thread_cursor(params.after.as_deref())?,
-    };
-    let (rows, has_more, total) =
-        cx.core.store.threads_page(cx.user_id()?.into(), query).await.map_err(|error| match error {
-            StoreError::CursorNotFound => Error::invalid("`after` names no session of yours."),
-            other => other.into(),
-        })?;
-    let after = rows.last().filter(|_| has_more).map(|row| page::write_thread_cursor(row.updated_at, row.id));
-    let data = rows.iter().map(wire::thread).collect::<Result<_, _>>()?;
-    Ok(ThreadPage { data, has_more, after, total })
-}
-
-async fn update(cx: Cx, params: ThreadsUpdateParams) -> Result<Thread, Error> {
-    let title = params.title.trim().to_owned();
-    if title.is_empty() {
-        return Err(Error::invalid("`title` must not be empty."));
-    }
-    let title = page::text("title", title, TITLE_CHARS)?;
-    let row = cx.core.store.thread_rename(cx.user_id()?.into(), params.thread_id.into(), title).await;
-    let row = row.map_err(Error::of_thread)?;
-    cx.core.engine.thread_changed(params.thread_id.into());
-    Ok(wire::thread(&row)?)
-}
-
-async fn delete(cx: Cx, params: ThreadRef) -> Result<Done, Error> {
-    cx.core.engine.delete_thread(cx.user_id()?.into(), params.thread_id.into()).await?;
-    Ok(Done {})
-}
-
-async fn add_user_message(cx: Cx, params: AddUserMessageParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.request_context();
-    let AddUserMessageParams { thread_id, input, idempotency_key } = params;
-    let started =
-        input::add_user_message(&cx.core, cx.user_id()?.into(), thread_id.into(), input, idempotency_key, origin)
-            .await?;
-    begun(&cx, &started)
-}
-
-async fn retry_after_item(cx: Cx, params: RetryAfterItemParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.request_context();
-    let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
-    let started = input::retry_after_item(
-        &cx.core,
-        cx.user_id()?.into(),
-        thread_id.into(),
-        item_id.into(),
-        idempotency_key,
-        origin,
-    )
-    .await?;
-    begun(&cx, &started)
-}
-
-async fn add_client_tool_output(cx: Cx, params: AddClientToolOutputParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.request_context();
-    let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-    let started =
-        input::add_client_tool_output(&cx.core, cx.user_id()?.into(), thread_id.into(), result, key, origin).await?;
-    begun(&cx, &started)
-}
-
-async fn add_structured_input(cx: Cx, params: AddStructuredInputParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.request_context();
-    let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-    let started = input::add_structured_input(
-        &cx.core,
-        cx.user_id()?.into(),
-        thread_id.into(),
-        item_id.into(),
-        input,
-        key,
-        origin,
-    )
-    .await?;
-    begun(&cx, &started)
-}
-
-async fn custom_action(cx: Cx, params: CustomActionParams) -> Result<Run, Error> {
-    let origin = cx.call.caller.request_context();
-    let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-    let started = input::custom_action(
-        &cx.core,
-        cx.user_id()?.into(),
-        thread_id.into(),
-        item_id.map(Into::into),
-        action,
-        key,
-        origin,
-    )
-    .await?;
-    begun(&cx, &started)
-}
-
-async fn sync_custom_action(cx: Cx, params: SyncCustomActionParams) -> Result<SyncCustomActionResponse, Error> {
-    let origin = cx.call.caller.request_context();
-    let SyncCustomActionParams { thread_id, item_id, action } = params;
-    let updated = input::sync_custom_action(
-        &cx.core,
-        cx.user_id()?.into(),
-        thread_id.into(),
-        item_id.map(Into::into),
-        action,
-        origin,
-    )
-    .await?;
-    Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
-}
-
-/// The run that a submission started, now or when it was first made.
-fn begun(cx: &Cx, started: &StartedRun) -> Result<Run, Error> {
-    cx.call.facts().replayed = started.is_replayed;
-    started.run.as_ref().map(wire::run).ok_or_else(|| Error::internal("a turn was stored without a run"))
-}
-
-async fn subscribe(cx: Cx, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
-    let identity = cx.identity()?;
-    let place = cx.core.streams.take(identity.user_id)?;
-    let is_back = params.after.is_some();
-    let (feed, since) = cx.core.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
-    Ok(Feed::of_thread(feed, (!is_back).then_some(since), place))
+/// Returns the run that a request started, or that an earlier request with the same key did.
+fn started_run(started: &StartedRun) -> Result<Success<Run>, Error> {
+    let run = started.run.as_ref().map(wire::run);
+    let result = run.ok_or_else(|| Error::internal("a run was started and not stored"))?;
+    Ok(Success { result, replayed: started.is_replayed })
 }

@@ -1,10 +1,13 @@
 //! `usage.*`
 
+use crate::core::Core;
 use crate::error::Error;
-use crate::rpc::context::Cx;
+use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::store::Store;
 use crate::store::rows::UsageRow;
 use chrono::{DateTime, Days, NaiveDate};
+use std::sync::Arc;
 use threadline_schema::usage::{DayUsage, UsageGet, UsageGetParams, UsageReport, Used};
 
 /// Days that one report spans at most.
@@ -12,49 +15,57 @@ const MAX_DAYS: i64 = 366;
 /// Days of a report that does not say how many.
 const DAYS: u64 = 30;
 
-pub(super) fn register(registry: &mut Registry) {
-    registry.method::<UsageGet, _, _>(get);
+/// Handlers of `usage.*`.
+pub(super) struct UsageMethods {
+    pub(super) core: Arc<Core>,
+    pub(super) store: Store,
 }
 
-async fn get(cx: Cx, params: UsageGetParams) -> Result<UsageReport, Error> {
-    let user_id = cx.user_id()?.into();
-    let today = cx.core.budgets.today();
-    let until = match params.until {
-        Some(until) => until,
-        None => date(today)?,
-    };
-    let since = match params.since {
-        Some(since) => since,
-        None => until.checked_sub_days(Days::new(DAYS - 1)).unwrap_or(until),
-    };
-    let (first, last) = (day(since), day(until));
-    if first > last {
-        return Err(Error::invalid("`since` must not be after `until`."));
+impl UsageMethods {
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry.namespace(self).command(UsageGet, Self::get);
     }
-    if last - first >= MAX_DAYS {
-        return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
-    }
-    let rows = cx.core.store.usage(user_id, first, last).await?;
-    let budget = if cx.core.budgets.has_limits() {
-        let row = match rows.iter().find(|row| row.day == today) {
-            Some(row) => row.clone(),
-            None => {
-                let rows = cx.core.store.usage(user_id, today, today).await?;
-                rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
-            }
+
+    async fn get(self: Arc<Self>, call: CallContext, params: UsageGetParams) -> Result<UsageReport, Error> {
+        let user_id = call.user_id()?.into();
+        let today = self.core.budgets.today();
+        let until = match params.until {
+            Some(until) => until,
+            None => date(today)?,
         };
-        Some(cx.core.budgets.status(&row))
-    } else {
-        None
-    };
-    let mut total = Used::default();
-    let mut days = Vec::with_capacity(rows.len());
-    for row in rows {
-        let used = used(&row);
-        total += used;
-        days.push(DayUsage { date: date(row.day)?, used });
+        let since = match params.since {
+            Some(since) => since,
+            None => until.checked_sub_days(Days::new(DAYS - 1)).unwrap_or(until),
+        };
+        let (first, last) = (day(since), day(until));
+        if first > last {
+            return Err(Error::invalid("`since` must not be after `until`."));
+        }
+        if last - first >= MAX_DAYS {
+            return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
+        }
+        let rows = self.store.usage(user_id, first, last).await?;
+        let budget = if self.core.budgets.has_limits() {
+            let row = match rows.iter().find(|row| row.day == today) {
+                Some(row) => row.clone(),
+                None => {
+                    let rows = self.store.usage(user_id, today, today).await?;
+                    rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
+                }
+            };
+            Some(self.core.budgets.status(&row))
+        } else {
+            None
+        };
+        let mut total = Used::default();
+        let mut days = Vec::with_capacity(rows.len());
+        for row in rows {
+            let used = used(&row);
+            total += used;
+            days.push(DayUsage { date: date(row.day)?, used });
+        }
+        Ok(UsageReport { days, total, budget })
     }
-    Ok(UsageReport { days, total, budget })
 }
 
 fn used(row: &UsageRow) -> Used {

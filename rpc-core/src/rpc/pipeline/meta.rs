@@ -1,20 +1,17 @@
-//! The reserved member `_meta` of by-name params: on a connection that many users share, each call says in it whose it
-//! is. It is read here and taken out, so that no method ever sees it.
+//! The reserved member `_meta` of by-name params. On a connection that many users share, it says whose call it is. The
+//! pipeline takes it out, so that no method sees it.
 
 use crate::error::Error;
-use crate::rpc::context::{Call, Connection, Transport};
-use jsonrpsee::core::middleware::Request;
+use crate::rpc::call::{Call, Transport};
 use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use threadline_schema::call::{Caller, ClientHints, META};
+use std::net::IpAddr;
+use threadline_schema::call::{ClientHints, META};
 use threadline_schema::head::is_request_id;
-use uuid::Uuid;
 
-/// What a gateway, or a direct client, may say beside its params.
+/// What a gateway, or a direct client, may send besides the params.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Meta<'a> {
@@ -27,41 +24,36 @@ struct Meta<'a> {
     languages: Option<Cow<'a, str>>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    /// Whether the response must carry the response metadata.
     facts: bool,
 }
 
-const TAKES: &str = "`_meta` takes `auth`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
+const INVALID_META: &str = "`_meta` takes `auth`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
 
-/// Makes the [`Call`] of a request: what its connection knows, and what `_meta` adds to it.
-pub(super) fn open(request: &mut Request<'_>) -> Result<Arc<Call>, (Arc<Call>, Error)> {
-    if let Some(call) = request.extensions.remove::<Arc<Call>>() {
-        return Ok(call);
+/// Takes `_meta` out of the params and applies it to the caller. Returns whether the response must carry the response
+/// metadata.
+///
+/// # Errors
+/// `INVALID_REQUEST`. The call is unchanged then.
+pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
+    if call.connection.transport == Transport::InProcess {
+        // The gateway passes the caller itself.
+        return Ok(false);
     }
-    let connection = request.extensions.remove::<Connection>().unwrap_or_else(nobody);
-    let with = |caller, facts| Arc::new(Call::new(caller, connection.transport, facts));
-    let mut caller = connection.caller.clone();
-    if connection.transport == Transport::WebSocket {
-        // One socket carries many requests; each gets a name of its own.
-        caller.request_id = Uuid::now_v7().to_string().into();
-    }
+    let Some(params) = call.params.as_deref().filter(|params| mentions_meta(params)) else { return Ok(false) };
+    let Ok(mut members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(params) else {
+        // Not an object: the method reports that.
+        return Ok(false);
+    };
+    let Some(meta) = members.remove(META) else { return Ok(false) };
+    let meta: Meta<'_> = serde_json::from_str(meta.get()).map_err(|_| Error::invalid(INVALID_META))?;
+    let hints = ClientHints::new(meta.languages.as_deref(), meta.metadata);
+    let hints = hints.map_err(|error| Error::invalid(error.to_string()))?;
+    let rest = serde_json::to_string(&members)?;
 
-    let Some(params) = request.params.as_ref().filter(|params| mentions_meta(params.get())) else {
-        return Ok(with(caller, false));
-    };
-    let Ok(mut members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(params.get()) else {
-        // Not an object: the method will say so.
-        return Ok(with(caller, false));
-    };
-    let Some(raw) = members.remove(META) else { return Ok(with(caller, false)) };
-    let meta: Meta<'_> = match serde_json::from_str(raw.get()) {
-        Ok(meta) => meta,
-        Err(_) => {
-            return Err((with(caller, false), Error::invalid(TAKES)));
-        }
-    };
-    match ClientHints::new(meta.languages.as_deref(), meta.metadata) {
-        Ok(client) => caller.hints = client.or(caller.hints.take()),
-        Err(error) => return Err((with(caller, false), Error::invalid(error.to_string()))),
+    let caller = &mut call.connection.caller;
+    if hints.is_some() {
+        caller.hints = hints;
     }
     if let Some(auth) = meta.auth {
         caller.token = Some(auth.into());
@@ -69,28 +61,15 @@ pub(super) fn open(request: &mut Request<'_>) -> Result<Arc<Call>, (Arc<Call>, E
     if let Some(request_id) = meta.request_id.filter(|id| is_request_id(id)) {
         caller.request_id = request_id.into();
     }
-    if let Some(ip) = meta.ip.filter(|_| connection.trusted) {
+    if let Some(ip) = meta.ip.filter(|_| call.connection.trusts_meta_ip) {
         caller.ip = ip;
     }
-    match to_raw_value(&members) {
-        Ok(rest) => {
-            let call = with(caller, meta.facts);
-            request.params = Some(Cow::Owned(rest));
-            Ok(call)
-        }
-        Err(error) => Err((with(caller, false), Error::internal(error))),
-    }
+    let wants_meta = meta.facts;
+    call.params = Some(Cow::Owned(rest));
+    Ok(wants_meta)
 }
 
+/// Whether the params may have `_meta`: a cheap test that spares most calls a parse.
 fn mentions_meta(params: &str) -> bool {
     memchr::memmem::find(params.as_bytes(), b"\"_meta\"").is_some()
-}
-
-/// A request without a connection cannot come from a transport of ours; it gets no rights.
-fn nobody() -> Connection {
-    Connection {
-        caller: Caller { token: None, ip: Ipv4Addr::UNSPECIFIED.into(), request_id: "unknown".into(), hints: None },
-        transport: Transport::Http,
-        trusted: false,
-    }
 }

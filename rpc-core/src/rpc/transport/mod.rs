@@ -1,85 +1,91 @@
-//! The ways in: from the same process, by HTTP POST, by WebSocket. All three lead through the pipeline.
+//! The transports: in process, HTTP POST, WebSocket. Each turns its requests into calls and gives them to the pipeline.
 
 mod codec;
+mod connection;
 mod http;
 mod in_process;
+mod websocket;
 
-pub use http::RpcHttpConfig;
-pub use in_process::Answer;
-
+use super::methods;
+use super::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
+use super::registry::DuplicateMethod;
+use crate::auth::token::Tokens;
 use crate::core::Core;
-use crate::rpc::methods;
-use crate::rpc::pipeline::{Pipeline, Shared};
-use jsonrpsee::server::{ServerHandle, StopHandle, stop_channel};
+use ipnet::IpNet;
+use jsonrpsee::core::RegisterMethodError;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use std::time::Duration;
+use websocket::Sockets;
 
-/// The most bytes one answer may have: a page of a thousand long items, with room to spare.
-pub(crate) const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+/// How the HTTP and WebSocket transports behave.
+#[derive(Debug, Clone)]
+pub struct RpcHttpConfig {
+    /// Most WebSockets at a time.
+    pub max_sockets: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often an idle WebSocket is pinged. It is closed after two pings without a reply.
+    pub ping_interval: Duration,
+}
 
-/// The service as its callers see it. Cheap to clone.
+/// The service as its callers see it. Clones share it.
 #[derive(Clone)]
 pub struct RpcServer {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    shared: Arc<Shared>,
-    local: Pipeline<in_process::LocalService>,
+    pipeline: Pipeline,
+    /// Checks the token of a WebSocket before it opens.
+    tokens: Arc<Tokens>,
+    trusted_proxies: Arc<[IpNet]>,
+    /// Most entries of one batch.
+    max_batch_entries: usize,
     http: RpcHttpConfig,
     sockets: Sockets,
 }
 
-/// What the WebSockets share.
-struct Sockets {
-    permits: Arc<Semaphore>,
-    next_id: AtomicU32,
-    tracker: TaskTracker,
-    stop: StopHandle,
-    handle: ServerHandle,
+/// Why the methods cannot be served: the contract names two of them alike.
+#[derive(Debug, thiserror::Error)]
+pub enum RpcServerError {
+    /// Two handlers have one method name.
+    #[error(transparent)]
+    Method(#[from] DuplicateMethod),
+    /// Two subscriptions share a name.
+    #[error("a subscription cannot be registered: {0}")]
+    Subscription(#[from] RegisterMethodError),
 }
 
 impl RpcServer {
-    /// Every method of this core, behind the pipeline.
+    /// Creates a server for all methods of this core.
     ///
     /// # Errors
-    /// When a method is registered twice, which a test of the contract rules out.
-    pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, String> {
-        let registered = methods::register_all(core.clone())?;
-        let shared = Arc::new(Shared { core, registered });
-        let local = Pipeline::new(in_process::LocalService::new(shared.clone()), shared.clone());
-        let (stop, handle) = stop_channel();
-        let sockets = Sockets {
-            permits: Arc::new(Semaphore::new(http.max_sockets)),
-            next_id: AtomicU32::new(0),
-            tracker: TaskTracker::new(),
-            stop,
-            handle,
-        };
-        Ok(Self { inner: Arc::new(Inner { shared, local, http, sockets }) })
+    /// If two methods have one name, which a test of the contract rules out.
+    pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, RpcServerError> {
+        let (tokens, trusted_proxies) = (core.tokens.clone(), core.config.trusted_proxies.clone());
+        let limits = core.config.limits.clone();
+        let pipeline = Pipeline::new(Steps {
+            registry: methods::registry(&core)?,
+            authenticator: Authenticator::new(
+                tokens.clone(),
+                core.attachments.capabilities.clone(),
+                core.store.clone(),
+            ),
+            limiter: CallLimiter::new(
+                core.limits.clone(),
+                Box::new(move |run_id, user_id| core.engine.take_free_subscribe(user_id.into(), run_id.into())),
+            ),
+            max_params_bytes: limits.body_bytes,
+        });
+        let sockets = Sockets::new(&pipeline, http.max_sockets)?;
+        let max_batch_entries = limits.batch_entries;
+        Ok(Self { inner: Arc::new(Inner { pipeline, tokens, trusted_proxies, max_batch_entries, http, sockets }) })
     }
 
-    /// The core behind it.
-    pub fn core(&self) -> &Arc<Core> {
-        &self.inner.shared.core
-    }
-
-    /// Names of the methods that can be called.
-    pub fn method_names(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.inner.shared.registered.names().collect();
-        names.sort_unstable();
-        names
-    }
-
-    /// Closes the WebSockets: calls that are being answered are finished, subscriptions are cut. Stop the runs first.
+    /// Closes the WebSockets: waits for the calls in flight and cuts the subscriptions. Stop the runs first.
     ///
-    /// Waits for the peers, but not for one that does not read; bound it.
+    /// A peer that does not read can hold this up; bound it with a timeout.
     pub async fn close_sockets(&self) {
-        // Fails only when it was stopped before.
-        let _ = self.inner.sockets.handle.stop();
-        self.inner.sockets.tracker.close();
-        self.inner.sockets.tracker.wait().await;
+        self.inner.sockets.close().await;
     }
 }

@@ -1,0 +1,139 @@
+//! A call: what the transport gives the pipeline, and what the pipeline gives the method.
+
+use crate::attachments::{Grant, Purpose};
+use crate::auth::token::Identity;
+use crate::error::Error;
+use std::borrow::Cow;
+use std::sync::Arc;
+use threadline_schema::ErrorCode;
+use threadline_schema::call::{Caller, RequestContext};
+use uuid::Uuid;
+
+/// How a call reaches the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// A function call: the gateway in `serve` mode.
+    InProcess,
+    /// An HTTP POST.
+    Http,
+    /// A message on a WebSocket.
+    WebSocket,
+}
+
+/// What a transport knows about a peer before it reads a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) caller: Caller,
+    pub(crate) transport: Transport,
+    /// Whether the peer is a gateway that may name the client's address in `_meta`.
+    pub(crate) trusts_meta_ip: bool,
+}
+
+impl Connection {
+    /// Creates a call on this connection. Each call on a WebSocket gets a request id of its own.
+    pub(crate) fn call<'a>(
+        &self,
+        method: impl Into<Cow<'a, str>>,
+        params: Option<impl Into<Cow<'a, str>>>,
+        kind: CallKind,
+    ) -> Call<'a> {
+        let mut connection = self.clone();
+        if connection.transport == Transport::WebSocket {
+            connection.caller.request_id = Uuid::now_v7().to_string().into();
+        }
+        Call { method: method.into(), params: params.map(Into::into), kind, connection }
+    }
+}
+
+/// How a call was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    /// A request in a message of its own; so is its response.
+    Single,
+    /// An entry of a batch, or a notification.
+    Batched,
+}
+
+/// One invocation of a method: a request, an entry of a batch, or a notification.
+#[derive(Debug, Clone)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Cow<'a, str>,
+    /// The params as JSON text.
+    pub(crate) params: Option<Cow<'a, str>>,
+    pub(crate) kind: CallKind,
+    pub(crate) connection: Connection,
+}
+
+impl Call<'_> {
+    pub(crate) fn params_bytes(&self) -> usize {
+        self.params.as_ref().map_or(0, |params| params.len())
+    }
+}
+
+/// On whose behalf a call is made, as the pipeline verified it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// No valid token.
+    Anonymous,
+    /// The user of a valid token.
+    User(Identity),
+    /// The holder of a capability: it may do one thing with one attachment of one user.
+    Capability(Grant),
+}
+
+/// What a method gets besides its params.
+#[derive(Debug, Clone)]
+pub(crate) struct CallContext {
+    caller: Caller,
+    principal: Principal,
+}
+
+impl CallContext {
+    pub(crate) fn new(caller: Caller, principal: Principal) -> Self {
+        Self { caller, principal }
+    }
+
+    /// Returns the verified user.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`. Not in a method with [`Access::User`](threadline_schema::Access::User): the pipeline checks those.
+    pub(crate) fn user_id(&self) -> Result<Uuid, Error> {
+        self.identity().map(|identity| identity.user_id)
+    }
+
+    /// Returns the verified user and when the token expires.
+    ///
+    /// # Errors
+    /// Those of [`user_id`](Self::user_id).
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        match self.principal {
+            Principal::User(identity) => Ok(identity),
+            Principal::Anonymous | Principal::Capability(_) => Err(Error::unauthorized()),
+        }
+    }
+
+    /// Returns the user on whose behalf the call uses an attachment: the owner of the capability if there is one, else
+    /// the user of the token.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the capability is for another attachment or purpose, `UNAUTHORIZED` if there is no user either.
+    pub(crate) fn user_for_attachment(&self, attachment_id: Uuid, purpose: Purpose) -> Result<Uuid, Error> {
+        match self.principal {
+            Principal::Capability(grant) if grant.attachment_id == attachment_id && grant.purpose == purpose => {
+                Ok(grant.user_id)
+            }
+            Principal::Capability(_) => {
+                Err(Error::new(ErrorCode::Forbidden, "This `token` is for another attachment or another purpose."))
+            }
+            Principal::User(_) | Principal::Anonymous => self.user_id(),
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &Arc<str> {
+        &self.caller.request_id
+    }
+
+    pub(crate) fn request_context(&self) -> RequestContext {
+        self.caller.request_context()
+    }
+}

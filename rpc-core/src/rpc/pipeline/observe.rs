@@ -1,0 +1,42 @@
+//! The metric and the log line of each call.
+
+use crate::error::Error;
+use crate::rpc::call::{Call, Transport};
+use std::time::Duration;
+use threadline_schema::RpcError;
+use threadline_schema::call::ResponseMeta;
+
+/// Value of the label `code` of a successful call.
+const SUCCESS: &str = "0";
+
+/// Records a finished call.
+pub(super) fn record(
+    call: &Call<'_>,
+    method: &'static str,
+    error: Option<&RpcError>,
+    meta: &ResponseMeta,
+    elapsed: Duration,
+) {
+    let code = error.map_or(SUCCESS, |error| error.code.name());
+    metrics::histogram!("threadline_rpc_request_seconds", "method" => method, "code" => code)
+        .record(elapsed.as_secs_f64());
+    let request_id = &call.connection.caller.request_id;
+    let user_id = meta.user_id.map(tracing::field::display);
+    let (ms, db_ms) = (elapsed.as_secs_f64() * 1e3, meta.db_time.as_secs_f64() * 1e3);
+    if call.connection.transport == Transport::InProcess {
+        // The gateway writes a line for the same request at level `info`.
+        tracing::debug!(target: "threadline::rpc", %request_id, user_id, method, code, ms, db_ms, "call");
+    } else {
+        tracing::info!(target: "threadline::rpc", %request_id, user_id, method, code, ms, db_ms, "call");
+    }
+}
+
+/// Logs the internal text of an error and returns the public part. Every error of a call ends here.
+pub(super) fn log_failure(call: &Call<'_>, method: &str, error: Error) -> RpcError {
+    let (public, internal) = error.into_parts();
+    if let Some(internal) = internal {
+        let request_id = &call.connection.caller.request_id;
+        tracing::error!(%request_id, method, code = %public.code, error = %internal, "call failed");
+    }
+    public
+}

@@ -31,7 +31,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Runs gateway and core in one process, until a signal stops it.
 ///
 /// # Errors
-/// When a setting is wrong, a port is in use, the database cannot be used, or the client of the model cannot be created.
+/// When a setting is wrong, a port is in use, the database cannot be used, or the model's client cannot be created.
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
@@ -173,8 +173,9 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
     response
 }
 
-/// Waits for the signal to stop, or for the failure of a background task without which the core cannot keep its promises.
-/// Then ends the runs first and the sockets after them, so that streams get the terminal events. Returns the failure.
+/// Waits for the signal to stop, or for the failure of a background task without which the core cannot keep its
+/// promises. Then ends the runs first and the sockets after them, so that streams get the terminal events. Returns the
+/// failure.
 async fn drain(
     core: Arc<Core>,
     rpc_server: RpcServer,

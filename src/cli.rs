@@ -1,7 +1,7 @@
 //! The command line: the command, and the settings that are given as flags.
 //!
-//! The flags are generated from the table of settings: each setting is a flag of each command that uses it. Their values
-//! are checked later, together with those of the environment ([`crate::config::Sources`]).
+//! The flags are generated from the table of settings: each setting is a flag of each command that uses it. Their
+//! values are checked later, together with those of the environment ([`crate::config::Sources`]).
 
 mod flags;
 

@@ -1,8 +1,8 @@
 //! Configuration: the table of settings, and what is derived from it.
 //!
-//! [`Settings::TABLE`] has a row for each setting. The typed [`Settings`], the flags, `.env.example` and the README's table
-//! are derived from the rows. `core.rs`, `server.rs` and `attachments.rs` turn the settings into the configuration structs of
-//! the parts, and check the settings that depend on each other.
+//! [`Settings::TABLE`] has a row for each setting. The typed [`Settings`], the flags, `.env.example` and the README's
+//! table are derived from the rows. `core.rs`, `server.rs` and `attachments.rs` turn the settings into the
+//! configuration structs of the parts, and check the settings that depend on each other.
 //!
 //! A value is read from the first of these that has it: flag, environment, `.env` in the working directory, default.
 //! White space around it is removed, and an empty value counts as not set.

@@ -1,9 +1,9 @@
 //! The accept loop of all listeners, and the limits of a connection.
 //!
-//! A peer can send slowly, send nothing, read nothing, or open too many connections. Other peers must not notice. So each
-//! connection has deadlines for the heads that it sends, for being idle and for reading (`guard.rs`), holds one of a
-//! fixed number of slots until its socket is closed, also after an upgrade, and shuts down gracefully when the process
-//! stops.
+//! A peer can send slowly, send nothing, read nothing, or open too many connections. Other peers must not notice. So
+//! each connection has deadlines for the heads that it sends, for being idle and for reading (`guard.rs`), holds one of
+//! a fixed number of slots until its socket is closed, also after an upgrade, and shuts down gracefully when the
+//! process stops.
 
 mod activity;
 mod connection;
@@ -58,8 +58,8 @@ pub struct ConnectionLimits {
 }
 
 impl Default for ConnectionLimits {
-    /// Returns the limits that the manual names: 10 s for a head, 75 s between requests (nginx's keep-alive), 30 s for a
-    /// stalled reader, 32 KiB for a head.
+    /// Returns the limits that the manual names: 10 s for a head, 75 s between requests (nginx's keep-alive), 30 s for
+    /// a stalled reader, 32 KiB for a head.
     fn default() -> Self {
         Self {
             connections: 10_000,

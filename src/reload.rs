@@ -5,8 +5,8 @@ use std::sync::Arc;
 use threadline_core::Core;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts a task that reloads the agents file on each SIGHUP. If the file has an error, the agents do not change. Without an
-/// agents file, SIGHUP keeps its default action, which ends the process.
+/// Starts a task that reloads the agents file on each SIGHUP. If the file has an error, the agents do not change.
+/// Without an agents file, SIGHUP keeps its default action, which ends the process.
 ///
 /// # Errors
 ///

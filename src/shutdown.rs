@@ -3,8 +3,8 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Handles SIGTERM and SIGINT. The first one cancels the returned token, so that the process drains and ends. The second one
-/// ends the process at once, with exit code 128 + signal number, as shells report it.
+/// Handles SIGTERM and SIGINT. The first one cancels the returned token, so that the process drains and ends. The
+/// second one ends the process at once, with exit code 128 + signal number, as shells report it.
 ///
 /// # Errors
 ///

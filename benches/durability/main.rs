@@ -1,7 +1,7 @@
 //! The cost of durability and the time of recovery: the figures of docs/DURABILITY.md.
 //!
-//! `cargo bench --bench durability [-- NAME...]` with names among `cost`, `log`, `resume` and `recovery`; without names all.
-//! Real processes of the release build; PostgreSQL where `TEST_DATABASE_URL` names a server. The model server runs in this
+//! `cargo bench --bench durability [-- NAME...]`: names are `cost`, `log`, `resume` and `recovery`; all without names.
+//! Real processes of the release build; PostgreSQL if `TEST_DATABASE_URL` is set. The model server runs in this
 //! process and uses a part of the machine, so compare figures of one run with each other only.
 
 #![allow(

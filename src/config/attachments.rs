@@ -10,8 +10,8 @@ use threadline_gateway::rules::{ATTACHMENT_CONTENT, ATTACHMENT_PREVIEW};
 const DEFAULT_DIRECTORY: &str = "threadline-attachments";
 
 impl Settings {
-    /// Returns the configuration of attachments. `rest` is the address of the REST listener, which the URLs begin with if
-    /// PUBLIC_URL is not set.
+    /// Returns the configuration of attachments. `rest` is the address of the REST listener, which the URLs begin with
+    /// if PUBLIC_URL is not set.
     pub fn attachments(&self, rest: SocketAddr) -> AttachmentsConfig {
         let public_url = self.public_url.as_ref().map_or_else(|| self.url_of(rest), |url| url.as_str().to_owned());
         AttachmentsConfig {

@@ -11,7 +11,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads the environment and `.env` in the working directory. Flags override the environment, which overrides `.env`.
+    /// Reads the environment and `.env` in the working directory. Flags override the environment, which overrides
+    /// `.env`.
     ///
     /// # Errors
     ///

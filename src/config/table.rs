@@ -1,5 +1,5 @@
-//! The table of settings: one row per setting. The typed [`Settings`], the flags, `.env.example` and the README's table are
-//! derived from it.
+//! The table of settings: one row per setting. The typed [`Settings`], the flags, `.env.example` and the README's table
+//! are derived from it.
 
 use super::ConfigError;
 use super::setting::{DefaultValue, Group, Setting, SettingField};

@@ -3,8 +3,8 @@
 use super::setting::{DefaultValue, Group, Setting};
 use super::table::Settings;
 
-/// Returns the text of `.env.example`: all settings with meaning and default. A copy of it as `.env` changes nothing, since
-/// an empty value counts as not set.
+/// Returns the text of `.env.example`: all settings with meaning and default. A copy of it as `.env` changes nothing,
+/// since an empty value counts as not set.
 pub fn env_example() -> String {
     let mut text = String::from(
         "# Settings of threadline. Copy this file to .env and change what you need; the values here are the defaults.\n\

@@ -66,8 +66,8 @@ impl Connections {
         // GuardedSocket has the deadlines: hyper's timer does not distinguish a slow head from an idle peer.
         http.header_read_timeout(None)
             .max_header_size(limits.head_bytes)
-            // It also limits the bytes that wait to be written, which is the memory of a slow reader. hyper's minimum is
-            // 8 KiB, its default 400 KiB.
+            // It also limits the bytes that wait to be written, which is the memory of a slow reader. hyper's minimum
+            // is 8 KiB, its default 400 KiB.
             .max_buf_size(limits.head_bytes.max(64 * 1024));
         Self {
             name,
@@ -154,7 +154,8 @@ where
         activity.enter(Phase::Fresh);
         let service = service_fn(move |request| {
             let active = ActiveRequest::begin(&activity);
-            // Boxed: hyper reserves room for this future as long as the connection exists, also while a body is streamed.
+            // Boxed: hyper reserves room for this future as long as the connection exists, also while a body is
+            // streamed.
             let response = Box::pin(handler(peer, request));
             async move { Ok::<_, Infallible>(active.track(response.await)) }
         });
@@ -212,19 +213,20 @@ impl<B: Body> Body for TrackedBody<B> {
     }
 }
 
-/// Sets the socket options: small writes are sent at once, and a peer that disappeared is noticed, also on an idle stream.
+/// Sets the socket options: small writes are sent at once, and a peer that disappeared is noticed, also on an idle
+/// stream.
 fn tune(stream: &TcpStream, stall: Duration) {
     const PROBE_AFTER: Duration = Duration::from_secs(60);
     const PROBE_EVERY: Duration = Duration::from_secs(15);
-    // Without this limit the kernel buffers megabytes for a peer that does not read, and wakes a task to write them. Bytes
-    // in flight do not count, so a peer that reads is not slowed down.
+    // Without this limit the kernel buffers megabytes for a peer that does not read, and wakes a task to write them.
+    // Bytes in flight do not count, so a peer that reads is not slowed down.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const MAX_UNSENT: u32 = 128 * 1024;
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
     let tuned = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&probes));
-    // Unacknowledged bytes end the connection after this time, and not after 15 minutes. The write deadline does not help
-    // here: the kernel accepts heartbeats for a peer that is gone, so the writes succeed.
+    // Unacknowledged bytes end the connection after this time, and not after 15 minutes. The write deadline does not
+    // help here: the kernel accepts heartbeats for a peer that is gone, so the writes succeed.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let tuned = tuned
         .and_then(|()| socket.set_tcp_user_timeout(Some(stall)))

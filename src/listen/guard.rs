@@ -1,7 +1,8 @@
 //! A socket with deadlines: for the peer to send a head, to send anything, and to read what is written.
 //!
-//! The deadlines are at the socket, below TLS and HTTP, because only the socket sees each byte of progress: one byte that
-//! the peer reads is progress, however much waits in the buffers above. HTTP only reports its phase ([`Activity`]).
+//! The deadlines are at the socket, below TLS and HTTP, because only the socket sees each byte of progress: one byte
+//! that the peer reads is progress, however much waits in the buffers above. HTTP only reports its phase
+//! ([`Activity`]).
 
 use super::activity::{Activity, Phase};
 use super::deadline::Deadline;
@@ -45,8 +46,8 @@ pub(super) struct GuardedSocket<T> {
     head_begun: bool,
     read_deadline: Deadline,
     write_deadline: Deadline,
-    /// Wakes the task that reads after an upgrade. It can be another task than the one that writes, which would not notice
-    /// that a write has failed.
+    /// Wakes the task that reads after an upgrade. It can be another task than the one that writes, which would not
+    /// notice that a write has failed.
     read_waker: Option<Waker>,
     is_closed: bool,
 }
@@ -116,8 +117,8 @@ impl<T> GuardedSocket<T> {
         let since = self.activity.since(self.seen_mark);
         let reason = match phase {
             Phase::Busy => {
-                // hyper does not poll the socket when a response ends, only when it is woken. This timer wakes it no later
-                // than the idle deadline that begins with the end of the response.
+                // hyper does not poll the socket when a response ends, only when it is woken. This timer wakes it no
+                // later than the idle deadline that begins with the end of the response.
                 self.read_deadline.set_once(Instant::now() + self.deadlines.idle);
                 while self.read_deadline.poll(cx).is_ready() {
                     self.read_deadline.set(Instant::now() + self.deadlines.idle);

@@ -19,8 +19,8 @@ pub fn install(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message` and the
-/// fields of the event at the top level. Inside of a span, `span` has the fields of the innermost one.
+/// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message`
+/// and the fields of the event at the top level. Inside of a span, `span` has the fields of the innermost one.
 fn subscriber<W>(
     filter: &str,
     format: LogFormat,
@@ -30,12 +30,13 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace`, jsonrpsee logs whole messages with their tokens; rmcp does so at `warn`. The callers of rmcp log its errors.
+    // At `trace`, jsonrpsee logs whole messages with their tokens; rmcp does so at `warn`. The callers of rmcp log its
+    // errors.
     let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,rmcp=off");
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
-        // A line that cannot be written is lost. Reporting that on stderr, which has just failed, would panic in the task that
-        // logs.
+        // A line that cannot be written is lost. Reporting that on stderr, which has just failed, would panic in the
+        // task that logs.
         .log_internal_errors(false)
         .with_timer(SystemTime)
         .with_ansi(colours && format == LogFormat::Pretty)

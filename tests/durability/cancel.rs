@@ -10,8 +10,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Maximum delay after which the model's server notices a disconnect, after the response to the cancel: the connection is
-/// closed by then, and the notice has to reach the server.
+/// Maximum delay after which the model's server notices a disconnect, after the response to the cancel: the connection
+/// is closed by then, and the notice has to reach the server.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// Returns how the model's last response to this message ended: with a disconnect, and when,

@@ -1,7 +1,7 @@
 //! Replicas whose clocks are wrong by more than a day: the clock of the database decides, not theirs.
 //!
-//! 26 hours are more than the periods that matter here: leases (15 s), logs of ended runs (1 h), idempotency keys (24 h),
-//! unused attachments (24 h), and the idle time after which these tests have sessions archived (24 h).
+//! 26 hours are more than the periods that matter here: leases (15 s), logs of ended runs (1 h), idempotency keys (24
+//! h), unused attachments (24 h), and the idle time after which these tests have sessions archived (24 h).
 
 use crate::model::{self, Wish, asked};
 use crate::reader::{Door, Reader};

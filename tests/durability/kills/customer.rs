@@ -62,7 +62,8 @@ impl Customer {
             (Some(_), 0..2) if !busy || self.sessions.len() < 3 => self.send_new(user).await,
             (Some(reader), 2) => {
                 let run = reader.run;
-                // For the run of a dead process, the response comes when the lease has expired. That is too long to wait here.
+                // For the run of a dead process, the response comes when the lease has expired. That is too long to
+                // wait here.
                 let reply = tokio::select! {
                     reply = cancel(user, run) => reply,
                     _ = stop.wait_for(|stop| *stop) => None,

@@ -38,8 +38,8 @@ async fn invalid_calls_are_refused() {
         assert_eq!((reply.status, &reply.body["id"]), (200, &id), "{message}: {}", reply.text);
         let words = refusal(&reply.body, -32600, "INVALID_REQUEST");
         assert!(words.contains("jsonrpc"), "{words}");
-        // On a socket jsonrpsee parses the envelope. Its errors have no name; without an id it takes a wrong envelope for wrong
-        // JSON, and with a wrong one for a notification.
+        // On a socket jsonrpsee parses the envelope. Its errors have no name; without an id it takes a wrong envelope
+        // for wrong JSON, and with a wrong one for a notification.
         if message.is_object() && (message.get("id").is_none() || id != Value::Null) {
             socket.send(&message.to_string()).await;
             let answer = socket.receive().await.unwrap();

@@ -42,7 +42,8 @@ impl Chance {
         self.mutate(chosen.as_bytes())
     }
 
-    /// Returns the bytes with some of them changed, removed, doubled, or replaced by bytes that are difficult for parsers.
+    /// Returns the bytes with some of them changed, removed, doubled, or replaced by bytes that are difficult for
+    /// parsers.
     fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         const STONES: [&[u8]; 16] = [
             b"\0",

@@ -214,7 +214,8 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Not a setting of the service: maximum size of the files that it writes, in blocks of 512 bytes. Simulates a full disk.
+/// Not a setting of the service: maximum size of the files that it writes, in blocks of 512 bytes. Simulates a full
+/// disk.
 pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
 
 /// Not a setting of the service: the reading end of its log pipe is closed.

@@ -80,7 +80,8 @@ async fn pass(near: TcpStream, target: String, mut way: watch::Receiver<Way>) {
         if way.wait_for(|way| *way != Way::Stuck).await.is_err() || *way.borrow() == Way::Cut {
             return;
         }
-        // Bytes that were read and not yet written are lost with a copy task. So pause a connection only while it is silent.
+        // Bytes that were read and not yet written are lost with a copy task. So pause a connection only while it is
+        // silent.
         tokio::select! {
             _ = tokio::io::copy(&mut near_in, &mut far_out) => return,
             _ = tokio::io::copy(&mut far_in, &mut near_out) => return,

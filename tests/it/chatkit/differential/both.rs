@@ -68,8 +68,8 @@ impl Both {
         answers
     }
 
-    /// Requests events: both send the same, except the expected additions of ours; the front ends show the same, and the same
-    /// after a reload.
+    /// Requests events: both send the same, except the expected additions of ours; the front ends show the same, and
+    /// the same after a reload.
     pub async fn turn(
         &mut self,
         kind: &str,

@@ -1,6 +1,7 @@
 //! The differences between the two servers.
 
-/// Events that our server sends and the package's does not. Where a difference is expected, it must be there, and no other.
+/// Events that our server sends and the package's does not. Where a difference is expected, it must be there, and no
+/// other.
 pub struct Difference {
     /// How docs/CHATKIT.md describes it.
     pub says: &'static str,

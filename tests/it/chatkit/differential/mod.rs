@@ -1,5 +1,5 @@
-//! Ours against a server made with ChatKit's own package (`tests/chatkit/server.py`): the same requests of every type, and
-//! the same model behind both. What differs stands in `differences.rs` and in docs/CHATKIT.md.
+//! Ours against a server made with ChatKit's own package (`tests/chatkit/server.py`): the same requests of every type,
+//! and the same model behind both. What differs stands in `differences.rs` and in docs/CHATKIT.md.
 
 mod both;
 mod conversation;

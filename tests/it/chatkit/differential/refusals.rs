@@ -1,5 +1,5 @@
-//! What neither does. Ours refuses with a status and a code of its own before a stream begins; the package leaves that to
-//! the web framework around it.
+//! What neither does. Ours refuses with a status and a code of its own before a stream begins; the package leaves that
+//! to the web framework around it.
 
 use super::both::{Both, calls};
 use super::conversation::say;

@@ -45,8 +45,8 @@ async fn hanging(app: &App, upstream: &Upstream, user: &Client, session: Uuid) -
     stream
 }
 
-/// A duration in seconds that nothing else here takes. On a busy machine, SQLite, which counts them, takes longer, and the
-/// others wait for it.
+/// A duration in seconds that nothing else here takes. On a busy machine, SQLite, which counts them, takes longer, and
+/// the others wait for it.
 fn long(app: &App) -> f64 {
     if app.database.is_postgres() { 5.0 } else { 2.0 }
 }

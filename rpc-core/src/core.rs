@@ -1,7 +1,7 @@
 //! Assembles the service: makes its parts, and starts and stops them together.
 
 use crate::agent::AgentServices;
-use crate::agents::{Agents, AgentsError};
+use crate::agents::{AgentRegistry, AgentsError};
 use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -36,7 +36,7 @@ pub struct Core {
     pub(crate) redis: Option<Redis>,
     pub(crate) limits: RateLimits,
     pub(crate) model: Arc<dyn Model>,
-    pub(crate) agents: Arc<Agents>,
+    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) agent_services: Arc<AgentServices>,
     pub(crate) budgets: Budgets,
     pub(crate) clock: Arc<Clock>,
@@ -85,7 +85,7 @@ impl Core {
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let agents = Arc::new(Agents::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
+        let agents = Arc::new(AgentRegistry::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
         let agent_services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -101,7 +101,7 @@ impl Core {
             cancel_grace: config.cancel_grace,
             on_unknown_outcome: {
                 let agents = agents.clone();
-                Arc::new(move |tool| agents.roster().count_unknown(tool))
+                Arc::new(move |tool| agents.current().record_unknown_outcome(tool))
             },
         };
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;

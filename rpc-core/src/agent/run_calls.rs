@@ -2,7 +2,7 @@
 
 use super::AgentError;
 use super::in_flight_call::{CallUpdate, InFlightCall};
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::model::ToolCall;
 use crate::store::{Store, StoreError, StoreResult};
 use futures::future::BoxFuture;
@@ -29,7 +29,7 @@ async fn next_update(mut call: InFlightCall<'_>) -> Step<'_> {
 /// Each result is stored when its call ends: if the run is stopped before the others end, this one is known.
 pub(super) async fn run_calls(
     store: &Store,
-    agent: &Answerer,
+    agent: &ResolvedAgent,
     run: &RunContext,
     calls: &[ToolCall],
     pending: Option<usize>,

@@ -3,7 +3,7 @@
 use super::answer::requested_call;
 use super::run_calls::run_calls;
 use super::{AgentError, AgentServices};
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
@@ -28,7 +28,7 @@ pub(crate) struct WidgetCall {
     /// The widget that was used.
     pub(crate) widget_id: Option<ItemId>,
     /// Whose tools run the call, as they were when the action came.
-    pub(crate) agent: Answerer,
+    pub(crate) agent: ResolvedAgent,
 }
 
 /// A stored widget after a change.

@@ -89,6 +89,6 @@ async fn resolve_action(
     if let Some(id) = widget_id {
         widget_of(&core.store.item_get(user_id, thread_id, id).await?)?;
     }
-    let agent = core.agents.roster().actor(&thread);
+    let agent = core.agents.current().action_agent(&thread);
     Ok(WidgetCall { call: agent.tools.call_for_action(action)?, widget_id, agent })
 }

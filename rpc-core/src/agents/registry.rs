@@ -1,0 +1,81 @@
+//! The current agents of this process.
+
+use super::agent_set::AgentSet;
+use crate::config::{AgentConfig, AgentsConfig};
+use parking_lot::RwLock;
+use reqwest::Client;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_tools::{Tool, endpoint};
+use tokio_util::task::TaskTracker;
+
+/// Time limit for the MCP servers to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Holds the current agents. They are replaced as a whole; a run keeps the agent that it started with.
+pub(crate) struct AgentRegistry {
+    defaults: AgentConfig,
+    deps: AgentDeps,
+    current: RwLock<Arc<AgentSet>>,
+}
+
+/// What all agents use, whatever the agents file says.
+pub(super) struct AgentDeps {
+    /// The HTTP client of endpoints and MCP servers.
+    pub(super) client: Client,
+    pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
+    /// The background tasks of MCP servers.
+    pub(super) mcp_tasks: TaskTracker,
+}
+
+/// Why agents cannot be created.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentsError {
+    /// The HTTP client for tools cannot be created.
+    #[error("the HTTP client for tools cannot be created: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A tool cannot be created from its configuration.
+    #[error("{0}")]
+    Tool(String),
+}
+
+impl AgentRegistry {
+    /// Creates the agents and starts their MCP servers. `defaults` applies where the agents file says nothing.
+    ///
+    /// # Errors
+    /// If a tool, or the HTTP client of the tools, cannot be created.
+    pub(crate) fn new(
+        defaults: &AgentConfig,
+        config: Option<&AgentsConfig>,
+        built_in_tools: Vec<Arc<dyn Tool>>,
+    ) -> Result<Self, AgentsError> {
+        let deps = AgentDeps { client: endpoint::http_client()?, built_in_tools, mcp_tasks: TaskTracker::new() };
+        let current = RwLock::new(Arc::new(AgentSet::new(defaults, config, &deps, None)?));
+        Ok(Self { defaults: defaults.clone(), deps, current })
+    }
+
+    /// Replaces the agents for new runs. MCP servers whose configuration is the same keep running.
+    ///
+    /// # Errors
+    /// If a tool cannot be created. The current agents stay.
+    pub(crate) fn replace(&self, config: &AgentsConfig) -> Result<(), AgentsError> {
+        let previous = self.current();
+        let new = AgentSet::new(&self.defaults, Some(config), &self.deps, Some(&previous))?;
+        *self.current.write() = Arc::new(new);
+        Ok(())
+    }
+
+    /// Stops the MCP servers, including those that runs still use, and waits for them for a limited time.
+    pub(crate) async fn stop(&self) {
+        self.deps.mcp_tasks.close();
+        self.current().stop_mcp_servers();
+        if tokio::time::timeout(STOP_TIMEOUT, self.deps.mcp_tasks.wait()).await.is_err() {
+            tracing::warn!("some MCP servers did not stop in time and are killed");
+        }
+    }
+
+    /// Returns the current agents.
+    pub(crate) fn current(&self) -> Arc<AgentSet> {
+        self.current.read().clone()
+    }
+}

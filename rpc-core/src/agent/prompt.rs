@@ -16,9 +16,9 @@ use threadline_schema::tool_result::{NOT_DONE_RESULT, UNKNOWN_RESULT};
 
 /// Returns the facts about the request that the agent wants its model to know, as JSON, so that none of them reads like
 /// an instruction. They follow the instructions.
-pub(super) fn request_facts(facts: &[PromptFact], hints: Option<&ClientHints>, now: UtcTime) -> Option<String> {
+pub(super) fn request_facts(wanted: &[PromptFact], hints: Option<&ClientHints>, now: UtcTime) -> Option<String> {
     let mut facts = Map::new();
-    for fact in facts {
+    for fact in wanted {
         let (name, value) = match fact {
             PromptFact::Time => ("time", Some(json!(now.utc().to_rfc3339_opts(SecondsFormat::Secs, true)))),
             PromptFact::Languages => {

@@ -13,9 +13,9 @@ use futures::future::BoxFuture;
 use std::slice;
 use std::sync::Arc;
 use threadline_engine::{DriverError, RunContext, RunDriver, RunWriter};
-use threadline_schema::chatkit::widget::updates;
 use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, ThreadStreamEvent, WidgetItem};
 use threadline_schema::error::Failure;
+use threadline_tools::widgets;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 
 /// How often a widget is changed again after other requests have changed it at the same time.
@@ -113,7 +113,7 @@ pub(crate) async fn update_stored_widget(
         }
         let new = serde_json::to_string(&ThreadItem::Widget(item.clone()))?;
         match store.item_rewrite(thread_id, Rewrite { id: row.id, old: row.body, new }).await {
-            Ok(()) => return Ok(Some(UpdatedWidget { updates: updates(&before.widget, &item.widget), item })),
+            Ok(()) => return Ok(Some(UpdatedWidget { updates: widgets::diff(&before.widget, &item.widget), item })),
             // Another request has changed it at the same time.
             Err(StoreError::Conflict(Conflict::AnsweredAlready)) => {}
             Err(error) => return Err(error.into()),

@@ -3,24 +3,20 @@
 //! A component whose members fit its type is typed. Any other is kept as it came, like one whose type is not known here
 //! at all: that is also why the small parts of components refuse members they do not know.
 
-mod changes;
 mod charts;
 mod controls;
 mod fields;
-mod fit;
 mod layout;
 mod roots;
 mod style;
 mod text;
 
-pub use changes::updates;
 pub use charts::{AreaSeries, BarSeries, Chart, CurveType, LineSeries, Series, XAxis, XAxisConfig};
 pub use controls::{
     Button, ButtonColor, ButtonIconSize, ButtonStyle, Checkbox, ControlSize, ControlVariant, DatePicker, PickerAlign,
     PickerSide, RadioGroup, RadioOption, Select, SelectOption,
 };
 pub use fields::{GutterSize, Input, InputType, InputVariant, Label, Textarea};
-pub use fit::Misfit;
 pub use layout::{
     Alignment, Border, BorderStyle, Borders, BoxBorder, BoxContainer, Col, Direction, Divider, Edge, Form,
     Justification, Layout, Row, Spacer, Transition, Wrap,

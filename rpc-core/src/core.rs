@@ -83,7 +83,7 @@ impl Core {
         let redis = redis::open(&config)?;
         let signals = Signals::open(&config.database, redis.as_ref())?;
         let model = model::open(&config.model)?;
-        let attachments = Arc::new(Attachments::new(&config)?);
+        let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let agents = Arc::new(AgentRegistry::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
         let agent_services = Arc::new(AgentServices {

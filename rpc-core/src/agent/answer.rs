@@ -6,7 +6,6 @@ use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt};
 use crate::agents::ResolvedAgent;
-use crate::attachments;
 use crate::model::{Message, ModelError, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -38,7 +37,7 @@ impl AnswerDriver {
         abandon_pending_calls(store, run.token, &mut history, writer).await?;
         let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
         let mut messages = prompt::build(&agent.instructions, facts, &history)?;
-        attachments::load(&services.attachments, &mut messages).await;
+        services.attachments.load_into_prompt(&mut messages).await;
         let mut models = ModelChain::new(services, resolved, run);
 
         for turn in 0..agent.max_turns {

@@ -4,7 +4,6 @@ use super::idempotency::idempotency_key;
 use super::message_text::{check_message, title_of};
 use crate::agent::{AnswerDriver, start_title, title_words};
 use crate::agents::ResolvedAgent;
-use crate::attachments;
 use crate::config::TitlePolicy;
 use crate::core::Core;
 use crate::error::Error;
@@ -40,7 +39,7 @@ pub(crate) async fn add_user_message(
         Err(error) => return core.engine.find_replay(user_id, key.as_ref()).await?.ok_or(error),
     };
     let reservation = core.budgets.reservation(agent.as_ref())?;
-    let attached = attachments::of_message(core, user_id.0, &input).await?;
+    let attached = core.attachments.for_message(user_id, &input).await?;
     let policy = agent.as_ref().map_or(TitlePolicy::FromMessage, |agent| agent.agent.title_policy);
     let message = complete_message(core, thread_id, input, &attached, policy, reservation)?;
     let words = title_words(&message.message);
@@ -82,7 +81,7 @@ pub(crate) async fn create_thread(
     let message = match input {
         Some(input) => {
             let reservation = core.budgets.reservation(Some(&agent))?;
-            let attached = attachments::of_message(core, user_id.0, &input).await?;
+            let attached = core.attachments.for_message(user_id, &input).await?;
             let policy = agent.agent.title_policy;
             Some(complete_message(core, thread_id, input, &attached, policy, reservation)?)
         }
@@ -210,7 +209,7 @@ fn complete_message(
         thread_id: thread_id.0,
         created_at: created_at.utc(),
         content: input.content,
-        attachments: attachments::in_thread(core, attached, thread_id.0)?,
+        attachments: core.attachments.in_thread(attached, thread_id)?,
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
         extra: Extra::new(),

@@ -1,6 +1,6 @@
 //! What is known about one call while it is on its way.
 
-use crate::attachments::{Grant, Purpose};
+use crate::attachments::{Capability, CapabilityPurpose};
 use crate::auth::token::Identity;
 use crate::core::Core;
 use crate::error::Error;
@@ -40,7 +40,7 @@ pub(crate) struct Call {
     pub(crate) wants_meta: bool,
     identity: OnceLock<Identity>,
     /// What it may do because the service has signed it, whoever makes it.
-    grant: OnceLock<Grant>,
+    grant: OnceLock<Capability>,
     /// The error it was refused with.
     refusal: OnceLock<ErrorCode>,
     facts: Mutex<ResponseMeta>,
@@ -81,8 +81,8 @@ impl Call {
     }
 
     /// Remembers what the call may do. Set once, by the pipeline.
-    pub(crate) fn entitle(&self, grant: Grant) {
-        self.facts().user_id = Some(grant.user_id);
+    pub(crate) fn entitle(&self, grant: Capability) {
+        self.facts().user_id = Some(grant.user_id.0);
         // Nobody else sets it, so there is nothing to lose.
         let _ = self.grant.set(grant);
     }
@@ -199,10 +199,10 @@ impl Cx {
     ///
     /// # Errors
     /// `FORBIDDEN` when something else was signed, `UNAUTHORIZED` when there is no user either.
-    pub(crate) fn user_for(&self, attachment_id: Uuid, purpose: Purpose) -> Result<Uuid, Error> {
+    pub(crate) fn user_for(&self, attachment_id: Uuid, purpose: CapabilityPurpose) -> Result<Uuid, Error> {
         match self.call.grant.get() {
             None => self.user_id(),
-            Some(grant) if grant.attachment_id == attachment_id && grant.purpose == purpose => Ok(grant.user_id),
+            Some(grant) if grant.attachment_id.0 == attachment_id && grant.purpose == purpose => Ok(grant.user_id.0),
             Some(_) => Err(Error::new(ErrorCode::Forbidden, "This `token` was made for something else.")),
         }
     }

@@ -71,15 +71,15 @@ fn create(store: &Store) -> Vec<Arc<dyn Tool>> {
 /// Arguments of `add_task`.
 #[derive(Deserialize, JsonSchema)]
 struct AddTask {
-    /// What is to be done, in a few words.
+    /// Title: what to do, in a few words.
     title: String,
-    /// More about it.
+    /// Description.
     #[serde(default)]
     description: Option<String>,
-    /// How urgent it is.
+    /// Priority.
     #[serde(default)]
     priority: Option<Priority>,
-    /// Words to find it by.
+    /// Tags.
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
@@ -87,7 +87,7 @@ struct AddTask {
 /// Arguments of `list_tasks`.
 #[derive(Deserialize, JsonSchema)]
 struct ListTasks {
-    /// Which tasks; all when absent.
+    /// Filter; all tasks if absent.
     #[serde(default)]
     status: Option<TaskFilter>,
 }
@@ -104,13 +104,13 @@ struct OneTask {
 struct UpdateTask {
     /// Id of the task.
     task_id: Uuid,
-    /// A new title.
+    /// New title.
     #[serde(default)]
     title: Option<String>,
-    /// A new description.
+    /// New description.
     #[serde(default)]
     description: Option<String>,
-    /// A new priority.
+    /// New priority.
     #[serde(default)]
     priority: Option<Priority>,
 }

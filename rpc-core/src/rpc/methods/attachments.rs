@@ -1,6 +1,6 @@
 //! `attachments.*`
 
-use crate::attachments::{self, Purpose};
+use crate::attachments::CapabilityPurpose;
 use crate::error::Error;
 use crate::rpc::context::Cx;
 use crate::rpc::registry::Registry;
@@ -20,24 +20,24 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: AttachmentsCreateParams) -> Result<Attachment, Error> {
-    attachments::create(&cx.core, cx.user_id()?, params).await
+    cx.core.attachments.create(cx.user_id()?.into(), params).await
 }
 
 async fn delete(cx: Cx, params: AttachmentRef) -> Result<Done, Error> {
-    attachments::delete(&cx.core, cx.user_id()?, params.attachment_id).await?;
+    cx.core.attachments.delete(cx.user_id()?.into(), params.attachment_id.into()).await?;
     Ok(Done {})
 }
 
 async fn write(cx: Cx, params: AttachmentsWriteParams) -> Result<Upload, Error> {
-    let user_id = cx.user_for(params.attachment_id, Purpose::Upload)?;
-    attachments::write(&cx.core, user_id, params).await
+    let user_id = cx.user_for(params.attachment_id, CapabilityPurpose::Upload)?;
+    cx.core.attachments.write(user_id.into(), params).await
 }
 
 async fn read(cx: Cx, params: AttachmentsReadParams) -> Result<Piece, Error> {
     let user_id = match params.preview {
-        true => cx.user_for(params.attachment_id, Purpose::Preview)?,
-        // Nothing is signed for the file itself.
+        true => cx.user_for(params.attachment_id, CapabilityPurpose::Preview)?,
+        // There are no capabilities for the file itself.
         false => cx.user_id()?,
     };
-    attachments::read(&cx.core, user_id, params).await
+    cx.core.attachments.read(user_id.into(), params).await
 }

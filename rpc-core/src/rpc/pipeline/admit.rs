@@ -1,6 +1,5 @@
 //! Who calls, and whether they may just now.
 
-use crate::attachments;
 use crate::core::Core;
 use crate::error::Error;
 use crate::limits::Verdict;
@@ -62,17 +61,19 @@ pub(super) async fn admit(
 /// Checks what the service is said to have signed, then counts the call for the user it was signed for. Whoever comes
 /// with something it has not signed is counted by address.
 async fn admit_signed(core: &Core, call: &Call, signed: &Signed<'_>) -> Result<(), Error> {
-    let grant = signed.token.as_deref().and_then(|token| core.attachments.capabilities.verify(token));
-    let Some(grant) = grant else {
-        note(call, core.limits.check_address(call.caller.ip).await)?;
-        return Err(attachments::not_signed().into());
+    let grant = match core.attachments.verify_capability(signed.token.as_deref().unwrap_or_default()) {
+        Ok(grant) => grant,
+        Err(error) => {
+            note(call, core.limits.check_address(call.caller.ip).await)?;
+            return Err(error.into());
+        }
     };
     call.entitle(grant);
     note(
         call,
         match signed.offset {
-            0 => core.limits.check_user(grant.user_id).await,
-            _ => core.limits.check_piece(grant.user_id).await,
+            0 => core.limits.check_user(grant.user_id.0).await,
+            _ => core.limits.check_piece(grant.user_id.0).await,
         },
     )
 }

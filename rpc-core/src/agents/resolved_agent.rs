@@ -18,7 +18,7 @@ pub(crate) struct ResolvedAgent {
     pub(crate) models: Arc<[Option<Arc<str>>]>,
     /// The tool that the model must call in its first turn.
     pub(crate) tool_choice: Option<Arc<str>>,
-    prices: Arc<ModelPriceList>,
+    pub(super) prices: Arc<ModelPriceList>,
 }
 
 /// Prices by model name.

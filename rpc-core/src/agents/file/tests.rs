@@ -121,7 +121,7 @@ fn a_whole_file_is_read() {
 
     let plain = &config.agents["plain"];
     assert_eq!(plain.instructions.as_deref(), Some("Be kind."));
-    assert_eq!((plain.starter_title, plain.title_model.as_deref()), (TitlePolicy::FromMessage, None));
+    assert_eq!((plain.title_policy, plain.title_model.as_deref()), (TitlePolicy::FromMessage, None));
     assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolSelector::BuiltIn][..]));
 
     assert_eq!(config.models["m/one"].output_per_million, 1.0);

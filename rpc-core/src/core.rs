@@ -85,7 +85,8 @@ impl Core {
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let agents = Arc::new(AgentRegistry::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
+        let agents =
+            Arc::new(AgentRegistry::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
         let agent_services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),

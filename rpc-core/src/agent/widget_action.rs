@@ -15,8 +15,8 @@ use std::sync::Arc;
 use threadline_engine::{DriverError, RunContext, RunDriver, RunWriter};
 use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, ThreadStreamEvent, WidgetItem};
 use threadline_schema::error::Failure;
-use threadline_tools::widgets;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_tools::widgets;
 
 /// How often a widget is changed again after other requests have changed it at the same time.
 const TRIES: u32 = 10;

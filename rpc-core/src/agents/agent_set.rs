@@ -55,9 +55,10 @@ impl AgentSet {
         };
         let agents: BTreeMap<_, _> = config.agents.iter().map(agent).collect();
         // Reading the file has checked that the default exists.
-        let default = agents.get(&config.default).cloned().unwrap_or_else(|| {
-            Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults))
-        });
+        let default = agents
+            .get(&config.default)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
         Ok(Self { default, agents, catalog, prices: Arc::new(config.models.clone()), has_file: true })
     }
 

@@ -131,7 +131,11 @@ mod tests {
         let valid = signer.sign(id.into(), id.into(), CapabilityPurpose::Preview, None).unwrap();
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
         assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
-        assert_eq!(signer.verify(&tokens.issue(id, None).unwrap().0, now()), None, "a user's token is not a capability");
+        assert_eq!(
+            signer.verify(&tokens.issue(id, None).unwrap().0, now()),
+            None,
+            "a user's token is not a capability"
+        );
         let (head, _) = valid.rsplit_once('.').unwrap();
         for invalid in [format!("{head}."), format!("{valid}A"), String::new(), "x.y.z".to_owned()] {
             assert_eq!(signer.verify(&invalid, now()), None, "{invalid}");

@@ -56,9 +56,7 @@ impl Attachments {
         let bucket_url = self.storage.upload_url(row.id, &row.mime_type, UPLOAD_LIFETIME).await;
         let url = match bucket_url.map_err(storage_error)? {
             Some(url) => url,
-            None => {
-                self.signed_url(&self.config.upload_url, row, CapabilityPurpose::Upload, Some(UPLOAD_LIFETIME))?
-            }
+            None => self.signed_url(&self.config.upload_url, row, CapabilityPurpose::Upload, Some(UPLOAD_LIFETIME))?,
         };
         let headers = BTreeMap::from([("content-type".to_owned(), row.mime_type.clone())]);
         Ok(UploadDescriptor { url, method: UploadMethod::Put, headers })

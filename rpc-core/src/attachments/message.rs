@@ -28,8 +28,7 @@ impl Attachments {
         }
         let mut ids: Vec<AttachmentId> = Vec::with_capacity(named.len());
         for id in named {
-            let id: AttachmentId =
-                id.parse().map_err(|_| Error::invalid("`attachments` takes ids of attachments."))?;
+            let id: AttachmentId = id.parse().map_err(|_| Error::invalid("`attachments` takes ids of attachments."))?;
             if ids.contains(&id) {
                 return Err(Error::invalid(format!("The attachment {id} is named more than once.")));
             }

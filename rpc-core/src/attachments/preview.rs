@@ -54,7 +54,11 @@ pub(super) fn make(bytes: &[u8], format: ImageFormat) -> Result<Vec<u8>, Preview
     // Cameras store the orientation as metadata instead of rotating the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder)?;
-    let mut image = if image.width().max(image.height()) > PREVIEW_SIDE { image.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE) } else { image };
+    let mut image = if image.width().max(image.height()) > PREVIEW_SIDE {
+        image.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE)
+    } else {
+        image
+    };
     image.apply_orientation(orientation);
     let mut preview = Vec::new();
     JpegEncoder::new_with_quality(&mut preview, PREVIEW_QUALITY).encode_image(&on_white(&image))?;

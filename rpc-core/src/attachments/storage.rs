@@ -82,10 +82,13 @@ impl Storage {
     /// If the settings of the bucket contradict each other.
     pub(super) fn new(location: &AttachmentsLocation) -> StorageResult<Self> {
         let location = match location {
-            AttachmentsLocation::Directory(path) => StorageLocation::Directory { path: path.clone(), opened: OnceCell::new() },
+            AttachmentsLocation::Directory(path) => {
+                StorageLocation::Directory { path: path.clone(), opened: OnceCell::new() }
+            }
             AttachmentsLocation::Bucket { name, prefix } => {
                 let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT);
-                let retry = RetryConfig { retry_timeout: RETRY_TIMEOUT, max_retries: MAX_RETRIES, ..RetryConfig::default() };
+                let retry =
+                    RetryConfig { retry_timeout: RETRY_TIMEOUT, max_retries: MAX_RETRIES, ..RetryConfig::default() };
                 let s3 = AmazonS3Builder::from_env().with_bucket_name(name);
                 // `from_env` reads this too, but our own client options replace it.
                 let allow_http = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|text| text.eq_ignore_ascii_case("true"));
@@ -98,7 +101,12 @@ impl Storage {
 
     /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers the media type.
     /// The size is checked when the file is used.
-    pub(super) async fn upload_url(&self, id: AttachmentId, mime_type: &str, lifetime: Duration) -> StorageResult<Option<String>> {
+    pub(super) async fn upload_url(
+        &self,
+        id: AttachmentId,
+        mime_type: &str,
+        lifetime: Duration,
+    ) -> StorageResult<Option<String>> {
         let StorageLocation::Bucket { s3, .. } = &self.location else { return Ok(None) };
         let mime_type = HeaderValue::from_str(mime_type)
             .map_err(|error| Error::Generic { store: "S3", source: Box::new(error) })?;
@@ -126,7 +134,13 @@ impl Storage {
     }
 
     /// Stores a piece of an upload.
-    pub(super) async fn put_piece(&self, id: AttachmentId, upload: UploadId, offset: u64, bytes: Vec<u8>) -> StorageResult<()> {
+    pub(super) async fn put_piece(
+        &self,
+        id: AttachmentId,
+        upload: UploadId,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> StorageResult<()> {
         self.open().await?.put(&self.piece(id, upload, offset), bytes.into()).await.map(|_| ())
     }
 
@@ -165,7 +179,13 @@ impl Storage {
     }
 
     /// Reads at most `max_bytes` from `offset` on. Returns them with the size of the whole object.
-    pub(super) async fn read(&self, id: AttachmentId, object: StoredObject, offset: u64, max_bytes: u64) -> StorageResult<(Bytes, u64)> {
+    pub(super) async fn read(
+        &self,
+        id: AttachmentId,
+        object: StoredObject,
+        offset: u64,
+        max_bytes: u64,
+    ) -> StorageResult<(Bytes, u64)> {
         let (store, name) = (self.open().await?, self.name(id, object.name()));
         let size = store.head(&name).await?.size;
         let end = offset.saturating_add(max_bytes).min(size);

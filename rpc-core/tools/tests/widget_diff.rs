@@ -1,4 +1,4 @@
-//! Properties of the widget diff, on random widgets and random changes of them.
+//! Properties of the widget diff, on random widgets and random changes of them. `PROPTEST_CASES` sets the number of cases.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::collection::{btree_map, vec};
@@ -220,7 +220,7 @@ fn any_root() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn updates_turn_the_old_widget_into_the_new_one((before, after) in pair()) {

@@ -60,15 +60,21 @@ impl AgentsFileReader<'_> {
         }
     }
 
-    fn instructions(&self, name: &SpannedText, text: Option<SpannedText>, file: Option<SpannedText>) -> Result<Option<Arc<str>>> {
+    fn instructions(
+        &self,
+        name: &SpannedText,
+        text: Option<SpannedText>,
+        file: Option<SpannedText>,
+    ) -> Result<Option<Arc<str>>> {
         match (text, file) {
             (None, None) => Ok(None),
             (Some(text), None) => self.text(&text).map(Some),
             (None, Some(file)) => {
                 // Relative to the agents file, not to the working directory.
                 let path = self.path.parent().map_or_else(|| file.as_ref().into(), |folder| folder.join(file.as_ref()));
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| self.error_at(file.span(), format!("{} cannot be read: {error}", path.display())))?;
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    self.error_at(file.span(), format!("{} cannot be read: {error}", path.display()))
+                })?;
                 self.text(&Spanned::new(file.span(), text)).map(Some)
             }
             (Some(_), Some(file)) => {

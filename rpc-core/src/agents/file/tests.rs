@@ -112,7 +112,10 @@ fn a_whole_file_is_read() {
         })
     );
     let named = |name: &str| ToolSelector::Named(name.into());
-    assert_eq!(helper.tools, [named("list_tasks"), ToolSelector::Mcp("files".into()), named("files_read"), named("order")]);
+    assert_eq!(
+        helper.tools,
+        [named("list_tasks"), ToolSelector::Mcp("files".into()), named("files_read"), named("order")]
+    );
     assert_eq!(
         (&*helper.client_tools[0].name, &helper.client_tools[0].parameters["type"]),
         ("where", &json!("object"))
@@ -143,7 +146,10 @@ fn a_whole_file_is_read() {
     let refund = &config.tools["refund"];
     assert_eq!(refund.kind, EndpointKind::JsonRpc { method: "refund.make".into() });
     assert!(refund.has_side_effects, "tools have side effects by default");
-    assert_eq!((refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action), (true, true, false, false));
+    assert_eq!(
+        (refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action),
+        (true, true, false, false)
+    );
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

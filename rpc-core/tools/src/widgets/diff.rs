@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use threadline_schema::chatkit::ItemUpdate;
-use threadline_schema::chatkit::widget::{WidgetComponent, WidgetRoot};
+use threadline_schema::chatkit::widget::{DynamicComponent, WidgetComponent, WidgetRoot};
 
 /// Returns the smallest updates that turn `before` into `after`; none if the widgets are equal.
 ///
@@ -58,7 +58,8 @@ impl<'a> IdCounts<'a> {
         }
         self.diff_children(before, after).or_else(|| {
             let component_id = self.common_id(before, after)?;
-            let component = WidgetComponent::deserialize(Value::Object(after.clone())).ok()?;
+            // Untyped, so that the client gets the component exactly as it is stored, including members that are null.
+            let component = WidgetComponent::Dynamic(DynamicComponent::deserialize(Value::Object(after.clone())).ok()?);
             Some(vec![ItemUpdate::WidgetComponentUpdated { component_id, component: Box::new(component) }])
         })
     }
@@ -185,6 +186,14 @@ mod tests {
             card(json!([{"type": "Carousel", "children": [transition]}]))
         };
         assert_eq!(diff_json(&inside(&before), &inside(&after)), updated(&after));
+    }
+
+    #[test]
+    fn a_replaced_component_keeps_members_that_are_null() {
+        let text = |value: &str| json!({"type": "Text", "id": "a", "value": value, "streaming": null});
+        let inside = |child: Value| card(json!([{"type": "Carousel", "children": [child]}]));
+        let updates = diff_json(&inside(text("x")), &inside(text("y")));
+        assert_eq!(updates[0]["component"], text("y"));
     }
 
     #[test]

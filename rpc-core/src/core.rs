@@ -6,7 +6,7 @@ use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
-use crate::built_in_tools;
+use crate::built_in_tools::{self, BuiltInDeps};
 use crate::config::{AgentsConfig, CoreConfig};
 use crate::health::HealthChecks;
 use crate::limits::RateLimits;
@@ -16,6 +16,7 @@ use crate::redis;
 use crate::rpc::OpenStreams;
 use crate::signals::Signals;
 use crate::store::{Clock, SoleServer, Store, StoreError};
+use crate::todo::TodoList;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_engine::{Engine, EngineConfig};
@@ -37,6 +38,7 @@ pub struct Core {
     pub(crate) limits: RateLimits,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) todo: TodoList,
     pub(crate) agent_services: Arc<AgentServices>,
     pub(crate) budgets: Budgets,
     pub(crate) clock: Arc<Clock>,
@@ -85,8 +87,11 @@ impl Core {
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let agents =
-            Arc::new(AgentRegistry::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
+        let supervisor = Supervisor::default();
+        let todo = TodoList::new(&store, &clock);
+        let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &supervisor)?;
+        let agents = Arc::new(agents);
         let agent_services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -94,7 +99,6 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
         });
-        let supervisor = Supervisor::default();
         let engine_config = EngineConfig {
             run_timeout: config.agent.run_timeout,
             events_retention: config.run_events_retention,
@@ -111,6 +115,7 @@ impl Core {
             passwords: Passwords::new(),
             limits: RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()),
             agents,
+            todo,
             agent_services,
             budgets: Budgets::new(config.budget, clock.clone(), model.name()),
             clock,

@@ -38,9 +38,9 @@ pub(super) async fn run_calls(
     let tools = &agent.tools;
     let reporters: Vec<ProgressReporter> = calls.iter().map(|_| ProgressReporter::default()).collect();
     let context = |progress| ToolContext {
-        user_id: run.user_id.0,
-        thread_id: run.token.thread_id.0,
-        run_id: Some(run.token.run_id.0),
+        user_id: run.user_id,
+        thread_id: run.token.thread_id,
+        run_id: Some(run.token.run_id),
         request_id: &run.request.request_id,
         client_hints: run.request.hints.as_deref(),
         progress,

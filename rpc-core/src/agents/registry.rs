@@ -2,12 +2,14 @@
 
 use super::agent_set::AgentSet;
 use crate::config::{AgentConfig, AgentsConfig};
+use crate::store::Clock;
 use parking_lot::RwLock;
-use reqwest::Client;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_tools::{Tool, endpoint};
-use tokio_util::task::TaskTracker;
+use threadline_runtime::Supervisor;
+use threadline_tools::endpoint::{self, EndpointDeps};
+use threadline_tools::mcp::McpTasks;
+use threadline_tools::Tool;
 
 /// Time limit for the MCP servers to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -21,11 +23,10 @@ pub(crate) struct AgentRegistry {
 
 /// What all agents use, whatever the agents file says.
 pub(super) struct AgentDeps {
-    /// The HTTP client of endpoints and MCP servers.
-    pub(super) client: Client,
+    /// MCP servers use its HTTP client too.
+    pub(super) endpoints: EndpointDeps,
     pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
-    /// The background tasks of MCP servers.
-    pub(super) mcp_tasks: TaskTracker,
+    pub(super) mcp_tasks: McpTasks,
 }
 
 /// Why agents cannot be created.
@@ -48,8 +49,12 @@ impl AgentRegistry {
         defaults: &AgentConfig,
         config: Option<&AgentsConfig>,
         built_in_tools: Vec<Arc<dyn Tool>>,
+        clock: &Arc<Clock>,
+        supervisor: &Supervisor,
     ) -> Result<Self, AgentsError> {
-        let deps = AgentDeps { client: endpoint::http_client()?, built_in_tools, mcp_tasks: TaskTracker::new() };
+        let clock = clock.clone();
+        let endpoints = EndpointDeps { client: endpoint::http_client()?, now: Arc::new(move || clock.now().utc()) };
+        let deps = AgentDeps { endpoints, built_in_tools, mcp_tasks: McpTasks::new(supervisor) };
         let current = RwLock::new(Arc::new(AgentSet::new(defaults, config, &deps, None)?));
         Ok(Self { defaults: defaults.clone(), deps, current })
     }
@@ -67,7 +72,6 @@ impl AgentRegistry {
 
     /// Stops the MCP servers, including those that runs still use, and waits for them for a limited time.
     pub(crate) async fn stop(&self) {
-        self.deps.mcp_tasks.close();
         self.current().stop_mcp_servers();
         if tokio::time::timeout(STOP_TIMEOUT, self.deps.mcp_tasks.wait()).await.is_err() {
             tracing::warn!("some MCP servers did not stop in time and are killed");

@@ -27,13 +27,13 @@ impl ToolCatalog {
     ) -> Result<Self, String> {
         let mut endpoints: BTreeMap<Arc<str>, Arc<dyn Tool>> = BTreeMap::new();
         for (name, config) in config.iter().flat_map(|config| &config.tools) {
-            let tool = EndpointTool::new(name, config, &deps.client);
+            let tool = EndpointTool::new(name, config, &deps.endpoints);
             endpoints.insert(name.clone(), Arc::new(tool.map_err(|problem| format!("tools.{name}: {problem}"))?));
         }
         let mcp_servers = config.iter().flat_map(|config| &config.mcp).map(|(name, config)| {
             let running = previous.and_then(|previous| previous.mcp_servers.get(name));
             let running = running.filter(|server| server.has_config(config)).cloned();
-            let start = || McpServer::start(name, config, &deps.client, &deps.mcp_tasks);
+            let start = || McpServer::start(name, config, &deps.endpoints.client, &deps.mcp_tasks);
             (name.clone(), running.unwrap_or_else(start))
         });
         Ok(Self { built_in: deps.built_in_tools.clone(), endpoints, mcp_servers: mcp_servers.collect() })

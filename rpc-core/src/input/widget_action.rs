@@ -54,8 +54,8 @@ pub(crate) async fn sync_custom_action(
     let work = async move {
         let core = task_core;
         let context = ToolContext {
-            user_id: user_id.0,
-            thread_id: thread_id.0,
+            user_id,
+            thread_id,
             run_id: None,
             request_id: &request.request_id,
             client_hints: request.hints.as_deref(),

@@ -1,6 +1,5 @@
 //! `tasks.*`
 
-use super::TodoList;
 use crate::error::Error;
 use crate::rpc::context::Cx;
 use crate::rpc::registry::Registry;
@@ -22,26 +21,26 @@ pub(crate) fn register(registry: &mut Registry) {
 }
 
 async fn create(cx: Cx, params: TasksCreateParams) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).create(cx.user_id()?, params).await
+    cx.core.todo.create(cx.user_id()?.into(), params).await
 }
 
 async fn list(cx: Cx, params: TasksListParams) -> Result<Page<Task>, Error> {
-    TodoList::new(&cx.core.store).list(cx.user_id()?, params).await
+    cx.core.todo.list(cx.user_id()?.into(), params).await
 }
 
 async fn get(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).get(cx.user_id()?, params.task_id).await
+    cx.core.todo.get(cx.user_id()?.into(), params.task_id.into()).await
 }
 
 async fn update(cx: Cx, params: TasksUpdateParams) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).update(cx.user_id()?, params).await
+    cx.core.todo.update(cx.user_id()?.into(), params).await
 }
 
 async fn complete(cx: Cx, params: TaskRef) -> Result<Task, Error> {
-    TodoList::new(&cx.core.store).complete(cx.user_id()?, params.task_id).await
+    cx.core.todo.complete(cx.user_id()?.into(), params.task_id.into()).await
 }
 
 async fn delete(cx: Cx, params: TaskRef) -> Result<Done, Error> {
-    TodoList::new(&cx.core.store).delete(cx.user_id()?, params.task_id).await?;
+    cx.core.todo.delete(cx.user_id()?.into(), params.task_id.into()).await?;
     Ok(Done {})
 }

@@ -1,6 +1,6 @@
 //! What users may use per day, and what a run reserves of it.
 
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::config::BudgetConfig;
 use crate::error::Error;
 use crate::store::rows::UsageRow;
@@ -31,7 +31,7 @@ impl Budgets {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the budget is in money and a model of the agent has no price.
-    pub(crate) fn reservation(&self, agent: Option<&Answerer>) -> Result<Option<Reservation>, Error> {
+    pub(crate) fn reservation(&self, agent: Option<&ResolvedAgent>) -> Result<Option<Reservation>, Error> {
         if !self.has_limits() {
             return Ok(None);
         }
@@ -51,7 +51,7 @@ impl Budgets {
 
     /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and
     /// writes, and with which of its models.
-    fn highest_price(&self, agent: Option<&Answerer>) -> Result<f64, Error> {
+    fn highest_price(&self, agent: Option<&ResolvedAgent>) -> Result<f64, Error> {
         let agent = agent.ok_or_else(|| Error::internal("a run with a budget in money has no agent"))?;
         let mut highest: f64 = 0.0;
         for model in &*agent.models {

@@ -1,12 +1,12 @@
 //! Assembles the service: makes its parts, and starts and stops them together.
 
 use crate::agent::AgentServices;
-use crate::agents::{Agents, AgentsError};
+use crate::agents::{AgentRegistry, AgentsError};
 use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
-use crate::built_in_tools;
+use crate::built_in_tools::{self, BuiltInDeps};
 use crate::config::{AgentsConfig, CoreConfig};
 use crate::health::HealthChecks;
 use crate::limits::RateLimits;
@@ -16,6 +16,7 @@ use crate::redis;
 use crate::rpc::OpenStreams;
 use crate::signals::Signals;
 use crate::store::{Clock, SoleServer, Store, StoreError};
+use crate::todo::TodoList;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
@@ -32,7 +33,8 @@ pub struct Core {
     pub(crate) redis: Option<Redis>,
     pub(crate) limits: Arc<RateLimits>,
     pub(crate) model: Arc<dyn Model>,
-    pub(crate) agents: Arc<Agents>,
+    pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) todo: TodoList,
     pub(crate) agent_services: Arc<AgentServices>,
     pub(crate) budgets: Budgets,
     pub(crate) clock: Arc<Clock>,
@@ -77,9 +79,13 @@ impl Core {
         let redis = redis::open(&config)?;
         let signals = Signals::open(&config.database, redis.as_ref())?;
         let model = model::open(&config.model)?;
-        let attachments = Arc::new(Attachments::new(&config)?);
+        let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let agents = Arc::new(Agents::new(&config.agent, config.agents.as_ref(), built_in_tools::create_all(&store))?);
+        let supervisor = Supervisor::default();
+        let todo = TodoList::new(&store, &clock);
+        let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &supervisor)?;
+        let agents = Arc::new(agents);
         let agent_services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -87,7 +93,6 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
         });
-        let supervisor = Supervisor::default();
         let engine_config = EngineConfig {
             run_timeout: config.agent.run_timeout,
             events_retention: config.run_events_retention,
@@ -95,7 +100,7 @@ impl Core {
             cancel_grace: config.cancel_grace,
             on_unknown_outcome: {
                 let agents = agents.clone();
-                Arc::new(move |tool| agents.roster().count_unknown(tool))
+                Arc::new(move |tool| agents.current().record_unknown_outcome(tool))
             },
         };
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
@@ -104,6 +109,7 @@ impl Core {
             passwords: Passwords::new(),
             limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
             agents,
+            todo,
             agent_services,
             budgets: Budgets::new(config.budget, clock.clone(), model.name()),
             clock,

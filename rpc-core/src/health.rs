@@ -95,12 +95,11 @@ async fn model(core: &Core) -> ComponentHealth {
 
 /// Conversations go on without files, so it is never worse than degraded.
 async fn attachments(core: &Core) -> ComponentHealth {
-    let storage = &core.attachments.storage;
     let check = async {
         let public = "The storage for attachments does not work.".to_owned();
-        storage.check().await.map_err(|error| (public, Some(error.to_string())))
+        core.attachments.check_storage().await.map_err(|error| (public, Some(error.to_string())))
     };
-    let mut health = cached(&core.health.attachments, OUTSIDE_FRESH_FOR, storage.kind(), check).await;
+    let mut health = cached(&core.health.attachments, OUTSIDE_FRESH_FOR, core.attachments.storage_kind(), check).await;
     health.status = health.status.min(HealthStatus::Degraded);
     health
 }

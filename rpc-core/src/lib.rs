@@ -30,7 +30,6 @@ pub use threadline_signals as signals;
 pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
-pub(crate) use threadline_tools as tools;
 
 pub use agents::{AgentsError, AgentsFileError};
 pub use attachments::{AttachmentsError, check_storage};

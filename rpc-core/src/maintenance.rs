@@ -1,6 +1,5 @@
 //! Maintenance jobs: remove old data and record gauges.
 
-use crate::attachments;
 use crate::core::Core;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,7 +17,7 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) fn spawn(core: &Arc<Core>) {
     every(core, REMOVE_EVERY, |core| async move {
         core.engine.remove_expired_logs().await;
-        attachments::sweep(&core).await;
+        core.attachments.delete_unused().await;
     });
     every(core, SWEEP_EVERY, |core| async move {
         core.limits.sweep();

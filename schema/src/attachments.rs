@@ -1,4 +1,4 @@
-//! `attachments.*`: files that go with messages.
+//! `attachments.*`: files that belong to messages.
 
 use crate::chatkit::Attachment;
 use crate::threads::Done;
@@ -6,33 +6,33 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Bytes of a file that one call carries, at most: as base64 it fits into a body of the usual 1 MiB.
+/// Maximum size of a piece, in bytes. As base64 it fits into a request body of the default 1 MiB.
 pub const PIECE_BYTES: usize = 512 * 1024;
 
-/// Bytes of a file that one call carries where a body may have so many.
+/// Returns the maximum size of a piece for this limit of request bodies.
 pub fn piece_bytes(body_bytes: usize) -> usize {
-    // What stands around the piece: its names, an id or two, and the token.
-    const AROUND: usize = 768;
-    (body_bytes.saturating_sub(AROUND) / 4 * 3).clamp(1, PIECE_BYTES)
+    // The other members of the request: names, ids and the token.
+    const ENVELOPE_BYTES: usize = 768;
+    (body_bytes.saturating_sub(ENVELOPE_BYTES) / 4 * 3).clamp(1, PIECE_BYTES)
 }
 
 /// Params of `attachments.create`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsCreateParams {
-    /// Name of the file, 1 to 255 characters; what looks like a directory is cut off.
+    /// Name of the file, 1 to 255 characters. Directories are removed.
     pub name: String,
-    /// Bytes of the file: what is uploaded must have exactly as many.
+    /// Size of the file in bytes. The upload must have exactly this size.
     pub size: u64,
-    /// Media type of the file. The content is checked against it.
+    /// Media type of the file. The content must fit it.
     pub mime_type: String,
 }
 
-/// Params that name an attachment.
+/// Params of methods that act on one attachment.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentRef {
-    /// The attachment.
+    /// Id of the attachment.
     pub attachment_id: Uuid,
 }
 
@@ -40,34 +40,34 @@ pub struct AttachmentRef {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsWriteParams {
-    /// The attachment.
+    /// Id of the attachment.
     pub attachment_id: Uuid,
-    /// What the upload's URL carries as `token`. Without it the caller must be the attachment's user.
+    /// `token` of the upload URL. Without it, the caller must be the user of the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The upload that this piece goes on with, as the answer to its first piece named it. Absent: a new upload begins.
+    /// Id of the upload, from the result of its first piece. Absent: a new upload starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<Uuid>,
-    /// Bytes of the upload so far; 0 for a new one.
+    /// Bytes of the upload before this piece; 0 for a new upload.
     #[serde(default)]
     pub offset: u64,
-    /// The piece, in base64: 524288 bytes at most.
+    /// The piece, as base64: at most 524288 bytes.
     pub data: String,
     /// Whether this is the last piece.
     #[serde(default)]
     pub last: bool,
 }
 
-/// How far an upload is.
+/// Progress of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Upload {
-    /// The attachment.
+    /// Id of the attachment.
     pub attachment_id: Uuid,
-    /// Names the upload, for its next piece.
+    /// Id of the upload, for its next piece.
     pub upload_id: Uuid,
-    /// Bytes so far.
+    /// Bytes that have arrived.
     pub received: u64,
-    /// Whether it is whole, was looked at, and can go with a message.
+    /// Whether the file is complete and checked, so that a message can name it.
     pub ready: bool,
 }
 
@@ -75,15 +75,15 @@ pub struct Upload {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsReadParams {
-    /// The attachment.
+    /// Id of the attachment.
     pub attachment_id: Uuid,
-    /// What the preview's URL carries as `token`. Without it the caller must be the attachment's user.
+    /// `token` of the preview URL. Without it, the caller must be the user of the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// Whether the small version of an image is wanted in place of the file.
+    /// Whether to read the preview of an image instead of the file.
     #[serde(default)]
     pub preview: bool,
-    /// Where to begin.
+    /// Position of the first byte.
     #[serde(default)]
     pub offset: u64,
 }
@@ -95,27 +95,27 @@ pub struct Piece {
     pub name: String,
     /// Media type of the bytes.
     pub mime_type: String,
-    /// Bytes of the whole.
+    /// Size of the whole file in bytes.
     pub size: u64,
-    /// The bytes from `offset` on, in base64: 524288 at most.
+    /// The bytes from `offset` on, as base64: at most 524288.
     pub data: String,
 }
 
 crate::methods! {
-    /// Announce a file that is to go with a message.
+    /// Create an attachment.
     ///
-    /// The answer says in `upload_descriptor` how to upload it; an image has a `preview_url` beside that, which works once
-    /// it is uploaded. Then name its `id` among the `attachments` of a message. What no message has taken after a day is
-    /// deleted. Sizes, types, and what all attachments of a user may come to are limited.
+    /// `upload_descriptor` in the result says how to upload the file. An image also has a `preview_url`, which works after
+    /// the upload. Then put the `id` into the `attachments` of a message. An attachment without a message is deleted after
+    /// a day. The size of a file, the types, and the total size of a user's attachments are limited.
     AttachmentsCreate = "attachments.create" (User): AttachmentsCreateParams => Attachment;
-    /// Delete a file that no message has taken.
+    /// Delete an attachment that belongs to no message.
     AttachmentsDelete = "attachments.delete" (User): AttachmentRef => Done;
-    /// Upload a file, piece by piece and in order.
+    /// Upload a file in pieces, in order.
     ///
-    /// What `PUT` to the upload's URL becomes. A call without `upload_id` begins anew, and what was uploaded before is
-    /// dropped. After the last piece the file is looked at: one of another length, or that is not what it was announced
-    /// as, is refused and dropped, and may be uploaded again.
+    /// The gateway translates a `PUT` to the upload URL into these calls. A call without `upload_id` starts a new upload
+    /// and deletes the pieces of the previous one. After the last piece the file is checked. A file of another size or
+    /// type is refused and deleted; it can be uploaded again.
     AttachmentsWrite = "attachments.write" (Signed): AttachmentsWriteParams => Upload;
-    /// Read a file, or the preview of an image, piece by piece.
+    /// Read a file, or the preview of an image, in pieces.
     AttachmentsRead = "attachments.read" (Signed): AttachmentsReadParams => Piece;
 }

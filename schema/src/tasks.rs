@@ -1,4 +1,4 @@
-//! `tasks.*`: the to-do list that the built-in tools act on.
+//! `tasks.*`: the to-do list of a user, which the built-in tools use too.
 
 use crate::page::Page;
 use crate::threads::Done;
@@ -13,17 +13,17 @@ use uuid::Uuid;
 #[cfg_attr(feature = "db", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
 #[cfg_attr(feature = "db", diesel(sql_type = diesel::sql_types::Text))]
 pub enum Priority {
-    /// When there is time.
+    /// Can wait.
     Low,
-    /// In its turn.
+    /// Normal.
     #[default]
     Medium,
-    /// First.
+    /// Urgent.
     High,
 }
 
 impl Priority {
-    /// The name on the wire and in the database.
+    /// Returns the name on the wire and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -32,47 +32,47 @@ impl Priority {
         }
     }
 
-    /// The priority called `name`.
+    /// Returns the priority with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Low, Self::Medium, Self::High].into_iter().find(|priority| priority.name() == name)
     }
 }
 
-/// Which tasks a list shows.
+/// Filter of a list of tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskFilter {
     /// Every task.
     #[default]
     All,
-    /// Those still to do.
+    /// Open tasks.
     Pending,
-    /// Those done.
+    /// Completed tasks.
     Completed,
 }
 
-/// Something to do.
+/// An entry of the to-do list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Task {
     /// Id of the task.
     pub id: Uuid,
-    /// Whose it is.
+    /// Id of the user.
     pub user_id: Uuid,
-    /// What is to be done.
+    /// Title.
     pub title: String,
-    /// More about it.
+    /// Description.
     pub description: Option<String>,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Priority,
-    /// Words to find it by.
+    /// Tags.
     pub tags: Vec<String>,
-    /// Whether it is done.
+    /// Whether the task is done.
     pub completed: bool,
-    /// When it was added.
+    /// When the task was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// When the task changed last.
     pub updated_at: DateTime<Utc>,
-    /// When it was done.
+    /// When the task was completed.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
@@ -80,15 +80,15 @@ pub struct Task {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TasksCreateParams {
-    /// What is to be done, 1 to 200 characters.
+    /// Title, 1 to 200 characters.
     pub title: String,
-    /// More about it, at most 2000 characters.
+    /// Description, at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Medium when absent.
+    /// Priority; medium if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// At most 20 words of at most 50 characters.
+    /// At most 20 tags of at most 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
 }
@@ -97,49 +97,49 @@ pub struct TasksCreateParams {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TasksListParams {
-    /// All when absent.
+    /// Filter; all tasks if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<TaskFilter>,
-    /// Tasks on the page, 1 to 100; 20 when absent.
+    /// Maximum number of tasks, 1 to 100; 20 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// `after` of the page before, which is the id of its last task.
+    /// Cursor: `after` of the previous page, which is the id of its last task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// Params that name a task.
+/// Params of methods that act on one task.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskRef {
-    /// The task.
+    /// Id of the task.
     pub task_id: Uuid,
 }
 
-/// Params of `tasks.update`: what is absent stays as it is.
+/// Params of `tasks.update`. Absent members do not change.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TasksUpdateParams {
-    /// The task.
+    /// Id of the task.
     pub task_id: Uuid,
-    /// A new title, 1 to 200 characters.
+    /// New title, 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// A new description, at most 2000 characters; `null` removes it.
+    /// New description, at most 2000 characters; `null` removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub description: Option<Option<String>>,
-    /// A new priority.
+    /// New priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// New tags, in place of the old ones.
+    /// New tags, which replace the old ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// Done or not.
+    /// Whether the task is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<bool>,
 }
 
-/// Tells a member that is `null` from one that is absent.
+/// Distinguishes a member that is `null` from an absent one.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -147,13 +147,13 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 crate::methods! {
     /// Add a task.
     TasksCreate = "tasks.create" (User): TasksCreateParams => Task;
-    /// The user's tasks, newest first.
+    /// List the tasks of the user, newest first.
     TasksList = "tasks.list" (User): TasksListParams => Page<Task>;
-    /// One task.
+    /// Get a task.
     TasksGet = "tasks.get" (User): TaskRef => Task;
-    /// Change a task; what is not named stays.
+    /// Change a task. Absent params do not change.
     TasksUpdate = "tasks.update" (User): TasksUpdateParams => Task;
-    /// Mark a task as done. Doing so twice changes nothing.
+    /// Mark a task as done. A second call changes nothing.
     TasksComplete = "tasks.complete" (User): TaskRef => Task;
     /// Delete a task.
     TasksDelete = "tasks.delete" (User): TaskRef => Done;

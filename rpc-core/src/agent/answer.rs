@@ -5,8 +5,7 @@ use super::model_chain::ModelChain;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt};
-use crate::agents::Answerer;
-use crate::attachments;
+use crate::agents::ResolvedAgent;
 use crate::model::{Message, ModelError, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -19,13 +18,13 @@ use threadline_tools::ToolResult;
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
     services: Arc<AgentServices>,
-    agent: Answerer,
+    agent: ResolvedAgent,
     /// The title that a model thinks of meanwhile.
     title: Option<TitleHandle>,
 }
 
 impl AnswerDriver {
-    pub(crate) fn new(services: Arc<AgentServices>, agent: Answerer, title: Option<TitleHandle>) -> Self {
+    pub(crate) fn new(services: Arc<AgentServices>, agent: ResolvedAgent, title: Option<TitleHandle>) -> Self {
         Self { services, agent, title }
     }
 
@@ -36,9 +35,9 @@ impl AnswerDriver {
         let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
         let mut history = history.await?;
         abandon_pending_calls(store, run.token, &mut history, writer).await?;
-        let facts = prompt::request_facts(&agent.tell, run.request.hints.as_deref(), clock.now());
+        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
         let mut messages = prompt::build(&agent.instructions, facts, &history)?;
-        attachments::load(&services.attachments, &mut messages).await;
+        services.attachments.load_into_prompt(&mut messages).await;
         let mut models = ModelChain::new(services, resolved, run);
 
         for turn in 0..agent.max_turns {

@@ -1,7 +1,7 @@
 //! The models of a run: when one fails, the next one answers.
 
 use super::{AgentError, AgentServices};
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use threadline_engine::{Citation, RunContext, RunWriter};
@@ -9,14 +9,14 @@ use threadline_engine::{Citation, RunContext, RunWriter};
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
     services: &'a AgentServices,
-    agent: &'a Answerer,
+    agent: &'a ResolvedAgent,
     run: &'a RunContext,
     /// Index of the model that answers.
     current: usize,
 }
 
 impl<'a> ModelChain<'a> {
-    pub(super) fn new(services: &'a AgentServices, agent: &'a Answerer, run: &'a RunContext) -> Self {
+    pub(super) fn new(services: &'a AgentServices, agent: &'a ResolvedAgent, run: &'a RunContext) -> Self {
         Self { services, agent, run, current: 0 }
     }
 

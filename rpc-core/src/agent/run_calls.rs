@@ -2,7 +2,7 @@
 
 use super::AgentError;
 use super::in_flight_call::{CallUpdate, InFlightCall};
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::model::ToolCall;
 use crate::store::{Store, StoreError, StoreResult};
 use futures::future::BoxFuture;
@@ -29,7 +29,7 @@ async fn next_update(mut call: InFlightCall<'_>) -> Step<'_> {
 /// Each result is stored when its call ends: if the run is stopped before the others end, this one is known.
 pub(super) async fn run_calls(
     store: &Store,
-    agent: &Answerer,
+    agent: &ResolvedAgent,
     run: &RunContext,
     calls: &[ToolCall],
     pending: Option<usize>,
@@ -38,9 +38,9 @@ pub(super) async fn run_calls(
     let tools = &agent.tools;
     let reporters: Vec<ProgressReporter> = calls.iter().map(|_| ProgressReporter::default()).collect();
     let context = |progress| ToolContext {
-        user_id: run.user_id.0,
-        thread_id: run.token.thread_id.0,
-        run_id: Some(run.token.run_id.0),
+        user_id: run.user_id,
+        thread_id: run.token.thread_id,
+        run_id: Some(run.token.run_id),
         request_id: &run.request.request_id,
         client_hints: run.request.hints.as_deref(),
         progress,

@@ -3,7 +3,7 @@
 mod clean;
 
 use super::AgentServices;
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::model::{Message, ModelError, ModelEvent, ModelRequest};
 use crate::store::StoreError;
 use crate::store::rows::ThreadRow;
@@ -71,7 +71,7 @@ pub(crate) fn title_words(message: &ThreadItem) -> String {
 pub(crate) fn start_title(
     services: &Arc<AgentServices>,
     engine: &Engine,
-    agent: &Answerer,
+    agent: &ResolvedAgent,
     has_cost_budget: bool,
     run: &StoredRun<'_>,
     words: &str,

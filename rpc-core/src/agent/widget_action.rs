@@ -3,7 +3,7 @@
 use super::answer::requested_call;
 use super::run_calls::run_calls;
 use super::{AgentError, AgentServices};
-use crate::agents::Answerer;
+use crate::agents::ResolvedAgent;
 use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
@@ -13,10 +13,10 @@ use futures::future::BoxFuture;
 use std::slice;
 use std::sync::Arc;
 use threadline_engine::{DriverError, RunContext, RunDriver, RunWriter};
-use threadline_schema::chatkit::widget::updates;
 use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, ThreadStreamEvent, WidgetItem};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_tools::widgets;
 
 /// How often a widget is changed again after other requests have changed it at the same time.
 const TRIES: u32 = 10;
@@ -28,7 +28,7 @@ pub(crate) struct WidgetCall {
     /// The widget that was used.
     pub(crate) widget_id: Option<ItemId>,
     /// Whose tools run the call, as they were when the action came.
-    pub(crate) agent: Answerer,
+    pub(crate) agent: ResolvedAgent,
 }
 
 /// A stored widget after a change.
@@ -113,7 +113,7 @@ pub(crate) async fn update_stored_widget(
         }
         let new = serde_json::to_string(&ThreadItem::Widget(item.clone()))?;
         match store.item_rewrite(thread_id, Rewrite { id: row.id, old: row.body, new }).await {
-            Ok(()) => return Ok(Some(UpdatedWidget { updates: updates(&before.widget, &item.widget), item })),
+            Ok(()) => return Ok(Some(UpdatedWidget { updates: widgets::diff(&before.widget, &item.widget), item })),
             // Another request has changed it at the same time.
             Err(StoreError::Conflict(Conflict::AnsweredAlready)) => {}
             Err(error) => return Err(error.into()),

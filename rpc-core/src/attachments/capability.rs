@@ -1,66 +1,63 @@
-//! What the service signs for one attachment and one purpose, to stand in a URL: whoever has it may do that one thing.
+//! Capabilities: signed permissions for one attachment and one purpose, as part of a URL. They need no other token.
 //!
-//! The key is derived from the one that signs users' tokens, so that neither is ever taken for the other.
+//! The key is derived from the key of the user tokens, so that neither kind of token is ever accepted as the other.
 
 use crate::config::AuthConfig;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use uuid::Uuid;
+use threadline_schema::ids::{AttachmentId, UserId};
 
-/// What the key is derived for. Nothing a token is signed over can look like it: that is base64 and dots.
-const KEY_FOR: &[u8] = b"threadline: attachments";
+/// Input of the key derivation. It cannot be the signed part of a JWT, which consists of base64 and dots.
+const KEY_CONTEXT: &[u8] = b"threadline: attachments";
 
-/// How long an upload may take, from the moment the attachment is announced.
-pub(crate) const UPLOAD_LIFETIME: Duration = Duration::from_secs(3600);
+/// Time limit of an upload, from the creation of the attachment.
+pub(super) const UPLOAD_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// What one may do.
+/// What a capability permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Purpose {
+pub(crate) enum CapabilityPurpose {
     /// Upload the file.
     Upload,
-    /// See the preview.
+    /// Read the preview.
     Preview,
 }
 
-/// A capability that was found to be good.
+/// A verified capability. The members are JWT claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Grant {
-    /// The attachment.
+pub(crate) struct Capability {
     #[serde(rename = "sub")]
-    pub(crate) attachment_id: Uuid,
-    /// Whose it is, and who uses up requests.
+    pub(crate) attachment_id: AttachmentId,
+    /// The user of the attachment. Requests count towards this user's rate limit.
     #[serde(rename = "usr")]
-    pub(crate) user_id: Uuid,
-    /// What for.
+    pub(crate) user_id: UserId,
     #[serde(rename = "use")]
-    pub(crate) purpose: Purpose,
-    /// Unix time, in seconds, from which it is worth nothing; absent: as long as the attachment is there.
+    pub(crate) purpose: CapabilityPurpose,
+    /// Unix time in seconds. Without it, the capability is valid as long as the attachment exists.
     #[serde(rename = "exp", default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
 }
 
-/// Signs and checks capabilities.
-pub(crate) struct Capabilities {
+/// Signs and verifies capabilities.
+pub(super) struct CapabilitySigner {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
 }
 
-impl Capabilities {
-    /// Capabilities under a key of their own.
+impl CapabilitySigner {
+    /// Derives the key.
     ///
     /// # Errors
-    /// When signing fails, which takes a broken library.
-    pub(crate) fn new(config: &AuthConfig) -> Result<Self, jsonwebtoken::errors::Error> {
+    /// If the cryptographic library fails.
+    pub(super) fn new(config: &AuthConfig) -> Result<Self, jsonwebtoken::errors::Error> {
         let secret = EncodingKey::from_secret(config.secret.expose_secret().as_bytes());
-        let key = jsonwebtoken::crypto::sign(KEY_FOR, &secret, Algorithm::HS256)?;
+        let key = jsonwebtoken::crypto::sign(KEY_CONTEXT, &secret, Algorithm::HS256)?;
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        // Checked below: it may be absent.
+        // `verify` checks the expiry, by the clock that all processes share.
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["sub"]);
         Ok(Self {
@@ -70,28 +67,27 @@ impl Capabilities {
         })
     }
 
-    /// Signs a capability. `lifetime` is `None` where it is to work as long as the attachment is there.
+    /// Signs a capability. Without `expires_at`, it is valid as long as the attachment exists.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub(crate) fn issue(
+    pub(super) fn sign(
         &self,
-        user_id: Uuid,
-        attachment_id: Uuid,
-        purpose: Purpose,
-        lifetime: Option<Duration>,
+        user_id: UserId,
+        attachment_id: AttachmentId,
+        purpose: CapabilityPurpose,
+        expires_at: Option<DateTime<Utc>>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let seconds = lifetime.map(|lifetime| i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
-        let expires_at = seconds.map(|seconds| Utc::now().timestamp().saturating_add(seconds));
-        let grant = Grant { attachment_id, user_id, purpose, expires_at };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &grant, &self.encoding)
+        let expires_at = expires_at.map(|at| at.timestamp());
+        let capability = Capability { attachment_id, user_id, purpose, expires_at };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &capability, &self.encoding)
     }
 
-    /// What a capability is for; `None` for any that is not good, whatever is wrong with it.
-    pub(crate) fn verify(&self, token: &str) -> Option<Grant> {
-        let grant = jsonwebtoken::decode::<Grant>(token, &self.decoding, &self.validation).ok()?.claims;
-        let has_expired = grant.expires_at.is_some_and(|at| Utc::now().timestamp() >= at);
-        (!has_expired).then_some(grant)
+    /// Verifies a capability; `None` if it is invalid for any reason.
+    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Capability> {
+        let capability = jsonwebtoken::decode::<Capability>(token, &self.decoding, &self.validation).ok()?.claims;
+        let has_expired = capability.expires_at.is_some_and(|at| now.timestamp() >= at);
+        (!has_expired).then_some(capability)
     }
 }
 
@@ -100,36 +96,49 @@ mod tests {
     use super::*;
     use crate::auth::token::Tokens;
     use crate::config::TokenAlgorithm;
+    use uuid::Uuid;
 
     fn config(secret: &str) -> AuthConfig {
         let token_lifetime = Duration::from_secs(60);
         AuthConfig { secret: secret.into(), algorithm: TokenAlgorithm::Hs256, token_lifetime }
     }
 
-    #[test]
-    fn a_capability_says_what_it_is_for() {
-        let ours = Capabilities::new(&config("a secret of the tests")).unwrap();
-        let (user, attachment) = (Uuid::now_v7(), Uuid::now_v7());
-        for (purpose, lifetime) in [(Purpose::Upload, Some(UPLOAD_LIFETIME)), (Purpose::Preview, None)] {
-            let grant = ours.verify(&ours.issue(user, attachment, purpose, lifetime).unwrap()).unwrap();
-            assert_eq!((grant.user_id, grant.attachment_id, grant.purpose), (user, attachment, purpose));
-        }
-        assert_eq!(ours.verify(&ours.issue(user, attachment, Purpose::Upload, Some(Duration::ZERO)).unwrap()), None);
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
     }
 
     #[test]
-    fn no_other_token_is_one() {
-        let ours = Capabilities::new(&config("a secret of the tests")).unwrap();
-        let theirs = Capabilities::new(&config("another secret")).unwrap();
+    fn a_capability_has_one_attachment_and_one_purpose() {
+        let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
+        let (user, attachment) = (UserId(Uuid::now_v7()), AttachmentId(Uuid::now_v7()));
+        let later = now() + UPLOAD_LIFETIME;
+        for (purpose, expires_at) in [(CapabilityPurpose::Upload, Some(later)), (CapabilityPurpose::Preview, None)] {
+            let token = signer.sign(user, attachment, purpose, expires_at).unwrap();
+            let capability = signer.verify(&token, now()).unwrap();
+            assert_eq!((capability.user_id, capability.attachment_id), (user, attachment));
+            assert_eq!(capability.purpose, purpose);
+        }
+        let expired = signer.sign(user, attachment, CapabilityPurpose::Upload, Some(now())).unwrap();
+        assert_eq!(signer.verify(&expired, now()), None);
+    }
+
+    #[test]
+    fn no_other_token_is_a_capability() {
+        let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
+        let other = CapabilitySigner::new(&config("another secret")).unwrap();
         let tokens = Tokens::new(&config("a secret of the tests"));
-        let user = Uuid::now_v7();
-        let good = ours.issue(user, user, Purpose::Preview, None).unwrap();
-        assert_eq!(theirs.verify(&good), None, "of another secret");
-        assert_eq!(tokens.verify(&good), None, "a capability is no user's token");
-        assert_eq!(ours.verify(&tokens.issue(user, None).unwrap().0), None, "a user's token is no capability");
-        let (head, _) = good.rsplit_once('.').unwrap();
-        for bad in [format!("{head}."), format!("{good}A"), String::new(), "x.y.z".to_owned()] {
-            assert_eq!(ours.verify(&bad), None, "{bad}");
+        let id = Uuid::now_v7();
+        let valid = signer.sign(id.into(), id.into(), CapabilityPurpose::Preview, None).unwrap();
+        assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
+        assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
+        assert_eq!(
+            signer.verify(&tokens.issue(id, None).unwrap().0, now()),
+            None,
+            "a user's token is not a capability"
+        );
+        let (head, _) = valid.rsplit_once('.').unwrap();
+        for invalid in [format!("{head}."), format!("{valid}A"), String::new(), "x.y.z".to_owned()] {
+            assert_eq!(signer.verify(&invalid, now()), None, "{invalid}");
         }
     }
 }

@@ -1,161 +1,128 @@
-//! Files that go with messages: announced, uploaded, looked at, and read again.
+//! Attachments: files that belong to messages.
 //!
-//! What is known of them is in the database, and their bytes are in a storage beside it that takes no part in
-//! transactions. So a row goes first, and its bytes after it (`sweep.rs`); bytes without a row are nobody's.
+//! | file | does |
+//! | --- | --- |
+//! | `create.rs` | checks name, type and size of a new attachment, and returns how to upload it |
+//! | `upload.rs` | receives the bytes and checks them |
+//! | `read.rs` | reads a file or its preview; deletes an attachment |
+//! | `message.rs` | the attachments that a message names |
+//! | `prompt_attachments.rs` | loads attachments into the prompt |
+//! | `cleanup.rs` | maintenance job: deletes what is no longer needed |
+//! | `capability.rs` | signs and verifies the capabilities in URLs |
+//! | `content_check.rs` | checks that a file has its declared type |
+//! | `preview.rs` | makes previews of images |
+//! | `storage.rs` | the bytes, in a directory or an S3 bucket |
+//!
+//! The row of an attachment is in the database. Its bytes are in a storage that takes no part in transactions. So the row
+//! is deleted first, and the bytes after it (`cleanup.rs`): bytes without a row are garbage, never the other way round.
 
-mod announce;
 mod capability;
-mod content;
-mod material;
+mod cleanup;
+mod content_check;
+mod create;
+mod message;
 mod preview;
+mod prompt_attachments;
+mod read;
 mod storage;
-mod sweep;
 mod upload;
 
-pub(crate) use announce::create;
-pub(crate) use capability::{Capabilities, Grant, Purpose};
-pub(crate) use material::load;
-pub(crate) use sweep::sweep;
-pub(crate) use upload::write;
+pub(crate) use capability::{Capability, CapabilityPurpose};
 
 use crate::config::{AttachmentsConfig, CoreConfig};
-use crate::core::Core;
 use crate::error::Error;
-use crate::store::rows::AttachmentRow;
-use base64::Engine;
+use crate::store::{Clock, Store};
 use base64::engine::general_purpose::STANDARD as BASE64;
+use capability::CapabilitySigner;
 use std::sync::Arc;
-use storage::{Object, Storage};
-use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
-use threadline_schema::chatkit::{Attachment, UserMessageInput};
-use threadline_schema::ids::AttachmentId;
+use storage::Storage;
+use threadline_schema::attachments::piece_bytes;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
-/// Attachments of one message, at most.
-const PER_MESSAGE: usize = 10;
-/// Images that are decoded at a time.
-const DECODED_AT_ONCE: usize = 2;
+/// Maximum number of images that are decoded at the same time: one can take 160 MB.
+const MAX_CONCURRENT_DECODES: usize = 2;
 
-/// What attachments need.
+/// Creates, stores and reads attachments.
 pub(crate) struct Attachments {
-    pub(crate) config: AttachmentsConfig,
-    pub(crate) capabilities: Arc<Capabilities>,
-    pub(crate) storage: Storage,
-    decoding: Semaphore,
+    config: AttachmentsConfig,
+    /// Maximum size of a piece that fits into a request body, in bytes.
+    piece_bytes: usize,
+    store: Store,
+    clock: Arc<Clock>,
+    storage: Storage,
+    signer: CapabilitySigner,
+    decode_permits: Semaphore,
 }
 
-/// Why attachments cannot be served.
+/// Why attachments are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachmentsError {
-    /// The settings of the bucket.
+    /// The settings of the bucket are invalid.
     #[error("ATTACHMENTS_URL, or the AWS_* variables beside it, cannot be used: {0}")]
-    Storage(#[from] object_store::Error),
-    /// The storage itself.
+    Config(#[from] object_store::Error),
+    /// The storage failed.
     #[error("the storage cannot be used: {0}")]
-    Away(#[source] object_store::Error),
-    /// The key.
+    Storage(#[source] object_store::Error),
+    /// The key for capabilities cannot be derived.
     #[error("no key to sign with could be derived: {0}")]
     Key(#[from] jsonwebtoken::errors::Error),
 }
 
 impl Attachments {
-    /// Attachments as configured. The storage is not asked yet.
+    /// Creates the service. The storage is not contacted yet.
     ///
     /// # Errors
-    /// When the settings of a bucket contradict each other.
-    pub(crate) fn new(config: &CoreConfig) -> Result<Self, AttachmentsError> {
+    /// If the settings of a bucket contradict each other.
+    pub(crate) fn new(config: &CoreConfig, store: &Store, clock: &Arc<Clock>) -> Result<Self, AttachmentsError> {
         Ok(Self {
-            capabilities: Arc::new(Capabilities::new(&config.auth)?),
+            piece_bytes: piece_bytes(config.limits.body_bytes),
+            store: store.clone(),
+            clock: clock.clone(),
             storage: Storage::new(&config.attachments.location)?,
-            decoding: Semaphore::new(DECODED_AT_ONCE),
+            signer: CapabilitySigner::new(&config.auth)?,
+            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
             config: config.attachments.clone(),
         })
     }
+
+    /// Returns the kind of the storage, for the health report: `directory` or `s3`.
+    pub(crate) fn storage_kind(&self) -> &'static str {
+        self.storage.kind()
+    }
+
+    /// Checks that the storage works.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn check_storage(&self) -> Result<(), object_store::Error> {
+        self.storage.check().await
+    }
+
+    /// Verifies the capability in a URL; `None` if it is invalid or has expired.
+    pub(crate) fn verify_capability(&self, token: &str) -> Option<Capability> {
+        self.signer.verify(token, self.clock.now().utc())
+    }
 }
 
-/// Whether the storage that is configured would keep files. In words: what it is.
+/// The error for a capability that is invalid or has expired.
+pub(crate) fn invalid_capability() -> RpcError {
+    let message = "This `token` is invalid, or has expired. Create the attachment again to get another.";
+    RpcError::new(ErrorCode::Unauthorized, message)
+}
+
+/// Checks that the configured storage works, without a running service. Returns its kind.
 ///
 /// # Errors
-/// When its settings contradict each other, and when it does not answer as it should.
+/// If its settings contradict each other, or it does not work.
 pub async fn check_storage(config: &AttachmentsConfig) -> Result<&'static str, AttachmentsError> {
     let storage = Storage::new(&config.location)?;
-    storage.check().await.map_err(AttachmentsError::Away)?;
+    storage.check().await.map_err(AttachmentsError::Storage)?;
     Ok(storage.kind())
 }
 
-/// Deletes a file that no message has taken.
-pub(crate) async fn delete(core: &Core, user_id: Uuid, id: Uuid) -> Result<(), Error> {
-    core.store.attachment_delete(user_id.into(), id.into()).await.map_err(Error::of_attachment)?;
-    if let Err(error) = core.attachments.storage.drop_all(id).await {
-        // It is gone for everybody already; its bytes are dropped later.
-        tracing::warn!(attachment_id = %id, %error, "the bytes of an attachment could not be dropped yet");
-    }
-    Ok(())
-}
-
-/// A piece of a file, or of its preview.
-pub(crate) async fn read(core: &Core, user_id: Uuid, params: AttachmentsReadParams) -> Result<Piece, Error> {
-    let row = core.store.attachment_get(user_id.into(), params.attachment_id.into()).await;
-    let row = upload::arrived(core, row.map_err(Error::of_attachment)?).await?;
-    let (object, mime_type) = match params.preview {
-        false => (Object::Content, row.mime_type),
-        true if preview::format_of(&row.mime_type).is_some() => (Object::Preview, preview::MIME_TYPE.to_owned()),
-        true => return Err(Error::invalid("This attachment is no image, so it has no preview.")),
-    };
-    let read = core.attachments.storage.read(row.id.0, object, params.offset, PIECE_BYTES as u64).await;
-    let (bytes, size) = read.map_err(unreadable)?;
-    Ok(Piece { name: row.name, mime_type, size, data: BASE64.encode(bytes) })
-}
-
-/// The attachments that a message names: its user's, each once, and uploaded.
-pub(crate) async fn of_message(
-    core: &Core,
-    user_id: Uuid,
-    input: &UserMessageInput,
-) -> Result<Vec<AttachmentRow>, Error> {
-    let named = &input.attachments;
-    if named.is_empty() {
-        return Ok(Vec::new());
-    }
-    if named.len() > PER_MESSAGE {
-        return Err(Error::invalid(format!(
-            "A message takes {PER_MESSAGE} attachments; this one has {}.",
-            named.len()
-        )));
-    }
-    let mut ids: Vec<AttachmentId> = Vec::with_capacity(named.len());
-    for id in named {
-        let id = id.parse::<Uuid>().map_err(|_| Error::invalid("`attachments` takes ids of attachments."))?;
-        if ids.contains(&AttachmentId(id)) {
-            return Err(Error::invalid(format!("The attachment {id} is named more than once.")));
-        }
-        ids.push(id.into());
-    }
-    let rows = core.store.attachments_get(user_id.into(), ids).await.map_err(Error::of_attachment)?;
-    let mut ready = Vec::with_capacity(rows.len());
-    for row in rows {
-        ready.push(upload::arrived(core, row).await?);
-    }
-    Ok(ready)
-}
-
-/// The attachments of a message, as its item has them.
-pub(crate) fn in_thread(core: &Core, rows: &[AttachmentRow], thread_id: Uuid) -> Result<Vec<Attachment>, Error> {
-    let taken = rows.iter().map(|row| AttachmentRow { thread_id: Some(thread_id.into()), ..row.clone() });
-    taken.map(|row| announce::describe(&core.attachments, &row, None)).collect()
-}
-
-/// What is said when the storage fails.
-fn unreadable(error: object_store::Error) -> Error {
+fn storage_error(error: object_store::Error) -> Error {
     let log = format!("the storage for attachments failed: {error}");
     let public = "The storage for attachments cannot be reached right now. Please try again in a moment.";
     Error::unavailable(public, Some(log))
-}
-
-/// What is said to somebody whose capability is not good.
-pub(crate) fn not_signed() -> RpcError {
-    let message = "This `token` is not whole, or has expired. Announce the attachment again to get another.";
-    RpcError::new(ErrorCode::Unauthorized, message)
 }

@@ -1,35 +1,35 @@
-//! Small versions of images. Strangers' bytes go through decoders here, so what those may use is bounded.
+//! Makes previews of images. The decoders read bytes from anybody, so their memory is limited.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 use std::io::Cursor;
 
-/// Longest side of a preview, in pixels.
-const SIDE: u32 = 512;
-/// Quality of its JPEG, of 100.
-const QUALITY: u8 = 80;
-/// Longest side of an image, in pixels.
+/// Length of the longer side of a preview, in pixels.
+const PREVIEW_SIDE: u32 = 512;
+/// JPEG quality of a preview, 1 to 100.
+const PREVIEW_QUALITY: u8 = 80;
+/// Maximum length of a side of an image, in pixels.
 const MAX_SIDE: u32 = 16_384;
-/// Memory that an image may take when it is decoded: about 50 million pixels.
+/// Maximum memory of a decoded image, in bytes: about 50 million pixels.
 const MAX_MEMORY: u64 = 160 << 20;
 
 /// Media type of every preview.
-pub(crate) const MIME_TYPE: &str = "image/jpeg";
+pub(super) const MIME_TYPE: &str = "image/jpeg";
 
-/// Why there is no preview.
+/// Why a preview cannot be made. The texts follow "The file was announced as image/png, and".
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PreviewError {
-    /// It would take more room than an image may.
+    /// The image needs too much memory.
     #[error("it has more than {MAX_SIDE} pixels on a side, or about 50 million in all")]
     TooLarge,
-    /// The bytes are no image of that format, or a broken one.
+    /// The bytes are not a valid image of the format.
     #[error("it cannot be decoded: {0}")]
     Broken(image::ImageError),
 }
 
-/// The format of a media type that is an image to this service: one that browsers show and models see.
-pub(crate) fn format_of(mime_type: &str) -> Option<ImageFormat> {
+/// Returns the image format of a media type; `None` if browsers or models do not support it.
+pub(super) fn image_format(mime_type: &str) -> Option<ImageFormat> {
     match mime_type {
         "image/png" => Some(ImageFormat::Png),
         "image/jpeg" => Some(ImageFormat::Jpeg),
@@ -39,7 +39,7 @@ pub(crate) fn format_of(mime_type: &str) -> Option<ImageFormat> {
     }
 }
 
-/// Makes the preview: a JPEG on white, of an animation the first frame. Takes its time: not for an async thread.
+/// Makes a preview: a JPEG on white; of an animation, the first frame. Uses much CPU: call it on a blocking thread.
 pub(super) fn make(bytes: &[u8], format: ImageFormat) -> Result<Vec<u8>, PreviewError> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -51,17 +51,21 @@ pub(super) fn make(bytes: &[u8], format: ImageFormat) -> Result<Vec<u8>, Preview
     if decoder.total_bytes() > MAX_MEMORY {
         return Err(PreviewError::TooLarge);
     }
-    // Cameras turn no pixels, they only say which way is up.
+    // Cameras store the orientation as metadata instead of rotating the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder)?;
-    let mut image = if image.width().max(image.height()) > SIDE { image.thumbnail(SIDE, SIDE) } else { image };
+    let mut image = if image.width().max(image.height()) > PREVIEW_SIDE {
+        image.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE)
+    } else {
+        image
+    };
     image.apply_orientation(orientation);
     let mut preview = Vec::new();
-    JpegEncoder::new_with_quality(&mut preview, QUALITY).encode_image(&on_white(&image))?;
+    JpegEncoder::new_with_quality(&mut preview, PREVIEW_QUALITY).encode_image(&on_white(&image))?;
     Ok(preview)
 }
 
-/// JPEG knows no transparency.
+/// Puts an image on white, because JPEG has no transparency.
 fn on_white(image: &DynamicImage) -> RgbImage {
     let image = image.to_rgba8();
     let mut opaque = RgbImage::new(image.width(), image.height());
@@ -89,7 +93,7 @@ mod tests {
 
     fn encoded(image: &RgbaImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        // JPEG takes no alpha.
+        // JPEG has no alpha channel.
         let image = DynamicImage::from(image.clone());
         let image = if format == ImageFormat::Jpeg { image.to_rgb8().into() } else { image };
         image.write_to(&mut bytes, format).unwrap();
@@ -97,19 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn every_format_has_a_preview_of_a_bounded_size() {
+    fn every_format_has_a_preview_of_limited_size() {
         let image = RgbaImage::from_pixel(1024, 300, image::Rgba([200, 10, 10, 255]));
         for mime_type in ["image/png", "image/jpeg", "image/gif", "image/webp"] {
-            let format = format_of(mime_type).unwrap();
+            let format = image_format(mime_type).unwrap();
             let preview = make(&encoded(&image, format), format).unwrap();
             let preview = image::load_from_memory_with_format(&preview, ImageFormat::Jpeg).unwrap();
             assert_eq!((preview.width(), preview.height()), (512, 150), "{mime_type}");
         }
-        assert!(format_of("image/svg+xml").is_none(), "a document, and not an image");
+        assert!(image_format("image/svg+xml").is_none(), "SVG is a document");
     }
 
     #[test]
-    fn what_is_transparent_becomes_white() {
+    fn transparent_pixels_become_white() {
         let image = RgbaImage::from_pixel(8, 8, image::Rgba([0, 0, 0, 0]));
         let preview = make(&encoded(&image, ImageFormat::Png), ImageFormat::Png).unwrap();
         let preview = image::load_from_memory(&preview).unwrap().to_rgb8();
@@ -117,10 +121,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_does_not_go_off() {
+    fn a_decompression_bomb_is_refused() {
         let small = encoded(&RgbaImage::new(1, 1), ImageFormat::Png);
         for side in [MAX_SIDE + 1, 60_000, MAX_SIDE] {
-            // The header of a PNG: width and height, and what checks them.
+            // The header of a PNG: width, height and a checksum.
             let mut bomb = small.clone();
             bomb[16..20].copy_from_slice(&side.to_be_bytes());
             bomb[20..24].copy_from_slice(&side.to_be_bytes());
@@ -133,7 +137,7 @@ mod tests {
         assert!(matches!(make(b"", ImageFormat::Gif), Err(PreviewError::Broken(_))));
     }
 
-    /// The sum of PNG's chunks.
+    /// The checksum of PNG chunks.
     fn crc32(bytes: &[u8]) -> u32 {
         let step = |sum: u32| if sum & 1 == 1 { 0xedb8_8320 ^ (sum >> 1) } else { sum >> 1 };
         !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| step(sum)))

@@ -1,14 +1,14 @@
-//! Where the bytes are: a directory, or a bucket that speaks S3.
+//! Stores the bytes of attachments in a directory or an S3 bucket.
 //!
-//! Names are made of ids alone, so nothing a client says becomes part of a path:
+//! StoredObject names contain only ids, so a client cannot influence a path:
 //!
 //! | object | holds |
 //! | --- | --- |
-//! | `ID/content` | the file, once it is whole |
-//! | `ID/preview` | the small version of an image |
-//! | `ID/upload` | what a client put into the bucket itself, until it is looked at |
-//! | `ID/pieces/UPLOAD/OFFSET` | a piece of an upload that came through the gateway |
-//! | `check` | nothing; it comes and goes when a directory is looked at |
+//! | `ID/content` | the complete file |
+//! | `ID/preview` | the preview of an image |
+//! | `ID/upload` | the file that the client has put into the bucket, until it is checked |
+//! | `ID/pieces/UPLOAD/OFFSET` | a piece of an upload through the gateway |
+//! | `check` | nothing; the health check of a directory writes and deletes it |
 
 use crate::config::AttachmentsLocation;
 use bytes::Bytes;
@@ -23,25 +23,26 @@ use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt, RetryConfi
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::ids::{AttachmentId, UploadId};
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
-/// How long a bucket may take to connect, and to answer one request.
-const CONNECTING: Duration = Duration::from_secs(5);
-const ANSWERING: Duration = Duration::from_secs(60);
-/// How long a request is tried again.
-const TRYING: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit of one request to a bucket.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a failed request to a bucket is retried.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_RETRIES: usize = 3;
 
 /// Result of a storage operation.
-pub(super) type Stored<T> = Result<T, Error>;
+pub(super) type StorageResult<T> = Result<T, Error>;
 
-/// The storage.
-pub(crate) struct Storage {
-    place: Place,
+/// Stores the bytes of attachments.
+pub(super) struct Storage {
+    location: StorageLocation,
 }
 
-enum Place {
-    /// Made when it is first needed: a service nobody sends files to needs no directory.
+enum StorageLocation {
+    /// Created with the first file: a service without attachments needs no directory.
     Directory {
         path: PathBuf,
         opened: OnceCell<Arc<dyn ObjectStore>>,
@@ -53,52 +54,60 @@ enum Place {
 }
 
 impl Storage {
-    /// `directory` or `s3`.
-    pub(crate) fn kind(&self) -> &'static str {
-        match &self.place {
-            Place::Directory { .. } => "directory",
-            Place::Bucket { .. } => "s3",
+    /// Returns `directory` or `s3`.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.location {
+            StorageLocation::Directory { .. } => "directory",
+            StorageLocation::Bucket { .. } => "s3",
         }
     }
 
-    /// Whether files could be kept: by writing where that costs nothing, else by reading.
-    pub(crate) async fn check(&self) -> Stored<()> {
-        match &self.place {
-            // It is made with the first file.
-            Place::Directory { path, .. } if !path.exists() => Ok(()),
-            Place::Directory { .. } => {
+    /// Checks that the storage works: writes to a directory, lists a bucket (requests that write cost money).
+    pub(super) async fn check(&self) -> StorageResult<()> {
+        match &self.location {
+            // Created with the first file.
+            StorageLocation::Directory { path, .. } if !path.exists() => Ok(()),
+            StorageLocation::Directory { .. } => {
                 let (store, name) = (self.open().await?, self.root().join("check"));
                 store.put(&name, Bytes::new().into()).await?;
                 store.delete(&name).await
             }
-            Place::Bucket { s3, prefix } => s3.list(Some(prefix)).try_next().await.map(|_| ()),
+            StorageLocation::Bucket { s3, prefix } => s3.list(Some(prefix)).try_next().await.map(|_| ()),
         }
     }
 
-    /// The storage that is configured. Nothing is read or written yet.
+    /// Creates the storage. Nothing is read or written yet.
     ///
     /// # Errors
-    /// When the bucket's settings contradict each other.
-    pub(crate) fn new(location: &AttachmentsLocation) -> Stored<Self> {
-        let place = match location {
-            AttachmentsLocation::Directory(path) => Place::Directory { path: path.clone(), opened: OnceCell::new() },
+    /// If the settings of the bucket contradict each other.
+    pub(super) fn new(location: &AttachmentsLocation) -> StorageResult<Self> {
+        let location = match location {
+            AttachmentsLocation::Directory(path) => {
+                StorageLocation::Directory { path: path.clone(), opened: OnceCell::new() }
+            }
             AttachmentsLocation::Bucket { name, prefix } => {
-                let client = ClientOptions::new().with_connect_timeout(CONNECTING).with_timeout(ANSWERING);
-                let retry = RetryConfig { retry_timeout: TRYING, max_retries: 3, ..RetryConfig::default() };
+                let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT);
+                let retry =
+                    RetryConfig { retry_timeout: RETRY_TIMEOUT, max_retries: MAX_RETRIES, ..RetryConfig::default() };
                 let s3 = AmazonS3Builder::from_env().with_bucket_name(name);
-                // `from_env` has read whether plain HTTP is allowed; options of our own replace what it read.
+                // `from_env` reads this too, but our own client options replace it.
                 let allow_http = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|text| text.eq_ignore_ascii_case("true"));
                 let s3 = s3.with_client_options(client.with_allow_http(allow_http)).with_retry(retry).build()?;
-                Place::Bucket { s3: Arc::new(s3), prefix: Path::parse(prefix)? }
+                StorageLocation::Bucket { s3: Arc::new(s3), prefix: Path::parse(prefix)? }
             }
         };
-        Ok(Self { place })
+        Ok(Self { location })
     }
 
-    /// A URL under which the file can be put into the bucket; `None` where there is no bucket. The signature covers its
-    /// type; its length is looked at when the file is used.
-    pub(super) async fn upload_url(&self, id: Uuid, mime_type: &str, lifetime: Duration) -> Stored<Option<String>> {
-        let Place::Bucket { s3, .. } = &self.place else { return Ok(None) };
+    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers the media type.
+    /// The size is checked when the file is used.
+    pub(super) async fn upload_url(
+        &self,
+        id: AttachmentId,
+        mime_type: &str,
+        lifetime: Duration,
+    ) -> StorageResult<Option<String>> {
+        let StorageLocation::Bucket { s3, .. } = &self.location else { return Ok(None) };
         let mime_type = HeaderValue::from_str(mime_type)
             .map_err(|error| Error::Generic { store: "S3", source: Box::new(error) })?;
         let options = SignedUrlOptions::new().with_signed_header(CONTENT_TYPE, mime_type);
@@ -106,33 +115,39 @@ impl Storage {
         Ok(Some(url.into()))
     }
 
-    /// Bytes of what a client has put into the bucket; `None` while there is nothing.
-    pub(super) async fn uploaded(&self, id: Uuid) -> Stored<Option<u64>> {
-        match &self.place {
-            Place::Directory { .. } => Ok(None),
-            Place::Bucket { s3, .. } => found(s3.head(&self.name(id, "upload")).await.map(|meta| meta.size)),
+    /// Returns the size of the file that the client has put into the bucket; `None` if there is none.
+    pub(super) async fn uploaded_size(&self, id: AttachmentId) -> StorageResult<Option<u64>> {
+        match &self.location {
+            StorageLocation::Directory { .. } => Ok(None),
+            StorageLocation::Bucket { s3, .. } => found(s3.head(&self.name(id, "upload")).await.map(|meta| meta.size)),
         }
     }
 
-    /// Takes what a client has put into the bucket to where the client cannot change it any more.
-    pub(super) async fn accept(&self, id: Uuid) -> Stored<()> {
+    /// Copies the file that the client has put into the bucket to a name that the client cannot write.
+    pub(super) async fn accept_upload(&self, id: AttachmentId) -> StorageResult<()> {
         self.open().await?.copy(&self.name(id, "upload"), &self.name(id, "content")).await
     }
 
-    /// Drops what a client has put into the bucket.
-    pub(super) async fn drop_upload(&self, id: Uuid) -> Stored<()> {
+    /// Deletes the file that the client has put into the bucket.
+    pub(super) async fn delete_upload(&self, id: AttachmentId) -> StorageResult<()> {
         found(self.open().await?.delete(&self.name(id, "upload")).await).map(|_| ())
     }
 
     /// Stores a piece of an upload.
-    pub(super) async fn put_piece(&self, id: Uuid, upload: Uuid, offset: u64, bytes: Vec<u8>) -> Stored<()> {
+    pub(super) async fn put_piece(
+        &self,
+        id: AttachmentId,
+        upload: UploadId,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> StorageResult<()> {
         self.open().await?.put(&self.piece(id, upload, offset), bytes.into()).await.map(|_| ())
     }
 
-    /// Puts the pieces of an upload together.
-    pub(super) async fn join_pieces(&self, id: Uuid, upload: Uuid, size: u64) -> Stored<()> {
+    /// Joins the pieces of an upload to the complete file.
+    pub(super) async fn join_pieces(&self, id: AttachmentId, upload: UploadId, size: u64) -> StorageResult<()> {
         let store = self.open().await?;
-        let mut whole = WriteMultipart::new(store.put_multipart(&self.name(id, "content")).await?);
+        let mut writer = WriteMultipart::new(store.put_multipart(&self.name(id, "content")).await?);
         let mut offset = 0;
         while offset < size {
             let piece = match store.get(&self.piece(id, upload, offset)).await {
@@ -142,72 +157,78 @@ impl Storage {
             match piece {
                 Ok(bytes) if !bytes.is_empty() => {
                     offset += bytes.len() as u64;
-                    whole.wait_for_capacity(1).await?;
-                    whole.put(bytes);
+                    writer.wait_for_capacity(1).await?;
+                    writer.put(bytes);
                 }
                 Ok(_) => {
-                    whole.abort().await?;
+                    writer.abort().await?;
                     return Err(Error::Generic { store: "pieces", source: "a piece is empty".into() });
                 }
                 Err(error) => {
-                    whole.abort().await?;
+                    writer.abort().await?;
                     return Err(error);
                 }
             }
         }
-        whole.finish().await.map(|_| ())
+        writer.finish().await.map(|_| ())
     }
 
-    /// Drops the pieces of uploads.
-    pub(super) async fn drop_pieces(&self, id: Uuid) -> Stored<()> {
-        self.drop_below(&self.name(id, "pieces")).await
+    /// Deletes the pieces of all uploads.
+    pub(super) async fn delete_pieces(&self, id: AttachmentId) -> StorageResult<()> {
+        self.delete_below(&self.name(id, "pieces")).await
     }
 
-    /// Bytes of the file from `offset` on, at most `most`.
-    pub(super) async fn read(&self, id: Uuid, object: Object, offset: u64, most: u64) -> Stored<(Bytes, u64)> {
+    /// Reads at most `max_bytes` from `offset` on. Returns them with the size of the whole object.
+    pub(super) async fn read(
+        &self,
+        id: AttachmentId,
+        object: StoredObject,
+        offset: u64,
+        max_bytes: u64,
+    ) -> StorageResult<(Bytes, u64)> {
         let (store, name) = (self.open().await?, self.name(id, object.name()));
         let size = store.head(&name).await?.size;
-        let end = offset.saturating_add(most).min(size);
+        let end = offset.saturating_add(max_bytes).min(size);
         if offset >= end {
             return Ok((Bytes::new(), size));
         }
         Ok((store.get_range(&name, offset..end).await?, size))
     }
 
-    /// Reads the whole of an object, which is known to be small.
-    pub(super) async fn read_all(&self, id: Uuid, object: Object) -> Stored<Bytes> {
+    /// Reads a whole object, which must be small.
+    pub(super) async fn read_all(&self, id: AttachmentId, object: StoredObject) -> StorageResult<Bytes> {
         self.open().await?.get(&self.name(id, object.name())).await?.bytes().await
     }
 
-    /// Stores the small version of an image.
-    pub(super) async fn put_preview(&self, id: Uuid, bytes: Vec<u8>) -> Stored<()> {
-        self.open().await?.put(&self.name(id, Object::Preview.name()), bytes.into()).await.map(|_| ())
+    /// Stores the preview of an image.
+    pub(super) async fn put_preview(&self, id: AttachmentId, bytes: Vec<u8>) -> StorageResult<()> {
+        self.open().await?.put(&self.name(id, StoredObject::Preview.name()), bytes.into()).await.map(|_| ())
     }
 
-    /// Drops the file.
-    pub(super) async fn drop_content(&self, id: Uuid) -> Stored<()> {
-        found(self.open().await?.delete(&self.name(id, Object::Content.name())).await).map(|_| ())
+    /// Deletes the file.
+    pub(super) async fn delete_content(&self, id: AttachmentId) -> StorageResult<()> {
+        found(self.open().await?.delete(&self.name(id, StoredObject::Content.name())).await).map(|_| ())
     }
 
-    /// Drops all there is of an attachment.
-    pub(super) async fn drop_all(&self, id: Uuid) -> Stored<()> {
-        self.drop_below(&self.root().join(id.to_string())).await
+    /// Deletes all objects of an attachment.
+    pub(super) async fn delete_all(&self, id: AttachmentId) -> StorageResult<()> {
+        self.delete_below(&self.root().join(id.to_string())).await
     }
 
-    async fn drop_below(&self, prefix: &Path) -> Stored<()> {
+    async fn delete_below(&self, prefix: &Path) -> StorageResult<()> {
         let store = self.open().await?;
         let names = store.list(Some(prefix)).map_ok(|meta| meta.location).boxed();
-        let mut dropped = store.delete_stream(names);
-        while let Some(name) = dropped.next().await {
+        let mut deleted = store.delete_stream(names);
+        while let Some(name) = deleted.next().await {
             found(name)?;
         }
         Ok(())
     }
 
-    async fn open(&self) -> Stored<Arc<dyn ObjectStore>> {
-        match &self.place {
-            Place::Bucket { s3, .. } => Ok(s3.clone()),
-            Place::Directory { path, opened } => {
+    async fn open(&self) -> StorageResult<Arc<dyn ObjectStore>> {
+        match &self.location {
+            StorageLocation::Bucket { s3, .. } => Ok(s3.clone()),
+            StorageLocation::Directory { path, opened } => {
                 let open = || async {
                     let broken = |error| Error::Generic { store: "LocalFileSystem", source: Box::new(error) };
                     tokio::fs::create_dir_all(path).await.map_err(broken)?;
@@ -221,31 +242,31 @@ impl Storage {
     }
 
     fn root(&self) -> Path {
-        match &self.place {
-            Place::Directory { .. } => Path::default(),
-            Place::Bucket { prefix, .. } => prefix.clone(),
+        match &self.location {
+            StorageLocation::Directory { .. } => Path::default(),
+            StorageLocation::Bucket { prefix, .. } => prefix.clone(),
         }
     }
 
-    fn name(&self, id: Uuid, object: &str) -> Path {
+    fn name(&self, id: AttachmentId, object: &str) -> Path {
         self.root().join(id.to_string()).join(object)
     }
 
-    fn piece(&self, id: Uuid, upload: Uuid, offset: u64) -> Path {
+    fn piece(&self, id: AttachmentId, upload: UploadId, offset: u64) -> Path {
         self.name(id, "pieces").join(upload.to_string()).join(offset.to_string())
     }
 }
 
-/// What can be read of an attachment.
+/// The objects of an attachment that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Object {
+pub(super) enum StoredObject {
     /// The file.
     Content,
-    /// The small version of an image.
+    /// The preview of an image.
     Preview,
 }
 
-impl Object {
+impl StoredObject {
     fn name(self) -> &'static str {
         match self {
             Self::Content => "content",
@@ -254,8 +275,8 @@ impl Object {
     }
 }
 
-/// What is not there is no failure, but nothing.
-fn found<T>(result: Stored<T>) -> Stored<Option<T>> {
+/// Turns the error for a missing object into `None`.
+fn found<T>(result: StorageResult<T>) -> StorageResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Error::NotFound { .. }) => Ok(None),

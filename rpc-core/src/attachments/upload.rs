@@ -1,160 +1,159 @@
-//! Uploads: pieces that come through the gateway, and files that clients have put into a bucket themselves. Either way
-//! the file is looked at before anybody can use it.
+//! Receives the bytes of an attachment: pieces through the gateway, or one object that the client puts into the bucket.
+//! The content is checked before a message can use it.
 
 use super::preview::{self, PreviewError};
-use super::storage::Object;
-use super::{BASE64, content, unreadable};
-use crate::core::Core;
+use super::storage::StoredObject;
+use super::{Attachments, BASE64, content_check, storage_error};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
 use base64::Engine;
 use threadline_schema::ErrorCode;
-use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload, piece_bytes};
-use threadline_schema::ids::UploadId;
-use uuid::Uuid;
+use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload};
+use threadline_schema::ids::{AttachmentId, UploadId, UserId};
 
-/// How much smaller than it could be a piece may be that is not the last: each is a file of its own until all are there.
-const SMALLEST_PART: usize = 8;
+/// A piece that is not the last must have at least this part of the largest possible size. Each piece is an object of its
+/// own until all have arrived, so there must not be too many.
+const MIN_PIECE_DIVISOR: usize = 8;
 
-/// Takes a piece; after the last one the file is put together and looked at.
-pub(crate) async fn write(core: &Core, user_id: Uuid, params: AttachmentsWriteParams) -> Result<Upload, Error> {
-    let AttachmentsWriteParams { attachment_id, upload_id, offset, data, last, token: _ } = params;
-    let row = core.store.attachment_get(user_id.into(), attachment_id.into()).await.map_err(Error::of_attachment)?;
-    if row.ready {
-        return Err(Error::new(ErrorCode::Conflict, "The attachment is uploaded already."));
-    }
-    let bytes = BASE64.decode(data).map_err(|_| Error::invalid("`data` is no base64."))?;
-    let received = check_piece(core, &row, offset, bytes.len(), last)?;
-    let storage = &core.attachments.storage;
-    let upload_id = match upload_id {
-        Some(upload_id) => {
-            let goes_on = row.upload_id == Some(upload_id.into()) && u64::try_from(row.received).ok() == Some(offset);
-            if !goes_on {
-                return Err(superseded());
+impl Attachments {
+    /// Stores a piece of a file. After the last piece, joins the pieces and checks the file.
+    pub(crate) async fn write(&self, user_id: UserId, params: AttachmentsWriteParams) -> Result<Upload, Error> {
+        let AttachmentsWriteParams { attachment_id, upload_id, offset, data, last, token: _ } = params;
+        let row = self.store.attachment_get(user_id, attachment_id.into()).await.map_err(Error::of_attachment)?;
+        if row.ready {
+            return Err(Error::new(ErrorCode::Conflict, "The attachment is uploaded already."));
+        }
+        let bytes = BASE64.decode(data).map_err(|_| Error::invalid("`data` is not base64."))?;
+        let received = self.check_piece(&row, offset, bytes.len(), last)?;
+        let upload_id = match upload_id {
+            Some(upload_id) => {
+                let upload_id = UploadId(upload_id);
+                let continues = row.upload_id == Some(upload_id) && u64::try_from(row.received).ok() == Some(offset);
+                if !continues {
+                    return Err(superseded());
+                }
+                upload_id
             }
-            upload_id
-        }
-        None if offset == 0 => {
-            let upload_id = Uuid::now_v7();
-            core.store.upload_begin(row.id, upload_id.into()).await.map_err(Error::of_attachment)?;
-            storage.drop_pieces(row.id.0).await.map_err(unreadable)?;
-            upload_id
-        }
-        None => return Err(Error::invalid("`offset` is not 0, so `upload_id` is needed.")),
-    };
-    if !bytes.is_empty() {
-        let (at, length) = (signed(offset)?, signed(bytes.len() as u64)?);
-        storage.put_piece(row.id.0, upload_id, offset, bytes).await.map_err(unreadable)?;
-        let advanced = core.store.upload_advance(row.id, UploadId(upload_id), at, length).await;
-        advanced.map_err(Error::of_attachment)?;
-    }
-    if last {
-        finish(core, &row, upload_id, received).await?;
-    }
-    Ok(Upload { attachment_id, upload_id, received, ready: last })
-}
-
-/// The attachment, if it is uploaded: one that a client has put into a bucket is looked at now.
-pub(super) async fn arrived(core: &Core, row: AttachmentRow) -> Result<AttachmentRow, Error> {
-    if row.ready {
-        return Ok(row);
-    }
-    let (id, storage) = (row.id.0, &core.attachments.storage);
-    let Some(bytes) = storage.uploaded(id).await.map_err(unreadable)? else {
-        let message = format!("The attachment {id} has not been uploaded yet.");
-        return Err(Error::new(ErrorCode::Conflict, message));
-    };
-    let checked = match u64::try_from(row.size) == Ok(bytes) {
-        true => {
-            storage.accept(id).await.map_err(unreadable)?;
-            look_at(core, &row).await
-        }
-        false => Err(other_length(&row, bytes)),
-    };
-    if checked.is_ok() || checked.as_ref().is_err_and(|error| error.public().code == ErrorCode::InvalidRequest) {
-        storage.drop_upload(id).await.map_err(unreadable)?;
-    }
-    checked
-}
-
-/// How far the upload is with this piece.
-fn check_piece(core: &Core, row: &AttachmentRow, offset: u64, bytes: usize, last: bool) -> Result<u64, Error> {
-    let smallest = piece_bytes(core.config.limits.body_bytes) / SMALLEST_PART;
-    if bytes > PIECE_BYTES {
-        let message = format!("A piece has at most {PIECE_BYTES} bytes; this one has {bytes}.");
-        return Err(Error::new(ErrorCode::PayloadTooLarge, message));
-    }
-    if bytes < smallest.max(1) && !last {
-        return Err(Error::invalid(format!("A piece that is not the last has at least {} bytes.", smallest.max(1))));
-    }
-    let received = offset.saturating_add(bytes as u64);
-    if u64::try_from(row.size).is_ok_and(|size| received > size) {
-        let message = format!("The file was announced with {} bytes, and more were sent.", row.size);
-        return Err(Error::new(ErrorCode::PayloadTooLarge, message));
-    }
-    Ok(received)
-}
-
-async fn finish(core: &Core, row: &AttachmentRow, upload_id: Uuid, received: u64) -> Result<(), Error> {
-    let storage = &core.attachments.storage;
-    let checked = match u64::try_from(row.size) == Ok(received) {
-        true => {
-            storage.join_pieces(row.id.0, upload_id, received).await.map_err(unreadable)?;
-            look_at(core, row).await.map(drop)
-        }
-        false => Err(other_length(row, received)),
-    };
-    // Whatever came of it: another try sends all of them again.
-    storage.drop_pieces(row.id.0).await.map_err(unreadable)?;
-    checked
-}
-
-/// Looks at a file that is whole. One that is not what it was announced as is dropped.
-async fn look_at(core: &Core, row: &AttachmentRow) -> Result<AttachmentRow, Error> {
-    let (id, storage) = (row.id.0, &core.attachments.storage);
-    let objection = match preview::format_of(&row.mime_type) {
-        Some(format) => match make_preview(core, id, format).await? {
-            Ok(preview) => {
-                storage.put_preview(id, preview).await.map_err(unreadable)?;
-                None
+            None if offset == 0 => {
+                let upload_id = self.clock.new_id::<UploadId>();
+                self.store.upload_begin(row.id, upload_id).await.map_err(Error::of_attachment)?;
+                self.storage.delete_pieces(row.id).await.map_err(storage_error)?;
+                upload_id
             }
-            Err(error) => Some(format!("The file was announced as {}, and {error}.", row.mime_type)),
-        },
-        None => {
-            let size = u64::try_from(row.size).unwrap_or_default();
-            content::objection(storage, id, &row.mime_type, size).await.map_err(unreadable)?
+            None => return Err(Error::invalid("`offset` is not 0, so `upload_id` is needed.")),
+        };
+        if !bytes.is_empty() {
+            let (start, length) = (to_i64(offset)?, to_i64(bytes.len() as u64)?);
+            self.storage.put_piece(row.id, upload_id, offset, bytes).await.map_err(storage_error)?;
+            let advanced = self.store.upload_advance(row.id, upload_id, start, length).await;
+            advanced.map_err(Error::of_attachment)?;
         }
-    };
-    let outcome = if objection.is_none() { "ready" } else { "refused" };
-    metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
-    match objection {
-        None => core.store.attachment_ready(row.id).await.map_err(Error::of_attachment),
-        Some(objection) => {
-            storage.drop_content(id).await.map_err(unreadable)?;
-            Err(Error::invalid(objection))
+        if last {
+            self.finish(&row, upload_id, received).await?;
         }
+        Ok(Upload { attachment_id, upload_id: upload_id.0, received, ready: last })
+    }
+
+    /// Returns the attachment if it is uploaded. If the client has put it into the bucket, it is accepted and checked now.
+    pub(super) async fn ensure_uploaded(&self, row: AttachmentRow) -> Result<AttachmentRow, Error> {
+        if row.ready {
+            return Ok(row);
+        }
+        let Some(bytes) = self.storage.uploaded_size(row.id).await.map_err(storage_error)? else {
+            let message = format!("The attachment {} has not been uploaded yet.", row.id);
+            return Err(Error::new(ErrorCode::Conflict, message));
+        };
+        let checked = match u64::try_from(row.size) == Ok(bytes) {
+            true => {
+                self.storage.accept_upload(row.id).await.map_err(storage_error)?;
+                self.check_content(&row).await
+            }
+            false => Err(wrong_size(&row, bytes)),
+        };
+        if checked.is_ok() || checked.as_ref().is_err_and(|error| error.public().code == ErrorCode::InvalidRequest) {
+            self.storage.delete_upload(row.id).await.map_err(storage_error)?;
+        }
+        checked
+    }
+
+    /// Checks the size of a piece. Returns how many bytes have arrived with it.
+    fn check_piece(&self, row: &AttachmentRow, offset: u64, bytes: usize, last: bool) -> Result<u64, Error> {
+        let min = (self.piece_bytes / MIN_PIECE_DIVISOR).max(1);
+        if bytes > PIECE_BYTES {
+            let message = format!("A piece has at most {PIECE_BYTES} bytes; this one has {bytes}.");
+            return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+        }
+        if bytes < min && !last {
+            return Err(Error::invalid(format!("A piece that is not the last has at least {min} bytes.")));
+        }
+        let received = offset.saturating_add(bytes as u64);
+        if u64::try_from(row.size).is_ok_and(|size| received > size) {
+            let message = format!("The file was announced with {} bytes, and more were sent.", row.size);
+            return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+        }
+        Ok(received)
+    }
+
+    async fn finish(&self, row: &AttachmentRow, upload_id: UploadId, received: u64) -> Result<(), Error> {
+        let checked = match u64::try_from(row.size) == Ok(received) {
+            true => {
+                self.storage.join_pieces(row.id, upload_id, received).await.map_err(storage_error)?;
+                self.check_content(row).await.map(drop)
+            }
+            false => Err(wrong_size(row, received)),
+        };
+        // Also after an error: the next attempt sends all pieces again.
+        self.storage.delete_pieces(row.id).await.map_err(storage_error)?;
+        checked
+    }
+
+    /// Checks the content of a complete file and marks the attachment as ready. A file of another type is deleted.
+    async fn check_content(&self, row: &AttachmentRow) -> Result<AttachmentRow, Error> {
+        let mismatch = match preview::image_format(&row.mime_type) {
+            Some(format) => match self.make_preview(row.id, format).await? {
+                Ok(preview) => {
+                    self.storage.put_preview(row.id, preview).await.map_err(storage_error)?;
+                    None
+                }
+                Err(error) => Some(format!("The file was announced as {}, and {error}.", row.mime_type)),
+            },
+            None => {
+                let size = u64::try_from(row.size).unwrap_or_default();
+                let mismatch = content_check::find_mismatch(&self.storage, row.id, &row.mime_type, size).await;
+                mismatch.map_err(storage_error)?
+            }
+        };
+        let outcome = if mismatch.is_none() { "ready" } else { "refused" };
+        metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
+        match mismatch {
+            None => self.store.attachment_ready(row.id).await.map_err(Error::of_attachment),
+            Some(mismatch) => {
+                self.storage.delete_content(row.id).await.map_err(storage_error)?;
+                Err(Error::invalid(mismatch))
+            }
+        }
+    }
+
+    async fn make_preview(
+        &self,
+        id: AttachmentId,
+        format: image::ImageFormat,
+    ) -> Result<Result<Vec<u8>, PreviewError>, Error> {
+        let _permit = self.decode_permits.acquire().await.map_err(Error::internal)?;
+        let bytes = self.storage.read_all(id, StoredObject::Content).await.map_err(storage_error)?;
+        tokio::task::spawn_blocking(move || preview::make(&bytes, format)).await.map_err(Error::internal)
     }
 }
 
-async fn make_preview(
-    core: &Core,
-    id: Uuid,
-    format: image::ImageFormat,
-) -> Result<Result<Vec<u8>, PreviewError>, Error> {
-    let _turn = core.attachments.decoding.acquire().await.map_err(Error::internal)?;
-    let bytes = core.attachments.storage.read_all(id, Object::Content).await.map_err(unreadable)?;
-    tokio::task::spawn_blocking(move || preview::make(&bytes, format)).await.map_err(Error::internal)
-}
-
-fn other_length(row: &AttachmentRow, bytes: u64) -> Error {
+fn wrong_size(row: &AttachmentRow, bytes: u64) -> Error {
     Error::invalid(format!("The file was announced with {} bytes, and {bytes} were sent.", row.size))
 }
 
 fn superseded() -> Error {
-    let message = "The upload does not stand at this `offset`, or another one has begun. Begin anew.";
+    let message = "The upload is not at this `offset`, or a newer upload has started. Start a new upload.";
     Error::new(ErrorCode::Conflict, message)
 }
 
-fn signed(bytes: u64) -> Result<i64, Error> {
+fn to_i64(bytes: u64) -> Result<i64, Error> {
     i64::try_from(bytes).map_err(Error::internal)
 }

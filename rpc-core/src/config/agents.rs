@@ -1,4 +1,4 @@
-//! Agents, and what they may use: what the agents file says, checked. `docs/AGENTS.md` explains every key.
+//! The contents of the agents file, after validation. `docs/AGENTS.md` explains every key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,75 +6,75 @@ pub use threadline_engine::ModelPrices;
 use threadline_model::config::ModelParameters;
 use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
 
-/// Everything in an agents file.
+/// The contents of an agents file.
 #[derive(Debug, Clone)]
 pub struct AgentsConfig {
-    /// Name of the agent that answers where no other was chosen.
+    /// Name of the agent for threads that name none.
     pub default: Arc<str>,
-    /// The agents by name; the default is among them.
+    /// The agents by name. The default is one of them.
     pub agents: BTreeMap<Arc<str>, AgentProfile>,
-    /// What models cost, by their names.
+    /// Prices by model name.
     pub models: BTreeMap<Arc<str>, ModelPrices>,
-    /// Servers that speak the Model Context Protocol, by name.
+    /// MCP servers by name.
     pub mcp: BTreeMap<Arc<str>, McpConfig>,
-    /// Tools behind an address of an internal service, by name.
+    /// Tools of internal services by name.
     pub tools: BTreeMap<Arc<str>, EndpointConfig>,
 }
 
 /// One agent.
 #[derive(Debug, Clone, Default)]
 pub struct AgentProfile {
-    /// System prompt; `None` is the service's own.
+    /// System prompt; `None` is the service's default.
     pub instructions: Option<Arc<str>>,
-    /// Name of the model; `None` is the service's own.
+    /// Name of the model; `None` is the service's default.
     pub model: Option<Arc<str>>,
-    /// Models that a message may ask for beside that one.
-    pub models: Vec<Arc<str>>,
-    /// Models that answer, in this order, when the chosen one fails.
+    /// Further models that a message may ask for. In the file: `models`.
+    pub selectable_models: Vec<Arc<str>>,
+    /// Models that are tried, in this order, when the first one fails.
     pub fallback_models: Vec<Arc<str>>,
-    /// What goes with every request to the model.
+    /// Parameters of every request to the model.
     pub parameters: ModelParameters,
-    /// What it may call.
-    pub tools: Vec<ToolPick>,
-    /// What it may call on the client.
+    /// The tools.
+    pub tools: Vec<ToolSelector>,
+    /// The tools that the client runs.
     pub client_tools: Vec<ClientTool>,
-    /// What its model is told of the request that it answers.
-    pub tell: Vec<Tell>,
-    /// What its threads are called at first.
-    pub starter_title: StarterTitle,
-    /// Name of the model that gives its threads their titles; `None` is the service's own, if it has one.
+    /// Facts about the request that the prompt contains. In the file: `tell`.
+    pub prompt_facts: Vec<PromptFact>,
+    /// The first title of a thread. In the file: `starter_title`.
+    pub title_policy: TitlePolicy,
+    /// Name of the model that writes the titles of threads; `None` is the service's default, if it has one.
     pub title_model: Option<Arc<str>>,
-    /// Calls of the model in one run, at most; `None` is the service's own limit.
+    /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
 }
 
-/// What a thread is called when it has its first message, if its user has not named it.
+/// The title that a thread gets with its first message, unless its user has named it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum StarterTitle {
-    /// The message's words.
+pub enum TitlePolicy {
+    /// The text of the message. In the file: `"message"`.
     #[default]
-    Message,
-    /// As before it.
-    None,
+    FromMessage,
+    /// No title. In the file: `"none"`.
+    Untitled,
 }
 
-/// What a model can be told of the request that it answers.
+/// A fact about the request that the prompt can contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tell {
+pub enum PromptFact {
     /// The languages that the client prefers.
     Languages,
-    /// What the client keeps with its request.
+    /// The metadata that the client sent with its request.
     Metadata,
     /// Date and time (UTC).
     Time,
 }
 
-/// What an agent may call.
+/// Selects tools for an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToolPick {
-    /// Every tool that is built in.
+pub enum ToolSelector {
+    /// Every built-in tool.
     BuiltIn,
-    /// One tool. One of an MCP server need not be there yet.
+    /// One tool. A tool of an MCP server may not exist yet.
     Named(Arc<str>),
     /// Every tool of an MCP server.
     Mcp(Arc<str>),

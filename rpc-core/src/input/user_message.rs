@@ -3,9 +3,8 @@
 use super::idempotency::idempotency_key;
 use super::message_text::{check_message, title_of};
 use crate::agent::{AnswerDriver, start_title, title_words};
-use crate::agents::Answerer;
-use crate::attachments;
-use crate::config::StarterTitle;
+use crate::agents::ResolvedAgent;
+use crate::config::TitlePolicy;
 use crate::core::Core;
 use crate::error::Error;
 use crate::store::kinds;
@@ -40,14 +39,14 @@ pub(crate) async fn add_user_message(
         Err(error) => return core.engine.find_replay(user_id, key.as_ref()).await?.ok_or(error),
     };
     let reservation = core.budgets.reservation(agent.as_ref())?;
-    let attached = attachments::of_message(core, user_id.0, &input).await?;
-    let policy = agent.as_ref().map_or(StarterTitle::Message, |agent| agent.agent.starter_title);
+    let attached = core.attachments.for_message(user_id, &input).await?;
+    let policy = agent.as_ref().map_or(TitlePolicy::FromMessage, |agent| agent.agent.title_policy);
     let message = complete_message(core, thread_id, input, &attached, policy, reservation)?;
     let words = title_words(&message.message);
     let (driver_core, driver_request) = (core.clone(), request.clone());
     let make_driver = move |run: StoredRun<'_>| {
         let core = driver_core;
-        let agent = agent.unwrap_or_else(|| core.agents.roster().answerer(run.thread));
+        let agent = agent.unwrap_or_else(|| core.agents.current().resolve(run.thread));
         let words = run.is_first_message.then_some(words);
         answer_driver(&core, agent, &run, words.as_deref(), &driver_request)
     };
@@ -64,10 +63,10 @@ pub(crate) async fn create_thread(
     key: Option<String>,
     request: RequestContext,
 ) -> Result<StartedRun, Error> {
-    let roster = core.agents.roster();
-    let metadata = roster.metadata(agent_name.as_deref())?;
+    let agents = core.agents.current();
+    let metadata = agents.thread_metadata(agent_name.as_deref())?;
     let options = input.as_ref().map(|input| input.inference_options.clone()).unwrap_or_default();
-    let agent = roster.answerer_as_asked(&metadata, &options)?;
+    let agent = agents.resolve_with_options(&metadata, &options)?;
     // A thread without a message starts no run, and is made also while the process shuts down.
     let permit = match &input {
         Some(input) => {
@@ -82,8 +81,8 @@ pub(crate) async fn create_thread(
     let message = match input {
         Some(input) => {
             let reservation = core.budgets.reservation(Some(&agent))?;
-            let attached = attachments::of_message(core, user_id.0, &input).await?;
-            let policy = agent.agent.starter_title;
+            let attached = core.attachments.for_message(user_id, &input).await?;
+            let policy = agent.agent.title_policy;
             Some(complete_message(core, thread_id, input, &attached, policy, reservation)?)
         }
         None => None,
@@ -138,7 +137,7 @@ pub(super) async fn resume_answer(
     // The agent must be known before the run is stored only where its prices decide what the run reserves.
     let agent = if core.config.budget.cost_micros.is_some() {
         let thread = core.store.thread_get(user_id, thread_id).await?;
-        Some(core.agents.roster().answerer_again(&thread, &options))
+        Some(core.agents.current().resolve_again(&thread, &options))
     } else {
         None
     };
@@ -147,7 +146,7 @@ pub(super) async fn resume_answer(
     let (driver_core, driver_request) = (core.clone(), request.clone());
     let make_driver = move |run: StoredRun<'_>| {
         let core = driver_core;
-        let agent = agent.unwrap_or_else(|| core.agents.roster().answerer_again(run.thread, &options));
+        let agent = agent.unwrap_or_else(|| core.agents.current().resolve_again(run.thread, &options));
         answer_driver(&core, agent, &run, None, &driver_request)
     };
     let started = core.engine.resume(permit, user_id, thread_id, input, key, request, make_driver).await;
@@ -169,18 +168,18 @@ async fn agent_if_needed(
     user_id: UserId,
     thread_id: ThreadId,
     options: &InferenceOptions,
-) -> Result<Option<Answerer>, Error> {
-    let roster = core.agents.roster();
-    if !(roster.heeds(options) || roster.leaves_untitled() || core.config.budget.cost_micros.is_some()) {
+) -> Result<Option<ResolvedAgent>, Error> {
+    let agents = core.agents.current();
+    if !(agents.must_check(options) || agents.may_leave_untitled() || core.config.budget.cost_micros.is_some()) {
         return Ok(None);
     }
     let thread: ThreadRow = core.store.thread_get(user_id, thread_id).await?;
-    roster.answerer_as_asked(&thread.metadata, options).map(Some)
+    agents.resolve_with_options(&thread.metadata, options).map(Some)
 }
 
 fn answer_driver(
     core: &Arc<Core>,
-    agent: Answerer,
+    agent: ResolvedAgent,
     run: &StoredRun<'_>,
     words: Option<&str>,
     request: &RequestContext,
@@ -198,19 +197,19 @@ fn complete_message(
     thread_id: ThreadId,
     input: UserMessageInput,
     attached: &[AttachmentRow],
-    policy: StarterTitle,
+    policy: TitlePolicy,
     reservation: Option<Reservation>,
 ) -> Result<CheckedMessage, Error> {
     // By the clock that all processes share: the day of the run is the day of the budget.
     let created_at = core.clock.now();
     let id = core.clock.new_id::<ItemId>();
-    let title = (policy == StarterTitle::Message).then(|| title_of(&input, attached));
+    let title = (policy == TitlePolicy::FromMessage).then(|| title_of(&input, attached));
     let message = ThreadItem::UserMessage(UserMessage {
         id: id.0,
         thread_id: thread_id.0,
         created_at: created_at.utc(),
         content: input.content,
-        attachments: attachments::in_thread(core, attached, thread_id.0)?,
+        attachments: core.attachments.in_thread(attached, thread_id)?,
         quoted_text: input.quoted_text,
         inference_options: input.inference_options,
         extra: Extra::new(),

@@ -54,8 +54,8 @@ pub(crate) async fn sync_custom_action(
     let work = async move {
         let core = task_core;
         let context = ToolContext {
-            user_id: user_id.0,
-            thread_id: thread_id.0,
+            user_id,
+            thread_id,
             run_id: None,
             request_id: &request.request_id,
             client_hints: request.hints.as_deref(),
@@ -89,6 +89,6 @@ async fn resolve_action(
     if let Some(id) = widget_id {
         widget_of(&core.store.item_get(user_id, thread_id, id).await?)?;
     }
-    let agent = core.agents.roster().actor(&thread);
+    let agent = core.agents.current().action_agent(&thread);
     Ok(WidgetCall { call: agent.tools.call_for_action(action)?, widget_id, agent })
 }

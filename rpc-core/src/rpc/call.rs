@@ -1,6 +1,6 @@
 //! A call: what the transport gives the pipeline, and what the pipeline gives the method.
 
-use crate::attachments::{Grant, Purpose};
+use crate::attachments::{Capability, CapabilityPurpose};
 use crate::auth::token::Identity;
 use crate::error::Error;
 use std::borrow::Cow;
@@ -78,7 +78,7 @@ pub(crate) enum Principal {
     /// The user of a valid token.
     User(Identity),
     /// The holder of a capability: it may do one thing with one attachment of one user.
-    Capability(Grant),
+    Capability(Capability),
 }
 
 /// What a method gets besides its params.
@@ -117,10 +117,12 @@ impl CallContext {
     ///
     /// # Errors
     /// `FORBIDDEN` if the capability is for another attachment or purpose, `UNAUTHORIZED` if there is no user either.
-    pub(crate) fn user_for_attachment(&self, attachment_id: Uuid, purpose: Purpose) -> Result<Uuid, Error> {
+    pub(crate) fn user_for_attachment(&self, attachment_id: Uuid, purpose: CapabilityPurpose) -> Result<Uuid, Error> {
         match self.principal {
-            Principal::Capability(grant) if grant.attachment_id == attachment_id && grant.purpose == purpose => {
-                Ok(grant.user_id)
+            Principal::Capability(capability)
+                if capability.attachment_id.0 == attachment_id && capability.purpose == purpose =>
+            {
+                Ok(capability.user_id.0)
             }
             Principal::Capability(_) => {
                 Err(Error::new(ErrorCode::Forbidden, "This `token` is for another attachment or another purpose."))

@@ -4,7 +4,6 @@ use super::TodoList;
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::Store;
 use std::sync::Arc;
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{
@@ -15,7 +14,7 @@ use threadline_schema::threads::Done;
 
 /// Handlers of `tasks.*`.
 pub(crate) struct TaskMethods {
-    pub(crate) store: Store,
+    pub(crate) todo: TodoList,
 }
 
 impl TaskMethods {
@@ -31,27 +30,27 @@ impl TaskMethods {
     }
 
     async fn create(self: Arc<Self>, call: CallContext, params: TasksCreateParams) -> Result<Task, Error> {
-        TodoList::new(&self.store).create(call.user_id()?, params).await
+        self.todo.create(call.user_id()?.into(), params).await
     }
 
     async fn list(self: Arc<Self>, call: CallContext, params: TasksListParams) -> Result<Page<Task>, Error> {
-        TodoList::new(&self.store).list(call.user_id()?, params).await
+        self.todo.list(call.user_id()?.into(), params).await
     }
 
     async fn get(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
-        TodoList::new(&self.store).get(call.user_id()?, params.task_id).await
+        self.todo.get(call.user_id()?.into(), params.task_id.into()).await
     }
 
     async fn update(self: Arc<Self>, call: CallContext, params: TasksUpdateParams) -> Result<Task, Error> {
-        TodoList::new(&self.store).update(call.user_id()?, params).await
+        self.todo.update(call.user_id()?.into(), params).await
     }
 
     async fn complete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
-        TodoList::new(&self.store).complete(call.user_id()?, params.task_id).await
+        self.todo.complete(call.user_id()?.into(), params.task_id.into()).await
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Done, Error> {
-        TodoList::new(&self.store).delete(call.user_id()?, params.task_id).await?;
+        self.todo.delete(call.user_id()?.into(), params.task_id.into()).await?;
         Ok(Done {})
     }
 }

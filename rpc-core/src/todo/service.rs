@@ -3,13 +3,13 @@
 use crate::error::Error;
 use crate::page;
 use crate::store::rows::TaskRow;
-use crate::store::{Store, TaskChanges, TaskPage};
+use crate::store::{Clock, Store, TaskChanges, TaskPage};
 use crate::wire;
+use std::sync::Arc;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{TaskId, UserId};
 use threadline_schema::page::Page;
 use threadline_schema::tasks::{Task, TasksCreateParams, TasksListParams, TasksUpdateParams};
-use uuid::Uuid;
 
 /// Maximum length of a title, in characters.
 const MAX_TITLE_CHARS: usize = 200;
@@ -24,18 +24,19 @@ const MAX_TAG_CHARS: usize = 50;
 #[derive(Clone)]
 pub(crate) struct TodoList {
     store: Store,
+    clock: Arc<Clock>,
 }
 
 impl TodoList {
-    pub(crate) fn new(store: &Store) -> Self {
-        Self { store: store.clone() }
+    pub(crate) fn new(store: &Store, clock: &Arc<Clock>) -> Self {
+        Self { store: store.clone(), clock: clock.clone() }
     }
 
-    pub(crate) async fn create(&self, user_id: Uuid, params: TasksCreateParams) -> Result<Task, Error> {
-        let now = UtcTime::now();
+    pub(crate) async fn create(&self, user_id: UserId, params: TasksCreateParams) -> Result<Task, Error> {
+        let now = self.clock.now();
         let row = TaskRow {
-            id: Uuid::now_v7().into(),
-            user_id: user_id.into(),
+            id: self.clock.new_id(),
+            user_id,
             title: check_title(params.title)?,
             description: params.description.map(check_description).transpose()?,
             priority: params.priority.unwrap_or_default(),
@@ -48,22 +49,22 @@ impl TodoList {
         Ok(wire::task(self.store.task_create(row).await.map_err(Error::of_task)?))
     }
 
-    pub(crate) async fn list(&self, user_id: Uuid, params: TasksListParams) -> Result<Page<Task>, Error> {
+    pub(crate) async fn list(&self, user_id: UserId, params: TasksListParams) -> Result<Page<Task>, Error> {
         let query = TaskPage {
             limit: page::limit(params.limit, page::MAX)?,
             filter: params.status.unwrap_or_default(),
             after: page::id_cursor(params.after.as_deref())?,
         };
-        let (rows, has_more) = self.store.tasks_page(user_id.into(), query).await.map_err(Error::of_task)?;
+        let (rows, has_more) = self.store.tasks_page(user_id, query).await.map_err(Error::of_task)?;
         let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
         Ok(Page { data: rows.into_iter().map(wire::task).collect(), has_more, after })
     }
 
-    pub(crate) async fn get(&self, user_id: Uuid, task_id: Uuid) -> Result<Task, Error> {
-        Ok(wire::task(self.store.task_get(user_id.into(), task_id.into()).await.map_err(Error::of_task)?))
+    pub(crate) async fn get(&self, user_id: UserId, task_id: TaskId) -> Result<Task, Error> {
+        Ok(wire::task(self.store.task_get(user_id, task_id).await.map_err(Error::of_task)?))
     }
 
-    pub(crate) async fn update(&self, user_id: Uuid, params: TasksUpdateParams) -> Result<Task, Error> {
+    pub(crate) async fn update(&self, user_id: UserId, params: TasksUpdateParams) -> Result<Task, Error> {
         let changes = TaskChanges {
             title: params.title.map(check_title).transpose()?,
             description: params.description.map(|new| new.map(check_description).transpose()).transpose()?,
@@ -71,16 +72,16 @@ impl TodoList {
             tags: params.tags.map(check_tags).transpose()?,
             completed: params.completed,
         };
-        let row = self.store.task_update(user_id.into(), params.task_id.into(), changes).await;
+        let row = self.store.task_update(user_id, params.task_id.into(), changes).await;
         Ok(wire::task(row.map_err(Error::of_task)?))
     }
 
-    pub(crate) async fn complete(&self, user_id: Uuid, task_id: Uuid) -> Result<Task, Error> {
-        Ok(wire::task(self.store.task_complete(user_id.into(), task_id.into()).await.map_err(Error::of_task)?))
+    pub(crate) async fn complete(&self, user_id: UserId, task_id: TaskId) -> Result<Task, Error> {
+        Ok(wire::task(self.store.task_complete(user_id, task_id).await.map_err(Error::of_task)?))
     }
 
-    pub(crate) async fn delete(&self, user_id: Uuid, task_id: Uuid) -> Result<(), Error> {
-        self.store.task_delete(user_id.into(), task_id.into()).await.map_err(Error::of_task)
+    pub(crate) async fn delete(&self, user_id: UserId, task_id: TaskId) -> Result<(), Error> {
+        self.store.task_delete(user_id, task_id).await.map_err(Error::of_task)
     }
 }
 

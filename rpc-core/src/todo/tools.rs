@@ -1,25 +1,24 @@
 //! The to-do list as tools of the model.
 
 use super::{TodoList, widget};
-use crate::built_in_tools::{Titles, ToolGroup, TypedTool};
+use crate::built_in_tools::{BuiltInDeps, Titles, ToolGroup, TypedTool};
 use crate::error::Error;
-use crate::store::Store;
 use futures::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use threadline_schema::ids::{TaskId, UserId};
 use threadline_schema::page::MAX_LIMIT;
 use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, TasksListParams, TasksUpdateParams};
 use threadline_tools::Tool;
-use uuid::Uuid;
 
 /// The tools of the to-do list.
 pub(crate) const TOOLS: ToolGroup =
     ToolGroup { names: &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"], create };
 
-fn create(store: &Store) -> Vec<Arc<dyn Tool>> {
-    let todo = TodoList::new(store);
+fn create(deps: &BuiltInDeps) -> Vec<Arc<dyn Tool>> {
+    let todo = &deps.todo;
     vec![
         Arc::new(TypedTool::new(
             "add_task",
@@ -61,7 +60,7 @@ fn create(store: &Store) -> Vec<Arc<dyn Tool>> {
         Arc::new(TypedTool::new(
             "update_task",
             "Change the title, description or priority of a task. Get its id from list_tasks.",
-            todo,
+            todo.clone(),
             |_: &UpdateTask| Titles::new("Changing a task", "Changed a task"),
             |todo, context, arguments| update(todo, context.user_id, arguments).boxed(),
         )),
@@ -71,15 +70,15 @@ fn create(store: &Store) -> Vec<Arc<dyn Tool>> {
 /// Arguments of `add_task`.
 #[derive(Deserialize, JsonSchema)]
 struct AddTask {
-    /// What is to be done, in a few words.
+    /// Title: what to do, in a few words.
     title: String,
-    /// More about it.
+    /// Description.
     #[serde(default)]
     description: Option<String>,
-    /// How urgent it is.
+    /// Priority.
     #[serde(default)]
     priority: Option<Priority>,
-    /// Words to find it by.
+    /// Tags.
     #[serde(default)]
     tags: Option<Vec<String>>,
 }
@@ -87,7 +86,7 @@ struct AddTask {
 /// Arguments of `list_tasks`.
 #[derive(Deserialize, JsonSchema)]
 struct ListTasks {
-    /// Which tasks; all when absent.
+    /// Filter; all tasks if absent.
     #[serde(default)]
     status: Option<TaskFilter>,
 }
@@ -96,52 +95,52 @@ struct ListTasks {
 #[derive(Deserialize, JsonSchema)]
 struct OneTask {
     /// Id of the task.
-    task_id: Uuid,
+    task_id: TaskId,
 }
 
 /// Arguments of `update_task`.
 #[derive(Deserialize, JsonSchema)]
 struct UpdateTask {
     /// Id of the task.
-    task_id: Uuid,
-    /// A new title.
+    task_id: TaskId,
+    /// New title.
     #[serde(default)]
     title: Option<String>,
-    /// A new description.
+    /// New description.
     #[serde(default)]
     description: Option<String>,
-    /// A new priority.
+    /// New priority.
     #[serde(default)]
     priority: Option<Priority>,
 }
 
-async fn add(todo: &TodoList, user_id: Uuid, arguments: AddTask) -> Result<Value, Error> {
+async fn add(todo: &TodoList, user_id: UserId, arguments: AddTask) -> Result<Value, Error> {
     let AddTask { title, description, priority, tags } = arguments;
     let task = todo.create(user_id, TasksCreateParams { title, description, priority, tags }).await?;
     Ok(json!({"task": summary(&task)}))
 }
 
-async fn list(todo: &TodoList, user_id: Uuid, arguments: ListTasks) -> Result<Value, Error> {
+async fn list(todo: &TodoList, user_id: UserId, arguments: ListTasks) -> Result<Value, Error> {
     let params = TasksListParams { status: arguments.status, limit: Some(MAX_LIMIT), after: None };
     let page = todo.list(user_id, params).await?;
     let tasks: Vec<Value> = page.data.iter().map(summary).collect();
     Ok(json!({"tasks": tasks, "has_more": page.has_more}))
 }
 
-async fn complete(todo: &TodoList, user_id: Uuid, arguments: OneTask) -> Result<Value, Error> {
+async fn complete(todo: &TodoList, user_id: UserId, arguments: OneTask) -> Result<Value, Error> {
     Ok(json!({"task": summary(&todo.complete(user_id, arguments.task_id).await?)}))
 }
 
-async fn delete(todo: &TodoList, user_id: Uuid, arguments: OneTask) -> Result<Value, Error> {
+async fn delete(todo: &TodoList, user_id: UserId, arguments: OneTask) -> Result<Value, Error> {
     let task = todo.get(user_id, arguments.task_id).await?;
     todo.delete(user_id, arguments.task_id).await?;
     Ok(json!({"deleted": true, "task": summary(&task)}))
 }
 
-async fn update(todo: &TodoList, user_id: Uuid, arguments: UpdateTask) -> Result<Value, Error> {
+async fn update(todo: &TodoList, user_id: UserId, arguments: UpdateTask) -> Result<Value, Error> {
     let UpdateTask { task_id, title, description, priority } = arguments;
     let description = description.map(Some);
-    let params = TasksUpdateParams { task_id, title, description, priority, tags: None, completed: None };
+    let params = TasksUpdateParams { task_id: task_id.0, title, description, priority, tags: None, completed: None };
     Ok(json!({"task": summary(&todo.update(user_id, params).await?)}))
 }
 

@@ -13,7 +13,7 @@
 //! | `ask_user.rs` | the tool `ask_user`: questions to the user |
 //! | `endpoint/` | tools of internal services, over HTTP or JSON-RPC |
 //! | `mcp/` | tools of MCP servers |
-//! | `widgets/` | widgets in results |
+//! | `widgets/` | widgets in results: extraction, validation, differences |
 //! | `progress.rs` | progress reports of running calls |
 //! | `config.rs` | the configuration of tools |
 //!
@@ -29,7 +29,7 @@ mod progress;
 mod result;
 mod tool;
 mod toolbox;
-mod widgets;
+pub mod widgets;
 
 pub use actions::ActionError;
 pub use pending::PendingCall;

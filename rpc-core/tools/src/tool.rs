@@ -12,7 +12,7 @@ use threadline_model::ToolSpec;
 use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
-use uuid::Uuid;
+use threadline_schema::ids::{RunId, ThreadId, UserId};
 
 /// Time limit of one call, unless the tool has its own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,11 +34,11 @@ pub enum ToolError {
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
     /// The user for whom the tool acts.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// The conversation.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The run; `None` for an action that is executed without a run.
-    pub run_id: Option<Uuid>,
+    pub run_id: Option<RunId>,
     /// Id of the request that started the run, for logs.
     pub request_id: &'a str,
     /// What the client says about itself.

@@ -1,11 +1,11 @@
-//! Actions: what a widget does when it is used.
+//! Actions of widgets.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::skip_serializing_none;
 
-/// What a widget declares.
+/// An action, as a widget declares it.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -13,21 +13,21 @@ pub struct ActionConfig {
     /// Name of the action.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it acts on.
+    /// Arguments of the action.
     pub payload: Option<Value>,
-    /// Who carries it out.
+    /// Who executes the action.
     #[serde(default)]
     pub handler: Handler,
-    /// What shows that it is at work.
+    /// What the front end shows while the action runs.
     #[serde(default)]
     pub loading_behavior: LoadingBehavior,
-    /// Whether it is sent as `threads.custom_action`, which streams, or as `threads.sync_custom_action`.
+    /// Whether the front end sends it as `threads.custom_action`, which streams, or as `threads.sync_custom_action`.
     #[serde(default = "yes")]
     pub streaming: bool,
 }
 
 impl ActionConfig {
-    /// An action that the server carries out.
+    /// Creates an action that the server executes.
     pub fn new(kind: impl Into<String>, payload: Value) -> Self {
         Self {
             kind: kind.into(),
@@ -43,7 +43,7 @@ fn yes() -> bool {
     true
 }
 
-/// Who carries an action out.
+/// Who executes an action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Handler {
@@ -54,7 +54,7 @@ pub enum Handler {
     Server,
 }
 
-/// What shows that an action is at work.
+/// What the front end shows while an action runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LoadingBehavior {
@@ -63,20 +63,20 @@ pub enum LoadingBehavior {
     Auto,
     /// Nothing.
     None,
-    /// The component that was used.
+    /// The component shows it.
     #[serde(rename = "self")]
     Itself,
-    /// The whole widget.
+    /// The whole widget shows it.
     Container,
 }
 
-/// An action as a client sends it.
+/// An action, as a client sends it.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// Name of the action.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it acts on.
+    /// Arguments of the action.
     pub payload: Option<Value>,
 }

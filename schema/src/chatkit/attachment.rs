@@ -1,4 +1,4 @@
-//! Attachments: files that go with a message.
+//! Attachments: files that belong to messages.
 
 use super::Extra;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde_with::skip_serializing_none;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A file that goes with a message.
+/// A file that belongs to a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Attachment {
@@ -19,7 +19,7 @@ pub enum Attachment {
 }
 
 impl Attachment {
-    /// What every attachment has.
+    /// Returns the members that every attachment has.
     pub fn file(&self) -> &FileAttachment {
         match self {
             Self::File(file) | Self::Image(ImageAttachment { file, .. }) => file,
@@ -27,7 +27,7 @@ impl Attachment {
     }
 }
 
-/// What every attachment has.
+/// Members that every attachment has.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileAttachment {
@@ -35,15 +35,15 @@ pub struct FileAttachment {
     pub id: Uuid,
     /// Name of the file.
     pub name: String,
-    /// Its media type.
+    /// Media type of the file.
     pub mime_type: String,
-    /// How to upload it; absent once that has been done.
+    /// How to upload the file; absent after the upload.
     pub upload_descriptor: Option<UploadDescriptor>,
-    /// The thread whose message it goes with.
+    /// Thread of the message that has the attachment.
     pub thread_id: Option<Uuid>,
-    /// What an integration keeps with it; never sent to a client.
+    /// Metadata of an integration; never sent to a client.
     pub metadata: Option<Map<String, Value>>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -51,9 +51,9 @@ pub struct FileAttachment {
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageAttachment {
-    /// Where a small version of it is.
+    /// URL of a preview.
     pub preview_url: String,
-    /// What every attachment has.
+    /// Members that every attachment has.
     #[serde(flatten)]
     pub file: FileAttachment,
 }
@@ -61,21 +61,21 @@ pub struct ImageAttachment {
 /// How to upload a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UploadDescriptor {
-    /// Where to.
+    /// URL.
     pub url: String,
-    /// Method of the request.
+    /// HTTP method.
     pub method: UploadMethod,
-    /// Headers of the request.
+    /// HTTP headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 }
 
-/// Method of an upload.
+/// HTTP method of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum UploadMethod {
-    /// A form.
+    /// The file is a part of a form.
     Post,
-    /// The bytes as the body.
+    /// The file is the body.
     Put,
 }

@@ -1,4 +1,4 @@
-//! Stream events: what a run emits while it answers.
+//! Events that a run emits.
 
 use super::{IconName, ItemUpdate, ThreadItem};
 use schemars::JsonSchema;
@@ -6,112 +6,112 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// An event of ChatKit's stream, with threads as this service shows them.
+/// An event of ChatKit's stream, with this service's threads.
 pub type ThreadStreamEvent = StreamEvent<crate::threads::Thread>;
 
-/// An event of ChatKit's stream. `T` is a thread: as the protocol has it, or as this service shows it.
+/// An event of ChatKit's stream. `T` is the thread: the protocol's, or this service's, which has more members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 #[schemars(rename = "StreamEventOf{T}")]
 pub enum StreamEvent<T> {
-    /// A thread came into being.
+    /// A thread was created.
     #[serde(rename = "thread.created")]
     ThreadCreated {
         /// The thread.
         thread: Box<T>,
     },
-    /// A thread changed, its title for instance.
+    /// A thread changed, for example its title.
     #[serde(rename = "thread.updated")]
     ThreadUpdated {
         /// The thread.
         thread: Box<T>,
     },
-    /// An item began; updates follow until it is done.
+    /// An item started. Updates follow until it is done.
     #[serde(rename = "thread.item.added")]
     ItemAdded {
-        /// The item so far.
+        /// The item as it is now.
         item: Box<ThreadItem>,
     },
-    /// An item grew.
+    /// An item changed.
     #[serde(rename = "thread.item.updated")]
     ItemUpdated {
         /// The item.
         item_id: Uuid,
-        /// What is new.
+        /// The change.
         update: ItemUpdate,
     },
-    /// An item is whole.
+    /// An item is complete.
     #[serde(rename = "thread.item.done")]
     ItemDone {
         /// The item.
         item: Box<ThreadItem>,
     },
-    /// An item is gone.
+    /// An item was removed.
     #[serde(rename = "thread.item.removed")]
     ItemRemoved {
         /// The item.
         item_id: Uuid,
     },
-    /// An item is another now.
+    /// An item was replaced.
     #[serde(rename = "thread.item.replaced")]
     ItemReplaced {
-        /// What takes the place of the item with its id.
+        /// The new item. It has the id of the old one.
         item: Box<ThreadItem>,
     },
-    /// What the client may do with this stream.
+    /// Options of this stream.
     #[serde(rename = "stream_options")]
     StreamOptions {
         /// The options.
         stream_options: StreamOptions,
     },
-    /// What the assistant is doing, until it says something.
+    /// What the assistant is doing at the moment.
     #[serde(rename = "progress_update")]
     ProgressUpdate {
-        /// Icon beside the text.
+        /// Icon next to the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         icon: Option<IconName>,
-        /// What it is doing.
+        /// Text for the user.
         text: String,
     },
-    /// Something for the page around the front end to do.
+    /// An effect that the page around the front end executes.
     #[serde(rename = "client_effect")]
     ClientEffect {
         /// Name of the effect.
         name: String,
-        /// What it acts on.
+        /// Arguments of the effect.
         #[serde(default)]
         data: Map<String, Value>,
     },
-    /// Something went wrong after the stream began.
+    /// An error after the start of the stream.
     #[serde(rename = "error")]
     Error {
-        /// ChatKit's kind of error.
+        /// ChatKit's code.
         #[serde(default)]
         code: StreamErrorCode,
-        /// A sentence for the user.
+        /// Message for the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Whether trying again may help.
+        /// Whether a retry may help.
         #[serde(default)]
         allow_retry: bool,
     },
-    /// Something the user should know.
+    /// A notice for the user.
     #[serde(rename = "notice")]
     Notice {
-        /// How bad it is.
+        /// Severity.
         level: NoticeLevel,
-        /// What it is; Markdown.
+        /// Message, as Markdown.
         message: String,
-        /// Stands above the message.
+        /// Title above the message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
     },
 }
 
-/// ChatKit's two kinds of stream error.
+/// Code of an error in a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StreamErrorCode {
-    /// The front end shows a sentence of its own.
+    /// The front end shows its own message.
     #[serde(rename = "stream.error")]
     Stream,
     /// The front end shows `message`.
@@ -120,21 +120,21 @@ pub enum StreamErrorCode {
     Custom,
 }
 
-/// How bad a notice is.
+/// Severity of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NoticeLevel {
-    /// It is good to know.
+    /// Information.
     Info,
-    /// Something may not be as expected.
+    /// A warning.
     Warning,
-    /// Something is wrong.
+    /// An error.
     Danger,
 }
 
-/// What a client may do with a stream.
+/// Options of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamOptions {
-    /// Whether it may be cancelled.
+    /// Whether the client may cancel the run.
     pub allow_cancel: bool,
 }

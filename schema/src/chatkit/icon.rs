@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An icon: one that every front end has, or one of a library.
+/// An icon: a built-in one, or one of a library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the names are the icons'")]
@@ -77,7 +77,7 @@ pub enum IconName {
     Library(LibraryIcon),
 }
 
-/// The name of a library's icon.
+/// Name of an icon of a library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct LibraryIcon(#[schemars(regex(pattern = r"^(lucide|vendor):"))] String);

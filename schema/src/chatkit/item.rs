@@ -15,106 +15,106 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ThreadItem {
-    /// Something the user said.
+    /// A message of the user.
     UserMessage(UserMessage),
-    /// Something the assistant said.
+    /// A message of the assistant.
     AssistantMessage(AssistantMessage),
-    /// A call of a tool that the front end has.
+    /// A call of a client tool.
     ClientToolCall(ClientToolCall),
     /// A widget.
     Widget(WidgetItem),
-    /// An image the assistant made.
+    /// An image that the assistant generated.
     GeneratedImage(GeneratedImageItem),
     /// Questions to the user.
     StructuredInput(StructuredInputItem),
-    /// Work on the way to an answer, one task per step.
+    /// Steps of the assistant, one task per step.
     Workflow(WorkflowItem),
-    /// One step of work by itself.
+    /// One step of the assistant.
     Task(TaskItem),
-    /// A note of an integration's; never sent to a client.
+    /// A note of an integration; never sent to a client.
     #[serde(rename = "hidden_context_item")]
     HiddenContext(HiddenContext),
-    /// A note of the service's for the model; never sent to a client.
+    /// A note of the service to the model; never sent to a client.
     SdkHiddenContext(SdkHiddenContext),
-    /// The assistant has nothing to add.
+    /// The end of the assistant's turn.
     EndOfTurn(EndOfTurn),
 }
 
-/// Something the user said.
+/// A message of the user.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessage {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was stored.
+    /// When the message was stored.
     pub created_at: DateTime<Utc>,
-    /// What was said.
+    /// Parts of the message.
     pub content: Vec<UserContent>,
-    /// Files with it.
+    /// Attachments.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// The passage it refers to.
+    /// Text that the message quotes.
     pub quoted_text: Option<String>,
-    /// What the client asked of the model.
+    /// The client's options for the model.
     #[serde(default)]
     pub inference_options: InferenceOptions,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Something the assistant said.
+/// A message of the assistant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssistantMessage {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it began.
+    /// When it started.
     pub created_at: DateTime<Utc>,
-    /// What was said.
+    /// Parts of the message.
     pub content: Vec<AssistantContent>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A call of a tool that the front end has.
+/// A call of a client tool.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientToolCall {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Whether its output is there.
+    /// Whether the output has arrived.
     #[serde(default)]
     pub status: ClientToolCallStatus,
-    /// The id the model gave the call.
+    /// Id that the model gave to the call.
     pub call_id: String,
-    /// The tool.
+    /// Name of the tool.
     pub name: String,
-    /// What it is called with.
+    /// Arguments.
     pub arguments: Map<String, Value>,
-    /// What it answered.
+    /// Output of the tool.
     pub output: Option<Value>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether the output of a client's tool is there.
+/// Whether the output of a client tool has arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientToolCallStatus {
-    /// Not yet.
+    /// It has not.
     #[default]
     Pending,
-    /// It is.
+    /// It has.
     Completed,
 }
 
@@ -124,32 +124,32 @@ pub enum ClientToolCallStatus {
 pub struct WidgetItem {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// The widget.
     pub widget: WidgetRoot,
-    /// What copying it gives.
+    /// Text that copying the widget gives.
     pub copy_text: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// An image the assistant made.
+/// An image that the assistant generated.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratedImageItem {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was begun.
+    /// When the generation started.
     pub created_at: DateTime<Utc>,
-    /// The image, once there is one to see.
+    /// The image, when there is something to show.
     pub image: Option<GeneratedImage>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -157,108 +157,108 @@ pub struct GeneratedImageItem {
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratedImage {
-    /// Its id where it was made.
+    /// Id at the provider.
     pub id: String,
-    /// Where it is.
+    /// URL.
     pub url: String,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Work on the way to an answer.
+/// Steps of the assistant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowItem {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When its first step began.
+    /// When the first step started.
     pub created_at: DateTime<Utc>,
     /// The steps.
     pub workflow: Workflow,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// One step of work by itself.
+/// One step of the assistant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskItem {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it began.
+    /// When it started.
     pub created_at: DateTime<Utc>,
     /// The step.
     pub task: WorkflowTask,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A note of an integration's, kept where it belongs in the thread.
+/// A note of an integration, at its position in the thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HiddenContext {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was written.
+    /// When it was stored.
     pub created_at: DateTime<Utc>,
-    /// The note: any JSON.
+    /// The note, as any JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub content: Value,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A note for the model, kept where it belongs in the thread.
+/// A note to the model, at its position in the thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SdkHiddenContext {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When it was written.
+    /// When it was stored.
     pub created_at: DateTime<Utc>,
     /// The note.
     pub content: String,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// The assistant has nothing to add.
+/// The end of the assistant's turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndOfTurn {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When that was.
+    /// When the turn ended.
     pub created_at: DateTime<Utc>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a user thinks of an answer.
+/// A user's rating of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "db", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
 #[cfg_attr(feature = "db", diesel(sql_type = diesel::sql_types::Text))]
 pub enum FeedbackKind {
-    /// It helped.
+    /// The answer is good.
     Positive,
-    /// It did not.
+    /// The answer is bad.
     Negative,
 }
 
 impl FeedbackKind {
-    /// The name on the wire and in the database.
+    /// Returns the name on the wire and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Positive => "positive",
@@ -266,7 +266,7 @@ impl FeedbackKind {
         }
     }
 
-    /// The kind called `name`.
+    /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Positive, Self::Negative].into_iter().find(|kind| kind.name() == name)
     }

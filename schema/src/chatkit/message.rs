@@ -1,11 +1,11 @@
-//! Messages: what is in them, and how one comes in.
+//! The parts of messages, and messages as clients send them.
 
 use super::{Annotation, Extra};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A part of a user's message.
+/// A part of a message of the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum UserContent {
@@ -14,34 +14,34 @@ pub enum UserContent {
     Text {
         /// The text.
         text: String,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
-    /// A tag the front end made, such as a mention.
+    /// A tag that the front end inserted, such as a mention.
     #[serde(rename = "input_tag")]
     Tag {
-        /// Id of what is tagged.
+        /// Id of the tagged entity.
         id: String,
-        /// How it reads.
+        /// Text of the tag.
         text: String,
-        /// What the front end keeps with it.
+        /// Data of the front end.
         #[serde(default)]
         data: Map<String, Value>,
-        /// Group it belongs to.
+        /// Group of the tag.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         group: Option<String>,
-        /// Whether it reacts to the pointer.
+        /// Whether the user can click it.
         #[serde(default)]
         interactive: bool,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
 }
 
 impl UserContent {
-    /// The words of the part.
+    /// Returns the text of the part.
     pub fn text(&self) -> &str {
         match self {
             Self::Text { text, .. } | Self::Tag { text, .. } => text,
@@ -49,48 +49,48 @@ impl UserContent {
     }
 }
 
-/// A message on its way in.
+/// A message, as a client sends it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessageInput {
-    /// What is said.
+    /// Parts of the message.
     pub content: Vec<UserContent>,
-    /// Ids of files that go with it.
+    /// Ids of attachments.
     #[serde(default)]
     pub attachments: Vec<String>,
-    /// The passage it refers to.
+    /// Text that the message quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted_text: Option<String>,
-    /// What the client asks of the model.
+    /// Options for the model.
     #[serde(default)]
     pub inference_options: InferenceOptions,
 }
 
 impl UserMessageInput {
-    /// A message of one text.
+    /// Creates a message with one text.
     pub fn text(text: impl Into<String>) -> Self {
         Self { content: vec![UserContent::Text { text: text.into(), extra: Extra::new() }], ..Self::default() }
     }
 }
 
-/// What a client asks of the model.
+/// Options for the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InferenceOptions {
-    /// A tool the assistant is to use.
+    /// Tool that the model must call in its first turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// A model by name.
+    /// Name of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
-/// A tool by name.
+/// Selects a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolChoice {
     /// Name of the tool.
     pub id: String,
 }
 
-/// A part of an assistant's message.
+/// A part of a message of the assistant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum AssistantContent {
@@ -99,22 +99,22 @@ pub enum AssistantContent {
     Text {
         /// The text.
         text: String,
-        /// Sources it points to.
+        /// References to sources.
         #[serde(default)]
         annotations: Vec<Annotation>,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
 }
 
 impl AssistantContent {
-    /// A part with this text and no sources.
+    /// Creates a part with this text, without sources.
     pub fn new(text: impl Into<String>) -> Self {
         Self::Text { text: text.into(), annotations: Vec::new(), extra: Extra::new() }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         match self {
             Self::Text { text, .. } => text,

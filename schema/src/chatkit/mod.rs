@@ -1,9 +1,8 @@
-//! ChatKit's wire types, as its front ends read and write them.
+//! The wire types of ChatKit.
 //!
-//! Field names and shapes are the protocol's. Members that are null are left out, as its own server does. What is stored
-//! and read again keeps members that are not known here, in `extra`, so that nothing is lost of what a later version of
-//! the protocol or an integration has written. Events and updates have no such place: they are passed on as they came,
-//! unparsed.
+//! Names and shapes are those of the protocol. Members that are null are omitted, like ChatKit's own server does. Types
+//! that are stored keep unknown members in `extra`, so that nothing is lost that a later version of the protocol, or an
+//! integration, has written. Events and updates do not need that: they are forwarded unparsed.
 
 mod action;
 mod attachment;
@@ -40,5 +39,5 @@ pub use workflow::{
     WorkflowTask,
 };
 
-/// Members that are not known here, kept as they came.
+/// Members that this version does not know, kept as they were received.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

@@ -1,4 +1,4 @@
-//! Sources: what an answer is based on.
+//! Sources of an answer.
 
 use super::{Extra, IconName};
 use schemars::JsonSchema;
@@ -6,53 +6,53 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 
-/// A reference in a text.
+/// An annotation of a text.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum Annotation {
-    /// To a source.
+    /// A reference to a source.
     #[serde(rename = "annotation")]
     Reference {
         /// The source.
         source: Source,
-        /// Where in the text, in characters.
+        /// Position in the text, in characters.
         index: Option<u64>,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
 }
 
-/// What an answer is based on.
+/// A source of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Source {
-    /// A page of the web.
+    /// A web page.
     Url(UrlSource),
     /// A file.
     File(FileSource),
-    /// A thing of the integration's.
+    /// An entity of an integration.
     Entity(EntitySource),
 }
 
-/// A page of the web.
+/// A web page.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UrlSource {
-    /// Its title.
+    /// Title.
     pub title: String,
-    /// A sentence about it.
+    /// Description.
     pub description: Option<String>,
-    /// When it was written, in words.
+    /// Date, as text.
     pub timestamp: Option<String>,
-    /// Group it is listed in.
+    /// Group in the list of sources.
     pub group: Option<String>,
-    /// Where it is.
+    /// URL.
     pub url: String,
-    /// Who published it.
+    /// Publisher.
     pub attribution: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -61,58 +61,58 @@ pub struct UrlSource {
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileSource {
-    /// Its title.
+    /// Title.
     pub title: String,
-    /// A sentence about it.
+    /// Description.
     pub description: Option<String>,
-    /// When it was written, in words.
+    /// Date, as text.
     pub timestamp: Option<String>,
-    /// Group it is listed in.
+    /// Group in the list of sources.
     pub group: Option<String>,
     /// Name of the file.
     pub filename: String,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A thing of the integration's.
+/// An entity of an integration.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EntitySource {
-    /// Its title.
+    /// Title.
     pub title: String,
-    /// A sentence about it.
+    /// Description.
     pub description: Option<String>,
-    /// When it was written, in words.
+    /// Date, as text.
     pub timestamp: Option<String>,
-    /// Group it is listed in.
+    /// Group in the list of sources.
     pub group: Option<String>,
-    /// Its id at the integration.
+    /// Id at the integration.
     pub id: String,
-    /// Icon beside it.
+    /// Icon.
     pub icon: Option<IconName>,
-    /// What its card says beside the icon.
+    /// Label on the card, next to the icon.
     pub label: Option<String>,
-    /// What stands in the text; the icon when absent.
+    /// Label in the text; without it, the icon is shown.
     pub inline_label: Option<String>,
-    /// Whether it reacts to the pointer.
+    /// Whether the user can click it.
     #[serde(default)]
     pub interactive: bool,
-    /// What the front end gets with it.
+    /// Data for the front end.
     #[serde(default)]
     pub data: Map<String, Value>,
-    /// Deprecated by the protocol, which ignores it.
+    /// Deprecated. The protocol ignores it.
     pub preview: Option<EntityPreview>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// How an entity was previewed in earlier versions.
+/// Preview of an entity, in earlier versions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EntityPreview {
-    /// When it is asked for.
+    /// On request.
     Lazy,
 }

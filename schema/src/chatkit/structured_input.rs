@@ -1,4 +1,4 @@
-//! Structured input: questions the assistant asks, and what the user answers.
+//! Structured input: questions to the user, and the answers.
 
 use super::Extra;
 use chrono::{DateTime, Utc};
@@ -13,30 +13,30 @@ use uuid::Uuid;
 pub struct StructuredInputItem {
     /// Id of the item.
     pub id: Uuid,
-    /// Its thread.
+    /// Id of the thread.
     pub thread_id: Uuid,
-    /// When they were asked.
+    /// When the questions were asked.
     pub created_at: DateTime<Utc>,
-    /// Whether they have been answered.
+    /// Whether the user has answered.
     #[serde(default)]
     pub status: StructuredInputStatus,
     /// The questions.
     pub inputs: Vec<StructuredInput>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether questions have been answered.
+/// Whether the user has answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StructuredInputStatus {
-    /// Not yet.
+    /// The user has not answered yet.
     #[default]
     Pending,
-    /// They have.
+    /// The user has answered.
     Answered,
-    /// The user would not.
+    /// The user has skipped the questions.
     Skipped,
 }
 
@@ -44,45 +44,45 @@ pub enum StructuredInputStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum StructuredInput {
-    /// With options to choose from.
+    /// A question with options.
     MultipleChoice(StructuredInputMultipleChoice),
-    /// Answered in words.
+    /// A question with a text as the answer.
     Freeform(StructuredInputFreeform),
 }
 
-/// A question with options to choose from.
+/// A question with options.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputMultipleChoice {
-    /// Id of the question, within its item.
+    /// Id of the question, unique in the item.
     pub id: String,
     /// The question.
     pub question: String,
-    /// The answer, once there is one.
+    /// The answer; absent until there is one.
     pub answer: Option<StructuredInputAnswer>,
-    /// What is proposed; the user may also write something else.
+    /// The options. The user may also write another answer.
     pub options: Vec<StructuredInputOption>,
-    /// Whether the user may choose more than one.
+    /// Whether the user may choose more than one option.
     #[serde(default)]
     pub multiple: bool,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A question answered in words.
+/// A question with a text as the answer.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputFreeform {
-    /// Id of the question, within its item.
+    /// Id of the question, unique in the item.
     pub id: String,
     /// The question.
     pub question: String,
-    /// The answer, once there is one.
+    /// The answer; absent until there is one.
     pub answer: Option<StructuredInputAnswer>,
-    /// What stands below the question.
+    /// Text below the question.
     pub description: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -90,9 +90,9 @@ pub struct StructuredInputFreeform {
 /// An option.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputOption {
-    /// What it says, and what is submitted.
+    /// Label of the option, which is also the submitted value.
     pub value: String,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -100,32 +100,32 @@ pub struct StructuredInputOption {
 /// The answer to one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputAnswer {
-    /// What was chosen or written.
+    /// The chosen or written values.
     #[serde(default)]
     pub values: Vec<String>,
-    /// Whether the user passed over the question.
+    /// Whether the user has skipped the question.
     #[serde(default)]
     pub skipped: bool,
 }
 
-/// Answers on their way in.
+/// Answers, as a client sends them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputSubmission {
-    /// Whether there are answers at all.
+    /// Whether the user has answered or skipped the questions.
     #[serde(default)]
     pub status: SubmissionStatus,
-    /// The answers, by the ids of the questions.
+    /// The answers by question id.
     #[serde(default)]
     pub answers: BTreeMap<String, StructuredInputAnswer>,
 }
 
-/// Whether there are answers at all.
+/// Whether the user has answered or skipped the questions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SubmissionStatus {
-    /// There are.
+    /// The user has answered.
     #[default]
     Answered,
-    /// The user would not.
+    /// The user has skipped the questions.
     Skipped,
 }

@@ -1,4 +1,4 @@
-//! Threads as the protocol has them.
+//! Threads of the protocol.
 
 use super::{Extra, ThreadItem};
 use crate::page::Page;
@@ -9,48 +9,48 @@ use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use uuid::Uuid;
 
-/// A conversation, without what this service adds to it: [`crate::threads::Thread`] has both.
+/// A conversation, with the protocol's members only. [`crate::threads::Thread`] has those of this service too.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ChatKitThread")]
 pub struct Thread {
     /// Id of the thread.
     pub id: Uuid,
-    /// Its title.
+    /// Title.
     pub title: Option<String>,
-    /// When it began.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Whether it takes messages.
+    /// Whether the thread accepts messages.
     #[serde(default)]
     pub status: ThreadStatus,
-    /// Domains that images in it may come from; any when absent.
+    /// Domains from which the front end may load images; all if absent.
     pub allowed_image_domains: Option<Vec<String>>,
-    /// Whatever an integration keeps with the thread.
+    /// Metadata of an integration.
     #[serde(default)]
     pub metadata: Map<String, Value>,
     /// A page of items.
     pub items: Page<ThreadItem>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether a thread takes messages.
+/// Whether a thread accepts messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ThreadStatus {
-    /// It does.
+    /// It accepts messages.
     #[default]
     Active,
-    /// Not at the moment.
+    /// It accepts no messages at the moment.
     Locked {
-        /// Why, for the user.
+        /// Reason, for the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// Not any more.
+    /// It accepts no more messages.
     Closed {
-        /// Why, for the user.
+        /// Reason, for the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },

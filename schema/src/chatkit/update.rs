@@ -1,32 +1,32 @@
-//! Updates: how an item grows while it is streamed.
+//! Updates of an item while it is streamed.
 
 use super::widget::{WidgetComponent, WidgetRoot};
 use super::{Annotation, AssistantContent, GeneratedImage, WorkflowTask};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is new in an item.
+/// A change of an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum ItemUpdate {
-    /// An assistant message has a new part.
+    /// A part was added to an assistant message.
     #[serde(rename = "assistant_message.content_part.added")]
     ContentPartAdded {
         /// Index of the part.
         content_index: u32,
-        /// The part so far.
+        /// The part as it is now.
         content: AssistantContent,
     },
     // Written by `crate::event::text_delta`, which must agree with this.
-    /// A part has more text.
+    /// Text was appended to a part.
     #[serde(rename = "assistant_message.content_part.text_delta")]
     TextDelta {
         /// Index of the part.
         content_index: u32,
-        /// What to append.
+        /// The text to append.
         delta: String,
     },
-    /// A part refers to a source.
+    /// A reference to a source was added to a part.
     #[serde(rename = "assistant_message.content_part.annotation_added")]
     AnnotationAdded {
         /// Index of the part.
@@ -36,7 +36,7 @@ pub enum ItemUpdate {
         /// The reference.
         annotation: Box<Annotation>,
     },
-    /// A part is whole.
+    /// A part is complete.
     #[serde(rename = "assistant_message.content_part.done")]
     ContentPartDone {
         /// Index of the part.
@@ -44,14 +44,14 @@ pub enum ItemUpdate {
         /// The part.
         content: AssistantContent,
     },
-    /// A text of a widget has more.
+    /// Text was appended to a text of a widget.
     #[serde(rename = "widget.streaming_text.value_delta")]
     WidgetTextDelta {
         /// Id of the component.
         component_id: String,
-        /// What to append.
+        /// The text to append.
         delta: String,
-        /// Whether that was the last of it.
+        /// Whether the text is complete.
         done: bool,
     },
     /// A component of a widget changed.
@@ -59,37 +59,37 @@ pub enum ItemUpdate {
     WidgetComponentUpdated {
         /// Id of the component.
         component_id: String,
-        /// What takes its place.
+        /// The new value.
         component: Box<WidgetComponent>,
     },
     /// A widget changed.
     #[serde(rename = "widget.root.updated")]
     WidgetRootUpdated {
-        /// What takes its place.
+        /// The new value.
         widget: Box<WidgetRoot>,
     },
-    /// A workflow has a new entry.
+    /// A task was added to a workflow.
     #[serde(rename = "workflow.task.added")]
     WorkflowTaskAdded {
-        /// Index of the entry.
+        /// Index of the task.
         task_index: u32,
-        /// The entry.
+        /// The task.
         task: WorkflowTask,
     },
-    /// An entry of a workflow changed.
+    /// A task of a workflow changed.
     #[serde(rename = "workflow.task.updated")]
     WorkflowTaskUpdated {
-        /// Index of the entry.
+        /// Index of the task.
         task_index: u32,
-        /// The entry.
+        /// The task.
         task: WorkflowTask,
     },
-    /// An image has come further.
+    /// The generation of an image has made progress.
     #[serde(rename = "generated_image.updated")]
     GeneratedImageUpdated {
-        /// The image so far.
+        /// The image as it is now.
         image: GeneratedImage,
-        /// How far it is, 0 to 1.
+        /// Progress, 0 to 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         progress: Option<f64>,
     },

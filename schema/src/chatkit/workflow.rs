@@ -1,82 +1,82 @@
-//! Workflows: what the assistant does on the way to an answer.
+//! Workflows: the steps of the assistant before its answer.
 
 use super::{Extra, IconName, Source};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-/// The entries of a workflow item.
+/// The tasks of a workflow item.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Workflow {
-    /// What kind of work it is.
+    /// Kind of the tasks.
     #[serde(rename = "type")]
     pub kind: WorkflowKind,
-    /// One entry per call, or per thought.
+    /// One task per tool call or thought.
     pub tasks: Vec<WorkflowTask>,
-    /// What stands for the whole once it is done.
+    /// Summary of the finished workflow.
     pub summary: Option<WorkflowSummary>,
-    /// Whether the front end opens it.
+    /// Whether the front end shows the tasks.
     #[serde(default)]
     pub expanded: bool,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What kind of work a workflow shows.
+/// Kind of a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkflowKind {
-    /// Tools.
+    /// Tool calls.
     Custom,
     /// Thoughts of the model.
     Reasoning,
 }
 
-/// What stands for a whole workflow.
+/// Summary of a workflow.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum WorkflowSummary {
-    /// Words.
+    /// A text.
     Custom {
-        /// The words.
+        /// The text.
         title: String,
-        /// Icon beside them.
+        /// Icon next to the text.
         icon: Option<IconName>,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
-    /// How long it took.
+    /// The duration.
     Duration {
-        /// In seconds.
+        /// Duration in seconds.
         duration: u64,
-        /// Members not known here.
+        /// Members that this version does not know.
         #[serde(flatten)]
         extra: Extra,
     },
 }
 
-/// An entry of a workflow, or the whole of a task item.
+/// A task of a workflow, or of a task item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum WorkflowTask {
-    /// Anything: a tool call for instance.
+    /// Any task, such as a tool call.
     Custom(CustomTask),
-    /// A search of the web.
+    /// A web search.
     WebSearch(SearchTask),
     /// A thought of the model.
     Thought(ThoughtTask),
     /// Files that were read.
     File(FileTask),
-    /// An image that was made.
+    /// An image that was generated.
     Image(ImageTask),
 }
 
 impl WorkflowTask {
-    /// How far it is.
+    /// Returns the status.
     pub fn status(&self) -> StatusIndicator {
         match self {
             Self::Custom(task) => task.status_indicator,
@@ -87,7 +87,7 @@ impl WorkflowTask {
         }
     }
 
-    /// Sets how far it is.
+    /// Sets the status.
     pub fn set_status(&mut self, status: StatusIndicator) {
         match self {
             Self::Custom(task) => task.status_indicator = status,
@@ -99,42 +99,42 @@ impl WorkflowTask {
     }
 }
 
-/// Anything: a tool call for instance.
+/// Any task, such as a tool call.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CustomTask {
-    /// How far it is.
+    /// Status.
     #[serde(default)]
     pub status_indicator: StatusIndicator,
-    /// What is being done.
+    /// What the task does.
     pub title: Option<String>,
-    /// Icon beside it.
+    /// Icon.
     pub icon: Option<IconName>,
-    /// How it went.
+    /// Result of the task.
     pub content: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// A search of the web.
+/// A web search.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchTask {
-    /// How far it is.
+    /// Status.
     #[serde(default)]
     pub status_indicator: StatusIndicator,
-    /// What is being done.
+    /// What the task does.
     pub title: Option<String>,
-    /// The query that the title shows.
+    /// Query that the title shows.
     pub title_query: Option<String>,
     /// All queries.
     #[serde(default)]
     pub queries: Vec<String>,
-    /// What was found: sources of type `url`.
+    /// The results: sources of type `url`.
     #[serde(default)]
     pub sources: Vec<Source>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -143,14 +143,14 @@ pub struct SearchTask {
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThoughtTask {
-    /// How far it is.
+    /// Status.
     #[serde(default)]
     pub status_indicator: StatusIndicator,
-    /// What it is about.
+    /// Topic of the thought.
     pub title: Option<String>,
     /// The thought.
     pub content: String,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -159,42 +159,42 @@ pub struct ThoughtTask {
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileTask {
-    /// How far it is.
+    /// Status.
     #[serde(default)]
     pub status_indicator: StatusIndicator,
-    /// What is being done.
+    /// What the task does.
     pub title: Option<String>,
     /// The files: sources of type `file`.
     #[serde(default)]
     pub sources: Vec<Source>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// An image that was made.
+/// An image that was generated.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageTask {
-    /// How far it is.
+    /// Status.
     #[serde(default)]
     pub status_indicator: StatusIndicator,
-    /// What is being done.
+    /// What the task does.
     pub title: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// How far an entry of a workflow is.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StatusIndicator {
-    /// Not shown.
+    /// No status is shown.
     #[default]
     None,
-    /// At work.
+    /// The task is running.
     Loading,
-    /// Done.
+    /// The task is done.
     Complete,
 }

@@ -98,7 +98,7 @@ serve_and_split! {
             (clerk, json!({"model": "m/other"}), "m/clerk, m/large"),
             (clerk, json!({"model": ""}), "m/clerk, m/large"),
             (clerk, json!({"tool_choice": {"id": "delete_task"}}), "list_tasks, add_task"),
-            (usual, json!({"model": "test-model"}), "lets nobody choose a model"),
+            (usual, json!({"model": "test-model"}), "does not let clients choose a model"),
             (usual, json!({"tool_choice": {"id": "\u{0}"}}), "complete_task"),
         ];
         for (session, options, words) in wrong {

@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use threadline_schema::chatkit::widget::{WidgetComponent, WidgetRoot, updates};
+use threadline_schema::chatkit::widget::{WidgetComponent, WidgetRoot};
 use threadline_schema::chatkit::{
     Action, Annotation, Attachment, ItemUpdate, Source, StreamEvent, StructuredInput, StructuredInputSubmission,
     Thread, ThreadItem, UserContent, UserMessageInput, WorkflowTask,
 };
+use threadline_tools::widgets;
 
 /// Values of each model. Odd ones have a member that no model knows.
 const COUNT: usize = 40;
@@ -89,7 +90,7 @@ async fn updates_of_a_widget_equal_those_of_the_package() {
     for line in script.finish().await {
         let mut case: Value = serde_json::from_str(&line).unwrap();
         let root = |side: &str| serde_json::from_value::<WidgetRoot>(case[side].clone()).unwrap();
-        case["updates"] = serde_json::to_value(updates(&root("before"), &root("after"))).unwrap();
+        case["updates"] = serde_json::to_value(widgets::diff(&root("before"), &root("after"))).unwrap();
         let kind = match case["updates"].as_array().unwrap().as_slice() {
             [] => "nothing",
             [update, ..] => update["type"].as_str().unwrap(),

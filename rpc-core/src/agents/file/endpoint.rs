@@ -1,29 +1,29 @@
 //! `[tools.NAME]`
 
-use super::shape::{self, Endpoint, Text};
-use super::{Result, Source};
+use super::raw::{RawEndpoint, RawUserContext, SpannedText};
+use super::{AgentsFileReader, Result};
 use crate::config::{EndpointConfig, EndpointKind, UserContext};
 use http::Method;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use toml::Spanned;
 
-/// Where a service finds for whom a call is made, unless the file names another header.
+/// The header of the user context, unless the file names another one.
 const USER_CONTEXT_HEADER: &str = "x-threadline-context";
 /// RFC 7518, section 3.2: a key for HMAC with SHA-256 has at least as many bits as the hash.
-const KEY_BYTES: usize = 32;
+const MIN_KEY_BYTES: usize = 32;
 
-impl Source<'_> {
-    pub(super) fn endpoint(&self, name: &Text, table: Endpoint) -> Result<EndpointConfig> {
+impl AgentsFileReader<'_> {
+    pub(super) fn endpoint(&self, name: &SpannedText, table: RawEndpoint) -> Result<EndpointConfig> {
         let kind = match (table.kind.as_ref().as_str(), table.method) {
             ("http", method) => EndpointKind::Http { method: self.http_method(method)? },
             ("jsonrpc", Some(method)) => EndpointKind::JsonRpc { method: self.text(&method)?.to_string() },
             ("jsonrpc", None) => {
-                return Err(self.wrong(name.span(), "`method` is missing: the JSON-RPC method to call"));
+                return Err(self.error_at(name.span(), "`method` is missing: the JSON-RPC method to call"));
             }
-            _ => return Err(self.wrong(table.kind.span(), "this is not \"http\" or \"jsonrpc\"")),
+            _ => return Err(self.error_at(table.kind.span(), "this is not \"http\" or \"jsonrpc\"")),
         };
-        let parameters = self.schema(table.parameters)?;
+        let parameters = self.parameters_schema(table.parameters)?;
         let url = self.url(&table.url)?;
         if matches!(kind, EndpointKind::Http { .. }) {
             self.check_path(&table.url, &parameters)?;
@@ -43,7 +43,7 @@ impl Source<'_> {
         })
     }
 
-    fn http_method(&self, method: Option<Text>) -> Result<Method> {
+    fn http_method(&self, method: Option<SpannedText>) -> Result<Method> {
         let Some(method) = method else { return Ok(Method::POST) };
         match method.as_ref().as_str() {
             "GET" => Ok(Method::GET),
@@ -51,11 +51,11 @@ impl Source<'_> {
             "PUT" => Ok(Method::PUT),
             "PATCH" => Ok(Method::PATCH),
             "DELETE" => Ok(Method::DELETE),
-            _ => Err(self.wrong(method.span(), "this is not GET, POST, PUT, PATCH or DELETE")),
+            _ => Err(self.error_at(method.span(), "this is not GET, POST, PUT, PATCH or DELETE")),
         }
     }
 
-    /// Every `{name}` in the path is an argument that is always there.
+    /// Every `{name}` in the path must be a required argument.
     fn check_path(&self, url: &Spanned<String>, parameters: &Value) -> Result<()> {
         let required = |name: &str| {
             let list = parameters.get("required").and_then(Value::as_array);
@@ -64,15 +64,15 @@ impl Source<'_> {
         let path = url.as_ref().split(['?', '#']).next().unwrap_or_default();
         for segment in path.split('/').filter(|segment| segment.contains(['{', '}'])) {
             let argument = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-            let right = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            match argument.filter(|name| right(name)) {
+            let is_valid = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            match argument.filter(|name| is_valid(name)) {
                 Some(name) if required(name) => {}
                 Some(name) => {
                     let problem = format!("{{{name}}} is not among the `required` arguments in `parameters`");
-                    return Err(self.wrong(url.span(), problem));
+                    return Err(self.error_at(url.span(), problem));
                 }
                 None => {
-                    return Err(self.wrong(
+                    return Err(self.error_at(
                         url.span(),
                         "an argument in the path is a whole segment: /{name}/, of letters, digits and _",
                     ));
@@ -82,11 +82,11 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn user_context(&self, context: shape::UserContext) -> Result<UserContext> {
+    fn user_context(&self, context: RawUserContext) -> Result<UserContext> {
         let key = self.secret(context.env.span(), context.env.as_ref())?;
-        if key.expose_secret().len() < KEY_BYTES {
-            let problem = format!("the key in {} has fewer than {KEY_BYTES} bytes", context.env.as_ref());
-            return Err(self.wrong(context.env.span(), problem));
+        if key.expose_secret().len() < MIN_KEY_BYTES {
+            let problem = format!("the key in {} has fewer than {MIN_KEY_BYTES} bytes", context.env.as_ref());
+            return Err(self.error_at(context.env.span(), problem));
         }
         let header = context.header.map(|name| self.header_name(&name)).transpose()?;
         Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key })

@@ -1,24 +1,25 @@
 //! `[mcp.NAME]`
 
-use super::shape::{Mcp, Text};
-use super::{Result, Source};
+use super::raw::{RawMcp, SpannedText};
+use super::{AgentsFileReader, Result};
 use crate::config::{McpConfig, McpTransport};
 use toml::Spanned;
 
-/// Characters of a server's name: it stands before the names of its tools.
-const NAME_CHARS: usize = 32;
+/// Maximum length of a server's name, which is the prefix of the names of its tools.
+const MAX_NAME_CHARS: usize = 32;
 
-impl Source<'_> {
-    pub(super) fn mcp(&self, name: &Text, table: Mcp) -> Result<McpConfig> {
-        if name.as_ref().len() > NAME_CHARS {
-            return Err(self.wrong(name.span(), format!("the name of an MCP server has at most {NAME_CHARS} letters")));
+impl AgentsFileReader<'_> {
+    pub(super) fn mcp(&self, name: &SpannedText, table: RawMcp) -> Result<McpConfig> {
+        if name.as_ref().len() > MAX_NAME_CHARS {
+            let problem = format!("the name of an MCP server has at most {MAX_NAME_CHARS} letters");
+            return Err(self.error_at(name.span(), problem));
         }
-        let of_other =
-            |key: &str, span| Err(self.wrong(span, format!("`{key}` does not go with how this server is reached")));
+        let of_other_transport =
+            |key: &str, span| Err(self.error_at(span, format!("`{key}` does not go with how this server is reached")));
         let transport = match (table.command, table.url) {
             (Some(command), None) => {
                 if let Some(headers) = table.headers {
-                    return of_other("headers", headers.span());
+                    return of_other_transport("headers", headers.span());
                 }
                 McpTransport::Command {
                     program: self.text(&command)?.to_string(),
@@ -28,10 +29,10 @@ impl Source<'_> {
             }
             (None, Some(url)) => {
                 if let Some(args) = table.args {
-                    return of_other("args", args.span());
+                    return of_other_transport("args", args.span());
                 }
                 if let Some(env) = table.env {
-                    return of_other("env", env.span());
+                    return of_other_transport("env", env.span());
                 }
                 McpTransport::Http {
                     url: self.url(&url)?,
@@ -39,18 +40,16 @@ impl Source<'_> {
                 }
             }
             (Some(_), Some(url)) => {
-                return Err(self.wrong(url.span(), "there is a `command` as well; keep one of the two"));
+                return Err(self.error_at(url.span(), "there is a `command` as well; keep one of the two"));
             }
-            (None, None) => return Err(self.wrong(name.span(), "an MCP server needs a `command` or a `url`")),
+            (None, None) => return Err(self.error_at(name.span(), "an MCP server needs a `command` or a `url`")),
         };
-        let limits = self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?;
-        let actions = table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?;
         Ok(McpConfig {
             transport,
             sends_user_context: table.user_context,
-            limits,
+            limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
             allows_widgets: table.widgets,
-            actions,
+            actions: table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?,
         })
     }
 }

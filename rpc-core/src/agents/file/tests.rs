@@ -1,5 +1,5 @@
 use crate::agents::AgentsFileError;
-use crate::config::{AgentsConfig, EndpointKind, McpTransport, StarterTitle, Tell, ToolPick};
+use crate::config::{AgentsConfig, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
@@ -101,9 +101,9 @@ fn a_whole_file_is_read() {
     let helper = &config.agents["helper"];
     assert_eq!(helper.instructions.as_deref(), Some("Help."));
     assert_eq!((helper.model.as_deref(), helper.max_turns), (Some("m/one"), Some(3)));
-    assert_eq!(helper.tell, [Tell::Time, Tell::Metadata]);
-    assert_eq!((helper.starter_title, helper.title_model.as_deref()), (StarterTitle::None, Some("m/small")));
-    assert_eq!((&*helper.models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
+    assert_eq!(helper.prompt_facts, [PromptFact::Time, PromptFact::Metadata]);
+    assert_eq!((helper.title_policy, helper.title_model.as_deref()), (TitlePolicy::Untitled, Some("m/small")));
+    assert_eq!((&*helper.selectable_models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
     assert_eq!(
         serde_json::to_value(&helper.parameters).unwrap(),
         json!({
@@ -111,8 +111,11 @@ fn a_whole_file_is_read() {
             "stop": ["END"], "reasoning_effort": "low",
         })
     );
-    let named = |name: &str| ToolPick::Named(name.into());
-    assert_eq!(helper.tools, [named("list_tasks"), ToolPick::Mcp("files".into()), named("files_read"), named("order")]);
+    let named = |name: &str| ToolSelector::Named(name.into());
+    assert_eq!(
+        helper.tools,
+        [named("list_tasks"), ToolSelector::Mcp("files".into()), named("files_read"), named("order")]
+    );
     assert_eq!(
         (&*helper.client_tools[0].name, &helper.client_tools[0].parameters["type"]),
         ("where", &json!("object"))
@@ -121,8 +124,8 @@ fn a_whole_file_is_read() {
 
     let plain = &config.agents["plain"];
     assert_eq!(plain.instructions.as_deref(), Some("Be kind."));
-    assert_eq!((plain.starter_title, plain.title_model.as_deref()), (StarterTitle::Message, None));
-    assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolPick::BuiltIn][..]));
+    assert_eq!((plain.title_policy, plain.title_model.as_deref()), (TitlePolicy::FromMessage, None));
+    assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolSelector::BuiltIn][..]));
 
     assert_eq!(config.models["m/one"].output_per_million, 1.0);
     let McpTransport::Command { program, arguments, environment } = &config.mcp["files"].transport else { panic!() };
@@ -142,7 +145,7 @@ fn a_whole_file_is_read() {
     assert_eq!(order.user_context.as_ref().unwrap().header, "x-threadline-context");
     let refund = &config.tools["refund"];
     assert_eq!(refund.kind, EndpointKind::JsonRpc { method: "refund.make".into() });
-    assert!(refund.has_side_effects, "what is not said to be harmless is not");
+    assert!(refund.has_side_effects, "tools have side effects by default");
     assert_eq!(
         (refund.allows_widgets, refund.is_action, order.allows_widgets, order.is_action),
         (true, true, false, false)
@@ -151,12 +154,12 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
-fn one_agent_needs_no_default() {
+fn the_only_agent_is_the_default() {
     assert_eq!(&*read("[agents.only]\n").unwrap().default, "only");
 }
 
-/// Text of a file, where it is wrong, and words of what is said about it.
-const WRONG: &[(&str, usize, usize, &str)] = &[
+/// Invalid files: text, line and column of the error, and words of its text.
+const INVALID: &[(&str, usize, usize, &str)] = &[
     ("", 1, 1, "there is no agent"),
     ("[agents.a]\n[agents.b]\n", 1, 1, "`default` is missing: name one of a, b"),
     ("default = \"c\"\n[agents.a]\n[agents.b]\n", 1, 11, "there are: a, b"),
@@ -199,11 +202,11 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nurl = \"http://z\"\n", 4, 7, "keep one of the two"),
     ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nuser_context = \"yes\"\n", 4, 16, "expected a boolean"),
     ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nargs = [\"a\"]\n", 4, 8, "does not go with"),
-    ("[agents.a]\n[mcp.x]\nurl = \"ftp://me:hunter2@z\"\n", 3, 7, "begins with http://"),
+    ("[agents.a]\n[mcp.x]\nurl = \"ftp://me:hunter2@z\"\n", 3, 7, "begin with http://"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nenv = { A = { env = \"NONE\" } }\n", 4, 9, "NONE is not set"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nenv = { A = 1 }\n", 4, 13, "expected text, or { env"),
-    ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nheaders = { \"a b\" = \"c\" }\n", 4, 13, "no name of a header"),
-    ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nheaders = { a = \"hunter2\\n\" }\n", 4, 13, "cannot stand in one"),
+    ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nheaders = { \"a b\" = \"c\" }\n", 4, 13, "not the name of a header"),
+    ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nheaders = { a = \"hunter2\\n\" }\n", 4, 13, "has invalid characters"),
     ("[agents.a]\n[mcp.a-name-of-more-than-thirty-two-letters]\ncommand = \"y\"\n", 2, 6, "at most 32"),
     (
         "[agents.a]\n[tools.x]\nkind = \"soap\"\nurl = \"http://z\"\ndescription = \"x\"\n",
@@ -251,37 +254,37 @@ const WRONG: &[(&str, usize, usize, &str)] = &[
         "[agents.a]\n[tools.x]\nkind = \"http\"\nurl = \"http://z\"\ndescription = \"x\"\nparameters = { type = \"object\", properties = 7 }\n",
         6,
         14,
-        "no JSON Schema",
+        "not a JSON Schema",
     ),
     (
         "[agents.a]\n[tools.x]\nkind = \"http\"\nurl = \"http://z\"\ndescription = \"x\"\nparameters = { type = \"object\", \"$ref\" = \"https://elsewhere.example/schema\" }\n",
         6,
         14,
-        "no JSON Schema",
+        "not a JSON Schema",
     ),
 ];
 
 #[test]
-fn a_wrong_file_is_told_with_line_and_column_and_without_its_secrets() {
-    let mut amiss = Vec::new();
-    for (text, line, column, words) in WRONG {
-        let told = read(text).expect_err(text).to_string();
-        let right = told.contains(&format!("agents.toml:{line}:{column}: ")) && told.contains(words);
-        if !right || told.lines().count() != 1 || told.contains("hunter2") {
-            amiss.push(format!("{text}{told}"));
+fn an_error_has_line_and_column_and_no_secrets() {
+    let mut failures = Vec::new();
+    for (text, line, column, words) in INVALID {
+        let error = read(text).expect_err(text).to_string();
+        let is_right = error.contains(&format!("agents.toml:{line}:{column}: ")) && error.contains(words);
+        if !is_right || error.lines().count() != 1 || error.contains("hunter2") {
+            failures.push(format!("{text}{error}"));
         }
     }
-    assert!(amiss.is_empty(), "{}", amiss.join("\n\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told() {
+fn a_missing_file_is_an_error() {
     let error = AgentsConfig::read("/no/such/agents.toml".as_ref(), &|_| None).unwrap_err();
     assert!(error.to_string().starts_with("/no/such/agents.toml:1:1: the file cannot be read"), "{error}");
 }
 
 #[test]
-fn every_key_stands_in_the_manual() {
+fn the_manual_explains_every_key() {
     let manual = include_str!("../../../../docs/AGENTS.md");
     let client = "[agents.a]\n[[agents.a.client_tools]]\n";
     let endpoint = "[tools.x]\nkind = \"http\"\nurl = \"http://z\"\ndescription = \"x\"\n";
@@ -294,10 +297,10 @@ fn every_key_stands_in_the_manual() {
         "[tools.x]\n",
         &format!("{endpoint}[tools.x.user_context]\n"),
     ] {
-        let told = read(&format!("{table}no_such_key = 1\n")).unwrap_err().problem;
-        let (_, keys) = told.split_once("expected ").expect(&told);
+        let problem = read(&format!("{table}no_such_key = 1\n")).unwrap_err().problem;
+        let (_, keys) = problem.split_once("expected ").expect(&problem);
         let keys: Vec<_> = keys.split('`').skip(1).step_by(2).collect();
-        assert!(keys.len() >= 2, "{told}");
+        assert!(keys.len() >= 2, "{problem}");
         for key in keys {
             let written = [format!("`{key}`"), format!("[{key}.NAME]"), format!("{{ {key} ="), format!(", {key} =")];
             assert!(written.iter().any(|written| manual.contains(written)), "{key} of {table} is not explained");

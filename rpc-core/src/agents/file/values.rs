@@ -1,7 +1,7 @@
-//! Values that several tables have.
+//! Validates values that several tables have.
 
-use super::shape::{FromEnvironment, Named, Text, Worth};
-use super::{Result, Source};
+use super::raw::{EnvReference, SpannedText, TableOf, ValueOrEnv};
+use super::{AgentsFileReader, Result};
 use crate::config::{CallLimits, SecretPair};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -10,28 +10,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
-/// Characters of a name: what OpenAI takes as the name of a function.
-const NAME_CHARS: usize = 64;
-const TIMEOUT: Duration = Duration::from_secs(20);
-const CONCURRENCY: usize = 16;
-const RESULT_BYTES: usize = 32 * 1024;
+/// Maximum length of a name: the limit of OpenAI for names of functions.
+const MAX_NAME_CHARS: usize = 64;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+const DEFAULT_CONCURRENCY: usize = 16;
+const DEFAULT_RESULT_BYTES: usize = 32 * 1024;
 
-impl Source<'_> {
-    /// A name that models, metrics and log lines can carry.
-    pub(super) fn name(&self, name: &Text) -> Result<Arc<str>> {
+impl AgentsFileReader<'_> {
+    /// Validates the name of an agent or a tool. Models, metrics and log lines contain it.
+    pub(super) fn name(&self, name: &SpannedText) -> Result<Arc<str>> {
         let text = name.as_ref().as_str();
-        let right = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if text.is_empty() || text.len() > NAME_CHARS || !text.chars().all(right) {
-            let problem = format!("a name has 1 to {NAME_CHARS} letters, digits, _ and -");
-            return Err(self.wrong(name.span(), problem));
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if text.is_empty() || text.len() > MAX_NAME_CHARS || !text.chars().all(is_valid) {
+            let problem = format!("a name has 1 to {MAX_NAME_CHARS} letters, digits, _ and -");
+            return Err(self.error_at(name.span(), problem));
         }
         Ok(text.into())
     }
 
-    /// Text that is not empty, without the blanks around it.
-    pub(super) fn text(&self, text: &Text) -> Result<Arc<str>> {
+    /// Trims a text. It must not be empty.
+    pub(super) fn text(&self, text: &SpannedText) -> Result<Arc<str>> {
         match text.as_ref().trim() {
-            "" => Err(self.wrong(text.span(), "this must not be empty")),
+            "" => Err(self.error_at(text.span(), "this must not be empty")),
             text => Ok(text.into()),
         }
     }
@@ -44,7 +44,7 @@ impl Source<'_> {
         let Some(number) = number else { return Ok(None) };
         if !range.contains(number.as_ref()) {
             let problem = format!("this is not from {} to {}", range.start(), range.end());
-            return Err(self.wrong(number.span(), problem));
+            return Err(self.error_at(number.span(), problem));
         }
         Ok(Some(*number.as_ref()))
     }
@@ -58,90 +58,90 @@ impl Source<'_> {
         let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let timeout = self.number(timeout_seconds, 1..=600)?;
         Ok(CallLimits {
-            timeout: timeout.map_or(TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
-            concurrency: self.number(max_concurrency, 1..=10_000)?.map_or(CONCURRENCY, size),
-            result_bytes: self.number(max_result_bytes, 256..=1_048_576)?.map_or(RESULT_BYTES, size),
+            timeout: timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            concurrency: self.number(max_concurrency, 1..=10_000)?.map_or(DEFAULT_CONCURRENCY, size),
+            result_bytes: self.number(max_result_bytes, 256..=1_048_576)?.map_or(DEFAULT_RESULT_BYTES, size),
         })
     }
 
-    /// The schema of a tool's arguments: a table, or JSON as text. Without one it has none.
-    pub(super) fn schema(&self, schema: Option<Spanned<Value>>) -> Result<Value> {
+    /// Validates the schema of a tool's arguments: a table, or JSON as text. Without a schema, a tool has no arguments.
+    pub(super) fn parameters_schema(&self, schema: Option<Spanned<Value>>) -> Result<Value> {
         let Some(schema) = schema else { return Ok(json!({"type": "object", "properties": {}})) };
         let span = schema.span();
         let schema = match schema.into_inner() {
             Value::String(text) => serde_json::from_str(&text)
-                .map_err(|error| self.wrong(span.clone(), format!("this is not JSON: {error}")))?,
+                .map_err(|error| self.error_at(span.clone(), format!("this is not JSON: {error}")))?,
             schema => schema,
         };
         if schema.get("type") != Some(&json!("object")) {
-            return Err(self.wrong(span, "arguments are an object: the schema's `type` must be \"object\""));
+            return Err(self.error_at(span, "arguments are an object: the schema's `type` must be \"object\""));
         }
         match jsonschema::validator_for(&schema) {
             Ok(_) => Ok(schema),
-            Err(error) => Err(self.wrong(span, format!("this is no JSON Schema: {error}"))),
+            Err(error) => Err(self.error_at(span, format!("this is not a JSON Schema: {error}"))),
         }
     }
 
-    /// Headers of a request.
-    pub(super) fn headers(&self, headers: Named<Worth>) -> Result<Vec<SecretPair>> {
-        let headers = headers.into_iter().map(|(name, worth)| {
+    /// Validates the headers of requests.
+    pub(super) fn headers(&self, headers: TableOf<ValueOrEnv>) -> Result<Vec<SecretPair>> {
+        let headers = headers.into_iter().map(|(name, value)| {
             let header = self.header_name(&name)?;
-            let value = self.worth(name.span(), worth)?;
+            let value = self.value(name.span(), value)?;
             if http::HeaderValue::from_str(value.expose_secret()).is_err() {
-                return Err(self.wrong(name.span(), "the value of this header cannot stand in one"));
+                return Err(self.error_at(name.span(), "the value of this header has invalid characters"));
             }
             Ok(SecretPair { name: header, value })
         });
         headers.collect()
     }
 
-    pub(super) fn header_name(&self, name: &Text) -> Result<String> {
+    pub(super) fn header_name(&self, name: &SpannedText) -> Result<String> {
         match http::HeaderName::try_from(name.as_ref()) {
             Ok(header) => Ok(header.as_str().to_owned()),
-            Err(_) => Err(self.wrong(name.span(), "this is no name of a header")),
+            Err(_) => Err(self.error_at(name.span(), "this is not the name of a header")),
         }
     }
 
-    /// Variables of a process.
-    pub(super) fn environment(&self, variables: Named<Worth>) -> Result<Vec<SecretPair>> {
-        let variables = variables.into_iter().map(|(name, worth)| {
+    /// Validates the environment variables of a process.
+    pub(super) fn environment(&self, variables: TableOf<ValueOrEnv>) -> Result<Vec<SecretPair>> {
+        let variables = variables.into_iter().map(|(name, value)| {
             let text = name.as_ref();
             if text.is_empty() || text.contains(['=', '\0']) {
-                return Err(self.wrong(name.span(), "this is no name of a variable"));
+                return Err(self.error_at(name.span(), "this is not the name of a variable"));
             }
-            let value = self.worth(name.span(), worth)?;
+            let value = self.value(name.span(), value)?;
             if value.expose_secret().contains('\0') {
-                return Err(self.wrong(name.span(), "the value of this variable has a NUL character"));
+                return Err(self.error_at(name.span(), "the value of this variable has a NUL character"));
             }
             Ok(SecretPair { name: text.clone(), value })
         });
         variables.collect()
     }
 
-    fn worth(&self, span: Range<usize>, worth: Worth) -> Result<SecretString> {
-        match worth {
-            Worth::Plain(text) => Ok(text.into()),
-            Worth::FromEnvironment(FromEnvironment { env, prefix }) => {
+    fn value(&self, span: Range<usize>, value: ValueOrEnv) -> Result<SecretString> {
+        match value {
+            ValueOrEnv::Value(text) => Ok(text.into()),
+            ValueOrEnv::Env(EnvReference { env, prefix }) => {
                 let secret = self.secret(span, &env)?;
                 Ok(format!("{prefix}{}", secret.expose_secret()).into())
             }
         }
     }
 
-    /// A variable of the environment.
+    /// Returns the value of one of our environment variables.
     pub(super) fn secret(&self, span: Range<usize>, name: &str) -> Result<SecretString> {
         match (self.variable)(name) {
             Some(text) if !text.trim().is_empty() => Ok(text.trim().into()),
-            _ => Err(self.wrong(span, format!("the variable {name} is not set in the environment"))),
+            _ => Err(self.error_at(span, format!("the variable {name} is not set in the environment"))),
         }
     }
 
-    pub(super) fn url(&self, url: &Text) -> Result<String> {
+    pub(super) fn url(&self, url: &SpannedText) -> Result<String> {
         let parsed = reqwest::Url::parse(url.as_ref().trim()).ok();
-        let right = parsed.filter(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.has_host());
-        // What the URL says is not repeated: it can carry a password.
-        right.map(|_| url.as_ref().trim().to_owned()).ok_or_else(|| {
-            self.wrong(url.span(), "this is no address: it begins with http:// or https:// and names a host")
+        let valid = parsed.filter(|parsed| matches!(parsed.scheme(), "http" | "https") && parsed.has_host());
+        // The error does not repeat the URL, which can contain a password.
+        valid.map(|_| url.as_ref().trim().to_owned()).ok_or_else(|| {
+            self.error_at(url.span(), "this is not a URL: it must begin with http:// or https:// and name a host")
         })
     }
 }

@@ -1,7 +1,6 @@
 //! `attachments.*`
 
-use crate::attachments::{self, Purpose};
-use crate::core::Core;
+use crate::attachments::{Attachments, CapabilityPurpose};
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
@@ -15,7 +14,7 @@ use threadline_schema::threads::Done;
 
 /// Handlers of `attachments.*`.
 pub(super) struct AttachmentMethods {
-    pub(super) core: Arc<Core>,
+    pub(super) attachments: Arc<Attachments>,
 }
 
 impl AttachmentMethods {
@@ -29,25 +28,25 @@ impl AttachmentMethods {
     }
 
     async fn create(self: Arc<Self>, call: CallContext, params: AttachmentsCreateParams) -> Result<Attachment, Error> {
-        attachments::create(&self.core, call.user_id()?, params).await
+        self.attachments.create(call.user_id()?.into(), params).await
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: AttachmentRef) -> Result<Done, Error> {
-        attachments::delete(&self.core, call.user_id()?, params.attachment_id).await?;
+        self.attachments.delete(call.user_id()?.into(), params.attachment_id.into()).await?;
         Ok(Done {})
     }
 
     async fn write(self: Arc<Self>, call: CallContext, params: AttachmentsWriteParams) -> Result<Upload, Error> {
-        let user_id = call.user_for_attachment(params.attachment_id, Purpose::Upload)?;
-        attachments::write(&self.core, user_id, params).await
+        let user_id = call.user_for_attachment(params.attachment_id, CapabilityPurpose::Upload)?;
+        self.attachments.write(user_id.into(), params).await
     }
 
     async fn read(self: Arc<Self>, call: CallContext, params: AttachmentsReadParams) -> Result<Piece, Error> {
         let user_id = match params.preview {
-            true => call.user_for_attachment(params.attachment_id, Purpose::Preview)?,
-            // Nothing is signed for the file itself.
+            true => call.user_for_attachment(params.attachment_id, CapabilityPurpose::Preview)?,
+            // There are no capabilities for the file itself.
             false => call.user_id()?,
         };
-        attachments::read(&self.core, user_id, params).await
+        self.attachments.read(user_id.into(), params).await
     }
 }

@@ -25,9 +25,9 @@ pub(super) fn registry(core: &Arc<Core>) -> Result<Registry, DuplicateMethod> {
         .register(&mut registry);
     items::ItemMethods { store: store.clone() }.register(&mut registry);
     runs::RunMethods { core: core.clone(), streams }.register(&mut registry);
-    TaskMethods { store: store.clone() }.register(&mut registry);
+    TaskMethods { todo: core.todo.clone() }.register(&mut registry);
     usage::UsageMethods { core: core.clone(), store }.register(&mut registry);
-    attachments::AttachmentMethods { core: core.clone() }.register(&mut registry);
+    attachments::AttachmentMethods { attachments: core.attachments.clone() }.register(&mut registry);
     input::InputMethods { model: core.model.clone() }.register(&mut registry);
     system::SystemMethods { core: core.clone() }.register(&mut registry);
     registry.build()

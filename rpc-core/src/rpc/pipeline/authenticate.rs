@@ -1,6 +1,6 @@
 //! Who makes a call: the user of a token, or the holder of a capability.
 
-use crate::attachments::{self, Capabilities, Grant};
+use crate::attachments::{self, Attachments, Capability};
 use crate::auth::token::{Identity, Tokens};
 use crate::error::Error;
 use crate::rpc::call::{Call, Principal};
@@ -21,7 +21,7 @@ const MAX_KNOWN_USERS: usize = 10_000;
 /// Verifies tokens and capabilities.
 pub(crate) struct Authenticator {
     tokens: Arc<Tokens>,
-    capabilities: Arc<Capabilities>,
+    attachments: Arc<Attachments>,
     store: Store,
     /// Users that exist, and when the database said so.
     known_users: quick_cache::sync::Cache<Uuid, Instant>,
@@ -35,7 +35,7 @@ pub(super) enum Credentials {
     /// A valid token of an existing user.
     Token(Identity),
     /// A valid capability.
-    Capability(Grant),
+    Capability(Capability),
     /// A capability that this service did not sign, or that has expired.
     InvalidCapability,
 }
@@ -45,7 +45,7 @@ impl Credentials {
         match self {
             Self::None | Self::InvalidCapability => None,
             Self::Token(identity) => Some(identity.user_id),
-            Self::Capability(grant) => Some(grant.user_id),
+            Self::Capability(capability) => Some(capability.user_id.0),
         }
     }
 
@@ -56,8 +56,8 @@ impl Credentials {
     pub(super) fn authorize(self, access: Access) -> Result<Principal, Error> {
         match (self, access) {
             (Self::Token(identity), _) => Ok(Principal::User(identity)),
-            (Self::Capability(grant), _) => Ok(Principal::Capability(grant)),
-            (Self::InvalidCapability, _) => Err(attachments::not_signed().into()),
+            (Self::Capability(capability), _) => Ok(Principal::Capability(capability)),
+            (Self::InvalidCapability, _) => Err(attachments::invalid_capability().into()),
             (Self::None, Access::User | Access::Signed) => Err(Error::unauthorized()),
             (Self::None, Access::Public | Access::Probe) => Ok(Principal::Anonymous),
         }
@@ -65,8 +65,8 @@ impl Credentials {
 }
 
 impl Authenticator {
-    pub(crate) fn new(tokens: Arc<Tokens>, capabilities: Arc<Capabilities>, store: Store) -> Self {
-        Self { tokens, capabilities, store, known_users: quick_cache::sync::Cache::new(MAX_KNOWN_USERS) }
+    pub(crate) fn new(tokens: Arc<Tokens>, attachments: Arc<Attachments>, store: Store) -> Self {
+        Self { tokens, attachments, store, known_users: quick_cache::sync::Cache::new(MAX_KNOWN_USERS) }
     }
 
     /// Verifies the capability among the params if there is one, else the token.
@@ -76,8 +76,8 @@ impl Authenticator {
     /// first.
     pub(super) async fn authenticate(&self, call: &Call<'_>, signed: &SignedParams<'_>) -> Result<Credentials, Error> {
         if let Some(token) = &signed.token {
-            let grant = self.capabilities.verify(token);
-            return Ok(grant.map_or(Credentials::InvalidCapability, Credentials::Capability));
+            let capability = self.attachments.verify_capability(token);
+            return Ok(capability.map_or(Credentials::InvalidCapability, Credentials::Capability));
         }
         let token = call.connection.caller.token.as_deref();
         match token.and_then(|token| self.tokens.verify(token)) {

@@ -66,11 +66,7 @@ impl RpcServer {
         let limits = core.config.limits.clone();
         let pipeline = Pipeline::new(Steps {
             registry: methods::registry(&core)?,
-            authenticator: Authenticator::new(
-                tokens.clone(),
-                core.attachments.capabilities.clone(),
-                core.store.clone(),
-            ),
+            authenticator: Authenticator::new(tokens.clone(), core.attachments.clone(), core.store.clone()),
             limiter: CallLimiter::new(
                 core.limits.clone(),
                 Box::new(move |run_id, user_id| core.engine.take_free_subscribe(user_id.into(), run_id.into())),

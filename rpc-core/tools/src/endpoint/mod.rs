@@ -13,6 +13,7 @@ mod user_context;
 use crate::config::{CallLimits, EndpointConfig};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use crate::widgets::{self, WidgetView};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jsonschema::Validator;
@@ -44,6 +45,18 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
+/// Returns the current time, by the clock that all processes share.
+pub type NowFn = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What all endpoints use.
+#[derive(Clone)]
+pub struct EndpointDeps {
+    /// The client from [`http_client`].
+    pub client: Client,
+    /// For the timestamps of signed tokens.
+    pub now: NowFn,
+}
+
 /// A tool of an internal service.
 pub struct EndpointTool {
     name: Arc<str>,
@@ -57,7 +70,7 @@ pub struct EndpointTool {
     has_side_effects: bool,
     allows_widgets: bool,
     is_action: bool,
-    client: Client,
+    deps: EndpointDeps,
 }
 
 impl EndpointTool {
@@ -65,7 +78,7 @@ impl EndpointTool {
     ///
     /// # Errors
     /// If the configuration is invalid, which reading the agents file has ruled out. The text is for the operator.
-    pub fn new(name: &Arc<str>, config: &EndpointConfig, client: &Client) -> Result<Self, String> {
+    pub fn new(name: &Arc<str>, config: &EndpointConfig, deps: &EndpointDeps) -> Result<Self, String> {
         Ok(Self {
             name: name.clone(),
             spec: tool_spec(name, &config.description, &config.parameters),
@@ -77,7 +90,7 @@ impl EndpointTool {
             has_side_effects: config.has_side_effects,
             allows_widgets: config.allows_widgets,
             is_action: config.is_action,
-            client: client.clone(),
+            deps: deps.clone(),
         })
     }
 
@@ -93,7 +106,7 @@ impl EndpointTool {
         };
         // After the wait for a permit: the token expires soon.
         if let Some(signer) = &self.signer {
-            let (header, token) = signer.sign(context, &self.name).map_err(failed)?;
+            let (header, token) = signer.sign(context, &self.name, (self.deps.now)()).map_err(failed)?;
             request.headers_mut().insert(header, token);
         }
         match timeout(self.limits.timeout, self.send(request)).await {
@@ -103,7 +116,7 @@ impl EndpointTool {
     }
 
     async fn send(&self, request: reqwest::Request) -> Result<Value, ToolError> {
-        let response = match self.client.execute(request).await {
+        let response = match self.deps.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 // The URL can hold a key.

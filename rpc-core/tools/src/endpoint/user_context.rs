@@ -2,13 +2,14 @@
 
 use crate::config::UserContext;
 use crate::tool::ToolContext;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use threadline_schema::call::ClientHints;
+use threadline_schema::ids::{RunId, ThreadId, UserId};
 use uuid::Uuid;
 
 /// Lifetime of a token, in seconds: the service verifies it when the request arrives.
@@ -26,10 +27,10 @@ pub(super) struct UserContextSigner {
 struct Claims<'a> {
     iss: &'a str,
     /// The user.
-    sub: Uuid,
-    thread: Uuid,
+    sub: UserId,
+    thread: ThreadId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<Uuid>,
+    run: Option<RunId>,
     tool: &'a str,
     /// Unique per call.
     jti: Uuid,
@@ -53,8 +54,13 @@ impl UserContextSigner {
     ///
     /// # Errors
     /// If signing fails. The text is for the model.
-    pub(super) fn sign(&self, context: ToolContext<'_>, tool: &str) -> Result<(HeaderName, HeaderValue), String> {
-        let now = Utc::now().timestamp();
+    pub(super) fn sign(
+        &self,
+        context: ToolContext<'_>,
+        tool: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(HeaderName, HeaderValue), String> {
+        let now = now.timestamp();
         let claims = Claims {
             iss: ISSUER,
             sub: context.user_id,

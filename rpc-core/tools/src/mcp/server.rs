@@ -3,6 +3,7 @@
 use super::connection::Transport;
 use super::listed_tool::{ListedTool, usable_tools};
 use super::session::McpSession;
+use super::tasks::McpTasks;
 use super::tool::McpTool;
 use crate::config::McpConfig;
 use crate::tool::Tool;
@@ -16,7 +17,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
 
 /// Time limit for the start of a server: process, protocol and list of tools.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ struct State {
 
 impl McpServer {
     /// Starts the server in a background task and returns at once. A server that cannot be reached is no error.
-    pub fn start(name: &Arc<str>, config: &McpConfig, client: &Client, tasks: &TaskTracker) -> Arc<Self> {
+    pub fn start(name: &Arc<str>, config: &McpConfig, client: &Client, tasks: &McpTasks) -> Arc<Self> {
         let shared = Arc::new(Shared {
             name: name.clone(),
             permits: Semaphore::new(config.limits.concurrency),
@@ -68,7 +68,6 @@ impl McpServer {
             version: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
-        // The only background task of this crate.
         tasks.spawn(supervise(shared.clone(), config.clone(), stop.clone()));
         Arc::new(Self { shared, config: config.clone(), stop: stop.drop_guard() })
     }

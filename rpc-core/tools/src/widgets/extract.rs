@@ -1,8 +1,8 @@
 //! Takes the widget out of the result of a tool of others: an internal service or an MCP server.
 
 use super::WidgetView;
+use super::validate::{WidgetError, parse_widget};
 use serde_json::{Value, json};
-use threadline_schema::chatkit::widget::{Misfit, WidgetRoot};
 
 /// Maximum size of a widget and its `copy_text`, as JSON. It is stored with the thread and sent with each page of it.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -35,9 +35,9 @@ fn parse(tool: &str, widget: &Value, copy_text: Option<String>) -> Option<Widget
         log_dropped("", &format!("objects and lists are nested more than {MAX_DEPTH} levels deep"));
         return None;
     }
-    match WidgetRoot::read(widget) {
+    match parse_widget(widget) {
         Ok(widget) => Some(WidgetView { widget, copy_text, is_overview: false }),
-        Err(Misfit { path, reason }) => {
+        Err(WidgetError { path, reason }) => {
             // The reason can quote the widget, which is data of the user.
             tracing::debug!(tool, path, reason, "widget is invalid");
             log_dropped(&path, if reason.starts_with("missing field") { &reason } else { "it does not fit its type" });

@@ -8,29 +8,29 @@ use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use std::collections::BTreeMap;
 
-/// Bars, lines and areas.
+/// A chart with bars, lines and areas.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Chart {
-    /// The rows: names of fields, and numbers or text.
+    /// The rows. Their fields are numbers or text.
     pub data: Vec<Map<String, Value>>,
-    /// What is drawn of them.
+    /// The series.
     pub series: Vec<Series>,
-    /// What runs along the bottom.
+    /// The x axis.
     pub x_axis: XAxis,
-    /// Whether the other axis is drawn.
+    /// Whether the y axis is shown.
     #[serde(rename = "showYAxis")]
     pub show_y_axis: Option<bool>,
-    /// Whether the series are named.
+    /// Whether a legend is shown.
     pub show_legend: Option<bool>,
-    /// Whether a point says its value.
+    /// Whether a tooltip shows the value of a point.
     pub show_tooltip: Option<bool>,
-    /// Pixels between the bars of a category.
+    /// Space between the bars of a category, in pixels.
     pub bar_gap: Option<i64>,
-    /// Pixels between categories.
+    /// Space between categories, in pixels.
     pub bar_category_gap: Option<i64>,
-    /// How it grows and shrinks.
+    /// CSS `flex`.
     pub flex: Option<Length>,
     /// Height.
     pub height: Option<Length>,
@@ -38,49 +38,49 @@ pub struct Chart {
     pub width: Option<Length>,
     /// Height and width.
     pub size: Option<Length>,
-    /// Least height.
+    /// Minimum height.
     pub min_height: Option<Length>,
-    /// Least width.
+    /// Minimum width.
     pub min_width: Option<Length>,
-    /// Least height and width.
+    /// Minimum height and width.
     pub min_size: Option<Length>,
-    /// Greatest height.
+    /// Maximum height.
     pub max_height: Option<Length>,
-    /// Greatest width.
+    /// Maximum width.
     pub max_width: Option<Length>,
-    /// Greatest height and width.
+    /// Maximum height and width.
     pub max_size: Option<Length>,
     /// Width divided by height.
     pub aspect_ratio: Option<Length>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// What runs along the bottom of a chart.
+/// The x axis of a chart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum XAxis {
-    /// The field with this name.
+    /// Name of the field.
     Field(String),
-    /// All about it.
+    /// Name of the field, and options.
     Config(XAxisConfig),
 }
 
-/// All about what runs along the bottom of a chart.
+/// Options of the x axis.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct XAxisConfig {
-    /// Name of the field.
+    /// Name of the field with the values.
     pub data_key: String,
-    /// Whether it is not drawn.
+    /// Whether the axis is hidden.
     pub hide: Option<bool>,
-    /// What stands for a value.
+    /// Labels by value.
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// What is drawn of the rows.
+/// A series of a chart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Series {
@@ -97,13 +97,13 @@ pub enum Series {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BarSeries {
-    /// What it is called.
+    /// Name.
     pub label: Option<String>,
-    /// Name of the field.
+    /// Name of the field with the values.
     pub data_key: String,
-    /// Series with the same name here stand on each other.
+    /// Series with the same value are stacked.
     pub stack: Option<String>,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
 }
 
@@ -112,15 +112,15 @@ pub struct BarSeries {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AreaSeries {
-    /// What it is called.
+    /// Name.
     pub label: Option<String>,
-    /// Name of the field.
+    /// Name of the field with the values.
     pub data_key: String,
-    /// Series with the same name here stand on each other.
+    /// Series with the same value are stacked.
     pub stack: Option<String>,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How points are joined.
+    /// Interpolation between the points.
     pub curve_type: Option<CurveType>,
 }
 
@@ -129,18 +129,18 @@ pub struct AreaSeries {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LineSeries {
-    /// What it is called.
+    /// Name.
     pub label: Option<String>,
-    /// Name of the field.
+    /// Name of the field with the values.
     pub data_key: String,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How points are joined.
+    /// Interpolation between the points.
     pub curve_type: Option<CurveType>,
 }
 
 tokens! {
-    /// How points are joined.
+    /// Interpolation between the points.
     CurveType {
         Basis = "basis", BasisClosed = "basisClosed", BasisOpen = "basisOpen", BumpX = "bumpX", BumpY = "bumpY",
         Bump = "bump", Linear = "linear", LinearClosed = "linearClosed", Natural = "natural",

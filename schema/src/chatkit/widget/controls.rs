@@ -1,4 +1,4 @@
-//! What is clicked and chosen.
+//! Buttons, checkboxes, menus and date pickers.
 
 use super::Common;
 use super::layout::Direction;
@@ -13,91 +13,91 @@ use serde_with::skip_serializing_none;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Button {
-    /// Whether it submits the form it is in.
+    /// Whether it submits its form.
     pub submit: Option<bool>,
-    /// What it says.
+    /// Label.
     pub label: Option<String>,
-    /// What a click does.
+    /// Action of a click.
     pub on_click_action: Option<ActionConfig>,
     /// Icon before the label.
     pub icon_start: Option<IconName>,
-    /// Icon behind the label.
+    /// Icon after the label.
     pub icon_end: Option<IconName>,
-    /// How much it stands out.
+    /// Emphasis.
     pub style: Option<ButtonStyle>,
-    /// Size of its icons.
+    /// Size of the icons.
     pub icon_size: Option<ButtonIconSize>,
-    /// Its colour.
+    /// Colour.
     pub color: Option<ButtonColor>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<ControlVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<ControlSize>,
-    /// Whether its ends are round.
+    /// Whether the ends are fully rounded.
     pub pill: Option<bool>,
-    /// Whether it is as wide as it is high.
+    /// Whether its width equals its height.
     pub uniform: Option<bool>,
-    /// Whether it is as wide as its container.
+    /// Whether it takes the full width of its container.
     pub block: Option<bool>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A box to tick.
+/// A checkbox.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkbox {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
-    /// What it says.
+    /// Label.
     pub label: Option<String>,
-    /// Whether it is ticked at first.
+    /// Whether it is checked initially.
     pub default_checked: Option<bool>,
-    /// What a change does.
+    /// Action of a change.
     pub on_change_action: Option<ActionConfig>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// Whether it must be ticked.
+    /// Whether it must be checked.
     pub required: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// One of several options, in a menu.
+/// A menu of options.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Select {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
     /// The options.
     pub options: Vec<SelectOption>,
-    /// What a change does.
+    /// Action of a change.
     pub on_change_action: Option<ActionConfig>,
-    /// Stands in it while nothing is chosen.
+    /// Text that is shown while nothing is selected.
     pub placeholder: Option<String>,
-    /// The value at first.
+    /// Initial value.
     pub default_value: Option<String>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<ControlVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<ControlSize>,
-    /// Whether its ends are round.
+    /// Whether the ends are fully rounded.
     pub pill: Option<bool>,
-    /// Whether it is as wide as its container.
+    /// Whether it takes the full width of its container.
     pub block: Option<bool>,
-    /// Whether the choice can be taken back.
+    /// Whether the user can clear the selection.
     pub clearable: Option<bool>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// Whether options can be searched; by their number when absent.
+    /// Whether the options can be searched. Without it, that depends on their number.
     pub searchable: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -107,111 +107,111 @@ pub struct Select {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelectOption {
-    /// What is submitted.
+    /// Value of the form field.
     pub value: String,
-    /// What it says.
+    /// Label.
     pub label: String,
-    /// Whether it cannot be chosen.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// Stands below the label.
+    /// Text below the label.
     pub description: Option<String>,
 }
 
-/// A date.
+/// A date picker.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatePicker {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
-    /// What a change does.
+    /// Action of a change.
     pub on_change_action: Option<ActionConfig>,
-    /// Stands in it while nothing is chosen.
+    /// Text that is shown while nothing is selected.
     pub placeholder: Option<String>,
-    /// The value at first, as ISO 8601.
+    /// Initial value, as ISO 8601.
     pub default_value: Option<String>,
-    /// The first that can be chosen, as ISO 8601.
+    /// Earliest date, as ISO 8601.
     pub min: Option<String>,
-    /// The last that can be chosen, as ISO 8601.
+    /// Latest date, as ISO 8601.
     pub max: Option<String>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<ControlVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<ControlSize>,
-    /// Where the calendar opens.
+    /// Side on which the calendar opens.
     pub side: Option<PickerSide>,
-    /// Where the calendar stands on that side.
+    /// Alignment of the calendar on that side.
     pub align: Option<PickerAlign>,
-    /// Whether its ends are round.
+    /// Whether the ends are fully rounded.
     pub pill: Option<bool>,
-    /// Whether it is as wide as its container.
+    /// Whether it takes the full width of its container.
     pub block: Option<bool>,
-    /// Whether the choice can be taken back.
+    /// Whether the user can clear the selection.
     pub clearable: Option<bool>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// One of several options, all in sight.
+/// A group of radio buttons.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RadioGroup {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
     /// The options.
     pub options: Option<Vec<RadioOption>>,
-    /// What it is called for those who cannot see it.
+    /// Name for assistive technology.
     pub aria_label: Option<String>,
-    /// What a change does.
+    /// Action of a change.
     pub on_change_action: Option<ActionConfig>,
-    /// The value at first.
+    /// Initial value.
     pub default_value: Option<String>,
-    /// Its direction.
+    /// Direction of the children.
     pub direction: Option<Direction>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// Whether one must be chosen.
+    /// Whether an option must be selected.
     pub required: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// An option in sight.
+/// A radio button.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RadioOption {
-    /// What it says.
+    /// Label.
     pub label: String,
-    /// What is submitted.
+    /// Value of the form field.
     pub value: String,
-    /// Whether it cannot be chosen.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
 }
 
 tokens! {
-    /// How much a button stands out.
+    /// Emphasis of a button.
     ButtonStyle { Primary = "primary", Secondary = "secondary" }
-    /// Size of a button's icons.
+    /// Size of the icons of a button.
     ButtonIconSize { Sm = "sm", Md = "md", Lg = "lg", Xl = "xl", Xl2 = "2xl" }
     /// Colour of a button.
     ButtonColor {
         Primary = "primary", Secondary = "secondary", Info = "info", Discovery = "discovery", Success = "success",
         Caution = "caution", Warning = "warning", Danger = "danger",
     }
-    /// How a control is filled.
+    /// Style of the fill of a control.
     ControlVariant { Solid = "solid", Soft = "soft", Outline = "outline", Ghost = "ghost" }
     /// Size of a control.
     ControlSize {
         Xs3 = "3xs", Xs2 = "2xs", Xs = "xs", Sm = "sm", Md = "md", Lg = "lg", Xl = "xl", Xl2 = "2xl", Xl3 = "3xl",
     }
-    /// Where a calendar opens.
+    /// Side on which a calendar opens.
     PickerSide { Top = "top", Bottom = "bottom", Left = "left", Right = "right" }
-    /// Where a calendar stands on its side.
+    /// Alignment of a calendar on its side.
     PickerAlign { Start = "start", Center = "center", End = "end" }
 }

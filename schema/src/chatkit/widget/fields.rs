@@ -1,4 +1,4 @@
-//! What is written into.
+//! Text fields and their labels.
 
 use super::Common;
 use super::controls::ControlSize;
@@ -8,113 +8,113 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-/// A line of text to fill in.
+/// A text field of one line.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
-    /// What is to be filled in.
+    /// Type of the value.
     pub input_type: Option<InputType>,
-    /// The value at first.
+    /// Initial value.
     pub default_value: Option<String>,
-    /// Whether it must be filled in.
+    /// Whether a value is required.
     pub required: Option<bool>,
-    /// A regular expression that it must match.
+    /// Regular expression that the value must match.
     pub pattern: Option<String>,
-    /// Stands in it while it is empty.
+    /// Text that is shown while it is empty.
     pub placeholder: Option<String>,
-    /// Whether password managers may show themselves.
+    /// Whether extensions such as password managers may fill it in.
     pub allow_autofill_extensions: Option<bool>,
-    /// Whether all of it is selected when it appears.
+    /// Whether its text is selected when it appears.
     pub auto_select: Option<bool>,
-    /// Whether it has the focus when it appears.
+    /// Whether it gets the focus when it appears.
     pub auto_focus: Option<bool>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<InputVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<ControlSize>,
-    /// Room at its edges.
+    /// Space at the edges.
     pub gutter_size: Option<GutterSize>,
-    /// Whether its ends are round.
+    /// Whether the ends are fully rounded.
     pub pill: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// What a field is called.
+/// The label of a field.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Label {
     /// The text.
     pub value: String,
-    /// Name of the field.
+    /// Name of the form field.
     pub field_name: String,
-    /// Its size.
+    /// Size.
     pub size: Option<TextSize>,
-    /// How bold it is.
+    /// Font weight.
     pub weight: Option<FontWeight>,
-    /// Where it stands.
+    /// Text alignment.
     pub text_align: Option<TextAlign>,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// Lines of text to fill in.
+/// A text field of several lines.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Textarea {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
-    /// The value at first.
+    /// Initial value.
     pub default_value: Option<String>,
-    /// Whether it must be filled in.
+    /// Whether a value is required.
     pub required: Option<bool>,
-    /// A regular expression that it must match.
+    /// Regular expression that the value must match.
     pub pattern: Option<String>,
-    /// Stands in it while it is empty.
+    /// Text that is shown while it is empty.
     pub placeholder: Option<String>,
-    /// Whether all of it is selected when it appears.
+    /// Whether its text is selected when it appears.
     pub auto_select: Option<bool>,
-    /// Whether it has the focus when it appears.
+    /// Whether it gets the focus when it appears.
     pub auto_focus: Option<bool>,
-    /// Whether it cannot be used.
+    /// Whether it is disabled.
     pub disabled: Option<bool>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<InputVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<ControlSize>,
-    /// Room at its edges.
+    /// Space at the edges.
     pub gutter_size: Option<GutterSize>,
-    /// Lines in sight at first.
+    /// Number of lines that are visible initially.
     pub rows: Option<i64>,
     /// Whether it grows with its text.
     pub auto_resize: Option<bool>,
-    /// Lines up to which it grows.
+    /// Maximum number of lines to which it grows.
     pub max_rows: Option<i64>,
-    /// Whether password managers may show themselves.
+    /// Whether extensions such as password managers may fill it in.
     pub allow_autofill_extensions: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
 tokens! {
-    /// How a field for text is filled.
+    /// Style of the fill of a text field.
     InputVariant { Soft = "soft", Outline = "outline" }
-    /// What is to be filled in.
+    /// Type of the value.
     InputType {
         Number = "number", Email = "email", Text = "text", Password = "password", Tel = "tel", Url = "url",
     }
-    /// Room at the edges of a field.
+    /// Space at the edges of a field.
     GutterSize { Xs2 = "2xs", Xs = "xs", Sm = "sm", Md = "md", Lg = "lg", Xl = "xl" }
 }

@@ -1,4 +1,4 @@
-//! Containers, and what stands between their children.
+//! Containers, dividers and spacers.
 
 use super::style::{Color, Length, Padding, Radius, tokens};
 use super::{Common, WidgetComponent};
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_with::skip_serializing_none;
 
-/// What every container has.
+/// Members that every container has.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Layout {
-    /// What is in it.
+    /// Children.
     pub children: Option<Vec<WidgetComponent>>,
-    /// Where children stand across its direction.
+    /// Alignment of the children on the cross axis.
     pub align: Option<Alignment>,
-    /// Where children stand along its direction.
+    /// Alignment of the children on the main axis.
     pub justify: Option<Justification>,
-    /// Whether children go on in a next line.
+    /// Whether the children wrap to the next line.
     pub wrap: Option<Wrap>,
-    /// How it grows and shrinks.
+    /// CSS `flex`.
     pub flex: Option<Length>,
-    /// Room between children.
+    /// Space between the children.
     pub gap: Option<Length>,
     /// Height.
     pub height: Option<Length>,
@@ -31,27 +31,27 @@ pub struct Layout {
     pub width: Option<Length>,
     /// Height and width.
     pub size: Option<Length>,
-    /// Least height.
+    /// Minimum height.
     pub min_height: Option<Length>,
-    /// Least width.
+    /// Minimum width.
     pub min_width: Option<Length>,
-    /// Least height and width.
+    /// Minimum height and width.
     pub min_size: Option<Length>,
-    /// Greatest height.
+    /// Maximum height.
     pub max_height: Option<Length>,
-    /// Greatest width.
+    /// Maximum width.
     pub max_width: Option<Length>,
-    /// Greatest height and width.
+    /// Maximum height and width.
     pub max_size: Option<Length>,
-    /// Room inside.
+    /// Padding.
     pub padding: Option<Padding>,
-    /// Room outside.
+    /// Margin.
     pub margin: Option<Padding>,
-    /// Its border.
+    /// Border.
     pub border: Option<BoxBorder>,
-    /// How round its corners are.
+    /// Radius of the corners.
     pub radius: Option<Radius>,
-    /// Its background.
+    /// Background.
     pub background: Option<Color>,
     /// Width divided by height.
     pub aspect_ratio: Option<Length>,
@@ -61,80 +61,80 @@ pub struct Layout {
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BoxContainer {
-    /// Its direction.
+    /// Direction of the children.
     pub direction: Option<Direction>,
-    /// What every container has.
+    /// Members that every container has.
     #[serde(flatten)]
     pub layout: Layout,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A container from left to right.
+/// A container that puts its children side by side.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
-    /// What every container has.
+    /// Members that every container has.
     #[serde(flatten)]
     pub layout: Layout,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A container from top to bottom.
+/// A container that puts its children below each other.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Col {
-    /// What every container has.
+    /// Members that every container has.
     #[serde(flatten)]
     pub layout: Layout,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A container whose fields are submitted together.
+/// A form: its fields are submitted together.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Form {
-    /// What submitting does.
+    /// Action of submitting.
     pub on_submit_action: Option<ActionConfig>,
-    /// Its direction.
+    /// Direction of the children.
     pub direction: Option<Direction>,
-    /// What every container has.
+    /// Members that every container has.
     #[serde(flatten)]
     pub layout: Layout,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A line between two things.
+/// A dividing line.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Divider {
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How thick it is.
+    /// Thickness.
     pub size: Option<Length>,
-    /// Room above and below.
+    /// Space above and below.
     pub spacing: Option<Length>,
-    /// Whether it goes to the edges of its container.
+    /// Whether it reaches the edges of its container.
     pub flush: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// Room that grows.
+/// Space that grows.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Spacer {
-    /// Its least size.
+    /// Minimum size.
     pub min_size: Option<Length>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -145,7 +145,7 @@ pub struct Spacer {
 pub struct Transition {
     /// The child.
     pub children: Option<WidgetComponent>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -156,7 +156,7 @@ pub struct Transition {
 pub enum BoxBorder {
     /// The same on all sides.
     All(Edge),
-    /// By side.
+    /// One per side.
     Sides(Box<Borders>),
 }
 
@@ -164,22 +164,22 @@ pub enum BoxBorder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Edge {
-    /// How thick it is, in pixels.
+    /// Thickness in pixels.
     Size(Number),
-    /// All about it.
+    /// All properties.
     Border(Border),
 }
 
-/// All about a border.
+/// The properties of a border.
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Border {
-    /// How thick it is, in pixels.
+    /// Thickness in pixels.
     pub size: Number,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// Its style.
+    /// Style.
     pub style: Option<BorderStyle>,
 }
 
@@ -188,33 +188,33 @@ pub struct Border {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Borders {
-    /// Above.
+    /// Top.
     pub top: Option<Edge>,
-    /// To the right.
+    /// Right.
     pub right: Option<Edge>,
-    /// Below.
+    /// Bottom.
     pub bottom: Option<Edge>,
-    /// To the left.
+    /// Left.
     pub left: Option<Edge>,
     /// Left and right.
     pub x: Option<Edge>,
-    /// Above and below.
+    /// Top and bottom.
     pub y: Option<Edge>,
 }
 
 tokens! {
-    /// Where children stand across a direction.
+    /// Alignment on the cross axis.
     Alignment { Start = "start", Center = "center", End = "end", Baseline = "baseline", Stretch = "stretch" }
-    /// Where children stand along a direction.
+    /// Alignment on the main axis.
     Justification {
         Start = "start", Center = "center", End = "end", Between = "between", Around = "around", Evenly = "evenly",
         Stretch = "stretch",
     }
-    /// Whether children go on in a next line.
+    /// Whether the children wrap to the next line.
     Wrap { NoWrap = "nowrap", Wrap = "wrap", Reverse = "wrap-reverse" }
-    /// A direction.
+    /// Direction of the main axis.
     Direction { Row = "row", Col = "col" }
-    /// How a border is drawn.
+    /// Style of a border.
     BorderStyle {
         Solid = "solid", Dashed = "dashed", Dotted = "dotted", Double = "double", Groove = "groove", Ridge = "ridge",
         Inset = "inset", Outset = "outset",

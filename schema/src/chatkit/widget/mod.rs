@@ -1,26 +1,22 @@
-//! Widgets: trees of components that the front end draws.
+//! Widgets: trees of components that the front end renders.
 //!
-//! A component whose members fit its type is typed. Any other is kept as it came, like one whose type is not known here
-//! at all: that is also why the small parts of components refuse members they do not know.
+//! A component whose members fit its type is typed. Any other component is kept as it was received, as is one of an
+//! unknown type. For that reason the small parts of components refuse unknown members.
 
-mod changes;
 mod charts;
 mod controls;
 mod fields;
-mod fit;
 mod layout;
 mod roots;
 mod style;
 mod text;
 
-pub use changes::updates;
 pub use charts::{AreaSeries, BarSeries, Chart, CurveType, LineSeries, Series, XAxis, XAxisConfig};
 pub use controls::{
     Button, ButtonColor, ButtonIconSize, ButtonStyle, Checkbox, ControlSize, ControlVariant, DatePicker, PickerAlign,
     PickerSide, RadioGroup, RadioOption, Select, SelectOption,
 };
 pub use fields::{GutterSize, Input, InputType, InputVariant, Label, Textarea};
-pub use fit::Misfit;
 pub use layout::{
     Alignment, Border, BorderStyle, Borders, BoxBorder, BoxContainer, Col, Direction, Divider, Edge, Form,
     Justification, Layout, Row, Spacer, Transition, Wrap,
@@ -44,23 +40,23 @@ use serde_with::skip_serializing_none;
 pub enum WidgetComponent {
     /// Plain text.
     Text(Box<Text>),
-    /// A headline.
+    /// A heading.
     Title(Box<Title>),
     /// Small text.
     Caption(Box<Caption>),
-    /// Bars, lines and areas.
+    /// A chart with bars, lines and areas.
     Chart(Box<Chart>),
-    /// A short mark.
+    /// A badge: a short label.
     Badge(Box<Badge>),
     /// Markdown.
     Markdown(Box<Markdown>),
     /// A container with a direction.
     Box(Box<BoxContainer>),
-    /// A container from left to right.
+    /// A container that puts its children side by side.
     Row(Box<Row>),
-    /// A container from top to bottom.
+    /// A container that puts its children below each other.
     Col(Box<Col>),
-    /// A line.
+    /// A dividing line.
     Divider(Box<Divider>),
     /// An icon.
     Icon(Box<Icon>),
@@ -70,36 +66,36 @@ pub enum WidgetComponent {
     ListViewItem(Box<ListViewItem>),
     /// A button.
     Button(Box<Button>),
-    /// A box to tick.
+    /// A checkbox.
     Checkbox(Box<Checkbox>),
-    /// Room.
+    /// Space that grows.
     Spacer(Box<Spacer>),
-    /// One of several options, in a menu.
+    /// A menu of options.
     Select(Box<Select>),
-    /// A date.
+    /// A date picker.
     DatePicker(Box<DatePicker>),
-    /// A container whose fields are submitted together.
+    /// A form: its fields are submitted together.
     Form(Box<Form>),
-    /// A line of text to fill in.
+    /// A text field of one line.
     Input(Box<Input>),
-    /// What a field is called.
+    /// The label of a field.
     Label(Box<Label>),
-    /// One of several options, all in sight.
+    /// A group of radio buttons.
     RadioGroup(Box<RadioGroup>),
-    /// Lines of text to fill in.
+    /// A text field of several lines.
     Textarea(Box<Textarea>),
     /// Animates its child.
     Transition(Box<Transition>),
-    /// Anything else.
+    /// A component of an unknown type, or whose members do not fit its type.
     #[serde(untagged)]
     Dynamic(DynamicComponent),
 }
 
-/// A component as it came.
-// Its children stay untyped: trying to type them again, at each level above them, would cost twice as much per level.
+/// A component that is kept as it was received.
+// Its children stay untyped: typing them again at each level above them would double the cost per level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DynamicComponent {
-    /// Its type.
+    /// Type.
     #[serde(rename = "type")]
     pub kind: String,
     /// All other members.
@@ -107,15 +103,15 @@ pub struct DynamicComponent {
     pub members: Extra,
 }
 
-/// What every component has.
+/// Members that every component has.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Common {
-    /// Tells it from its siblings when the widget is drawn again.
+    /// Identifies the component among its siblings when the widget is rendered again.
     pub key: Option<String>,
-    /// Names it in updates.
+    /// Identifies the component in updates.
     pub id: Option<String>,
-    /// Members not known here.
+    /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -1,4 +1,4 @@
-//! Widgets as a whole, and the rows of lists.
+//! The root components of widgets, and the rows of lists.
 
 use super::layout::{Alignment, Direction, Justification};
 use super::style::{Color, Length, Padding, Theme, tokens};
@@ -12,21 +12,21 @@ use serde_with::skip_serializing_none;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum WidgetRoot {
-    /// In a frame, perhaps as a form.
+    /// A card: a frame, optionally a form.
     Card(Box<Card>),
     /// A list.
     ListView(Box<ListView>),
-    /// Nothing around it.
+    /// Components without a frame.
     Basic(Box<BasicRoot>),
-    /// One of the three whose members do not all fit.
+    /// A root whose members do not fit its type.
     #[serde(untagged)]
     Dynamic(DynamicRoot),
 }
 
-/// A widget as it came.
+/// A widget that is kept as it was received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DynamicRoot {
-    /// Its type.
+    /// Type.
     #[serde(rename = "type")]
     pub kind: RootType,
     /// All other members.
@@ -34,32 +34,32 @@ pub struct DynamicRoot {
     pub members: Extra,
 }
 
-/// A framed widget.
+/// A card: a frame, optionally a form.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Card {
-    /// Whether its buttons submit the fields in it.
+    /// Whether its buttons submit its fields.
     pub as_form: Option<bool>,
-    /// What is in it.
+    /// Children.
     pub children: Vec<WidgetComponent>,
-    /// Its background.
+    /// Background.
     pub background: Option<Color>,
-    /// Its size.
+    /// Size.
     pub size: Option<CardSize>,
-    /// Room inside.
+    /// Padding.
     pub padding: Option<Padding>,
-    /// Stands above it.
+    /// Status line above the widget.
     pub status: Option<Status>,
-    /// Whether only its head is left once its main action is done.
+    /// Whether the card collapses after its main action.
     pub collapsed: Option<bool>,
-    /// Its main button.
+    /// Main button.
     pub confirm: Option<CardAction>,
-    /// Its other button.
+    /// Secondary button.
     pub cancel: Option<CardAction>,
-    /// A theme that is forced.
+    /// Theme, in place of the one of the page.
     pub theme: Option<Theme>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -68,9 +68,9 @@ pub struct Card {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CardAction {
-    /// What it says.
+    /// Label.
     pub label: String,
-    /// What it does.
+    /// Action.
     pub action: ActionConfig,
 }
 
@@ -78,26 +78,26 @@ pub struct CardAction {
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ListView {
-    /// Its rows: components of type `ListViewItem`.
+    /// The rows: components of type `ListViewItem`.
     pub children: Vec<WidgetComponent>,
-    /// How many rows are shown before the user asks for more.
+    /// Number of rows that are shown before the user asks for more.
     pub limit: Option<ListLimit>,
-    /// Stands above it.
+    /// Status line above the widget.
     pub status: Option<Status>,
-    /// A theme that is forced.
+    /// Theme, in place of the one of the page.
     pub theme: Option<Theme>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// How many rows of a list are shown.
+/// Number of rows of a list that are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ListLimit {
     /// The front end decides.
     Auto,
-    /// So many.
+    /// A fixed number.
     #[serde(untagged)]
     Rows(i64),
 }
@@ -107,38 +107,38 @@ pub enum ListLimit {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListViewItem {
-    /// What is in it.
+    /// Children.
     pub children: Vec<WidgetComponent>,
-    /// What a click does.
+    /// Action of a click.
     pub on_click_action: Option<ActionConfig>,
-    /// Room between children.
+    /// Space between the children.
     pub gap: Option<Length>,
-    /// Where children stand from top to bottom.
+    /// Vertical alignment of the children.
     pub align: Option<Alignment>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A widget with nothing around it.
+/// Components without a frame.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BasicRoot {
-    /// What is in it.
+    /// Children.
     pub children: Option<Children>,
-    /// A theme that is forced.
+    /// Theme, in place of the one of the page.
     pub theme: Option<Theme>,
-    /// Its direction.
+    /// Direction of the children.
     pub direction: Option<Direction>,
-    /// Room between children.
+    /// Space between the children.
     pub gap: Option<Length>,
-    /// Room inside.
+    /// Padding.
     pub padding: Option<Padding>,
-    /// Where children stand across its direction.
+    /// Alignment of the children on the cross axis.
     pub align: Option<Alignment>,
-    /// Where children stand along its direction.
+    /// Alignment of the children on the main axis.
     pub justify: Option<Justification>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -147,24 +147,24 @@ pub struct BasicRoot {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Children {
-    /// Several.
+    /// Several children.
     Many(Vec<WidgetComponent>),
-    /// One.
+    /// One child.
     One(WidgetComponent),
 }
 
-/// Stands above a widget.
+/// The status line above a widget.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
-    /// What it says.
+    /// Label.
     pub text: String,
-    /// Where an image to stand before it is.
+    /// URL of an image before the text.
     pub favicon: Option<String>,
-    /// Whether that image has a frame.
+    /// Whether the image has a frame.
     pub frame: Option<bool>,
-    /// An icon to stand before it.
+    /// Icon before the text.
     pub icon: Option<IconName>,
 }
 

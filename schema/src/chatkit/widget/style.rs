@@ -16,7 +16,7 @@ macro_rules! tokens {
 }
 pub(super) use tokens;
 
-/// A length: a number, of pixels or of spacing units, or CSS.
+/// A length: a number of pixels or spacing units, or CSS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Length {
@@ -32,11 +32,11 @@ pub enum Length {
 pub enum Color {
     /// A token such as `secondary` or `red-100`, or CSS.
     Name(String),
-    /// One for each theme.
+    /// One colour per theme.
     Themed(ThemeColor),
 }
 
-/// A colour for each theme.
+/// One colour per theme.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThemeColor {
@@ -46,39 +46,39 @@ pub struct ThemeColor {
     pub light: String,
 }
 
-/// Room around something.
+/// Padding or margin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Padding {
     /// The same on all sides.
     All(Length),
-    /// By side.
+    /// One per side.
     Sides(Spacing),
 }
 
-/// Room by side.
+/// Padding or margin per side.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spacing {
-    /// Above.
+    /// Top.
     pub top: Option<Length>,
-    /// To the right.
+    /// Right.
     pub right: Option<Length>,
-    /// Below.
+    /// Bottom.
     pub bottom: Option<Length>,
-    /// To the left.
+    /// Left.
     pub left: Option<Length>,
     /// Left and right.
     pub x: Option<Length>,
-    /// Above and below.
+    /// Top and bottom.
     pub y: Option<Length>,
 }
 
 tokens! {
-    /// A theme that is forced.
+    /// A theme.
     Theme { Light = "light", Dark = "dark" }
-    /// How round corners are.
+    /// Radius of corners.
     Radius {
         Xs2 = "2xs", Xs = "xs", Sm = "sm", Md = "md", Lg = "lg", Xl = "xl", Xl2 = "2xl", Xl3 = "3xl", Xl4 = "4xl",
         Full = "full", Percent100 = "100%", None = "none",

@@ -1,4 +1,4 @@
-//! What is read and looked at: text, badges, icons, images.
+//! Text, badges, icons and images.
 
 use super::Common;
 use super::style::{Color, Length, Padding, Radius, tokens};
@@ -14,88 +14,88 @@ use serde_with::skip_serializing_none;
 pub struct Text {
     /// The text.
     pub value: String,
-    /// Whether more of it comes in updates.
+    /// Whether updates append to the text.
     pub streaming: Option<bool>,
-    /// Whether it leans.
+    /// Whether it is italic.
     pub italic: Option<bool>,
     /// Whether it is struck through.
     pub line_through: Option<bool>,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How bold it is.
+    /// Font weight.
     pub weight: Option<FontWeight>,
-    /// How wide it may be.
+    /// Width.
     pub width: Option<Length>,
-    /// Its size.
+    /// Size.
     pub size: Option<TextSize>,
-    /// Where it stands.
+    /// Text alignment.
     pub text_align: Option<TextAlign>,
-    /// Whether it is cut with an ellipsis.
+    /// Whether a longer text is cut off with an ellipsis.
     pub truncate: Option<bool>,
-    /// Lines to leave room for.
+    /// Minimum number of lines.
     pub min_lines: Option<i64>,
-    /// Lines after which it is cut.
+    /// Maximum number of lines; the rest is cut off.
     pub max_lines: Option<i64>,
-    /// Whether and how the user may change it.
+    /// Whether the user can edit the text.
     pub editable: Option<Editable>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// Whether and how a text may be changed.
+/// Whether the user can edit a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Editable {
-    /// `false`: not at all.
+    /// `false`: the user cannot.
     Not(bool),
     /// As a field of a form.
     As(EditableProps),
 }
 
-/// The field that a text is.
+/// The form field of an editable text.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EditableProps {
-    /// Name of the field.
+    /// Name of the form field.
     pub name: String,
-    /// Whether it has the focus when it appears.
+    /// Whether it gets the focus when it appears.
     pub auto_focus: Option<bool>,
-    /// Whether all of it is selected when it gets the focus.
+    /// Whether its text is selected when it gets the focus.
     pub auto_select: Option<bool>,
-    /// What the browser may fill in.
+    /// HTML `autocomplete`.
     pub auto_complete: Option<String>,
-    /// Whether password managers may show themselves.
+    /// Whether extensions such as password managers may fill it in.
     pub allow_autofill_extensions: Option<bool>,
-    /// A regular expression that it must match.
+    /// Regular expression that the value must match.
     pub pattern: Option<String>,
-    /// Stands in it while it is empty.
+    /// Text that is shown while it is empty.
     pub placeholder: Option<String>,
-    /// Whether it must be filled in.
+    /// Whether a value is required.
     pub required: Option<bool>,
 }
 
-/// A headline.
+/// A heading.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Title {
     /// The text.
     pub value: String,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How bold it is.
+    /// Font weight.
     pub weight: Option<FontWeight>,
-    /// Its size.
+    /// Size.
     pub size: Option<TitleSize>,
-    /// Where it stands.
+    /// Text alignment.
     pub text_align: Option<TextAlign>,
-    /// Whether it is cut with an ellipsis.
+    /// Whether a longer text is cut off with an ellipsis.
     pub truncate: Option<bool>,
-    /// Lines after which it is cut.
+    /// Maximum number of lines; the rest is cut off.
     pub max_lines: Option<i64>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -107,19 +107,19 @@ pub struct Title {
 pub struct Caption {
     /// The text.
     pub value: String,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// How bold it is.
+    /// Font weight.
     pub weight: Option<FontWeight>,
-    /// Its size.
+    /// Size.
     pub size: Option<CaptionSize>,
-    /// Where it stands.
+    /// Text alignment.
     pub text_align: Option<TextAlign>,
-    /// Whether it is cut with an ellipsis.
+    /// Whether a longer text is cut off with an ellipsis.
     pub truncate: Option<bool>,
-    /// Lines after which it is cut.
+    /// Maximum number of lines; the rest is cut off.
     pub max_lines: Option<i64>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -130,28 +130,28 @@ pub struct Caption {
 pub struct Markdown {
     /// The text.
     pub value: String,
-    /// Whether more of it comes in updates.
+    /// Whether updates append to the text.
     pub streaming: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
-/// A short mark.
+/// A badge: a short label.
 #[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Badge {
-    /// What it says.
+    /// Label.
     pub label: String,
-    /// Its colour.
+    /// Colour.
     pub color: Option<BadgeColor>,
-    /// How it is filled.
+    /// Style of the fill.
     pub variant: Option<BadgeVariant>,
-    /// Its size.
+    /// Size.
     pub size: Option<BadgeSize>,
-    /// Whether its ends are round.
+    /// Whether the ends are fully rounded.
     pub pill: Option<bool>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -160,13 +160,13 @@ pub struct Badge {
 #[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Icon {
-    /// Which.
+    /// Name of the icon.
     pub name: IconName,
-    /// Its colour.
+    /// Colour.
     pub color: Option<Color>,
-    /// Its size.
+    /// Size.
     pub size: Option<IconSize>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
@@ -176,19 +176,19 @@ pub struct Icon {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// Where it is.
+    /// URL.
     pub src: String,
-    /// What it shows, in words.
+    /// Alternative text.
     pub alt: Option<String>,
-    /// How it fills its frame.
+    /// CSS `object-fit`.
     pub fit: Option<ImageFit>,
-    /// What of it is in sight.
+    /// Position of the image in its frame.
     pub position: Option<ImagePosition>,
-    /// How round its corners are.
+    /// Radius of the corners.
     pub radius: Option<Radius>,
     /// Whether it has a frame.
     pub frame: Option<bool>,
-    /// Whether it goes to the edges of its container.
+    /// Whether it reaches the edges of its container.
     pub flush: Option<bool>,
     /// Height.
     pub height: Option<Length>,
@@ -196,39 +196,39 @@ pub struct Image {
     pub width: Option<Length>,
     /// Height and width.
     pub size: Option<Length>,
-    /// Least height.
+    /// Minimum height.
     pub min_height: Option<Length>,
-    /// Least width.
+    /// Minimum width.
     pub min_width: Option<Length>,
-    /// Least height and width.
+    /// Minimum height and width.
     pub min_size: Option<Length>,
-    /// Greatest height.
+    /// Maximum height.
     pub max_height: Option<Length>,
-    /// Greatest width.
+    /// Maximum width.
     pub max_width: Option<Length>,
-    /// Greatest height and width.
+    /// Maximum height and width.
     pub max_size: Option<Length>,
-    /// Room outside.
+    /// Margin.
     pub margin: Option<Padding>,
-    /// What stands behind it.
+    /// Background.
     pub background: Option<Color>,
     /// Width divided by height.
     pub aspect_ratio: Option<Length>,
-    /// How it grows and shrinks.
+    /// CSS `flex`.
     pub flex: Option<Length>,
-    /// What every component has.
+    /// Members that every component has.
     #[serde(flatten)]
     pub common: Common,
 }
 
 tokens! {
-    /// How bold a text is.
+    /// Font weight.
     FontWeight { Normal = "normal", Medium = "medium", Semibold = "semibold", Bold = "bold" }
-    /// Where a text stands.
+    /// Text alignment.
     TextAlign { Start = "start", Center = "center", End = "end" }
     /// Size of a text.
     TextSize { Xs = "xs", Sm = "sm", Md = "md", Lg = "lg", Xl = "xl" }
-    /// Size of a headline.
+    /// Size of a heading.
     TitleSize {
         Sm = "sm", Md = "md", Lg = "lg", Xl = "xl", Xl2 = "2xl", Xl3 = "3xl", Xl4 = "4xl", Xl5 = "5xl",
     }
@@ -241,13 +241,13 @@ tokens! {
         Secondary = "secondary", Success = "success", Danger = "danger", Warning = "warning", Info = "info",
         Discovery = "discovery",
     }
-    /// How a badge is filled.
+    /// Style of the fill of a badge.
     BadgeVariant { Solid = "solid", Soft = "soft", Outline = "outline" }
     /// Size of a badge.
     BadgeSize { Sm = "sm", Md = "md", Lg = "lg" }
-    /// How an image fills its frame.
+    /// How an image fits its frame.
     ImageFit { Cover = "cover", Contain = "contain", Fill = "fill", ScaleDown = "scale-down", None = "none" }
-    /// What of an image is in sight.
+    /// Position of an image in its frame.
     ImagePosition {
         TopLeft = "top left", Top = "top", TopRight = "top right", Left = "left", Center = "center", Right = "right",
         BottomLeft = "bottom left", Bottom = "bottom", BottomRight = "bottom right",

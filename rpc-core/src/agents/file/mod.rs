@@ -1,14 +1,17 @@
-//! `agents.toml`: read, checked, and refused whole where something is wrong.
+//! Reads and validates the agents file. One error refuses the whole file.
+//!
+//! `raw.rs` has the TOML tables; each of the other files validates one of them.
 
 mod agent;
-mod client;
+mod client_tools;
 mod endpoint;
 mod mcp;
-mod shape;
+mod raw;
 mod values;
 
 use crate::built_in_tools;
-use crate::config::{AgentsConfig, ModelPrices, ToolPick};
+use crate::config::{AgentsConfig, ModelPrices, ToolSelector};
+use raw::{RawFile, RawPrices, SpannedText, TableOf};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 
-/// What is wrong with an agents file, and where. Its text is one line and holds no secret.
+/// An error in an agents file, with its position. The text is one line and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}:{column}: {problem}", .path.display())]
 pub struct AgentsFileError {
@@ -26,17 +29,17 @@ pub struct AgentsFileError {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong and what is expected.
+    /// What is wrong, and what is expected.
     pub problem: String,
 }
 
 type Result<T> = std::result::Result<T, AgentsFileError>;
 
 impl AgentsConfig {
-    /// Reads an agents file. `variable` gives the environment's variables that it names.
+    /// Reads an agents file. `variable` returns the environment variables that the file names.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first error in the file.
     pub fn read(path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| AgentsFileError {
             path: path.to_owned(),
@@ -44,25 +47,25 @@ impl AgentsConfig {
             column: 1,
             problem: format!("the file cannot be read: {error}"),
         })?;
-        Source { path, text: &text, variable }.config()
+        AgentsFileReader { path, text: &text, variable }.read()
     }
 }
 
-/// A file that is being read.
-struct Source<'a> {
+/// Validates the text of one agents file.
+struct AgentsFileReader<'a> {
     path: &'a Path,
     text: &'a str,
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-impl Source<'_> {
-    fn config(&self) -> Result<AgentsConfig> {
-        let file = toml::Deserializer::parse(self.text).and_then(shape::File::deserialize);
-        let file = file.map_err(|error| self.wrong(error.span().unwrap_or_default(), error.message()))?;
+impl AgentsFileReader<'_> {
+    fn read(&self) -> Result<AgentsConfig> {
+        let file = toml::Deserializer::parse(self.text).and_then(RawFile::deserialize);
+        let file = file.map_err(|error| self.error_at(error.span().unwrap_or_default(), error.message()))?;
         let mut config = AgentsConfig {
-            default: self.default(&file)?,
+            default: self.default_agent(&file)?,
             agents: BTreeMap::new(),
-            models: self.models(file.models)?,
+            models: self.prices(file.models)?,
             mcp: BTreeMap::new(),
             tools: BTreeMap::new(),
         };
@@ -71,9 +74,8 @@ impl Source<'_> {
         }
         for (name, table) in file.tools {
             if built_in_tools::names().any(|other| other == name.as_ref()) {
-                return Err(
-                    self.wrong(name.span(), format!("{} is a built-in tool; choose another name", name.as_ref()))
-                );
+                let problem = format!("{} is a built-in tool; choose another name", name.as_ref());
+                return Err(self.error_at(name.span(), problem));
             }
             config.tools.insert(self.name(&name)?, self.endpoint(&name, table)?);
         }
@@ -84,24 +86,24 @@ impl Source<'_> {
         Ok(config)
     }
 
-    fn default(&self, file: &shape::File) -> Result<Arc<str>> {
+    fn default_agent(&self, file: &RawFile) -> Result<Arc<str>> {
         let names = || file.agents.keys().map(|name| name.as_ref().as_str()).collect::<Vec<_>>().join(", ");
         match (&file.default, file.agents.keys().next()) {
-            (_, None) => Err(self.wrong(0..0, "there is no agent: add a table [agents.NAME]")),
+            (_, None) => Err(self.error_at(0..0, "there is no agent: add a table [agents.NAME]")),
             (Some(default), _) if file.agents.contains_key(default) => Ok(default.as_ref().as_str().into()),
             (Some(default), _) => {
-                Err(self.wrong(default.span(), format!("there is no agent of this name; there are: {}", names())))
+                Err(self.error_at(default.span(), format!("there is no agent of this name; there are: {}", names())))
             }
             (None, Some(only)) if file.agents.len() == 1 => Ok(only.as_ref().as_str().into()),
-            (None, _) => Err(self.wrong(0..0, format!("`default` is missing: name one of {}", names()))),
+            (None, _) => Err(self.error_at(0..0, format!("`default` is missing: name one of {}", names()))),
         }
     }
 
-    fn models(&self, tables: shape::Named<shape::Prices>) -> Result<BTreeMap<Arc<str>, ModelPrices>> {
+    fn prices(&self, tables: TableOf<RawPrices>) -> Result<BTreeMap<Arc<str>, ModelPrices>> {
         let price = |price: Spanned<f64>| {
-            let worth = *price.as_ref();
-            let right = worth.is_finite() && worth >= 0.0;
-            right.then_some(worth).ok_or_else(|| self.wrong(price.span(), "a price is a number, 0 or more"))
+            let value = *price.as_ref();
+            let is_valid = value.is_finite() && value >= 0.0;
+            is_valid.then_some(value).ok_or_else(|| self.error_at(price.span(), "a price is a number, 0 or more"))
         };
         let prices = tables.into_iter().map(|(name, table)| {
             let prices = ModelPrices {
@@ -113,16 +115,16 @@ impl Source<'_> {
         prices.collect()
     }
 
-    /// What an entry of `tools` stands for.
-    fn pick(&self, config: &AgentsConfig, entry: &shape::Text) -> Result<ToolPick> {
+    /// Validates an entry of an agent's `tools`.
+    fn tool_selector(&self, config: &AgentsConfig, entry: &SpannedText) -> Result<ToolSelector> {
         let name = entry.as_ref().as_str();
         if name == "built-in" {
-            return Ok(ToolPick::BuiltIn);
+            return Ok(ToolSelector::BuiltIn);
         }
         if let Some(server) = name.strip_prefix("mcp:") {
             return match config.mcp.get_key_value(server) {
-                Some((server, _)) => Ok(ToolPick::Mcp(server.clone())),
-                None => Err(self.wrong(entry.span(), format!("there is no table [mcp.{server}]"))),
+                Some((server, _)) => Ok(ToolSelector::Mcp(server.clone())),
+                None => Err(self.error_at(entry.span(), format!("there is no table [mcp.{server}]"))),
             };
         }
         let of_server = |server: &Arc<str>| name.strip_prefix(&**server).is_some_and(|rest| rest.starts_with('_'));
@@ -130,24 +132,24 @@ impl Source<'_> {
             || config.tools.contains_key(name)
             || config.mcp.keys().any(of_server)
         {
-            return Ok(ToolPick::Named(name.into()));
+            return Ok(ToolSelector::Named(name.into()));
         }
         let mut known: Vec<String> = vec!["built-in".to_owned()];
         known.extend(built_in_tools::names().map(ToOwned::to_owned));
         known.extend(config.tools.keys().map(ToString::to_string));
         known.extend(config.mcp.keys().map(|server| format!("mcp:{server}, {server}_TOOL")));
-        Err(self.wrong(entry.span(), format!("there is no such tool; there are: {}", known.join(", "))))
+        Err(self.error_at(entry.span(), format!("there is no such tool; there are: {}", known.join(", "))))
     }
 
-    /// An error about what stands at `span`.
-    fn wrong(&self, span: Range<usize>, problem: impl Into<String>) -> AgentsFileError {
+    /// Returns an error about the bytes at `span`.
+    fn error_at(&self, span: Range<usize>, problem: impl Into<String>) -> AgentsFileError {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         AgentsFileError {
             path: self.path.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,
-            // The parser's words can be several lines.
+            // Messages of the parser can have several lines.
             problem: problem.into().lines().map(str::trim).collect::<Vec<_>>().join("; "),
         }
     }

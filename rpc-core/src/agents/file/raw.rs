@@ -1,46 +1,46 @@
-//! The agents file as TOML has it, before it is checked.
+//! The TOML tables of the agents file, before validation.
 
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use toml::Spanned;
 
-/// Text that remembers where it stands.
-pub(super) type Text = Spanned<String>;
-/// A table of named things.
-pub(super) type Named<T> = BTreeMap<Text, T>;
+/// Text with its position in the file.
+pub(super) type SpannedText = Spanned<String>;
+/// A table whose keys are names.
+pub(super) type TableOf<T> = BTreeMap<SpannedText, T>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
-    pub(super) default: Option<Text>,
+pub(super) struct RawFile {
+    pub(super) default: Option<SpannedText>,
     #[serde(default)]
-    pub(super) agents: Named<Agent>,
+    pub(super) agents: TableOf<RawAgent>,
     #[serde(default)]
-    pub(super) models: Named<Prices>,
+    pub(super) models: TableOf<RawPrices>,
     #[serde(default)]
-    pub(super) mcp: Named<Mcp>,
+    pub(super) mcp: TableOf<RawMcp>,
     #[serde(default)]
-    pub(super) tools: Named<Endpoint>,
+    pub(super) tools: TableOf<RawEndpoint>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Agent {
-    pub(super) instructions: Option<Text>,
-    pub(super) instructions_file: Option<Text>,
-    pub(super) model: Option<Text>,
+pub(super) struct RawAgent {
+    pub(super) instructions: Option<SpannedText>,
+    pub(super) instructions_file: Option<SpannedText>,
+    pub(super) model: Option<SpannedText>,
     #[serde(default)]
-    pub(super) models: Vec<Text>,
+    pub(super) models: Vec<SpannedText>,
     #[serde(default)]
-    pub(super) fallback_models: Vec<Text>,
-    pub(super) tools: Option<Vec<Text>>,
+    pub(super) fallback_models: Vec<SpannedText>,
+    pub(super) tools: Option<Vec<SpannedText>>,
     #[serde(default)]
-    pub(super) client_tools: Vec<Client>,
+    pub(super) client_tools: Vec<RawClientTool>,
     #[serde(default)]
-    pub(super) tell: Vec<Text>,
-    pub(super) starter_title: Option<Text>,
-    pub(super) title_model: Option<Text>,
+    pub(super) tell: Vec<SpannedText>,
+    pub(super) starter_title: Option<SpannedText>,
+    pub(super) title_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) top_p: Option<Spanned<f64>>,
@@ -50,33 +50,33 @@ pub(super) struct Agent {
     pub(super) presence_penalty: Option<Spanned<f64>>,
     pub(super) seed: Option<i64>,
     #[serde(default)]
-    pub(super) stop: Vec<Text>,
-    pub(super) reasoning_effort: Option<Text>,
+    pub(super) stop: Vec<SpannedText>,
+    pub(super) reasoning_effort: Option<SpannedText>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Client {
-    pub(super) name: Text,
-    pub(super) description: Text,
+pub(super) struct RawClientTool {
+    pub(super) name: SpannedText,
+    pub(super) description: SpannedText,
     pub(super) parameters: Option<Spanned<Value>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Prices {
+pub(super) struct RawPrices {
     pub(super) input_per_million: Spanned<f64>,
     pub(super) output_per_million: Spanned<f64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Mcp {
-    pub(super) command: Option<Text>,
+pub(super) struct RawMcp {
+    pub(super) command: Option<SpannedText>,
     pub(super) args: Option<Spanned<Vec<String>>>,
-    pub(super) env: Option<Spanned<Named<Worth>>>,
-    pub(super) url: Option<Text>,
-    pub(super) headers: Option<Spanned<Named<Worth>>>,
+    pub(super) env: Option<Spanned<TableOf<ValueOrEnv>>>,
+    pub(super) url: Option<SpannedText>,
+    pub(super) headers: Option<Spanned<TableOf<ValueOrEnv>>>,
     #[serde(default)]
     pub(super) user_context: bool,
     pub(super) timeout_seconds: Option<Spanned<u32>>,
@@ -85,20 +85,20 @@ pub(super) struct Mcp {
     #[serde(default)]
     pub(super) widgets: bool,
     #[serde(default)]
-    pub(super) actions: Vec<Text>,
+    pub(super) actions: Vec<SpannedText>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Endpoint {
-    pub(super) kind: Text,
-    pub(super) url: Text,
-    pub(super) method: Option<Text>,
-    pub(super) description: Text,
+pub(super) struct RawEndpoint {
+    pub(super) kind: SpannedText,
+    pub(super) url: SpannedText,
+    pub(super) method: Option<SpannedText>,
+    pub(super) description: SpannedText,
     pub(super) parameters: Option<Spanned<Value>>,
     #[serde(default)]
-    pub(super) headers: Named<Worth>,
-    pub(super) user_context: Option<UserContext>,
+    pub(super) headers: TableOf<ValueOrEnv>,
+    pub(super) user_context: Option<RawUserContext>,
     pub(super) timeout_seconds: Option<Spanned<u32>>,
     pub(super) max_concurrency: Option<Spanned<u32>>,
     pub(super) max_result_bytes: Option<Spanned<u32>>,
@@ -109,17 +109,17 @@ pub(super) struct Endpoint {
     pub(super) action: bool,
 }
 
-/// The text of a header or a variable, as it is or from the environment.
+/// The value of a header or an environment variable: text, or the name of one of our environment variables.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected text, or { env = \"NAME\" }, or { env = \"NAME\", prefix = \"Bearer \" }")]
-pub(super) enum Worth {
-    Plain(String),
-    FromEnvironment(FromEnvironment),
+pub(super) enum ValueOrEnv {
+    Value(String),
+    Env(EnvReference),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FromEnvironment {
+pub(super) struct EnvReference {
     pub(super) env: String,
     #[serde(default)]
     pub(super) prefix: String,
@@ -127,7 +127,7 @@ pub(super) struct FromEnvironment {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UserContext {
-    pub(super) env: Text,
-    pub(super) header: Option<Text>,
+pub(super) struct RawUserContext {
+    pub(super) env: SpannedText,
+    pub(super) header: Option<SpannedText>,
 }

@@ -1,0 +1,78 @@
+//! One agent.
+
+use super::tool_catalog::ToolCatalog;
+use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use threadline_tools::Toolbox;
+
+/// One agent of the agents file, or the only agent without a file.
+pub(crate) struct Agent {
+    pub(crate) name: Arc<str>,
+    pub(crate) instructions: Arc<str>,
+    pub(crate) parameters: Arc<ModelParameters>,
+    pub(crate) max_turns: u32,
+    pub(crate) prompt_facts: Vec<PromptFact>,
+    pub(crate) title_policy: TitlePolicy,
+    /// The model that writes the titles of threads; `None` if titles are not written by a model.
+    pub(crate) title_model: Option<Arc<str>>,
+    /// `None` is the service's default.
+    pub(super) model: Option<Arc<str>>,
+    /// Further models that a message may ask for.
+    pub(super) selectable_models: Vec<Arc<str>>,
+    fallback_models: Vec<Arc<str>>,
+    tools: Vec<ToolSelector>,
+    client_tools: Vec<ClientTool>,
+    /// Whether the model is told that it can ask the user.
+    shows_ask_user: bool,
+    /// The tools, with the catalog generation that they are from.
+    toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
+}
+
+impl Agent {
+    pub(super) fn new(name: Arc<str>, profile: &AgentProfile, defaults: &AgentConfig) -> Self {
+        Self {
+            name,
+            instructions: profile.instructions.clone().unwrap_or_else(|| defaults.instructions.clone()),
+            parameters: Arc::new(profile.parameters.clone()),
+            max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
+            prompt_facts: profile.prompt_facts.clone(),
+            title_policy: profile.title_policy,
+            title_model: profile.title_model.clone().or_else(|| defaults.title_model.clone()),
+            model: profile.model.clone(),
+            selectable_models: profile.selectable_models.clone(),
+            fallback_models: profile.fallback_models.clone(),
+            tools: profile.tools.clone(),
+            client_tools: profile.client_tools.clone(),
+            shows_ask_user: true,
+            toolbox: Mutex::new(None),
+        }
+    }
+
+    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model is not told about
+    /// the tool: only ChatKit front ends show the questions, and small models have no room for more tools.
+    pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
+        let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
+        Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }
+    }
+
+    /// Returns the current tools. They are rebuilt only after the catalog has changed.
+    pub(super) fn toolbox(&self, catalog: &ToolCatalog) -> Arc<Toolbox> {
+        let mut cached = self.toolbox.lock();
+        let generation = catalog.generation();
+        match &*cached {
+            Some((of, toolbox)) if *of == generation => toolbox.clone(),
+            _ => {
+                let toolbox = catalog.toolbox(&self.tools, &self.client_tools);
+                let toolbox = if self.shows_ask_user { toolbox } else { toolbox.hide_ask_user() };
+                cached.insert((generation, Arc::new(toolbox))).1.clone()
+            }
+        }
+    }
+
+    /// Returns the models in the order in which they are tried, if this one comes first.
+    pub(super) fn models_from(&self, first: Option<&Arc<str>>) -> Arc<[Option<Arc<str>>]> {
+        let others = self.fallback_models.iter().filter(|other| Some(*other) != first);
+        std::iter::once(first.cloned()).chain(others.cloned().map(Some)).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Creates an attachment: checks name, type and size of the file, and returns how to upload it.
+
+use super::capability::{CapabilityPurpose, UPLOAD_LIFETIME};
+use super::{Attachments, preview, storage_error};
+use crate::config::AttachmentsConfig;
+use crate::error::Error;
+use crate::page;
+use crate::store::StoreError;
+use crate::store::rows::AttachmentRow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use threadline_schema::ErrorCode;
+use threadline_schema::attachments::AttachmentsCreateParams;
+use threadline_schema::chatkit::{Attachment, FileAttachment, ImageAttachment, UploadDescriptor, UploadMethod};
+use threadline_schema::ids::UserId;
+
+/// Maximum length of a name, in characters.
+const MAX_NAME_CHARS: usize = 255;
+/// Maximum length of a media type, in characters.
+const MAX_MIME_TYPE_CHARS: usize = 127;
+/// Maximum size of an image, in bytes: it is decoded as a whole.
+const MAX_IMAGE_BYTES: u64 = 32 << 20;
+
+impl Attachments {
+    /// Creates an attachment. Its bytes are uploaded afterwards.
+    pub(crate) async fn create(&self, user_id: UserId, params: AttachmentsCreateParams) -> Result<Attachment, Error> {
+        let mime_type = check_mime_type(&self.config, &params.mime_type)?;
+        let row = AttachmentRow {
+            id: self.clock.new_id(),
+            user_id,
+            thread_id: None,
+            name: check_file_name(params.name)?,
+            size: check_size(&self.config, &mime_type, params.size)?,
+            mime_type,
+            ready: false,
+            upload_id: None,
+            received: 0,
+            created_at: self.clock.now(),
+        };
+        let row = self.store.attachment_create(row, self.config.user_bytes).await.map_err(|error| match error {
+            StoreError::Limit => {
+                let max = self.config.user_bytes.unwrap_or_default();
+                let message =
+                    format!("Your attachments may have {max} bytes in total. Delete a session that has some.");
+                Error::new(ErrorCode::PayloadTooLarge, message)
+            }
+            // The token was valid a moment ago: the account has just been deleted.
+            StoreError::NotFound => Error::unauthorized(),
+            other => other.into(),
+        })?;
+        let upload_descriptor = self.upload_descriptor(&row).await?;
+        self.to_wire(&row, Some(upload_descriptor))
+    }
+
+    async fn upload_descriptor(&self, row: &AttachmentRow) -> Result<UploadDescriptor, Error> {
+        let bucket_url = self.storage.upload_url(row.id, &row.mime_type, UPLOAD_LIFETIME).await;
+        let url = match bucket_url.map_err(storage_error)? {
+            Some(url) => url,
+            None => self.signed_url(&self.config.upload_url, row, CapabilityPurpose::Upload, Some(UPLOAD_LIFETIME))?,
+        };
+        let headers = BTreeMap::from([("content-type".to_owned(), row.mime_type.clone())]);
+        Ok(UploadDescriptor { url, method: UploadMethod::Put, headers })
+    }
+
+    pub(super) fn to_wire(
+        &self,
+        row: &AttachmentRow,
+        upload_descriptor: Option<UploadDescriptor>,
+    ) -> Result<Attachment, Error> {
+        let file = FileAttachment {
+            id: row.id.0,
+            name: row.name.clone(),
+            mime_type: row.mime_type.clone(),
+            upload_descriptor,
+            thread_id: row.thread_id.map(|id| id.0),
+            metadata: None,
+            extra: Default::default(),
+        };
+        if preview::image_format(&row.mime_type).is_none() {
+            return Ok(Attachment::File(file));
+        }
+        // The URL is part of the stored message, so it never expires.
+        let preview_url = self.signed_url(&self.config.preview_url, row, CapabilityPurpose::Preview, None)?;
+        Ok(Attachment::Image(ImageAttachment { preview_url, file }))
+    }
+
+    fn signed_url(
+        &self,
+        template: &str,
+        row: &AttachmentRow,
+        purpose: CapabilityPurpose,
+        lifetime: Option<Duration>,
+    ) -> Result<String, Error> {
+        let expires_at = lifetime.map(|lifetime| self.clock.now().utc() + lifetime);
+        let token = self.signer.sign(row.user_id, row.id, purpose, expires_at).map_err(Error::internal)?;
+        Ok(format!("{}?token={token}", template.replace("{attachment_id}", &row.id.to_string())))
+    }
+}
+
+/// Returns the name without directories, which some clients send.
+fn check_file_name(name: String) -> Result<String, Error> {
+    let name = page::text("name", name, 10 * MAX_NAME_CHARS)?;
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+    if name.is_empty() || name == "." || name == ".." || name.chars().any(char::is_control) {
+        return Err(Error::invalid("`name` is not the name of a file: it needs printable characters on one line."));
+    }
+    page::text("name", name.to_owned(), MAX_NAME_CHARS)
+}
+
+/// Returns the type without parameters, in lower case. It must be one of the allowed types.
+fn check_mime_type(config: &AttachmentsConfig, mime_type: &str) -> Result<String, Error> {
+    let bare = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_token = |text: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_allowed)
+    };
+    let is_type = bare.split_once('/').is_some_and(|(kind, rest)| is_token(kind) && is_token(rest));
+    if !is_type || bare.len() > MAX_MIME_TYPE_CHARS {
+        return Err(Error::invalid("`mime_type` is not a media type such as image/png."));
+    }
+    let matches = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(prefix) => bare.starts_with(prefix),
+        None => *pattern == bare,
+    };
+    if config.types.iter().any(matches) {
+        return Ok(bare);
+    }
+    let types = config.types.join(", ");
+    Err(Error::invalid(format!("This server takes no attachments of type {bare}; it takes {types}.")))
+}
+
+fn check_size(config: &AttachmentsConfig, mime_type: &str, size: u64) -> Result<i64, Error> {
+    let max = match preview::image_format(mime_type) {
+        Some(_) => config.max_bytes.min(MAX_IMAGE_BYTES),
+        None => config.max_bytes,
+    };
+    if size == 0 {
+        return Err(Error::invalid("`size` is 0: an empty file cannot be attached."));
+    }
+    if size > max {
+        let message = format!("The file has {size} bytes; at most {max} are allowed.");
+        return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+    }
+    i64::try_from(size).map_err(Error::internal)
+}

@@ -1,0 +1,36 @@
+//! Reads a file or its preview; deletes an attachment.
+
+use super::storage::StoredObject;
+use super::{Attachments, BASE64, preview, storage_error};
+use crate::error::Error;
+use base64::Engine;
+use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
+use threadline_schema::ids::{AttachmentId, UserId};
+
+impl Attachments {
+    /// Reads a piece of a file, or of its preview.
+    pub(crate) async fn read(&self, user_id: UserId, params: AttachmentsReadParams) -> Result<Piece, Error> {
+        let row = self.store.attachment_get(user_id, params.attachment_id.into()).await;
+        let row = self.ensure_uploaded(row.map_err(Error::of_attachment)?).await?;
+        let (object, mime_type) = match params.preview {
+            false => (StoredObject::Content, row.mime_type),
+            true if preview::image_format(&row.mime_type).is_some() => {
+                (StoredObject::Preview, preview::MIME_TYPE.to_owned())
+            }
+            true => return Err(Error::invalid("This attachment is not an image, so it has no preview.")),
+        };
+        let read = self.storage.read(row.id, object, params.offset, PIECE_BYTES as u64).await;
+        let (bytes, size) = read.map_err(storage_error)?;
+        Ok(Piece { name: row.name, mime_type, size, data: BASE64.encode(bytes) })
+    }
+
+    /// Deletes an attachment that belongs to no message.
+    pub(crate) async fn delete(&self, user_id: UserId, id: AttachmentId) -> Result<(), Error> {
+        self.store.attachment_delete(user_id, id).await.map_err(Error::of_attachment)?;
+        if let Err(error) = self.storage.delete_all(id).await {
+            // The attachment is deleted for its user. The cleanup job deletes the bytes later.
+            tracing::warn!(attachment_id = %id, %error, "bytes of an attachment cannot be deleted yet");
+        }
+        Ok(())
+    }
+}

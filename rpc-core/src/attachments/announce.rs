@@ -6,8 +6,8 @@ use crate::config::AttachmentsConfig;
 use crate::core::Core;
 use crate::error::Error;
 use crate::page;
-use crate::store::StoreError;
 use crate::store::rows::AttachmentRow;
+use crate::store::{Limit, StoreError};
 use std::collections::BTreeMap;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::AttachmentsCreateParams;
@@ -41,13 +41,11 @@ pub(crate) async fn create(core: &Core, user_id: Uuid, params: AttachmentsCreate
         created_at: UtcTime::now(),
     };
     let row = core.store.attachment_create(row, attachments.config.user_bytes).await.map_err(|error| match error {
-        StoreError::Limit => {
+        StoreError::LimitReached(Limit::AttachmentBytes) => {
             let most = attachments.config.user_bytes.unwrap_or_default();
             let message = format!("Your attachments may come to {most} bytes in all. Delete a session that has some.");
             Error::new(ErrorCode::PayloadTooLarge, message)
         }
-        // The token was good a moment ago, and the account is gone.
-        StoreError::NotFound => Error::unauthorized(),
         other => other.into(),
     })?;
     let descriptor = upload_descriptor(attachments, &row).await?;

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use storage::{Object, Storage};
 use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
 use threadline_schema::chatkit::{Attachment, UserMessageInput};
+use threadline_schema::error::Chain;
 use threadline_schema::ids::AttachmentId;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
@@ -87,10 +88,10 @@ pub async fn check_storage(config: &AttachmentsConfig) -> Result<&'static str, A
 
 /// Deletes a file that no message has taken.
 pub(crate) async fn delete(core: &Core, user_id: Uuid, id: Uuid) -> Result<(), Error> {
-    core.store.attachment_delete(user_id.into(), id.into()).await.map_err(Error::of_attachment)?;
+    core.store.attachment_delete(user_id.into(), id.into()).await?;
     if let Err(error) = core.attachments.storage.drop_all(id).await {
         // It is gone for everybody already; its bytes are dropped later.
-        tracing::warn!(attachment_id = %id, %error, "the bytes of an attachment could not be dropped yet");
+        tracing::warn!(attachment_id = %id, error = %Chain(&error), "the bytes of an attachment could not be dropped yet");
     }
     Ok(())
 }
@@ -98,7 +99,7 @@ pub(crate) async fn delete(core: &Core, user_id: Uuid, id: Uuid) -> Result<(), E
 /// A piece of a file, or of its preview.
 pub(crate) async fn read(core: &Core, user_id: Uuid, params: AttachmentsReadParams) -> Result<Piece, Error> {
     let row = core.store.attachment_get(user_id.into(), params.attachment_id.into()).await;
-    let row = upload::arrived(core, row.map_err(Error::of_attachment)?).await?;
+    let row = upload::arrived(core, row?).await?;
     let (object, mime_type) = match params.preview {
         false => (Object::Content, row.mime_type),
         true if preview::format_of(&row.mime_type).is_some() => (Object::Preview, preview::MIME_TYPE.to_owned()),
@@ -133,7 +134,7 @@ pub(crate) async fn of_message(
         }
         ids.push(id.into());
     }
-    let rows = core.store.attachments_get(user_id.into(), ids).await.map_err(Error::of_attachment)?;
+    let rows = core.store.attachments_get(user_id.into(), ids).await?;
     let mut ready = Vec::with_capacity(rows.len());
     for row in rows {
         ready.push(upload::arrived(core, row).await?);
@@ -149,9 +150,8 @@ pub(crate) fn in_thread(core: &Core, rows: &[AttachmentRow], thread_id: Uuid) ->
 
 /// What is said when the storage fails.
 fn unreadable(error: object_store::Error) -> Error {
-    let log = format!("the storage for attachments failed: {error}");
     let public = "The storage for attachments cannot be reached right now. Please try again in a moment.";
-    Error::unavailable(public, Some(log))
+    Error::unavailable(public).because(error)
 }
 
 /// What is said to somebody whose capability is not good.

@@ -4,6 +4,7 @@ use super::capability::UPLOAD_LIFETIME;
 use crate::core::Core;
 use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::error::Chain;
 
 /// How long an attachment waits for a message.
 const UNUSED_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -19,22 +20,22 @@ pub(crate) async fn sweep(core: &Core) {
         match core.store.attachments_drop_unused(since(UNUSED_KEPT), BATCH).await {
             Ok(0) => break,
             Ok(count) => tracing::info!(count, "attachments that no message has taken were deleted"),
-            Err(error) => return tracing::warn!(%error, "unused attachments could not be deleted"),
+            Err(error) => return tracing::warn!(error = %Chain(&error), "unused attachments could not be deleted"),
         }
     }
     loop {
         let gone = match core.store.leftovers(since(BYTES_KEPT), BATCH).await {
             Ok(gone) if gone.is_empty() => return,
             Ok(gone) => gone,
-            Err(error) => return tracing::warn!(%error, "deleted attachments could not be looked for"),
+            Err(error) => return tracing::warn!(error = %Chain(&error), "deleted attachments could not be looked for"),
         };
         for id in &gone {
             if let Err(error) = core.attachments.storage.drop_all(id.0).await {
-                return tracing::warn!(attachment_id = %id.0, %error, "the bytes of an attachment could not be dropped");
+                return tracing::warn!(attachment_id = %id.0, error = %Chain(&error), "the bytes of an attachment could not be dropped");
             }
         }
         if let Err(error) = core.store.leftovers_forget(gone).await {
-            return tracing::warn!(%error, "deleted attachments could not be forgotten");
+            return tracing::warn!(error = %Chain(&error), "deleted attachments could not be forgotten");
         }
     }
 }

@@ -19,7 +19,7 @@ const SMALLEST_PART: usize = 8;
 /// Takes a piece; after the last one the file is put together and looked at.
 pub(crate) async fn write(core: &Core, user_id: Uuid, params: AttachmentsWriteParams) -> Result<Upload, Error> {
     let AttachmentsWriteParams { attachment_id, upload_id, offset, data, last, token: _ } = params;
-    let row = core.store.attachment_get(user_id.into(), attachment_id.into()).await.map_err(Error::of_attachment)?;
+    let row = core.store.attachment_get(user_id.into(), attachment_id.into()).await?;
     if row.ready {
         return Err(Error::new(ErrorCode::Conflict, "The attachment is uploaded already."));
     }
@@ -36,7 +36,7 @@ pub(crate) async fn write(core: &Core, user_id: Uuid, params: AttachmentsWritePa
         }
         None if offset == 0 => {
             let upload_id = Uuid::now_v7();
-            core.store.upload_begin(row.id, upload_id.into()).await.map_err(Error::of_attachment)?;
+            core.store.upload_begin(row.id, upload_id.into()).await?;
             storage.drop_pieces(row.id.0).await.map_err(unreadable)?;
             upload_id
         }
@@ -46,7 +46,7 @@ pub(crate) async fn write(core: &Core, user_id: Uuid, params: AttachmentsWritePa
         let (at, length) = (signed(offset)?, signed(bytes.len() as u64)?);
         storage.put_piece(row.id.0, upload_id, offset, bytes).await.map_err(unreadable)?;
         let advanced = core.store.upload_advance(row.id, UploadId(upload_id), at, length).await;
-        advanced.map_err(Error::of_attachment)?;
+        advanced?;
     }
     if last {
         finish(core, &row, upload_id, received).await?;
@@ -128,7 +128,7 @@ async fn look_at(core: &Core, row: &AttachmentRow) -> Result<AttachmentRow, Erro
     let outcome = if objection.is_none() { "ready" } else { "refused" };
     metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
     match objection {
-        None => core.store.attachment_ready(row.id).await.map_err(Error::of_attachment),
+        None => core.store.attachment_ready(row.id).await.map_err(Error::from),
         Some(objection) => {
             storage.drop_content(id).await.map_err(unreadable)?;
             Err(Error::invalid(objection))

@@ -9,6 +9,7 @@ use self::flags::Scope;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use threadline_schema::threads::ThreadState;
 use uuid::Uuid;
 
 /// A parsed command line.
@@ -42,8 +43,8 @@ pub enum Command {
     Thread {
         /// The id of the thread.
         id: Uuid,
-        /// `active`, `locked` or `closed`.
-        status: String,
+        /// The new state of the thread.
+        status: ThreadState,
         /// The reason, which the user sees.
         reason: Option<String>,
     },
@@ -106,7 +107,10 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         },
         "thread" => Command::Thread {
             id: matches.get_one("id").copied().unwrap_or_default(),
-            status: matches.get_one::<String>("status").cloned().unwrap_or_default(),
+            status: matches
+                .get_one::<String>("status")
+                .and_then(|name| ThreadState::from_name(name))
+                .unwrap_or(ThreadState::Active),
             reason: matches.get_one::<String>("reason").cloned(),
         },
         "routes" => Command::Routes,
@@ -134,7 +138,11 @@ fn definition() -> Definition {
     let thread = flags::add(Definition::new("thread"), Scope::Database)
         .about("Open, lock or close a thread; a locked or closed one accepts no messages")
         .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(Uuid)))
-        .arg(option("status", "STATUS", "New status").required(true).value_parser(["active", "locked", "closed"]))
+        .arg(
+            option("status", "STATUS", "New status")
+                .required(true)
+                .value_parser(ThreadState::ALL.map(ThreadState::name)),
+        )
         .arg(option("reason", "TEXT", "Reason, which the user sees"));
     let env_example = Definition::new("env-example")
         .about("Print .env.example: all settings with meaning and default")
@@ -232,7 +240,7 @@ mod tests {
                 &["thread", "--id", USER, "--status", "locked", "--reason", "Under review"],
                 Command::Thread {
                     id: USER.parse().unwrap(),
-                    status: "locked".into(),
+                    status: ThreadState::Locked,
                     reason: Some("Under review".into()),
                 },
             ),

@@ -10,6 +10,7 @@ use threadline_core::model;
 use threadline_core::store::{Store, StoreError, migrate as schema};
 use threadline_core::{Redis, Tokens, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
+use threadline_schema::threads::ThreadState;
 use uuid::Uuid;
 
 /// Maximum number of characters of the reason why a thread is locked or closed: a sentence or two.
@@ -78,18 +79,18 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
 ///
 /// # Errors
 /// When there is no such thread, or the reason is too long.
-pub async fn thread(settings: &Settings, id: Uuid, status: String, reason: Option<String>) -> anyhow::Result<()> {
+pub async fn thread(settings: &Settings, id: Uuid, status: ThreadState, reason: Option<String>) -> anyhow::Result<()> {
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS || reason.contains('\0')) {
         anyhow::bail!("--reason has at most {REASON_CHARS} characters, and no NUL");
     }
-    if status == "active" && reason.is_some() {
+    if status == ThreadState::Active && reason.is_some() {
         anyhow::bail!("--reason says why a thread is locked or closed; omit it with --status active");
     }
     let store = Store::open(&settings.database()).await?;
     match store.thread_set_status(ThreadId(id), status, reason).await {
-        Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status)),
-        Err(StoreError::NotFound) => anyhow::bail!("there is no thread {id}"),
+        Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status.name())),
+        Err(StoreError::NotFound(_)) => anyhow::bail!("there is no thread {id}"),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,7 +4,7 @@ use crate::agents::ResolvedAgent;
 use crate::config::BudgetConfig;
 use crate::error::Error;
 use crate::store::rows::UsageRow;
-use crate::store::{Clock, StoreError, day_of};
+use crate::store::{Clock, Limit, StoreError, day_of};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use std::sync::Arc;
 use threadline_engine::{EngineError, ModelPrices, cost_micros};
@@ -92,7 +92,7 @@ impl Budgets {
     /// Explains why a run could not start.
     pub(crate) fn explain(&self, error: EngineError) -> Error {
         match error {
-            EngineError::Store(StoreError::Budget) => self.exceeded(),
+            EngineError::Store(StoreError::LimitReached(Limit::DailyBudget)) => self.exceeded(),
             error => error.into(),
         }
     }
@@ -100,13 +100,11 @@ impl Budgets {
     /// Explains why a thread could not be created.
     pub(crate) fn explain_new_thread(&self, error: EngineError, max_threads: Option<u32>) -> Error {
         match error {
-            EngineError::Store(StoreError::Limit) => {
+            EngineError::Store(StoreError::LimitReached(Limit::Threads)) => {
                 let limit = max_threads.unwrap_or_default();
                 let message = format!("Maximum {limit} sessions allowed. Please delete an old session.");
                 Error::new(ErrorCode::SessionLimit, message)
             }
-            // The token is valid, and its user was deleted a moment ago.
-            EngineError::Store(StoreError::NotFound) => Error::unauthorized(),
             error => self.explain(error),
         }
     }
@@ -132,7 +130,7 @@ impl Budgets {
 }
 
 fn no_price(model: &str) -> Error {
-    Error::unavailable("The model has no price, so your budget cannot be kept. Its operator has to add one.", None)
+    Error::unavailable("The model has no price, so your budget cannot be kept. Its operator has to add one.")
         .because(format!("a budget in money is set, and the model {model:?} has no price in the agents file"))
 }
 

@@ -1,11 +1,13 @@
-//! What goes wrong inside, and what the caller is told of it.
+//! Errors of a call: the public part that the caller sees, and the cause that only the log sees.
 //!
-//! An [`Error`] has two texts. The public one is a row of the error table with a sentence that says what to change;
-//! the other is for the log, and is written once, where the error is consumed: at the end of a call, or of a run.
-//! Store errors become rows here and nowhere else.
+//! The public part is a row of the error table with a sentence that says what to change. The cause is logged once,
+//! with its own causes, where the error is consumed: at the end of a call or of a run. Store errors become rows here
+//! and nowhere else.
 
-use crate::store::{Conflict, StoreError};
+use crate::store::{Cause, Conflict, Entity, Limit, StoreError};
+use std::fmt;
 use threadline_engine::EngineError;
+use threadline_schema::error::Chain;
 use threadline_schema::{ErrorCode, RpcError};
 use threadline_tools::ActionError;
 
@@ -13,13 +15,13 @@ use threadline_tools::ActionError;
 #[derive(Debug)]
 pub struct Error {
     public: RpcError,
-    log: Option<String>,
+    cause: Option<Cause>,
 }
 
 impl Error {
-    /// An error whose public text says it all.
+    /// An error whose public text says everything.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { public: RpcError::new(code, message), log: None }
+        Self { public: RpcError::new(code, message), cause: None }
     }
 
     /// A request of the wrong shape, or with a value outside its range.
@@ -35,128 +37,55 @@ impl Error {
         )
     }
 
-    /// The service is on its way down.
+    /// The service is stopping.
     pub fn stopping() -> Self {
-        Self::unavailable("The service is restarting. Please try again in a moment.", None)
+        Self::unavailable("The service is restarting. Please try again in a moment.")
     }
 
-    /// A fault of ours. The caller learns nothing of it but the request id it can ask about.
-    pub fn internal(log: impl std::fmt::Display) -> Self {
-        Self {
-            public: RpcError::new(ErrorCode::InternalError, "Something went wrong on the server. Please try again."),
-            log: Some(log.to_string()),
-        }
+    /// A fault of this service. The caller learns nothing but the request id, to ask about it.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::new(ErrorCode::InternalError, "Something went wrong on the server. Please try again.").because(cause)
     }
 
-    /// Something this service depends on is away.
-    pub fn unavailable(message: impl Into<String>, log: Option<String>) -> Self {
+    /// A dependency of this service does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
         // Long enough for a database to fail over, short enough for a person to wait.
         const RETRY_AFTER_SECONDS: u64 = 2;
-        Self {
-            public: RpcError::new(ErrorCode::ServiceUnavailable, message).with("retry_after", RETRY_AFTER_SECONDS),
-            log,
-        }
+        RpcError::new(ErrorCode::ServiceUnavailable, message).with("retry_after", RETRY_AFTER_SECONDS).into()
     }
 
-    /// Adds a text for the log.
+    /// Adds the cause, for the log.
     #[must_use]
-    pub fn because(mut self, log: impl std::fmt::Display) -> Self {
-        self.log = Some(log.to_string());
+    pub fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 
-    /// What the caller is told.
+    /// The part that the caller sees.
     pub fn public(&self) -> &RpcError {
         &self.public
     }
 
-    /// What the log is told: the other text, or the public one where there is no other.
-    pub(crate) fn log_text(&self) -> String {
-        self.log.clone().unwrap_or_else(|| self.public.to_string())
-    }
-
-    /// What the caller is told, and what the log is told.
+    /// The public part, and the text for the log if there is a cause.
     pub fn into_parts(self) -> (RpcError, Option<String>) {
-        (self.public, self.log)
+        let causes = self.causes();
+        (self.public, causes)
     }
 
-    /// A store error in a call about a thread.
-    pub fn of_thread(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound => Self::new(ErrorCode::ThreadNotFound, "There is no such thread."),
-            StoreError::Forbidden => Self::new(ErrorCode::Forbidden, "This thread belongs to somebody else."),
-            StoreError::Busy => Self::new(
-                ErrorCode::ThreadBusy,
-                "The thread is still answering. Wait for the run to end, or cancel it first.",
-            ),
-            StoreError::CursorNotFound => Self::new(ErrorCode::ItemNotFound, "`after` names no item of this thread."),
-            StoreError::ItemNotFound => Self::new(ErrorCode::ItemNotFound, "There is no such item in this thread."),
-            other => Self::of_store(other),
-        }
+    fn causes(&self) -> Option<String> {
+        self.cause.as_ref().map(|cause| Chain(&**cause).to_string())
     }
+}
 
-    /// A store error in a call about a run.
-    pub fn of_run(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound => Self::new(ErrorCode::RunNotFound, "There is no such run."),
-            StoreError::Forbidden => Self::new(ErrorCode::Forbidden, "This run belongs to somebody else."),
-            other => Self::of_store(other),
-        }
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.public, f)
     }
+}
 
-    /// A store error in a call about a task.
-    pub fn of_task(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound => Self::new(ErrorCode::TaskNotFound, "There is no such task."),
-            StoreError::Forbidden => Self::new(ErrorCode::Forbidden, "This task belongs to somebody else."),
-            StoreError::CursorNotFound => Self::new(ErrorCode::TaskNotFound, "`after` names no task of yours."),
-            other => Self::of_store(other),
-        }
-    }
-
-    /// A store error in a call about an attachment.
-    pub fn of_attachment(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound => Self::new(ErrorCode::AttachmentNotFound, "There is no such attachment."),
-            StoreError::Forbidden => Self::new(ErrorCode::Forbidden, "This attachment belongs to somebody else."),
-            other => Self::of_store(other),
-        }
-    }
-
-    fn of_store(error: StoreError) -> Self {
-        match error {
-            StoreError::Conflict(Conflict::AttachmentUploaded) => {
-                Self::new(ErrorCode::Conflict, "The attachment is uploaded already.")
-            }
-            StoreError::Conflict(Conflict::UploadSuperseded) => {
-                Self::new(ErrorCode::Conflict, "Another upload of this attachment has begun. Begin anew.")
-            }
-            StoreError::Conflict(Conflict::AttachmentUsed) => {
-                Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
-            }
-            StoreError::Closed { locked, reason } => {
-                let (is, when) = if locked { ("locked", "at the moment") } else { ("closed", "any more") };
-                let why = reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
-                Self::new(ErrorCode::Conflict, format!("This thread is {is}{why}. It takes no messages {when}."))
-            }
-            StoreError::Conflict(Conflict::NotAMessage) => {
-                Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
-            }
-            StoreError::Conflict(Conflict::AnsweredAlready) => {
-                Self::new(ErrorCode::Conflict, "This has been answered already.")
-            }
-            StoreError::Conflict(Conflict::KeyReused) => {
-                Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")
-            }
-            StoreError::Conflict(Conflict::RunSuperseded) => {
-                Self::new(ErrorCode::Conflict, "The run has ended, or goes on in another process.")
-            }
-            StoreError::Unavailable(_) => Self::unavailable(
-                "The database cannot be reached right now. Please try again in a moment.",
-                Some(error.to_string()),
-            ),
-            other => Self::internal(other),
-        }
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -166,46 +95,108 @@ impl From<ActionError> for Error {
     }
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        Self::of_thread(error)
-    }
-}
-
-impl Error {
-    /// An error of the engine in a call about a run.
-    pub(crate) fn of_engine_run(error: EngineError) -> Self {
-        match error {
-            EngineError::Store(error) => Self::of_run(error),
-            other => other.into(),
-        }
-    }
-}
-
 impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Store(error) => Self::of_thread(error),
+            EngineError::Store(error) => error.into(),
             EngineError::ShuttingDown => Self::stopping(),
             EngineError::InvalidCursor(message) => Self::invalid(message),
             EngineError::EventsUnreadable => {
-                Self::unavailable("The events cannot be read right now. Ask again from the last event you have.", None)
+                Self::unavailable("The events cannot be read right now. Ask again from the last event you have.")
             }
-            EngineError::StillEnding => {
-                Self::unavailable("The run is still ending. Please ask again in a moment.", None)
-            }
-            error @ (EngineError::Json(_) | EngineError::Internal(_)) => Self::internal(error),
+            EngineError::StillEnding => Self::unavailable("The run is still ending. Please ask again in a moment."),
+            EngineError::Json(_) | EngineError::Internal(_) => Self::internal(error),
         }
     }
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.log_text())
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(entity) => not_found(entity),
+            StoreError::CursorNotFound(entity) => cursor_not_found(entity),
+            StoreError::Forbidden(entity) => {
+                Self::new(ErrorCode::Forbidden, format!("This {entity} belongs to somebody else."))
+            }
+            StoreError::Busy => Self::new(
+                ErrorCode::ThreadBusy,
+                "The thread is still answering. Wait for the run to end, or cancel it first.",
+            ),
+            // The callers that know the number say it.
+            StoreError::LimitReached(Limit::Threads) => {
+                Self::new(ErrorCode::SessionLimit, "Maximum number of sessions reached. Please delete an old session.")
+            }
+            StoreError::LimitReached(Limit::AttachmentBytes) => Self::new(
+                ErrorCode::PayloadTooLarge,
+                "Your attachments have reached their limit in all. Delete a session that has some.",
+            ),
+            StoreError::LimitReached(Limit::DailyBudget) => {
+                Self::new(ErrorCode::BudgetExceeded, "Your budget for today is used up.")
+            }
+            StoreError::EmailTaken => Self::new(ErrorCode::EmailTaken, "An account with this email exists already."),
+            StoreError::Closed { locked, reason } => {
+                let (is, when) = if locked { ("locked", "at the moment") } else { ("closed", "any more") };
+                let why = reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
+                Self::new(ErrorCode::Conflict, format!("This thread is {is}{why}. It takes no messages {when}."))
+            }
+            StoreError::Conflict(conflict) => conflict.into(),
+            StoreError::Unavailable(_) => {
+                Self::unavailable("The database cannot be reached right now. Please try again in a moment.")
+                    .because(error)
+            }
+            StoreError::Corrupt(_)
+            | StoreError::Schema(_)
+            | StoreError::Migration(_)
+            | StoreError::Config(_)
+            | StoreError::Query(_) => Self::internal(error),
+        }
     }
 }
 
-impl std::error::Error for Error {}
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::AttachmentUploaded => Self::new(ErrorCode::Conflict, "The attachment is uploaded already."),
+            Conflict::UploadSuperseded => {
+                Self::new(ErrorCode::Conflict, "Another upload of this attachment has begun. Begin anew.")
+            }
+            Conflict::AttachmentUsed => {
+                Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
+            }
+            Conflict::NotAMessage => {
+                Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
+            }
+            Conflict::AnsweredAlready => Self::new(ErrorCode::Conflict, "This has been answered already."),
+            Conflict::KeyReused => {
+                Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")
+            }
+            Conflict::RunSuperseded => {
+                Self::new(ErrorCode::Conflict, "The run has ended, or goes on in another process.")
+            }
+        }
+    }
+}
+
+fn not_found(entity: Entity) -> Error {
+    match entity {
+        // The token was valid, and the account has been deleted since.
+        Entity::User => Error::unauthorized(),
+        Entity::Thread => Error::new(ErrorCode::ThreadNotFound, "There is no such thread."),
+        Entity::Item => Error::new(ErrorCode::ItemNotFound, "There is no such item in this thread."),
+        Entity::Run => Error::new(ErrorCode::RunNotFound, "There is no such run."),
+        Entity::Task => Error::new(ErrorCode::TaskNotFound, "There is no such task."),
+        Entity::Attachment => Error::new(ErrorCode::AttachmentNotFound, "There is no such attachment."),
+    }
+}
+
+fn cursor_not_found(entity: Entity) -> Error {
+    match entity {
+        Entity::Thread => Error::invalid("`after` names no session of yours."),
+        Entity::Item => Error::new(ErrorCode::ItemNotFound, "`after` names no item of this thread."),
+        Entity::Task => Error::new(ErrorCode::TaskNotFound, "`after` names no task of yours."),
+        Entity::User | Entity::Run | Entity::Attachment => Error::invalid(format!("`after` names no {entity}.")),
+    }
+}
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
@@ -215,6 +206,20 @@ impl From<serde_json::Error> for Error {
 
 impl From<RpcError> for Error {
     fn from(public: RpcError) -> Self {
-        Self { public, log: None }
+        Self { public, cause: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_for_the_log_only() {
+        let error = Error::from(StoreError::unavailable("connection refused"));
+        assert_eq!(error.public().code, ErrorCode::ServiceUnavailable);
+        assert!(!error.to_string().contains("refused"), "{error}");
+        let (_, log) = error.into_parts();
+        assert_eq!(log.as_deref(), Some("database unavailable: connection refused"));
     }
 }

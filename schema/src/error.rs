@@ -186,6 +186,28 @@ pub struct Failure {
     pub message: String,
 }
 
+/// An error and its causes on one line, for the log: `database unavailable: connection refused`.
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = self.0.to_string();
+        f.write_str(&shown)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries repeat the cause in the text of the outer error.
+            if !shown.contains(&text) {
+                write!(f, ": {text}")?;
+                shown.push_str(&text);
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -209,6 +231,22 @@ mod tests {
         let back = RpcError::from_parts(error.code.rpc_code(), error.message.clone(), Some(&error.data()));
         assert_eq!(back, error);
         assert_eq!(back.retry_after(), Some(7));
+    }
+
+    #[test]
+    fn a_chain_shows_each_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Layer {
+            text: &'static str,
+            #[source]
+            cause: Option<Box<Layer>>,
+        }
+        let layer = |text, cause: Option<Layer>| Layer { text, cause: cause.map(Box::new) };
+        let root = layer("connection refused", None);
+        let middle = layer("cannot connect: connection refused", Some(root));
+        let error = layer("database unavailable", Some(middle));
+        assert_eq!(Chain(&error).to_string(), "database unavailable: cannot connect: connection refused");
     }
 
     #[test]

@@ -8,6 +8,70 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// Kind of an item, as the database and ChatKit name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "db",
+    derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow),
+    diesel(sql_type = diesel::sql_types::Text)
+)]
+pub enum ItemKind {
+    /// A message of the user.
+    UserMessage,
+    /// A message of the assistant.
+    AssistantMessage,
+    /// A run's tool calls or thoughts, as the user sees them.
+    Workflow,
+    /// A call of a tool that the front end runs.
+    ClientToolCall,
+    /// A widget.
+    Widget,
+    /// Questions to the user.
+    StructuredInput,
+    /// A note to the model. Clients never see it.
+    HiddenContext,
+    /// A tool call as the model made it. Clients never see it; the bodies of all other kinds are ChatKit items.
+    ToolCall,
+}
+
+impl ItemKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::UserMessage,
+        Self::AssistantMessage,
+        Self::Workflow,
+        Self::ClientToolCall,
+        Self::Widget,
+        Self::StructuredInput,
+        Self::HiddenContext,
+        Self::ToolCall,
+    ];
+
+    /// Whether it is a message of the user or of the assistant.
+    pub const fn is_message(self) -> bool {
+        matches!(self, Self::UserMessage | Self::AssistantMessage)
+    }
+
+    /// The name in the database, and the `type` of a ChatKit item.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserMessage => "user_message",
+            Self::AssistantMessage => "assistant_message",
+            Self::Workflow => "workflow",
+            Self::ClientToolCall => "client_tool_call",
+            Self::Widget => "widget",
+            Self::StructuredInput => "structured_input",
+            Self::HiddenContext => "sdk_hidden_context",
+            Self::ToolCall => "tool_call",
+        }
+    }
+
+    /// The kind called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// Params of `items.list`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

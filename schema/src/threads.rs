@@ -39,6 +39,42 @@ pub struct Thread {
     pub tool_calls: Option<Vec<ToolCallRecord>>,
 }
 
+/// Whether a thread takes messages, as the database names it. On the wire it is a
+/// [`ThreadStatus`](crate::chatkit::ThreadStatus), with the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "db",
+    derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow),
+    diesel(sql_type = diesel::sql_types::Text)
+)]
+pub enum ThreadState {
+    /// It takes messages.
+    Active,
+    /// It takes no messages at the moment.
+    Locked,
+    /// It takes no messages any more.
+    Closed,
+}
+
+impl ThreadState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Locked, Self::Closed];
+
+    /// The name in the database and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Locked => "locked",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The state called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
 /// Params of `threads.create`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,12 +7,11 @@ use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
-use threadline_schema::items::Feedback;
+use threadline_schema::items::{Feedback, ItemKind};
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_schema::tasks::Task;
-use threadline_schema::threads::Thread;
-use threadline_store::kinds::{ASSISTANT_MESSAGE, TOOL_CALL};
+use threadline_schema::threads::{Thread, ThreadState};
 use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use threadline_store::{StoreError, StoreResult};
 use uuid::Uuid;
@@ -48,11 +47,10 @@ pub fn user(row: &UserRow) -> User {
 /// When the row holds what no process of ours writes.
 pub fn thread(row: &ThreadRow) -> StoreResult<Thread> {
     let reason = row.status_reason.clone();
-    let status = match row.status.as_str() {
-        "active" => ThreadStatus::Active,
-        "locked" => ThreadStatus::Locked { reason },
-        "closed" => ThreadStatus::Closed { reason },
-        other => return Err(StoreError::Corrupt(format!("thread {} has the unknown status {other}", row.id.0))),
+    let status = match row.status {
+        ThreadState::Active => ThreadStatus::Active,
+        ThreadState::Locked => ThreadStatus::Locked { reason },
+        ThreadState::Closed => ThreadStatus::Closed { reason },
     };
     let metadata = serde_json::from_str(&row.metadata).map_err(|error| corrupt("thread metadata", error))?;
     Ok(Thread {
@@ -101,12 +99,14 @@ pub fn run(row: &RunRow) -> Run {
 pub fn tool_calls(items: &[ItemRow]) -> StoreResult<Option<Vec<ToolCallRecord>>> {
     let mut calls = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        if item.kind != TOOL_CALL {
+        if item.kind != ItemKind::ToolCall {
             continue;
         }
         let body: ToolCallBody = serde_json::from_str(&item.body).map_err(|error| corrupt("tool call", error))?;
-        let message =
-            items.iter().skip(index).find(|later| later.run_id == item.run_id && later.kind == ASSISTANT_MESSAGE);
+        let message = items
+            .iter()
+            .skip(index)
+            .find(|later| later.run_id == item.run_id && later.kind == ItemKind::AssistantMessage);
         calls.push(ToolCallRecord {
             id: body.id,
             name: body.name,
@@ -161,5 +161,5 @@ pub fn task(row: TaskRow) -> Task {
 }
 
 fn corrupt(what: &str, error: serde_json::Error) -> StoreError {
-    StoreError::Corrupt(format!("{what}: {error}"))
+    StoreError::corrupt(format!("{what}: {error}"))
 }

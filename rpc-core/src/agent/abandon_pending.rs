@@ -1,13 +1,14 @@
 //! Pending calls that were not answered before the conversation went on.
 
 use super::AgentError;
+use crate::store::Store;
 use crate::store::rows::{Claim as FencingToken, ItemRow};
-use crate::store::{Store, kinds};
 use threadline_engine::RunWriter;
 use threadline_engine::wire::{ToolCallBody, replace_bodies};
 use threadline_schema::chatkit::{
     ClientToolCallStatus, StructuredInput, StructuredInputAnswer, StructuredInputStatus, ThreadItem, ThreadStreamEvent,
 };
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::NOT_DONE_RESULT;
 
 /// Ends the calls among these items that still wait for the client or the user. The model reads that they were not done,
@@ -20,7 +21,7 @@ pub(super) async fn abandon_pending_calls(
 ) -> Result<(), AgentError> {
     let mut bodies = Vec::new();
     let mut events = Vec::new();
-    for item in items.iter().filter(|item| item.kind == kinds::TOOL_CALL) {
+    for item in items.iter().filter(|item| item.kind == ItemKind::ToolCall) {
         let mut call: ToolCallBody = serde_json::from_str(&item.body)?;
         let (Some(shown_by), None) = (call.waits_for, &call.result) else { continue };
         call.result = Some(NOT_DONE_RESULT.to_owned());

@@ -36,7 +36,7 @@ impl From<AgentError> for DriverError {
                 let message = format!("The assistant did not come to an answer within {turns} steps.");
                 Self { failure: Failure { code: ErrorCode::UpstreamError, message }, source: error.into() }
             }
-            AgentError::Store(error) => from_service_error(Error::of_thread(error)),
+            AgentError::Store(error) => from_service_error(Error::from(error)),
             AgentError::Json(error) => from_service_error(error.into()),
         }
     }

@@ -3,7 +3,6 @@
 use super::AgentError;
 use crate::config::PromptFact;
 use crate::model::{AttachedFile, FileContent, Message, ToolCall, UserInput};
-use crate::store::kinds;
 use crate::store::rows::ItemRow;
 use chrono::SecondsFormat;
 use serde_json::{Map, json};
@@ -12,6 +11,7 @@ use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::{Attachment, ImageAttachment, ThreadItem, UserMessage};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::RunId;
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_DONE_RESULT, UNKNOWN_RESULT};
 
 /// Returns the facts about the request that the agent wants its model to know, as JSON, so that none of them reads like
@@ -41,8 +41,8 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
     }
     let mut messages = vec![Message::System(system)];
     let mut previous_turn: Option<(Option<RunId>, u32)> = None;
-    for item in items.iter().skip_while(|item| item.kind != kinds::USER_MESSAGE) {
-        if item.kind == kinds::TOOL_CALL {
+    for item in items.iter().skip_while(|item| item.kind != ItemKind::UserMessage) {
+        if item.kind == ItemKind::ToolCall {
             let call: ToolCallBody = serde_json::from_str(&item.body)?;
             let turn = Some((item.run_id, call.turn));
             push_call(&mut messages, call, turn == previous_turn);
@@ -50,7 +50,7 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
             continue;
         }
         previous_turn = None;
-        if item.kind == kinds::WORKFLOW {
+        if item.kind == ItemKind::Workflow {
             continue;
         }
         match serde_json::from_str(&item.body)? {
@@ -150,11 +150,11 @@ mod tests {
     use threadline_schema::ids::ThreadId;
     use uuid::Uuid;
 
-    fn row(run: RunId, kind: &str, body: serde_json::Value) -> ItemRow {
+    fn row(run: RunId, kind: ItemKind, body: serde_json::Value) -> ItemRow {
         let thread: ThreadId = Uuid::new_v4().into();
         let mut body = body;
-        if kind != kinds::TOOL_CALL {
-            body["type"] = kind.into();
+        if kind != ItemKind::ToolCall {
+            body["type"] = kind.name().into();
             body["id"] = json!(Uuid::new_v4());
             body["thread_id"] = json!(thread.0);
             body["created_at"] = json!("2026-01-02T03:04:05Z");
@@ -172,19 +172,19 @@ mod tests {
     }
 
     fn user_message(run: RunId, text: &str) -> ItemRow {
-        row(run, kinds::USER_MESSAGE, json!({"content": [{"type": "input_text", "text": text}]}))
+        row(run, ItemKind::UserMessage, json!({"content": [{"type": "input_text", "text": text}]}))
     }
 
     fn assistant_message(run: RunId, text: &str) -> ItemRow {
         row(
             run,
-            kinds::ASSISTANT_MESSAGE,
+            ItemKind::AssistantMessage,
             json!({"content": [{"type": "output_text", "text": text, "annotations": []}]}),
         )
     }
 
     fn tool_call(run: RunId, id: &str, round: u32) -> ItemRow {
-        row(run, kinds::TOOL_CALL, json!({"id": id, "name": "t", "arguments": "{}", "result": "ok", "round": round}))
+        row(run, ItemKind::ToolCall, json!({"id": id, "name": "t", "arguments": "{}", "result": "ok", "round": round}))
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn every_call_has_a_result() {
         let run: RunId = Uuid::new_v4().into();
-        let open = row(run, kinds::TOOL_CALL, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
+        let open = row(run, ItemKind::ToolCall, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
         let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap();
         let unknown = Message::Tool { call_id: "a".into(), content: UNKNOWN_RESULT.into() };
         assert_eq!(prompt[3..], [unknown, Message::Tool { call_id: "b".into(), content: "ok".into() }]);
@@ -256,7 +256,7 @@ mod tests {
         let items = [
             user_message(run, "tell me"),
             assistant_message(run, "Once"),
-            row(run, kinds::HIDDEN_CONTEXT, json!({"content": "Stop."})),
+            row(run, ItemKind::HiddenContext, json!({"content": "Stop."})),
         ];
         let prompt = build("", None, &items).unwrap();
         assert_eq!(prompt.last(), Some(&Message::Assistant { text: "Once\n\n[Stop.]".into(), tool_calls: vec![] }));

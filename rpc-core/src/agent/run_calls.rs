@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use threadline_engine::{FinishedCall, RunContext, RunWriter, WidgetView};
+use threadline_schema::error::Chain;
 use threadline_schema::ids::ItemId;
 use threadline_tools::{CallOutcome, ProgressReporter, ToolContext, ToolResult};
 
@@ -75,7 +76,7 @@ pub(super) async fn run_calls(
             Step::ResultStored(id, Ok(())) => writer.result_stored(id),
             // It is stored with the end of the run. A crash before that makes the outcome unknown, which is true then.
             Step::ResultStored(_, Err(error @ StoreError::Unavailable { .. })) => {
-                tracing::warn!(run_id = %run.token.run_id, %error, "result of a tool call could not be stored yet");
+                tracing::warn!(run_id = %run.token.run_id, error = %Chain(&error), "result of a tool call could not be stored yet");
             }
             Step::ResultStored(_, Err(error)) => return Err(error.into()),
         }

@@ -17,6 +17,7 @@ use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
 use threadline_schema::chatkit::{ThreadItem, ThreadStreamEvent};
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::runs::Usage;
 use threadline_store::Bill as Charge;
@@ -145,7 +146,7 @@ impl TitleTask {
             Ok(None) => "kept",
             Err(error) => {
                 let (run_id, thread_id) = (self.run.run_id(), self.thread.id);
-                tracing::warn!(%run_id, %thread_id, %error, "title request failed; the first message stays the title");
+                tracing::warn!(%run_id, %thread_id, error = %Chain(error), "title request failed; the first message stays the title");
                 "failed"
             }
         };
@@ -219,15 +220,16 @@ impl TitleTask {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
             Err(error) => {
-                tracing::error!(run_id = %self.run.run_id(), %error, "usage of a title could not be booked");
+                tracing::error!(run_id = %self.run.run_id(), error = %Chain(&error), "usage of a title could not be booked");
             }
         }
     }
 }
 
 fn thread_updated(thread: &ThreadRow) -> Option<Event> {
-    let thread =
-        wire::thread(thread).inspect_err(|error| tracing::error!(%error, "stored thread cannot be read")).ok()?;
+    let thread = wire::thread(thread)
+        .inspect_err(|error| tracing::error!(error = %Chain(error), "stored thread cannot be read"))
+        .ok()?;
     Event::new(&ThreadStreamEvent::ThreadUpdated { thread: Box::new(thread) })
         .inspect_err(|error| tracing::error!(%error, "event cannot be serialised"))
         .ok()

@@ -4,6 +4,7 @@ use super::Attachments;
 use super::capability::UPLOAD_LIFETIME;
 use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::error::Chain;
 
 /// How long an attachment without a message is kept.
 const UNUSED_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -20,22 +21,24 @@ impl Attachments {
             match self.store.attachments_drop_unused(self.before(UNUSED_KEPT_FOR), BATCH).await {
                 Ok(0) => break,
                 Ok(count) => tracing::info!(count, "deleted attachments without a message"),
-                Err(error) => return tracing::warn!(%error, "attachments without a message cannot be deleted"),
+                Err(error) => {
+                    return tracing::warn!(error = %Chain(&error), "attachments without a message cannot be deleted");
+                }
             }
         }
         loop {
             let deleted = match self.store.leftovers(self.before(BYTES_KEPT_FOR), BATCH).await {
                 Ok(deleted) if deleted.is_empty() => return,
                 Ok(deleted) => deleted,
-                Err(error) => return tracing::warn!(%error, "deleted attachments cannot be listed"),
+                Err(error) => return tracing::warn!(error = %Chain(&error), "deleted attachments cannot be listed"),
             };
             for id in &deleted {
                 if let Err(error) = self.storage.delete_all(*id).await {
-                    return tracing::warn!(attachment_id = %id, %error, "bytes of an attachment cannot be deleted");
+                    return tracing::warn!(attachment_id = %id, error = %Chain(&error), "bytes of an attachment cannot be deleted");
                 }
             }
             if let Err(error) = self.store.leftovers_forget(deleted).await {
-                return tracing::warn!(%error, "deleted attachments cannot be removed from the list");
+                return tracing::warn!(error = %Chain(&error), "deleted attachments cannot be removed from the list");
             }
         }
     }

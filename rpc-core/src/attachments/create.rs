@@ -5,8 +5,8 @@ use super::{Attachments, preview, storage_error};
 use crate::config::AttachmentsConfig;
 use crate::error::Error;
 use crate::page;
-use crate::store::StoreError;
 use crate::store::rows::AttachmentRow;
+use crate::store::{Limit, StoreError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use threadline_schema::ErrorCode;
@@ -38,14 +38,12 @@ impl Attachments {
             created_at: self.clock.now(),
         };
         let row = self.store.attachment_create(row, self.config.user_bytes).await.map_err(|error| match error {
-            StoreError::Limit => {
+            StoreError::LimitReached(Limit::AttachmentBytes) => {
                 let max = self.config.user_bytes.unwrap_or_default();
                 let message =
                     format!("Your attachments may have {max} bytes in total. Delete a session that has some.");
                 Error::new(ErrorCode::PayloadTooLarge, message)
             }
-            // The token was valid a moment ago: the account has just been deleted.
-            StoreError::NotFound => Error::unauthorized(),
             other => other.into(),
         })?;
         let upload_descriptor = self.upload_descriptor(&row).await?;

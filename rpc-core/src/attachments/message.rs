@@ -34,7 +34,7 @@ impl Attachments {
             }
             ids.push(id);
         }
-        let rows = self.store.attachments_get(user_id, ids).await.map_err(Error::of_attachment)?;
+        let rows = self.store.attachments_get(user_id, ids).await?;
         let mut ready = Vec::with_capacity(rows.len());
         for row in rows {
             ready.push(self.ensure_uploaded(row).await?);

@@ -122,7 +122,6 @@ pub async fn check_storage(config: &AttachmentsConfig) -> Result<&'static str, A
 }
 
 fn storage_error(error: object_store::Error) -> Error {
-    let log = format!("the storage for attachments failed: {error}");
     let public = "The storage for attachments cannot be reached right now. Please try again in a moment.";
-    Error::unavailable(public, Some(log))
+    Error::unavailable(public).because(error)
 }

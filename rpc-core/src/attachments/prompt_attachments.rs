@@ -5,6 +5,7 @@ use super::{Attachments, BASE64, content_check, preview};
 use crate::model::{AttachedFile, FileContent, Message};
 use base64::Engine;
 use std::sync::Arc;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::AttachmentId;
 
 /// Maximum number of images in a prompt; the newest ones are loaded.
@@ -33,7 +34,7 @@ impl Attachments {
                 match self.load(file, &mut budget).await {
                     Ok(content) => file.content = content,
                     Err(error) => {
-                        tracing::warn!(attachment_id = %file.id, %error, "attachment cannot be loaded into the prompt");
+                        tracing::warn!(attachment_id = %file.id, error = %Chain(&error), "attachment cannot be loaded into the prompt");
                     }
                 }
             }

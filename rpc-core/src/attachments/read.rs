@@ -5,13 +5,14 @@ use super::{Attachments, BASE64, preview, storage_error};
 use crate::error::Error;
 use base64::Engine;
 use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
+use threadline_schema::error::Chain;
 use threadline_schema::ids::{AttachmentId, UserId};
 
 impl Attachments {
     /// Reads a piece of a file, or of its preview.
     pub(crate) async fn read(&self, user_id: UserId, params: AttachmentsReadParams) -> Result<Piece, Error> {
         let row = self.store.attachment_get(user_id, params.attachment_id.into()).await;
-        let row = self.ensure_uploaded(row.map_err(Error::of_attachment)?).await?;
+        let row = self.ensure_uploaded(row?).await?;
         let (object, mime_type) = match params.preview {
             false => (StoredObject::Content, row.mime_type),
             true if preview::image_format(&row.mime_type).is_some() => {
@@ -26,10 +27,10 @@ impl Attachments {
 
     /// Deletes an attachment that belongs to no message.
     pub(crate) async fn delete(&self, user_id: UserId, id: AttachmentId) -> Result<(), Error> {
-        self.store.attachment_delete(user_id, id).await.map_err(Error::of_attachment)?;
+        self.store.attachment_delete(user_id, id).await?;
         if let Err(error) = self.storage.delete_all(id).await {
             // The attachment is deleted for its user. The cleanup job deletes the bytes later.
-            tracing::warn!(attachment_id = %id, %error, "bytes of an attachment cannot be deleted yet");
+            tracing::warn!(attachment_id = %id, error = %Chain(&error), "bytes of an attachment cannot be deleted yet");
         }
         Ok(())
     }

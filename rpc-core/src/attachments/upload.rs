@@ -19,7 +19,7 @@ impl Attachments {
     /// Stores a piece of a file. After the last piece, joins the pieces and checks the file.
     pub(crate) async fn write(&self, user_id: UserId, params: AttachmentsWriteParams) -> Result<Upload, Error> {
         let AttachmentsWriteParams { attachment_id, upload_id, offset, data, last, token: _ } = params;
-        let row = self.store.attachment_get(user_id, attachment_id.into()).await.map_err(Error::of_attachment)?;
+        let row = self.store.attachment_get(user_id, attachment_id.into()).await?;
         if row.ready {
             return Err(Error::new(ErrorCode::Conflict, "The attachment is uploaded already."));
         }
@@ -36,7 +36,7 @@ impl Attachments {
             }
             None if offset == 0 => {
                 let upload_id = self.clock.new_id::<UploadId>();
-                self.store.upload_begin(row.id, upload_id).await.map_err(Error::of_attachment)?;
+                self.store.upload_begin(row.id, upload_id).await?;
                 self.storage.delete_pieces(row.id).await.map_err(storage_error)?;
                 upload_id
             }
@@ -46,7 +46,7 @@ impl Attachments {
             let (start, length) = (to_i64(offset)?, to_i64(bytes.len() as u64)?);
             self.storage.put_piece(row.id, upload_id, offset, bytes).await.map_err(storage_error)?;
             let advanced = self.store.upload_advance(row.id, upload_id, start, length).await;
-            advanced.map_err(Error::of_attachment)?;
+            advanced?;
         }
         if last {
             self.finish(&row, upload_id, received).await?;
@@ -126,7 +126,7 @@ impl Attachments {
         let outcome = if mismatch.is_none() { "ready" } else { "refused" };
         metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
         match mismatch {
-            None => self.store.attachment_ready(row.id).await.map_err(Error::of_attachment),
+            None => Ok(self.store.attachment_ready(row.id).await?),
             Some(mismatch) => {
                 self.storage.delete_content(row.id).await.map_err(storage_error)?;
                 Err(Error::invalid(mismatch))

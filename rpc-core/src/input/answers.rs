@@ -5,8 +5,8 @@ use super::user_message::{ResumedAnswer, inference_options_of, resume_answer};
 use crate::core::Core;
 use crate::error::Error;
 use crate::page;
+use crate::store::ItemPage;
 use crate::store::rows::ItemRow;
-use crate::store::{ItemPage, kinds};
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_engine::StartedRun;
@@ -18,6 +18,7 @@ use threadline_schema::chatkit::{
     StructuredInputStatus, StructuredInputSubmission, SubmissionStatus, ThreadItem,
 };
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::page::Order;
 use threadline_store::{Opening, Rewrite, Submission as IdempotencyKey};
 use threadline_tools::{MAX_RESULT_BYTES, ask_user};
@@ -114,7 +115,7 @@ async fn continue_with(
         Some(run_id) => core.store.run_items(run_id).await?,
         None => Vec::new(),
     };
-    let calls = items.into_iter().filter(|item| item.kind == kinds::TOOL_CALL);
+    let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
     let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
     let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
     let Some((mut body, call)) = calls.next() else {

@@ -7,7 +7,6 @@ use crate::agents::ResolvedAgent;
 use crate::config::TitlePolicy;
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::kinds;
 use crate::store::rows::{AttachmentRow, ItemRow, NewItem, ThreadRow};
 use std::sync::Arc;
 use threadline_engine::{
@@ -16,6 +15,7 @@ use threadline_engine::{
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserMessage, UserMessageInput};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_store::{Hold as Reservation, Opening, Submission as IdempotencyKey};
 
 /// The title of a thread until it has a first message.
@@ -215,7 +215,7 @@ fn complete_message(
         extra: Extra::new(),
     });
     let body = serde_json::to_string(&message)?;
-    let item = NewItem { id, kind: kinds::USER_MESSAGE.to_owned(), hidden: false, body, created_at };
+    let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
     let attachments = attached.iter().map(|row| row.id).collect();
     Ok(CheckedMessage { item, message, title, attachments, reservation })
 }

@@ -46,7 +46,7 @@ impl TodoList {
             updated_at: now,
             completed_at: None,
         };
-        Ok(wire::task(self.store.task_create(row).await.map_err(Error::of_task)?))
+        Ok(wire::task(self.store.task_create(row).await?))
     }
 
     pub(crate) async fn list(&self, user_id: UserId, params: TasksListParams) -> Result<Page<Task>, Error> {
@@ -55,13 +55,13 @@ impl TodoList {
             filter: params.status.unwrap_or_default(),
             after: page::id_cursor(params.after.as_deref())?,
         };
-        let (rows, has_more) = self.store.tasks_page(user_id, query).await.map_err(Error::of_task)?;
+        let (rows, has_more) = self.store.tasks_page(user_id, query).await?;
         let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
         Ok(Page { data: rows.into_iter().map(wire::task).collect(), has_more, after })
     }
 
     pub(crate) async fn get(&self, user_id: UserId, task_id: TaskId) -> Result<Task, Error> {
-        Ok(wire::task(self.store.task_get(user_id, task_id).await.map_err(Error::of_task)?))
+        Ok(wire::task(self.store.task_get(user_id, task_id).await?))
     }
 
     pub(crate) async fn update(&self, user_id: UserId, params: TasksUpdateParams) -> Result<Task, Error> {
@@ -73,15 +73,15 @@ impl TodoList {
             completed: params.completed,
         };
         let row = self.store.task_update(user_id, params.task_id.into(), changes).await;
-        Ok(wire::task(row.map_err(Error::of_task)?))
+        Ok(wire::task(row?))
     }
 
     pub(crate) async fn complete(&self, user_id: UserId, task_id: TaskId) -> Result<Task, Error> {
-        Ok(wire::task(self.store.task_complete(user_id, task_id).await.map_err(Error::of_task)?))
+        Ok(wire::task(self.store.task_complete(user_id, task_id).await?))
     }
 
     pub(crate) async fn delete(&self, user_id: UserId, task_id: TaskId) -> Result<(), Error> {
-        self.store.task_delete(user_id, task_id).await.map_err(Error::of_task)
+        Ok(self.store.task_delete(user_id, task_id).await?)
     }
 }
 

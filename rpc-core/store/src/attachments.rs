@@ -2,7 +2,7 @@
 
 use super::alone::{Chore, alone};
 use super::db::Store;
-use super::error::{Conflict, StoreError, StoreResult};
+use super::error::{Conflict, Entity, Limit, OrNotFound, StoreError, StoreResult};
 use super::refusal;
 use super::rows::AttachmentRow;
 use super::unit::{change, read, tx};
@@ -16,7 +16,7 @@ impl Store {
     /// Announces an attachment, if it fits in what the user may have in all.
     ///
     /// # Errors
-    /// [`StoreError::Limit`] when the user's attachments would come to more than `max_bytes`, [`StoreError::NotFound`]
+    /// [`StoreError::LimitReached`] when the user's attachments would come to more than `max_bytes`, [`StoreError::NotFound`]
     /// when there is no such user.
     pub async fn attachment_create(&self, row: AttachmentRow, max_bytes: Option<u64>) -> StoreResult<AttachmentRow> {
         let most = max_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
@@ -30,7 +30,11 @@ impl Store {
             if counted == 0 {
                 let user: Option<UserId> =
                     users::table.find(row.user_id).select(users::id).first(c).await.optional()?;
-                return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
+                return Err(if user.is_some() {
+                    StoreError::LimitReached(Limit::AttachmentBytes)
+                } else {
+                    StoreError::NotFound(Entity::User)
+                });
             }
             diesel::insert_into(attachments::table).values(&row).execute(c).await?;
             Ok(row)
@@ -43,8 +47,13 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
     pub async fn attachment_get(&self, user_id: UserId, id: AttachmentId) -> StoreResult<AttachmentRow> {
         read!(self, |c| {
-            let row: AttachmentRow = attachments::table.find(id).select(AttachmentRow::as_select()).first(c).await?;
-            if row.user_id == user_id { Ok(row) } else { Err(StoreError::Forbidden) }
+            let row: AttachmentRow = attachments::table
+                .find(id)
+                .select(AttachmentRow::as_select())
+                .first(c)
+                .await
+                .or_not_found(Entity::Attachment)?;
+            if row.user_id == user_id { Ok(row) } else { Err(StoreError::Forbidden(Entity::Attachment)) }
         })
     }
 
@@ -60,8 +69,8 @@ impl Store {
                 .load(c)
                 .await?;
             let of = |id: &AttachmentId| match rows.iter().find(|row| row.id == *id) {
-                None => Err(StoreError::NotFound),
-                Some(row) if row.user_id != user_id => Err(StoreError::Forbidden),
+                None => Err(StoreError::NotFound(Entity::Attachment)),
+                Some(row) if row.user_id != user_id => Err(StoreError::Forbidden(Entity::Attachment)),
                 Some(row) => Ok(row.clone()),
             };
             ids.iter().map(of).collect()
@@ -83,7 +92,7 @@ impl Store {
             }
             let known: Option<AttachmentId> =
                 attachments::table.find(id).select(attachments::id).first(c).await.optional()?;
-            Err(known.map_or(StoreError::NotFound, |_| Conflict::AttachmentUploaded.into()))
+            Err(known.map_or(StoreError::NotFound(Entity::Attachment), |_| Conflict::AttachmentUploaded.into()))
         })
     }
 
@@ -118,7 +127,8 @@ impl Store {
                 .set((attachments::ready.eq(true), attachments::upload_id.eq(None::<UploadId>)))
                 .returning(AttachmentRow::as_returning())
                 .get_result(c)
-                .await?)
+                .await
+                .or_not_found(Entity::Attachment)?)
         })
     }
 
@@ -133,7 +143,7 @@ impl Store {
             if deleted == 1 {
                 return Ok(());
             }
-            Err(refusal!(c, attachments, id, user_id).unwrap_or(Conflict::AttachmentUsed.into()))
+            Err(refusal!(c, attachments, Attachment, id, user_id).unwrap_or(Conflict::AttachmentUsed.into()))
         })
     }
 

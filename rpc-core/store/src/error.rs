@@ -1,67 +1,148 @@
-//! What a query can come back with, and the one place that tells a database that is away from one that is wrong.
+//! Errors of the store, and the one place that tells an unavailable database from a wrong statement.
 
+use diesel::QueryResult;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
+use std::fmt;
 
 /// Result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// Why the store did not do what it was asked.
+/// What a [`StoreError`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    /// A user.
+    User,
+    /// A thread.
+    Thread,
+    /// An item of a thread.
+    Item,
+    /// A run.
+    Run,
+    /// A task of a to-do list.
+    Task,
+    /// An attachment.
+    Attachment,
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Thread => "thread",
+            Self::Item => "item",
+            Self::Run => "run",
+            Self::Task => "task",
+            Self::Attachment => "attachment",
+        })
+    }
+}
+
+/// A limit that a user has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Threads that are not archived.
+    Threads,
+    /// Bytes of all attachments.
+    AttachmentBytes,
+    /// Tokens or money of the day.
+    DailyBudget,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Threads => "threads",
+            Self::AttachmentBytes => "bytes of attachments",
+            Self::DailyBudget => "the daily budget",
+        })
+    }
+}
+
+/// The cause of a [`StoreError`].
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store operation failed.
 ///
-/// The texts are for the log. Those of the first group are outcomes a caller asks for by variant; the rest mean that
-/// something is broken.
+/// The first group are outcomes that a caller distinguishes; the rest mean that something is broken. The texts are for
+/// the log, which shows the causes too ([`Chain`](threadline_schema::error::Chain)).
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The row is not there.
-    #[error("no such row")]
-    NotFound,
-    /// The page was to go on after a row that is not in the list.
-    #[error("the cursor names a row that is not in this list")]
-    CursorNotFound,
-    /// Some of the items are not in the thread, or hidden.
-    #[error("the thread has no such item")]
-    ItemNotFound,
-    /// The row is there and belongs to another user.
-    #[error("the row belongs to another user")]
-    Forbidden,
-    /// The thread is answering another message.
+    /// The row does not exist.
+    #[error("no such {0}")]
+    NotFound(Entity),
+    /// The page should start after a row that is not in the list.
+    #[error("the cursor names no {0} of this list")]
+    CursorNotFound(Entity),
+    /// The row belongs to another user.
+    #[error("the {0} belongs to another user")]
+    Forbidden(Entity),
+    /// The thread has an active run.
     #[error("the thread has an active run")]
     Busy,
-    /// The user has as many threads as a user may have.
-    #[error("the user has reached the limit of threads")]
-    Limit,
-    /// What the user may use in a day is used up.
-    #[error("the user's budget of the day is used up")]
-    Budget,
-    /// A unique value is taken.
-    #[error("the value is taken")]
-    Duplicate,
+    /// The user has reached a limit.
+    #[error("the user has reached the limit of {0}")]
+    LimitReached(Limit),
+    /// The email has an account.
+    #[error("the email has an account")]
+    EmailTaken,
     /// The thread takes no messages.
     #[error("the thread is {}", if *.locked { "locked" } else { "closed" })]
     Closed {
-        /// Not at the moment; otherwise for good.
+        /// It is locked, and may become active again; otherwise it is closed for good.
         locked: bool,
         /// Why, for its user.
         reason: Option<String>,
     },
-    /// The request contradicts the state of what it is about.
+    /// The request contradicts the state of its subject.
     #[error("{0}")]
     Conflict(Conflict),
 
-    /// The database cannot be asked right now; the same request may succeed later.
-    #[error("database unavailable: {0}")]
-    Unavailable(String),
-    /// A stored value cannot be what it stands for.
-    #[error("stored data is corrupt: {0}")]
-    Corrupt(String),
-    /// The tables are not those this binary was built for.
+    /// The database cannot answer right now; the same request may succeed later.
+    #[error("database unavailable")]
+    Unavailable(#[source] Cause),
+    /// A stored value is invalid.
+    #[error("stored data is corrupt")]
+    Corrupt(#[source] Cause),
+    /// The tables do not match this binary.
     #[error("{0}")]
     Schema(String),
+    /// A migration failed.
+    #[error("migration failed")]
+    Migration(#[source] Cause),
     /// `DATABASE_URL` cannot be used. The text names what to change and never repeats the URL.
     #[error("DATABASE_URL: {0}")]
     Config(String),
     /// The database refused a statement.
-    #[error("query failed: {0}")]
+    #[error("query failed")]
     Query(#[source] Error),
+}
+
+impl StoreError {
+    /// The database cannot answer right now.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+
+    /// A stored value is invalid.
+    pub fn corrupt(cause: impl Into<Cause>) -> Self {
+        Self::Corrupt(cause.into())
+    }
+}
+
+/// Names the row that a query did not find.
+pub(super) trait OrNotFound<T> {
+    /// # Errors
+    /// [`StoreError::NotFound`] with this entity when the query found no row; otherwise the error of the query.
+    fn or_not_found(self, entity: Entity) -> StoreResult<T>;
+}
+
+impl<T> OrNotFound<T> for QueryResult<T> {
+    fn or_not_found(self, entity: Entity) -> StoreResult<T> {
+        self.map_err(|error| match error {
+            Error::NotFound => StoreError::NotFound(entity),
+            error => error.into(),
+        })
+    }
 }
 
 /// What a request contradicts.
@@ -100,20 +181,17 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         use DatabaseErrorKind as Kind;
         match error {
-            Error::NotFound => Self::NotFound,
-            Error::DeserializationError(cause) => Self::Corrupt(cause.to_string()),
-            // Left behind by a connection that failed earlier; the pool throws it away.
-            Error::BrokenTransactionManager => Self::Unavailable(error.to_string()),
-            Error::DatabaseError(
+            Error::DeserializationError(cause) => Self::Corrupt(cause),
+            // Left behind by a connection that failed earlier; the pool discards it.
+            Error::BrokenTransactionManager
+            | Error::DatabaseError(
                 Kind::ClosedConnection
                 | Kind::UnableToSendCommand
                 | Kind::SerializationFailure
                 | Kind::ReadOnlyTransaction,
-                info,
-            ) => Self::Unavailable(info.message().to_owned()),
-            Error::DatabaseError(Kind::Unknown, ref info) if is_passing(info.message()) => {
-                Self::Unavailable(info.message().to_owned())
-            }
+                _,
+            ) => Self::unavailable(error),
+            Error::DatabaseError(Kind::Unknown, ref info) if is_transient(info.message()) => Self::unavailable(error),
             error => Self::Query(error),
         }
     }
@@ -121,17 +199,17 @@ impl From<Error> for StoreError {
 
 impl From<ConnectionError> for StoreError {
     fn from(error: ConnectionError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::unavailable(error)
     }
 }
 
-/// Whether a message speaks of a state of the server that passes, and not of the statement.
+/// Whether a message describes a transient state of the server, and not a fault of the statement.
 ///
-/// diesel keeps no SQLSTATE for these, so the words have to do: SQLite's are fixed, PostgreSQL's are those of
-/// `lc_messages = C` or English, beside each its SQLSTATE. Only a superuser may choose that setting, so it is left to
-/// the operator (`docs/OPERATIONS.md`).
-fn is_passing(message: &str) -> bool {
-    const PASSING: &[&str] = &[
+/// diesel keeps no SQLSTATE for these errors, so this compares texts: SQLite's are fixed, PostgreSQL's are those of
+/// `lc_messages = C` or English; the comments name the SQLSTATE. Only a superuser can set `lc_messages`, so it is left
+/// to the operator (`docs/OPERATIONS.md`).
+fn is_transient(message: &str) -> bool {
+    const TRANSIENT: &[&str] = &[
         // PostgreSQL
         "terminating connection",                  // 57P01 admin_shutdown, 57P02 crash_shutdown
         "the database system is",                  // 57P03 cannot_connect_now
@@ -154,7 +232,7 @@ fn is_passing(message: &str) -> bool {
         "disk I/O error",                       // SQLITE_IOERR
         "locking protocol",                     // SQLITE_PROTOCOL
     ];
-    PASSING.iter().any(|words| message.contains(words))
+    TRANSIENT.iter().any(|words| message.contains(words))
 }
 
 #[cfg(test)]

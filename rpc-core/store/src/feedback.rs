@@ -1,7 +1,7 @@
 //! What users think of items.
 
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, StoreError, StoreResult};
 use super::rows::{FeedbackRow, ThreadRow};
 use super::threads::owned;
 use super::unit::{read, tx};
@@ -20,7 +20,7 @@ impl Store {
     /// none.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::ItemNotFound`] when one is not in the thread or
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::NotFound`] when one is not in the thread or
     /// is hidden.
     pub async fn feedback_give(
         &self,
@@ -37,7 +37,9 @@ impl Store {
                 .execute(c)
                 .await?;
             if held == 0 {
-                return Err(refusal!(c, threads, thread_id, user_id).unwrap_or(StoreError::NotFound));
+                return Err(
+                    refusal!(c, threads, Thread, thread_id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))
+                );
             }
             let visible: i64 = items::table
                 .filter(items::id.eq_any(&item_ids).and(items::thread_id.eq(thread_id)))
@@ -46,7 +48,7 @@ impl Store {
                 .get_result(c)
                 .await?;
             if usize::try_from(visible) != Ok(item_ids.len()) {
-                return Err(StoreError::ItemNotFound);
+                return Err(StoreError::NotFound(Entity::Item));
             }
             for item_id in item_ids {
                 diesel::insert_into(feedback::table)

@@ -1,7 +1,7 @@
 //! Runs of a thread, one after the other: what a subscriber needs who follows the thread.
 
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, StoreError, StoreResult};
 use super::rows::{RunRow, ThreadRow};
 use super::threads::owned;
 use super::unit::read;
@@ -56,7 +56,7 @@ impl Store {
             }
             // Nothing further, or nothing at all any more.
             let thread = threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
-            thread.map(|thread| NextRun::None(Box::new(thread))).ok_or(StoreError::NotFound)
+            thread.map(|thread| NextRun::None(Box::new(thread))).ok_or(StoreError::NotFound(Entity::Thread))
         })
     }
 

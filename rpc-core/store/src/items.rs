@@ -2,7 +2,7 @@
 
 use super::cut;
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::resume::Rewrite;
 use super::rows::{Claim, ItemRow, NewItem, ThreadRow};
 use super::threads::owned;
@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, threads};
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::page::Order;
 
 /// Which page of a thread's items.
@@ -44,7 +45,7 @@ macro_rules! reserve {
             .get_result($c)
             .await
             .optional()?
-            .ok_or($crate::StoreError::NotFound)?;
+            .ok_or($crate::StoreError::NotFound($crate::Entity::Thread))?;
         end - places
     }};
 }
@@ -85,11 +86,12 @@ macro_rules! hold {
 /// are passed over; says how many were.
 macro_rules! complete_items {
     ($c:ident, $claim:expr, $results:expr) => {{
+        use threadline_schema::items::ItemKind;
         let mut completed = 0;
         for (id, body) in $results {
             let (id, body): (ItemId, String) = (id, body);
             completed += diesel::update(items::table.find(id))
-                .filter(items::run_id.eq($claim.run_id).and(items::kind.eq($crate::kinds::TOOL_CALL)))
+                .filter(items::run_id.eq($claim.run_id).and(items::kind.eq(ItemKind::ToolCall)))
                 .set(items::body.eq(body))
                 .execute($c)
                 .await?;
@@ -108,7 +110,7 @@ macro_rules! items_of {
             Some(id) => {
                 let place = items::table.find(id).filter(items::thread_id.eq(thread_id)).select(items::position);
                 let place = place.first::<i64>($c).await.optional()?;
-                Some(place.ok_or(StoreError::CursorNotFound)?)
+                Some(place.ok_or(StoreError::CursorNotFound(Entity::Item))?)
             }
         };
         let mut query = items::table
@@ -165,12 +167,12 @@ impl Store {
     /// A visible item of a thread.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] and [`StoreError::Forbidden`] of the thread, [`StoreError::ItemNotFound`].
+    /// [`StoreError::NotFound`] and [`StoreError::Forbidden`] of the thread, [`StoreError::NotFound`].
     pub async fn item_get(&self, user_id: UserId, thread_id: ThreadId, id: ItemId) -> StoreResult<ItemRow> {
         read!(self, |c| {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
             let item = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)));
-            item.select(ItemRow::as_select()).first(c).await.optional()?.ok_or(StoreError::ItemNotFound)
+            item.select(ItemRow::as_select()).first(c).await.optional()?.ok_or(StoreError::NotFound(Entity::Item))
         })
     }
 
@@ -189,7 +191,11 @@ impl Store {
     pub async fn history_to(&self, thread_id: ThreadId, last: Option<ItemId>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             let end: i64 = match last {
-                Some(id) => items::table.find(id).select(items::position).first(c).await?,
+                Some(id) => {
+                    let position = items::table.find(id).select(items::position).first(c).await;
+                    // An item goes with its thread.
+                    position.or_not_found(Entity::Thread)?
+                }
                 None => i64::MAX,
             };
             let mut rows: Vec<ItemRow> = items::table
@@ -212,7 +218,7 @@ impl Store {
         read!(self, |c| {
             let before = items::table.filter(items::thread_id.eq(thread_id).and(items::position.lt(position)));
             Ok(before
-                .filter(items::kind.eq(crate::kinds::USER_MESSAGE))
+                .filter(items::kind.eq(ItemKind::UserMessage))
                 .order(items::position.desc())
                 .select(ItemRow::as_select())
                 .first(c)
@@ -261,7 +267,7 @@ impl Store {
     pub async fn item_complete(&self, claim: Claim, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
             hold!(c, claim);
-            if complete_items!(c, claim, [(id, body)]) == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+            if complete_items!(c, claim, [(id, body)]) == 0 { Err(StoreError::NotFound(Entity::Item)) } else { Ok(()) }
         })
     }
     /// Replaces bodies of items of the thread in which a run goes on.

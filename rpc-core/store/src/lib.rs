@@ -18,7 +18,6 @@ pub mod error;
 mod feedback;
 mod follow;
 mod items;
-pub mod kinds;
 pub mod lenient_tls;
 mod log;
 pub mod migrate;
@@ -42,7 +41,7 @@ mod users;
 
 pub use clock::Clock;
 pub use db::{PoolStatus, Store};
-pub use error::{Conflict, StoreError, StoreResult};
+pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
 pub use follow::NextRun;
 pub use items::ItemPage;
 pub use postgres::Listener;
@@ -90,12 +89,12 @@ pub fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
 ///
 /// Costs a query, and only where an operation has failed.
 macro_rules! refusal {
-    ($c:ident, $table:ident, $id:expr, $user_id:expr) => {{
+    ($c:ident, $table:ident, $entity:ident, $id:expr, $user_id:expr) => {{
         let owner: Option<threadline_schema::ids::UserId> =
             $table::table.find($id).select($table::user_id).first($c).await.optional()?;
         match owner {
-            None => Some($crate::StoreError::NotFound),
-            Some(owner) if owner != $user_id => Some($crate::StoreError::Forbidden),
+            None => Some($crate::StoreError::NotFound($crate::Entity::$entity)),
+            Some(owner) if owner != $user_id => Some($crate::StoreError::Forbidden($crate::Entity::$entity)),
             Some(_) => None,
         }
     }};
@@ -113,9 +112,10 @@ macro_rules! not_taken {
             threads::table.find($thread_id).select($crate::rows::ThreadRow::as_select()).first($c).await.optional()?;
         match $crate::threads::owned(thread, $user_id) {
             Err(error) => error,
-            Ok(thread) => {
-                $crate::StoreError::Closed { locked: thread.status == "locked", reason: thread.status_reason }
-            }
+            Ok(thread) => $crate::StoreError::Closed {
+                locked: thread.status == threadline_schema::threads::ThreadState::Locked,
+                reason: thread.status_reason,
+            },
         }
     }};
 }

@@ -197,7 +197,7 @@ impl Store {
         read!(self, |c| {
             let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micros";
             let now: Now = diesel::sql_query(sql).get_result(c).await?;
-            UtcTime::from_micros(now.micros).ok_or_else(|| StoreError::Corrupt("the database's clock".to_owned()))
+            UtcTime::from_micros(now.micros).ok_or_else(|| StoreError::corrupt("the database's clock is out of range"))
         })
     }
 }

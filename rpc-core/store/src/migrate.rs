@@ -4,7 +4,7 @@
 //! PostgreSQL is migrated under an advisory lock, and SQLite inside one exclusive transaction.
 
 use super::db::is_postgres;
-use super::error::{StoreError, StoreResult};
+use super::error::{Cause, StoreError, StoreResult};
 use super::postgres::Server;
 use super::sqlite::{self, Role, Settings};
 use super::unit::PgConn;
@@ -111,14 +111,12 @@ struct Done {
     unknown: Vec<String>,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
     if is_postgres(config.url.expose_secret()) {
         // Without the pool's limit on statements: a migration may take long, and so may the wait for another's.
         let server = Server::new(config)?;
         let connection = tokio::time::timeout(config.pool_timeout, server.connect()).await.map_err(|_| {
-            StoreError::Unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
+            StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
         })??;
         blocking(move || on_postgres(connection, action)).await
     } else {
@@ -129,9 +127,7 @@ async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
 }
 
 async fn blocking(run: impl FnOnce() -> StoreResult<Done> + Send + 'static) -> StoreResult<Done> {
-    tokio::task::spawn_blocking(run)
-        .await
-        .unwrap_or_else(|error| Err(StoreError::Unavailable(format!("the migration did not end: {error}"))))
+    tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| Err(StoreError::unavailable(error)))
 }
 
 fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
@@ -159,7 +155,7 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
 }
 
 /// Acts on either database.
-fn perform<DB, C>(connection: &mut C, known: &EmbeddedMigrations, action: Action) -> Result<Done, Failure>
+fn perform<DB, C>(connection: &mut C, known: &EmbeddedMigrations, action: Action) -> Result<Done, Cause>
 where
     DB: Backend,
     C: MigrationHarness<DB>,
@@ -200,12 +196,12 @@ fn names(versions: &[MigrationVersion<'_>]) -> Vec<String> {
 }
 
 /// A database that is away stays what it is; anything else is a migration that does not work.
-fn failed(failure: Failure) -> StoreError {
+fn failed(failure: Cause) -> StoreError {
     match failure.downcast::<diesel::result::Error>() {
         Ok(error) => match StoreError::from(*error) {
-            StoreError::Unavailable(text) => StoreError::Unavailable(text),
-            other => StoreError::Schema(format!("migration failed: {other}")),
+            unavailable @ StoreError::Unavailable(_) => unavailable,
+            other => StoreError::Migration(other.into()),
         },
-        Err(other) => StoreError::Schema(format!("migration failed: {other}")),
+        Err(other) => StoreError::Migration(other),
     }
 }

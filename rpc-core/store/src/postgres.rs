@@ -10,8 +10,8 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures::{FutureExt, Stream};
 use secrecy::ExposeSecret;
-use std::error::Error;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -42,7 +42,7 @@ impl Server {
     pub(super) fn new(database: &DatabaseConfig) -> StoreResult<Self> {
         let (url, security) = tls::Security::take_from(database.url.expose_secret())?;
         let mut config: Config =
-            url.parse().map_err(|error: tokio_postgres::Error| StoreError::Config(chain(&error)))?;
+            url.parse().map_err(|error: tokio_postgres::Error| StoreError::Config(Chain(&error).to_string()))?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(StoreError::Config("it names no host; write postgres://user@host/database".to_owned()));
         }
@@ -72,7 +72,7 @@ impl Server {
             .config
             .connect(self.tls.clone())
             .await
-            .map_err(|error| ConnectionError::BadConnection(chain(&error)))?;
+            .map_err(|error| ConnectionError::BadConnection(Chain(&error).to_string()))?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     }
 
@@ -107,7 +107,7 @@ impl Listener {
     pub async fn connect(&self) -> StoreResult<(Client, impl Stream<Item = Message> + use<>)> {
         let Self(Server { config, tls }) = self;
         let connected = config.connect(tls.clone()).await;
-        let (client, mut connection) = connected.map_err(|error| StoreError::Unavailable(chain(&error)))?;
+        let (client, mut connection) = connected.map_err(|error| StoreError::unavailable(error))?;
         Ok((client, futures::stream::poll_fn(move |context| connection.poll_message(context))))
     }
 }
@@ -140,20 +140,4 @@ pub(super) fn connections(config: &DatabaseConfig) -> StoreResult<Connections<Pg
         .build()
         .map_err(|error| StoreError::Config(error.to_string()))?;
     Ok(Connections { pool, wait: config.pool_timeout })
-}
-
-/// An error with its causes: tokio-postgres keeps what matters ("connection refused") in them.
-fn chain(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        // Some causes repeat what the outer error has said already.
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = inner.source();
-    }
-    text
 }

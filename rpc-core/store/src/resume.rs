@@ -1,7 +1,7 @@
 //! Turns that begin without a new message of the user.
 
 use super::db::Store;
-use super::error::{Conflict, StoreError, StoreResult};
+use super::error::{Conflict, Entity, StoreError, StoreResult};
 use super::not_taken;
 use super::rows::{RunRow, ThreadRow};
 use super::submissions::{Submission, claim_key, replay};
@@ -12,6 +12,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, submissions, threads, users};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
+use threadline_schema::threads::ThreadState;
 
 /// What begins the turn.
 #[derive(Debug, Clone)]
@@ -46,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`StoreError::ItemNotFound`] when the thread has no such item that is visible, [`Conflict::NotAMessage`] when it is
+    /// [`StoreError::NotFound`] when the thread has no such item that is visible, [`Conflict::NotAMessage`] when it is
     /// none of the user's messages, [`Conflict::AnsweredAlready`], [`StoreError::Closed`], [`Conflict::KeyReused`].
     pub async fn turn_resume(
         &self,
@@ -64,7 +66,9 @@ impl Store {
                 }
             }
             let thread = diesel::update(
-                threads::table.find(thread_id).filter(threads::user_id.eq(user_id).and(threads::status.eq("active"))),
+                threads::table
+                    .find(thread_id)
+                    .filter(threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Active))),
             )
             .set((
                 // The run has a place among the items, though no item is there: runs of a thread follow each other.
@@ -88,16 +92,16 @@ impl Store {
             match opening {
                 Opening::Action => {}
                 Opening::Retry(message) => {
-                    let kind: Option<String> = items::table
+                    let kind: Option<ItemKind> = items::table
                         .find(message)
                         .filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)))
                         .select(items::kind)
                         .first(c)
                         .await
                         .optional()?;
-                    match kind.as_deref() {
-                        None => return Err(StoreError::ItemNotFound),
-                        Some(crate::kinds::USER_MESSAGE) => {}
+                    match kind {
+                        None => return Err(StoreError::NotFound(Entity::Item)),
+                        Some(ItemKind::UserMessage) => {}
                         Some(_) => return Err(Conflict::NotAMessage.into()),
                     }
                 }

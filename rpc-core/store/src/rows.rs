@@ -8,8 +8,10 @@ use threadline_schema::db::tables::{
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::RunStatus;
 use threadline_schema::tasks::Priority;
+use threadline_schema::threads::ThreadState;
 
 /// Declares rows that are read and inserted alike.
 macro_rules! rows {
@@ -55,7 +57,7 @@ rows! {
         /// Whether the user chose the title.
         title_is_set: bool,
         /// `active`, `locked` or `closed`.
-        status: String,
+        status: ThreadState,
         /// Why it is locked or closed, for the user.
         status_reason: Option<String>,
         /// Out of the list and out of the limit.
@@ -83,7 +85,7 @@ rows! {
         /// Place in the thread, from 0.
         position: i64,
         /// `user_message`, `assistant_message`, ...
-        kind: String,
+        kind: ItemKind,
         /// Whether clients never see it.
         hidden: bool,
         /// JSON.
@@ -279,7 +281,7 @@ pub struct NewItem {
     /// Id.
     pub id: ItemId,
     /// `user_message`, `assistant_message`, `workflow`, `tool_call`, `sdk_hidden_context`, ...
-    pub kind: String,
+    pub kind: ItemKind,
     /// Whether clients never see it.
     pub hidden: bool,
     /// JSON.
@@ -291,7 +293,7 @@ pub struct NewItem {
 impl NewItem {
     /// What it adds to `message_count`: what users and assistants say counts, workflows and notes do not.
     pub(super) fn messages(&self) -> i64 {
-        i64::from(!self.hidden && matches!(self.kind.as_str(), "user_message" | "assistant_message"))
+        i64::from(!self.hidden && self.kind.is_message())
     }
 
     /// The row it becomes.

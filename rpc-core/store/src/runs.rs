@@ -2,7 +2,7 @@
 
 use super::alone::{Chore, alone};
 use super::db::Store;
-use super::error::{Conflict, StoreError, StoreResult};
+use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::{complete_items, insert_items, reserve};
 use super::log::insert_events;
 use super::retries::{drop_answer, replace_answer};
@@ -48,8 +48,9 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
     pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
-            let run: RunRow = runs::table.find(id).select(RunRow::as_select()).first(c).await?;
-            if run.user_id == user_id { Ok(run) } else { Err(StoreError::Forbidden) }
+            let run: RunRow =
+                runs::table.find(id).select(RunRow::as_select()).first(c).await.or_not_found(Entity::Run)?;
+            if run.user_id == user_id { Ok(run) } else { Err(StoreError::Forbidden(Entity::Run)) }
         })
     }
 
@@ -135,8 +136,9 @@ impl Store {
                 .set(runs::cancel_requested_at.eq(now))
                 .execute(c)
                 .await?;
-            let run: RunRow = runs::table.find(id).select(RunRow::as_select()).first(c).await?;
-            if run.user_id == user_id { Ok(run) } else { Err(StoreError::Forbidden) }
+            let run: RunRow =
+                runs::table.find(id).select(RunRow::as_select()).first(c).await.or_not_found(Entity::Run)?;
+            if run.user_id == user_id { Ok(run) } else { Err(StoreError::Forbidden(Entity::Run)) }
         })
     }
 

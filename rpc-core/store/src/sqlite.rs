@@ -67,7 +67,7 @@ pub(super) fn path(url: &str) -> StoreResult<String> {
 /// cannot be opened.
 pub(super) fn claim(url: &str) -> StoreResult<File> {
     let path = format!("{}.lock", path(url)?);
-    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("{path}: {error}"));
+    let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -171,7 +171,7 @@ pub(super) fn connections(
     let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config(path, manager))
         .max_size(size)
         .build()
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        .map_err(StoreError::unavailable)?;
     Ok(Connections { pool, wait: config.pool_timeout })
 }
 

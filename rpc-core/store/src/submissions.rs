@@ -27,6 +27,7 @@ pub struct Submission {
 /// for another transaction that is about to commit the same key, so two at once do the work once.
 macro_rules! claim_key {
     ($c:ident, $row:expr) => {{
+        use $crate::error::OrNotFound;
         let ours: $crate::rows::SubmissionRow = $row;
         let inserted =
             diesel::insert_into(submissions::table).values(&ours).on_conflict_do_nothing().execute($c).await?;
@@ -37,7 +38,8 @@ macro_rules! claim_key {
                 .find((ours.user_id, &ours.key))
                 .select($crate::rows::SubmissionRow::as_select())
                 .first($c)
-                .await?;
+                .await
+                .or_not_found($crate::Entity::Thread)?;
             if earlier.fingerprint != ours.fingerprint {
                 return Err($crate::Conflict::KeyReused.into());
             }
@@ -48,10 +50,18 @@ macro_rules! claim_key {
 /// What an earlier submission made, as it stands now.
 macro_rules! replay {
     ($c:ident, $earlier:expr) => {{
+        use $crate::error::OrNotFound;
         let earlier: $crate::rows::SubmissionRow = $earlier;
-        let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select()).first($c).await?;
+        let thread = threads::table
+            .find(earlier.thread_id)
+            .select(ThreadRow::as_select())
+            .first($c)
+            .await
+            .or_not_found($crate::Entity::Thread)?;
         let run = match earlier.run_id {
-            Some(id) => Some(runs::table.find(id).select(RunRow::as_select()).first($c).await?),
+            Some(id) => Some(
+                runs::table.find(id).select(RunRow::as_select()).first($c).await.or_not_found($crate::Entity::Run)?,
+            ),
             None => None,
         };
         (thread, run)

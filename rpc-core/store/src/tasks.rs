@@ -1,7 +1,7 @@
 //! To-do lists.
 
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::rows::TaskRow;
 use super::unit::{change, read};
 use super::{cut, refusal};
@@ -84,8 +84,9 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
     pub async fn task_get(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
         read!(self, |c| {
-            let task: TaskRow = tasks::table.find(id).select(TaskRow::as_select()).first(c).await?;
-            if task.user_id == user_id { Ok(task) } else { Err(StoreError::Forbidden) }
+            let task: TaskRow =
+                tasks::table.find(id).select(TaskRow::as_select()).first(c).await.or_not_found(Entity::Task)?;
+            if task.user_id == user_id { Ok(task) } else { Err(StoreError::Forbidden(Entity::Task)) }
         })
     }
 
@@ -109,7 +110,7 @@ impl Store {
                 .optional()?;
             match task {
                 Some(task) => Ok(task),
-                None => Err(refusal!(c, tasks, id, user_id).unwrap_or(StoreError::NotFound)),
+                None => Err(refusal!(c, tasks, Task, id, user_id).unwrap_or(StoreError::NotFound(Entity::Task))),
             }
         })
     }
@@ -131,8 +132,9 @@ impl Store {
             if let Some(task) = task {
                 return Ok(task);
             }
-            let task: TaskRow = tasks::table.find(id).select(TaskRow::as_select()).first(c).await?;
-            if task.user_id == user_id { Ok(task) } else { Err(StoreError::Forbidden) }
+            let task: TaskRow =
+                tasks::table.find(id).select(TaskRow::as_select()).first(c).await.or_not_found(Entity::Task)?;
+            if task.user_id == user_id { Ok(task) } else { Err(StoreError::Forbidden(Entity::Task)) }
         })
     }
 
@@ -146,7 +148,7 @@ impl Store {
             if deleted == 1 {
                 return Ok(());
             }
-            Err(refusal!(c, tasks, id, user_id).unwrap_or(StoreError::NotFound))
+            Err(refusal!(c, tasks, Task, id, user_id).unwrap_or(StoreError::NotFound(Entity::Task)))
         })
     }
 }

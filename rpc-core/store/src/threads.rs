@@ -2,7 +2,7 @@
 
 use super::alone::{Chore, alone};
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::rows::ThreadRow;
 use super::unit::{change, read, tx};
 use super::{cut, refusal};
@@ -14,6 +14,7 @@ use threadline_schema::db::tables::{runs, threads, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Order;
+use threadline_schema::threads::ThreadState;
 
 /// Which page of a user's threads.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,7 @@ impl Store {
                 Some(ThreadCursor::Id(id)) => {
                     let key = threads::table.find(id).filter(threads::user_id.eq(user_id));
                     let key = key.select((threads::updated_at, threads::id)).first(c).await.optional()?;
-                    Some(key.ok_or(StoreError::CursorNotFound)?)
+                    Some(key.ok_or(StoreError::CursorNotFound(Entity::Thread))?)
                 }
             };
             // Rides along with every row: cheaper than a query of its own, and the server computes it once.
@@ -106,7 +107,7 @@ impl Store {
                 .optional()?;
             match renamed {
                 Some(thread) => Ok(thread),
-                None => Err(refusal!(c, threads, id, user_id).unwrap_or(StoreError::NotFound)),
+                None => Err(refusal!(c, threads, Thread, id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))),
             }
         })
     }
@@ -118,14 +119,14 @@ impl Store {
     pub async fn thread_set_status(
         &self,
         id: ThreadId,
-        status: String,
+        status: ThreadState,
         reason: Option<String>,
     ) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let set = diesel::update(threads::table.find(id))
                 .set((threads::status.eq(status), threads::status_reason.eq(reason)))
                 .returning(ThreadRow::as_returning());
-            Ok(set.get_result(c).await?)
+            set.get_result(c).await.or_not_found(Entity::Thread)
         })
     }
 
@@ -167,7 +168,7 @@ impl Store {
                         .await?;
                     Ok(())
                 }
-                None => Err(refusal!(c, threads, id, user_id).unwrap_or(StoreError::NotFound)),
+                None => Err(refusal!(c, threads, Thread, id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))),
             }
         })
     }
@@ -225,8 +226,8 @@ impl Store {
 /// The thread, if it is there and the user's.
 pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<ThreadRow> {
     match thread {
-        None => Err(StoreError::NotFound),
-        Some(thread) if thread.user_id != user_id => Err(StoreError::Forbidden),
+        None => Err(StoreError::NotFound(Entity::Thread)),
+        Some(thread) if thread.user_id != user_id => Err(StoreError::Forbidden(Entity::Thread)),
         Some(thread) => Ok(thread),
     }
 }

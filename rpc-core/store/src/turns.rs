@@ -1,7 +1,7 @@
 //! What begins a turn: a new thread, a new message, and the run that answers it.
 
 use super::db::Store;
-use super::error::{Conflict, StoreError, StoreResult};
+use super::error::{Conflict, Entity, Limit, StoreError, StoreResult};
 use super::not_taken;
 use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
 use super::submissions::{Submission, claim_key, replay};
@@ -14,6 +14,7 @@ use threadline_schema::db::tables::{attachments, items, runs, submissions, threa
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::RunStatus;
+use threadline_schema::threads::ThreadState;
 
 /// A message, and the run that is to answer it.
 #[derive(Debug, Clone)]
@@ -166,7 +167,7 @@ impl Store {
     /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Budget`], [`StoreError::Limit`] when the user has `max_sessions` threads, [`StoreError::NotFound`]
+    /// [`StoreError::LimitReached`], [`StoreError::LimitReached`] when the user has `max_sessions` threads, [`StoreError::NotFound`]
     /// when there is no such user, [`Conflict::KeyReused`] when the submission's name stands for another one,
     /// [`Conflict::AttachmentUsed`] when an attachment is not free.
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {
@@ -186,7 +187,11 @@ impl Store {
             if counted == 0 {
                 let user: Option<UserId> =
                     users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
-                return Err(if user.is_some() { StoreError::Limit } else { StoreError::NotFound });
+                return Err(if user.is_some() {
+                    StoreError::LimitReached(Limit::Threads)
+                } else {
+                    StoreError::NotFound(Entity::User)
+                });
             }
             let thread: ThreadRow = diesel::insert_into(threads::table)
                 .values(new.row())
@@ -206,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`StoreError::Closed`], [`Conflict::KeyReused`], [`StoreError::Budget`], [`Conflict::AttachmentUsed`] when an
+    /// [`StoreError::Closed`], [`Conflict::KeyReused`], [`StoreError::LimitReached`], [`Conflict::AttachmentUsed`] when an
     /// attachment is not free.
     pub async fn turn_start(
         &self,
@@ -224,7 +229,9 @@ impl Store {
             }
             let titled = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
             let thread = diesel::update(
-                threads::table.find(thread_id).filter(threads::user_id.eq(user_id).and(threads::status.eq("active"))),
+                threads::table
+                    .find(thread_id)
+                    .filter(threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Active))),
             )
             .set((
                 threads::next_position.eq(threads::next_position + 1),
@@ -269,7 +276,7 @@ impl NewThread {
             user_id: self.user_id,
             title: self.turn.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
             title_is_set: false,
-            status: "active".to_owned(),
+            status: ThreadState::Active,
             status_reason: None,
             archived: false,
             metadata: self.metadata.clone(),

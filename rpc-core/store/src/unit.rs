@@ -67,10 +67,10 @@ where
     pub(super) async fn get(&self) -> StoreResult<Object<C>> {
         match tokio::time::timeout(self.wait, self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Ok(Err(error)) => Err(StoreError::unavailable(error)),
             Err(_) => {
                 let Status { max_size, size, available, waiting } = self.pool.status();
-                Err(StoreError::Unavailable(format!(
+                Err(StoreError::unavailable(format!(
                     "no connection within {:?} ({} of {max_size} in use, {waiting} requests waiting)",
                     self.wait,
                     size.saturating_sub(available),
@@ -88,7 +88,7 @@ pub(super) fn work<T, F: Future<Output = StoreResult<T>>>(body: F) -> F {
 /// What a unit came to.
 pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResult<T> {
     // A panic in a unit, or a runtime that is shutting down: either way nothing was committed.
-    joined.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a unit of work did not end: {error}"))))
+    joined.unwrap_or_else(|error| Err(StoreError::unavailable(error)))
 }
 
 /// What a unit on PostgreSQL came to, or that nobody knows by `limit`.
@@ -98,7 +98,7 @@ pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResu
 pub(super) async fn outcome_within<T>(limit: Duration, task: JoinHandle<StoreResult<T>>) -> StoreResult<T> {
     match tokio::time::timeout(limit, task).await {
         Ok(joined) => outcome(joined),
-        Err(_) => Err(StoreError::Unavailable(format!("PostgreSQL did not answer within {limit:?}"))),
+        Err(_) => Err(StoreError::unavailable(format!("PostgreSQL did not answer within {limit:?}"))),
     }
 }
 

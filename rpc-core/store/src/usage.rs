@@ -85,7 +85,7 @@ macro_rules! take_hold {
             .execute($c)
             .await?;
         if held == 0 {
-            return Err($crate::StoreError::Budget);
+            return Err($crate::StoreError::LimitReached($crate::Limit::DailyBudget));
         }
     }};
 }

@@ -15,7 +15,7 @@ impl Store {
     /// Makes an account. The email is taken as it is: lower it before.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] when the email has one.
+    /// [`StoreError::EmailTaken`] when the email has one.
     pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
         let user = UserRow {
             id: Uuid::now_v7().into(),
@@ -33,7 +33,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .optional()?
-                .ok_or(StoreError::Duplicate)
+                .ok_or(StoreError::EmailTaken)
         })
     }
 

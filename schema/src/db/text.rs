@@ -1,8 +1,10 @@
-//! What is kept as text and read back as something narrower: names of enums, and a list of words.
+//! Columns of text with a narrower type in Rust: enums by name, and a list of strings.
 
 use crate::chatkit::FeedbackKind;
+use crate::items::ItemKind;
 use crate::runs::RunStatus;
 use crate::tasks::Priority;
+use crate::threads::ThreadState;
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -12,7 +14,7 @@ use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use std::io::Write;
 
-/// A list of words, kept as a JSON array.
+/// A list of strings, stored as a JSON array.
 #[derive(Debug, Clone, Default, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct TextList(pub Vec<String>);
@@ -40,9 +42,9 @@ where
     }
 }
 
-/// Keeps an enum under the name it has on the wire.
-macro_rules! kept_by_name {
-    ($type:ty, $what:literal) => {
+/// Stores an enum by its name.
+macro_rules! stored_by_name {
+    ($type:ty, $description:literal) => {
         impl<DB: Backend> ToSql<Text, DB> for $type
         where
             str: ToSql<Text, DB>,
@@ -58,12 +60,14 @@ macro_rules! kept_by_name {
         {
             fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
                 let name = String::from_sql(value)?;
-                Self::from_name(&name).ok_or_else(|| format!(concat!("{:?} is no ", $what), name).into())
+                Self::from_name(&name).ok_or_else(|| format!(concat!("{:?} is no ", $description), name).into())
             }
         }
     };
 }
 
-kept_by_name!(RunStatus, "status of a run");
-kept_by_name!(Priority, "priority of a task");
-kept_by_name!(FeedbackKind, "kind of feedback");
+stored_by_name!(RunStatus, "status of a run");
+stored_by_name!(Priority, "priority of a task");
+stored_by_name!(FeedbackKind, "kind of feedback");
+stored_by_name!(ItemKind, "kind of an item");
+stored_by_name!(ThreadState, "state of a thread");

@@ -10,6 +10,7 @@ use crate::shared::Shared;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ async fn write_all(shared: &Shared, failing_since: &mut Option<Instant>) {
             Err(error) => {
                 metrics::counter!("threadline_log_failures_total").increment(1);
                 if failing_since.is_none() {
-                    tracing::warn!(%error, "journal cannot write; events stay in memory until it can");
+                    tracing::warn!(error = %Chain(&error), "journal cannot write; events stay in memory until it can");
                 }
                 failing_since.get_or_insert(started);
                 runs.iter().for_each(|run| run.handle.log.end_saving(None));

@@ -6,6 +6,7 @@ use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use threadline_runtime::TaskKind;
+use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::RunId;
 use threadline_schema::runs::{Run, RunStatus};
@@ -65,7 +66,7 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
             Ok(HasEnded(false)) => failing_since = None,
             Err(error) => {
                 if failing_since.is_none() {
-                    tracing::warn!(%run_id, %error, "run of another process cannot be mirrored at the moment");
+                    tracing::warn!(%run_id, error = %Chain(&error), "run of another process cannot be mirrored at the moment");
                 }
                 failing_since.get_or_insert_with(Instant::now);
             }

@@ -75,10 +75,10 @@ pub(crate) fn resync_events(row: &RunRow, items: &[ItemRow]) -> StoreResult<[Eve
     let items = Page { data, has_more: false, after: None };
     let resync = RunLifecycleEvent::Resync { run: Box::new(run.clone()), items };
     let terminal = RunLifecycleEvent::of(run)
-        .ok_or_else(|| StoreError::Corrupt(format!("run {} has not ended and was read as ended", row.id)))?;
+        .ok_or_else(|| StoreError::corrupt(format!("run {} has not ended and was read as ended", row.id)))?;
     Ok([Event::new(&resync).map_err(unreadable)?, Event::new(&terminal).map_err(unreadable)?])
 }
 
 fn unreadable(error: serde_json::Error) -> StoreError {
-    StoreError::Corrupt(format!("the items of a run: {error}"))
+    StoreError::corrupt(format!("the items of a run: {error}"))
 }

@@ -5,6 +5,7 @@ use crate::hub::StopReason;
 use crate::leases::LEASE;
 use crate::shared::Shared;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_store::StoreResult;
 use threadline_store::rows::RunRow;
@@ -56,7 +57,7 @@ pub(crate) async fn stop_run_in_thread(shared: &Shared, user_id: UserId, thread_
 pub(crate) async fn apply_cancel_requests(shared: &Shared) {
     match shared.store.runs_to_cancel(shared.process_id).await {
         Ok(runs) => runs.into_iter().for_each(|run_id| apply_cancel_request(shared, run_id)),
-        Err(error) => tracing::warn!(%error, "cancel requests could not be looked up"),
+        Err(error) => tracing::warn!(error = %Chain(&error), "cancel requests could not be looked up"),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::shared::Shared;
 use crate::subscribe::{DisconnectGuard, RunFeed};
 use std::sync::Arc;
 use threadline_runtime::TaskKind;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::UserId;
 
 /// Cancels the run when this reader disconnects before the end, and the run has no reader when the grace period is over:
@@ -30,7 +31,9 @@ pub(crate) fn cancel_on_disconnect(shared: &Arc<Shared>, user_id: UserId, feed: 
         let run_id = log.run_id();
         match cancel_run(&task_shared, user_id, run_id).await {
             Ok(_) => tracing::debug!(%run_id, "run cancelled: its reader has disconnected"),
-            Err(error) => tracing::warn!(%run_id, %error, "run goes on although its reader has disconnected"),
+            Err(error) => {
+                tracing::warn!(%run_id, error = %Chain(&error), "run goes on although its reader has disconnected")
+            }
         }
     });
 }

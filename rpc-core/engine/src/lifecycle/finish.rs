@@ -10,6 +10,7 @@ use crate::subscribe::error_event;
 use crate::wire;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
@@ -72,11 +73,11 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
             tracing::warn!(run_id = %run.id, "another process has taken the run over");
             mirror_log(shared, handle, run);
         }
-        Err(StoreError::NotFound) => {
+        Err(StoreError::NotFound(_)) => {
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
             let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, task.reserved);
             if let Err(error) = settled.await {
-                tracing::error!(run_id = %run.id, %error, "usage of a deleted run could not be booked");
+                tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
             }
             let last_seq = log.last_seq() + u64::from(error_event.is_some()) + 1;
             let run = Run { last_seq, usage: None, cost_micros: None, message_id: None, tool_calls: None, ..run };
@@ -85,7 +86,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         Err(error) => {
             // It may be stored all the same; otherwise recovery closes the run. Either way it has one end, and that is
             // what subscribers read.
-            tracing::error!(run_id = %run.id, %error, "the end of a run could not be stored");
+            tracing::error!(run_id = %run.id, error = %Chain(&error), "the end of a run could not be stored");
             mirror_log(shared, handle, run);
         }
     }
@@ -100,7 +101,7 @@ async fn store_end(shared: &Shared, task: &RunTask, end: RunEnd, items: Vec<NewI
             Ok(_) => return Ok(()),
             Err(error @ StoreError::Unavailable(_)) if tries < TRIES && !shared.hub.is_shutting_down() => {
                 tries += 1;
-                tracing::warn!(run_id = %handle.run_id, %error, tries, "end of a run could not be stored; trying again");
+                tracing::warn!(run_id = %handle.run_id, error = %Chain(&error), tries, "end of a run could not be stored; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
             // An earlier try may have been committed, and only its reply was lost.
@@ -135,7 +136,7 @@ async fn tool_calls(
         wire::tool_calls(&items)
     });
     calls.unwrap_or_else(|error| {
-        tracing::warn!(run_id = %token.run_id, %error, "tool calls of a run cannot be read");
+        tracing::warn!(run_id = %token.run_id, error = %Chain(&error), "tool calls of a run cannot be read");
         None
     })
 }

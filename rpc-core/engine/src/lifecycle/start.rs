@@ -9,6 +9,7 @@ use crate::wire;
 use std::sync::Arc;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{StreamOptions, ThreadItem, ThreadStreamEvent};
+use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
 use threadline_store::rows::{NewItem, RunRow, ThreadRow};
@@ -253,7 +254,7 @@ fn announce_message(
     let thread = match wire::thread(thread) {
         Ok(thread) => Some(Box::new(thread)),
         Err(error) => {
-            tracing::error!(%error, "stored thread cannot be read");
+            tracing::error!(error = %Chain(&error), "stored thread cannot be read");
             None
         }
     };

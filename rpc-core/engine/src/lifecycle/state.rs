@@ -20,7 +20,7 @@
 use crate::driver::DriverError;
 use crate::hub::StopReason;
 use threadline_schema::ErrorCode;
-use threadline_schema::error::Failure;
+use threadline_schema::error::{Chain, Failure};
 use threadline_schema::runs::RunStatus;
 
 /// What the user reads when a run took longer than allowed.
@@ -68,7 +68,7 @@ impl RunOutcome {
     pub(super) fn cause(&self) -> Option<String> {
         match self {
             Self::Answered | Self::Stopped(_) => None,
-            Self::Failed(error) => Some(error.to_string()),
+            Self::Failed(error) => Some(Chain(error).to_string()),
             Self::Panicked => Some("the driver panicked".to_owned()),
             Self::TimedOut => Some("the run took longer than it may".to_owned()),
         }

@@ -7,7 +7,7 @@ use threadline_schema::chatkit::{
     ClientToolCall, ClientToolCallStatus, Extra, StructuredInput, StructuredInputItem, StructuredInputStatus,
     ThreadItem, ThreadStreamEvent,
 };
-use threadline_store::kinds;
+use threadline_schema::items::ItemKind;
 
 /// What a tool call waits for.
 #[derive(Debug, Clone)]
@@ -35,12 +35,12 @@ impl RunWriter {
                 let (status, output) = (ClientToolCallStatus::Pending, None);
                 let item =
                     ClientToolCall { id: id.0, thread_id, created_at, status, call_id, name, arguments, output, extra };
-                (kinds::CLIENT_TOOL_CALL, ThreadItem::ClientToolCall(item))
+                (ItemKind::ClientToolCall, ThreadItem::ClientToolCall(item))
             }
             PendingCall::StructuredInput(inputs) => {
                 let status = StructuredInputStatus::Pending;
                 let item = StructuredInputItem { id: id.0, thread_id, created_at, status, inputs, extra };
-                (kinds::STRUCTURED_INPUT, ThreadItem::StructuredInput(item))
+                (ItemKind::StructuredInput, ThreadItem::StructuredInput(item))
             }
         };
         self.store_later(id, kind, false, &item, now);

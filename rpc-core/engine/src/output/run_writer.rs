@@ -18,9 +18,10 @@ use threadline_schema::chatkit::{
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::{Event, text_delta};
 use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::NewItem;
-use threadline_store::{Bill as Charge, Clock, kinds};
+use threadline_store::{Bill as Charge, Clock};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
@@ -198,7 +199,7 @@ impl RunWriter {
 
     /// Removes the answer that was to replace another one. Tool calls stay: they have taken effect.
     pub(crate) fn withdraw_answer(&mut self) {
-        self.items.retain(|item| item.kind == kinds::TOOL_CALL);
+        self.items.retain(|item| item.kind == ItemKind::ToolCall);
         self.announcements.clear();
         self.message_id = None;
         for id in std::mem::take(&mut self.begun) {
@@ -253,7 +254,7 @@ impl RunWriter {
             content: vec![content.clone()],
             extra: Extra::new(),
         });
-        self.store_later(id, kinds::ASSISTANT_MESSAGE, false, &item, created_at);
+        self.store_later(id, ItemKind::AssistantMessage, false, &item, created_at);
         self.announce_later(&ThreadStreamEvent::ItemUpdated {
             item_id: id.0,
             update: ItemUpdate::ContentPartDone { content_index: 0, content },
@@ -266,7 +267,7 @@ impl RunWriter {
     pub(super) fn store_later(
         &mut self,
         id: ItemId,
-        kind: &'static str,
+        kind: ItemKind,
         is_hidden: bool,
         body: &impl Serialize,
         created_at: UtcTime,
@@ -292,15 +293,15 @@ impl RunWriter {
 /// An item to store; `None`, with a line in the log, if it cannot be serialised.
 pub(crate) fn new_item(
     id: ItemId,
-    kind: &'static str,
+    kind: ItemKind,
     hidden: bool,
     body: &impl Serialize,
     created_at: UtcTime,
 ) -> Option<NewItem> {
     match serde_json::to_string(body) {
-        Ok(body) => Some(NewItem { id, kind: kind.to_owned(), hidden, body, created_at }),
+        Ok(body) => Some(NewItem { id, kind, hidden, body, created_at }),
         Err(error) => {
-            tracing::error!(%error, kind, "item cannot be serialised");
+            tracing::error!(%error, kind = kind.name(), "item cannot be serialised");
             None
         }
     }
@@ -316,5 +317,5 @@ pub(crate) fn hidden_note(clock: &Clock, thread_id: ThreadId, note: &str) -> Opt
         content: note.to_owned(),
         extra: Extra::new(),
     });
-    new_item(id, kinds::HIDDEN_CONTEXT, true, &item, created_at)
+    new_item(id, ItemKind::HiddenContext, true, &item, created_at)
 }

@@ -3,10 +3,12 @@
 use super::run_writer::RunWriter;
 use std::time::Duration;
 use threadline_runtime::TaskKind;
+use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::items::ItemKind;
 use threadline_store::rows::{Claim, NewItem};
-use threadline_store::{Store, StoreError, StoreResult, kinds};
+use threadline_store::{Store, StoreError, StoreResult};
 use tokio::task::JoinHandle;
 
 /// How often the database is asked which items it has, while it does not answer.
@@ -45,7 +47,7 @@ impl RunWriter {
         let Some(PendingWrite { items, .. }) = self.pending_write.take() else { return Ok(()) };
         let result = match result {
             Ok(Some(result)) => result,
-            Ok(None) | Err(_) => Err(StoreError::Unavailable("the task that stores items did not finish".to_owned())),
+            Ok(None) | Err(_) => Err(StoreError::unavailable("the task that stores items did not finish")),
         };
         match &result {
             Ok(()) => self.announce_stored(),
@@ -64,7 +66,7 @@ impl RunWriter {
     /// the end of a run that may have been stopped at any point.
     pub(crate) async fn settle(&mut self, store: &Store, run_id: RunId) {
         if let Err(error) = self.finish_write().await {
-            tracing::warn!(%run_id, %error, "items of a stopped run could not be stored");
+            tracing::warn!(%run_id, error = %Chain(&error), "items of a stopped run could not be stored");
         }
         for _ in 0..TRIES {
             if !self.is_storage_unknown {
@@ -76,14 +78,14 @@ impl RunWriter {
                     self.is_storage_unknown = false;
                 }
                 Err(error) => {
-                    tracing::warn!(%run_id, %error, "items of a run could not be looked up; trying again");
+                    tracing::warn!(%run_id, error = %Chain(&error), "items of a run could not be looked up; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
         // A call runs only after it was stored, so these have not run.
-        if self.items.iter().any(|item| item.kind == kinds::TOOL_CALL) {
-            self.items.retain(|item| item.kind != kinds::TOOL_CALL);
+        if self.items.iter().any(|item| item.kind == ItemKind::ToolCall) {
+            self.items.retain(|item| item.kind != ItemKind::ToolCall);
             self.calls.forget();
         }
     }

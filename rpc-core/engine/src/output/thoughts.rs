@@ -6,7 +6,7 @@ use threadline_schema::chatkit::{
     WorkflowSummary, WorkflowTask,
 };
 use threadline_schema::ids::ItemId;
-use threadline_store::kinds;
+use threadline_schema::items::ItemKind;
 use tokio::time::Instant;
 
 /// Bytes of one stretch of thought that are shown and kept.
@@ -51,7 +51,7 @@ impl RunWriter {
         let duration = started.elapsed().as_secs();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
         let item = ThreadItem::Workflow(item);
-        self.store_later(id, kinds::WORKFLOW, false, &item, created_at);
+        self.store_later(id, ItemKind::Workflow, false, &item, created_at);
         // Emitted at once, like the end of each workflow.
         self.emit(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
     }

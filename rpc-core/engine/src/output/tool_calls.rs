@@ -6,9 +6,9 @@ use crate::wire::ToolCallBody;
 use threadline_schema::chatkit::WorkflowTask;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
 use threadline_store::Clock;
-use threadline_store::kinds;
 use threadline_store::rows::NewItem;
 
 /// A tool call that the model asks for.
@@ -84,7 +84,7 @@ impl TurnCalls {
         }
         let now = clock.now();
         let calls = self.calls.iter();
-        calls.filter_map(|call| new_item(call.item_id, kinds::TOOL_CALL, true, &call.body, now)).collect()
+        calls.filter_map(|call| new_item(call.item_id, ItemKind::ToolCall, true, &call.body, now)).collect()
     }
 
     /// Records that a call runs, and which workflow entry shows it.

@@ -4,8 +4,9 @@ use super::run_writer::RunWriter;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{Extra, ThreadItem, ThreadStreamEvent, WidgetItem};
 use threadline_schema::ids::ItemId;
+use threadline_schema::items::ItemKind;
 use threadline_store::rows::Claim;
-use threadline_store::{Store, StoreResult, kinds};
+use threadline_store::{Store, StoreResult};
 
 /// How a result is shown to the user.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,7 @@ impl RunWriter {
             let (id, now) = (self.clock.new_id::<ItemId>(), self.clock.now());
             let (thread_id, created_at, extra) = (self.thread_id.0, now.utc(), Extra::default());
             let item = ThreadItem::Widget(WidgetItem { id: id.0, thread_id, created_at, widget, copy_text, extra });
-            self.store_later(id, kinds::WIDGET, false, &item, now);
+            self.store_later(id, ItemKind::Widget, false, &item, now);
             self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
             ids.push(id);
         }

@@ -8,8 +8,8 @@ use threadline_schema::chatkit::{
     WorkflowKind, WorkflowSummary, WorkflowTask,
 };
 use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
-use threadline_store::kinds;
 
 impl RunWriter {
     /// Records the calls that the model asks for in a turn. The call at `pending` waits for the client or the user.
@@ -100,7 +100,7 @@ impl RunWriter {
         let duration = u64::try_from(duration).unwrap_or_default();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
         let item = ThreadItem::Workflow(item);
-        self.store_later(id, kinds::WORKFLOW, false, &item, created_at.into());
+        self.store_later(id, ItemKind::Workflow, false, &item, created_at.into());
         // Emitted at once, so that it comes before the words that follow. The calls themselves are stored already.
         self.emit(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
     }

@@ -2,6 +2,7 @@
 
 use crate::shared::Shared;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use threadline_store::StoreResult;
 
 /// Pause before a failed renewal is repeated.
@@ -14,7 +15,7 @@ pub(crate) async fn renew_leases(shared: &Shared) {
     for _ in 0..TRIES {
         match renew_once(shared).await {
             Ok(()) => return,
-            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+            Err(error) => tracing::warn!(error = %Chain(&error), "leases could not be renewed"),
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }

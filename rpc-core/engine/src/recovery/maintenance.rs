@@ -3,6 +3,7 @@
 use crate::shared::Shared;
 use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::error::Chain;
 
 /// How long an idempotency key is known: the same key later is a new request.
 const IDEMPOTENCY_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -19,7 +20,7 @@ pub(crate) async fn remove_expired_logs(shared: &Shared) {
             (Ok(0), Ok(0)) => return,
             (Ok(logs), Ok(keys)) => tracing::debug!(logs, keys, "removed old logs and idempotency keys"),
             (Err(error), _) | (_, Err(error)) => {
-                return tracing::warn!(%error, "old logs and idempotency keys could not be removed");
+                return tracing::warn!(error = %Chain(&error), "old logs and idempotency keys could not be removed");
             }
         }
     }
@@ -33,7 +34,7 @@ pub(crate) async fn archive_idle_threads(shared: &Shared, max_idle: Duration) {
         match shared.store.threads_archive_idle(before.into(), BATCH).await {
             Ok(0) => return,
             Ok(count) => tracing::info!(count, "archived idle threads"),
-            Err(error) => return tracing::warn!(%error, "idle threads could not be archived"),
+            Err(error) => return tracing::warn!(error = %Chain(&error), "idle threads could not be archived"),
         }
     }
 }

@@ -9,9 +9,11 @@ use crate::shared::Shared;
 use crate::wire;
 use futures::StreamExt;
 use std::sync::Arc;
+use threadline_schema::error::Chain;
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::RunRow;
-use threadline_store::{Bill as Charge, Conflict, RunEnd, StoreError, StoreResult, kinds};
+use threadline_store::{Bill as Charge, Conflict, RunEnd, StoreError, StoreResult};
 
 /// Dead runs that are closed at the same time.
 const CONCURRENCY: usize = 8;
@@ -42,7 +44,7 @@ pub(crate) async fn close_lost_runs(shared: &Arc<Shared>) {
     let active = shared.hub.active();
     let open = match shared.store.runs_owned(shared.process_id).await {
         Ok(open) => open,
-        Err(error) => return tracing::warn!(%error, "open runs could not be looked up"),
+        Err(error) => return tracing::warn!(error = %Chain(&error), "open runs could not be looked up"),
     };
     for handle in active {
         if !open.iter().any(|run| run.id == handle.run_id) {
@@ -61,7 +63,7 @@ pub(crate) async fn close_lost_runs(shared: &Arc<Shared>) {
             mirror_log(shared, &handle, wire::run(&run));
         }
         if let Err(error) = ignore_closed(take_over_and_close(shared, run).await) {
-            tracing::warn!(%run_id, %error, "lost run could not be closed");
+            tracing::warn!(%run_id, error = %Chain(&error), "lost run could not be closed");
         }
     }
 }
@@ -72,7 +74,7 @@ pub(crate) async fn close_dead_runs(shared: &Shared) {
         let (now, until) = (shared.clock.now(), shared.lease_until());
         let taken = match shared.store.runs_take_expired(shared.process_id, now, until, BATCH).await {
             Ok(taken) => taken,
-            Err(error) => return tracing::warn!(%error, "dead runs could not be looked up"),
+            Err(error) => return tracing::warn!(error = %Chain(&error), "dead runs could not be looked up"),
         };
         if taken.is_empty() {
             return;
@@ -81,7 +83,7 @@ pub(crate) async fn close_dead_runs(shared: &Shared) {
         let close = |run: RunRow| async move {
             let run_id = run.id;
             if let Err(error) = ignore_closed(close_run(shared, run).await) {
-                tracing::warn!(%run_id, %error, "dead run could not be closed");
+                tracing::warn!(%run_id, error = %Chain(&error), "dead run could not be closed");
             }
         };
         futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, close).await;
@@ -98,7 +100,7 @@ async fn take_over_and_close(shared: &Shared, run: RunRow) -> StoreResult<()> {
 /// A run that has ended meanwhile, or that another process closes, needs nothing more.
 fn ignore_closed(closed: StoreResult<()>) -> StoreResult<()> {
     match closed {
-        Err(StoreError::Conflict(Conflict::RunSuperseded) | StoreError::NotFound) => Ok(()),
+        Err(StoreError::Conflict(Conflict::RunSuperseded) | StoreError::NotFound(_)) => Ok(()),
         other => other,
     }
 }
@@ -117,7 +119,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
         // The old answer stays, so nothing is kept of the new one but its tool calls.
         append.clear();
         message_id = None;
-        items.retain(|item| item.kind == kinds::TOOL_CALL);
+        items.retain(|item| item.kind == ItemKind::ToolCall);
     }
     for tool in &unknown_tools {
         (shared.config.on_unknown_outcome)(tool);
@@ -138,7 +140,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
     // The resync event stands for everything that was emitted, also for what was heard and is lost. An item that cannot
     // be read must not keep the run open, and its thread busy, for ever.
     let last_events = resync_events(&ended, &items).or_else(|error| {
-        tracing::error!(run_id = %ended.id, %error, "items of a dead run cannot be read");
+        tracing::error!(run_id = %ended.id, error = %Chain(&error), "items of a dead run cannot be read");
         resync_events(&ended, &[])
     })?;
     let end = RunEnd {

@@ -15,9 +15,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use threadline_schema::chatkit::{StatusIndicator, ThreadItem, WorkflowKind, WorkflowTask};
 use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
+use threadline_store::Clock;
 use threadline_store::rows::{ItemRow, NewItem};
-use threadline_store::{Clock, kinds};
 use uuid::Uuid;
 
 /// What is written when the run is closed, in one transaction with its end.
@@ -48,7 +49,7 @@ impl RecoveredItems {
         let mut this = Self::default();
         let calls = this.complete_calls(items);
         show_calls(&mut projection, clock, thread_id, items, &calls);
-        this.message_id = items.iter().rfind(|item| item.kind == kinds::ASSISTANT_MESSAGE).map(|item| item.id);
+        this.message_id = items.iter().rfind(|item| item.kind == ItemKind::AssistantMessage).map(|item| item.id);
         for begun in projection.items {
             if is_stored(items, begun.id()) {
                 continue;
@@ -60,12 +61,18 @@ impl RecoveredItems {
                     }
                     let (id, created_at) = (ItemId::from(message.id), message.created_at.into());
                     let item = ThreadItem::AssistantMessage(message);
-                    this.append.extend(new_item(id, kinds::ASSISTANT_MESSAGE, false, &item, created_at));
+                    this.append.extend(new_item(id, ItemKind::AssistantMessage, false, &item, created_at));
                     this.message_id = Some(id);
                 }
                 BegunItem::Workflow { item, .. } => {
                     let (id, created_at) = (ItemId::from(item.id), item.created_at.into());
-                    this.append.extend(new_item(id, kinds::WORKFLOW, false, &ThreadItem::Workflow(item), created_at));
+                    this.append.extend(new_item(
+                        id,
+                        ItemKind::Workflow,
+                        false,
+                        &ThreadItem::Workflow(item),
+                        created_at,
+                    ));
                 }
             }
         }
@@ -78,7 +85,7 @@ impl RecoveredItems {
     /// Gives every stored call a result. Returns the calls that ran, in their order.
     fn complete_calls(&mut self, items: &[ItemRow]) -> Vec<StoredCall> {
         let mut calls = Vec::new();
-        for item in items.iter().filter(|item| item.kind == kinds::TOOL_CALL) {
+        for item in items.iter().filter(|item| item.kind == ItemKind::ToolCall) {
             let mut body: ToolCallBody = match serde_json::from_str(&item.body) {
                 Ok(body) => body,
                 Err(error) => {
@@ -146,7 +153,7 @@ fn show_calls(
     calls: &[StoredCall],
 ) {
     // Entries of workflows that are stored and not in the log: the newest ones.
-    let unlogged = items.iter().filter(|item| item.kind == kinds::WORKFLOW);
+    let unlogged = items.iter().filter(|item| item.kind == ItemKind::Workflow);
     let unlogged = unlogged.filter(|row| projection.items.iter().all(|begun| begun.id() != row.id.0));
     let unlogged_entries: usize = unlogged.map(|row| entry_count(items, row.id.0)).sum();
     let mut calls = calls.iter();

@@ -2,6 +2,7 @@
 
 use crate::shared::Shared;
 use std::time::Duration;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::RunId;
 
 /// How far back to look: longer than a transaction takes, and several times the interval of the poll.
@@ -18,6 +19,6 @@ pub(crate) async fn poll_threads(shared: &Shared) {
     let since = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
     match shared.store.threads_begun(RunId::from(since)).await {
         Ok(threads) => threads.into_iter().for_each(|thread_id| shared.hub.notifier.notify(thread_id)),
-        Err(error) => tracing::warn!(%error, "new runs could not be looked up"),
+        Err(error) => tracing::warn!(error = %Chain(&error), "new runs could not be looked up"),
     }
 }

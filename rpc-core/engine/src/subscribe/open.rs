@@ -13,8 +13,8 @@ use std::time::Duration;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::runs::After;
 use threadline_schema::threads::{Since, ThreadsSubscribeParams};
-use threadline_store::StoreError;
 use threadline_store::rows::RunRow;
+use threadline_store::{Entity, StoreError};
 
 /// Opens a feed of a run, after the event that `after` names.
 pub(crate) async fn subscribe_run(
@@ -34,7 +34,7 @@ pub(crate) async fn subscribe_run(
     let handle = shared.hub.find(run_id);
     if let Some(handle) = &handle {
         if handle.user_id != user_id {
-            return Err(StoreError::Forbidden.into());
+            return Err(StoreError::Forbidden(Entity::Run).into());
         }
         if handle.log.is_closed() {
             // The run may have been deleted with its thread since it ended.

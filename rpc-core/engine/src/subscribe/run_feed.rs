@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::call::Frame;
 use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
+use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::RunId;
 use tokio::sync::oneshot;
@@ -115,7 +116,7 @@ impl RunFeed {
                     Ok(events) if events.is_empty() => self.source = Source::Ended,
                     Ok(events) => self.read_ahead.extend(events),
                     Err(error) => {
-                        tracing::warn!(run_id = %self.run_id, %error, "events of a run cannot be read");
+                        tracing::warn!(run_id = %self.run_id, error = %Chain(&error), "events of a run cannot be read");
                         self.source = Source::Ended;
                         return Some(self.frame(error_event(UNREADABLE)));
                     }

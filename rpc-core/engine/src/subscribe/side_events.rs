@@ -4,6 +4,7 @@ use super::ThreadFeed;
 use super::thread_header::ThreadHeader;
 use crate::wire;
 use threadline_schema::chatkit::ThreadStreamEvent;
+use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::ItemId;
 use threadline_store::rows::ThreadRow;
@@ -47,7 +48,7 @@ impl ThreadFeed {
             match self.shared.store.thread_get(self.user_id, self.thread_id).await {
                 Ok(thread) => self.queue_header(&thread),
                 // The end of the thread is found where its next run is looked for.
-                Err(StoreError::NotFound) => {}
+                Err(StoreError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
             self.unread.thread = false;
@@ -59,7 +60,7 @@ impl ThreadFeed {
                     Err(error) => tracing::error!(%item_id, %error, "stored item cannot be read"),
                 },
                 // It was deleted after it changed.
-                Err(StoreError::NotFound) => {}
+                Err(StoreError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
             self.unread.items.retain(|unread| *unread != item_id);
@@ -77,7 +78,9 @@ impl ThreadFeed {
                     self.queue(&ThreadStreamEvent::ThreadUpdated { thread: Box::new(thread) });
                 }
             }
-            Err(error) => tracing::error!(thread_id = %self.thread_id, %error, "stored thread cannot be read"),
+            Err(error) => {
+                tracing::error!(thread_id = %self.thread_id, error = %Chain(&error), "stored thread cannot be read")
+            }
         }
     }
 

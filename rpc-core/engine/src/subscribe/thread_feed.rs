@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::call::Frame;
+use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadLifecycleEvent};
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::runs::After;
@@ -181,7 +182,7 @@ impl ThreadFeed {
     async fn try_read_changes(&mut self) {
         // Boxed: the state of a query is large, and a feed that waits holds none of it.
         if let Err(error) = Box::pin(self.read_changes()).await {
-            tracing::warn!(thread_id = %self.thread_id, %error, "changes of a thread cannot be read yet");
+            tracing::warn!(thread_id = %self.thread_id, error = %Chain(&error), "changes of a thread cannot be read yet");
         }
     }
 
@@ -253,10 +254,10 @@ impl ThreadFeed {
         let after = (position.seq > 0).then_some(After::Seq(position.seq));
         match subscribe_run(&self.shared, self.user_id, run_id, after, token_lifetime).await {
             Ok(feed) => Ok(Next::Run(position, feed)),
-            Err(EngineError::Store(StoreError::NotFound)) => {
+            Err(EngineError::Store(StoreError::NotFound(_))) => {
                 // A run is deleted only with its thread.
                 match store.thread_get(self.user_id, self.thread_id).await {
-                    Err(StoreError::NotFound) => Err(Unavailable::ThreadDeleted),
+                    Err(StoreError::NotFound(_)) => Err(Unavailable::ThreadDeleted),
                     _ => Err(Unavailable::ForNow),
                 }
             }
@@ -266,12 +267,12 @@ impl ThreadFeed {
 
     fn classify(&self, error: EngineError) -> Unavailable {
         match error {
-            EngineError::Store(StoreError::NotFound) => Unavailable::ThreadDeleted,
+            EngineError::Store(StoreError::NotFound(_)) => Unavailable::ThreadDeleted,
             EngineError::Store(StoreError::Unavailable(_))
             | EngineError::EventsUnreadable
             | EngineError::ShuttingDown => Unavailable::ForNow,
             error => {
-                tracing::error!(thread_id = %self.thread_id, %error, "feed of a thread cannot go on");
+                tracing::error!(thread_id = %self.thread_id, error = %Chain(&error), "feed of a thread cannot go on");
                 Unavailable::ForGood
             }
         }

@@ -13,11 +13,12 @@ use threadline_runtime::Supervisor;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserContent, UserMessage};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_signals::Signals;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::NewItem;
-use threadline_store::{Bill, Clock, Store, kinds};
+use threadline_store::{Bill, Clock, Store};
 
 /// An engine on a database of its own.
 pub(crate) struct TestEngine {
@@ -96,7 +97,7 @@ impl TestEngine {
             extra: Extra::new(),
         });
         let body = serde_json::to_string(&message).unwrap();
-        let item = NewItem { id, kind: kinds::USER_MESSAGE.to_owned(), hidden: false, body, created_at };
+        let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
         UserMessageInput { item, message, title: Some(text.to_owned()), attachments: Vec::new(), reservation: None }
     }
 

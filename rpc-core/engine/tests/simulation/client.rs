@@ -13,9 +13,10 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserContent, UserMessage};
 use threadline_schema::event::type_of;
 use threadline_schema::ids::{ItemId, RunId, ThreadId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::After;
 use threadline_store::rows::NewItem;
-use threadline_store::{StoreError, Submission, kinds};
+use threadline_store::{StoreError, Submission};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What clients were told.
@@ -104,7 +105,7 @@ impl Client {
             extra: Extra::new(),
         });
         let body = serde_json::to_string(&message).unwrap();
-        let item = NewItem { id, kind: kinds::USER_MESSAGE.to_owned(), hidden: false, body, created_at };
+        let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
         let input = UserMessageInput { item, message, title: None, attachments: Vec::new(), reservation: None };
         let key = Some(Submission { key: text.to_owned(), fingerprint: text.to_owned() });
         let (rng, executions, driver_process) = (self.rng.fork(), self.world.executions.clone(), process.clone());

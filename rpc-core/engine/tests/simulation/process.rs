@@ -96,7 +96,7 @@ impl Faults for ProcessFaults {
             self.wait_until_running().await;
             self.trace.lock().unwrap().push(format!("{} {operation}", self.name));
             if *self.is_database_away.borrow() || self.hits(|rates| rates.refused) {
-                return Err(StoreError::Unavailable("simulated: refused".to_owned()));
+                return Err(StoreError::unavailable("simulated: refused"));
             }
             Ok(())
         }
@@ -108,7 +108,7 @@ impl Faults for ProcessFaults {
             self.delay().await;
             self.wait_until_running().await;
             if self.hits(|rates| rates.reply_lost) {
-                return Err(StoreError::Unavailable("simulated: reply lost".to_owned()));
+                return Err(StoreError::unavailable("simulated: reply lost"));
             }
             Ok(())
         }

@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::Store;
-use crate::store::StoreError;
 use crate::wire;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -40,13 +39,7 @@ impl AuthMethods {
             return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
         }
         let hash = self.passwords.hash(params.password).await.map_err(Error::internal)?;
-        match self.store.user_create(email, hash).await {
-            Ok(row) => Ok(wire::user(&row)),
-            Err(StoreError::Duplicate) => {
-                Err(Error::new(ErrorCode::EmailTaken, "An account with this email exists already."))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(wire::user(&self.store.user_create(email, hash).await?))
     }
 
     async fn login(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<Login, Error> {

@@ -41,7 +41,7 @@ impl ItemMethods {
             hidden: false,
         };
         let found = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await;
-        let (items, has_more) = found.map_err(Error::of_thread)?;
+        let (items, has_more) = found?;
         Ok(wire::item_page(items, has_more)?)
     }
 
@@ -55,7 +55,7 @@ impl ItemMethods {
         let items = item_ids.len() as u64;
         let user_id = call.user_id()?.into();
         let given = self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await;
-        given.map_err(Error::of_thread)?;
+        given?;
         metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(items);
         Ok(Done {})
     }
@@ -68,7 +68,7 @@ impl ItemMethods {
         let limit = page::limit(params.limit, page::MAX)?;
         let after = page::id_cursor(params.after.as_deref())?;
         let found = self.store.feedback_page(call.user_id()?.into(), params.thread_id.into(), limit, after).await;
-        let (rows, has_more) = found.map_err(Error::of_thread)?;
+        let (rows, has_more) = found?;
         let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
         Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
     }

@@ -26,12 +26,12 @@ impl RunMethods {
 
     async fn get(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
         let run = self.core.engine.run(call.user_id()?.into(), params.run_id.into()).await;
-        run.map_err(Error::of_engine_run)
+        run.map_err(Error::from)
     }
 
     async fn cancel(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
         let run = self.core.engine.cancel(call.user_id()?.into(), params.run_id.into()).await;
-        run.map_err(Error::of_engine_run)
+        run.map_err(Error::from)
     }
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: RunsSubscribeParams) -> Result<Feed, Error> {
@@ -40,7 +40,7 @@ impl RunMethods {
         let permit = self.streams.acquire(identity.user_id)?;
         let (engine, user_id) = (&self.core.engine, identity.user_id.into());
         let feed = engine.subscribe_run(user_id, run_id.into(), after, identity.remaining()).await;
-        let mut feed = feed.map_err(Error::of_engine_run)?;
+        let mut feed = feed?;
         if cancel_when_left {
             engine.cancel_on_disconnect(user_id, &mut feed);
         }

@@ -11,11 +11,12 @@ use crate::rpc::registry::Registry;
 use crate::rpc::reply::Success;
 use crate::store::Store;
 use crate::store::rows::ItemRow;
-use crate::store::{self, ItemPage, StoreError, kinds};
+use crate::store::{self, ItemPage};
 use crate::wire;
 use std::sync::Arc;
 use threadline_engine::StartedRun;
 use threadline_schema::chatkit::ThreadItem;
+use threadline_schema::items::ItemKind;
 use threadline_schema::page::{Order, Page};
 use threadline_schema::runs::Run;
 use threadline_schema::threads::{
@@ -81,7 +82,7 @@ impl ThreadMethods {
         };
         let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
         let found = self.store.thread_with_items(user_id, thread_id, query).await;
-        let (row, mut items, has_more) = found.map_err(Error::of_thread)?;
+        let (row, mut items, has_more) = found?;
         if has_more && params.include_tool_calls && order == Order::Asc {
             keep_calls_with_their_message(&mut items);
         }
@@ -108,11 +109,7 @@ impl ThreadMethods {
             order: params.order.unwrap_or(Order::Desc),
             after: page::thread_cursor(params.after.as_deref())?,
         };
-        let (rows, has_more, total) =
-            self.store.threads_page(call.user_id()?.into(), query).await.map_err(|error| match error {
-                StoreError::CursorNotFound => Error::invalid("`after` names no session of yours."),
-                other => other.into(),
-            })?;
+        let (rows, has_more, total) = self.store.threads_page(call.user_id()?.into(), query).await?;
         let after = rows.last().filter(|_| has_more).map(|row| page::write_thread_cursor(row.updated_at, row.id));
         let data = rows.iter().map(wire::thread).collect::<Result<_, _>>()?;
         Ok(ThreadPage { data, has_more, after, total })
@@ -125,7 +122,7 @@ impl ThreadMethods {
         }
         let title = page::text("title", title, TITLE_CHARS)?;
         let row = self.store.thread_rename(call.user_id()?.into(), params.thread_id.into(), title).await;
-        let row = row.map_err(Error::of_thread)?;
+        let row = row?;
         self.core.engine.thread_changed(params.thread_id.into());
         Ok(wire::thread(&row)?)
     }
@@ -258,7 +255,7 @@ impl ThreadMethods {
 /// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
 /// theirs. A page that has nothing else stays as it is, or reading on would never get past it.
 fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
-    let leads = |item: &ItemRow| [kinds::TOOL_CALL, kinds::WORKFLOW, kinds::WIDGET].contains(&item.kind.as_str());
+    let leads = |item: &ItemRow| [ItemKind::ToolCall, ItemKind::Workflow, ItemKind::Widget].contains(&item.kind);
     let whole = items.iter().rposition(|item| !leads(item));
     if let Some(last) = whole {
         items.truncate(last + 1);

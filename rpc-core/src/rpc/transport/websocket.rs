@@ -90,7 +90,7 @@ impl RpcServer {
         }
         let sockets = &self.inner.sockets;
         let Ok(permit) = sockets.permits.clone().try_acquire_owned() else {
-            let mut response = refusal(Error::unavailable("Too many WebSockets are open.", None).public());
+            let mut response = refusal(Error::unavailable("Too many WebSockets are open.").public());
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
             return response;
         };

@@ -4,7 +4,7 @@ use crate::support::*;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, UserId};
 use threadline_store::rows::AttachmentRow;
-use threadline_store::{Conflict, NewThread, NewTurn, Store, StoreError, StoreResult};
+use threadline_store::{Conflict, Limit, NewThread, NewTurn, Store, StoreError, StoreResult};
 
 fn attachment(user_id: UserId, size: i64) -> AttachmentRow {
     AttachmentRow {
@@ -54,7 +54,7 @@ on_both! {
         assert!(store.attachment_ready(row.id).await.unwrap().ready);
         let again = store.upload_begin(row.id, upload).await;
         assert!(matches!(again, Err(StoreError::Conflict(Conflict::AttachmentUploaded))), "{again:?}");
-        assert!(matches!(store.upload_begin(new_id(), upload).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.upload_begin(new_id(), upload).await, Err(StoreError::NotFound(_))));
     }
 
     async fn the_sum_of_a_user_is_kept(db: &TestDb) {
@@ -65,9 +65,9 @@ on_both! {
         let unused = ready(&store, user, 1).await;
         assert_eq!(sum().await, 111);
         let full = store.attachment_create(attachment(user, 890), Some(1_000)).await;
-        assert!(matches!(full, Err(StoreError::Limit)), "{full:?}");
+        assert!(matches!(full, Err(StoreError::LimitReached(Limit::AttachmentBytes))), "{full:?}");
         let nobody = store.attachment_create(attachment(new_id(), 1), None).await;
-        assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
+        assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
 
         let new = NewThread { turn: Some(taking(&[sent])), ..new_thread(user) };
         let thread = store.thread_create(new).await.unwrap().thread;

@@ -4,6 +4,7 @@ use crate::faults::{eventually, lock};
 use crate::support::*;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use threadline_schema::error::Chain;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::{Store, StoreError};
 use threadline_test_requirements::Requirement;
@@ -185,7 +186,7 @@ async fn all_connections_in_use_is_told_within_the_time() {
         });
         eventually(async || store.pool_status().in_use == 1).await;
         let error = store.ping().await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable(_)) && error.to_string().contains("1 of 1"), "{error}");
+        assert!(matches!(error, StoreError::Unavailable(_)) && Chain(&error).to_string().contains("1 of 1"), "{error}");
         held.release().await;
         waiting.await.unwrap().unwrap();
     })
@@ -204,7 +205,7 @@ async fn a_server_that_was_never_there_stops_the_start() {
     };
     let error = Store::open(&config).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-    let text = error.to_string();
+    let text = Chain(&error).to_string();
     assert!(text.contains("refused") && !text.contains("secret"), "{text}");
 }
 
@@ -240,7 +241,7 @@ async fn encryption_is_used_and_certificates_are_checked_as_asked() {
         let other = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store/other_ca.pem");
         let checked = async |mode: &str, roots: &str| {
             let config = with(&format!("{mode}&sslrootcert={roots}"));
-            Store::open(&config).await.map(drop).map_err(|error| error.to_string())
+            Store::open(&config).await.map(drop).map_err(|error| Chain(&error).to_string())
         };
         let trusted_path = trusted.display().to_string();
         let by_ca = [checked("verify-ca", &trusted_path).await, checked("require", &trusted_path).await];
@@ -265,7 +266,7 @@ async fn a_statement_that_is_stuck_is_given_up_by_the_server() {
         let held = lock(db, thread.id).await;
         let error = say(&store, &thread).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-        assert!(error.to_string().contains("statement timeout"), "{error}");
+        assert!(Chain(&error).to_string().contains("statement timeout"), "{error}");
         held.release().await;
         say(&store, &thread).await.unwrap();
     })

@@ -9,7 +9,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, first) = running(&store, user).await;
-        store.run_finish(first.claim(), completed(), vec![item("tool_call"), item("assistant_message")]).await.unwrap();
+        store.run_finish(first.claim(), completed(), vec![item(ItemKind::ToolCall), item(ItemKind::AssistantMessage)]).await.unwrap();
         let second = say(&store, &thread).await.unwrap().run;
         store.run_finish(second.claim(), completed(), vec![]).await.unwrap();
         let third = say(&store, &thread).await.unwrap().run;
@@ -52,9 +52,9 @@ on_both! {
         let thread = thread(&store, owner).await;
         assert_eq!(store.thread_last_run(owner, thread.id).await.unwrap(), (thread.clone(), None));
         assert_eq!(store.thread_next_run(thread.id, -1).await.unwrap(), NextRun::None(Box::new(thread.clone())));
-        assert!(matches!(store.thread_last_run(stranger, thread.id).await, Err(StoreError::Forbidden)));
+        assert!(matches!(store.thread_last_run(stranger, thread.id).await, Err(StoreError::Forbidden(_))));
         store.thread_delete(owner, thread.id).await.unwrap();
-        assert!(matches!(store.thread_last_run(owner, thread.id).await, Err(StoreError::NotFound)));
-        assert!(matches!(store.thread_next_run(thread.id, -1).await, Err(StoreError::NotFound)));
+        assert!(matches!(store.thread_last_run(owner, thread.id).await, Err(StoreError::NotFound(_))));
+        assert!(matches!(store.thread_next_run(thread.id, -1).await, Err(StoreError::NotFound(_))));
     }
 }

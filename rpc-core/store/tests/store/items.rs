@@ -14,7 +14,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
-        let new = vec![item("workflow"), item("tool_call"), item("assistant_message")];
+        let new = vec![item(ItemKind::Workflow), item(ItemKind::ToolCall), item(ItemKind::AssistantMessage)];
         let appended = store.items_append(run.claim(), new.clone()).await.unwrap();
         assert_eq!(positions(&appended), [1, 2, 3]);
         assert_eq!(store.items_append(run.claim(), vec![]).await.unwrap(), vec![]);
@@ -25,14 +25,14 @@ on_both! {
 
         let of_run = store.run_items(run.id).await.unwrap();
         assert_eq!(of_run[1..], appended);
-        assert_eq!(of_run[0].kind, "user_message");
+        assert_eq!(of_run[0].kind, ItemKind::UserMessage);
     }
 
     async fn history_is_the_newest_in_order(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
-        let new = (0..6).map(|n| item(if n % 2 == 0 { "tool_call" } else { "workflow" })).collect();
+        let new = (0..6).map(|n| item(if n % 2 == 0 { ItemKind::ToolCall } else { ItemKind::Workflow })).collect();
         store.items_append(run.claim(), new).await.unwrap();
         let history = store.history(thread.id, 3).await.unwrap();
         assert_eq!(positions(&history), [4, 5, 6]);
@@ -44,7 +44,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
-        let kinds = ["tool_call", "workflow", "tool_call", "tool_call", "assistant_message", "sdk_hidden_context"];
+        let kinds = [ItemKind::ToolCall, ItemKind::Workflow, ItemKind::ToolCall, ItemKind::ToolCall, ItemKind::AssistantMessage, ItemKind::HiddenContext];
         store.items_append(run.claim(), kinds.map(item).into()).await.unwrap();
 
         let page = ItemPage { limit: 2, order: Order::Asc, after: None, hidden: false };
@@ -75,7 +75,7 @@ on_both! {
         for after in [foreign, new_id()] {
             let page = ItemPage { limit: 2, order: Order::Asc, after: Some(after), hidden: true };
             let result = store.items_page(user, thread.id, page).await;
-            assert!(matches!(result, Err(StoreError::CursorNotFound)), "{result:?}");
+            assert!(matches!(result, Err(StoreError::CursorNotFound(_))), "{result:?}");
         }
     }
 }

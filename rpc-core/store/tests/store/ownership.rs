@@ -5,14 +5,14 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::page::Order;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use threadline_store::rows::TaskRow;
-use threadline_store::{ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
+use threadline_store::{Entity, ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
 
-fn forbidden<T: std::fmt::Debug>(result: StoreResult<T>) {
-    assert!(matches!(result, Err(StoreError::Forbidden)), "{result:?}");
+fn forbidden<T: std::fmt::Debug>(result: StoreResult<T>, entity: Entity) {
+    assert!(matches!(result, Err(StoreError::Forbidden(found)) if found == entity), "{result:?}");
 }
 
-fn missing<T: std::fmt::Debug>(result: StoreResult<T>) {
-    assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
+fn missing<T: std::fmt::Debug>(result: StoreResult<T>, entity: Entity) {
+    assert!(matches!(result, Err(StoreError::NotFound(found)) if found == entity), "{result:?}");
 }
 
 on_both! {
@@ -23,19 +23,19 @@ on_both! {
         let page = ItemPage { limit: 10, order: Order::Asc, after: None, hidden: false };
 
         for (who, id, check) in [
-            (other, thread.id, forbidden as fn(StoreResult<()>)),
-            (owner, new_id(), missing as fn(StoreResult<()>)),
-            (other, new_id(), missing as fn(StoreResult<()>)),
+            (other, thread.id, forbidden as fn(StoreResult<()>, Entity)),
+            (owner, new_id(), missing as fn(StoreResult<()>, Entity)),
+            (other, new_id(), missing as fn(StoreResult<()>, Entity)),
         ] {
-            check(store.thread_get(who, id).await.map(drop));
-            check(store.thread_with_items(who, id, page).await.map(drop));
-            check(store.items_page(who, id, page).await.map(drop));
-            check(store.thread_rename(who, id, "mine".into()).await.map(drop));
-            check(store.thread_delete(who, id).await);
-            check(store.turn_start(who, id, turn(), None).await.map(drop));
+            check(store.thread_get(who, id).await.map(drop), Entity::Thread);
+            check(store.thread_with_items(who, id, page).await.map(drop), Entity::Thread);
+            check(store.items_page(who, id, page).await.map(drop), Entity::Thread);
+            check(store.thread_rename(who, id, "mine".into()).await.map(drop), Entity::Thread);
+            check(store.thread_delete(who, id).await, Entity::Thread);
+            check(store.turn_start(who, id, turn(), None).await.map(drop), Entity::Thread);
         }
-        forbidden(store.run_get(other, run.id).await);
-        missing(store.run_get(owner, new_id()).await);
+        forbidden(store.run_get(other, run.id).await, Entity::Run);
+        missing(store.run_get(owner, new_id()).await, Entity::Run);
 
         // Nothing of all this has left a trace.
         assert_eq!(store.thread_get(owner, thread.id).await.unwrap(), thread);
@@ -61,13 +61,13 @@ on_both! {
         let rename = TaskChanges { title: Some("theirs".into()), ..TaskChanges::default() };
 
         for (who, id, check) in [
-            (other, task.id, forbidden as fn(StoreResult<()>)),
-            (owner, new_id(), missing as fn(StoreResult<()>)),
+            (other, task.id, forbidden as fn(StoreResult<()>, Entity)),
+            (owner, new_id(), missing as fn(StoreResult<()>, Entity)),
         ] {
-            check(store.task_get(who, id).await.map(drop));
-            check(store.task_update(who, id, rename.clone()).await.map(drop));
-            check(store.task_complete(who, id).await.map(drop));
-            check(store.task_delete(who, id).await);
+            check(store.task_get(who, id).await.map(drop), Entity::Task);
+            check(store.task_update(who, id, rename.clone()).await.map(drop), Entity::Task);
+            check(store.task_complete(who, id).await.map(drop), Entity::Task);
+            check(store.task_delete(who, id).await, Entity::Task);
         }
         assert_eq!(store.task_get(owner, task.id).await.unwrap(), task);
         let page = TaskPage { limit: 10, filter: TaskFilter::All, after: None };

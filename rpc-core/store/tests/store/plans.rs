@@ -64,7 +64,7 @@ on_both! {
         let mut last = None;
         for _ in 0..12 {
             let (thread, run) = running(&store, mine).await;
-            store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+            store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
             last = Some(thread);
         }
         let last = last.unwrap();

@@ -4,7 +4,7 @@ use crate::support::*;
 use futures::future::join_all;
 use std::collections::HashSet;
 use threadline_schema::ids::{RunId, ThreadId};
-use threadline_store::{Conflict, NewThread, StoreError, Submission};
+use threadline_store::{Conflict, Limit, NewThread, StoreError, Submission};
 
 on_both! { threads:
     async fn the_limit_holds(db: &TestDb) {
@@ -17,7 +17,7 @@ on_both! { threads:
         });
         let results: Vec<_> = join_all(creates).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 10);
-        assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::Limit))).count(), 40);
+        assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::LimitReached(Limit::Threads)))).count(), 40);
         assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 10);
         assert_eq!(db.number("SELECT count(*) FROM threads").await, 10);
     }
@@ -103,12 +103,12 @@ on_both! { threads:
         let (thread, run) = running(&store, user).await;
         let appends = (0..20).map(|n| {
             let (store, claim) = (store.clone(), run.claim());
-            let new = (0..=n % 3).map(|_| item("assistant_message")).collect();
+            let new = (0..=n % 3).map(|_| item(ItemKind::AssistantMessage)).collect();
             tokio::spawn(async move { store.items_append(claim, new).await.unwrap() })
         });
         // Some of these fail half-way, and must give their places back.
         let clashes = (0..5).map(|_| {
-            let (store, claim, twice) = (store.clone(), run.claim(), item("assistant_message"));
+            let (store, claim, twice) = (store.clone(), run.claim(), item(ItemKind::AssistantMessage));
             tokio::spawn(async move { store.items_append(claim, vec![twice.clone(), twice]).await.unwrap_err() })
         });
         let (appended, failed) = tokio::join!(join_all(appends), join_all(clashes));
@@ -137,7 +137,7 @@ on_both! { threads:
                     }
                 }
             });
-            store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+            store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
             run = next.await.unwrap();
         }
         let thread = store.thread_get(user, thread.id).await.unwrap();

@@ -13,6 +13,7 @@ use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::page::Order;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_schema::tasks::Priority;
+use threadline_schema::threads::ThreadState;
 use threadline_store::rows::TaskRow;
 use threadline_store::{Bill, ItemPage, NewThread, RunEnd, Submission};
 
@@ -38,7 +39,7 @@ on_both! {
         let made = store.thread_create(new).await.unwrap();
         assert_eq!(store.thread_get(user.id, id).await.unwrap(), made.thread);
         assert_eq!(made.thread.title, "What was said first");
-        assert_eq!(made.thread.status, "active");
+        assert_eq!(made.thread.status, ThreadState::Active);
         assert_eq!(made.thread.metadata, "{}");
         assert_eq!((made.thread.created_at, made.thread.message_count, made.thread.next_position), (at(5), 1, 1));
 
@@ -51,12 +52,12 @@ on_both! {
         assert_eq!(history.len(), 1);
         assert_eq!((history[0].id, history[0].run_id, history[0].position), (message.id, Some(run.id), 0));
         assert_eq!((&history[0].body, history[0].hidden), (&message.body, false));
-        assert_eq!((history[0].kind.as_str(), history[0].created_at), ("user_message", message.created_at));
+        assert_eq!((history[0].kind, history[0].created_at), (ItemKind::UserMessage, message.created_at));
 
         // Locked threads are nothing the store makes, but what an integration may have set.
         db.sql("UPDATE threads SET status = 'locked', status_reason = 'audit', metadata = '{\"a\":1}'").await;
         let locked = store.thread_get(user.id, id).await.unwrap();
-        assert_eq!((locked.status.as_str(), locked.status_reason.as_deref()), ("locked", Some("audit")));
+        assert_eq!((locked.status, locked.status_reason.as_deref()), (ThreadState::Locked, Some("audit")));
         assert_eq!(locked.metadata, r#"{"a":1}"#);
     }
 
@@ -71,7 +72,7 @@ on_both! {
         ];
         for (status, error) in ends {
             let (thread, run) = running(&store, user.id).await;
-            let answer = item("assistant_message");
+            let answer = item(ItemKind::AssistantMessage);
             let end = RunEnd {
                 status,
                 error: error.clone(),

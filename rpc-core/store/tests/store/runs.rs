@@ -18,14 +18,14 @@ on_both! {
         assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
         let before = store.thread_get(user, thread.id).await.unwrap();
 
-        superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
-        superseded(store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await);
+        superseded(store.items_append(run.claim(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), before, "not even the counters moved");
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
 
-        store.run_finish(taken.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+        store.run_finish(taken.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 2);
     }
 
@@ -36,7 +36,7 @@ on_both! {
         let (elsewhere, _) = running(&store, user).await;
         let mut claim = run.claim();
         claim.thread_id = elsewhere.id;
-        superseded(store.items_append(claim, vec![item("assistant_message")]).await);
+        superseded(store.items_append(claim, vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_finish(claim, completed(), vec![]).await);
         assert_eq!(store.history(elsewhere.id, 10).await.unwrap().len(), 1);
     }
@@ -48,10 +48,10 @@ on_both! {
         assert_eq!(store.active_run(thread.id).await.unwrap().as_ref(), Some(&run));
         assert!(matches!(say(&store, &thread).await, Err(StoreError::Busy)));
 
-        store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+        store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.active_run(thread.id).await.unwrap(), None);
         superseded(store.run_finish(run.claim(), completed(), vec![]).await);
-        superseded(store.items_append(run.claim(), vec![item("assistant_message")]).await);
+        superseded(store.items_append(run.claim(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         say(&store, &thread).await.unwrap();
     }
@@ -61,14 +61,14 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         // The second item cannot be stored: its id is taken.
-        let mut clash = item("assistant_message");
+        let mut clash = item(ItemKind::AssistantMessage);
         clash.id = store.history(thread.id, 1).await.unwrap()[0].id;
-        let result = store.run_finish(run.claim(), completed(), vec![item("assistant_message"), clash]).await;
+        let result = store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage), clash]).await;
         assert!(matches!(result, Err(StoreError::Query(_))), "{result:?}");
         assert_eq!(store.run_get(user, run.id).await.unwrap(), run);
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), thread);
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
-        store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await.unwrap();
+        store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
     }
 
     async fn an_end_must_be_one(db: &TestDb) {
@@ -86,7 +86,7 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         let (_, other) = running(&store, user).await;
-        let (call, answer) = (item("tool_call"), item("assistant_message"));
+        let (call, answer) = (item(ItemKind::ToolCall), item(ItemKind::AssistantMessage));
         let appended = store.items_append(run.claim(), vec![call.clone(), answer.clone()]).await.unwrap();
         let body = |of: &str| format!(r#"{{"result":"{of}"}}"#);
 
@@ -99,7 +99,7 @@ on_both! {
         // Nothing but a call of this very run.
         for (claim, id) in [(run.claim(), answer.id), (run.claim(), new_id()), (other.claim(), call.id)] {
             let result = store.item_complete(claim, id, body("other")).await;
-            assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
+            assert!(matches!(result, Err(StoreError::NotFound(_))), "{result:?}");
         }
         let taken = store.run_take_over(&run, new_id(), at(9)).await.unwrap();
         superseded(store.item_complete(run.claim(), call.id, body("late")).await);

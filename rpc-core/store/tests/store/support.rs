@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, UserId};
+pub(crate) use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
@@ -168,11 +169,11 @@ pub(crate) async fn user(store: &Store) -> UserRow {
     store.user_create(email, "$argon2id$...".to_owned()).await.unwrap()
 }
 
-pub(crate) fn item(kind: &str) -> NewItem {
+pub(crate) fn item(kind: ItemKind) -> NewItem {
     NewItem {
         id: new_id(),
-        kind: kind.to_owned(),
-        hidden: matches!(kind, "tool_call" | "sdk_hidden_context"),
+        kind,
+        hidden: matches!(kind, ItemKind::ToolCall | ItemKind::HiddenContext),
         body: r#"{"type":"x","text":"ä\n\"🥛\""}"#.to_owned(),
         created_at: UtcTime::now(),
     }
@@ -180,7 +181,7 @@ pub(crate) fn item(kind: &str) -> NewItem {
 
 pub(crate) fn turn() -> NewTurn {
     NewTurn {
-        message: item("user_message"),
+        message: item(ItemKind::UserMessage),
         title: Some("What was said first".to_owned()),
         run_id: new_id(),
         owner: new_id(),

@@ -1,15 +1,16 @@
 //! Titles, the limit, deleting and archiving.
 
 use crate::support::*;
+use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{NewThread, NewTurn, StoreError};
+use threadline_store::{Limit, NewThread, NewTurn, StoreError};
 
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {
         let store = db.store().await;
         store.user_create("a@example.com".into(), "x".into()).await.unwrap();
         let second = store.user_create("a@example.com".into(), "y".into()).await;
-        assert!(matches!(second, Err(StoreError::Duplicate)), "{second:?}");
+        assert!(matches!(second, Err(StoreError::EmailTaken)), "{second:?}");
         assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().unwrap().password_hash, "x");
     }
 
@@ -71,7 +72,7 @@ on_both! {
         let first = store.thread_create(limited()).await.unwrap().thread;
         let second = store.thread_create(limited()).await.unwrap().thread;
         let third = store.thread_create(limited()).await;
-        assert!(matches!(third, Err(StoreError::Limit)), "{third:?}");
+        assert!(matches!(third, Err(StoreError::LimitReached(Limit::Threads))), "{third:?}");
         assert_eq!(count().await, 2);
 
         store.thread_delete(user, first.id).await.unwrap();
@@ -86,7 +87,7 @@ on_both! {
 
         let stranger = NewThread { max_sessions: Some(2), ..new_thread(new_id()) };
         let nobody = store.thread_create(stranger).await;
-        assert!(matches!(nobody, Err(StoreError::NotFound)), "{nobody:?}");
+        assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
     }
 
     async fn archiving_takes_the_longest_idle_and_leaves_the_busy(db: &TestDb) {
@@ -122,21 +123,21 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let closed = thread(&store, user).await;
-        for (status, reason) in [("locked", Some("Under review")), ("closed", None)] {
+        for (status, reason) in [(ThreadState::Locked, Some("Under review")), (ThreadState::Closed, None)] {
             let reason = reason.map(ToOwned::to_owned);
-            let set = store.thread_set_status(closed.id, status.to_owned(), reason.clone()).await.unwrap();
-            assert_eq!((set.status.as_str(), &set.status_reason), (status, &reason));
+            let set = store.thread_set_status(closed.id, status, reason.clone()).await.unwrap();
+            assert_eq!((set.status, &set.status_reason), (status, &reason));
             match say(&store, &closed).await {
                 Err(StoreError::Closed { locked, reason: told }) => {
-                    assert_eq!((locked, told), (status == "locked", reason));
+                    assert_eq!((locked, told), (status == ThreadState::Locked, reason));
                 }
                 other => panic!("{other:?}"),
             }
         }
-        store.thread_set_status(closed.id, "active".to_owned(), None).await.unwrap();
+        store.thread_set_status(closed.id, ThreadState::Active, None).await.unwrap();
         say(&store, &closed).await.unwrap();
-        let missing = store.thread_set_status(new_id(), "active".to_owned(), None).await;
-        assert!(matches!(missing, Err(StoreError::NotFound)), "{missing:?}");
+        let missing = store.thread_set_status(new_id(), ThreadState::Active, None).await;
+        assert!(matches!(missing, Err(StoreError::NotFound(_))), "{missing:?}");
     }
 
     async fn deleting_takes_everything_along(db: &TestDb) {
@@ -148,9 +149,9 @@ on_both! {
         for table in ["threads", "items", "runs", "run_events", "submissions"] {
             assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
         }
-        let gone = store.run_finish(run.claim(), completed(), vec![item("assistant_message")]).await;
-        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
-        let gone = store.items_append(run.claim(), vec![item("tool_call")]).await;
-        assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+        let gone = store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
+        let gone = store.items_append(run.claim(), vec![item(ItemKind::ToolCall)]).await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }

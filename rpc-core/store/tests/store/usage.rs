@@ -6,7 +6,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::UsageRow;
-use threadline_store::{Bill, Hold, NewTurn, RunEnd, Store, StoreError, day_of};
+use threadline_store::{Bill, Hold, Limit, NewTurn, RunEnd, Store, StoreError, day_of};
 
 /// Room for ten tokens a run.
 fn hold(most_tokens: i64) -> Hold {
@@ -27,7 +27,7 @@ on_both! { threads:
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
         // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
-        assert!(matches!(begin(other.id).await, Err(StoreError::Budget)));
+        assert!(matches!(begin(other.id).await, Err(StoreError::LimitReached(Limit::DailyBudget))));
         assert_eq!(store.thread_get(user, other.id).await.unwrap().message_count, 0);
         assert!(store.history(other.id, 10).await.unwrap().is_empty());
 
@@ -39,7 +39,7 @@ on_both! { threads:
         assert_eq!((row.held_tokens, row.unpriced_runs), (0, 0));
         let run = begin(other.id).await.unwrap().run;
         store.run_finish(run.claim(), completed(), vec![]).await.unwrap();
-        assert!(matches!(begin(one.id).await, Err(StoreError::Budget)));
+        assert!(matches!(begin(one.id).await, Err(StoreError::LimitReached(Limit::DailyBudget))));
         assert_eq!(today(&store, user).await.unpriced_runs, 1);
         // Deleting gives nothing back, and an end that is told twice is booked once.
         store.thread_delete(user, one.id).await.unwrap();
@@ -70,7 +70,7 @@ on_both! { threads:
         });
         let results: Vec<_> = join_all(begins).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
-        assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::Budget))).count(), 15);
+        assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::LimitReached(Limit::DailyBudget)))).count(), 15);
         let ends = results.into_iter().flatten().map(|started| {
             let store = store.clone();
             tokio::spawn(async move { store.run_finish(started.run.claim(), completed(), vec![]).await })

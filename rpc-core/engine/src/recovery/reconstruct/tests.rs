@@ -11,6 +11,7 @@ use threadline_schema::chatkit::{
 };
 use threadline_schema::error::Failure;
 use threadline_schema::event::{Event, EventKind, text_delta};
+use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
 /// A run, its events, and its items after each write.
@@ -164,7 +165,7 @@ fn annotations_of(row: &ItemRow) -> Vec<Annotation> {
 }
 
 fn entries(rows: &[ItemRow]) -> Vec<CustomTask> {
-    let workflows = rows.iter().filter(|row| row.kind == kinds::WORKFLOW);
+    let workflows = rows.iter().filter(|row| row.kind == ItemKind::Workflow);
     workflows
         .flat_map(|row| match serde_json::from_str(&row.body).unwrap() {
             ThreadItem::Workflow(item) => item.workflow.tasks,
@@ -178,7 +179,7 @@ fn entries(rows: &[ItemRow]) -> Vec<CustomTask> {
 }
 
 fn results(rows: &[ItemRow]) -> Vec<Option<String>> {
-    let calls = rows.iter().filter(|row| row.kind == kinds::TOOL_CALL);
+    let calls = rows.iter().filter(|row| row.kind == ItemKind::ToolCall);
     calls.map(|row| serde_json::from_str::<ToolCallBody>(&row.body).unwrap().result).collect()
 }
 
@@ -193,7 +194,7 @@ fn check(thread_id: ThreadId, events: &[NumberedEvent], stored: &[ItemRow]) -> V
     let ids: HashSet<_> = rows.iter().map(|row| row.id.0).collect();
     assert_eq!(ids.len(), rows.len(), "an id twice");
 
-    let messages: Vec<_> = rows.iter().filter(|row| row.kind == kinds::ASSISTANT_MESSAGE).collect();
+    let messages: Vec<_> = rows.iter().filter(|row| row.kind == ItemKind::AssistantMessage).collect();
     for (id, annotations) in citations_in(events) {
         let row = messages.iter().find(|row| row.id.0 == id).expect("a message for each text");
         assert!(annotations_of(row).starts_with(&annotations));
@@ -272,7 +273,7 @@ fn an_empty_message_is_dropped_and_a_cancel_leaves_a_note() {
     let events = run.events();
     let recovered = RecoveredItems::reconstruct(&Clock::for_tests(), run.thread_id, &events[..2], &[], true);
     let [note] = recovered.append.as_slice() else { panic!("{recovered:?}") };
-    assert_eq!((note.kind.as_str(), note.hidden, recovered.message_id), (kinds::HIDDEN_CONTEXT, true, None));
+    assert_eq!((note.kind, note.hidden, recovered.message_id), (ItemKind::HiddenContext, true, None));
     assert!(note.body.contains(CANCEL_NOTE));
 }
 

@@ -71,7 +71,7 @@ fn value_of(param: &Param) -> BoxedStrategy<Value> {
         ParamType::Unsigned => any::<u64>().prop_map(Value::from).boxed(),
         ParamType::Boolean => any::<bool>().prop_map(Value::from).boxed(),
         ParamType::String if may_be_header => "[ -~]{1,20}".prop_map(Value::from).boxed(),
-        ParamType::String => any::<String>().prop_map(Value::from).boxed(),
+        ParamType::String => prop_oneof![any::<String>(), "[ +%&=/a-z]{0,12}"].prop_map(Value::from).boxed(),
         ParamType::Json => Just(Value::Null).boxed(),
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An MCP server that keeps notes in memory: over standard input and output, or over HTTP with `--http PORT`.
+"""An MCP server that stores notes in memory. It uses standard input and output, or HTTP with `--http PORT`.
 
-It needs nothing but Python. `examples/agents.toml` starts it, and so do the tests.
+It needs only Python. `examples/agents.toml` and the tests start it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TOOLS = [
 
 
 class Refusal(Exception):
-    """What the model is told went wrong."""
+    """An error whose text the model gets."""
 
 
 def call(name, arguments):
@@ -44,7 +44,7 @@ def call(name, arguments):
 
 
 def answer(message):
-    """The answer to one message; None to a notification."""
+    """Return the response to a message; None for a notification."""
     method, params = message.get("method"), message.get("params") or {}
     if "id" not in message:
         return None

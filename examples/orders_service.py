@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""An internal service with orders: JSON-RPC at /rpc, and GET /orders/{id}. It answers those whose call Threadline signed,
-with a widget for the user beside what the model reads.
+"""An internal service with orders: JSON-RPC at /rpc, and GET /orders/{id}. It accepts calls that Threadline has signed, and
+returns a widget for the user in addition to the result for the model.
 
-It needs nothing but Python. `examples/agents.toml` names its tools, and the tests start it. The key is in
-ORDERS_CONTEXT_KEY; without one nobody is asked for a signature.
+It needs only Python. `examples/agents.toml` defines its tools, and the tests start it. The key is in ORDERS_CONTEXT_KEY;
+without a key, calls need no signature.
 """
 
 import argparse
@@ -24,12 +24,12 @@ ORDERS = {
 
 
 def card(order):
-    """An order as the user sees it. A click on its button is an action, and calls the tool that the action names."""
+    """Return the widget of an order. Its button has an action, which calls the tool of that name."""
     state = [{"type": "Badge", "label": order["status"]}]
     if order["status"] == "open":
         cancel = {"type": "cancel_order", "payload": {"order_id": order["id"]}}
         state.append({"type": "Button", "label": "Cancel", "size": "sm", "onClickAction": cancel})
-    # What changes has an id: an update then says no more than that.
+    # The part that changes has an id, so an update contains only that part.
     title = {"type": "Title", "value": f"Order {order['id']}", "size": "sm"}
     return {"type": "Card", "size": "sm", "children": [title, {"type": "Row", "id": "state", "children": state}]}
 
@@ -39,7 +39,7 @@ def unsealed(part):
 
 
 def caller(token):
-    """The claims of a token that is signed with our key and has not expired; None of any other."""
+    """Return the claims of a token that is signed with our key and not expired; None for any other token."""
     try:
         head, claims, signature = token.split(".")
         if json.loads(unsealed(head)).get("alg") != "HS256":

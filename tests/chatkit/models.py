@@ -26,7 +26,7 @@ from chatkit.actions import Action
 from chatkit.server import diff_widget
 from pydantic import AnyUrl, BaseModel, StringConstraints, TypeAdapter
 
-# Members that a later version may add are kept by these, and by the models that inherit from them.
+# These models, and those that inherit from them, keep members that a later version may add.
 KEEPS_UNKNOWN = (
     ck.ThreadItemBase,
     ck.ThreadMetadata,
@@ -46,17 +46,17 @@ KEEPS_UNKNOWN = (
     widgets.WidgetComponentBase,
 )
 
-# Whose ids are UUIDs here.
+# The models whose ids are UUIDs here.
 HAS_UUID = (ck.ThreadItemBase, ck.ThreadMetadata, ck.AttachmentBase, ck.ThreadItemUpdatedEvent, ck.ThreadItemRemovedEvent)
 UUID_FIELDS = ("id", "thread_id", "item_id")
 
-# What a tree of widgets ends in.
+# The leaves of a widget tree.
 LEAVES = (widgets.Text, widgets.Badge, widgets.Divider, widgets.Spacer)
 DEEPEST = 5
 
 
 def members_of(union):
-    """The classes of a union, however it is wrapped."""
+    """Return the classes of a union, also if it is wrapped."""
     origin = typing.get_origin(union)
     inner = typing.get_args(union)[0] if origin is typing.Annotated else None
     if typing.get_origin(inner) in (typing.Union, types.UnionType):
@@ -67,7 +67,7 @@ def members_of(union):
 
 
 def plan():
-    """Each model, and as what it is read."""
+    """Yield each model, and the kind as which it is read."""
     for name, union in (
         ("event", ck.ThreadStreamEvent),
         ("update", ck.ThreadItemUpdate),
@@ -173,12 +173,12 @@ class Generator:
             if name == "type" and typing.get_origin(field.annotation) is typing.Literal:
                 made["type"] = self.random.choice(typing.get_args(field.annotation))
             elif name == "type" and issubclass(model, widgets.DynamicWidgetComponent):
-                # One that only the newest front ends have, and one whose members do not fit.
+                # A value that only the newest front ends have, and one whose members are invalid.
                 made["type"] = self.random.choice(["Table", "Text"])
             elif name in UUID_FIELDS and issubclass(model, HAS_UUID):
                 if field.is_required() or self.random.random() < 0.6:
                     made[name] = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
-            # A default that cannot be written is no default.
+            # Skip a default that cannot be serialised.
             elif field.is_required() or isinstance(field.default, typing.TypeVar) or self.random.random() < 0.6:
                 made[field.alias or name] = self.value(field.annotation, depth + 1)
         if self.unknown and issubclass(model, KEEPS_UNKNOWN):
@@ -187,13 +187,13 @@ class Generator:
 
 
 def dumped(adapter, value):
-    """As ChatKit's server sends it."""
+    """Serialise as ChatKit's server does."""
     model = adapter.validate_json(json.dumps(value))
     return json.loads(adapter.dump_json(model, by_alias=True, exclude_none=True))
 
 
 def with_unknown(sent, value):
-    """What the models write, with what they do not know put back."""
+    """Serialise with the models, and add the members that they do not know."""
     if isinstance(sent, dict) and isinstance(value, dict):
         merged = {name: with_unknown(member, value[name]) if name in value else member for name, member in sent.items()}
         return merged | {name: member for name, member in value.items() if name not in merged}
@@ -219,7 +219,7 @@ def generate(seed, count):
 
 
 def lost(sent, kept, path):
-    """Members that the models do not have."""
+    """Yield members that the models do not have."""
     if isinstance(sent, dict) and isinstance(kept, dict):
         for name, member in sent.items():
             if name not in kept:
@@ -240,7 +240,7 @@ def moment(text):
         return text
 
 
-# What a server answers with.
+# The responses of a server.
 ANSWERS = {
     "event": ck.ThreadStreamEvent,
     "thread": ck.Thread,
@@ -266,7 +266,7 @@ def check():
 
 
 def components(node):
-    """A component and all that are in it."""
+    """Yield a component and all components in it."""
     yield node
     children = node.get("children") or []
     for child in [children] if isinstance(children, dict) else children:
@@ -274,7 +274,7 @@ def components(node):
 
 
 def changed(generator, widget):
-    """A widget as it may become."""
+    """Return a changed copy of a widget."""
     after = copy.deepcopy(widget)
     pick = generator.random.choice
     for _ in range(generator.random.randrange(1, 4)):
@@ -317,7 +317,7 @@ def changes(seed, count):
 
 
 def folded(widget, updates):
-    """A widget as a front end shows it after updates; None when an update is for no component, or for either of two."""
+    """Apply updates as a front end does. Return None if an update matches no component, or two."""
     widget = copy.deepcopy(widget)
     for update in updates:
         if update["type"] == "widget.root.updated":
@@ -345,7 +345,7 @@ def fold():
                 wrong.append(f"they end in {json.dumps(folded(before, ours))}")
             theirs = diff_widget(roots.validate_python(before), roots.validate_python(after))
             theirs = [json.loads(adapter.dump_json(update, by_alias=True, exclude_none=True)) for update in theirs]
-            # It forgets words that a text without an id has gained, and takes one of two with an id for the other.
+            # The package ignores text that was appended without an id, and confuses two components with one id.
             are_words = all(update["type"] == "widget.streaming_text.value_delta" for update in theirs)
             if are_words and folded(before, theirs) == after and theirs != ours:
                 wrong.append(f"the package has {json.dumps(theirs)}")

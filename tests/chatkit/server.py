@@ -1,4 +1,4 @@
-"""A server made with ChatKit's own package, for the test that compares ours with it (tests/it/chatkit/differential).
+"""A server that uses ChatKit's package, for the comparison with ours (tests/it/chatkit/differential).
 
     server.py BASE_URL   requests on stdin, a line each -> {"events": [...]}, {"result": ...} or {"error": "..."}, a line each
 
@@ -34,7 +34,7 @@ set_tracing_disabled(True)
 
 
 class Converter(ThreadItemConverter):
-    """History for the model."""
+    """Return the history for the model."""
 
     def __init__(self, uploads):
         self.uploads = uploads
@@ -46,7 +46,7 @@ class Converter(ThreadItemConverter):
         return {"type": "input_text", "text": f"{tag.text}: {json.dumps(tag.data)}"}
 
     async def assistant_message_to_input(self, item):
-        # The package's own makes parts that chat completions refuse.
+        # The package's converter creates parts that chat completions refuse.
         return {"role": "assistant", "content": "".join(part.text for part in item.content)}
 
 
@@ -74,7 +74,7 @@ class Server(ChatKitServer[None]):
             yield event
 
     async def named(self, thread, events):
-        """The same events with ids: chat completions have none, so all that comes of them has one that is made up."""
+        """Add ids to the events: chat completions have none, and the package would invent one for all."""
         message = None
         async for event in events:
             if getattr(event, "item_id", None) == FAKE_RESPONSES_ID:
@@ -87,7 +87,7 @@ class Server(ChatKitServer[None]):
             yield event
 
     def carry_out(self, action, sender):
-        """Does what was clicked. Gives the widget as it looks then."""
+        """Carry out an action. Return the new widget."""
         if action.type != COMPLETE:
             raise ValueError(action.type)
         self.tasks.complete(action.payload["task_id"])

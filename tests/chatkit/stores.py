@@ -1,9 +1,9 @@
-"""Where the package's server keeps its threads and files: in memory."""
+"""The storage of the package's server: threads and files in memory."""
 
 from chatkit.store import AttachmentStore, NotFoundError, Store
 from chatkit.types import AttachmentUploadDescriptor, FileAttachment, ImageAttachment, Page
 
-# Never asked: what is uploaded comes over stdin.
+# Never requested: uploads arrive on stdin.
 FILES = "http://127.0.0.1/files"
 
 
@@ -70,7 +70,7 @@ class MemoryStore(Store[None]):
 
 
 class Uploads(AttachmentStore[None]):
-    """Files that come in two steps: they are announced, and then uploaded to where the answer says."""
+    """Files with two-phase upload: they are announced, and then uploaded to the returned URL."""
 
     def __init__(self, store):
         self.store = store
@@ -91,7 +91,7 @@ class Uploads(AttachmentStore[None]):
         self.contents.pop(attachment_id, None)
 
     async def upload(self, url, content):
-        """The end of a two-step upload, which is the integration's own."""
+        """Finish a two-phase upload, which is up to the integration."""
         attachment = await self.store.load_attachment(url.removeprefix(f"{FILES}/"), None)
         self.contents[attachment.id] = content
         await self.store.save_attachment(attachment.model_copy(update={"upload_descriptor": None}), None)

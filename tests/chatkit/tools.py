@@ -1,4 +1,4 @@
-"""What the model of the package's server may call: the same tools as ours has, made as the package means them."""
+"""The tools of the package's server: the same as ours, written as the package expects."""
 
 import asyncio
 from datetime import datetime
@@ -22,7 +22,7 @@ Context = RunContextWrapper[AgentContext]
 
 COMPLETE = "tasks.complete"
 
-# After these the run is over: somebody else goes on.
+# These end the run: the client or the user continues.
 WAITING = ["get_location", "ask_user"]
 
 
@@ -45,7 +45,7 @@ class Tasks:
     """The to-do list."""
 
     def __init__(self):
-        # Title and whether it is done, by id, oldest first.
+        # Title and state by id, oldest first.
         self.tasks = {}
 
     def add(self, title):
@@ -65,13 +65,13 @@ class Tasks:
         return ListViewItem(key=id, children=[icon, text], onClickAction=click)
 
     def shown_done(self, widget, id):
-        """A copy of a widget in which a task is done."""
+        """Return a copy of a widget in which a task is done."""
         rows = [self.row(id) if row.key == id else row for row in widget.children]
         return widget.model_copy(update={"children": rows})
 
 
 async def show_begin(ctx, title):
-    """Shows a call at work. Gives its place in the workflow."""
+    """Show an active call. Return its index in the workflow."""
     workflow = ctx.context.workflow_item
     index = len(workflow.workflow.tasks) if workflow else 0
     await ctx.context.add_workflow_task(CustomTask(title=title, status_indicator="loading"))
@@ -82,8 +82,8 @@ async def show_end(ctx, index, title, widget=None):
     await ctx.context.update_workflow_task(CustomTask(title=title, status_indicator="complete"), index)
     if widget is not None:
         await ctx.context.stream_widget(widget)
-    # What a tool shows and what the model says come to the package by two ways. Only what has been taken from the one
-    # before the model is asked again stands before its words for certain.
+    # Events of tools and text of the model reach the package over two queues. Only events that are consumed before the
+    # next request to the model are certain to come before its text.
     while not ctx.context._events.empty():
         await asyncio.sleep(0)
 

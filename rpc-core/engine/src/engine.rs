@@ -46,7 +46,7 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases });
-        if !(shared.store.kind() != "sqlite") {
+        if shared.store.kind() == "sqlite" {
             recovery::close_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);

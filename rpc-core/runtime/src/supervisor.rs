@@ -55,7 +55,6 @@ impl Supervisor {
     ) -> JoinHandle<Option<T>> {
         let supervisor = self.clone();
         let watched = async move { supervisor.watch(kind, task).await };
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns: the task is watched")]
         tokio::spawn(watched)
     }
 

@@ -57,7 +57,6 @@ impl Signals {
             };
             tokio::join!(send, shared.remind());
         };
-        #[expect(clippy::disallowed_methods, reason = "aborted with the signals that it carries")]
         let carrier = AbortOnDropHandle::new(tokio::spawn(carry));
         (Self { shared: shared.clone(), carrier: Some(carrier) }, SignalInbox(shared))
     }

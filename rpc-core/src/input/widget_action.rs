@@ -74,7 +74,7 @@ pub(crate) async fn sync_custom_action(
         }
         Ok(updated.map(|updated| updated.item))
     };
-    core.engine.run_detached(permit, work).await?
+    Box::pin(core.engine.run_detached(permit, work)).await?
 }
 
 /// Checks an action, and returns the tool call that it asks for.

@@ -123,12 +123,12 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn attachment_ready(&self, id: AttachmentId) -> StoreResult<AttachmentRow> {
         change!(self, |c| {
-            Ok(diesel::update(attachments::table.find(id))
+            diesel::update(attachments::table.find(id))
                 .set((attachments::ready.eq(true), attachments::upload_id.eq(None::<UploadId>)))
                 .returning(AttachmentRow::as_returning())
                 .get_result(c)
                 .await
-                .or_not_found(Entity::Attachment)?)
+                .or_not_found(Entity::Attachment)
         })
     }
 

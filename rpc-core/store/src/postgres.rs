@@ -107,7 +107,7 @@ impl Listener {
     pub async fn connect(&self) -> StoreResult<(Client, impl Stream<Item = Message> + use<>)> {
         let Self(Server { config, tls }) = self;
         let connected = config.connect(tls.clone()).await;
-        let (client, mut connection) = connected.map_err(|error| StoreError::unavailable(error))?;
+        let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
         Ok((client, futures::stream::poll_fn(move |context| connection.poll_message(context))))
     }
 }

@@ -43,7 +43,6 @@ impl Simulation {
         operation: &'static str,
         unit: impl FnOnce() -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        #[expect(clippy::disallowed_methods, reason = "the unit of work of a simulation")]
         let task = tokio::spawn(async move {
             self.faults.before(operation).await?;
             let result = unit();

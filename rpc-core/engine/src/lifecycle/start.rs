@@ -89,6 +89,7 @@ pub(crate) async fn find_replay(
 }
 
 /// Stores a message and starts the run that answers it.
+#[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
 pub(crate) async fn start_with_message(
     shared: &Arc<Shared>,
     permit: StartPermit,
@@ -184,6 +185,7 @@ pub(crate) async fn create_thread(
 }
 
 /// Starts a run without a new message.
+#[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
 pub(crate) async fn resume(
     shared: &Arc<Shared>,
     permit: StartPermit,

@@ -63,7 +63,7 @@ impl RpcServer {
     /// If two methods have one name, which a test of the contract rules out.
     pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, RpcServerError> {
         let (tokens, trusted_proxies) = (core.tokens.clone(), core.config.trusted_proxies.clone());
-        let limits = core.config.limits.clone();
+        let limits = core.config.limits;
         let pipeline = Pipeline::new(Steps {
             registry: methods::registry(&core)?,
             authenticator: Authenticator::new(tokens.clone(), core.attachments.clone(), core.store.clone()),

@@ -4,10 +4,11 @@ use crate::cli::Migrate;
 use crate::config::Settings;
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
-use threadline_core::store::{Store, StoreError, migrate as schema};
+use threadline_core::store::{Clock, Store, StoreError, migrate as schema};
 use threadline_core::{Redis, Tokens, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
@@ -61,8 +62,9 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
 /// # Errors
 /// When there is no such user, or `SECRET_KEY` is not set.
 pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>) -> anyhow::Result<()> {
-    let tokens = Tokens::new(&settings.persistent_auth()?);
+    let auth = settings.persistent_auth()?;
     let store = Store::open(&settings.database()).await?;
+    let tokens = Tokens::new(&auth, Arc::new(Clock::read(&store).await?));
     let found = match user.parse::<Uuid>() {
         Ok(id) => store.user_by_id(UserId(id)).await?,
         Err(_) => store.user_by_email(user.trim().to_lowercase()).await?,

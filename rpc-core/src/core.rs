@@ -105,7 +105,7 @@ impl Core {
         };
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let core = Arc::new(Self {
-            tokens: Arc::new(Tokens::new(&config.auth)),
+            tokens: Arc::new(Tokens::new(&config.auth, clock.clone())),
             passwords: Passwords::new(),
             limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
             agents,

@@ -126,7 +126,8 @@ mod tests {
     fn no_other_token_is_a_capability() {
         let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
         let other = CapabilitySigner::new(&config("another secret")).unwrap();
-        let tokens = Tokens::new(&config("a secret of the tests"));
+        let clock = std::sync::Arc::new(crate::store::Clock::for_tests());
+        let tokens = Tokens::new(&config("a secret of the tests"), clock);
         let id = Uuid::now_v7();
         let valid = signer.sign(id.into(), id.into(), CapabilityPurpose::Preview, None).unwrap();
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");

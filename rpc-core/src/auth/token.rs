@@ -1,15 +1,18 @@
 //! Bearer tokens: JWTs, signed with a secret that all cores share (HMAC).
 
 use crate::config::{AuthConfig, TokenAlgorithm};
+use crate::store::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Issues and verifies tokens.
+/// Issues and verifies tokens. Times are those of the database, so a token of one replica is valid at all of them.
 pub struct Tokens {
+    clock: Arc<Clock>,
     header: Header,
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -24,18 +27,13 @@ pub struct Identity {
     pub user_id: Uuid,
     /// When the token expires: Unix time in seconds.
     pub expires_at: i64,
+    remaining: Duration,
 }
 
 impl Identity {
-    /// Returns whether the token has expired. There is no leeway.
-    pub fn is_expired(&self) -> bool {
-        Utc::now().timestamp() >= self.expires_at
-    }
-
-    /// Returns how long the token is still valid.
+    /// Returns how long the token was valid at the time of its verification.
     pub fn remaining(&self) -> Duration {
-        let until = DateTime::from_timestamp(self.expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        (until - Utc::now()).to_std().unwrap_or_default()
+        self.remaining
     }
 }
 
@@ -45,11 +43,13 @@ struct Claims {
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<f64>,
 }
 
 impl Tokens {
     /// Creates the signer and verifier.
-    pub fn new(config: &AuthConfig) -> Self {
+    pub fn new(config: &AuthConfig, clock: Arc<Clock>) -> Self {
         let algorithm = match config.algorithm {
             TokenAlgorithm::Hs256 => Algorithm::HS256,
             TokenAlgorithm::Hs384 => Algorithm::HS384,
@@ -57,11 +57,14 @@ impl Tokens {
         };
         let mut validation = Validation::new(algorithm);
         validation.leeway = 0;
-        validation.validate_nbf = true;
+        // The library compares with the local clock; `verify` compares with that of the database.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
         // Other services may issue tokens for several audiences; the signature decides here.
         validation.validate_aud = false;
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self {
+            clock,
             header: Header::new(algorithm),
             encoding: EncodingKey::from_secret(config.secret.expose_secret().as_bytes()),
             decoding: DecodingKey::from_secret(config.secret.expose_secret().as_bytes()),
@@ -79,10 +82,10 @@ impl Tokens {
         user_id: Uuid,
         lifetime: Option<Duration>,
     ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
-        let now = Utc::now();
+        let now = self.clock.now().utc();
         let lifetime = TimeDelta::from_std(lifetime.unwrap_or(self.lifetime)).unwrap_or(TimeDelta::MAX);
         let expires_at = now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let claims = Claims { sub: user_id, exp: expires_at.timestamp(), iat: Some(now.timestamp()) };
+        let claims = Claims { sub: user_id, exp: expires_at.timestamp(), iat: Some(now.timestamp()), nbf: None };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.encoding)?;
         // As in the token: whole seconds.
         Ok((token, DateTime::from_timestamp(expires_at.timestamp(), 0).unwrap_or(expires_at)))
@@ -91,8 +94,15 @@ impl Tokens {
     /// Returns the user of the token; `None` if it is invalid for any reason.
     pub fn verify(&self, token: &str) -> Option<Identity> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
-        let identity = Identity { user_id: claims.sub, expires_at: claims.exp };
-        (!identity.is_expired()).then_some(identity)
+        let now = self.clock.now().utc();
+        // There is no leeway. Both are Unix times in seconds; `nbf` may have a fraction.
+        let is_too_early = claims.nbf.is_some_and(|nbf| (now.timestamp() as f64) < nbf);
+        if is_too_early || now.timestamp() >= claims.exp {
+            return None;
+        }
+        let until = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let remaining = (until - now).to_std().unwrap_or_default();
+        Some(Identity { user_id: claims.sub, expires_at: claims.exp, remaining })
     }
 }
 
@@ -101,7 +111,8 @@ mod tests {
     use super::*;
 
     fn tokens(secret: &str, algorithm: TokenAlgorithm) -> Tokens {
-        Tokens::new(&AuthConfig { secret: secret.into(), algorithm, token_lifetime: Duration::from_secs(60) })
+        let config = AuthConfig { secret: secret.into(), algorithm, token_lifetime: Duration::from_secs(60) };
+        Tokens::new(&config, Arc::new(Clock::for_tests()))
     }
 
     #[test]
@@ -146,7 +157,7 @@ mod tests {
     fn sub_must_be_a_uuid_and_exp_is_required() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let sign = |claims: serde_json::Value| jsonwebtoken::encode(&ours.header, &claims, &ours.encoding).unwrap();
-        let later = Utc::now().timestamp() + 60;
+        let later = ours.clock.now().utc().timestamp() + 60;
         assert_eq!(ours.verify(&sign(serde_json::json!({"sub": "root", "exp": later}))), None);
         assert_eq!(ours.verify(&sign(serde_json::json!({"sub": Uuid::now_v7()}))), None);
         assert_eq!(ours.verify(&sign(serde_json::json!({"exp": later}))), None);

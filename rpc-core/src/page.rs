@@ -1,4 +1,4 @@
-//! What params have in common: page sizes, cursors, texts.
+//! Validation that params of many methods share: page sizes, cursors, texts.
 
 use crate::error::Error;
 use crate::store::ThreadCursor;
@@ -7,24 +7,27 @@ use threadline_schema::ids::{Id, ThreadId};
 use threadline_schema::page::DEFAULT_LIMIT;
 use uuid::Uuid;
 
-/// The most rows of an ordinary page.
+/// Most rows of a page, unless a method sets another maximum.
 pub(crate) const MAX: u32 = threadline_schema::page::MAX_LIMIT;
 
-/// Rows of the page that is asked for.
-pub(crate) fn limit(asked: Option<u32>, max: u32) -> Result<u32, Error> {
-    match asked.unwrap_or(DEFAULT_LIMIT) {
+/// Returns how many rows the page has.
+///
+/// # Errors
+/// `INVALID_REQUEST` unless it is 1 to `max`.
+pub(crate) fn limit(requested: Option<u32>, max: u32) -> Result<u32, Error> {
+    match requested.unwrap_or(DEFAULT_LIMIT) {
         limit if (1..=max).contains(&limit) => Ok(limit),
         limit => Err(Error::invalid(format!("`limit` must be 1 to {max}; it is {limit}."))),
     }
 }
 
-/// A cursor that is the id of a row.
+/// Parses a cursor that is the id of a row.
 pub(crate) fn id_cursor<T: Id>(after: Option<&str>) -> Result<Option<T>, Error> {
     after.map(|after| after.trim().parse::<Uuid>().map(T::from).map_err(|_| bad_cursor())).transpose()
 }
 
-/// The cursor of a list of threads. It holds the place itself, since a thread moves in the list when it is used; the
-/// id of a thread is taken too, and means its place now.
+/// Parses a cursor of the list of threads. It contains the position itself, because a thread moves in the list when it
+/// is used. The id of a thread is accepted too, and means its current position.
 pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>, Error> {
     let Some(after) = after.map(str::trim) else { return Ok(None) };
     if let Ok(id) = after.parse::<Uuid>() {
@@ -36,12 +39,12 @@ pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>,
     Ok(Some(ThreadCursor::Key(at, id.into())))
 }
 
-/// Writes a place in a list of threads.
+/// Returns the cursor of a position in the list of threads.
 pub(crate) fn write_thread_cursor(at: UtcTime, id: ThreadId) -> String {
     format!("{}_{}", at.micros(), id.0)
 }
 
-/// A text of at most so many characters, without what a database cannot keep.
+/// Checks that a text has at most this many characters, and none that a database cannot store.
 pub(crate) fn text(name: &str, text: String, max_chars: usize) -> Result<String, Error> {
     let chars = text.chars().count();
     if chars > max_chars {
@@ -54,7 +57,7 @@ pub(crate) fn text(name: &str, text: String, max_chars: usize) -> Result<String,
 }
 
 fn bad_cursor() -> Error {
-    Error::invalid("`after` is no cursor of this list: pass on what the page before gave as `after`.")
+    Error::invalid("`after` is not a cursor of this list. Send the `after` of the previous page.")
 }
 
 #[cfg(test)]
@@ -62,11 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_cursor_survives_the_wire() {
+    fn a_thread_cursor_is_parsed_back() {
         let (at, id) = (UtcTime::now(), ThreadId(Uuid::now_v7()));
         match thread_cursor(Some(&write_thread_cursor(at, id))).unwrap() {
             Some(ThreadCursor::Key(back, same)) => assert_eq!((back, same), (at, id)),
-            _ => panic!("not a place"),
+            _ => panic!("not a position"),
         }
         for bad in ["", "x", "1_2", "_", "99999999999999999999_00000000-0000-0000-0000-000000000000"] {
             assert!(thread_cursor(Some(bad)).is_err(), "{bad}");

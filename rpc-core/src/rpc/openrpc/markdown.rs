@@ -1,10 +1,10 @@
-//! The OpenRPC document for people.
+//! The OpenRPC document as Markdown.
 
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use threadline_schema::{ErrorCode, Kind, MethodInfo, rpc};
 
-/// The text of `docs/RPC.md`: the methods of [`document`](super::document), what they take and give, and its types.
+/// Returns the text of `docs/RPC.md`: the methods, types and errors of [`document`](super::document).
 pub fn markdown() -> String {
     let document = super::document();
     let mut out = String::from(INTRO);
@@ -33,13 +33,20 @@ pub fn markdown() -> String {
 
 const INTRO: &str = "# JSON-RPC API
 
-Generated from the method contract in `schema/src`; edit that, then run the test that writes this file.
+Generated from the method contract in `schema/src`. To change it, edit the contract and run the test that writes this
+file.
 
-JSON-RPC 2.0 over HTTP POST and WebSocket, at `/` and `/rpc`. Params go by name. The token is sent as
-`Authorization: Bearer <token>`, by browsers as the subprotocols `bearer`, `<token>`, or per call as the reserved member
-`_meta: {\"auth\": \"<token>\"}` of the params, which every method ignores; it may also carry `languages`, in the form of
-`Accept-Language`, and `metadata`, an object of at most 4096 bytes, for tools. Batches are taken; each entry is authenticated,
-counted and answered by itself. `rpc.discover` answers with the same as an OpenRPC document.
+JSON-RPC 2.0 over HTTP POST and WebSocket, at `/` and `/rpc`. Params are by name. Send the token in one of three ways:
+
+- in the header `Authorization: Bearer <token>`;
+- from a browser, as the WebSocket subprotocols `bearer`, `<token>`;
+- per call, in the reserved member `_meta` of the params: `{\"auth\": \"<token>\"}`. Methods do not see `_meta`.
+
+`_meta` may also contain hints for tools: `languages`, in the format of `Accept-Language`, and `metadata`, an object of at
+most 4096 bytes.
+
+Each entry of a batch is authenticated, counted and answered on its own. `rpc.discover` returns this description as an
+OpenRPC document.
 
 ## Methods
 
@@ -54,20 +61,20 @@ fn describe(out: &mut String, method: &Value) {
     if !params.is_empty() {
         line(out, "| param | type | |\n| --- | --- | --- |");
         for param in params {
-            let needed = if param.get("required") == Some(&Value::Bool(true)) { ", required" } else { "" };
+            let required = if param.get("required") == Some(&Value::Bool(true)) { ", required" } else { "" };
             let kind = type_of(param.get("schema").unwrap_or(&Value::Null));
             line(
                 out,
-                &format!("| `{}` | {kind}{needed} | {} |", text(param, "name"), cell(text(param, "description"))),
+                &format!("| `{}` | {kind}{required} | {} |", text(param, "name"), cell(text(param, "description"))),
             );
         }
         out.push('\n');
     }
-    let gives = match rpc::find(name).map(|info: &MethodInfo| info.kind) {
+    let result = match rpc::find(name).map(|info: &MethodInfo| info.kind) {
         Some(Kind::Subscription { notification, unsubscribe }) => {
-            let carried = type_of(method.get("x-notification").unwrap_or(&Value::Null));
+            let carries = type_of(method.get("x-notification").unwrap_or(&Value::Null));
             format!(
-                "the id of a subscription. Each notification `{notification}` carries {carried}; `{unsubscribe}` ends it early"
+                "the id of a subscription. Each notification `{notification}` carries {carries}; `{unsubscribe}` ends it early"
             )
         }
         _ => type_of(method.pointer("/result/schema").unwrap_or(&Value::Null)),
@@ -80,7 +87,7 @@ fn describe(out: &mut String, method: &Value) {
         .filter_map(|error| text(error, "$ref").rsplit('/').next())
         .map(|code| format!("`{code}`"))
         .collect();
-    line(out, &format!("Gives {gives}. Errors of its kind: {}.", errors.join(", ")));
+    line(out, &format!("Returns {result}. General errors: {}.", errors.join(", ")));
 }
 
 fn define(out: &mut String, schema: &Value) {
@@ -91,10 +98,10 @@ fn define(out: &mut String, schema: &Value) {
             line(out, &format!("| `{name}` | {}{optional} | {} |", type_of(member), cell(text(member, "description"))));
         }
     }
-    let tokens = schema.get("enum").and_then(Value::as_array).into_iter().flatten().map(|token| format!("`{token}`"));
-    let tokens: Vec<String> = tokens.collect();
-    if !tokens.is_empty() {
-        line(out, &format!("\nOne of {}.", tokens.join(", ")));
+    let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten().map(|value| format!("`{value}`"));
+    let values: Vec<String> = values.collect();
+    if !values.is_empty() {
+        line(out, &format!("\nOne of {}.", values.join(", ")));
     }
     for (index, variant) in variants(schema).into_iter().enumerate() {
         if index == 0 {
@@ -104,14 +111,14 @@ fn define(out: &mut String, schema: &Value) {
     }
 }
 
-/// A variant on one line: its constant or tag, what it holds, and what it means.
+/// Returns a variant on one line: its constant or tag, its members, and its description.
 fn variant_line(variant: &Value) -> String {
     let meaning = text(variant, "description");
     if let Some(constant) = variant.get("const") {
         return format!("`{constant}`: {meaning}");
     }
     let tag = variant.pointer("/properties/type/const").map(|tag| format!("`\"type\": {tag}`"));
-    let mut holds: Vec<String> = members(variant.get("properties"))
+    let mut contents: Vec<String> = members(variant.get("properties"))
         .filter(|(name, member)| !(name.as_str() == "type" && member.get("const").is_some()))
         .map(|(name, member)| {
             let optional = if is_required(variant, name) { "" } else { ", optional" };
@@ -119,9 +126,9 @@ fn variant_line(variant: &Value) -> String {
         })
         .collect();
     if variant.get("properties").is_none() || variant.get("allOf").is_some() {
-        holds.push(type_of(variant));
+        contents.push(type_of(variant));
     }
-    let parts: Vec<String> = tag.into_iter().chain(holds).collect();
+    let parts: Vec<String> = tag.into_iter().chain(contents).collect();
     format!("{}: {meaning}", parts.join(", "))
 }
 
@@ -135,7 +142,7 @@ fn variants(schema: &Value) -> Vec<&Value> {
     listed.into_iter().flatten().collect()
 }
 
-/// A schema in a few words; null is what optional members may be, so it is not said.
+/// Returns the type of a schema in a few words. Omits null, because every optional member may be null.
 fn type_of(schema: &Value) -> String {
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
         let name = target.rsplit('/').next().unwrap_or_default();
@@ -151,13 +158,13 @@ fn type_of(schema: &Value) -> String {
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect(),
         _ => vec!["any JSON"],
     };
-    let words = kinds.iter().map(|kind| match (*kind, text(schema, "format")) {
+    let names = kinds.iter().map(|kind| match (*kind, text(schema, "format")) {
         ("array", _) => format!("array of {}", type_of(schema.get("items").unwrap_or(&Value::Null))),
         ("string", "uuid") => "UUID".to_owned(),
         ("string", "date-time") => "time, RFC 3339".to_owned(),
         (kind, _) => kind.to_owned(),
     });
-    words.collect::<Vec<_>>().join(" or ")
+    names.collect::<Vec<_>>().join(" or ")
 }
 
 fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
@@ -168,7 +175,7 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The anchor Markdown renderers make of a method's heading.
+/// Returns the anchor that Markdown renderers create for the heading of a method.
 fn anchor(method: &Value) -> String {
     text(method, "name").replace('.', "")
 }
@@ -203,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_told_in_words() {
+    fn types_are_readable() {
         let text = markdown();
         assert!(text.contains("| `thread_id` | UUID, required | The thread. |"), "{text}");
         assert!(text.contains("Each notification `run.event` carries [RunNotification](#runnotification); `runs.unsubscribe` ends it early"));

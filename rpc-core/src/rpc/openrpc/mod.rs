@@ -1,4 +1,4 @@
-//! The OpenRPC document, made from the contract alone.
+//! The OpenRPC document, generated from the contract alone.
 
 mod markdown;
 
@@ -9,10 +9,10 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use threadline_schema::{Access, ErrorCode, Kind, MethodInfo, rpc};
 
-/// Version of the OpenRPC specification the document follows.
+/// Version of the OpenRPC specification that the document follows.
 const OPENRPC: &str = "1.3.2";
 
-/// The whole API, as an OpenRPC document.
+/// Returns the OpenRPC document of all methods.
 pub fn document() -> Map<String, Value> {
     let mut settings = SchemaSettings::draft07();
     settings.definitions_path = "/components/schemas".into();
@@ -31,9 +31,9 @@ pub fn document() -> Map<String, Value> {
         json!({
             "title": "Threadline",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Durable conversations, streamed answers, server-side tools. JSON-RPC 2.0 over HTTP POST and \
-                WebSocket; params go by name. Send the token as `Authorization: Bearer <token>`, or in browsers as the \
-                subprotocols `bearer`, `<token>`.",
+            "description": "Durable conversations, streamed responses, server-side tools. JSON-RPC 2.0 over HTTP POST \
+                and WebSocket; params are by name. Send the token as `Authorization: Bearer <token>`. Browsers send it \
+                as the WebSocket subprotocols `bearer`, `<token>`.",
             "license": {"name": "MIT OR Apache-2.0"},
         }),
     );
@@ -50,13 +50,13 @@ fn describe(method: &MethodInfo, schemas: &mut SchemaGenerator) -> Value {
     let mut params: Vec<Value> = properties
         .map(|(name, schema)| {
             let mut param = json!({"name": name, "required": required.contains(&name.as_str()), "schema": schema});
-            if let (Some(words), Some(members)) = (schema.get("description"), param.as_object_mut()) {
-                members.insert("description".to_owned(), words.clone());
+            if let (Some(description), Some(members)) = (schema.get("description"), param.as_object_mut()) {
+                members.insert("description".to_owned(), description.clone());
             }
             param
         })
         .collect();
-    // Required ones first: the specification wants it so.
+    // The specification demands required params first.
     params.sort_by_key(|param| param.get("required") != Some(&Value::Bool(true)));
     let mut described = json!({
         "name": method.name,
@@ -76,14 +76,14 @@ fn describe(method: &MethodInfo, schemas: &mut SchemaGenerator) -> Value {
         );
         members.insert(
             "result".to_owned(),
-            json!({"name": "subscription", "schema": {"type": ["string", "integer"], "description": "Id of the subscription."}}),
+            json!({"name": "subscription", "schema": {"type": ["string", "integer"], "description": "The id of the subscription."}}),
         );
         members.insert("x-notification".to_owned(), json!((method.result)(schemas)));
     }
     described
 }
 
-/// Every method may meet these; what else it answers, its description says.
+/// Returns the errors of every method with this access. A method's description lists its own errors.
 fn error_refs(method: &MethodInfo) -> Vec<Value> {
     let mut codes = vec![ErrorCode::InvalidRequest, ErrorCode::InternalError, ErrorCode::ServiceUnavailable];
     match method.access {

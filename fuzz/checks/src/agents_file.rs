@@ -8,7 +8,7 @@ use threadline_core::config::AgentsConfig;
 /// If the position of an error is outside the file.
 pub fn check_agents_file(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let variable = |name: &str| (name.len() % 2 == 0).then(|| "https://example.com".to_owned());
+    let variable = |name: &str| name.len().is_multiple_of(2).then(|| "https://example.com".to_owned());
     if let Err(error) = AgentsConfig::parse(Path::new("agents.toml"), text, &variable) {
         let line = text.split('\n').nth(error.line - 1).expect("the line exists");
         assert!((1..=line.chars().count() + 1).contains(&error.column), "{error}");

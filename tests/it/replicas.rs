@@ -67,7 +67,7 @@ async fn a_rate_limit_is_shared_by_all_replicas_while_redis_answers() {
             eventually("Redis is asked again", || async {
                 client.get(PATH).await;
                 let log = app.log();
-                let back = log.iter().filter(|line| line.to_string().contains("rate limits are shared")).count();
+                let back = log.iter().filter(|line| line.to_string().contains("replicas share rate limits")).count();
                 (back >= outages).then_some(())
             })
             .await;
@@ -113,7 +113,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
         .await;
     gate.open();
     logged(&app, "another process has taken the run over").await;
-    logged(&app, "a dead run could not be closed").await;
+    logged(&app, "dead run could not be closed").await;
     // Long enough that it counts as unread.
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.database.batch("DROP TRIGGER refuse ON items").await;

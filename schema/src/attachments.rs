@@ -104,17 +104,17 @@ pub struct Piece {
 crate::methods! {
     /// Create an attachment.
     ///
-    /// `upload_descriptor` in the result says how to upload the file. An image also has a `preview_url`, which works after
-    /// the upload. Then put the `id` into the `attachments` of a message. An attachment without a message is deleted after
-    /// a day. The size of a file, the types, and the total size of a user's attachments are limited.
+    /// `upload_descriptor` in the result says how to upload the file. An image also has a `preview_url`, which works
+    /// after the upload. Then put the `id` into the `attachments` of a message. An attachment without a message is
+    /// deleted after a day. The size of a file, the types, and the total size of a user's attachments are limited.
     AttachmentsCreate = "attachments.create" (User): AttachmentsCreateParams => Attachment;
     /// Delete an attachment that belongs to no message.
     AttachmentsDelete = "attachments.delete" (User): AttachmentRef => Done;
     /// Upload a file in pieces, in order.
     ///
-    /// The gateway translates a `PUT` to the upload URL into these calls. A call without `upload_id` starts a new upload
-    /// and deletes the pieces of the previous one. After the last piece the file is checked. A file of another size or
-    /// type is refused and deleted; it can be uploaded again.
+    /// The gateway translates a `PUT` to the upload URL into these calls. A call without `upload_id` starts a new
+    /// upload and deletes the pieces of the previous one. After the last piece the file is checked. A file of another
+    /// size or type is refused and deleted; it can be uploaded again.
     AttachmentsWrite = "attachments.write" (Signed): AttachmentsWriteParams => Upload;
     /// Read a file, or the preview of an image, in pieces.
     AttachmentsRead = "attachments.read" (Signed): AttachmentsReadParams => Piece;

@@ -1,10 +1,22 @@
 //! Access for benchmarks and tests to what is private. Not part of the API.
 
-use crate::log::RunLog;
+use crate::log::{self, RunLog};
 use crate::subscribe::RunFeed;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::event::Event;
+use threadline_schema::ids::RunId;
+use threadline_store::rows::EventRow;
+
+/// Encodes events as the journal does.
+pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
+    log::encode_rows(run_id, first_seq, events)
+}
+
+/// Decodes a row as a replay does: events with their sequence numbers.
+pub fn decode_row(row: EventRow) -> Vec<(u64, Event)> {
+    log::decode_row(row)
+}
 
 /// The log of a run.
 pub struct Log(Arc<RunLog>);

@@ -34,7 +34,8 @@ impl Attachments {
             };
             for id in &deleted {
                 if let Err(error) = self.storage.delete_all(*id).await {
-                    return tracing::warn!(attachment_id = %id, error = %Chain(&error), "bytes of an attachment cannot be deleted");
+                    let error = Chain(&error);
+                    return tracing::warn!(attachment_id = %id, %error, "bytes of an attachment cannot be deleted");
                 }
             }
             if let Err(error) = self.store.leftovers_forget(deleted).await {

@@ -13,8 +13,9 @@
 //! | `preview.rs` | makes previews of images |
 //! | `storage.rs` | the bytes, in a directory or an S3 bucket |
 //!
-//! The row of an attachment is in the database. Its bytes are in a storage that takes no part in transactions. So the row
-//! is deleted first, and the bytes after it (`cleanup.rs`): bytes without a row are garbage, never the other way round.
+//! The row of an attachment is in the database. Its bytes are in a storage that takes no part in transactions. So the
+//! row is deleted first, and the bytes after it (`cleanup.rs`): bytes without a row are garbage, never the other way
+//! round.
 
 mod capability;
 mod cleanup;

@@ -34,7 +34,8 @@ impl Attachments {
                 match self.load(file, &mut budget).await {
                     Ok(content) => file.content = content,
                     Err(error) => {
-                        tracing::warn!(attachment_id = %file.id, error = %Chain(&error), "attachment cannot be loaded into the prompt");
+                        let error = Chain(&error);
+                        tracing::warn!(attachment_id = %file.id, %error, "attachment cannot be loaded into the prompt");
                     }
                 }
             }

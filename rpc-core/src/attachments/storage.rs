@@ -99,8 +99,8 @@ impl Storage {
         Ok(Self { location })
     }
 
-    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers the media type.
-    /// The size is checked when the file is used.
+    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers the media
+    /// type. The size is checked when the file is used.
     pub(super) async fn upload_url(
         &self,
         id: AttachmentId,

@@ -11,8 +11,8 @@ use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload};
 use threadline_schema::ids::{AttachmentId, UploadId, UserId};
 
-/// A piece that is not the last must have at least this part of the largest possible size. Each piece is an object of its
-/// own until all have arrived, so there must not be too many.
+/// A piece that is not the last must have at least this part of the largest possible size. Each piece is an object of
+/// its own until all have arrived, so there must not be too many.
 const MIN_PIECE_DIVISOR: usize = 8;
 
 impl Attachments {
@@ -54,7 +54,8 @@ impl Attachments {
         Ok(Upload { attachment_id, upload_id: upload_id.0, received, ready: last })
     }
 
-    /// Returns the attachment if it is uploaded. If the client has put it into the bucket, it is accepted and checked now.
+    /// Returns the attachment if it is uploaded. If the client has put it into the bucket, it is accepted and checked
+    /// now.
     pub(super) async fn ensure_uploaded(&self, row: AttachmentRow) -> Result<AttachmentRow, Error> {
         if row.ready {
             return Ok(row);

@@ -1,7 +1,7 @@
 //! The tools that are part of the service.
 //!
-//! A group of tools lives in the folder of the data that it works on. To add a group, write it like `todo/tools.rs`, with
-//! [`TypedTool`]; add it to [`GROUPS`], and what it works on to [`BuiltInDeps`].
+//! A group of tools lives in the folder of the data that it works on. To add a group, write it like `todo/tools.rs`,
+//! with [`TypedTool`]; add it to [`GROUPS`], and what it works on to [`BuiltInDeps`].
 
 mod typed;
 

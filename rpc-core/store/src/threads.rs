@@ -153,6 +153,12 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
     pub async fn thread_delete(&self, user_id: UserId, id: ThreadId) -> StoreResult<()> {
         tx!(self, |c| {
+            // Locks the thread, then deletes its runs, then the rest by the cascade. The cascade alone would lock items
+            // before runs, and deadlock with `item_complete`, which locks a run before its items.
+            let owned = threads::table.find(id).filter(threads::user_id.eq(user_id));
+            diesel::update(owned).set(threads::user_id.eq(user_id)).execute(c).await?;
+            let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
+            diesel::delete(owned_runs).execute(c).await?;
             let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
                 .returning(threads::archived)
                 .get_result::<bool>(c)

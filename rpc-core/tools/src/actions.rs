@@ -38,8 +38,8 @@ pub enum ActionError {
 }
 
 impl Toolbox {
-    /// Returns the tools that users may call: those of this toolbox that have an action, and `more`, which do not depend
-    /// on the agent.
+    /// Returns the tools that users may call: those of this toolbox that have an action, and `more`, which do not
+    /// depend on the agent.
     #[must_use]
     pub fn for_actions(&self, more: Vec<Arc<dyn Tool>>) -> Self {
         let tools = more.into_iter().chain(self.tools().iter().cloned());

@@ -1,4 +1,5 @@
-//! Calls that the client or the user answers, not this service. They end the run; another run continues with the answer.
+//! Calls that the client or the user answers, not this service. They end the run; another run continues with the
+//! answer.
 
 use crate::ask_user;
 use crate::toolbox::{Toolbox, parse_arguments};
@@ -18,7 +19,8 @@ pub enum PendingCall {
 const ONE_AT_A_TIME: &str = "Another call has to be answered first. Make this one again when it has been.";
 
 impl Toolbox {
-    /// Returns the first of these calls that has to wait for an answer, and its index. A run can wait for one call only.
+    /// Returns the first of these calls that has to wait for an answer, and its index. A run can wait for one call
+    /// only.
     pub fn first_pending(&self, calls: &[ToolCall]) -> Option<(usize, PendingCall)> {
         calls.iter().enumerate().find_map(|(index, call)| Some((index, self.pending(call)?.ok()?)))
     }

@@ -1,4 +1,5 @@
-//! Properties of the widget diff, on random widgets and random changes of them. `PROPTEST_CASES` sets the number of cases.
+//! Properties of the widget diff, on random widgets and random changes of them. `PROPTEST_CASES` sets the number of
+//! cases.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::collection::{btree_map, vec};

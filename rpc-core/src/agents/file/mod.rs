@@ -47,7 +47,16 @@ impl AgentsConfig {
             column: 1,
             problem: format!("the file cannot be read: {error}"),
         })?;
-        AgentsFileReader { path, text: &text, variable }.read()
+        Self::parse(path, &text, variable)
+    }
+
+    /// Parses the text of an agents file. `path` is for error messages.
+    ///
+    /// # Errors
+    ///
+    /// The first problem that is found.
+    pub fn parse(path: &Path, text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        AgentsFileReader { path, text, variable }.read()
     }
 }
 

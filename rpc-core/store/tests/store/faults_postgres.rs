@@ -272,3 +272,44 @@ async fn a_statement_that_is_stuck_is_given_up_by_the_server() {
     })
     .await;
 }
+
+/// Waits until so many statements on the database wait for a lock.
+async fn until_blocked(db: &TestDb, statements: i64) {
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let blocked = async {
+        while db.number(sql).await < statements {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), blocked).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_result_and_the_deletion_of_its_thread_do_not_deadlock() {
+    run(TestDb::postgres().await, async |db: &TestDb| {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, run) = running(&store, user).await;
+        let call = item(ItemKind::ToolCall);
+        let (token, call_id) = (run.claim(), call.id);
+        store.items_append(token, vec![call]).await.unwrap();
+
+        // Both queue for the run: the result first, then the deletion.
+        let blocker = raw_postgres(db.url()).await;
+        let lock = format!("BEGIN; SELECT 1 FROM runs WHERE id = '{}' FOR UPDATE", run.id);
+        blocker.batch_execute(&lock).await.unwrap();
+        let other = store.clone();
+        let completed = tokio::spawn(async move { other.item_complete(token, call_id, "{}".to_owned()).await });
+        until_blocked(db, 1).await;
+        let other = store.clone();
+        let deleted = tokio::spawn(async move { other.thread_delete(user, thread.id).await });
+        until_blocked(db, 2).await;
+        blocker.batch_execute("COMMIT").await.unwrap();
+
+        completed.await.unwrap().unwrap();
+        deleted.await.unwrap().unwrap();
+        assert_eq!(db.number("SELECT count(*) FROM items").await, 0);
+    })
+    .await;
+}

@@ -153,7 +153,8 @@ impl EndpointTool {
         }
     }
 
-    /// Returns the error for a call whose response was lost: without side effects, the call is known to have done nothing.
+    /// Returns the error for a call whose response was lost: without side effects, the call is known to have done
+    /// nothing.
     fn lost_response(&self, why: &str) -> ToolError {
         if self.has_side_effects { ToolError::OutcomeUnknown } else { ToolError::Failed(why.to_owned()) }
     }

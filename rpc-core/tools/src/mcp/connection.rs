@@ -131,7 +131,8 @@ fn custom_headers(headers: &[SecretPair]) -> Result<HashMap<http::HeaderName, ht
     headers.collect()
 }
 
-/// Logs at `debug`, because the lines can hold words of users. Reads until the end: a full pipe would block the process.
+/// Logs at `debug`, because the lines can hold words of users. Reads until the end: a full pipe would block the
+/// process.
 async fn log_lines(server: Arc<str>, stderr: ChildStderr) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();

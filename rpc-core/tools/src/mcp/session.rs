@@ -77,7 +77,8 @@ impl Drop for RequestGuard {
     fn drop(&mut self) {
         if let Some(handle) = self.0.take() {
             // One poll puts the cancellation into the queue of the connection; a destructor cannot wait for more.
-            let _ = unconstrained(handle.cancel(Some("nobody waits for it any more".to_owned()))).now_or_never();
+            let _ = unconstrained(handle.cancel(Some("the caller no longer waits for the result".to_owned())))
+                .now_or_never();
         }
     }
 }

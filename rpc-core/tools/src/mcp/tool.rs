@@ -54,9 +54,7 @@ impl McpTool {
         let title = self.title(&Value::Null, false);
         match timeout(self.limits.timeout, session.call_tool(params, &title, context.progress)).await {
             Ok(Ok(ServerResult::CallToolResult(result))) => content_of(result),
-            Ok(Ok(_)) => {
-                Err(self.lost_response("The server wants to ask somebody something, which cannot be done here."))
-            }
+            Ok(Ok(_)) => Err(self.lost_response("The server asked for input, which is not supported here.")),
             Ok(Err(ServiceError::McpError(error))) => {
                 let message: String = error.message.chars().take(ERROR_CHARS).collect();
                 Err(ToolError::Failed(format!("The server refused ({}): {message}", error.code.0)))
@@ -69,7 +67,8 @@ impl McpTool {
         }
     }
 
-    /// Returns the error for a call whose response was lost: without side effects, the call is known to have done nothing.
+    /// Returns the error for a call whose response was lost: without side effects, the call is known to have done
+    /// nothing.
     fn lost_response(&self, why: &str) -> ToolError {
         if self.listed.has_side_effects { ToolError::OutcomeUnknown } else { ToolError::Failed(why.to_owned()) }
     }

@@ -9,7 +9,8 @@ use threadline_schema::chatkit::widget::{DynamicComponent, WidgetComponent, Widg
 /// Returns the smallest updates that turn `before` into `after`; none if the widgets are equal.
 ///
 /// Like ChatKit's own server, it sends only the new text if a `Text` or a `Markdown` with an `id` has become longer. If
-/// all other changes are inside one component with an `id`, it replaces this component. Otherwise it replaces the widget.
+/// all other changes are inside one component with an `id`, it replaces this component. Otherwise it replaces the
+/// widget.
 pub fn diff(before: &WidgetRoot, after: &WidgetRoot) -> Vec<ItemUpdate> {
     let replace_widget = || vec![ItemUpdate::WidgetRootUpdated { widget: Box::new(after.clone()) }];
     let (Ok(Value::Object(before)), Ok(Value::Object(after))) =

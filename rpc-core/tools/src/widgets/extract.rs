@@ -10,8 +10,8 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// level, and a worker thread has 2 MiB: this depth uses less than a fifth of it, even in a debug build.
 const MAX_DEPTH: usize = 32;
 
-/// Splits the members `widget` and `copy_text` from a result; the rest is for the model. An invalid widget is logged and
-/// dropped.
+/// Splits the members `widget` and `copy_text` from a result; the rest is for the model. An invalid widget is logged
+/// and dropped.
 pub(crate) fn extract_widget(tool: &str, mut result: Value) -> (Value, Option<WidgetView>) {
     let Some(members) = result.as_object_mut() else { return (result, None) };
     let Some(widget) = members.remove("widget") else { return (result, None) };

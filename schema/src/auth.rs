@@ -8,11 +8,11 @@ use uuid::Uuid;
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
-    /// Id of the account; the `sub` of its tokens.
+    /// Id of the account; the claim `sub` of its tokens.
     pub id: Uuid,
-    /// Email address, lower-cased.
+    /// Email address in lower case.
     pub email: String,
-    /// When it was registered.
+    /// Time of registration.
     pub created_at: DateTime<Utc>,
 }
 
@@ -20,7 +20,7 @@ pub struct User {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Email address, at most 254 characters; upper and lower case are the same.
+    /// Email address, at most 254 characters. Case does not matter.
     pub email: String,
     /// Password, 8 to 128 characters.
     pub password: String,
@@ -32,14 +32,14 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// A fresh token and whose it is.
+/// A new token and its account.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Login {
     /// The account.
     pub user: User,
-    /// A JWT for `Authorization: Bearer`.
+    /// A JWT, to send as `Authorization: Bearer <token>`.
     pub token: String,
-    /// When the token stops working.
+    /// Time at which the token expires.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -57,13 +57,13 @@ pub struct Nothing {}
 crate::methods! {
     /// Register an account.
     ///
-    /// Passwords have 8 to 128 characters and are kept as argon2id hashes. An email that is taken answers
-    /// `EMAIL_TAKEN`.
+    /// Passwords have 8 to 128 characters and are stored as argon2id hashes. Fails with `EMAIL_TAKEN` if an account
+    /// with this email exists.
     AuthRegister = "auth.register" (Public): Credentials => User;
     /// Log in and get a token.
     ///
-    /// A wrong password and an unknown email answer the same, after the same time.
+    /// Fails with `INVALID_CREDENTIALS`, after the same time for a wrong password and for an unknown email.
     AuthLogin = "auth.login" (Public): Credentials => Login;
-    /// The account the token belongs to.
+    /// Get the account of the token.
     AuthMe = "auth.me" (User): Nothing => User;
 }

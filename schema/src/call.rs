@@ -1,4 +1,4 @@
-//! What travels with a call beside its params and its result, over every transport.
+//! What travels with a call besides its params and its result, over every transport.
 
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -123,14 +123,14 @@ pub struct RateLimitState {
     pub reset: u64,
 }
 
-/// One event of a run on its way to a subscriber.
+/// What a feed gives its subscriber: an event of a run, or a side event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
-    /// The run.
+    /// The run of the event.
     pub run_id: Uuid,
-    /// Number of the event in its run, from 1; 0 for what is no event of a run and moves no cursor.
+    /// Sequence number of the event in its run, from 1. 0 for a side event, which moves no cursor.
     pub seq: u64,
-    /// The event's JSON, shared by all who read it.
+    /// The JSON of the event, shared by all readers.
     pub event: Arc<str>,
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_client_may_say_of_itself_is_kept() {
+    fn invalid_hints_are_dropped_or_refused() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let client = ClientHints::new(Some("de-CH, de;q=0.9, *;q=0.1"), Some(&raw(r#"{"page": 1}"#))).unwrap().unwrap();
         assert_eq!(client.languages.as_deref(), Some("de-CH, de;q=0.9, *;q=0.1"));

@@ -1,7 +1,7 @@
 //! The closed table of errors: wire name, JSON-RPC code and HTTP status side by side.
 //!
-//! The core speaks names and JSON-RPC codes, the gateway turns the same row into a status. Nobody invents a code
-//! elsewhere, and no `match` on [`ErrorCode`] has a `_` arm, so a new row is noticed wherever it matters.
+//! The core uses names and JSON-RPC codes; the gateway maps the same row to a status. There are no codes elsewhere. No
+//! `match` on [`ErrorCode`] has a `_` arm, so the compiler finds every place that a new row affects.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 macro_rules! error_table {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $rpc:literal, $http:literal; )+) => {
-        /// What went wrong, in words a program can act on.
+        /// What went wrong, for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum ErrorCode {
             $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant, )+
@@ -19,22 +19,22 @@ macro_rules! error_table {
             /// Every code, in the order of the table.
             pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant),+];
 
-            /// The name on the wire, such as `SESSION_NOT_FOUND`.
+            /// Returns the name on the wire, such as `SESSION_NOT_FOUND`.
             pub const fn name(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $name),+ }
             }
 
-            /// The JSON-RPC error code.
+            /// Returns the JSON-RPC error code.
             pub const fn rpc_code(self) -> i32 {
                 match self { $(ErrorCode::$variant => $rpc),+ }
             }
 
-            /// The HTTP status a gateway answers with.
+            /// Returns the HTTP status that the gateway sends.
             pub const fn http_status(self) -> u16 {
                 match self { $(ErrorCode::$variant => $http),+ }
             }
 
-            /// What the code means, in one sentence.
+            /// Returns the meaning of the code.
             pub const fn meaning(self) -> &'static str {
                 match self { $(ErrorCode::$variant => concat!($($doc),+)),+ }
             }
@@ -45,19 +45,19 @@ macro_rules! error_table {
 error_table! {
     /// The body is not JSON.
     InvalidJson = "INVALID_JSON", -32700, 400;
-    /// The request has the wrong shape, or a value outside its range.
+    /// The request has the wrong structure, or a value outside its range.
     InvalidRequest = "INVALID_REQUEST", -32602, 400;
     /// The message has no text.
     EmptyMessage = "EMPTY_MESSAGE", -32010, 400;
-    /// The message has more characters than the server takes.
+    /// The message has more characters than the server accepts.
     MessageTooLong = "MESSAGE_TOO_LONG", -32011, 400;
     /// An account with this email exists.
     EmailTaken = "EMAIL_TAKEN", -32012, 409;
-    /// No token, or one that is expired, forged, or names nobody.
+    /// The token is missing, expired or invalid, or its user does not exist.
     Unauthorized = "UNAUTHORIZED", -32001, 401;
-    /// Email and password do not belong together.
+    /// The email or the password is wrong.
     InvalidCredentials = "INVALID_CREDENTIALS", -32002, 401;
-    /// The thing exists and belongs to somebody else.
+    /// The resource belongs to another user.
     Forbidden = "FORBIDDEN", -32003, 403;
     /// No such session.
     SessionNotFound = "SESSION_NOT_FOUND", -32004, 404;
@@ -71,45 +71,45 @@ error_table! {
     TaskNotFound = "TASK_NOT_FOUND", -32004, 404;
     /// No such attachment.
     AttachmentNotFound = "ATTACHMENT_NOT_FOUND", -32004, 404;
-    /// Nothing is served under this path.
+    /// There is no resource at this path.
     NotFound = "NOT_FOUND", -32004, 404;
     /// No such RPC method.
     MethodNotFound = "METHOD_NOT_FOUND", -32601, 404;
-    /// Too many requests; `retry_after` says in how many seconds the next one is welcome.
+    /// Too many requests. `retry_after` is the time in seconds until the next one is allowed.
     RateLimited = "RATE_LIMITED", -32029, 429;
-    /// The user has as many sessions as the server allows.
+    /// The user has the maximum number of sessions.
     SessionLimit = "SESSION_LIMIT", -32030, 429;
-    /// What the user may use in a day is used up; `resets_at` says when the next day begins, `retry_after` in how many
-    /// seconds that is.
+    /// The daily budget of the user is used up. `resets_at` is the time at which the next day begins, `retry_after` the
+    /// seconds until then.
     BudgetExceeded = "BUDGET_EXCEEDED", -32031, 429;
-    /// The body is larger than the server reads.
+    /// The body is larger than the server accepts.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", -32013, 413;
-    /// The body is of a kind the server does not read. HTTP only: JSON-RPC has no content types of its own.
+    /// The server does not accept this media type. HTTP only.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", -32600, 415;
-    /// A fault of the server; the details are in its log, under the request id.
+    /// An error in the server. Its log has the details under the request id.
     InternalError = "INTERNAL_ERROR", -32603, 500;
-    /// The model's server failed, or what an action called.
+    /// The model server failed, or the tool of an action.
     UpstreamError = "UPSTREAM_ERROR", -32052, 502;
-    /// The service cannot answer right now, for want of its database or because it is stopping.
+    /// The service is unavailable: it is stopping, or a service that it depends on does not answer.
     ServiceUnavailable = "SERVICE_UNAVAILABLE", -32053, 503;
-    /// The model's server did not answer in time.
+    /// The model server did not answer in time.
     UpstreamTimeout = "UPSTREAM_TIMEOUT", -32054, 504;
-    /// The thread is answering another message.
+    /// The thread has an active run.
     ThreadBusy = "THREAD_BUSY", -32009, 409;
-    /// The request contradicts the state of what it is about.
+    /// The request conflicts with the current state of the resource.
     Conflict = "CONFLICT", -32009, 409;
-    /// The path exists, the verb does not. HTTP only; `Allow` lists the verbs.
+    /// The path does not support this HTTP method. HTTP only; `Allow` lists the supported ones.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", -32600, 405;
 }
 
 impl ErrorCode {
-    /// The code called `name`.
+    /// Returns the code with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 
-    /// The code a bare JSON-RPC error number stands for, for peers that send no `data`. Where several share a
-    /// number the first of the table answers.
+    /// Returns the code for a JSON-RPC error number, for peers that send no `data`. If several rows have the number, it
+    /// is the first.
     pub fn from_rpc_code(rpc: i32) -> Self {
         match rpc {
             -32600 => Self::InvalidRequest,
@@ -124,9 +124,9 @@ impl std::fmt::Display for ErrorCode {
     }
 }
 
-/// An error as a caller sees it: a row of the table, a sentence, and what a program may need beside it.
+/// An error as the caller sees it: a row of the table, a sentence, and data for programs.
 ///
-/// It never carries the text meant for the log.
+/// It never contains the internal cause.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct RpcError {
@@ -139,7 +139,7 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// An error of this row with this sentence.
+    /// Creates an error of this row with this sentence.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), extra: Map::new() }
     }
@@ -151,12 +151,12 @@ impl RpcError {
         self
     }
 
-    /// Seconds to wait before trying again, where the row has such a thing.
+    /// Returns the seconds to wait before the next attempt, if the error has them.
     pub fn retry_after(&self) -> Option<u64> {
         self.extra.get("retry_after").and_then(Value::as_u64)
     }
 
-    /// The `data` member of the JSON-RPC error: `code` first, then the rest.
+    /// Returns the `data` member of the JSON-RPC error: `code` first, then the others.
     pub fn data(&self) -> Value {
         let mut data = Map::new();
         data.insert("code".to_owned(), self.code.name().into());
@@ -164,7 +164,7 @@ impl RpcError {
         Value::Object(data)
     }
 
-    /// Reads an error back from its three JSON-RPC members.
+    /// Creates an error from its three JSON-RPC members.
     pub fn from_parts(rpc_code: i32, message: String, data: Option<&Value>) -> Self {
         let mut extra = data.and_then(Value::as_object).cloned().unwrap_or_default();
         let code = extra
@@ -177,7 +177,7 @@ impl RpcError {
     }
 }
 
-/// Code and sentence of a failed run, as stored and as sent in `run.failed`.
+/// Why a run failed, as stored and as sent in `run.failed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// The row of the error table.
@@ -221,12 +221,12 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(ErrorCode::from_name(code.name()), Some(*code));
             assert_eq!(serde_json::to_value(code).unwrap(), code.name());
-            assert!((400..600).contains(&code.http_status()), "{code} has a status that is no error");
+            assert!((400..600).contains(&code.http_status()), "the status of {code} is not an error status");
         }
     }
 
     #[test]
-    fn parts_survive_the_wire() {
+    fn an_error_is_parsed_back() {
         let error = RpcError::new(ErrorCode::RateLimited, "slow down").with("retry_after", 7);
         let back = RpcError::from_parts(error.code.rpc_code(), error.message.clone(), Some(&error.data()));
         assert_eq!(back, error);

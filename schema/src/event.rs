@@ -1,4 +1,4 @@
-//! What a run emits: ChatKit's events, then exactly one that says how it ended.
+//! The events of a run: ChatKit's events, then exactly one terminal event. And the events of a thread.
 
 use crate::chatkit::{ThreadItem, ThreadStreamEvent};
 use crate::error::Failure;
@@ -14,56 +14,56 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RunEvent {
-    /// The project's own.
+    /// An event of this service.
     Run(RunLifecycleEvent),
-    /// ChatKit's.
+    /// An event of ChatKit.
     ChatKit(ThreadStreamEvent),
 }
 
-/// How a run ended, or where to begin anew. Each event but `run.resync` is a run's last.
+/// The terminal events of a run, and `run.resync`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum RunLifecycleEvent {
-    /// Answered.
+    /// The run has completed.
     #[serde(rename = "run.completed")]
     Completed {
         /// The run.
         run: Box<Run>,
     },
-    /// Ended by an error.
+    /// The run has failed.
     #[serde(rename = "run.failed")]
     Failed {
         /// The run.
         run: Box<Run>,
-        /// Why.
+        /// Why it failed.
         error: Failure,
     },
-    /// Ended by the user.
+    /// The user has cancelled the run.
     #[serde(rename = "run.cancelled")]
     Cancelled {
         /// The run.
         run: Box<Run>,
     },
-    /// Ended by the server's stop or crash.
+    /// The server stopped or crashed during the run.
     #[serde(rename = "run.interrupted")]
     Interrupted {
         /// The run.
         run: Box<Run>,
     },
-    /// The events after the cursor are not kept any more: here are the run's items as they stand. Drop what was
-    /// folded from this run's events and go on from here; where a completed run has `retry_of`, drop also what stands
-    /// behind that message and is not of this run.
+    /// The events after the cursor are no longer stored. Instead, this event has the current items of the run. Replace
+    /// everything built from the events of this run by them. If a completed run has `retry_of`, also remove the items
+    /// after that message that are not of this run.
     #[serde(rename = "run.resync")]
     Resync {
         /// The run.
         run: Box<Run>,
-        /// Its items.
+        /// The items of the run.
         items: Page<Raw<ThreadItem>>,
     },
 }
 
 impl RunLifecycleEvent {
-    /// The event that says how `run` ended; `None` while it has not.
+    /// Returns the terminal event of `run`; `None` while it is active.
     pub fn of(run: Run) -> Option<Self> {
         let run = Box::new(run);
         match run.status {
@@ -82,29 +82,29 @@ impl RunLifecycleEvent {
     }
 }
 
-/// An event of a thread: of its runs, one after the other, or of the thread itself. ChatKit's `thread.updated` and
-/// `thread.item.replaced` can be either: outside of runs they have no cursor.
+/// An event of a thread: of one of its runs, or of the thread itself. ChatKit's `thread.updated` and
+/// `thread.item.replaced` can be either; outside of runs they have no cursor.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ThreadEvent {
-    /// The thread's own.
+    /// An event of the thread itself.
     Thread(ThreadLifecycleEvent),
-    /// Of one of its runs.
+    /// An event of one of its runs.
     Run(RunEvent),
 }
 
-/// What a thread stands at, or that it is gone. Neither is an event of a run: they have no cursor.
+/// The snapshot or the end of a thread. Neither is an event of a run, so they have no cursor.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum ThreadLifecycleEvent {
-    /// The thread with its newest items, oldest first. Items of a run whose events follow may come again in them, under
-    /// the same ids: what `thread.item.added` and `thread.item.done` carry takes the place of the item that is there.
+    /// The thread with its newest items, oldest first. The events that follow may repeat items, with the same ids: the
+    /// item of a `thread.item.added` or `thread.item.done` replaces the item in the snapshot.
     #[serde(rename = "thread.snapshot")]
     Snapshot {
-        /// The thread. When `items.has_more` says so there are older ones: `items.after` is where `items.list` goes on.
+        /// The thread. If `items.has_more` is true, `items.list` returns the older items after `items.after`.
         thread: Box<Thread>,
     },
-    /// The thread was deleted; nothing comes after this.
+    /// The thread was deleted. This is its last event.
     #[serde(rename = "thread.deleted")]
     Deleted {
         /// The thread.
@@ -112,7 +112,7 @@ pub enum ThreadLifecycleEvent {
     },
 }
 
-/// What an event is: the value of its `type`.
+/// The kind of an event: the value of its `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -154,12 +154,12 @@ pub enum EventKind {
     RunInterrupted,
     /// `run.resync`
     RunResync,
-    /// A kind that this version does not know: it comes from a newer process, and passes through unchanged.
+    /// A kind that this version does not know. It comes from a newer process and is passed on unchanged.
     Unknown,
 }
 
 impl EventKind {
-    /// Returns the kind that `type` names.
+    /// Returns the kind for a value of `type`.
     pub fn from_name(name: &str) -> Self {
         match name {
             "thread.created" => Self::ThreadCreated,
@@ -202,7 +202,7 @@ impl EventKind {
     }
 }
 
-/// An event as it is stored and sent: serialised once, and shared by all its readers.
+/// An event as stored and sent: serialised once, and shared by all readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     kind: EventKind,
@@ -213,55 +213,54 @@ impl Event {
     /// Serialises an event.
     ///
     /// # Errors
-    /// When it cannot be written as JSON, which is a fault of ours.
+    /// If it cannot be JSON, which is a bug.
     pub fn new(event: &impl Serialize) -> serde_json::Result<Self> {
         serde_json::to_string(event).map(Self::from_json)
     }
 
-    /// Takes JSON that another process, or [`text_delta::write`], has made, and reads its kind.
+    /// Creates an event from JSON that another process or [`text_delta::write`] wrote. Reads its kind.
     pub fn from_json(json: impl Into<Arc<str>>) -> Self {
         let json = json.into();
         let kind = type_of(&json).map_or(EventKind::Unknown, EventKind::from_name);
         Self { kind, json }
     }
 
-    /// Returns what the event is.
+    /// Returns the kind.
     pub const fn kind(&self) -> EventKind {
         self.kind
     }
 
-    /// Returns its JSON.
+    /// Returns the JSON.
     pub const fn json(&self) -> &Arc<str> {
         &self.json
     }
 }
 
-/// Reads the `type` of an event without parsing the rest. Every event is written by serde or by
-/// [`text_delta::write`], so `type` is its first member.
+/// Reads the `type` of an event without parsing the rest. `type` is the first member, because every event is written by
+/// serde or by [`text_delta::write`].
 pub fn type_of(event: &str) -> Option<&str> {
     event.strip_prefix(r#"{"type":""#)?.split_once('"').map(|(kind, _)| kind)
 }
 
-/// Whether an event of this type is output of the assistant. Before the first of these a caller may still be told
-/// that the run failed, instead of being handed a stream.
+/// Returns whether an event of this type is output of the assistant; see [`EventKind::is_output`].
 pub fn is_output(kind: &str) -> bool {
     EventKind::from_name(kind).is_output()
 }
 
-/// Whether an event of this type is a run's last.
+/// Returns whether an event of this type is the last of its run.
 pub fn is_terminal(kind: &str) -> bool {
     EventKind::from_name(kind).is_terminal()
 }
 
-/// Whether an event of this type is a thread's last.
+/// Returns whether an event of this type is the last of its thread.
 pub fn ends_thread(kind: &str) -> bool {
     EventKind::from_name(kind).ends_thread()
 }
 
-/// The one event that is written for every token, by hand, and taken apart again without parsing.
+/// The event of each token. It is the most frequent by far, so it is written and split without serde.
 ///
-/// [`write`](text_delta::write) makes exactly what serde makes of `ThreadStreamEvent::ItemUpdated` with an
-/// `ItemUpdate::TextDelta`; a test holds the two together.
+/// [`write`](text_delta::write) returns exactly what serde writes for `ThreadStreamEvent::ItemUpdated` with an
+/// `ItemUpdate::TextDelta`. A test compares them.
 pub mod text_delta {
     use super::Uuid;
     use std::io::Write;
@@ -271,10 +270,10 @@ pub mod text_delta {
     const DELTA: &str = r#","delta":"#;
     const TAIL: &str = "}}";
 
-    /// The JSON of a text delta.
+    /// Returns the JSON of a text delta.
     ///
     /// # Errors
-    /// Never in practice: text and numbers always serialise.
+    /// Never in practice: text and numbers are always valid JSON.
     pub fn write(item_id: Uuid, content_index: u32, delta: &str) -> serde_json::Result<String> {
         let mut out = Vec::with_capacity(HEAD.len() + 36 + MIDDLE.len() + 2 + DELTA.len() + delta.len() + 8);
         out.extend_from_slice(HEAD.as_bytes());
@@ -288,23 +287,23 @@ pub mod text_delta {
         String::from_utf8(out).map_err(|error| serde_json::Error::io(std::io::Error::other(error)))
     }
 
-    /// The pieces of a text delta, each still JSON: item id (without quotes), index, delta (with quotes).
+    /// The variable parts of a text delta, each as JSON: item id (without quotes), index, delta (with quotes).
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Parts<'a> {
         /// The item.
         pub item_id: &'a str,
-        /// Index of the part.
+        /// Index of the content part.
         pub content_index: &'a str,
-        /// What to append, as a JSON string.
+        /// The text to append, as a JSON string.
         pub delta: &'a str,
     }
 
-    /// Puts pieces together again: the event they were taken from.
+    /// Joins parts to the event that they were split from.
     pub fn join(Parts { item_id, content_index, delta }: Parts<'_>) -> String {
         [HEAD, item_id, MIDDLE, content_index, DELTA, delta, TAIL].concat()
     }
 
-    /// Takes a text delta apart; `None` for any other event.
+    /// Splits a text delta; `None` for any other event.
     pub fn split(event: &str) -> Option<Parts<'_>> {
         let rest = event.strip_prefix(HEAD)?;
         let (item_id, rest) = rest.split_at_checked(36)?;
@@ -322,7 +321,7 @@ mod tests {
     use crate::chatkit::ItemUpdate;
 
     #[test]
-    fn a_delta_written_by_hand_is_what_serde_writes() {
+    fn write_returns_what_serde_writes() {
         let item_id = Uuid::now_v7();
         for delta in ["", "plain", "a \"quoted\"\nline\u{0}", "äöü — 日本語 🥛", r#"","delta":"}}"#] {
             for content_index in [0, 7, 12] {
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_not_taken_for_a_delta() {
+    fn other_events_are_not_split() {
         let item_id = Uuid::now_v7();
         let event = ThreadStreamEvent::ItemRemoved { item_id };
         let json = serde_json::to_string(&event).unwrap();

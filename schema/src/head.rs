@@ -1,17 +1,17 @@
-//! What the head of an HTTP request says about its sender, read alike by the gateway and by the core's own port.
+//! What the head of an HTTP request says about its sender. The gateway and the core's own port read it in the same way.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Longest name for a request that is taken over from a client.
+/// Longest request id that is accepted from a client, in characters.
 const REQUEST_ID_CHARS: usize = 128;
 
-/// Whether a client's name for its request is fit for headers and log lines.
+/// Returns whether a request id from a client is safe in headers and log lines.
 pub fn is_request_id(id: &str) -> bool {
     (1..=REQUEST_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The bearer token of the `Authorization` headers. Another scheme, a malformed header and several headers are all no
-/// token.
+/// Returns the bearer token of the `Authorization` headers. `None` for another scheme, a malformed header, or several
+/// headers.
 pub fn token<'a>(mut authorization: impl Iterator<Item = &'a [u8]>) -> Option<&'a str> {
     let value = std::str::from_utf8(authorization.next()?).ok()?;
     if authorization.next().is_some() {
@@ -23,8 +23,8 @@ pub fn token<'a>(mut authorization: impl Iterator<Item = &'a [u8]>) -> Option<&'
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
 }
 
-/// Whether a `Content-Type` is JSON: `application/json`, a type that is built on it (`application/*+json`), or one of the
-/// two names that JSON-RPC over HTTP has had.
+/// Returns whether a `Content-Type` is JSON: `application/json`, a type based on it (`application/*+json`), or one of
+/// the two media types of JSON-RPC over HTTP.
 pub fn is_json(content_type: &[u8]) -> bool {
     let text = std::str::from_utf8(content_type).unwrap_or_default();
     let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -32,8 +32,9 @@ pub fn is_json(content_type: &[u8]) -> bool {
     matches!(subtype, "json" | "json-rpc" | "jsonrequest") || subtype.ends_with("+json")
 }
 
-/// Address of the client. Proxies each append the address they heard from, so the `X-Forwarded-For` headers are read
-/// from their end: the first address that is not a trusted proxy is the client, and whatever stands before it is hearsay.
+/// Returns the address of the client. Each proxy appends the address of its peer to `X-Forwarded-For`. So the headers
+/// are read from the end: the first address that is not a trusted proxy is the client. Addresses before it are not
+/// trusted.
 pub fn client_ip<'a>(
     peer: IpAddr,
     forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
@@ -53,7 +54,7 @@ pub fn client_ip<'a>(
     client
 }
 
-/// An address as proxies write it: bare, in brackets, or with a port.
+/// Parses an address as proxies write it: alone, in brackets, or with a port.
 fn parse_ip(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;

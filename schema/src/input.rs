@@ -1,4 +1,4 @@
-//! `input.*`: what helps to write a message.
+//! `input.*`: help with writing a message.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputTranscribeParams {
-    /// The recording, in base64.
+    /// The recording in base64.
     pub audio_base64: String,
-    /// Its media type, such as `audio/webm;codecs=opus`.
+    /// Media type of the recording, such as `audio/webm;codecs=opus`.
     pub mime_type: String,
 }
 
-/// What was said.
+/// The text of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transcription {
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
 crate::methods! {
-    /// Turn speech into text.
+    /// Transcribe speech to text.
     ///
-    /// The recording is handed to the model's server and not kept.
+    /// The recording is sent to the model server and not stored.
     InputTranscribe = "input.transcribe" (User): InputTranscribeParams => Transcription;
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Kind of an item, as the database and ChatKit name it.
+/// Kind of an item, with the name that the database and ChatKit use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "db",
@@ -20,17 +20,17 @@ pub enum ItemKind {
     UserMessage,
     /// A message of the assistant.
     AssistantMessage,
-    /// A run's tool calls or thoughts, as the user sees them.
+    /// Tool calls or thoughts of a run, as the user sees them.
     Workflow,
-    /// A call of a tool that the front end runs.
+    /// A call of a client tool.
     ClientToolCall,
     /// A widget.
     Widget,
     /// Questions to the user.
     StructuredInput,
-    /// A note to the model. Clients never see it.
+    /// A note for the model. Clients never get it.
     HiddenContext,
-    /// A tool call as the model made it. Clients never see it; the bodies of all other kinds are ChatKit items.
+    /// A tool call as the model made it. Clients never get it; the bodies of all other kinds are ChatKit items.
     ToolCall,
 }
 
@@ -47,12 +47,12 @@ impl ItemKind {
         Self::ToolCall,
     ];
 
-    /// Whether it is a message of the user or of the assistant.
+    /// Returns whether it is a message of the user or of the assistant.
     pub const fn is_message(self) -> bool {
         matches!(self, Self::UserMessage | Self::AssistantMessage)
     }
 
-    /// The name in the database, and the `type` of a ChatKit item.
+    /// Returns the name in the database, which is the `type` of a ChatKit item.
     pub const fn name(self) -> &'static str {
         match self {
             Self::UserMessage => "user_message",
@@ -66,7 +66,7 @@ impl ItemKind {
         }
     }
 
-    /// The kind called `name`.
+    /// Returns the kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -78,13 +78,13 @@ impl ItemKind {
 pub struct ItemsListParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// Items on the page, 1 to 100; 20 when absent.
+    /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Newest first when absent.
+    /// Order of the items. Default: newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// `after` of the page before, which is the id of its last item.
+    /// The `after` of the previous page: the id of its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -95,9 +95,9 @@ pub struct ItemsListParams {
 pub struct ItemsFeedbackParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// Items of this thread, 1 to 100: usually an answer with what led to it.
+    /// Items of this thread, 1 to 100: usually an assistant message and the items that led to it.
     pub item_ids: Vec<Uuid>,
-    /// What the user thinks of them.
+    /// Rating of the items.
     pub kind: FeedbackKind,
 }
 
@@ -107,37 +107,37 @@ pub struct ItemsFeedbackParams {
 pub struct ItemsListFeedbackParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// Items on the page, 1 to 100; 20 when absent.
+    /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// `after` of the page before, which is the id of its last item.
+    /// The `after` of the previous page: the id of its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// What the user thinks of an item.
+/// The rating of an item by the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feedback {
     /// The item.
     pub item_id: Uuid,
-    /// Its thread.
+    /// The thread of the item.
     pub thread_id: Uuid,
-    /// What the user thinks of it.
+    /// The rating.
     pub kind: FeedbackKind,
-    /// When the user last said so.
+    /// Time of the last rating.
     pub created_at: DateTime<Utc>,
 }
 
 crate::methods! {
-    /// The items of a conversation, page by page.
+    /// List the items of a conversation.
     ///
-    /// Hidden items, such as notes to the model and raw tool calls, are never among them.
+    /// Without hidden items, such as notes for the model and raw tool calls.
     ItemsList = "items.list" (User): ItemsListParams => Page<Raw<ThreadItem>>;
-    /// Say whether items of a conversation were good.
+    /// Rate items of a conversation.
     ///
-    /// The last word about an item counts. All of the items must be of this conversation and visible, or nothing is
+    /// A new rating replaces the earlier one. All items must be visible items of this conversation, else nothing is
     /// stored.
     ItemsFeedback = "items.feedback" (User): ItemsFeedbackParams => Done;
-    /// What the user thinks of a conversation's items, newest item first.
+    /// List the ratings of a conversation's items, newest item first.
     ItemsListFeedback = "items.list_feedback" (User): ItemsListFeedbackParams => Page<Feedback>;
 }

@@ -1,9 +1,9 @@
-//! What both sides of Threadline agree on.
+//! The contract between the core, the gateway and clients.
 //!
-//! One marker type per RPC method ([`rpc::RpcMethod`]) names the method and ties it to its params, its result and
-//! its documentation; the core registers it, the gateway's table names it, and both API documents are made from it.
-//! Beside the methods stand the ChatKit wire types, the closed table of errors, and — behind the feature `db` —
-//! the diesel tables and column types.
+//! One marker type per RPC method ([`rpc::RpcMethod`]) has the name, params, result and documentation of the method.
+//! The core registers it, the gateway's rules refer to it, and both API documents are generated from it. The crate also
+//! has the wire types of ChatKit, the closed table of errors and, behind the feature `db`, the diesel tables and SQL
+//! types.
 //!
 //! Nothing here does I/O or knows a transport.
 

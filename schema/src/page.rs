@@ -1,4 +1,4 @@
-//! Pages and their cursors.
+//! Pages of lists, and their cursors.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-/// Rows of a page when the caller names no limit; the number ChatKit's own server uses.
+/// Rows of a page without a `limit`. ChatKit's own server uses the same number.
 pub const DEFAULT_LIMIT: u32 = 20;
-/// The most rows one page may have.
+/// Most rows of a page, unless a method sets another maximum.
 pub const MAX_LIMIT: u32 = 100;
 
-/// Direction of a list.
+/// Order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
@@ -27,9 +27,9 @@ pub enum Order {
 pub struct Page<T> {
     /// The rows.
     pub data: Vec<T>,
-    /// Whether more rows follow.
+    /// Whether there is a next page.
     pub has_more: bool,
-    /// Where the next page begins: pass it as `after`. Absent on the last page.
+    /// Cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -40,9 +40,9 @@ impl<T> Default for Page<T> {
     }
 }
 
-/// JSON of a `T` that passes through unparsed: stored items on their way to a client.
+/// The JSON of a `T`, passed on without parsing: stored items that are sent to clients.
 ///
-/// In the API documents it is a plain `T`.
+/// In the API documents it is a `T`.
 #[derive(Debug)]
 pub struct Raw<T> {
     json: Box<RawValue>,
@@ -50,35 +50,35 @@ pub struct Raw<T> {
 }
 
 impl<T> Raw<T> {
-    /// Takes text that is known to be the JSON of a `T`.
+    /// Wraps text that is known to be the JSON of a `T`.
     ///
     /// # Errors
-    /// When the text is not JSON at all.
+    /// If the text is not JSON.
     pub fn from_json(json: String) -> serde_json::Result<Self> {
         Ok(Self { json: RawValue::from_string(json)?, of: PhantomData })
     }
 
-    /// The text.
+    /// Returns the JSON text.
     pub fn json(&self) -> &str {
         self.json.get()
     }
 }
 
 impl<T: Serialize> Raw<T> {
-    /// Writes `value` out.
+    /// Serialises a value.
     ///
     /// # Errors
-    /// When `value` cannot be JSON.
+    /// If the value cannot be JSON.
     pub fn of(value: &T) -> serde_json::Result<Self> {
         Ok(Self { json: serde_json::value::to_raw_value(value)?, of: PhantomData })
     }
 }
 
 impl<T: for<'de> Deserialize<'de>> Raw<T> {
-    /// Reads the text.
+    /// Parses the text.
     ///
     /// # Errors
-    /// When it is not a `T`.
+    /// If it is not a `T`.
     pub fn parse(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.json.get())
     }

@@ -3,40 +3,40 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// One JSON-RPC method: its wire name, what it takes, what it gives, and what it is for.
+/// One JSON-RPC method: its wire name, params, result and documentation.
 ///
-/// A marker type implements it once, through [`methods!`](crate::methods). The core registers the marker, the
-/// gateway's rules name it, and OpenRPC and OpenAPI are generated from it.
+/// Marker types implement it, through [`methods!`](crate::methods). The core registers the marker, the gateway's rules
+/// refer to it, and the OpenRPC and OpenAPI documents are generated from it.
 pub trait RpcMethod: 'static {
     /// The wire name, such as `threads.create`.
     const NAME: &'static str;
-    /// The doc comment of the marker type; becomes the summary and description in both API documents.
+    /// The doc comment of the marker type. It becomes summary and description in both API documents.
     const DOC: &'static str;
     /// Who may call it.
     const ACCESS: Access;
-    /// Whether it answers once or starts a stream.
+    /// Whether it returns one result or a stream.
     const KIND: Kind;
-    /// Params, always by name: a JSON object.
+    /// Params, by name: a JSON object.
     type Params: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
-    /// What a call answers; for a subscription, what each notification carries.
+    /// Result of a call; for a subscription, the payload of each notification.
     type Result: Serialize + DeserializeOwned + JsonSchema + Send + 'static;
 }
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody; calls are limited per client address.
+    /// Everyone. Calls are limited per client address.
     Public,
-    /// Holders of a valid token; calls are limited per user.
+    /// Users, with a valid token. Calls are limited per user.
     User,
-    /// Holders of something the service has signed for one thing and one purpose, which is then among the params as
-    /// `token`, and without it holders of a valid token; calls are limited per user.
+    /// Holders of a capability, which is the param `token`; without it, users with a valid token. Calls are limited per
+    /// user.
     Signed,
-    /// Anybody, and not counted against a limit: what load balancers ask.
+    /// Everyone, without a limit: for load balancers.
     Probe,
 }
 
-/// Whether a method answers once or starts a stream.
+/// Whether a method returns one result or a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// One request, one response.
@@ -50,7 +50,7 @@ pub enum Kind {
     },
 }
 
-/// [`RpcMethod`] as data, for whoever holds many methods at once: a table, a registry, a document.
+/// [`RpcMethod`] as data, for tables of methods: the registry, the rules, the documents.
 #[derive(Clone, Copy)]
 pub struct MethodInfo {
     /// See [`RpcMethod::NAME`].
@@ -63,12 +63,12 @@ pub struct MethodInfo {
     pub kind: Kind,
     /// Schema of the params, inlined: its `properties` are the method's arguments.
     pub params: fn(&mut SchemaGenerator) -> Schema,
-    /// Schema of the result, as a reference where the type has a name.
+    /// Schema of the result; a reference if the type has a name.
     pub result: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl MethodInfo {
-    /// The facts of `M`.
+    /// Returns the data of `M`.
     pub const fn of<M: RpcMethod>() -> Self {
         Self {
             name: M::NAME,
@@ -80,13 +80,13 @@ impl MethodInfo {
         }
     }
 
-    /// The first sentence or line of the doc: one line for a list.
+    /// Returns the first line of the doc, for lists.
     pub fn summary(&self) -> &'static str {
         let line = self.doc.trim_start().lines().next().unwrap_or_default().trim();
         line.strip_suffix('.').unwrap_or(line)
     }
 
-    /// The doc as a paragraph, without the leading blanks of `///`.
+    /// Returns the doc without the leading blanks of `///`.
     pub fn description(&self) -> String {
         self.doc
             .lines()
@@ -106,8 +106,8 @@ impl std::fmt::Debug for MethodInfo {
 
 /// Declares marker types: `/// doc`, then `Marker = "wire.name" (access): Params => Result;`.
 ///
-/// A subscription adds `as "notification" until "unsubscribe"` after its access. The macro also makes a constant
-/// `METHODS`, the list of everything declared in it.
+/// A subscription adds `as "notification" until "unsubscribe"` after its access. The macro also declares the constant
+/// `METHODS`, the list of its methods.
 #[macro_export]
 macro_rules! methods {
     ($(
@@ -138,7 +138,7 @@ macro_rules! methods {
     };
 }
 
-/// Every method there is, namespace by namespace.
+/// Returns all methods, by namespace.
 pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
     [
         crate::auth::METHODS,
@@ -155,7 +155,7 @@ pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
     .flatten()
 }
 
-/// The facts of the method called `name`, if there is one.
+/// Returns the method with this name.
 pub fn find(name: &str) -> Option<&'static MethodInfo> {
     all().find(|method| method.name == name)
 }

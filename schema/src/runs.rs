@@ -1,4 +1,4 @@
-//! `runs.*`: turns of the assistant. Everything that streams is a run.
+//! `runs.*`: the work of the assistant on one input. Everything that streams is a run.
 
 use crate::error::Failure;
 use crate::event::RunEvent;
@@ -8,23 +8,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Where a run stands. The last four are final.
+/// Status of a run. The last four are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "db", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
 #[cfg_attr(feature = "db", diesel(sql_type = diesel::sql_types::Text))]
 pub enum RunStatus {
-    /// Stored, not yet begun.
+    /// Stored, not started.
     Queued,
-    /// Answering.
+    /// In progress.
     Running,
-    /// Answered.
+    /// Ended normally.
     Completed,
     /// Ended by an error.
     Failed,
-    /// Ended by the user; what was said so far is kept.
+    /// Ended by the user. The output so far is kept.
     Cancelled,
-    /// Ended by the server's stop or crash; what was said so far is kept.
+    /// Ended because the server stopped or crashed. The output so far is kept.
     Interrupted,
 }
 
@@ -33,7 +33,7 @@ impl RunStatus {
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Interrupted];
 
-    /// Whether nothing more will happen.
+    /// Returns whether the run has ended.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
@@ -41,7 +41,7 @@ impl RunStatus {
         }
     }
 
-    /// The name on the wire and in the database.
+    /// Returns the name on the wire and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -53,90 +53,90 @@ impl RunStatus {
         }
     }
 
-    /// The status called `name`.
+    /// Returns the status with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 
-/// Tokens the model's server says it used.
+/// Tokens used, as the model server reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
-    /// Tokens read, over all calls of the run.
+    /// Input tokens of all turns of the run.
     pub prompt_tokens: u64,
-    /// Tokens written, over all calls of the run.
+    /// Output tokens of all turns of the run.
     pub completion_tokens: u64,
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        // A server may report anything: an absurd number must not keep a run from ending.
+        // Saturating: a server may report any number, and a run must end all the same.
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
     }
 }
 
-/// One call of a server-side tool.
+/// A call of a server-side tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCallRecord {
-    /// The id the model gave the call.
+    /// Id of the call, from the model.
     pub id: String,
-    /// The tool.
+    /// Name of the tool.
     pub name: String,
-    /// What it was called with: JSON as the model wrote it.
+    /// Arguments: JSON text as the model wrote it.
     pub arguments: String,
-    /// What it answered: JSON text. Absent while the call is in flight. `{"status": "unknown", ...}` when it began and
-    /// was never seen to end, so that nobody can say whether it took effect.
+    /// Result: JSON text. Absent while the call is in flight. `{"status": "unknown", ...}` if the call started and its
+    /// end was not recorded: it may or may not have taken effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The run that made the call.
     pub run_id: Uuid,
-    /// The assistant message it led to; absent when the run ended without one.
+    /// The assistant message that followed; absent if the run ended without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<Uuid>,
-    /// When it was made.
+    /// Time of the call.
     pub created_at: DateTime<Utc>,
 }
 
-/// One turn of the assistant.
+/// The work of the assistant on one input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Id of the run.
     pub id: Uuid,
-    /// The thread it answers in.
+    /// The thread of the run.
     pub thread_id: Uuid,
-    /// Where it stands.
+    /// Status of the run.
     pub status: RunStatus,
-    /// When the message was stored.
+    /// Time at which the input was stored.
     pub created_at: DateTime<Utc>,
-    /// When it ended.
+    /// Time at which the run ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// Number of its last event so far.
+    /// Sequence number of the last event so far.
     pub last_seq: u64,
-    /// The message that it answers again. What stands behind that message goes when this run completes: until then, and
-    /// if it ends otherwise, the old answer stands.
+    /// The message that this run answers again. When the run completes, the other items after that message are removed.
+    /// Until then, and if the run ends otherwise, the old answer stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<Uuid>,
-    /// Why it failed.
+    /// Why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// What it used.
+    /// Tokens used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it cost its user, in millionths of the currency in which the operator's prices are; absent before its end, and
-    /// where its model has no price.
+    /// Cost for the user, in millionths of the currency of the configured prices. Absent before the end, and if the
+    /// model has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micros: Option<u64>,
-    /// The last assistant message it wrote.
+    /// The last assistant message of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<Uuid>,
-    /// Tools it called; known once it is final.
+    /// Tool calls of the run; present once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCallRecord>>,
 }
 
-/// Params that name a run.
+/// Params of methods that act on one run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRef {
@@ -150,27 +150,27 @@ pub struct RunRef {
 pub struct RunsSubscribeParams {
     /// The run.
     pub run_id: Uuid,
-    /// The last event the subscriber has: its `seq`, or the cursor `run_id:seq`. Absent: from the beginning.
+    /// The last event that the subscriber has: its `seq`, or the cursor `run_id:seq`. Default: from the first event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<After>,
-    /// Cancel the run when this subscriber leaves before its end, does not come back soon (`CHATKIT_CANCEL_GRACE_MS`),
-    /// and nobody else of its process follows it by then.
+    /// Whether to cancel the run if this subscriber disconnects before the end. The run continues if it has a
+    /// subscriber in the same process after `CHATKIT_CANCEL_GRACE_MS`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_when_left: bool,
 }
 
-/// A place in a run's events: a bare number, or the cursor `run_id:seq` that every transport shows.
+/// A position in the events of a run: a sequence number, or the cursor `run_id:seq` that every transport sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum After {
-    /// The number of an event.
+    /// The sequence number of an event.
     Seq(u64),
-    /// `run_id:seq`, or the number as text.
+    /// `run_id:seq`, or the sequence number as text.
     Cursor(String),
 }
 
 impl After {
-    /// The number of the last event the subscriber has, if the cursor is one of this run's.
+    /// Returns the sequence number of the last event that the subscriber has; `None` if the cursor is of another run.
     pub fn seq_of(&self, run_id: Uuid) -> Option<u64> {
         match self {
             Self::Seq(seq) => Some(*seq),
@@ -183,26 +183,25 @@ impl After {
     }
 }
 
-/// What each notification of `runs.subscribe` carries.
+/// Payload of a notification of `runs.subscribe`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunNotification {
-    /// Number of the event in its run, from 1. `run_id:seq` is the cursor to go on from.
+    /// Sequence number of the event in its run, from 1. `run_id:seq` is the cursor to resume from.
     pub seq: u64,
     /// The event.
     pub event: Raw<RunEvent>,
 }
 
 crate::methods! {
-    /// A run and where it stands.
+    /// Get a run with its status.
     RunsGet = "runs.get" (User): RunRef => Run;
-    /// Stop a run.
+    /// Cancel a run.
     ///
-    /// What was said so far is kept as the answer. Cancelling a run that has ended changes nothing and answers
-    /// with how it ended.
+    /// The output so far is kept. Cancelling a run that has ended changes nothing and returns the run.
     RunsCancel = "runs.cancel" (User): RunRef => Run;
-    /// Follow a run, from its beginning or from a cursor.
+    /// Subscribe to the events of a run, from the first event or from a cursor.
     ///
-    /// Each notification `run.event` carries `seq` and `event`; the last one is `run.completed`, `run.failed`,
+    /// Each notification `run.event` has `seq` and `event`. The last event is `run.completed`, `run.failed`,
     /// `run.cancelled` or `run.interrupted`. WebSocket only.
     RunsSubscribe = "runs.subscribe" (User) as "run.event" until "runs.unsubscribe": RunsSubscribeParams => RunNotification;
 }

@@ -1,4 +1,4 @@
-//! `system.*` and `rpc.discover`: the service about itself.
+//! `system.*` and `rpc.discover`: health and description of the service.
 
 use crate::auth::Nothing;
 use schemars::JsonSchema;
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// How well something is.
+/// Health of the service or of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     /// Works.
     Healthy,
-    /// Works in part: conversations are kept, answers may fail.
+    /// Works in part: conversations are stored, but runs may fail.
     Degraded,
     /// Does not work.
     Unhealthy,
 }
 
-/// A part whose health can be asked for by itself.
+/// A component whose health can be requested alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Component {
     /// The database.
     Db,
-    /// The model's server.
+    /// The model server.
     Openrouter,
-    /// Redis, where one is configured. Without it things are slower, so it is degraded at worst.
+    /// Redis, if configured. The service works without it, so this component is at worst degraded.
     Redis,
-    /// Where files that go with messages are kept. Without it conversations go on, so it is degraded at worst.
+    /// The storage of attachments. The service works without it, so this component is at worst degraded.
     Attachments,
-    /// The background tasks of the process. Part of the whole only when one has failed: then the process shuts down.
+    /// The background tasks of the process. Reported only if one has failed: the process is shutting down then.
     Tasks,
 }
 
@@ -38,39 +38,39 @@ pub enum Component {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthParams {
-    /// Only this part; every part when absent.
+    /// Check only this component. Default: all components.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<Component>,
 }
 
-/// State of one part.
+/// Health of one component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComponentHealth {
-    /// How well it is.
+    /// Health of the component.
     pub status: HealthStatus,
-    /// What it is, such as `sqlite` or `demo`.
+    /// Kind of the component, such as `sqlite` or `demo`.
     pub kind: String,
-    /// How long the check took, in milliseconds.
+    /// Duration of the check in milliseconds.
     pub latency_ms: u64,
-    /// What is wrong, in words that give nothing away.
+    /// What is wrong, without internal details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// State of the service.
+/// Health of the service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
-    /// The worst state of the parts asked for; a failing model only degrades the whole.
+    /// The worst health of the checked components. An unhealthy model server alone makes the service degraded.
     pub status: HealthStatus,
     /// Version of the binary.
     pub version: String,
-    /// The parts.
+    /// Health by component.
     pub components: BTreeMap<Component, ComponentHealth>,
 }
 
 crate::methods! {
-    /// Whether the service and its parts are well.
+    /// Check the health of the service and its components.
     SystemHealth = "system.health" (Probe): HealthParams => Health;
-    /// This API, as an OpenRPC document.
+    /// Get this API as an OpenRPC document.
     RpcDiscover = "rpc.discover" (Public): Nothing => Map<String, Value>;
 }

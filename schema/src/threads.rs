@@ -1,4 +1,4 @@
-//! `threads.*`: conversations. REST calls a thread a session; the ids are the same.
+//! `threads.*`: conversations. REST calls a thread a *session*; the id is the same.
 
 use crate::chatkit::{Action, StructuredInputSubmission, ThreadItem, ThreadStatus, UserMessageInput};
 use crate::event::ThreadEvent;
@@ -12,35 +12,34 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A conversation of one user: ChatKit's thread, and what a list of conversations shows beside it.
+/// A conversation of one user: the thread of ChatKit, with additional members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Thread {
     /// Id of the thread.
     pub id: Uuid,
-    /// Its title; the first message until the user sets one.
+    /// Title. It begins as the first message; the user can change it.
     pub title: String,
-    /// When it began.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// Whether it takes messages.
+    /// Whether the thread accepts messages.
     pub status: ThreadStatus,
-    /// Whatever an integration keeps with the thread.
+    /// Data that an integration stores with the thread.
     pub metadata: Map<String, Value>,
     /// A page of items; empty in lists and in events.
     pub items: Page<Raw<ThreadItem>>,
-    /// Whose it is.
+    /// Id of the user who owns the thread.
     pub user_id: Uuid,
-    /// When something was last said or changed.
+    /// Time of the last message or change.
     pub updated_at: DateTime<Utc>,
-    /// User and assistant messages in it.
+    /// Number of user and assistant messages.
     pub message_count: i64,
-    /// Tool calls made on the way to the messages of this page, which ChatKit itself does not show; only when
-    /// `include_tool_calls` asked for them.
+    /// Tool calls that led to the messages of this page. Present only with `include_tool_calls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCallRecord>>,
 }
 
-/// Whether a thread takes messages, as the database names it. On the wire it is a
-/// [`ThreadStatus`](crate::chatkit::ThreadStatus), with the reason.
+/// Whether a thread accepts messages, as stored in the database. On the wire it is a
+/// [`ThreadStatus`](crate::chatkit::ThreadStatus) with a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "db",
@@ -48,11 +47,11 @@ pub struct Thread {
     diesel(sql_type = diesel::sql_types::Text)
 )]
 pub enum ThreadState {
-    /// It takes messages.
+    /// The thread accepts messages.
     Active,
-    /// It takes no messages at the moment.
+    /// The thread accepts no messages for now.
     Locked,
-    /// It takes no messages any more.
+    /// The thread never accepts messages again.
     Closed,
 }
 
@@ -60,7 +59,7 @@ impl ThreadState {
     /// Every state.
     pub const ALL: [Self; 3] = [Self::Active, Self::Locked, Self::Closed];
 
-    /// The name in the database and on the command line.
+    /// Returns the name in the database and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -69,7 +68,7 @@ impl ThreadState {
         }
     }
 
-    /// The state called `name`.
+    /// Returns the state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
@@ -79,23 +78,24 @@ impl ThreadState {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadsCreateParams {
-    /// The first message. With it a run starts at once.
+    /// The first message. If present, a run starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<UserMessageInput>,
-    /// The agent that answers in it, by its name in the agents file; the default one when absent.
+    /// Name of the agent in the agents file. Default: the default agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// Names this submission: a retry with the same key creates nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
 
-/// A new thread, and the run that answers its first message.
+/// A new thread, and the run that its first message started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ThreadCreated {
     /// The thread.
     pub thread: Thread,
-    /// The run, when there was a message.
+    /// The run, if there was a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
 }
@@ -106,16 +106,16 @@ pub struct ThreadCreated {
 pub struct ThreadsGetByIdParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// Items on the page, 1 to 1000; 20 when absent.
+    /// Maximum number of items on the page, 1 to 1000. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Order of the items; oldest first when absent.
+    /// Order of the items. Default: oldest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// `after` of the page before.
+    /// The `after` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Also give the raw tool calls behind the messages.
+    /// Whether to include the tool calls that led to the messages.
     #[serde(default)]
     pub include_tool_calls: bool,
 }
@@ -124,28 +124,28 @@ pub struct ThreadsGetByIdParams {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadsListParams {
-    /// Threads on the page, 1 to 100; 20 when absent.
+    /// Maximum number of threads on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// By `updated_at`; newest first when absent.
+    /// Order by `updated_at`. Default: newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// `after` of the page before.
+    /// The `after` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// A page of threads, and how many there are in all.
+/// A page of threads, and the number of all threads.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ThreadPage {
-    /// The rows.
+    /// The threads.
     pub data: Vec<Thread>,
-    /// Whether more rows follow.
+    /// Whether there is a next page.
     pub has_more: bool,
-    /// Where the next page begins: pass it as `after`. Absent on the last page.
+    /// Cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Threads of the user that are not archived.
+    /// Number of threads of the user that are not archived.
     pub total: i64,
 }
 
@@ -155,11 +155,11 @@ pub struct ThreadPage {
 pub struct ThreadsUpdateParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The new title, 1 to 200 characters; it is kept from then on.
+    /// The new title, 1 to 200 characters. It stays until it is changed again.
     pub title: String,
 }
 
-/// Params that name a thread.
+/// Params of methods that act on one thread.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadRef {
@@ -175,7 +175,8 @@ pub struct AddUserMessageParams {
     pub thread_id: Uuid,
     /// The message.
     pub input: UserMessageInput,
-    /// Names this submission: a retry with the same key creates nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -186,9 +187,10 @@ pub struct AddUserMessageParams {
 pub struct RetryAfterItemParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The message of the user that is to be answered again.
+    /// The user message to answer again.
     pub item_id: Uuid,
-    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -199,10 +201,11 @@ pub struct RetryAfterItemParams {
 pub struct AddClientToolOutputParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// What the tool answered: any JSON, of at most 32768 bytes. Null when absent: not every tool has something to say.
+    /// Output of the tool: any JSON of at most 32768 bytes. Default: null.
     #[serde(default)]
     pub result: Value,
-    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -213,11 +216,12 @@ pub struct AddClientToolOutputParams {
 pub struct AddStructuredInputParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The questions: a pending item of type `structured_input`.
+    /// The item with the questions: a pending item of type `structured_input`.
     pub item_id: Uuid,
-    /// The answers. A question without one is skipped.
+    /// The answers. A question without an answer is skipped.
     pub input: StructuredInputSubmission,
-    /// Names this submission: a retry with the same key starts nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -228,12 +232,13 @@ pub struct AddStructuredInputParams {
 pub struct CustomActionParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The widget that was used.
+    /// The widget item that the action belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<Uuid>,
-    /// What is to be done, as the widget declares it.
+    /// The action, as the widget declares it.
     pub action: Action,
-    /// Names this submission: a retry with the same key does nothing new. At most 255 characters.
+    /// Idempotency key, at most 255 characters. A second request with the same key does nothing and gets the same
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -244,17 +249,17 @@ pub struct CustomActionParams {
 pub struct SyncCustomActionParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The widget that was used.
+    /// The widget item that the action belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_id: Option<Uuid>,
-    /// What is to be done, as the widget declares it.
+    /// The action, as the widget declares it.
     pub action: Action,
 }
 
-/// What `threads.sync_custom_action` answers.
+/// Result of `threads.sync_custom_action`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SyncCustomActionResponse {
-    /// The widget that was used, if it looks another now.
+    /// The widget item of the action, if the action changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_item: Option<ThreadItem>,
 }
@@ -265,21 +270,21 @@ pub struct SyncCustomActionResponse {
 pub struct ThreadsSubscribeParams {
     /// The thread.
     pub thread_id: Uuid,
-    /// The last event the subscriber has, as the cursor `run_id:seq`; `0` for all there ever were. Absent: the run that
-    /// is answering now, from its beginning, and what comes after it.
+    /// Cursor `run_id:seq` of the last event that the subscriber has; `0` for all events. Default: the active run from
+    /// its first event, and everything after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// Begin with one `thread.snapshot`: the thread with its newest items.
+    /// Whether to send the thread with its newest items first, as `thread.snapshot`.
     #[serde(default)]
     pub snapshot: bool,
 }
 
-/// A place in the events of a thread's runs.
+/// A position in the events of the runs of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// Before the first event of the first run. Written `0`.
     Beginning,
-    /// Behind event number `seq` of this run; 0 is before its first. Written `run_id:seq`.
+    /// After event number `seq` of this run; 0 is before its first event. Written `run_id:seq`.
     Event {
         /// The run.
         run_id: Uuid,
@@ -297,7 +302,7 @@ impl fmt::Display for Since {
     }
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoCursor;
 
@@ -316,79 +321,78 @@ impl FromStr for Since {
     }
 }
 
-/// What each notification of `threads.subscribe` carries.
+/// Payload of a notification of `threads.subscribe`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ThreadNotification {
-    /// The run whose event it is; absent for what is no event of a run.
+    /// The run of the event; absent for side events, which belong to no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<Uuid>,
-    /// Number of the event in its run, from 1: `run_id:seq` is the cursor to go on from. 0 for what is no event of a
-    /// run and moves no cursor.
+    /// Sequence number of the event in its run, from 1. `run_id:seq` is the cursor to resume from. 0 for side events,
+    /// which have no cursor.
     pub seq: u64,
     /// The event.
     pub event: Raw<ThreadEvent>,
 }
 
-/// An answer with nothing in it.
+/// An empty result.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Done {}
 
 crate::methods! {
     /// Create a conversation, with or without a first message.
     ///
-    /// With `input` a run starts and is returned beside the thread; subscribe to it with `runs.subscribe`.
-    /// A user may have a limited number of conversations (`SESSION_LIMIT`).
+    /// With `input`, a run starts and is returned with the thread. Read its events with `runs.subscribe`.
+    /// Fails with `SESSION_LIMIT` if the user has the maximum number of conversations.
     ThreadsCreate = "threads.create" (User): ThreadsCreateParams => ThreadCreated;
-    /// A conversation with a page of its items.
+    /// Get a conversation with a page of its items.
     ThreadsGetById = "threads.get_by_id" (User): ThreadsGetByIdParams => Thread;
-    /// The user's conversations, last used first.
+    /// List the conversations of the user, last used first.
     ThreadsList = "threads.list" (User): ThreadsListParams => ThreadPage;
     /// Rename a conversation.
     ///
-    /// A title the user has set is not replaced by the first message any more.
+    /// A title that the user has set is never replaced by a generated one.
     ThreadsUpdate = "threads.update" (User): ThreadsUpdateParams => Thread;
     /// Delete a conversation with its items, runs and events.
     ///
-    /// A run that is still answering in it is cancelled first.
+    /// An active run of the conversation is cancelled first.
     ThreadsDelete = "threads.delete" (User): ThreadRef => Done;
-    /// Say something, and start the run that answers it.
+    /// Send a message and start the run that answers it.
     ///
-    /// The message and the run are stored before this returns. The answer is read with `runs.subscribe`. A thread
-    /// answers one message at a time; a second one gets `THREAD_BUSY`.
+    /// Message and run are stored before the call returns. Read the events of the run with `runs.subscribe`. Fails with
+    /// `THREAD_BUSY` if the thread has an active run.
     ThreadsAddUserMessage = "threads.add_user_message" (User): AddUserMessageParams => Run;
-    /// Answer a message of the user again.
+    /// Answer a user message again.
     ///
-    /// The assistant is asked as if nothing had followed that message. When the new answer is whole, everything that
-    /// stood behind the message is removed in the same moment, which `thread.item.removed` tells of each item. If the
-    /// run fails, is cancelled or interrupted, the old answer stays and the new one is removed instead; tools that it
-    /// called have acted all the same.
+    /// The model sees the conversation up to that message only. When the run completes, all items after the message
+    /// that are not of this run are removed at once, with one `thread.item.removed` each. If the run fails, is
+    /// cancelled or interrupted, the old answer stays and the items of the run are removed. Tools that the run called
+    /// have still taken effect.
     ThreadsRetryAfterItem = "threads.retry_after_item" (User): RetryAfterItemParams => Run;
-    /// Give the output of the client's tool that a conversation waits for, and go on with it.
+    /// Send the output of a client tool and start a run that continues with it.
     ///
-    /// The newest item of the conversation must be a pending `client_tool_call`; it is completed, and a run starts that
-    /// goes on with its output.
+    /// The newest item of the conversation must be a pending `client_tool_call`. It becomes completed.
     ThreadsAddClientToolOutput = "threads.add_client_tool_output" (User): AddClientToolOutputParams => Run;
-    /// Answer the questions that a conversation waits for, and go on.
+    /// Answer the questions of a structured input and start a run that continues with the answers.
     ///
-    /// The item becomes `answered` or `skipped`, and a run starts that goes on with the answers. A question takes one
-    /// value, or several where it says so; values that are none of its options are taken too.
+    /// The item becomes `answered` or `skipped`. A question takes one value, or several if it allows that. Values that
+    /// are not among its options are accepted.
     ThreadsAddStructuredInput = "threads.add_structured_input" (User): AddStructuredInputParams => Run;
-    /// Use a widget: have its action carried out, in a run that can be followed.
+    /// Run the action of a widget, as a run with events.
     ///
-    /// `tasks.complete` with `{"task_id"}` completes a task; any other names a tool that the agents file lets users call,
-    /// and its payload is the arguments. The model is not asked. An update of the widget that was used and
-    /// `thread.item.replaced` tell what is new in it.
+    /// `tasks.complete` with `{"task_id"}` completes a task. Any other type is the name of a tool that the agents file
+    /// allows users to call; the payload is its arguments. The model is not called. Changes of the widget arrive as
+    /// updates of its item and as `thread.item.replaced`.
     ThreadsCustomAction = "threads.custom_action" (User): CustomActionParams => Run;
-    /// Use a widget: have its action carried out at once, without a run.
+    /// Run the action of a widget and wait for it, without a run.
     ThreadsSyncCustomAction = "threads.sync_custom_action" (User): SyncCustomActionParams => SyncCustomActionResponse;
-    /// Follow a conversation across its runs, from now or from a cursor.
+    /// Subscribe to the events of a conversation, across its runs.
     ///
-    /// Each notification `thread.event` carries `run_id`, `seq` and `event`. Without `after` it begins with the run
-    /// that is answering, from its first event; with it, right behind that event. Every later run follows whole and in
-    /// order, whoever started it and wherever. With `snapshot` the thread and its newest items come first, with `seq` 0,
-    /// as have `thread.updated` and `thread.item.replaced` where the thread or a widget was changed outside of runs. The end
-    /// of a run is not the end of the subscription: that is `thread.deleted`, or an `error` when the token has expired.
-    /// WebSocket only.
+    /// Each notification `thread.event` has `run_id`, `seq` and `event`. Without `after`, the events start with the
+    /// first event of the active run; with it, after that event. All later runs follow completely and in order,
+    /// whichever client or process starts them. With `snapshot`, the thread with its newest items comes first. The
+    /// snapshot, and changes of the thread or of a widget outside of runs (`thread.updated`, `thread.item.replaced`),
+    /// have `seq` 0. The subscription does not end with a run. It ends with `thread.deleted`, or with an `error` when
+    /// the token expires. WebSocket only.
     ThreadsSubscribe = "threads.subscribe" (User) as "thread.event" until "threads.unsubscribe": ThreadsSubscribeParams => ThreadNotification;
 }
 
@@ -397,10 +401,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_is_written() {
+    fn a_cursor_is_parsed_back() {
         let run_id = Uuid::now_v7();
-        for place in [Since::Beginning, Since::Event { run_id, seq: 0 }, Since::Event { run_id, seq: 7 }] {
-            assert_eq!(place.to_string().parse(), Ok(place));
+        for cursor in [Since::Beginning, Since::Event { run_id, seq: 0 }, Since::Event { run_id, seq: 7 }] {
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for wrong in ["", "1", "x", "0:1", &format!("{run_id}"), &format!("{run_id}:"), &format!("{run_id}:-1")] {
             assert_eq!(wrong.parse::<Since>(), Err(NoCursor), "{wrong}");

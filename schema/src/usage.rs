@@ -1,4 +1,4 @@
-//! `usage.*`: what a user's runs have used, and what is left of the user's budget.
+//! `usage.*`: the tokens and the cost of a user's runs, and the state of the user's budget.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
@@ -8,73 +8,73 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UsageGetParams {
-    /// First day (UTC), such as `2026-11-01`; 29 days before `until` when absent.
+    /// First day (UTC), such as `2026-11-01`. Default: 29 days before `until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<NaiveDate>,
-    /// Last day (UTC); today when absent.
+    /// Last day (UTC). Default: today.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<NaiveDate>,
 }
 
-/// What was used over some time.
+/// Usage over a period of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Used {
-    /// Runs that have ended.
+    /// Number of runs that have ended.
     pub runs: u64,
-    /// Tokens read.
+    /// Input tokens.
     pub prompt_tokens: u64,
-    /// Tokens written.
+    /// Output tokens.
     pub completion_tokens: u64,
-    /// What they cost, in millionths of the currency in which the operator's prices are.
+    /// Cost, in millionths of the currency of the configured prices.
     pub cost_micros: u64,
-    /// Runs that are not in `cost_micros`, since their model has no price.
+    /// Number of runs that are not part of `cost_micros` because their model has no price.
     pub unpriced_runs: u64,
 }
 
-/// What was used on one day.
+/// Usage on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DayUsage {
     /// The day (UTC).
     pub date: NaiveDate,
-    /// What was used.
+    /// The usage.
     #[serde(flatten)]
     pub used: Used,
 }
 
-/// A budget of one user for one day.
+/// State of one budget on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allowance {
-    /// What may be used in a day.
+    /// Limit per day.
     pub limit: u64,
-    /// What was used today.
+    /// Used today.
     pub used: u64,
-    /// What runs that go on hold until they end.
+    /// Reserved by active runs until they end.
     pub held: u64,
-    /// What a further run may hold.
+    /// Available to another run.
     pub left: u64,
 }
 
-/// What a user may use in a day.
+/// The budget of a user per day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
-    /// In tokens, read and written; absent when there is no such limit.
+    /// Input and output tokens; absent if they are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Allowance>,
-    /// In millionths of the currency; absent when there is no such limit.
+    /// Cost in millionths of the currency; absent if it is not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micros: Option<Allowance>,
-    /// When the next day begins.
+    /// Time at which the next day begins.
     pub resets_at: DateTime<Utc>,
 }
 
-/// What a user has used.
+/// The usage of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageReport {
-    /// Days on which something was used, newest first.
+    /// Days with usage, newest first.
     pub days: Vec<DayUsage>,
-    /// All of them together.
+    /// Sum of these days.
     pub total: Used,
-    /// Today's budget; absent when there is none.
+    /// State of today's budget; absent if there is no budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
 }
@@ -90,8 +90,9 @@ impl std::ops::AddAssign for Used {
 }
 
 crate::methods! {
-    /// What your runs have used, day by day, and what is left of today's budget.
+    /// Get the user's usage per day, and the state of today's budget.
     ///
-    /// A run counts for the day (UTC) on which it began, once it has ended. Deleting a conversation gives nothing back.
+    /// A run counts when it ends, for the day (UTC) on which it started. Deleting a conversation does not reduce the
+    /// usage.
     UsageGet = "usage.get" (User): UsageGetParams => UsageReport;
 }

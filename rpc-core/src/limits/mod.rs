@@ -1,7 +1,8 @@
 //! Rate limits: GCRA per user, and per address for calls without a user.
 //!
-//! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts like
-//! any call, and the others count against a limit of their own: the most pieces that the allowed requests can have.
+//! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts
+//! like any call, and the others count against a limit of their own: the most pieces that the allowed requests can
+//! have.
 //!
 //! With Redis, all replicas share one count. Without it, and while it does not answer, each process counts for itself.
 

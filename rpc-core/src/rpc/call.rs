@@ -96,7 +96,8 @@ impl CallContext {
     /// Returns the verified user.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`. Not in a method with [`Access::User`](threadline_schema::Access::User): the pipeline checks those.
+    /// `UNAUTHORIZED`. Not in a method with [`Access::User`](threadline_schema::Access::User): the pipeline checks
+    /// those.
     pub(crate) fn user_id(&self) -> Result<Uuid, Error> {
         self.identity().map(|identity| identity.user_id)
     }

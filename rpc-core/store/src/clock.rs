@@ -2,16 +2,18 @@
 
 use crate::{Store, StoreResult};
 use std::sync::{Mutex, PoisonError};
-
 use threadline_schema::db::types::UtcTime;
 use tokio::time::Instant;
 use uuid::Uuid;
+use uuid::timestamp::context::ContextV7;
 
 /// The database's clock, read now and then and counted on by this machine's monotonic one. A clock that is moved, or
 /// wrong from the start, neither ends the lease of a process that lives nor keeps up that of one that is dead.
 #[derive(Debug)]
 pub struct Clock {
     read: Mutex<(Instant, UtcTime)>,
+    /// The counter of ids: ids of one millisecond are in the order in which they were made.
+    counter: Mutex<ContextV7>,
     /// Random bits of ids; `None` takes them from the operating system.
     seeded: Option<Mutex<u64>>,
 }
@@ -20,7 +22,7 @@ impl Clock {
     /// # Errors
     /// When the database fails.
     pub async fn read(store: &Store) -> StoreResult<Self> {
-        Ok(Self { read: Mutex::new(at_least(store).await?), seeded: None })
+        Ok(Self::starting_at(at_least(store).await?, None))
     }
 
     /// Reads it again: monotonic clocks drift.
@@ -34,7 +36,7 @@ impl Clock {
     #[doc(hidden)]
     pub fn for_tests() -> Self {
         let time = UtcTime::from_micros(1_800_000_000_000_000).unwrap_or_else(UtcTime::now);
-        Self { read: Mutex::new((Instant::now(), time)), seeded: None }
+        Self::starting_at((Instant::now(), time), None)
     }
 
     /// Reads the clock, and takes the random bits of ids from a seed: for simulations.
@@ -43,10 +45,15 @@ impl Clock {
     /// When the database fails.
     #[doc(hidden)]
     pub async fn read_seeded(store: &Store, seed: u64) -> StoreResult<Self> {
-        Ok(Self { read: Mutex::new(at_least(store).await?), seeded: Some(Mutex::new(seed)) })
+        Ok(Self::starting_at(at_least(store).await?, Some(seed)))
     }
 
-    /// Makes an id that starts with the time of this clock (UUIDv7).
+    fn starting_at(read: (Instant, UtcTime), seed: Option<u64>) -> Self {
+        Self { read: Mutex::new(read), counter: Mutex::new(ContextV7::new()), seeded: seed.map(Mutex::new) }
+    }
+
+    /// Makes an id that starts with the time of this clock (UUIDv7), and is greater than those it made before. Pages of
+    /// tasks and feedback are in the order of their ids.
     pub fn new_id<I: From<Uuid>>(&self) -> I {
         let now = self.now().utc();
         if let Some(seeded) = &self.seeded {
@@ -57,11 +64,7 @@ impl Clock {
             return uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into();
         }
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-        let time = uuid::Timestamp::from_unix(
-            uuid::timestamp::context::ContextV7::new(),
-            seconds,
-            now.timestamp_subsec_nanos(),
-        );
+        let time = uuid::Timestamp::from_unix(&self.counter, seconds, now.timestamp_subsec_nanos());
         Uuid::new_v7(time).into()
     }
 
@@ -87,4 +90,16 @@ fn split_mix(state: &mut u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ids_are_in_the_order_in_which_they_were_made() {
+        let clock = Clock::for_tests();
+        let ids: Vec<Uuid> = (0..10_000).map(|_| clock.new_id()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "the clock stands still: the counter alone orders them");
+    }
 }

@@ -216,6 +216,6 @@ mod tests {
         assert!(text.contains("Each notification `run.event` carries [RunNotification](#runnotification); `runs.unsubscribe` ends it early"));
         assert!(text.contains("- `\"high\"`: First."));
         assert!(text.contains("One of `\"normal\"`, `\"medium\"`, `\"semibold\"`, `\"bold\"`."));
-        assert!(text.contains("- `\"type\": \"run.completed\"`, `run` ([Run](#run)): Answered."));
+        assert!(text.contains("- `\"type\": \"run.completed\"`, `run` ([Run](#run)): The run has completed."));
     }
 }

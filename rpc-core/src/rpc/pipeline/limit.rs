@@ -25,8 +25,8 @@ impl CallLimiter {
         Self { limits, take_free_subscribe }
     }
 
-    /// Counts a call against the limit of its user, or of its address if it has none. Returns whether it is allowed, and
-    /// the state of the limit. `method` is `None` if the method does not exist.
+    /// Counts a call against the limit of its user, or of its address if it has none. Returns whether it is allowed,
+    /// and the state of the limit. `method` is `None` if the method does not exist.
     pub(super) async fn count(
         &self,
         method: Option<&MethodInfo>,
@@ -63,8 +63,8 @@ impl CallLimiter {
         }
     }
 
-    /// Whether this is the one subscribe to a run that its start includes. The start was counted, and one request counts
-    /// once, however many calls it needs. The run itself records the use, so a client cannot forge it.
+    /// Whether this is the one subscribe to a run that its start includes. The start was counted, and one request
+    /// counts once, however many calls it needs. The run itself records the use, so a client cannot forge it.
     fn is_free_subscribe(&self, user_id: Uuid, call: &Call<'_>) -> bool {
         if call.method != RunsSubscribe::NAME {
             return false;

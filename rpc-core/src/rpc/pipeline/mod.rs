@@ -130,8 +130,8 @@ impl Pipeline {
 
     /// Checks the size of the params of a call, or of all calls of a batch together.
     ///
-    /// HTTP checks the body while it reads. jsonrpsee reads more from a socket than is allowed, so that the error can be
-    /// one of the table; what is larger still, jsonrpsee refuses itself.
+    /// HTTP checks the body while it reads. jsonrpsee reads more from a socket than is allowed, so that the error can
+    /// be one of the table; what is larger still, jsonrpsee refuses itself.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE`.

@@ -1,5 +1,5 @@
-//! WebSockets. jsonrpsee reads the messages and owns the subscriptions: their ids, sinks and ends. Every call passes the
-//! pipeline all the same.
+//! WebSockets. jsonrpsee reads the messages and owns the subscriptions: their ids, sinks and ends. Every call passes
+//! the pipeline all the same.
 
 use super::codec::{self, Responder};
 use super::http::refusal;

@@ -1,16 +1,16 @@
 //! Threadline's REST gateway: it translates HTTP into JSON-RPC, and events into Server-Sent Events.
 //!
 //! A request passes these modules, in this order:
-//! 1. [`service`]: names the request, finds its operation, adds the headers of every response;
-//! 2. [`router`]: path and verb -> operation;
-//! 3. [`dispatch`]: admits the caller, reads the body, binds the parameters, calls the core, makes the response;
-//! 4. [`bind`]: path, query, headers and body -> the parameters of the method, as [`operation`] says;
-//! 5. [`upstream`]: the port to the core: in the same process, or over WebSockets ([`remote`]);
-//! 6. [`response_data`] or [`sse`]: result or events -> the body of the [`response`].
+//! 1. `service`: names the request, finds its operation, adds the headers of every response;
+//! 2. `router`: path and verb -> operation;
+//! 3. `dispatch`: admits the caller, reads the body, binds the parameters, calls the core, makes the response;
+//! 4. `bind`: path, query, headers and body -> the parameters of the method, as `operation` says;
+//! 5. `upstream`: the port to the core: in the same process, or over WebSockets (`remote`);
+//! 6. `response_data` or `sse`: result or events -> the body of the `response`.
 //!
-//! [`rules`] is the table of all operations and [`rule`] says what a row can express. Router, binder, responses,
+//! `rules` is the table of all operations and `rule` says what a row can express. Router, binder, responses,
 //! OpenAPI, the Markdown reference, metric labels and the list of routes are all made from that table.
-//! [`chatkit_rules`] is the same for the request types of ChatKit's single endpoint.
+//! `chatkit_rules` is the same for the request types of ChatKit's single endpoint.
 //!
 //! The gateway has no business rules and keeps nothing about users. It does not verify tokens: the core does.
 

@@ -39,7 +39,7 @@ pub struct Thread {
 }
 
 /// Whether a thread accepts messages, as stored in the database. On the wire it is a
-/// [`ThreadStatus`](crate::chatkit::ThreadStatus) with a reason.
+/// [`ThreadStatus`] with a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "db",

@@ -24,7 +24,7 @@ pub(super) struct PendingWrite {
 
 impl RunWriter {
     /// Stores the items that are complete, and announces them. If the future is dropped, call
-    /// [`settle`](Self::settle) before the end of the run.
+    /// `settle` before the end of the run.
     ///
     /// # Errors
     /// Those of `Store::items_append`.

@@ -214,7 +214,7 @@ mod tests {
         let text = markdown();
         assert!(text.contains("| `thread_id` | UUID, required | The thread. |"), "{text}");
         assert!(text.contains("Each notification `run.event` carries [RunNotification](#runnotification); `runs.unsubscribe` ends it early"));
-        assert!(text.contains("- `\"high\"`: First."));
+        assert!(text.contains("- `\"high\"`: Urgent."));
         assert!(text.contains("One of `\"normal\"`, `\"medium\"`, `\"semibold\"`, `\"bold\"`."));
         assert!(text.contains("- `\"type\": \"run.completed\"`, `run` ([Run](#run)): The run has completed."));
     }

@@ -1,12 +1,16 @@
 //! Access for benchmarks and tests to what is private. Not part of the API.
 
+use crate::lifecycle::UserMessageInput;
 use crate::log::{self, RunLog};
 use crate::subscribe::RunFeed;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserContent, UserMessage};
 use threadline_schema::event::Event;
-use threadline_schema::ids::RunId;
-use threadline_store::rows::EventRow;
+use threadline_schema::ids::{ItemId, RunId, ThreadId};
+use threadline_schema::items::ItemKind;
+use threadline_store::Clock;
+use threadline_store::rows::{EventRow, NewItem};
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
@@ -16,6 +20,27 @@ pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<Event
 /// Decodes a row as a replay does: events with their sequence numbers.
 pub fn decode_row(row: EventRow) -> Vec<(u64, Event)> {
     log::decode_row(row)
+}
+
+/// Makes a message that is only text, without a title for its thread.
+///
+/// # Errors
+/// If the message cannot be serialised.
+pub fn text_message(clock: &Clock, thread_id: ThreadId, text: &str) -> serde_json::Result<UserMessageInput> {
+    let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
+    let message = ThreadItem::UserMessage(UserMessage {
+        id: id.0,
+        thread_id: thread_id.0,
+        created_at: created_at.utc(),
+        content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
+        attachments: Vec::new(),
+        quoted_text: None,
+        inference_options: InferenceOptions::default(),
+        extra: Extra::new(),
+    });
+    let body = serde_json::to_string(&message)?;
+    let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
+    Ok(UserMessageInput { item, message, title: None, attachments: Vec::new(), reservation: None })
 }
 
 /// The log of a run.

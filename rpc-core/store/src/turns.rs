@@ -167,7 +167,7 @@ impl Store {
     /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::LimitReached`], [`StoreError::LimitReached`] when the user has `max_sessions` threads, [`StoreError::NotFound`]
+    /// [`StoreError::LimitReached`] when the user has `max_sessions` threads or no budget left, [`StoreError::NotFound`]
     /// when there is no such user, [`Conflict::KeyReused`] when the submission's name stands for another one,
     /// [`Conflict::AttachmentUsed`] when an attachment is not free.
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {

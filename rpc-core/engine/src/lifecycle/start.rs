@@ -3,7 +3,7 @@
 use super::execute::{RunTask, spawn_run};
 use crate::driver::{MakeDriver, StoredRun};
 use crate::error::EngineError;
-use crate::hub::RunHandle;
+use crate::hub::{RunGuard, RunHandle};
 use crate::shared::Shared;
 use crate::wire;
 use std::sync::Arc;
@@ -115,13 +115,7 @@ pub(crate) async fn start_with_message(
         };
         let title_changed = started.opens && has_title;
         announce_message(guard.handle(), false, message, title_changed, &started.thread);
-        let driver = make_driver(StoredRun {
-            thread: &started.thread,
-            run: &started.run,
-            is_first_message: started.opens,
-            handle: guard.handle(),
-        });
-        spawn_run(&shared, RunTask::new(guard, &started.run, request, driver));
+        execute_stored(&shared, guard, &started.thread, &started.run, started.opens, request, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
@@ -174,9 +168,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(guard), Some(run), Some(message)) = (guard, &created.run, message) {
             announce_message(guard.handle(), true, message, false, &created.thread);
-            let driver =
-                make_driver(StoredRun { thread: &created.thread, run, is_first_message: true, handle: guard.handle() });
-            spawn_run(&shared, RunTask::new(guard, run, request, driver));
+            execute_stored(&shared, guard, &created.thread, run, true, request, make_driver);
         }
         drop(permit);
         Ok(StartedRun { thread: created.thread, run: created.run, is_replayed: false })
@@ -217,17 +209,25 @@ pub(crate) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(guard.handle(), [stream_options()].into_iter().chain(replaced));
-        let driver = make_driver(StoredRun {
-            thread: &started.thread,
-            run: &started.run,
-            is_first_message: false,
-            handle: guard.handle(),
-        });
-        spawn_run(&shared, RunTask::new(guard, &started.run, request, driver));
+        execute_stored(&shared, guard, &started.thread, &started.run, false, request, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
     shared.detached(work).await
+}
+
+/// Makes the driver of a run that has just been stored, and starts its execution. The first events are in the log.
+fn execute_stored(
+    shared: &Arc<Shared>,
+    guard: RunGuard,
+    thread: &ThreadRow,
+    run: &RunRow,
+    is_first_message: bool,
+    request: RequestContext,
+    make_driver: MakeDriver,
+) {
+    let driver = make_driver(StoredRun { thread, run, is_first_message, handle: guard.handle() });
+    spawn_run(shared, RunTask::new(guard, run, request, driver));
 }
 
 fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessageRun, ThreadItem) {

@@ -5,19 +5,17 @@ use futures::future::BoxFuture;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_engine::testing::text_message;
 use threadline_engine::{
     DriverError, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunWriter, StartedRun, StoredRun,
     UserMessageInput,
 };
 use threadline_runtime::Supervisor;
 use threadline_schema::call::RequestContext;
-use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserContent, UserMessage};
-use threadline_schema::ids::{ItemId, ThreadId, UserId};
-use threadline_schema::items::ItemKind;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_signals::Signals;
 use threadline_store::config::DatabaseConfig;
-use threadline_store::rows::NewItem;
 use threadline_store::{Bill, Clock, Store};
 
 /// An engine on a database of its own.
@@ -85,20 +83,8 @@ impl TestEngine {
     }
 
     fn message(&self, thread_id: ThreadId, text: &str) -> UserMessageInput {
-        let (id, created_at) = (self.clock.new_id::<ItemId>(), self.clock.now());
-        let message = ThreadItem::UserMessage(UserMessage {
-            id: id.0,
-            thread_id: thread_id.0,
-            created_at: created_at.utc(),
-            content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
-            attachments: Vec::new(),
-            quoted_text: None,
-            inference_options: InferenceOptions::default(),
-            extra: Extra::new(),
-        });
-        let body = serde_json::to_string(&message).unwrap();
-        let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
-        UserMessageInput { item, message, title: Some(text.to_owned()), attachments: Vec::new(), reservation: None }
+        let message = text_message(&self.clock, thread_id, text).unwrap();
+        UserMessageInput { title: Some(text.to_owned()), ..message }
     }
 
     /// Waits until a message is accepted: the thread is not busy any more.

@@ -8,14 +8,12 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use threadline_engine::{EngineError, RunDriver, StoredRun, UserMessageInput};
+use threadline_engine::testing::text_message;
+use threadline_engine::{EngineError, RunDriver, StoredRun};
 use threadline_schema::call::RequestContext;
-use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserContent, UserMessage};
 use threadline_schema::event::type_of;
-use threadline_schema::ids::{ItemId, RunId, ThreadId};
-use threadline_schema::items::ItemKind;
+use threadline_schema::ids::{RunId, ThreadId};
 use threadline_schema::runs::After;
-use threadline_store::rows::NewItem;
 use threadline_store::{StoreError, Submission};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -93,20 +91,7 @@ impl Client {
             return Err(EngineError::ShuttingDown);
         }
         let permit = process.engine.start_permit()?;
-        let (id, created_at) = (process.clock.new_id::<ItemId>(), process.clock.now());
-        let message = ThreadItem::UserMessage(UserMessage {
-            id: id.0,
-            thread_id: self.thread_id.0,
-            created_at: created_at.utc(),
-            content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
-            attachments: Vec::new(),
-            quoted_text: None,
-            inference_options: InferenceOptions::default(),
-            extra: Extra::new(),
-        });
-        let body = serde_json::to_string(&message).unwrap();
-        let item = NewItem { id, kind: ItemKind::UserMessage, hidden: false, body, created_at };
-        let input = UserMessageInput { item, message, title: None, attachments: Vec::new(), reservation: None };
+        let input = text_message(&process.clock, self.thread_id, text).unwrap();
         let key = Some(Submission { key: text.to_owned(), fingerprint: text.to_owned() });
         let (rng, executions, driver_process) = (self.rng.fork(), self.world.executions.clone(), process.clone());
         let make_driver = move |_: StoredRun<'_>| -> Box<dyn RunDriver> {

@@ -44,7 +44,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let rpc_server = rpc_server(&core, &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
     banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
@@ -76,7 +76,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         tokio::join!(
             listen::serve(rest, rest_handler, limits, stop.clone()),
             listen::serve(rpc, rpc_handler, limits, stop.clone()),
-            drain(core, rpc_server, server.drain, stop.clone()),
+            drain(&core, rpc_server, server.drain, stop.clone()),
         )
     });
     let (_, _, drained) = serving.await?;
@@ -98,7 +98,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let rpc_server = rpc_server(&core, &server)?;
     banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
 
     let rpc_handler = {
@@ -107,7 +107,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     };
     let (_, drained) = tokio::join!(
         listen::serve(rpc, rpc_handler, connection_limits(&server), stop.clone()),
-        drain(core, rpc_server, server.drain, stop),
+        drain(&core, rpc_server, server.drain, stop),
     );
     drained?;
     tracing::info!("stopped");
@@ -177,7 +177,7 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
 /// promises. Then ends the runs first and the sockets after them, so that streams get the terminal events. Returns the
 /// failure.
 async fn drain(
-    core: Arc<Core>,
+    core: &Core,
     rpc_server: RpcServer,
     grace: Duration,
     stop: CancellationToken,
@@ -218,10 +218,10 @@ async fn listener(
     Listener::bind(name, variable, address, tls).await
 }
 
-fn rpc_server(core: Arc<Core>, server: &ServerConfig) -> anyhow::Result<RpcServer> {
+fn rpc_server(core: &Core, server: &ServerConfig) -> anyhow::Result<RpcServer> {
     let http =
         RpcHttpConfig { max_sockets: server.max_connections, body_timeout: BODY_TIMEOUT, ping_interval: PING_INTERVAL };
-    RpcServer::new(core, http).map_err(anyhow::Error::msg)
+    Ok(core.rpc_server(http)?)
 }
 
 fn gateway_config(server: &ServerConfig) -> GatewayConfig {

@@ -1,7 +1,7 @@
 //! The models of a run: when one fails, the next one answers.
 
+use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
-use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use threadline_engine::{Citation, RunContext, RunWriter};

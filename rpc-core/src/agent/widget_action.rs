@@ -1,9 +1,9 @@
 //! Runs the action of a widget: one tool call, without a model.
 
 use super::answer::requested_call;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::{AgentError, AgentServices};
-use crate::agents::ResolvedAgent;
 use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
@@ -13,8 +13,9 @@ use futures::future::BoxFuture;
 use std::slice;
 use std::sync::Arc;
 use threadline_engine::{DriverError, RunContext, RunDriver, RunWriter};
-use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, ThreadStreamEvent, WidgetItem};
+use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, WidgetItem};
 use threadline_schema::error::Failure;
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_tools::widgets;
 

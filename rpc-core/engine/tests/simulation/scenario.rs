@@ -233,7 +233,7 @@ async fn create_thread(store: &Store, user_id: UserId, id: ThreadId) {
         metadata: "{}".to_owned(),
         created_at: store.now().await.unwrap(),
         turn: None,
-        submission: None,
+        idempotency_key: None,
     };
     store.thread_create(new).await.unwrap();
 }

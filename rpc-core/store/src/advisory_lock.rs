@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 
 /// What is done by one process at a time.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Chore {
+pub(super) enum Job {
     /// Dropping logs of ended runs, and names of old submissions.
     TrimLogs,
     /// Archiving idle threads.
@@ -18,7 +18,7 @@ pub(super) enum Chore {
     DropAttachments,
 }
 
-impl Chore {
+impl Job {
     /// The advisory lock: any numbers, as long as every release locks the same ones.
     fn lock(self) -> i64 {
         0x7468_7265_6164_0000
@@ -32,16 +32,16 @@ impl Chore {
 }
 
 /// Takes the place of the one process for the rest of the transaction, or answers `false`: another one is at it.
-pub(super) async fn alone<C: Alone>(connection: &mut C, chore: Chore) -> StoreResult<bool> {
+pub(super) async fn alone<C: TryLock>(connection: &mut C, chore: Job) -> StoreResult<bool> {
     connection.try_lock(chore.lock()).await
 }
 
 /// A connection on whose database processes can agree who does something.
-pub(super) trait Alone {
+pub(super) trait TryLock {
     fn try_lock(&mut self, key: i64) -> impl Future<Output = StoreResult<bool>> + Send;
 }
 
-impl Alone for PgConn {
+impl TryLock for PgConn {
     async fn try_lock(&mut self, key: i64) -> StoreResult<bool> {
         #[derive(diesel::QueryableByName)]
         struct Locked {
@@ -55,7 +55,7 @@ impl Alone for PgConn {
 }
 
 /// There is one process on a file, and one writer in it.
-impl Alone for LiteConn {
+impl TryLock for LiteConn {
     async fn try_lock(&mut self, _: i64) -> StoreResult<bool> {
         Ok(true)
     }

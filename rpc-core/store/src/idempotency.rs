@@ -1,6 +1,6 @@
 //! Submissions that name themselves: the same one twice does its work once.
 
-use super::advisory_lock::{Job, try_lock};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, StoreResult};
 use super::rows::{IdempotencyKeyRow, RunRow, ThreadRow};
@@ -115,7 +115,7 @@ impl Store {
     /// Only when the database fails; nothing is forgotten then.
     pub async fn idempotency_keys_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
-            if !try_lock(c, Job::TrimLogs).await? {
+            if !c.try_lock(Job::Trim).await? {
                 return Ok(0);
             }
             let old: Vec<(UserId, String)> = idempotency_keys::table

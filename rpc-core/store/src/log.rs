@@ -1,6 +1,6 @@
 //! The durable log of what runs emit, and how it is read.
 
-use super::advisory_lock::{Job, try_lock};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::rows::EventRow;
@@ -159,7 +159,7 @@ impl Store {
     /// Only when the database fails; nothing is dropped then.
     pub async fn logs_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
-            if !try_lock(c, Job::TrimLogs).await? {
+            if !c.try_lock(Job::Trim).await? {
                 return Ok(0);
             }
             let ended: Vec<RunId> = runs::table

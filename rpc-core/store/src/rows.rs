@@ -157,7 +157,7 @@ rows! {
     }
 
     /// A request that named itself, and what it made.
-    IdempotencyKeyRow in submissions {
+    IdempotencyKeyRow in idempotency_keys {
         /// Who submitted.
         user_id: UserId,
         /// The name.
@@ -270,7 +270,7 @@ pub struct FencingToken {
 
 impl RunRow {
     /// The token of whoever owned the run when the row was read.
-    pub fn token(&self) -> FencingToken {
+    pub fn fencing_token(&self) -> FencingToken {
         FencingToken { run_id: self.id, thread_id: self.thread_id, epoch: self.epoch }
     }
 }

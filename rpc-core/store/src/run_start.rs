@@ -2,7 +2,7 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, Limit, StoreError, StoreResult};
-use super::idempotency_keys::{IdempotencyKey, claim_key, replay};
+use super::idempotency::{IdempotencyKey, claim_key, replay};
 use super::not_taken;
 use super::rows::{IdempotencyKeyRow, NewItem, RunRow, ThreadRow};
 use super::unit::tx;
@@ -66,7 +66,7 @@ pub struct NewThread {
     /// When it is made.
     pub created_at: UtcTime,
     /// The first message.
-    pub turn: Option<NewMessageRun>,
+    pub first_message: Option<NewMessageRun>,
     /// The name of the request, if it has one.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -198,7 +198,7 @@ impl Store {
                 .returning(ThreadRow::as_returning())
                 .get_result(c)
                 .await?;
-            let run = match new.turn {
+            let run = match new.first_message {
                 Some(turn) => Some(begin_turn!(c, &thread, 0, turn)),
                 None => None,
             };
@@ -265,7 +265,7 @@ impl RunStarted {
 
 impl NewThread {
     fn idempotency_key_row(&self) -> Option<IdempotencyKeyRow> {
-        let run_id = self.turn.as_ref().map(|turn| turn.run_id);
+        let run_id = self.first_message.as_ref().map(|turn| turn.run_id);
         let idempotency_key = self.idempotency_key.clone()?;
         Some(idempotency_key.row(self.user_id, self.id, run_id, self.created_at))
     }
@@ -274,14 +274,14 @@ impl NewThread {
         ThreadRow {
             id: self.id,
             user_id: self.user_id,
-            title: self.turn.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
+            title: self.first_message.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
             title_is_set: false,
             status: ThreadState::Active,
             status_reason: None,
             archived: false,
             metadata: self.metadata.clone(),
-            message_count: self.turn.as_ref().map_or(0, |turn| turn.message.messages()),
-            next_position: i64::from(self.turn.is_some()),
+            message_count: self.first_message.as_ref().map_or(0, |turn| turn.message.messages()),
+            next_position: i64::from(self.first_message.is_some()),
             created_at: self.created_at,
             updated_at: self.created_at,
         }

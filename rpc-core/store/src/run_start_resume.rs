@@ -2,7 +2,7 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, StoreError, StoreResult};
-use super::idempotency_keys::{IdempotencyKey, claim_key, replay};
+use super::idempotency::{IdempotencyKey, claim_key, replay};
 use super::not_taken;
 use super::rows::{RunRow, ThreadRow};
 use super::run_start::{NewRun, RunStarted, insert_run, unarchive};

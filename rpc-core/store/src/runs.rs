@@ -1,6 +1,6 @@
 //! Runs: how they stand, how they end, and who may end them.
 
-use super::advisory_lock::{Job, try_lock};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::{allocate_positions, complete_items, insert_items};
@@ -181,7 +181,7 @@ impl Store {
         limit: u32,
     ) -> StoreResult<Vec<RunRow>> {
         tx!(self, |c| {
-            if !try_lock(c, Job::CloseDead).await? {
+            if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
             let expired: Vec<RunId> = runs::table

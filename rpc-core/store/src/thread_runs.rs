@@ -14,9 +14,9 @@ use threadline_schema::ids::{RunId, ThreadId, UserId};
 #[derive(Debug, Clone, PartialEq)]
 pub enum NextRun {
     /// This run.
-    Is(Box<RunRow>),
+    Started(Box<RunRow>),
     /// Nobody has begun one; the thread stands like this.
-    None(Box<ThreadRow>),
+    NotYet(Box<ThreadRow>),
 }
 
 impl Store {

@@ -112,9 +112,9 @@ pub(crate) async fn start_with_message(
                 return Ok(StartedRun::replayed(&shared, refused_or_replayed?));
             }
         };
-        let title_changed = started.opens && has_title;
+        let title_changed = started.is_first_message && has_title;
         announce_message(guard.handle(), false, message, title_changed, &started.thread);
-        execute_stored(&shared, guard, &started.thread, &started.run, started.opens, request, make_driver);
+        execute_stored(&shared, guard, &started.thread, &started.run, started.is_first_message, request, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
@@ -134,14 +134,14 @@ pub(crate) async fn create_thread(
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
-        let (turn, message) = match input.message {
+        let (first_message, message) = match input.message {
             Some(message) => {
                 let (new, message) = new_message_run(&shared, message);
                 (Some(new), Some(message))
             }
             None => (None, None),
         };
-        let guard = turn.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
+        let guard = first_message.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
         let new = NewThread {
             id: input.thread_id,
             user_id,
@@ -149,7 +149,7 @@ pub(crate) async fn create_thread(
             title: input.title,
             metadata: input.metadata,
             created_at: shared.clock.now(),
-            turn,
+            first_message,
             idempotency_key: key,
         };
         let created = match shared.store.thread_create(new).await {

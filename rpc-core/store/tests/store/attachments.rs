@@ -27,7 +27,7 @@ async fn ready(store: &Store, user_id: UserId, size: i64) -> AttachmentId {
 }
 
 fn taking(attachments: &[AttachmentId]) -> NewMessageRun {
-    NewMessageRun { attachments: attachments.to_vec(), ..turn() }
+    NewMessageRun { attachments: attachments.to_vec(), ..message_run() }
 }
 
 fn used<T: std::fmt::Debug>(result: StoreResult<T>) {
@@ -69,7 +69,7 @@ on_both! {
         let nobody = store.attachment_create(attachment(new_id(), 1), None).await;
         assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
 
-        let new = NewThread { turn: Some(taking(&[sent])), ..new_thread(user) };
+        let new = NewThread { first_message: Some(taking(&[sent])), ..new_thread(user) };
         let thread = store.thread_create(new).await.unwrap().thread;
         used(store.attachment_delete(user, sent).await);
         store.attachment_delete(user, deleted).await.unwrap();

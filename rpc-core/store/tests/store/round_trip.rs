@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use threadline_schema::ErrorCode;
-use threadline_schema::db::tables::{run_events, submissions};
+use threadline_schema::db::tables::{idempotency_keys, run_events};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -32,9 +32,9 @@ on_both! {
     async fn threads_items_and_runs(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await;
-        let turn = turn();
+        let turn = message_run();
         let (message, owner) = (turn.message.clone(), turn.owner);
-        let new = NewThread { turn: Some(turn), created_at: at(5), ..new_thread(user.id) };
+        let new = NewThread { first_message: Some(turn), created_at: at(5), ..new_thread(user.id) };
         let id = new.id;
         let made = store.thread_create(new).await.unwrap();
         assert_eq!(store.thread_get(user.id, id).await.unwrap(), made.thread);
@@ -123,7 +123,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await;
         let idempotency_key = IdempotencyKey { key: "k".into(), fingerprint: "f".into() };
-        let new = NewThread { turn: Some(turn()), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
+        let new = NewThread { first_message: Some(message_run()), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
         let run = store.thread_create(new).await.unwrap().run.unwrap();
 
         let url = db.url().to_owned();

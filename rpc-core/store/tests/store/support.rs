@@ -181,7 +181,7 @@ pub(crate) fn item(kind: ItemKind) -> NewItem {
     }
 }
 
-pub(crate) fn turn() -> NewMessageRun {
+pub(crate) fn message_run() -> NewMessageRun {
     NewMessageRun {
         message: item(ItemKind::UserMessage),
         title: Some("What was said first".to_owned()),
@@ -201,7 +201,7 @@ pub(crate) fn new_thread(user_id: UserId) -> NewThread {
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
         created_at: UtcTime::now(),
-        turn: None,
+        first_message: None,
         idempotency_key: None,
     }
 }
@@ -217,12 +217,12 @@ pub(crate) async fn thread_at(store: &Store, user_id: UserId, time: UtcTime) -> 
 /// A thread with a message and the run that answers it.
 pub(crate) async fn running(store: &Store, user_id: UserId) -> (ThreadRow, RunRow) {
     let ThreadCreated { thread, run, .. } =
-        store.thread_create(NewThread { turn: Some(turn()), ..new_thread(user_id) }).await.unwrap();
+        store.thread_create(NewThread { first_message: Some(message_run()), ..new_thread(user_id) }).await.unwrap();
     (thread, run.unwrap())
 }
 
 pub(crate) async fn say(store: &Store, thread: &ThreadRow) -> StoreResult<RunStarted> {
-    store.run_start_with_message(thread.user_id, thread.id, turn(), None).await
+    store.run_start_with_message(thread.user_id, thread.id, message_run(), None).await
 }
 
 pub(crate) fn completed() -> RunEnd {

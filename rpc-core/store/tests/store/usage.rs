@@ -23,7 +23,7 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let (one, other) = (thread(&store, user).await, thread(&store, user).await);
-        let begin = |id| store.run_start_with_message(user, id, NewMessageRun { reservation: Some(reservation(15)), ..turn() }, None);
+        let begin = |id| store.run_start_with_message(user, id, NewMessageRun { reservation: Some(reservation(15)), ..message_run() }, None);
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
         // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
@@ -65,7 +65,7 @@ on_both! { threads:
         }
         let begins = threads.into_iter().map(|id| {
             let store = store.clone();
-            let turn = NewMessageRun { reservation: Some(reservation(50)), ..turn() };
+            let turn = NewMessageRun { reservation: Some(reservation(50)), ..message_run() };
             tokio::spawn(async move { store.run_start_with_message(user, id, turn, None).await })
         });
         let results: Vec<_> = join_all(begins).await.into_iter().map(Result::unwrap).collect();
@@ -84,7 +84,7 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let turn = NewMessageRun { reservation: Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 }), ..turn() };
+        let turn = NewMessageRun { reservation: Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 }), ..message_run() };
         let run = store.run_start_with_message(user, thread.id, turn, None).await.unwrap().run;
         let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();
         let end = RunEnd { status: RunStatus::Interrupted, charge: Charge::default(), ..completed() };

@@ -22,7 +22,7 @@ use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
 use crate::rpc::registry::{DuplicateMethod, Registry};
 use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerError, RpcServerParts};
 use crate::signals::Signals;
-use crate::store::{Clock, SoleServer, Store, StoreError};
+use crate::store::{Clock, FileLock, Store, StoreError};
 use crate::todo::{TaskMethods, TodoList};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct Core {
     engine: Engine,
     supervisor: Supervisor,
     rpc: RpcServerParts,
-    _sole_server: Option<SoleServer>,
+    _file_lock: Option<FileLock>,
 }
 
 /// Why the core did not start.
@@ -73,7 +73,7 @@ impl Core {
     /// # Errors
     /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
     pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
-        let sole_server = SoleServer::of(&config.database)?;
+        let file_lock = FileLock::of(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
@@ -127,7 +127,7 @@ impl Core {
             trusted_proxies: config.trusted_proxies.clone(),
             max_batch_entries: config.limits.batch_entries,
         };
-        Ok(Arc::new(Self { store, model, agents, engine, supervisor, rpc, _sole_server: sole_server }))
+        Ok(Arc::new(Self { store, model, agents, engine, supervisor, rpc, _file_lock: file_lock }))
     }
 
     /// Creates a server for the methods. Keep the core for as long as it is used.

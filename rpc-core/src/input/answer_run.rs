@@ -11,7 +11,7 @@ use threadline_engine::{Engine, ResumeInput, RunDriver, RunRequest, StartedRun, 
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::ids::{ThreadId, UserId};
-use threadline_store::{Opening, Submission as IdempotencyKey};
+use threadline_store::{IdempotencyKey, RunInput};
 
 /// What runs that answer have in common.
 pub(crate) struct AnswerRuns {
@@ -24,7 +24,7 @@ pub(crate) struct AnswerRuns {
 
 /// Input of a run that answers without a new message.
 pub(super) struct ResumedAnswer {
-    pub(super) opening: Opening,
+    pub(super) input: RunInput,
     /// The item that changes with the start, as clients see it.
     pub(super) replaced: Option<ThreadItem>,
     /// The options of the user message that is answered.
@@ -42,7 +42,7 @@ impl AnswerRuns {
     ) -> Result<StartedRun, Error> {
         let permit = self.engine.start_permit()?;
         let InputRequest { user_id, context, .. } = request;
-        let ResumedAnswer { opening, replaced, options } = input;
+        let ResumedAnswer { input, replaced, options } = input;
         // The agent must be known before the run is stored only where its prices decide what the run reserves.
         let agent = if self.budgets.limits_cost() {
             let thread = self.store.thread_get(user_id, thread_id).await?;
@@ -57,7 +57,7 @@ impl AnswerRuns {
             this.driver(agent, &run, None, &driver_context)
         };
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
-        let started = self.engine.resume(request, thread_id, ResumeInput { opening, replaced, reservation }).await;
+        let started = self.engine.resume(request, thread_id, ResumeInput { input, replaced, reservation }).await;
         started.map_err(|error| self.budgets.explain(error))
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use threadline_schema::call::RequestContext;
 use threadline_schema::ids::{ThreadId, UserId};
-use threadline_store::Submission as IdempotencyKey;
+use threadline_store::IdempotencyKey;
 use uuid::Uuid;
 
 /// Characters of an idempotency key, at most.

@@ -14,7 +14,7 @@ use threadline_engine::{NewThreadInput, RunRequest, StartedRun, StoredRun, UserM
 use threadline_schema::chatkit::{Extra, ThreadItem, UserMessage, UserMessageInput};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
-use threadline_store::{Hold as Reservation, Opening};
+use threadline_store::{Reservation, RunInput};
 
 /// The title of a thread until it has a first message.
 const NEW_TITLE: &str = "New Chat";
@@ -116,7 +116,7 @@ impl UserMessages {
         // The transaction that starts the run refuses what is no user message.
         let message = self.runs.store.item_get(request.user_id, thread_id, item_id).await.ok();
         let options = message.as_ref().map(inference_options_of).unwrap_or_default();
-        let input = ResumedAnswer { opening: Opening::Retry(item_id), replaced: None, options };
+        let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options };
         self.runs.resume(request, key, thread_id, input).await
     }
 

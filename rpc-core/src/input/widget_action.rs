@@ -9,7 +9,7 @@ use threadline_engine::{Engine, ResumeInput, RunRequest, StartedRun};
 use threadline_schema::chatkit::{Action, WidgetItem};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
-use threadline_store::Opening;
+use threadline_store::RunInput;
 use threadline_tools::{ProgressReporter, ToolContext};
 
 /// Runs the actions of widgets.
@@ -37,7 +37,7 @@ impl WidgetActions {
         let call = self.resolve(user_id, thread_id, widget_id, &action).await?;
         let permit = self.engine.start_permit()?;
         // No model is asked, so there is nothing to reserve.
-        let input = ResumeInput { opening: Opening::Action, replaced: None, reservation: None };
+        let input = ResumeInput { input: RunInput::Action, replaced: None, reservation: None };
         let driver = WidgetActionDriver::new(self.services.clone(), call);
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(move |_| Box::new(driver)) };
         Ok(self.engine.resume(request, thread_id, input).await?)

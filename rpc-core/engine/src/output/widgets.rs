@@ -6,7 +6,7 @@ use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::WidgetView;
-use threadline_store::rows::Claim;
+use threadline_store::rows::FencingToken;
 use threadline_store::{Store, StoreResult};
 
 impl RunWriter {
@@ -15,7 +15,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// Those of [`store_items`](Self::store_items).
-    pub async fn show_widgets(&mut self, store: &Store, token: Claim) -> StoreResult<()> {
+    pub async fn show_widgets(&mut self, store: &Store, token: FencingToken) -> StoreResult<()> {
         if self.widgets.is_empty() || self.message.is_some() {
             return Ok(());
         }

@@ -12,10 +12,10 @@ use threadline_runtime::{Supervisor, TaskFailure};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
 use tokio::sync::Mutex;
 
-/// How long the state of the model's server is believed, and that of the storage for attachments: each check is a request
-/// to another machine, or a write.
+/// How long a check of the model's server or of the attachment storage is reused: it is a request to another machine, or a
+/// write.
 const OUTSIDE_FRESH_FOR: Duration = Duration::from_secs(30);
-/// How long the states of database and Redis are believed: anybody may ask, and each check is a query.
+/// How long a check of the database or of Redis is reused. The health method needs no token, and each check is a query.
 const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
 /// Maximum time for a check.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,7 +113,7 @@ impl HealthChecks {
     }
 }
 
-/// After a failure the process drains and exits. A load balancer that asks meanwhile sees it here.
+/// After a failure the process drains and exits. Until then a load balancer sees it here.
 fn background_tasks(failure: Option<&TaskFailure>) -> ComponentHealth {
     let (status, detail) = match failure {
         None => (HealthStatus::Healthy, None),

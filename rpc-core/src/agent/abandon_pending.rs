@@ -1,4 +1,4 @@
-//! Pending calls that were not answered before the conversation went on.
+//! Pending calls that were not answered before the conversation continued.
 
 use super::AgentError;
 use crate::store::Store;

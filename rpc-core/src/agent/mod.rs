@@ -9,7 +9,7 @@
 //! | `prompt.rs` | what the model reads |
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
 //! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
-//! | `abandon_pending.rs` | calls that nobody answered before the conversation went on |
+//! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
 
 mod abandon_pending;

@@ -23,7 +23,7 @@ impl<'a> ModelChain<'a> {
     /// Streams one turn: text goes to the writer, tool calls are returned.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
-    /// withdrawn, because the words of another model would not continue it.
+    /// withdrawn, because the text of another model would not continue it.
     pub(super) async fn answer(
         &mut self,
         turn: u32,

@@ -61,7 +61,7 @@ impl TitleHandle {
     }
 }
 
-/// Returns the user's own words in a message, as far as a title needs them.
+/// Returns the text of a user message, as much of it as a title needs.
 pub(crate) fn title_words(message: &ThreadItem) -> String {
     let ThreadItem::UserMessage(message) = message else { return String::new() };
     let words = message.content.iter().map(|part| part.text()).collect::<Vec<_>>().join("\n");

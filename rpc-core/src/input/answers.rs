@@ -21,9 +21,9 @@ use threadline_schema::page::Order;
 use threadline_store::{IdempotencyKey, ItemRewrite, RunInput};
 use threadline_tools::{MAX_RESULT_BYTES, ask_user};
 
-/// Characters of one value that a user gives, at most.
+/// Maximum number of characters of one value.
 const MAX_VALUE_CHARS: usize = 2_000;
-/// Values of one answer, at most.
+/// Maximum number of values of one answer.
 const MAX_VALUES: usize = 100;
 
 /// Accepts answers to what a run has left pending.
@@ -101,7 +101,7 @@ impl PendingAnswers {
         let is_answered = questions.status == StructuredInputStatus::Answered;
         let result = ask_user::result_of_answers(if is_answered { "answered" } else { "skipped" }, &questions.inputs);
         if result.len() > MAX_RESULT_BYTES {
-            let message = "The answers are too long. Please say it in fewer words.";
+            let message = "The answers are too long. Please shorten them.";
             return Err(Error::new(ErrorCode::PayloadTooLarge, message));
         }
         let answered = Answered { row, item: ThreadItem::StructuredInput(questions), result };

@@ -8,7 +8,7 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_store::IdempotencyKey;
 use uuid::Uuid;
 
-/// Characters of an idempotency key, at most.
+/// Maximum number of characters of an idempotency key.
 const KEY_CHARS: usize = 255;
 
 /// The request that an input came with.

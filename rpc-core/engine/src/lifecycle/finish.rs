@@ -57,7 +57,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         error: run.error.clone(),
         finish_reason: run.finish_reason,
         usage: writer.usage,
-        bill: charge,
+        charge,
         last_seq: to_signed(run.last_seq),
         message_id: writer.message_id,
         finished_at,

@@ -1,7 +1,7 @@
 //! Events that a run emits.
 
 use super::{IconName, ItemUpdate, ThreadItem};
-use crate::runs::FinishReason;
+use crate::finish_reason::FinishReason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

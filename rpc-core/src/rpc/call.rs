@@ -39,7 +39,7 @@ impl Connection {
     ) -> Call<'a> {
         let mut connection = self.clone();
         if connection.transport == Transport::WebSocket {
-            connection.caller.request_id = Uuid::now_v7().to_string().into();
+            connection.caller.request_id = Uuid::new_v4().to_string().into();
         }
         Call { method: method.into(), params: params.map(Into::into), kind, connection }
     }

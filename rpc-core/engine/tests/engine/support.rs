@@ -52,7 +52,7 @@ impl TestEngine {
         let engine =
             Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await.unwrap();
         let email = format!("{}@example.com", uuid::Uuid::new_v4());
-        let user_id = store.user_create(email, "hash".to_owned()).await.unwrap().id;
+        let user_id = store.user_create(clock.new_id(), email, "hash".to_owned(), clock.now()).await.unwrap().id;
         Self { engine, store, clock, supervisor, user_id, path }
     }
 

@@ -40,8 +40,8 @@ impl TestEngine {
         };
         let store = Store::open(&config).await.unwrap();
         let clock = Arc::new(Clock::read(&store).await.unwrap());
-        let signals = Signals::open(&config, None).unwrap();
         let supervisor = Supervisor::default();
+        let signals = Signals::open(&config, None, &supervisor).unwrap();
         let engine_config = EngineConfig {
             run_timeout: Duration::from_secs(60),
             events_retention: Duration::from_secs(3600),

@@ -140,3 +140,18 @@ impl CallContext {
         self.caller.request_context()
     }
 }
+
+#[cfg(test)]
+impl Call<'static> {
+    /// A call from 192.0.2.1 over HTTP, without a token.
+    pub(crate) fn for_tests(method: &'static str, params: &'static str) -> Self {
+        let caller = Caller {
+            token: None,
+            ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+            request_id: "r".into(),
+            hints: None,
+        };
+        let connection = Connection { caller, transport: Transport::Http, trusts_meta_ip: false };
+        connection.call(method, Some(params), CallKind::Single)
+    }
+}

@@ -138,19 +138,17 @@ fn parse_params<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Error> {
         }
         Some(text) => text,
     };
-    serde_json::from_str(text).or_else(|_| {
+    serde_json::from_str(text).map_err(|error: serde_json::Error| {
         // Parses a second time, which only errors pay for, to find the path to the wrong value.
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let reason = error.inner().to_string();
-            let reason = reason.split(" at line ").next().unwrap_or_default();
-            if path == "." {
-                Error::invalid(format!("Params: {reason}."))
-            } else {
-                Error::invalid(format!("`{path}`: {reason}."))
-            }
-        })
+        let found = serde_path_to_error::deserialize::<_, P>(&mut deserializer).err();
+        let path = found.map(|found| found.path().to_string()).filter(|path| path != ".");
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        match path {
+            Some(path) => Error::invalid(format!("`{path}`: {reason}.")),
+            None => Error::invalid(format!("Params: {reason}.")),
+        }
     })
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline::config::Settings;
 use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_runtime::Supervisor;
 use threadline_schema::call::Caller;
 use tokio::runtime::Runtime;
 
@@ -45,7 +46,7 @@ async fn start(database: &str) -> Result<(Arc<Core>, RpcServer, String)> {
     let (config, _) = Settings::read(&lookup)?.core()?;
     let http =
         RpcHttpConfig { max_sockets: 1, body_timeout: Duration::from_secs(1), ping_interval: Duration::from_secs(30) };
-    let core = Core::start(config).await?;
+    let core = Core::start(config, &Supervisor::default()).await?;
     let server = core.rpc_server(http)?;
     let credentials = json!({"email": "ada@example.com", "password": "correct horse"});
     call(&server, "auth.register", &credentials, None).await?;

@@ -27,7 +27,7 @@ use crate::todo::{TaskMethods, TodoList};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
-use threadline_runtime::{Supervisor, TaskFailure};
+use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
 use threadline_signals::{Redis, RedisUrlError};
 use uuid::Uuid;
@@ -38,7 +38,6 @@ pub struct Core {
     model: Arc<dyn Model>,
     agents: Arc<AgentRegistry>,
     engine: Engine,
-    supervisor: Supervisor,
     rpc: RpcServerParts,
     _file_lock: Option<FileLock>,
 }
@@ -68,22 +67,25 @@ pub enum StartError {
 
 impl Core {
     /// Opens the database, updates its schema if that is configured, closes the runs that a dead process has left open,
-    /// and starts the background tasks.
+    /// and starts the background tasks. `supervisor` watches them; dropping the core shuts it down.
     ///
     /// # Errors
     /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
-    pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
+    pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
         let file_lock = FileLock::of(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
-        let signals = Signals::open(&config.database, redis.as_ref())?;
+        if let Some(redis) = redis.clone() {
+            // So that the first request does not wait for the connection.
+            supervisor.spawn(TaskKind::Connection, async move { drop(redis.ping().await) });
+        }
+        let signals = Signals::open(&config.database, redis.as_ref(), supervisor)?;
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
-        let supervisor = Supervisor::default();
         let todo = TodoList::new(&store, &clock);
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
-        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &supervisor)?;
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
         let agents = Arc::new(agents);
         let engine_config = engine_config(&config, &agents);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
@@ -97,7 +99,7 @@ impl Core {
             limits: limits.clone(),
             max_idle: config.session_max_idle,
         };
-        maintenance.spawn(&supervisor);
+        maintenance.spawn(supervisor);
         let parts = MethodParts {
             store: store.clone(),
             clock,
@@ -126,8 +128,9 @@ impl Core {
             tokens,
             trusted_proxies: config.trusted_proxies.clone(),
             max_batch_entries: config.limits.batch_entries,
+            supervisor: supervisor.clone(),
         };
-        Ok(Arc::new(Self { store, model, agents, engine, supervisor, rpc, _file_lock: file_lock }))
+        Ok(Arc::new(Self { store, model, agents, engine, rpc, _file_lock: file_lock }))
     }
 
     /// Creates a server for the methods. Keep the core for as long as it is used.
@@ -142,12 +145,7 @@ impl Core {
     pub async fn drain(&self, grace: Duration) {
         self.engine.drain(grace).await;
         self.agents.stop().await;
-        self.supervisor.shut_down();
-    }
-
-    /// Waits until a background task has failed without which the service cannot go on.
-    pub async fn failed(&self) -> TaskFailure {
-        self.supervisor.failed().await
+        self.rpc.supervisor.shut_down();
     }
 
     /// Has new runs answered by these agents; runs that have begun go on with theirs.
@@ -222,11 +220,12 @@ impl MethodParts {
         let threads = ThreadMethods {
             store: store.clone(),
             engine: engine.clone(),
+            clock: clock.clone(),
             streams: streams.clone(),
             messages: UserMessages {
                 runs: runs.clone(),
                 attachments: attachments.clone(),
-                clock,
+                clock: clock.clone(),
                 limits: config.limits,
             },
             answers: PendingAnswers { runs },
@@ -241,9 +240,10 @@ impl MethodParts {
             latest: LatestChecks::default(),
         };
         let mut registry = Registry::default();
-        AuthMethods { store: store.clone(), passwords: Passwords::new(), tokens }.register(&mut registry);
+        AuthMethods { store: store.clone(), passwords: Passwords::new(), tokens, clock: clock.clone() }
+            .register(&mut registry);
         threads.register(&mut registry);
-        ItemMethods { store: store.clone() }.register(&mut registry);
+        ItemMethods { store: store.clone(), clock }.register(&mut registry);
         RunMethods { engine, streams }.register(&mut registry);
         TaskMethods { todo }.register(&mut registry);
         UsageMethods { budgets, store }.register(&mut registry);
@@ -257,6 +257,6 @@ impl MethodParts {
 impl Drop for Core {
     fn drop(&mut self) {
         // The background tasks of the engine hold what they use.
-        self.supervisor.shut_down();
+        self.rpc.supervisor.shut_down();
     }
 }

@@ -4,12 +4,11 @@ use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::{ItemPage, Store};
+use crate::store::{Clock, ItemPage, Store};
 use crate::wire;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_schema::chatkit::ThreadItem;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::{
     Feedback, ItemsFeedback, ItemsFeedbackParams, ItemsList, ItemsListFeedback, ItemsListFeedbackParams,
@@ -21,6 +20,7 @@ use threadline_schema::threads::Done;
 /// Handlers of `items.*`.
 pub(crate) struct ItemMethods {
     pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
 }
 
 impl ItemMethods {
@@ -52,7 +52,7 @@ impl ItemMethods {
         let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
         let distinct = item_ids.len() as u64;
         let user_id = call.user_id()?.into();
-        self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await?;
+        self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await?;
         metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(distinct);
         Ok(Done {})
     }

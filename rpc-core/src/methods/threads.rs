@@ -8,7 +8,7 @@ use crate::rpc::registry::Registry;
 use crate::rpc::reply::Success;
 use crate::rpc::{Feed, OpenStreams};
 use crate::store::rows::ItemRow;
-use crate::store::{self, ItemPage, Store};
+use crate::store::{self, Clock, ItemPage, Store};
 use crate::wire;
 use std::sync::Arc;
 use threadline_engine::{Engine, StartedRun};
@@ -34,6 +34,7 @@ const TITLE_CHARS: usize = 200;
 pub(crate) struct ThreadMethods {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) messages: UserMessages,
     pub(crate) answers: PendingAnswers,
@@ -118,7 +119,8 @@ impl ThreadMethods {
             return Err(Error::invalid("`title` must not be empty."));
         }
         let title = page::text("title", title, TITLE_CHARS)?;
-        let row = self.store.thread_rename(call.user_id()?.into(), params.thread_id.into(), title).await?;
+        let (user_id, now) = (call.user_id()?.into(), self.clock.now());
+        let row = self.store.thread_rename(user_id, params.thread_id.into(), title, now).await?;
         self.engine.thread_changed(params.thread_id.into());
         Ok(wire::thread(&row)?)
     }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use jsonrpsee::core::RegisterMethodError;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use websocket::Sockets;
 
 /// How the HTTP and WebSocket transports behave.
@@ -46,6 +47,7 @@ pub(crate) struct RpcServerParts {
     pub(crate) trusted_proxies: Arc<[IpNet]>,
     /// Most entries of one batch.
     pub(crate) max_batch_entries: usize,
+    pub(crate) supervisor: Supervisor,
 }
 
 /// Why the subscriptions cannot be served: two of them share a name.

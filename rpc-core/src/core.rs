@@ -73,7 +73,7 @@ impl Core {
     /// # Errors
     /// When the database or the model's client cannot be set up.
     pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
-        let file_lock = FileLock::of(&config.database)?;
+        let file_lock = FileLock::acquire(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;

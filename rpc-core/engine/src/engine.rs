@@ -76,7 +76,7 @@ impl Engine {
     /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
     ///
     /// # Errors
-    /// Those of `Store::run_start_with_message`.
+    /// Those of `Store::run_start`.
     #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
     pub async fn start_with_message(
         &self,

@@ -58,14 +58,13 @@ pub(super) fn path(url: &str) -> StoreResult<String> {
     Ok(if path.starts_with("file:") { format!("./{path}") } else { path.to_owned() })
 }
 
-/// Takes the lock that says which process serves a file. It goes with the process, however that ends.
+/// Locks a database file for this process. The operating system releases the lock when the process ends.
 ///
-/// The lock is on a file beside it: closing the database file itself once would drop the locks that SQLite holds on it.
+/// The lock is on another file beside it: closing the database file in this process would drop SQLite's own locks on it.
 ///
 /// # Errors
-/// [`StoreError::Config`] when another process serves the file, [`StoreError::Unavailable`] when the lock's own file
-/// cannot be opened.
-pub(super) fn token(url: &str) -> StoreResult<File> {
+/// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the lock file cannot be opened.
+pub(super) fn lock_file(url: &str) -> StoreResult<File> {
     let path = format!("{}.lock", path(url)?);
     let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;

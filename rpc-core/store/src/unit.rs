@@ -221,4 +221,40 @@ macro_rules! tx {
     };
 }
 
-pub(super) use {change, read, tx, unit};
+/// Declares functions that are parts of units of work. Each body is written once and compiled for both connections, as a
+/// method of the connection: the trait of this name must be in scope where it is called.
+///
+/// `?` and `return` in a body leave the function, not the unit that calls it.
+macro_rules! steps {
+    (
+        trait $trait:ident {
+            $( $(#[$meta:meta])* fn $name:ident($c:ident $(, $argument:ident: $type:ty)* $(,)?) -> $output:ty $body:block )+
+        }
+    ) => {
+        pub(crate) trait $trait {
+            $(
+                $(#[$meta])*
+                fn $name(
+                    &mut self,
+                    $( $argument: $type, )*
+                ) -> impl Future<Output = $crate::StoreResult<$output>> + Send;
+            )+
+        }
+
+        impl $trait for $crate::unit::PgConn {
+            $( async fn $name(&mut self, $( $argument: $type, )*) -> $crate::StoreResult<$output> {
+                let $c = self;
+                $body
+            } )+
+        }
+
+        impl $trait for $crate::unit::LiteConn {
+            $( async fn $name(&mut self, $( $argument: $type, )*) -> $crate::StoreResult<$output> {
+                let $c = self;
+                $body
+            } )+
+        }
+    };
+}
+
+pub(super) use {change, read, steps, tx, unit};

@@ -274,7 +274,7 @@ async fn a_statement_that_is_stuck_is_given_up_by_the_server() {
 }
 
 /// Waits until so many statements on the database wait for a lock.
-async fn until_blocked(db: &TestDb, statements: i64) {
+pub(crate) async fn until_blocked(db: &TestDb, statements: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity \
                WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let blocked = async {

@@ -6,6 +6,7 @@
 #[macro_use]
 mod support;
 mod attachments;
+mod deadlocks;
 mod faults;
 mod faults_postgres;
 mod items;

@@ -6,7 +6,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::UsageRow;
-use threadline_store::{Charge, Limit, NewMessageRun, Reservation, RunEnd, Store, StoreError, day_of};
+use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Store, StoreError, day_of};
 
 /// Room for ten tokens a run.
 fn reservation(limit_tokens: i64) -> Reservation {
@@ -23,7 +23,10 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let (one, other) = (thread(&store, user).await, thread(&store, user).await);
-        let begin = |id| store.run_start_with_message(user, id, NewMessageRun { reservation: Some(reservation(15)), ..message_run() }, None);
+        let begin = |id| {
+            let run = NewRun { reservation: Some(reservation(15)), ..new_run() };
+            store.run_start(user, id, RunInput::Message(message()), run, None)
+        };
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
         // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
@@ -65,8 +68,8 @@ on_both! { threads:
         }
         let begins = threads.into_iter().map(|id| {
             let store = store.clone();
-            let turn = NewMessageRun { reservation: Some(reservation(50)), ..message_run() };
-            tokio::spawn(async move { store.run_start_with_message(user, id, turn, None).await })
+            let run = NewRun { reservation: Some(reservation(50)), ..new_run() };
+            tokio::spawn(async move { store.run_start(user, id, RunInput::Message(message()), run, None).await })
         });
         let results: Vec<_> = join_all(begins).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
@@ -84,8 +87,9 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let turn = NewMessageRun { reservation: Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 }), ..message_run() };
-        let run = store.run_start_with_message(user, thread.id, turn, None).await.unwrap().run;
+        let reservation = Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 });
+        let new = NewRun { reservation, ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
         let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();
         let end = RunEnd { status: RunStatus::Interrupted, charge: Charge::default(), ..completed() };
         store.run_finish(taken.fencing_token(), end, vec![]).await.unwrap();

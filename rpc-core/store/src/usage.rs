@@ -16,6 +16,10 @@ use threadline_schema::ids::UserId;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
+/// The largest number that a column holds. Sums stop there instead of failing: a model's server may report any number,
+/// and that must not keep a run, or a later run of the same user, from ending. Three columns add up to less than an i64.
+pub(super) const MOST: i64 = i64::MAX / 4;
+
 /// What a run is to hold of its user's budget, and what the budget is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation {
@@ -43,6 +47,32 @@ pub struct Charge {
 /// The day (UTC) of a point in time, counted from 1970-01-01.
 pub fn day_of(at: UtcTime) -> i64 {
     at.utc().timestamp().div_euclid(DAY)
+}
+
+impl Charge {
+    /// The charge with numbers that the columns can hold.
+    pub(super) fn bounded(self) -> Self {
+        Self {
+            prompt_tokens: bounded(self.prompt_tokens),
+            completion_tokens: bounded(self.completion_tokens),
+            cost_micros: self.cost_micros.map(bounded),
+        }
+    }
+}
+
+/// A number that is added to a column.
+pub(super) fn bounded(number: i64) -> i64 {
+    number.clamp(0, MOST)
+}
+
+/// A column plus a bounded number, at most [`MOST`]: what the column holds may come from an older release.
+macro_rules! plus {
+    ($column:expr, $number:expr) => {{
+        use diesel::prelude::*;
+        let (most, number) = ($crate::usage::MOST, $crate::usage::bounded($number));
+        let full = most.into_sql::<diesel::sql_types::BigInt>();
+        diesel::dsl::case_when($column.gt(most - number), full).otherwise($column + number)
+    }};
 }
 
 impl UsageRow {
@@ -73,14 +103,15 @@ macro_rules! reserve_budget {
             .on_conflict_do_nothing()
             .execute($c)
             .await?;
-        let tokens = usage_days::prompt_tokens + usage_days::completion_tokens + usage_days::held_tokens;
-        let micros = usage_days::cost_micros + usage_days::held_micros;
+        let used = $crate::usage::plus!(usage_days::prompt_tokens, 0);
+        let tokens = used + $crate::usage::plus!(usage_days::completion_tokens, 0) + usage_days::held_tokens;
+        let micros = $crate::usage::plus!(usage_days::cost_micros, 0) + usage_days::held_micros;
         let held = diesel::update(usage_days::table.find(($user_id, $day)))
             .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
             .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
             .set((
-                usage_days::held_tokens.eq(usage_days::held_tokens + reservation.tokens),
-                usage_days::held_micros.eq(usage_days::held_micros + reservation.micros),
+                usage_days::held_tokens.eq($crate::usage::plus!(usage_days::held_tokens, reservation.tokens)),
+                usage_days::held_micros.eq($crate::usage::plus!(usage_days::held_micros, reservation.micros)),
             ))
             .execute($c)
             .await?;
@@ -103,9 +134,9 @@ macro_rules! book {
     ($c:ident, $user_id:expr, $day:expr, $runs:expr, $charge:expr, $held:expr) => {{
         use threadline_schema::db::tables::usage_days;
         let runs: i64 = $runs;
-        let charge: $crate::Charge = $charge;
+        let charge: $crate::Charge = $crate::Charge::bounded($charge);
         let (held_tokens, held_micros): (i64, i64) = $held;
-        let has_no_price = charge.cost_micros.is_none() && charge.prompt_tokens + charge.completion_tokens > 0;
+        let has_no_price = charge.cost_micros.is_none() && (charge.prompt_tokens, charge.completion_tokens) != (0, 0);
         let unpriced = if has_no_price { runs } else { 0 };
         let cost = charge.cost_micros.unwrap_or_default();
         diesel::insert_into(usage_days::table)
@@ -122,9 +153,10 @@ macro_rules! book {
             .set((
                 usage_days::runs.eq(usage_days::runs + runs),
                 usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + charge.prompt_tokens),
-                usage_days::completion_tokens.eq(usage_days::completion_tokens + charge.completion_tokens),
-                usage_days::cost_micros.eq(usage_days::cost_micros + cost),
+                usage_days::prompt_tokens.eq($crate::usage::plus!(usage_days::prompt_tokens, charge.prompt_tokens)),
+                usage_days::completion_tokens
+                    .eq($crate::usage::plus!(usage_days::completion_tokens, charge.completion_tokens)),
+                usage_days::cost_micros.eq($crate::usage::plus!(usage_days::cost_micros, cost)),
                 usage_days::held_tokens.eq(usage_days::held_tokens - held_tokens),
                 usage_days::held_micros.eq(usage_days::held_micros - held_micros),
             ))
@@ -132,7 +164,7 @@ macro_rules! book {
             .await?;
     }};
 }
-pub(super) use {book, settle};
+pub(super) use {book, plus, settle};
 
 impl Store {
     /// What a user has used on each day from `first` to `last`, newest first; days without use are not among them.

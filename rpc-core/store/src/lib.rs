@@ -16,12 +16,14 @@ pub mod config;
 mod db;
 pub mod error;
 mod feedback;
+mod file_system;
 mod idempotency;
 mod items;
 pub mod lenient_tls;
 mod log;
 pub mod migrate;
 mod postgres;
+mod processes;
 mod retries;
 pub mod rows;
 mod run_start;
@@ -44,7 +46,8 @@ pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
-pub use postgres::Listener;
+pub use postgres::{Listener, PostgresFacts};
+pub use processes::{HeldPresence, NotHeld, Presence};
 pub use run_start::{NewMessageRun, NewRun, NewThread, RunStarted, ThreadCreated};
 pub use run_start_resume::{ItemRewrite, RunInput};
 pub use runs::RunEnd;
@@ -69,7 +72,7 @@ impl FileLock {
         if db::is_postgres(config.url.expose_secret()) {
             return Ok(None);
         }
-        sqlite::token(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
+        sqlite::lock_file(config).map(|lock| Some(Self { _lock: lock }))
     }
 }
 

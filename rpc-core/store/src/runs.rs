@@ -8,7 +8,7 @@ use super::log::insert_events;
 use super::retries::{drop_answer, replace_answer};
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
-use super::usage::{Charge, day_of, settle};
+use super::usage::{Charge, bounded, day_of, settle};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
@@ -88,7 +88,7 @@ impl Store {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
         };
-        let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let tokens = |count: u64| bounded(i64::try_from(count).unwrap_or(i64::MAX));
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
             let first = allocate_positions!(c, token.thread_id, &new, end.finished_at);
@@ -104,7 +104,7 @@ impl Store {
                     runs::last_seq.eq(end.last_seq),
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
-                    runs::cost_micros.eq(end.charge.cost_micros),
+                    runs::cost_micros.eq(end.charge.bounded().cost_micros),
                 ))
                 .returning(RunRow::as_returning())
                 .get_result::<RunRow>(c)
@@ -194,6 +194,33 @@ impl Store {
             // Asked again with the change: an owner that woke up meanwhile has renewed its lease.
             let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
             Ok(diesel::update(runs::table.filter(runs::id.eq_any(expired)).filter(still))
+                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
+                .returning(RunRow::as_returning())
+                .get_results(c)
+                .await?)
+        })
+    }
+
+    /// Takes over at most `limit` active runs of processes that are gone, whatever their leases say. Fencing tokens of
+    /// their former owners are void from then on.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn runs_take_from(
+        &self,
+        gone: Vec<ProcessId>,
+        owner: ProcessId,
+        until: UtcTime,
+        limit: u32,
+    ) -> StoreResult<Vec<RunRow>> {
+        tx!(self, |c| {
+            if !c.try_lock(Job::TakeOver).await? {
+                return Ok(Vec::new());
+            }
+            let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
+            let taken: Vec<RunId> =
+                runs::table.filter(theirs.clone()).limit(i64::from(limit)).select(runs::id).load(c).await?;
+            Ok(diesel::update(runs::table.filter(runs::id.eq_any(taken)).filter(theirs))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)

@@ -6,6 +6,7 @@
 #[macro_use]
 mod support;
 mod attachments;
+mod failover;
 mod faults;
 mod faults_postgres;
 mod items;
@@ -14,6 +15,7 @@ mod migrations;
 mod ownership;
 mod pages;
 mod plans;
+mod poolers;
 mod races;
 mod round_trip;
 mod runs;

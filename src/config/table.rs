@@ -80,8 +80,8 @@ settings! {
     /// Whether statements are prepared by name on PostgreSQL. `auto`: yes, except behind a pooler, which is recognised.
     /// `on`: always, for a pooler that keeps track of names. `off`: never.
     database_prepared: PreparedStatements = "DATABASE_PREPARED" in Database, default "auto";
-    /// URL of the same PostgreSQL without a pooler, for what needs a session of its own: `LISTEN`, and the lock by which
-    /// other replicas notice at once that this process has died.
+    /// URL of the same PostgreSQL without a pooler, for what needs a session of its own: `LISTEN`, the lock by which
+    /// other replicas notice at once that this process has died, and migrations.
     database_direct_url: Option<PostgresUrl> = "DATABASE_DIRECT_URL" in Database, unset "DATABASE_URL";
     /// Whether pending migrations are applied at start. If false, run `threadline migrate` before each upgrade.
     auto_migrate: bool = "AUTO_MIGRATE" in Database, default "true";

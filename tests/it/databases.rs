@@ -1,5 +1,6 @@
 //! Databases as they are run: behind a pooler, read-only for a while, and left by a process that was killed.
 
+use crate::support::process::{self, SECRET};
 use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -133,11 +134,21 @@ async fn a_database_that_takes_no_writes_is_told_to_readers_and_by_health() {
     assert_eq!(outcome, "run.completed");
 }
 
+/// What a command prints.
+fn output(arguments: &[&str], settings: &[(&str, String)]) -> String {
+    String::from_utf8_lossy(&process::run(arguments, settings).stdout).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_no_call_fails() {
     let Some(setup) = Setup::postgres().await else { return };
     let Some(pooler) = PgBouncer::start(&setup.database.url(), 4) else { return };
     let through = pooler.url(&setup.database.url());
+    let settings = [("DATABASE_URL", through.clone()), ("SECRET_KEY", SECRET.to_owned())];
+    assert!(output(&["migrate"], &settings).contains("Applied"));
+    assert_eq!(output(&["migrate"], &settings), "The database is up to date.\n");
+    let told = output(&["doctor"], &settings);
+    assert!(told.contains("behind a pooler; statements are sent without names"), "{told}");
     let setup = setup.with("DATABASE_URL", format!("{through}?pgbouncer=true&connection_limit=5"));
     let one = setup.with("DATABASE_PREPARED", "auto").with("MAX_SESSIONS_PER_USER", 0).start().await;
     let other = one.again().start().await;

@@ -46,6 +46,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// How long one address may take to accept a connection. One that is dead must leave time for another.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a session beside the pool may take to begin: a server that is frozen accepts connections too.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection that was idle for longer is asked for a sign of life before it is used: the server may have gone without
 /// a word.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
@@ -193,9 +196,16 @@ pub(super) struct Session {
 }
 
 impl Server {
+    /// A connection for its user to drive.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the server is not reached.
     pub(super) async fn session(&self) -> StoreResult<Session> {
+        let session = tokio::time::timeout(SESSION_TIMEOUT, self.begin_session()).await;
+        session.unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {SESSION_TIMEOUT:?}"))))
+    }
+
+    async fn begin_session(&self) -> StoreResult<Session> {
         let connected = self.config.connect(self.tls.clone()).await;
         let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context)).boxed();

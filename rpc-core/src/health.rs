@@ -73,7 +73,12 @@ fn tasks(failure: Option<&TaskFailure>) -> ComponentHealth {
 async fn database(core: &Core) -> ComponentHealth {
     let check = async {
         let answer = core.store.ping().await.map_err(|error| Error::from(error).into_parts());
-        answer.map_err(|(public, log)| (public.message, log))
+        answer.map_err(|(public, log)| (public.message, log))?;
+        // A full disk, or a primary that was demoted, still answers reads.
+        core.engine.check_writable().await.map_err(|error| {
+            let (_, log) = Error::from(error).into_parts();
+            ("The database takes no writes.".to_owned(), log)
+        })
     };
     cached(&core.health.database, STORE_FRESH_FOR, core.store.kind(), check).await
 }

@@ -14,6 +14,7 @@ mod browser;
 mod chatkit;
 mod cli;
 mod contract;
+mod databases;
 mod docs;
 mod faults;
 mod generated;

@@ -7,6 +7,7 @@
 mod support;
 mod attachments;
 mod deadlocks;
+mod failover;
 mod faults;
 mod faults_postgres;
 mod items;
@@ -15,6 +16,7 @@ mod migrations;
 mod ownership;
 mod pages;
 mod plans;
+mod poolers;
 mod races;
 mod round_trip;
 mod runs;

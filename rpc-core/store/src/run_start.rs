@@ -284,7 +284,6 @@ impl NewRun {
             error_code: None,
             error_message: None,
             finish_reason: None,
-            finish_reason: None,
             prompt_tokens: 0,
             completion_tokens: 0,
             message_id: None,

@@ -6,7 +6,7 @@ pub use agents::{AgentProfile, AgentsConfig, ModelPrices, PromptFact, TitlePolic
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
 pub use threadline_signals::RedisConfig;
-pub use threadline_store::config::DatabaseConfig;
+pub use threadline_store::config::{DatabaseConfig, PreparedStatements};
 pub use threadline_tools::config::{
     CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair, UserContext,
 };

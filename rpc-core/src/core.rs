@@ -72,7 +72,7 @@ impl Core {
     /// # Errors
     /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
     pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
-        let file_lock = FileLock::of(&config.database)?;
+        let file_lock = FileLock::acquire(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
@@ -233,6 +233,7 @@ impl MethodParts {
         };
         let health = HealthChecks {
             store: store.clone(),
+            engine: engine.clone(),
             redis,
             model: model.clone(),
             attachments: attachments.clone(),

@@ -8,6 +8,7 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_engine::Engine;
 use threadline_runtime::{Supervisor, TaskFailure};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
 use tokio::sync::Mutex;
@@ -23,6 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Checks the parts of the service.
 pub(crate) struct HealthChecks {
     pub(crate) store: Store,
+    pub(crate) engine: Engine,
     pub(crate) redis: Option<Redis>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) attachments: Arc<Attachments>,
@@ -79,7 +81,12 @@ impl HealthChecks {
     async fn database(&self) -> ComponentHealth {
         let check = async {
             let answer = self.store.ping().await.map_err(|error| Error::from(error).into_parts());
-            answer.map_err(|(public, log)| (public.message, log))
+            answer.map_err(|(public, log)| (public.message, log))?;
+            // A full disk, or a primary that was demoted, still answers reads.
+            self.engine.check_writable().await.map_err(|error| {
+                let (_, log) = Error::from(error).into_parts();
+                ("The database takes no writes.".to_owned(), log)
+            })
         };
         cached(&self.latest.database, STORE_FRESH_FOR, self.store.kind(), check).await
     }

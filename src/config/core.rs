@@ -51,10 +51,13 @@ impl Settings {
     pub fn database(&self) -> DatabaseConfig {
         DatabaseConfig {
             url: self.database_url.as_str().into(),
+            direct_url: self.database_direct_url.as_ref().map(|url| url.as_str().into()),
+            prepared: self.database_prepared,
             pool_size: self.database_pool_size.as_usize(),
             pool_timeout: self.database_pool_timeout.seconds(),
             auto_migrate: self.auto_migrate,
             sqlite_full_sync: self.sqlite_synchronous == super::Synchronous::Full,
+            allow_network_file_system: self.sqlite_network_file_system == super::NetworkFileSystem::Allow,
         }
     }
 

@@ -8,6 +8,8 @@
 pub enum TaskKind {
     /// Renews the leases of this process's runs. Without it, other processes take the runs over.
     LeaseRenewal,
+    /// Holds the lock by which other processes see that this one lives. Without it, they wait for its leases.
+    Presence,
     /// Writes the events of runs to the database. Without it, a crash loses more than one tick of output.
     Journal,
     /// Closes runs of dead processes and lost runs of this one. Without it, threads stay busy.
@@ -71,6 +73,7 @@ impl TaskKind {
     pub const fn on_failure(self) -> OnFailure {
         match self {
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
@@ -103,6 +106,7 @@ impl TaskKind {
             // During the shutdown, a second signal ends the process at once.
             Self::StopSignal => OnShutdown::Wait,
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
@@ -128,6 +132,7 @@ impl TaskKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LeaseRenewal => "lease_renewal",
+            Self::Presence => "presence",
             Self::Journal => "journal",
             Self::Recovery => "recovery",
             Self::CancelRequests => "cancel_requests",

@@ -8,7 +8,7 @@ pub mod openai;
 mod request;
 
 pub use error::{ErrorSource, ModelError, WaitingFor};
-pub use event::{Citation, FinishReason, ModelEvent, ToolCall};
+pub use event::{Citation, Echo, FinishReason, ModelEvent, ToolCall};
 pub use request::{AttachedFile, FileContent, Message, ModelRequest, Recording, ToolSpec, UserInput};
 
 use crate::config::ModelConfig;

@@ -74,7 +74,12 @@ async fn parameters_and_tool_choice() {
 
 #[tokio::test]
 async fn messages_tool_calls_and_tools() {
-    let call = |id: &str| ToolCall { id: id.to_owned(), name: "f".to_owned(), arguments: "{\"a\": 1}".to_owned() };
+    let call = |id: &str| ToolCall {
+        id: id.to_owned(),
+        name: "f".to_owned(),
+        arguments: "{\"a\": 1}".to_owned(),
+        ..ToolCall::default()
+    };
     let (_, body) = capture_request(ModelRequest {
         messages: vec![
             Message::System("Be brief.".to_owned()),

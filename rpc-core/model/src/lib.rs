@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod dialect;
 mod error;
 mod event;
 pub mod openai;

@@ -3,7 +3,8 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `endpoint.rs` | HTTP client, URLs and headers of one server |
-//! | `request_body.rs` | builds the JSON body of a request |
+//! | `outgoing/` | builds the body of a request in the dialect of the model |
+//! | `healing.rs`, `refusal.rs` | sends a request again without what the server refuses |
 //! | `open_stream.rs` | sends the request and waits for the first token |
 //! | `retry.rs` | decides whether and when a failed attempt is repeated |
 //! | `sse_input.rs` | prepares the response body for the SSE parser |
@@ -21,10 +22,12 @@ mod citations;
 mod decoder;
 mod endpoint;
 mod error;
+mod healing;
 mod health;
 mod metered_stream;
 mod open_stream;
-mod request_body;
+mod outgoing;
+mod refusal;
 mod retry;
 mod sse_input;
 mod tool_calls;

@@ -4,12 +4,15 @@
 //! | --- | --- |
 //! | `settings.rs` | [`Dialect`]: the settings of one model, by name and as types |
 //! | `table.rs` | [`ENTRIES`]: the servers and models that are known |
+//! | `markdown.rs` | the tables of docs/MODELS.md |
 //! | `overrides.rs` | [`DialectOverrides`]: what the operator sets |
 
+mod markdown;
 mod overrides;
 mod settings;
 mod table;
 
+pub use markdown::markdown;
 pub use overrides::DialectOverrides;
 pub use settings::{
     Authentication, CallIds, CallsPerMessage, Dialect, EmptyContent, ExtraContent, MaxTokensField, ParallelCalls,
@@ -26,17 +29,46 @@ pub struct Adjustment {
     pub value: String,
 }
 
+/// The dialect of one model at one server.
+#[derive(Debug, Clone)]
+pub struct ModelDialect {
+    /// Host of the server.
+    pub host: String,
+    /// Names of the entries of the table that apply.
+    pub entries: Vec<&'static str>,
+    /// What the table and the operator define.
+    pub configured: Dialect,
+    /// What was learned from refusals since the start of the process, in this order.
+    pub learned: Vec<Adjustment>,
+}
+
+impl ModelDialect {
+    /// Returns the dialect that is used now.
+    pub fn current(&self) -> Dialect {
+        let mut dialect = self.configured.clone();
+        self.learned.iter().for_each(|adjustment| dialect.adjust(adjustment));
+        dialect
+    }
+}
+
 impl Dialect {
-    /// Returns the dialect of a model: the entries of the table that fit, then what the operator has set.
-    ///
-    /// `host` is `HOST` or `HOST:PORT`.
-    pub fn resolve(host: &str, model: &str, overrides: Option<&DialectOverrides>) -> Self {
-        let mut dialect = Self::default();
+    /// Returns the names of the entries of the table that apply to a model.
+    pub fn entries(host: &str, model: &str, overrides: Option<&DialectOverrides>) -> Vec<&'static str> {
         let base = overrides.and_then(DialectOverrides::base);
         let entries = ENTRIES.iter().filter(|entry| match base {
             Some(base) => entry.name == base.name,
             None => entry.fits(host, model),
         });
+        entries.map(|entry| entry.name).collect()
+    }
+
+    /// Returns the dialect of a model: the entries of the table that fit, then what the operator has set.
+    ///
+    /// `host` is `HOST` or `HOST:PORT`.
+    pub fn resolve(host: &str, model: &str, overrides: Option<&DialectOverrides>) -> Self {
+        let mut dialect = Self::default();
+        let names = Self::entries(host, model, overrides);
+        let entries = ENTRIES.iter().filter(|entry| names.contains(&entry.name));
         for (setting, value) in entries.flat_map(|entry| entry.settings) {
             // A test checks that each value of the table is valid.
             let _ = dialect.set(*setting, value);

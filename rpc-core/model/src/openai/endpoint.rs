@@ -2,7 +2,7 @@
 
 use super::healing::LearnedDialects;
 use crate::config::OpenAiConfig;
-use crate::dialect::{Authentication, Dialect, DialectOverrides};
+use crate::dialect::{Authentication, Dialect, DialectOverrides, ModelDialect};
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
@@ -81,16 +81,15 @@ impl Endpoint {
     }
 
     /// Returns the dialect of a model: what the table and the operator define, and what was learned since.
-    pub(super) fn dialect(&self, model: &str, overrides: Option<&DialectOverrides>) -> Dialect {
-        let mut dialect = self.configured_dialect(model, overrides);
-        self.learned.of(model).iter().for_each(|adjustment| dialect.adjust(adjustment));
-        dialect
-    }
-
-    /// Returns the dialect of a model without what was learned.
-    pub(super) fn configured_dialect(&self, model: &str, overrides: Option<&DialectOverrides>) -> Dialect {
+    pub(super) fn model_dialect(&self, model: &str, overrides: Option<&DialectOverrides>) -> ModelDialect {
         let of_environment = self.config.dialect.as_deref().filter(|_| model == self.config.model);
-        Dialect::resolve(&self.host, model, overrides.or(of_environment))
+        let overrides = overrides.or(of_environment);
+        ModelDialect {
+            entries: Dialect::entries(&self.host, model, overrides),
+            configured: Dialect::resolve(&self.host, model, overrides),
+            learned: self.learned.of(model),
+            host: self.host.clone(),
+        }
     }
 
     /// Creates a request with the common headers.

@@ -80,7 +80,7 @@ impl<'a> HealingRequest<'a> {
     /// If a tool's JSON Schema cannot be serialized.
     pub(super) fn new(endpoint: &'a Endpoint, request: &'a ModelRequest) -> serde_json::Result<Self> {
         let model = request.model.as_deref().unwrap_or(&endpoint.config.model);
-        let dialect = endpoint.dialect(model, request.dialect.as_deref());
+        let dialect = endpoint.model_dialect(model, request.dialect.as_deref()).current();
         let outgoing = Arc::new(OutgoingRequest::new(model, request, &dialect)?);
         let this = Self {
             endpoint,

@@ -35,6 +35,7 @@ mod transcription;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
+use crate::dialect::{DialectOverrides, ModelDialect};
 use bytes::Bytes;
 use decoder::StreamDecoder;
 use endpoint::Endpoint;
@@ -89,6 +90,10 @@ impl Model for OpenAiModel {
         let model = self.endpoint.config.transcription_model.clone()?;
         let text = transcription::transcribe(&self.endpoint, model, recording);
         Some(text.map_err(|error| self.redact(error)).boxed())
+    }
+
+    fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
+        Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
     }
 
     fn kind(&self) -> &'static str {

@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use toml::Spanned;
 
 /// An error in an agents file, with its position. The text is one line and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

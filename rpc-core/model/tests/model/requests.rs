@@ -67,7 +67,7 @@ async fn parameters_and_tool_choice() {
             "stream": true,
             "stream_options": {"include_usage": true},
             "messages": [{"role": "user", "content": "hello"}],
-            "tools": [{"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": parameters()}}],
+            "tools": [{"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": tool_parameters()}}],
             "tool_choice": {"type": "function", "function": {"name": "f"}},
             "temperature": 0.5,
             "stop": ["END"],
@@ -112,7 +112,7 @@ async fn messages_tool_calls_and_tools() {
             {"role": "tool", "tool_call_id": "c00000002", "content": UNKNOWN_RESULT},
         ])
     );
-    let function = json!({"name": "f", "description": "Does f.", "parameters": parameters()});
+    let function = json!({"name": "f", "description": "Does f.", "parameters": tool_parameters()});
     assert_eq!(body["tools"], json!([{"type": "function", "function": function}]));
 }
 
@@ -124,6 +124,6 @@ fn tool() -> ToolSpec {
     }
 }
 
-fn parameters() -> Value {
+fn tool_parameters() -> Value {
     json!({"type": "object", "properties": {}})
 }

@@ -17,6 +17,7 @@ mod cli;
 mod contract;
 mod databases;
 mod docs;
+mod doctor_model;
 mod faults;
 mod generated;
 mod lifecycle;

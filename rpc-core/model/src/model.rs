@@ -1,5 +1,6 @@
 //! The port to a language model.
 
+use crate::dialect::{DialectOverrides, ModelDialect};
 use crate::error::ModelError;
 use crate::event::ModelEvent;
 use crate::request::{ModelRequest, Recording};
@@ -30,6 +31,12 @@ pub trait Model: Send + Sync + 'static {
 
     /// Converts speech into text. Returns `None` if no transcription model is configured.
     fn transcribe(&self, _recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
+        None
+    }
+
+    /// Returns the dialect of a model of this server; `None` if the model has none, like the demo. `model` is `None` for
+    /// the configured one.
+    fn dialect(&self, _model: Option<&str>, _overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         None
     }
 

@@ -11,6 +11,7 @@ mod model_chain;
 mod prompt;
 mod run_calls;
 mod titles;
+mod tool_results;
 mod widget_action;
 
 pub(crate) use answer::AnswerDriver;

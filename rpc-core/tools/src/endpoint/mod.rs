@@ -10,13 +10,14 @@ mod request;
 mod response;
 mod user_context;
 
+use crate::arguments::ArgumentSchema;
 use crate::config::{CallLimits, EndpointConfig};
+use crate::output::ToolOutput;
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use crate::widgets::{self, WidgetView};
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use futures::future::BoxFuture;
-use jsonschema::Validator;
+use futures::{FutureExt, TryFutureExt};
 use request::RequestBuilder;
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -61,7 +62,7 @@ pub struct EndpointDeps {
 pub struct EndpointTool {
     name: Arc<str>,
     spec: ToolSpec,
-    arguments: Validator,
+    arguments: ArgumentSchema,
     requests: RequestBuilder,
     signer: Option<UserContextSigner>,
     limits: CallLimits,
@@ -79,10 +80,11 @@ impl EndpointTool {
     /// # Errors
     /// If the configuration is invalid, which reading the agents file has ruled out. The text is for the operator.
     pub fn new(name: &Arc<str>, config: &EndpointConfig, deps: &EndpointDeps) -> Result<Self, String> {
+        let arguments = ArgumentSchema::strict(&config.parameters)?;
         Ok(Self {
             name: name.clone(),
-            spec: tool_spec(name, &config.description, &config.parameters),
-            arguments: jsonschema::validator_for(&config.parameters).map_err(|error| error.to_string())?,
+            spec: tool_spec(name, &config.description, arguments.schema()),
+            arguments,
             requests: RequestBuilder::new(config)?,
             signer: config.user_context.as_ref().map(UserContextSigner::new).transpose()?,
             limits: config.limits,
@@ -96,7 +98,6 @@ impl EndpointTool {
 
     async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
         let failed = |why: String| ToolError::Failed(why);
-        self.check_arguments(&arguments).map_err(|problem| failed(format!("Bad arguments: {problem}.")))?;
         let mut request = self.requests.build(&arguments).map_err(failed)?;
         if let Ok(id) = context.request_id.parse() {
             request.headers_mut().insert("x-request-id", id);
@@ -191,14 +192,14 @@ impl Tool for EndpointTool {
     }
 
     fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
-        self.arguments.iter_errors(arguments).next().map_or(Ok(()), |problem| Err(problem.to_string()))
+        self.arguments.check(arguments)
     }
 
     fn split_widget(&self, result: Value) -> (Value, Option<WidgetView>) {
         if self.allows_widgets { widgets::extract_widget(&self.name, result) } else { (result, None) }
     }
 
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
-        self.send_call(context, arguments).boxed()
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
+        self.send_call(context, arguments).map_ok(ToolOutput::from).boxed()
     }
 }

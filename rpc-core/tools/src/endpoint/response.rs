@@ -1,5 +1,6 @@
 //! Reads the response of a service and turns it into a result for the model.
 
+use crate::text::truncate;
 use crate::tool::ToolError;
 use bytes::BytesMut;
 use futures::StreamExt;
@@ -50,17 +51,7 @@ pub(super) fn http_result(body: &Body, max_bytes: usize) -> Value {
         _ if body.is_truncated && body.bytes.first().is_some_and(|first| matches!(first, b'{' | b'[')) => {
             too_long(max_bytes)
         }
-        _ => json!(truncate_text(&String::from_utf8_lossy(&body.bytes), max_bytes)),
-    }
-}
-
-fn truncate_text(text: &str, max_bytes: usize) -> String {
-    // Leaves room for the note, and for the quotes and escapes of the JSON string that it becomes.
-    let max_bytes = if text.len() > max_bytes { max_bytes.saturating_sub(max_bytes / 4) } else { max_bytes };
-    let end = text.floor_char_boundary(max_bytes);
-    match text.get(..end) {
-        Some(start) if start.len() < text.len() => format!("{start} [cut off here]"),
-        _ => text.to_owned(),
+        _ => json!(truncate(&String::from_utf8_lossy(&body.bytes), max_bytes)),
     }
 }
 

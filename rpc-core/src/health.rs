@@ -4,9 +4,11 @@ use crate::Redis;
 use crate::core::Core;
 use crate::error::Error;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_runtime::TaskFailure;
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
+use threadline_tools::mcp::McpStatus;
 use tokio::sync::Mutex;
 
 /// How long the state of the model's server is believed, and that of the storage for attachments: each check is a request
@@ -14,6 +16,8 @@ use tokio::sync::Mutex;
 const OUTSIDE_FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long the states of database and Redis are believed: anybody may ask, and each check is a query.
 const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
+/// Maximum length of what is wrong with MCP servers, in characters.
+const DETAIL_CHARS: usize = 2_000;
 /// How long a check may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +45,10 @@ pub(crate) async fn check(core: &Core, params: HealthParams) -> Health {
     }
     if wanted(Component::Attachments) {
         components.insert(Component::Attachments, attachments(core).await);
+    }
+    let servers = if wanted(Component::Mcp) { core.agents.current().mcp_status() } else { Vec::new() };
+    if !servers.is_empty() {
+        components.insert(Component::Mcp, mcp_servers(&servers));
     }
     let failure = core.supervisor.failure();
     if params.component == Some(Component::Tasks) || params.component.is_none() && failure.is_some() {
@@ -102,6 +110,22 @@ async fn attachments(core: &Core) -> ComponentHealth {
     let mut health = cached(&core.health.attachments, OUTSIDE_FRESH_FOR, core.attachments.storage_kind(), check).await;
     health.status = health.status.min(HealthStatus::Degraded);
     health
+}
+
+/// Conversations go on without a server, so it is never worse than degraded. Why one is not connected is in the log: the
+/// text can name programs and addresses.
+fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
+    let mut problems = Vec::new();
+    for (name, McpStatus { error, left_out, .. }) in servers {
+        if error.is_some() {
+            problems.push(format!("The MCP server {name} is not connected."));
+        }
+        problems.extend((!left_out.is_empty()).then(|| format!("Of the MCP server {name}: {}.", left_out.join("; "))));
+    }
+    let are_connected = servers.iter().all(|(_, server)| server.error.is_none());
+    let status = if are_connected { HealthStatus::Healthy } else { HealthStatus::Degraded };
+    let detail: String = problems.join(" ").chars().take(DETAIL_CHARS).collect();
+    ComponentHealth { status, kind: "mcp".to_owned(), latency_ms: 0, detail: (!detail.is_empty()).then_some(detail) }
 }
 
 async fn cached(

@@ -18,5 +18,5 @@ mod tool_catalog;
 
 pub use file::AgentsFileError;
 pub(crate) use registry::AgentRegistry;
-pub use registry::AgentsError;
+pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use resolved_agent::ResolvedAgent;

@@ -26,6 +26,7 @@ mod arguments;
 pub mod ask_user;
 pub mod config;
 pub mod endpoint;
+mod json_rpc;
 pub mod mcp;
 mod output;
 mod pending;

@@ -33,7 +33,7 @@ impl ToolImage {
     /// Maximum number of images of one result.
     pub const MAX_PER_RESULT: usize = 4;
     /// Maximum size of an image, in bytes. Model servers accept about 5 MB.
-    const MAX_BYTES: usize = 3 << 20;
+    pub const MAX_BYTES: usize = 3 << 20;
     /// What model servers accept.
     const MIME_TYPES: [&'static str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
@@ -50,11 +50,17 @@ impl ToolImage {
         }
         let base64: String = base64.split_ascii_whitespace().collect();
         let bytes = STANDARD.decode(&base64).or_else(|_| STANDARD_NO_PAD.decode(&base64)).ok()?;
-        if bytes.is_empty() {
+        Self::from_bytes(mime_type, &bytes)
+    }
+
+    /// Creates an image; `None` if it is empty, too large, or something that models cannot see.
+    pub fn from_bytes(mime_type: &str, bytes: &[u8]) -> Option<Self> {
+        let mime_type = supported_type(mime_type)?;
+        if bytes.is_empty() || bytes.len() > Self::MAX_BYTES {
             return None;
         }
         let mut data_url = format!("data:{mime_type};base64,");
-        STANDARD.encode_string(&bytes, &mut data_url);
+        STANDARD.encode_string(bytes, &mut data_url);
         Some(Self { mime_type, data_url: data_url.into() })
     }
 }

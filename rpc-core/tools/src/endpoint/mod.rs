@@ -12,13 +12,14 @@ mod user_context;
 
 use crate::arguments::ArgumentSchema;
 use crate::config::{CallLimits, EndpointConfig};
-use crate::output::ToolOutput;
+use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use crate::widgets::{self, WidgetView};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, TryFutureExt};
 use request::RequestBuilder;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response};
 use serde_json::Value;
 use std::sync::Arc;
@@ -96,7 +97,7 @@ impl EndpointTool {
         })
     }
 
-    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
+    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<ToolOutput, ToolError> {
         let failed = |why: String| ToolError::Failed(why);
         let mut request = self.requests.build(&arguments).map_err(failed)?;
         if let Ok(id) = context.request_id.parse() {
@@ -116,7 +117,7 @@ impl EndpointTool {
         }
     }
 
-    async fn send(&self, request: reqwest::Request) -> Result<Value, ToolError> {
+    async fn send(&self, request: reqwest::Request) -> Result<ToolOutput, ToolError> {
         let response = match self.deps.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -134,10 +135,25 @@ impl EndpointTool {
         self.read(response).await
     }
 
-    async fn read(&self, response: Response) -> Result<Value, ToolError> {
+    async fn read(&self, response: Response) -> Result<ToolOutput, ToolError> {
         let status = response.status();
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let media_type = media_type.to_ascii_lowercase();
         let widget_bytes = if self.allows_widgets { widgets::MAX_BYTES } else { 0 };
-        let body = response::read_body(response, self.limits.result_bytes + widget_bytes).await;
+        let mut max_bytes = self.limits.result_bytes + widget_bytes;
+        if ToolImage::is_supported(&media_type) {
+            max_bytes = max_bytes.max(ToolImage::MAX_BYTES);
+        }
+        let body = response::read_body(response, max_bytes).await;
+        // Its error is an answer, whatever the status.
+        if self.requests.is_json_rpc()
+            && !status.is_success()
+            && let Ok(body) = &body
+            && let Some(Err(refused)) = response::json_rpc_result(body, self.limits.result_bytes)
+        {
+            return Err(refused);
+        }
         if status.is_server_error() && self.has_side_effects && !response::NOT_EXECUTED.contains(&status) {
             tracing::warn!(tool = &*self.name, status = status.as_u16(), "internal service failed");
             return Err(ToolError::OutcomeUnknown);
@@ -149,8 +165,9 @@ impl EndpointTool {
         if self.requests.is_json_rpc() {
             response::json_rpc_result(&body, self.limits.result_bytes)
                 .unwrap_or_else(|| Err(self.lost_response("The service sent no answer.")))
+                .map(ToolOutput::from)
         } else {
-            Ok(response::http_result(&body, self.limits.result_bytes))
+            Ok(response::http_result(&body, &media_type, self.limits.result_bytes))
         }
     }
 
@@ -200,6 +217,6 @@ impl Tool for EndpointTool {
     }
 
     fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
-        self.send_call(context, arguments).map_ok(ToolOutput::from).boxed()
+        self.send_call(context, arguments).boxed()
     }
 }

@@ -3,8 +3,9 @@
 //! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever content
 //! type they have, and whatever the status of a refusal is.
 
-use super::message::{Expected, MAX_MESSAGE_BYTES, Refusal, read_messages, refused, too_long};
+use super::message::{Expected, MAX_MESSAGE_BYTES, read_messages, refused, too_long};
 use super::sse::{bounded, events_of, readable_events};
+use crate::json_rpc::Refusal;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -208,6 +209,9 @@ async fn read_response(
         ));
     }
     let mut messages = messages;
+    if messages.iter().filter(|message| answers(message)).count() == 1 {
+        messages.iter_mut().for_each(|message| set_id(message, &id));
+    }
     Ok(match messages.pop() {
         Some(only) if messages.is_empty() => StreamableHttpPostResponse::Json(only, session_id),
         last => {
@@ -232,9 +236,10 @@ fn read_refusal(
         return Err(HttpError::SessionExpired);
     }
     let message = read_messages(&body.bytes, expected).and_then(|mut messages| messages.pop());
-    if let Some(message) = message
+    if let Some(mut message) = message
         && !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     {
+        set_id(&mut message, &id);
         return Ok(StreamableHttpPostResponse::Json(message, None));
     }
     let is_executed =
@@ -250,6 +255,16 @@ fn read_refusal(
     };
     let message = format!("HTTP status {} {text}", status.as_u16()).trim_end().to_owned();
     Ok(StreamableHttpPostResponse::Json(refused(id, &Refusal { code: BY_STATUS, message }), None))
+}
+
+/// Makes an answer the one to this request, the only one that was made. Servers that cannot read a request, or do not
+/// care, answer with another id.
+fn set_id(message: &mut ServerJsonRpcMessage, id: &RequestId) {
+    match message {
+        ServerJsonRpcMessage::Response(response) => response.id = id.clone(),
+        ServerJsonRpcMessage::Error(error) => error.id = Some(id.clone()),
+        ServerJsonRpcMessage::Request(_) | ServerJsonRpcMessage::Notification(_) => {}
+    }
 }
 
 async fn send(request: RequestBuilder) -> Result<Response, HttpError> {

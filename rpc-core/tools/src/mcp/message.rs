@@ -4,6 +4,7 @@
 //! malformed tool would hide a server, and a result that it cannot read would look like a lost one. So the transports
 //! read messages here. Results and errors reach [`read_answer`] as the JSON that the server sent.
 
+use crate::json_rpc::{Refusal, integer};
 use rmcp::model::{
     CustomResult, ErrorCode, ErrorData, Implementation, InitializeResult, ProtocolVersion, RequestId,
     ServerCapabilities, ServerJsonRpcMessage, ServerResult,
@@ -34,14 +35,6 @@ pub(super) enum Answer {
     Result(Value),
     /// The server refused the request, in its own words.
     Refused(Refusal),
-}
-
-/// A JSON-RPC error.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("{message} ({code})")]
-pub(super) struct Refusal {
-    pub(super) code: i64,
-    pub(super) message: String,
 }
 
 /// Reads the messages in a text: one, several in a row, or a batch. `None` if there is no message in it.
@@ -84,7 +77,7 @@ fn read_message(value: Value, expected: &Expected) -> Option<ServerJsonRpcMessag
     let is_initialize = id.is_some() && id == expected.initialize;
     // Some servers send both members, one of them `null`.
     if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
-        let refusal = read_refusal(error);
+        let refusal = Refusal::read(error);
         return Some(match id {
             Some(id) if !is_initialize => refused(id, &refusal),
             id => {
@@ -122,7 +115,7 @@ pub(super) fn read_answer(result: ServerResult) -> Answer {
     let value = match result {
         ServerResult::CustomResult(CustomResult(Value::Object(mut members))) if members.len() == 1 => {
             if let Some(error) = members.remove(ERROR) {
-                return Answer::Refused(read_refusal(error));
+                return Answer::Refused(Refusal::read(error));
             }
             members.remove(RESULT).unwrap_or(Value::Object(members))
         }
@@ -132,42 +125,13 @@ pub(super) fn read_answer(result: ServerResult) -> Answer {
     Answer::Result(value)
 }
 
-/// Returns the id of an answer. Our ids are integers; some servers send them back as text or with a fraction.
+/// Returns the id of an answer. Our ids are integers.
 fn request_id(id: &Value) -> Option<RequestId> {
-    match id {
-        Value::Number(number) => {
-            let integer = number.as_i64().or_else(|| number.as_f64().and_then(whole));
-            integer.map(RequestId::Number)
-        }
-        Value::String(text) => {
-            Some(text.trim().parse().map_or_else(|_| RequestId::String(text.as_str().into()), RequestId::Number))
-        }
+    match (integer(id), id) {
+        (Some(id), _) => Some(RequestId::Number(id)),
+        (None, Value::String(text)) => Some(RequestId::String(text.as_str().into())),
         _ => None,
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53 is exact in both types")]
-fn whole(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0).then_some(number as i64)
-}
-
-fn read_refusal(error: Value) -> Refusal {
-    let Value::Object(members) = error else {
-        return Refusal { code: ErrorCode::INTERNAL_ERROR.0.into(), message: as_text(&error) };
-    };
-    let code = members.get("code").and_then(|code| match code {
-        Value::String(text) => text.trim().parse().ok(),
-        code => code.as_i64().or_else(|| code.as_f64().and_then(whole)),
-    });
-    let message = match members.get("message").filter(|message| !message.is_null()) {
-        Some(message) => as_text(message),
-        None => as_text(&Value::Object(members.clone())),
-    };
-    Refusal { code: code.unwrap_or(ErrorCode::INTERNAL_ERROR.0.into()), message }
-}
-
-fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 /// Reads the result of `initialize`. What is missing or of another type has no effect: only the tools are used.

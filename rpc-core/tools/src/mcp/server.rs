@@ -15,12 +15,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Time limit for the start of a server: process, protocol and list of tools.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Why a server is not connected that was not ready yet.
+const STARTING: &str = "it is starting";
 /// Pause before the first restart of a server. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -43,12 +45,12 @@ pub struct McpServer {
 /// The state of a server, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct McpStatus {
-    /// Whether it can be called.
-    pub is_connected: bool,
-    /// The number of its tools.
+    /// Why it is not connected; `None` if it is. The text holds no secret, but names programs and addresses.
+    pub error: Option<String>,
+    /// The number of its tools. They stay while it restarts.
     pub tools: usize,
-    /// What is wrong: why it is not connected, and which of its tools are left out.
-    pub problems: Vec<String>,
+    /// Which of its tools are left out, and why.
+    pub left_out: Vec<String>,
 }
 
 /// State that the background task and the tools of a server share.
@@ -62,6 +64,8 @@ pub(super) struct Shared {
     version: AtomicU64,
     /// Notified when a call was lost: the server may have restarted, with other tools.
     pub(super) check_again: Notify,
+    /// Whether the first start has succeeded or failed.
+    started: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -72,7 +76,7 @@ struct State {
     /// moment would tell users that it cannot do what it can.
     tools: Vec<Arc<ListedTool>>,
     /// What was left out of the list.
-    problems: Vec<String>,
+    left_out: Vec<String>,
     /// Why there is no connection.
     error: Option<String>,
 }
@@ -87,6 +91,7 @@ impl McpServer {
             state: RwLock::default(),
             version: AtomicU64::new(0),
             check_again: Notify::new(),
+            started: watch::Sender::new(false),
         });
         let stop = CancellationToken::new();
         tasks.spawn(supervise(shared.clone(), config.clone(), stop.clone()));
@@ -116,8 +121,15 @@ impl McpServer {
     pub fn status(&self) -> McpStatus {
         let state = self.shared.state.read();
         let is_connected = state.session.as_ref().is_some_and(|session| !session.is_closed());
-        let error = state.error.iter().filter(|_| !is_connected);
-        McpStatus { is_connected, tools: state.tools.len(), problems: error.chain(&state.problems).cloned().collect() }
+        let error = (!is_connected).then(|| state.error.clone().unwrap_or_else(|| STARTING.to_owned()));
+        McpStatus { error, tools: state.tools.len(), left_out: state.left_out.clone() }
+    }
+
+    /// Returns the state of the server when its first start has succeeded or failed, or after this time.
+    pub async fn first_status(&self, patience: Duration) -> McpStatus {
+        let mut started = self.shared.started.subscribe();
+        let _ = timeout(patience, started.wait_for(|is_started| *is_started)).await;
+        self.status()
     }
 
     /// Stops the server, even if runs still hold its tools. Returns before it has stopped.
@@ -133,15 +145,16 @@ impl Shared {
     }
 
     async fn refresh_tools(&self, session: &McpSession) -> Result<(), String> {
-        let Listing { tools, problems } = list_tools(&self.name, session).await?;
+        let Listing { tools, problems: left_out } = list_tools(&self.name, session).await?;
         tracing::info!(server = &*self.name, tools = tools.len(), "MCP server listed its tools");
         let mut state = self.state.write();
         // A server that restarts, or often changes its tools, is not reported each time.
-        if !problems.is_empty() && problems != state.problems {
-            let problems = problems.join("; ");
+        if !left_out.is_empty() && left_out != state.left_out {
+            let problems = left_out.join("; ");
             tracing::warn!(server = &*self.name, problems, "some tools of an MCP server are left out");
         }
-        *state = State { session: Some(session.clone()), tools, problems, error: None };
+        *state = State { session: Some(session.clone()), tools, left_out, error: None };
+        self.started.send_replace(true);
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -150,6 +163,7 @@ impl Shared {
         let mut state = self.state.write();
         state.session = None;
         state.error = error.cloned();
+        self.started.send_replace(true);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::call_result::{CallContent, read_result};
 use super::listed_tool::ListedTool;
-use super::message::{Answer, Refusal};
+use super::message::Answer;
 use super::server::McpServer;
 use super::session::McpSession;
 use crate::config::{CallLimits, McpConfig};
+use crate::json_rpc::Refusal;
 use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title};
 use crate::widgets::{self, WidgetView};

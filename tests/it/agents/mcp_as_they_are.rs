@@ -253,9 +253,12 @@ async fn the_doctor_starts_the_servers_and_says_what_is_left_out() {
         "[agents.a]\ntools = [\"mcp:s\"]\n{}[mcp.gone]\ncommand = \"/no/such/program\"\n",
         stdio("s", &python, "malformed", "")
     ));
-    let settings = [("AGENTS_FILE", file.name()), ("DATABASE_URL", "sqlite::memory:".to_owned())];
+    let directory = Directory::new();
+    let database = format!("sqlite://{}", directory.0.join("threadline.db").display());
+    let settings = [("AGENTS_FILE", file.name()), ("DATABASE_URL", database)];
     let output = tokio::task::spawn_blocking(move || run(&["doctor"], &settings)).await.unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let told = format!("{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("ok    mcp       s, 5 tools; tool \"list\" is left out"), "{told}");
     assert!(told.contains("FAIL  mcp       gone: \"/no/such/program\" cannot be started"), "{told}");
 }

@@ -63,7 +63,7 @@ pub(super) struct Transport {
 }
 
 enum TransportKind {
-    Process(StdioTransport),
+    Process(Box<StdioTransport>),
     Http(StreamableHttpClientTransport<McpHttpClient>),
 }
 
@@ -83,7 +83,7 @@ impl Transport {
                 let command = command(program, arguments, environment);
                 let (process, stderr) = StdioTransport::spawn(server.clone(), command)
                     .map_err(|error| format!("{program:?} cannot be started: {error}"))?;
-                Ok(Self { kind: TransportKind::Process(process), stderr })
+                Ok(Self { kind: TransportKind::Process(Box::new(process)), stderr })
             }
             McpTransport::Http { url, headers } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
@@ -111,7 +111,7 @@ impl Transport {
     pub(super) async fn initialize(self, tools_changed: &Arc<Notify>) -> Result<Connection, String> {
         let handler = ClientEvents { tools_changed: tools_changed.clone(), progress: ProgressDispatcher::new() };
         let connection = match self.kind {
-            TransportKind::Process(process) => handler.serve(process).await,
+            TransportKind::Process(process) => handler.serve(*process).await,
             TransportKind::Http(transport) => handler.serve(transport).await,
         };
         connection.map_err(|error| error.to_string())

@@ -30,7 +30,7 @@ where
             Err(error) => {
                 let answered = expected.only.clone().filter(|_| is_too_long(&error));
                 let answer = answered.and_then(|id| event_of(&too_long(id)));
-                return vec![answer.map_or(Err(error), Ok)];
+                return vec![answer.ok_or(error)];
             }
         };
         let messages = event.data.as_ref().and_then(|data| read_messages(data.as_bytes(), &expected));

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
@@ -65,6 +65,7 @@ impl AnswerDriver {
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
             tool_results::push(&mut messages, calls, results);
         }
+        writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
     }
 }

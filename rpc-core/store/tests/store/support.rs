@@ -229,6 +229,7 @@ pub(crate) fn completed() -> RunEnd {
     RunEnd {
         status: RunStatus::Completed,
         error: None,
+        finish_reason: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
         charge: Charge { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
         last_seq: 7,

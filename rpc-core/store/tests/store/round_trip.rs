@@ -20,7 +20,7 @@ use threadline_store::{Charge, IdempotencyKey, ItemPage, NewThread, RunEnd};
 on_both! {
     async fn users(db: &TestDb) {
         let store = db.store().await;
-        let made = store.user_create("a@example.com".into(), "$argon2id$v=19$x".into()).await.unwrap();
+        let made = store.user_create(new_id(), "a@example.com".into(), "$argon2id$v=19$x".into(), now()).await.unwrap();
         assert_eq!((made.email.as_str(), made.password_hash.as_str()), ("a@example.com", "$argon2id$v=19$x"));
         assert_eq!(made.session_count, 0);
         assert_eq!(store.user_by_id(made.id).await.unwrap().as_ref(), Some(&made));

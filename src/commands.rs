@@ -10,7 +10,7 @@ use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
-use threadline_core::{Redis, Tokens, check_storage};
+use threadline_core::{McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 use uuid::Uuid;
@@ -128,9 +128,18 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
 
     match settings.agents() {
         Ok(None) => {}
-        found => {
-            report.line("agents", found.map(|agents| agents.map_or_else(String::new, |agents| summary(&agents))))?
+        Ok(Some(agents)) => {
+            report.line("agents", anyhow::Ok(summary(&agents)))?;
+            match check_mcp_servers(&agents).await {
+                Ok(servers) => {
+                    for (name, server) in servers {
+                        report.line("mcp", mcp_server(&name, &server))?;
+                    }
+                }
+                Err(error) => report.line("mcp", Err::<String, _>(error))?,
+            }
         }
+        Err(error) => report.line("agents", Err::<String, _>(error))?,
     }
 
     let database = settings.database();
@@ -205,6 +214,14 @@ fn summary(agents: &AgentsConfig) -> String {
     let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     let (tools, servers) = (agents.tools.len(), agents.mcp.len());
     format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers", agents.default)
+}
+
+/// Says whether an MCP server can be used, and which of its tools cannot.
+fn mcp_server(name: &str, McpStatus { error, tools, left_out }: &McpStatus) -> Result<String, String> {
+    match error {
+        Some(error) => Err(format!("{name}: {error}")),
+        None => Ok([format!("{name}, {tools} tools")].iter().chain(left_out).cloned().collect::<Vec<_>>().join("; ")),
+    }
 }
 
 struct DoctorReport {

@@ -229,11 +229,12 @@ impl MethodParts {
                 limits: config.limits,
             },
             answers: PendingAnswers { runs },
-            actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents, services },
+            actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents: agents.clone(), services },
         };
         let health = HealthChecks {
             store: store.clone(),
             engine: engine.clone(),
+            agents,
             redis,
             model: model.clone(),
             attachments: attachments.clone(),

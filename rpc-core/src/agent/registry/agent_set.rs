@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_schema::chatkit::InferenceOptions;
+use threadline_tools::mcp::McpStatus;
 
 /// Name of the only agent without an agents file.
 const DEFAULT_NAME: &str = "default";
@@ -129,6 +130,11 @@ impl AgentSet {
     /// Counts a call that was in flight when its process died.
     pub(crate) fn record_unknown_outcome(&self, tool: &str) {
         self.catalog.record_unknown_outcome(tool);
+    }
+
+    /// Returns the states of the MCP servers, by name.
+    pub(crate) fn mcp_status(&self) -> Vec<(Arc<str>, McpStatus)> {
+        self.catalog.mcp_status()
     }
 
     pub(super) fn stop_mcp_servers(&self) {

@@ -155,9 +155,10 @@ async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
     if is_postgres(config.url.expose_secret()) {
         // Without the pool's limit on statements, and without a pooler's: a migration may take long.
         let server = Server::direct(config)?;
-        let connection = tokio::time::timeout(config.pool_timeout, server.connect_alone()).await.map_err(|_| {
-            StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
-        })??;
+        let connection =
+            tokio::time::timeout(config.pool_timeout, Box::pin(server.connect_alone())).await.map_err(|_| {
+                StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
+            })??;
         blocking(move || on_postgres(connection, action)).await
     } else {
         let path = sqlite::file(config)?;

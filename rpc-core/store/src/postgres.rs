@@ -201,7 +201,7 @@ impl Server {
     /// # Errors
     /// [`StoreError::Unavailable`] when the server is not reached.
     pub(super) async fn session(&self) -> StoreResult<Session> {
-        let session = tokio::time::timeout(SESSION_TIMEOUT, self.begin_session()).await;
+        let session = tokio::time::timeout(SESSION_TIMEOUT, Box::pin(self.begin_session())).await;
         session.unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {SESSION_TIMEOUT:?}"))))
     }
 
@@ -251,7 +251,8 @@ impl Manager for PgManager {
     type Error = ConnectionError;
 
     async fn create(&self) -> ConnectionResult<PgConn> {
-        self.server.connect_for_pool(&self.state).await
+        // Large, and seldom: in the future of each query it would take its place for nothing.
+        Box::pin(self.server.connect_for_pool(&self.state)).await
     }
 
     async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<ConnectionError> {

@@ -20,7 +20,7 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0 }
     }
 
-    /// Streams one turn: text goes to the writer, tool calls are returned.
+    /// Streams one turn: text goes to the writer, tool calls are returned. There is at least one of them.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
     /// withdrawn, because the words of another model would not continue it.
@@ -62,10 +62,16 @@ impl<'a> ModelChain<'a> {
     async fn stream(&self, request: ModelRequest, writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
+        let mut has_text = false;
         while let Some(event) = stream.next().await {
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
+                ModelEvent::TextWasThought => {
+                    has_text = false;
+                    writer.turn_text_into_thought();
+                }
                 ModelEvent::Text(delta) => {
+                    has_text = true;
                     writer.show_widgets(&self.services.store, self.run.token).await?;
                     writer.write_text(&delta);
                 }
@@ -74,8 +80,12 @@ impl<'a> ModelChain<'a> {
                 }
                 ModelEvent::ToolCall(call) => calls.push(call),
                 ModelEvent::Usage(usage) => writer.report_usage(usage),
+                // Thoughts, and tool calls of earlier turns, are no answer.
+                ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
+                    return Err(ModelError::NoAnswer { reason }.into());
+                }
                 ModelEvent::Finished(reason) => {
-                    if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
+                    if !matches!(reason, FinishReason::Stop | FinishReason::ToolCalls) {
                         tracing::debug!(?reason, "model stopped before its answer was complete");
                     }
                     return Ok(calls);

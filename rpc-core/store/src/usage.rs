@@ -16,6 +16,10 @@ use threadline_schema::ids::UserId;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
+/// Most tokens, and most millionths of the currency, that a day counts. More stay this, so that no sum of three of them
+/// overflows a database's integer.
+pub(crate) const MOST: i64 = 1 << 60;
+
 /// What a run is to hold of its user's budget, and what the budget is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation {
@@ -38,6 +42,18 @@ pub struct Charge {
     pub completion_tokens: i64,
     /// What they cost, in millionths of the currency; `None` when nobody knows.
     pub cost_micros: Option<i64>,
+}
+
+impl Charge {
+    /// The charge with no number below 0 or above [`MOST`].
+    pub(crate) fn clamped(self) -> Self {
+        let clamp = |number: i64| number.clamp(0, MOST);
+        Self {
+            prompt_tokens: clamp(self.prompt_tokens),
+            completion_tokens: clamp(self.completion_tokens),
+            cost_micros: self.cost_micros.map(clamp),
+        }
+    }
 }
 
 /// The day (UTC) of a point in time, counted from 1970-01-01.
@@ -104,6 +120,7 @@ macro_rules! book {
         use threadline_schema::db::tables::usage_days;
         let runs: i64 = $runs;
         let charge: $crate::Charge = $charge;
+        let charge = charge.clamped();
         let (held_tokens, held_micros): (i64, i64) = $held;
         let has_no_price = charge.cost_micros.is_none() && charge.prompt_tokens + charge.completion_tokens > 0;
         let unpriced = if has_no_price { runs } else { 0 };
@@ -122,9 +139,10 @@ macro_rules! book {
             .set((
                 usage_days::runs.eq(usage_days::runs + runs),
                 usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + charge.prompt_tokens),
-                usage_days::completion_tokens.eq(usage_days::completion_tokens + charge.completion_tokens),
-                usage_days::cost_micros.eq(usage_days::cost_micros + cost),
+                usage_days::prompt_tokens.eq($crate::usage::add!(usage_days::prompt_tokens, charge.prompt_tokens)),
+                usage_days::completion_tokens
+                    .eq($crate::usage::add!(usage_days::completion_tokens, charge.completion_tokens)),
+                usage_days::cost_micros.eq($crate::usage::add!(usage_days::cost_micros, cost)),
                 usage_days::held_tokens.eq(usage_days::held_tokens - held_tokens),
                 usage_days::held_micros.eq(usage_days::held_micros - held_micros),
             ))
@@ -132,7 +150,16 @@ macro_rules! book {
             .await?;
     }};
 }
-pub(super) use {book, settle};
+
+/// A column plus a number from 0 to [`MOST`], and at most that.
+macro_rules! add {
+    ($column:expr, $number:expr) => {{
+        use diesel::sql_types::BigInt;
+        let most = $crate::usage::MOST;
+        diesel::dsl::case_when($column.gt(most - $number), most.into_sql::<BigInt>()).otherwise($column + $number)
+    }};
+}
+pub(super) use {add, book, settle};
 
 impl Store {
     /// What a user has used on each day from `first` to `last`, newest first; days without use are not among them.

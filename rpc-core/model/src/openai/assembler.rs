@@ -268,8 +268,13 @@ impl ResponseAssembler {
             let rest = content.text.get(self.text.len()..).unwrap_or_default().to_vec();
             let content = Content { text: Cow::Owned(rest), ..Content::default() };
             let is_token = self.push_content(content)?;
-            let rest = Delta { tool_calls: message.tool_calls, annotations: message.annotations, ..Delta::default() };
-            return Ok(self.push_delta(rest)? || is_token);
+            if let Some(raw) = message.tool_calls {
+                self.tool_calls.push_again(raw)?;
+            }
+            if let Some(raw) = message.annotations {
+                self.citations.push_annotations(raw);
+            }
+            return Ok(is_token);
         }
         let is_token = self.push_content(content)?;
         Ok(self.push_delta(message)? || is_token)

@@ -100,6 +100,8 @@ impl StreamDecoder {
     fn interrupt(&mut self, error: ModelError) -> Result<(), ModelError> {
         self.sse = None;
         if !self.assembler.has_ended() {
+            // Nothing follows an error.
+            self.assembler = ResponseAssembler::default();
             return Err(error);
         }
         self.finish();
@@ -110,6 +112,7 @@ impl StreamDecoder {
     fn end_of_body(&mut self) -> Result<(), ModelError> {
         self.sse = None;
         if !self.assembler.can_end() {
+            self.assembler = ResponseAssembler::default();
             return Err(ModelError::invalid_response("the body ended with neither finish_reason nor [DONE]"));
         }
         self.finish();

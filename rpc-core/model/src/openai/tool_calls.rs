@@ -50,6 +50,15 @@ struct Fragment<'a> {
 impl ToolCallAssembler {
     /// Processes the `tool_calls` of a chunk. Returns whether they contain a fragment.
     pub(super) fn push(&mut self, raw: &RawValue) -> Result<bool, ModelError> {
+        self.push_list(raw, false)
+    }
+
+    /// Processes the `tool_calls` of a whole message, which repeat those that came in pieces before it.
+    pub(super) fn push_again(&mut self, raw: &RawValue) -> Result<bool, ModelError> {
+        self.push_list(raw, true)
+    }
+
+    fn push_list(&mut self, raw: &RawValue, is_repetition: bool) -> Result<bool, ModelError> {
         let mut touched = Vec::new();
         for (position, raw) in elements(raw).into_iter().enumerate() {
             let Ok(delta) = serde_json::from_str::<ToolCallDelta<'_>>(raw.get()) else { continue };
@@ -65,7 +74,7 @@ impl ToolCallAssembler {
             function.name = function.name.or(name);
             function.arguments = function.arguments.or(arguments);
             let fragment = Fragment::new(index, position, id, &function);
-            let at = match self.find_call(&fragment, &touched) {
+            let at = match self.find_call(&fragment, &touched, is_repetition) {
                 Some(at) => at,
                 None if self.calls.len() == MAX_CALLS => {
                     return Err(ModelError::invalid_response(format!("more than {MAX_CALLS} tool calls")));
@@ -131,7 +140,7 @@ impl ToolCallAssembler {
     ///
     /// By the protocol, `index` decides. Some servers leave it out, and some send 0 for every parallel call. Then the
     /// id, the position in the list, and whether the arguments so far are complete decide.
-    fn find_call(&self, fragment: &Fragment<'_>, touched: &[usize]) -> Option<usize> {
+    fn find_call(&self, fragment: &Fragment<'_>, touched: &[usize], is_repetition: bool) -> Option<usize> {
         let Fragment { index, position, id, name, .. } = fragment;
         let is_free = |call: &PartialToolCall| call.id.is_empty() || id.is_empty() || call.id == *id;
         if index.is_some() {
@@ -156,13 +165,12 @@ impl ToolCallAssembler {
         if name.is_empty() {
             return Some(at);
         }
-        // The end of a response repeats its calls, without anything that tells them apart.
         let is_repeated = |call: &PartialToolCall| {
             call.position == *position
                 && call.name == *name
                 && fragment.whole_arguments.is_some_and(|arguments| call.arguments.is_same(arguments))
         };
-        if let Some(at) = self.calls.iter().rposition(is_repeated).filter(|at| !touched.contains(at)) {
+        if is_repetition && let Some(at) = self.calls.iter().rposition(is_repeated) {
             return Some(at);
         }
         if !last.id.is_empty() && last.arguments.is_blank() && *position == 0 {

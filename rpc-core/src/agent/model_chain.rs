@@ -5,6 +5,7 @@ use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_schema::runs;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -20,7 +21,7 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0 }
     }
 
-    /// Streams one turn: text goes to the writer, tool calls are returned. There is at least one of them.
+    /// Streams one turn: text goes to the writer, tool calls are returned. There is text, or a tool call.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
     /// withdrawn, because the words of another model would not continue it.
@@ -85,13 +86,25 @@ impl<'a> ModelChain<'a> {
                     return Err(ModelError::NoAnswer { reason }.into());
                 }
                 ModelEvent::Finished(reason) => {
-                    if !matches!(reason, FinishReason::Stop | FinishReason::ToolCalls) {
-                        tracing::debug!(?reason, "model stopped before its answer was complete");
+                    // A response with tool calls is not the answer yet.
+                    if calls.is_empty() && writer.has_open_message() {
+                        writer.finish_answer(answer_end(reason));
                     }
                     return Ok(calls);
                 }
             }
         }
         Err(ModelError::invalid_response("the stream ended without its last event").into())
+    }
+}
+
+/// Returns how an answer ended whose last response ended like this.
+fn answer_end(reason: FinishReason) -> runs::FinishReason {
+    match reason {
+        // A server may say so although it sent no call.
+        FinishReason::Stop | FinishReason::ToolCalls => runs::FinishReason::Stop,
+        FinishReason::Length => runs::FinishReason::Length,
+        FinishReason::ContentFilter => runs::FinishReason::ContentFilter,
+        FinishReason::Refusal => runs::FinishReason::Refusal,
     }
 }

@@ -122,6 +122,9 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
 }
 
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
+///
+/// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree with
+/// the clock of this machine. `None` for a date without it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -133,11 +136,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let date = |text: &str| {
         let date = chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
-        Some(date.ok()?.to_utc())
+        date.ok()
     };
-    // By the server's own clock, if it tells the time: the clock of this machine can be wrong.
-    let now = text(DATE.as_str()).and_then(date).unwrap_or_else(chrono::Utc::now);
-    Some((date(value)? - now).to_std().unwrap_or_default())
+    Some((date(value)? - date(text(DATE.as_str())?)?).to_std().unwrap_or_default())
 }
 
 /// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.

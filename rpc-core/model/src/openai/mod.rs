@@ -9,6 +9,7 @@
 //! | `second_try.rs` | asks once more if the answer is empty |
 //! | `sse_input.rs`, `utf8_input.rs` | prepare the response body for the SSE parser |
 //! | `decoder.rs` | decodes the body into model events, with timeouts |
+//! | `body_drains.rs` | reads the rest of bodies whose response is complete |
 //! | `json.rs` | tolerant readers of JSON values |
 //! | `chunk.rs`, `content.rs`, `finish_reason.rs`, `usage.rs` | the values of one chunk, in the forms of all servers |
 //! | `assembler.rs`, `tool_calls.rs`, `arguments.rs`, `citations.rs` | assemble a response from its chunks |
@@ -21,6 +22,7 @@
 
 mod arguments;
 mod assembler;
+mod body_drains;
 mod chunk;
 mod citations;
 mod clean_text;
@@ -48,6 +50,7 @@ mod utf8_input;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
+use body_drains::BodyDrains;
 use bytes::Bytes;
 use decoder::StreamDecoder;
 use endpoint::Endpoint;
@@ -129,5 +132,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let body = body.map_err(error::from_body_error).boxed();
-    StreamDecoder::new(body, Instant::now() + token_timeout, token_timeout).map_err(|error| error::redact(error, ""))
+    let first_token_deadline = Instant::now() + token_timeout;
+    StreamDecoder::new(body, first_token_deadline, token_timeout, BodyDrains::default())
+        .map_err(|error| error::redact(error, ""))
 }

@@ -48,6 +48,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_upstream_first_token_seconds", kind: Histogram, labels: "", doc: "Time to the first token of the model." },
     Metric { name: "threadline_upstream_seconds", kind: Histogram, labels: "outcome", doc: "Duration of one response of the model." },
     Metric { name: "threadline_upstream_retries_total", kind: Counter, labels: "", doc: "Retries of requests to the model." },
+    Metric { name: "threadline_model_unrecognized_total", kind: Counter, labels: "kind", doc: "Values from a model's server that were not understood, and ignored." },
     Metric { name: "threadline_model_fallbacks_total", kind: Counter, labels: "code", doc: "Fallbacks from a model that failed to another one." },
     Metric { name: "threadline_model_dialect_adjustments_total", kind: Counter, labels: "setting", doc: "Changes of the dialect of a model because its server refused a request." },
     Metric { name: "threadline_titles_total", kind: Counter, labels: "outcome", doc: "Titles requested from a model: stored, kept if there was no better one or the user had set one, or failed." },

@@ -16,9 +16,12 @@ use futures::stream::BoxStream;
 /// 1. any number of [`ModelEvent::Thought`], [`ModelEvent::Text`] and [`ModelEvent::Citation`];
 /// 2. after the body has ended well, one [`ModelEvent::ToolCall`] for each complete call;
 /// 3. at most one [`ModelEvent::Usage`];
-/// 4. [`ModelEvent::Finished`].
+/// 4. [`ModelEvent::Finished`]. There is text or a tool call before it.
 ///
 /// An `Err` can come at any point. Nothing follows an `Err` or [`ModelEvent::Finished`].
+///
+/// A model that says nothing is asked once more, if the configuration allows a second attempt. Its thoughts and its usage
+/// then stand before the events of the second response.
 ///
 /// The stream limits the time to connect, the time to the first token and the time between tokens. The caller limits
 /// the whole run. The stream retries by itself, but only before the first token. Dropping it closes the connection.

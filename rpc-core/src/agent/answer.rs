@@ -6,7 +6,7 @@ use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
-use crate::model::{Message, ModelError, ToolCall};
+use crate::model::{Message, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -42,11 +42,7 @@ impl AnswerDriver {
         for turn in 0..agent.max_turns {
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
-                return if writer.has_output() {
-                    Ok(())
-                } else {
-                    Err(ModelError::invalid_response("a response without text and tool calls").into())
-                };
+                return Ok(());
             }
             let text = writer.open_text().to_owned();
             let pending = resolved.tools.first_pending(&calls);

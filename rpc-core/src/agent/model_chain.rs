@@ -21,7 +21,7 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0 }
     }
 
-    /// Streams one turn: text goes to the writer, tool calls are returned.
+    /// Streams one turn: text goes to the writer, tool calls are returned. There is text, or a tool call.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
     /// withdrawn, because the text of another model would not continue it.
@@ -66,10 +66,16 @@ impl<'a> ModelChain<'a> {
     async fn stream(&self, request: ModelRequest, writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
+        let mut has_text = false;
         while let Some(event) = stream.next().await {
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
+                ModelEvent::TextWasThought => {
+                    has_text = false;
+                    writer.turn_text_into_thought();
+                }
                 ModelEvent::Text(delta) => {
+                    has_text = true;
                     writer.show_widgets(&self.services.store, self.run.token).await?;
                     writer.write_text(&delta);
                 }
@@ -78,6 +84,10 @@ impl<'a> ModelChain<'a> {
                 }
                 ModelEvent::ToolCall(call) => calls.push(call),
                 ModelEvent::Usage(usage) => writer.report_usage(usage),
+                // Thoughts, and tool calls of earlier turns, are no answer.
+                ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
+                    return Err(ModelError::NoAnswer { reason }.into());
+                }
                 ModelEvent::Finished(reason) => {
                     // A response with tool calls is not the answer yet.
                     if calls.is_empty() && writer.has_open_message() {
@@ -98,5 +108,6 @@ fn answer_end(reason: FinishReason) -> runs::FinishReason {
         FinishReason::Stop | FinishReason::ToolCalls => runs::FinishReason::Stop,
         FinishReason::Length => runs::FinishReason::Length,
         FinishReason::ContentFilter => runs::FinishReason::ContentFilter,
+        FinishReason::Refusal => runs::FinishReason::Refusal,
     }
 }

@@ -28,8 +28,8 @@ mod widget_action;
 pub(crate) use answer::AnswerDriver;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
-pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use registry::{AgentRegistry, ResolvedAgent};
+pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 

@@ -60,7 +60,7 @@ pub fn day_of(at: UtcTime) -> i64 {
 
 impl Charge {
     /// Returns the charge with numbers that the columns can hold.
-    fn bounded(self) -> Self {
+    pub(crate) fn bounded(self) -> Self {
         Self {
             prompt_tokens: bounded(self.prompt_tokens),
             completion_tokens: bounded(self.completion_tokens),

@@ -11,7 +11,7 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{StreamOptions, ThreadItem};
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadStreamEvent};
-use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{AttachmentId, ThreadId, UserId};
 use threadline_store::rows::{NewItem, RunRow, ThreadRow};
 use threadline_store::{IdempotencyKey, NewMessage, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreResult};
 use tokio_util::task::task_tracker::TaskTrackerToken;

@@ -2,6 +2,7 @@
 
 use crate::cli::Migrate;
 use crate::config::Settings;
+use crate::probe_model;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
@@ -155,7 +156,12 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         "model",
         match model {
             Ok(model) => match model.check_health().await {
-                Ok(()) => Ok(format!("{}, {}", model.kind(), model.name())),
+                Ok(()) => Ok(match model.dialect(None, None) {
+                    Some(dialect) => {
+                        format!("{}, {}; dialect: {}", model.kind(), model.name(), probe_model::entries(&dialect))
+                    }
+                    None => format!("{}, {}", model.kind(), model.name()),
+                }),
                 Err(error) => Err(anyhow::anyhow!("{}, {}: {error}", model.kind(), model.name())),
             },
             Err(error) => Err(error.into()),

@@ -5,6 +5,7 @@ mod agents;
 pub use agents::{AgentProfile, AgentsConfig, ModelPrices, PromptFact, TitlePolicy, ToolSelector};
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
+pub use threadline_model::dialect::DialectOverrides;
 pub use threadline_signals::RedisConfig;
 pub use threadline_store::config::DatabaseConfig;
 pub use threadline_tools::config::{

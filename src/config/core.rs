@@ -75,6 +75,7 @@ impl Settings {
             token_timeout: self.agent_timeout.seconds(),
             max_attempts: self.agent_max_attempts.get(),
             transcription_model: self.transcription_model.clone(),
+            dialect: self.model_dialect.clone().map(Arc::new),
         };
         if self.openrouter_api_key.is_some() || self.openrouter_base_url.is_some() {
             let base_url = self.openrouter_base_url.as_ref().map_or(OPENROUTER_BASE_URL, |url| url.as_str());

@@ -10,7 +10,7 @@ use super::value::{
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use threadline_core::config::TokenAlgorithm;
+use threadline_core::config::{DialectOverrides, TokenAlgorithm};
 
 /// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then optionally, in this order,
 /// `default "text"`, `unset "effect"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
@@ -123,6 +123,9 @@ settings! {
     gemini_api_key: Option<SecretString> = "GEMINI_API_KEY" in Model, unset "";
     /// Name of the Gemini model.
     gemini_model: String = "GEMINI_MODEL" in Model, default "gemini-2.5-flash";
+    /// Dialect of the model, where it differs from what is known of its host and name (docs/MODELS.md): the name of an
+    /// entry, such as `mistral`, or settings as `KEY=VALUE,...`, or both.
+    model_dialect: Option<DialectOverrides> = "MODEL_DIALECT" in Model, unset "by host and model";
     /// Maximum seconds to connect to the model's server.
     agent_connect_timeout: Number<1, 300> = "AGENT_CONNECT_TIMEOUT_SECONDS" in Model, default "5";
     /// Maximum seconds to wait for a model's first token, and for each further token.

@@ -15,6 +15,7 @@ mod chatkit;
 mod cli;
 mod contract;
 mod docs;
+mod doctor_model;
 mod faults;
 mod generated;
 mod lifecycle;

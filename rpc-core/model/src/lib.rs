@@ -2,16 +2,19 @@
 
 pub mod config;
 pub mod demo;
+pub mod dialect;
 mod error;
 mod event;
 pub mod openai;
+pub mod probe;
 mod request;
 
 pub use error::{ErrorSource, ModelError, WaitingFor};
-pub use event::{Citation, FinishReason, ModelEvent, ToolCall};
+pub use event::{Citation, Echo, FinishReason, ModelEvent, ToolCall};
 pub use request::{AttachedFile, FileContent, Message, ModelRequest, Recording, ToolSpec, UserInput};
 
 use crate::config::ModelConfig;
+use crate::dialect::{DialectOverrides, ModelDialect};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -52,6 +55,12 @@ pub trait Model: Send + Sync + 'static {
 
     /// Converts speech into text. Returns `None` if no transcription model is configured.
     fn transcribe(&self, _recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
+        None
+    }
+
+    /// Returns the dialect of a model of this server; `None` if the model has none, like the demo. `model` is `None` for
+    /// the configured one.
+    fn dialect(&self, _model: Option<&str>, _overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         None
     }
 

@@ -90,8 +90,10 @@ impl RunDriver for AnswerDriver {
 }
 
 pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
-    let ToolCall { id, name, arguments } = call.clone();
-    RequestedCall { id, name, arguments }
+    let ToolCall { id, name, arguments, echo } = call.clone();
+    // Made of text and numbers, which can always be serialised.
+    let echo = echo.and_then(|echo| serde_json::to_value(echo).ok());
+    RequestedCall { id, name, arguments, echo }
 }
 
 fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {

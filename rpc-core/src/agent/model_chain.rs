@@ -33,8 +33,12 @@ impl<'a> ModelChain<'a> {
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         loop {
+            let model = agent.models.get(self.current).cloned().flatten();
+            let name = model.as_deref().unwrap_or(services.model.name());
+            let (prices, dialect) = (agent.prices_of(name), agent.dialect_of(name));
             let request = ModelRequest {
-                model: agent.models.get(self.current).cloned().flatten(),
+                model,
+                dialect,
                 parameters: agent.agent.parameters.clone(),
                 messages: messages.to_vec(),
                 tools: agent.tools.specs(),
@@ -42,7 +46,6 @@ impl<'a> ModelChain<'a> {
                 tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
                 request_id: run.request.request_id.clone(),
             };
-            let prices = agent.prices_of(request.model.as_deref().unwrap_or(services.model.name()));
             writer.start_request(messages.iter().map(Message::bytes).sum(), prices);
             let error = match self.stream(request, writer).await {
                 Ok(calls) => return Ok(calls),

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::tool_catalog::ToolCatalog;
-use crate::config::ModelPrices;
+use crate::config::{DialectOverrides, ModelPrices};
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,18 +19,28 @@ pub(crate) struct ResolvedAgent {
     /// The tool that the model must call in its first turn.
     pub(crate) tool_choice: Option<Arc<str>>,
     pub(super) prices: Arc<ModelPriceList>,
+    pub(super) dialects: Arc<DialectList>,
 }
 
 /// Prices by model name.
 pub(super) type ModelPriceList = BTreeMap<Arc<str>, ModelPrices>;
 
+/// What the agents file sets of the dialects of models, by model name.
+pub(super) type DialectList = BTreeMap<Arc<str>, Arc<DialectOverrides>>;
+
 impl ResolvedAgent {
-    pub(super) fn new(agent: &Arc<Agent>, catalog: &ToolCatalog, prices: &Arc<ModelPriceList>) -> Self {
+    pub(super) fn new(
+        agent: &Arc<Agent>,
+        catalog: &ToolCatalog,
+        prices: &Arc<ModelPriceList>,
+        dialects: &Arc<DialectList>,
+    ) -> Self {
         Self {
             tools: agent.toolbox(catalog),
             models: agent.models_from(agent.model.as_ref()),
             tool_choice: None,
             prices: prices.clone(),
+            dialects: dialects.clone(),
             agent: agent.clone(),
         }
     }
@@ -38,6 +48,11 @@ impl ResolvedAgent {
     /// Returns the prices of a model; `None` if the agents file has none.
     pub(crate) fn prices_of(&self, model: &str) -> Option<ModelPrices> {
         self.prices.get(model).copied()
+    }
+
+    /// Returns what the agents file sets of the dialect of a model.
+    pub(crate) fn dialect_of(&self, model: &str) -> Option<Arc<DialectOverrides>> {
+        self.dialects.get(model).cloned()
     }
 
     /// Applies the model and the tool that a message asks for.

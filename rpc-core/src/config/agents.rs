@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use threadline_engine::ModelPrices;
 use threadline_model::config::ModelParameters;
+use threadline_model::dialect::DialectOverrides;
 use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
 
 /// The contents of an agents file.
@@ -15,6 +16,8 @@ pub struct AgentsConfig {
     pub agents: BTreeMap<Arc<str>, AgentProfile>,
     /// Prices by model name.
     pub models: BTreeMap<Arc<str>, ModelPrices>,
+    /// What is set of the dialects of models, by model name.
+    pub dialects: BTreeMap<Arc<str>, Arc<DialectOverrides>>,
     /// MCP servers by name.
     pub mcp: BTreeMap<Arc<str>, McpConfig>,
     /// Tools of internal services by name.

@@ -3,7 +3,8 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `endpoint.rs` | HTTP client, URLs and headers of one server |
-//! | `request_body.rs` | builds the JSON body of a request |
+//! | `outgoing/` | builds the body of a request in the dialect of the model |
+//! | `healing.rs`, `refusal.rs` | sends a request again without what the server refuses |
 //! | `open_stream.rs` | sends the request and waits for the first token |
 //! | `retry.rs` | decides whether and when a failed attempt is repeated |
 //! | `sse_input.rs` | prepares the response body for the SSE parser |
@@ -21,10 +22,12 @@ mod citations;
 mod decoder;
 mod endpoint;
 mod error;
+mod healing;
 mod health;
 mod metered_stream;
 mod open_stream;
-mod request_body;
+mod outgoing;
+mod refusal;
 mod retry;
 mod sse_input;
 mod tool_calls;
@@ -32,6 +35,7 @@ mod transcription;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
+use crate::dialect::{DialectOverrides, ModelDialect};
 use bytes::Bytes;
 use decoder::StreamDecoder;
 use endpoint::Endpoint;
@@ -86,6 +90,10 @@ impl Model for OpenAiModel {
         let model = self.endpoint.config.transcription_model.clone()?;
         let text = transcription::transcribe(&self.endpoint, model, recording);
         Some(text.map_err(|error| self.redact(error)).boxed())
+    }
+
+    fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
+        Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
     }
 
     fn kind(&self) -> &'static str {

@@ -89,7 +89,7 @@ impl ToolCallAssembler {
                 // A tool without parameters. Several servers reject "" when it comes back with the next request.
                 arguments.push_str("{}");
             }
-            calls.push(ToolCall { id, name, arguments });
+            calls.push(ToolCall { id, name, arguments, echo: None });
         }
         Ok(calls)
     }

@@ -84,6 +84,8 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// Newest items of a thread that the model is shown.
     pub history_items: u32,
+    /// Tokens that a model can read and write; `None` if that is found out.
+    pub context_tokens: Option<u64>,
     /// Name of the model that gives threads their titles; `None` where none does.
     pub title_model: Option<Arc<str>>,
 }

@@ -1,6 +1,6 @@
 //! Assembles the service: makes its parts, and starts and stops them together.
 
-use crate::agent::AgentServices;
+use crate::agent::{AgentServices, ContextWindows};
 use crate::agents::{AgentRegistry, AgentsError};
 use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
@@ -92,6 +92,8 @@ impl Core {
             model: model.clone(),
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            supervisor: supervisor.clone(),
         });
         let engine_config = EngineConfig {
             run_timeout: config.agent.run_timeout,

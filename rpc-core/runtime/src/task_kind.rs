@@ -32,6 +32,8 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Reads the list of models of the model's server.
+    ModelList,
     /// Keeps one MCP server running.
     McpServer,
     /// Drives one connection: to a database, to Redis, or of a client.
@@ -73,6 +75,7 @@ impl TaskKind {
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::ModelList
             | Self::McpServer
             | Self::Connection => OnFailure::Log,
         }
@@ -92,6 +95,7 @@ impl TaskKind {
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
+            | Self::ModelList
             | Self::DisconnectGrace => OnShutdown::Cancel,
         }
     }
@@ -117,6 +121,7 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::ModelList => "model_list",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
         }

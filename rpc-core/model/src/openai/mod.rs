@@ -13,6 +13,7 @@
 //! | `assembler.rs`, `tool_calls.rs`, `citations.rs` | assemble a response from its chunks |
 //! | `error.rs` | maps failures to `ModelError`, and redacts them |
 //! | `health.rs` | checks server, key and model |
+//! | `model_list.rs` | reads the server's list of models |
 //! | `transcription.rs` | converts speech into text |
 //! | `metered_stream.rs` | records metrics |
 
@@ -25,6 +26,7 @@ mod error;
 mod healing;
 mod health;
 mod metered_stream;
+mod model_list;
 mod open_stream;
 mod outgoing;
 mod refusal;
@@ -94,6 +96,10 @@ impl Model for OpenAiModel {
 
     fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
+    }
+
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        model_list::context_windows(&self.endpoint).map_err(|error| self.redact(error)).boxed()
     }
 
     fn kind(&self) -> &'static str {

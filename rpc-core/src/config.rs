@@ -84,6 +84,8 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// How many of the newest items of a thread the model reads.
     pub history_items: u32,
+    /// Tokens that a model can read and write; `None` if that is found out.
+    pub context_tokens: Option<u64>,
     /// Name of the model that writes the titles of threads; `None` without one.
     pub title_model: Option<Arc<str>>,
 }

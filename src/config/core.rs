@@ -167,6 +167,7 @@ impl Settings {
             max_turns: self.agent_max_turns.get(),
             run_timeout: self.run_max_seconds.seconds(),
             history_items: self.agent_history_items.get(),
+            context_tokens: self.context_tokens.map(|tokens| u64::from(tokens.get())),
             title_model: self.title_model.as_deref().map(Into::into),
         })
     }

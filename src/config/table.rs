@@ -135,6 +135,9 @@ settings! {
     /// Dialect of the model, where it differs from what is known of its host and name (docs/MODELS.md): the name of an
     /// entry, such as `mistral`, or settings as `KEY=VALUE,...`, or both.
     model_dialect: Option<DialectOverrides> = "MODEL_DIALECT" in Model, unset "by host and model";
+    /// Number of tokens that a model can read and write together, its context window. Longer conversations are shortened:
+    /// the model does not read their beginning.
+    context_tokens: Option<Number<256, 100_000_000>> = "CONTEXT_TOKENS" in Model, unset "what the server's list of models, or its first refusal, says";
     /// Maximum seconds to connect to the model's server.
     agent_connect_timeout: Number<1, 300> = "AGENT_CONNECT_TIMEOUT_SECONDS" in Model, default "5";
     /// Maximum seconds to wait for a model's first token, and for each further token.

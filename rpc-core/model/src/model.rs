@@ -4,6 +4,7 @@ use crate::dialect::{DialectOverrides, ModelDialect};
 use crate::error::ModelError;
 use crate::event::ModelEvent;
 use crate::request::{ModelRequest, Recording};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -41,6 +42,11 @@ pub trait Model: Send + Sync + 'static {
     /// the configured one.
     fn dialect(&self, _model: Option<&str>, _overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         None
+    }
+
+    /// Reads the server's list of models: their names, and how many tokens each can read, where the list says so.
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        futures::future::ready(Ok(Vec::new())).boxed()
     }
 
     /// Returns whether the model can write a title for a thread.

@@ -34,6 +34,8 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Reads the list of models of the model's server.
+    ModelList,
     /// Keeps one MCP server running.
     McpServer,
     /// Drives one connection: to a database, to Redis, or of a client.
@@ -88,6 +90,7 @@ impl TaskKind {
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::ModelList
             | Self::McpServer
             | Self::Connection
             | Self::AgentsReload
@@ -115,6 +118,7 @@ impl TaskKind {
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
+            | Self::ModelList
             | Self::DisconnectGrace
             | Self::AgentsReload
             | Self::MetricsUpkeep
@@ -145,6 +149,7 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::ModelList => "model_list",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
             Self::Listener => "listener",

@@ -18,6 +18,7 @@
 //! | `unrecognized.rs` | counts what is not understood |
 //! | `error.rs`, `error_body.rs`, `error_kind.rs` | map failures to `ModelError`, by words where there is no status |
 //! | `health.rs` | checks server, key and model |
+//! | `model_list.rs` | reads the server's list of models |
 //! | `transcription.rs` | converts speech into text |
 //! | `metered_stream.rs` | records metrics |
 
@@ -39,6 +40,7 @@ mod health;
 mod json;
 mod leading_thought;
 mod metered_stream;
+mod model_list;
 mod open_stream;
 mod outgoing;
 mod refusal;
@@ -117,6 +119,10 @@ impl Model for OpenAiModel {
 
     fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
+    }
+
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        model_list::context_windows(&self.endpoint).map_err(|error| self.redact(error)).boxed()
     }
 
     fn kind(&self) -> &'static str {

@@ -148,6 +148,5 @@ fn answer_end(reason: FinishReason) -> runs::FinishReason {
         FinishReason::Length => runs::FinishReason::Length,
         FinishReason::ContentFilter => runs::FinishReason::ContentFilter,
         FinishReason::Refusal => runs::FinishReason::Refusal,
-        FinishReason::Refusal => runs::FinishReason::Refusal,
     }
 }

@@ -33,9 +33,7 @@ pub(in crate::agent) fn estimate(message: &Message) -> u64 {
 pub(super) fn estimate_tools(tools: &[ToolSpec]) -> u64 {
     tools
         .iter()
-        .map(|tool| {
-            TOKENS_PER_MESSAGE + tokens(tool.name.len() + tool.description.len() + tool.parameters.get().len())
-        })
+        .map(|tool| TOKENS_PER_MESSAGE + tokens(tool.name.len() + tool.description.len() + tool.parameters.get().len()))
         .sum()
 }
 

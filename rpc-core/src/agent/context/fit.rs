@@ -248,12 +248,8 @@ mod tests {
 
     #[test]
     fn images_of_earlier_turns_are_left_out_before_text() {
-        let image = |content| AttachedFile {
-            id: Uuid::nil(),
-            name: "cat.png".into(),
-            mime_type: "image/png".into(),
-            content,
-        };
+        let image =
+            |content| AttachedFile { id: Uuid::nil(), name: "cat.png".into(), mime_type: "image/png".into(), content };
         let with = |content| Message::User(UserInput { text: "look".into(), attachments: vec![image(content)] });
         let prompt = [
             Message::System("s".into()),
@@ -262,8 +258,7 @@ mod tests {
             with(FileContent::Image("data:".into())),
         ];
         let fitted = fit(&prompt, 2_000);
-        let expected =
-            [Message::System("s".into()), with(FileContent::Omitted), assistant("a cat"), prompt[3].clone()];
+        let expected = [Message::System("s".into()), with(FileContent::Omitted), assistant("a cat"), prompt[3].clone()];
         assert_eq!(fitted, expected[..]);
     }
 

@@ -81,7 +81,13 @@ impl ContextWindows {
 
     /// Notes that the server refused a prompt of so many estimated tokens, tools not included. `limit` is the size of the
     /// window, if the server says so.
-    pub(in crate::agent) fn refuse(&self, model: &Arc<str>, request: &ModelRequest, estimated: u64, limit: Option<u64>) {
+    pub(in crate::agent) fn refuse(
+        &self,
+        model: &Arc<str>,
+        request: &ModelRequest,
+        estimated: u64,
+        limit: Option<u64>,
+    ) {
         let estimated = estimated + estimate_tools(&request.tools);
         self.change(model, |window| {
             window.refused = [window.refused, limit].into_iter().flatten().min();

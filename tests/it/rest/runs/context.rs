@@ -24,7 +24,8 @@ fn by_code() -> Script {
 
 /// llama.cpp, with a number of tokens.
 fn by_number() -> Script {
-    let message = "the request exceeds the available context size. try increasing the context size or enable context shift";
+    let message =
+        "the request exceeds the available context size. try increasing the context size or enable context shift";
     let error = json!({"code": 400, "message": message, "type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 4096});
     Script::fails(400, &json!({"error": error}))
 }

@@ -2,16 +2,16 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::model_chain::ModelChain;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt};
-use crate::agents::ResolvedAgent;
 use crate::model::{Message, ModelError, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
 use threadline_tools::ToolResult;
 
@@ -66,6 +66,7 @@ impl AnswerDriver {
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
             messages.extend(calls.into_iter().zip(results).map(|(call, result)| tool_message(call, result)));
         }
+        writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
     }
 }

@@ -11,6 +11,11 @@
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod advisory_lock;
 mod attachments;
 mod clock;

@@ -10,7 +10,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
 use threadline_schema::items::ItemKind;
-use threadline_schema::runs::RunStatus;
+use threadline_schema::runs::{FinishReason, RunStatus};
 use threadline_schema::tasks::Priority;
 use threadline_schema::threads::ThreadState;
 
@@ -119,6 +119,8 @@ rows! {
         error_code: Option<String>,
         /// Error message of a failed run, for the user.
         error_message: Option<String>,
+        /// How its answer ended.
+        finish_reason: Option<FinishReason>,
         /// Input tokens.
         prompt_tokens: i64,
         /// Output tokens.

@@ -19,6 +19,11 @@
 //!
 //! The built-in tools are in `rpc-core`, next to the data that they work on.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod actions;
 pub mod ask_user;
 pub mod config;
@@ -35,6 +40,6 @@ pub use actions::ActionError;
 pub use pending::PendingCall;
 pub use progress::ProgressReporter;
 pub use result::{CallOutcome, ToolResult, record_unknown_outcome};
+pub use threadline_schema::tool_result::WidgetView;
 pub use tool::{MAX_RESULT_BYTES, Tool, ToolContext, ToolError, default_title, tool_spec, typed_tool_spec};
 pub use toolbox::Toolbox;
-pub use widgets::WidgetView;

@@ -1,5 +1,6 @@
 //! HTTP client, URLs and headers of one server.
 
+use super::body_drains::BodyDrains;
 use crate::config::OpenAiConfig;
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -25,6 +26,7 @@ pub(super) struct Endpoint {
     chat_completions_url: Url,
     transcriptions_url: Url,
     headers: HeaderMap,
+    pub(super) drains: BodyDrains,
 }
 
 impl Endpoint {
@@ -58,6 +60,7 @@ impl Endpoint {
             transcriptions_url: append_path(base, &["audio", "transcriptions"]),
             key_url: (base.host_str() == Some("openrouter.ai")).then(|| append_path(base, &["key"])),
             headers: template.headers().clone(),
+            drains: BodyDrains::default(),
             client,
             config,
         })

@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use threadline_runtime::GaugeGuard;
+use threadline_runtime::{GaugeGuard, TaskKind};
 use threadline_schema::Kind;
 use threadline_schema::call::{META, ResponseMeta};
 use tokio::sync::Semaphore;
@@ -83,7 +83,7 @@ impl RpcServer {
     pub(super) async fn upgrade<B>(&self, connection: Connection, request: HttpRequest<B>) -> HttpResponse<HttpBody> {
         let offered = connection::offered_protocols(request.headers());
         let token = connection.caller.token.as_deref();
-        if token.is_some_and(|token| self.inner.tokens.verify(token).is_none()) {
+        if token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_none()) {
             let mut response = refusal(Error::unauthorized().public());
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
@@ -100,8 +100,8 @@ impl RpcServer {
             connection,
             subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS_PER_SOCKET as usize)),
         });
-        let (pipeline, methods) = (self.inner.pipeline.clone(), sockets.methods.clone());
-        let max_batch_entries = self.inner.max_batch_entries;
+        let (pipeline, methods) = (self.inner.parts.pipeline.clone(), sockets.methods.clone());
+        let max_batch_entries = self.inner.parts.max_batch_entries;
         let service = RpcServiceBuilder::new().layer_fn(move |jsonrpsee| SocketService {
             pipeline: pipeline.clone(),
             max_batch_entries,
@@ -111,17 +111,18 @@ impl RpcServer {
         });
         let (head, _) = request.into_parts();
         let request = HttpRequest::from_parts(head, ());
-        let config = socket_config(self.inner.pipeline.max_params_bytes(), self.inner.http.ping_interval);
+        let config = socket_config(self.inner.parts.pipeline.max_params_bytes(), self.inner.http.ping_interval);
         match ws::connect(request, config, sockets.methods.clone(), state, service).await {
             Ok((mut response, socket)) => {
                 if offered.iter().any(|protocol| protocol == "bearer") {
                     // A browser drops the socket unless the server confirms one of the protocols that it offered.
                     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
                 }
-                sockets.tracker.spawn(async move {
+                let serve = async move {
                     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
                     socket.await;
-                });
+                };
+                self.inner.parts.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(serve));
                 response
             }
             Err(response) => response,

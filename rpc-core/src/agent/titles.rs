@@ -91,6 +91,7 @@ pub(crate) fn start_title(
     let mut meter = UsageMeter::default();
     let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
     let request = ModelRequest {
+        dialect: agent.dialect_of(&model),
         model: Some(model),
         parameters: Arc::new(parameters),
         messages: vec![Message::System(INSTRUCTIONS.to_owned()), Message::User(words.to_owned().into())],
@@ -186,6 +187,7 @@ impl TitleTask {
                     self.meter.report(usage);
                     self.usage += usage;
                 }
+                ModelEvent::TextWasThought => answer.clear(),
                 ModelEvent::Thought(_)
                 | ModelEvent::Citation(_)
                 | ModelEvent::ToolCall(_)

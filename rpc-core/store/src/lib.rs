@@ -23,12 +23,14 @@ pub mod config;
 mod db;
 pub mod error;
 mod feedback;
+mod file_system;
 mod idempotency;
 mod items;
 pub mod lenient_tls;
 mod log;
 pub mod migrate;
 mod postgres;
+mod processes;
 mod retries;
 mod row_locks;
 pub mod rows;
@@ -52,7 +54,8 @@ pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
-pub use postgres::Listener;
+pub use postgres::{Listener, PostgresFacts};
+pub use processes::{HeldPresence, NotHeld, Presence};
 pub use run_start::{ItemRewrite, NewMessage, NewRun, RunInput, RunStarted};
 pub use runs::RunEnd;
 pub use tasks::{TaskChanges, TaskPage};
@@ -79,7 +82,7 @@ impl FileLock {
         if db::is_postgres(config.url.expose_secret()) {
             return Ok(None);
         }
-        sqlite::lock_file(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
+        sqlite::lock_file(config).map(|lock| Some(Self { _lock: lock }))
     }
 }
 

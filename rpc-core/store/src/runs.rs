@@ -9,7 +9,7 @@ use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
-use super::usage::{Charge, UsageSteps};
+use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::runs;
@@ -89,7 +89,7 @@ impl Store {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
         };
-        let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let tokens = |count: u64| bounded(i64::try_from(count).unwrap_or(i64::MAX));
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
             let first = c.allocate_positions(token.thread_id, &new, end.finished_at).await?;
@@ -106,7 +106,7 @@ impl Store {
                     runs::last_seq.eq(end.last_seq),
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
-                    runs::cost_micros.eq(end.charge.cost_micros),
+                    runs::cost_micros.eq(end.charge.bounded().cost_micros),
                 ))
                 .returning(RunRow::as_returning())
                 .get_result::<RunRow>(c)
@@ -198,6 +198,34 @@ impl Store {
             // The owner may have renewed the lease between the two statements.
             let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
             Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
+                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
+                .returning(RunRow::as_returning())
+                .get_results(c)
+                .await?)
+        })
+    }
+
+    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens of the
+    /// former owners are not current any more. One process at a time does it; the others get none.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn runs_take_from(
+        &self,
+        gone: Vec<ProcessId>,
+        owner: ProcessId,
+        until: UtcTime,
+        limit: u32,
+    ) -> StoreResult<Vec<RunRow>> {
+        tx!(self, |c| {
+            if !c.try_lock(Job::TakeOver).await? {
+                return Ok(Vec::new());
+            }
+            let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
+            let found: Vec<RunId> =
+                runs::table.filter(theirs.clone()).limit(i64::from(limit)).select(runs::id).load(c).await?;
+            let locked = c.lock_available_runs(found).await?;
+            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)

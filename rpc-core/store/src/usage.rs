@@ -4,7 +4,7 @@
 //! if its reservation fits, and the process that ends it releases the reservation.
 
 use super::db::Store;
-use super::error::StoreResult;
+use super::error::{Limit, StoreError, StoreResult};
 use super::rows::{RunRow, UsageRow};
 use super::unit::{change, read, steps};
 use diesel::prelude::*;
@@ -15,6 +15,10 @@ use threadline_schema::ids::UserId;
 
 /// Seconds per day.
 const DAY: i64 = 86_400;
+
+/// The largest number that a column gets. Sums stop there instead of failing: a model server may report any number, and
+/// that must not keep a run, or a later run of the same user, from ending. Three columns add up to less than an i64.
+const MAX: i64 = i64::MAX / 4;
 
 /// The part of a budget that a run reserves, and the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,31 @@ pub fn day_of(at: UtcTime) -> i64 {
     at.utc().timestamp().div_euclid(DAY)
 }
 
+impl Charge {
+    /// Returns the charge with numbers that the columns can hold.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            prompt_tokens: bounded(self.prompt_tokens),
+            completion_tokens: bounded(self.completion_tokens),
+            cost_micros: self.cost_micros.map(bounded),
+        }
+    }
+}
+
+/// Returns the nearest number that can be added to a column.
+pub(super) fn bounded(number: i64) -> i64 {
+    number.clamp(0, MAX)
+}
+
+/// A column plus a bounded number, at most [`MAX`]. The number in the column may come from an older release.
+macro_rules! plus {
+    ($column:expr, $number:expr) => {{
+        let number = bounded($number);
+        let max = MAX.into_sql::<diesel::sql_types::BigInt>();
+        diesel::dsl::case_when($column.gt(MAX - number), max).otherwise($column + number)
+    }};
+}
+
 impl UsageRow {
     /// Returns the row of a day without use.
     pub fn unused(user_id: UserId, day: i64) -> Self {
@@ -71,91 +100,71 @@ impl UsageRow {
     }
 }
 
-macro_rules! reserve_budget {
-    ($c:ident, $user_id:expr, $day:expr, $reservation:expr) => {{
-        use threadline_schema::db::tables::usage_days;
-        let reservation: $crate::Reservation = $reservation;
-        diesel::insert_into(usage_days::table)
-            .values($crate::rows::UsageRow::unused($user_id, $day))
-            .on_conflict_do_nothing()
-            .execute($c)
-            .await?;
-        let tokens = usage_days::prompt_tokens + usage_days::completion_tokens + usage_days::held_tokens;
-        let micros = usage_days::cost_micros + usage_days::held_micros;
-        let held = diesel::update(usage_days::table.find(($user_id, $day)))
-            .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
-            .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
-            .set((
-                usage_days::held_tokens.eq(usage_days::held_tokens + reservation.tokens),
-                usage_days::held_micros.eq(usage_days::held_micros + reservation.micros),
-            ))
-            .execute($c)
-            .await?;
-        if held == 0 {
-            return Err($crate::StoreError::LimitReached($crate::Limit::DailyBudget));
-        }
-    }};
-}
-
-macro_rules! settle {
-    ($c:ident, $user_id:expr, $day:expr, $charge:expr, $held:expr) => {
-        $crate::usage::book!($c, $user_id, $day, 1_i64, $charge, $held)
-    };
-}
-
-/// Books a charge on a day, and counts `$runs` runs that have ended with it.
-macro_rules! book {
-    ($c:ident, $user_id:expr, $day:expr, $runs:expr, $charge:expr, $held:expr) => {{
-        use threadline_schema::db::tables::usage_days;
-        let runs: i64 = $runs;
-        let charge: $crate::Charge = $charge;
-        let (held_tokens, held_micros): (i64, i64) = $held;
-        let has_no_price = charge.cost_micros.is_none() && charge.prompt_tokens + charge.completion_tokens > 0;
-        let unpriced = if has_no_price { runs } else { 0 };
-        let cost = charge.cost_micros.unwrap_or_default();
-        diesel::insert_into(usage_days::table)
-            .values($crate::rows::UsageRow {
-                runs,
-                unpriced_runs: unpriced,
-                prompt_tokens: charge.prompt_tokens,
-                completion_tokens: charge.completion_tokens,
-                cost_micros: cost,
-                ..$crate::rows::UsageRow::unused($user_id, $day)
-            })
-            .on_conflict((usage_days::user_id, usage_days::day))
-            .do_update()
-            .set((
-                usage_days::runs.eq(usage_days::runs + runs),
-                usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + charge.prompt_tokens),
-                usage_days::completion_tokens.eq(usage_days::completion_tokens + charge.completion_tokens),
-                usage_days::cost_micros.eq(usage_days::cost_micros + cost),
-                usage_days::held_tokens.eq(usage_days::held_tokens - held_tokens),
-                usage_days::held_micros.eq(usage_days::held_micros - held_micros),
-            ))
-            .execute($c)
-            .await?;
-    }};
-}
-use book;
-
 steps! {
     trait UsageSteps {
         /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement: two
         /// concurrent runs cannot both get the last part.
         ///
         /// # Errors
-        /// [`StoreError::LimitReached`](super::StoreError::LimitReached) if less than the reservation is left.
+        /// [`StoreError::LimitReached`] if less than the reservation is left.
         fn reserve_budget(c, run: &RunRow, reservation: Option<Reservation>) -> () {
-            if let Some(reservation) = reservation {
-                reserve_budget!(c, run.user_id, day_of(run.created_at), reservation);
-            }
-            Ok(())
+            let Some(reservation) = reservation else { return Ok(()) };
+            let day = day_of(run.created_at);
+            diesel::insert_into(usage_days::table)
+                .values(UsageRow::unused(run.user_id, day))
+                .on_conflict_do_nothing()
+                .execute(c)
+                .await?;
+            let tokens = plus!(usage_days::prompt_tokens, 0)
+                + plus!(usage_days::completion_tokens, 0)
+                + usage_days::held_tokens;
+            let micros = plus!(usage_days::cost_micros, 0) + usage_days::held_micros;
+            let reserved = diesel::update(usage_days::table.find((run.user_id, day)))
+                .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
+                .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
+                .set((
+                    usage_days::held_tokens.eq(plus!(usage_days::held_tokens, reservation.tokens)),
+                    usage_days::held_micros.eq(plus!(usage_days::held_micros, reservation.micros)),
+                ))
+                .execute(c)
+                .await?;
+            if reserved == 0 { Err(StoreError::LimitReached(Limit::DailyBudget)) } else { Ok(()) }
         }
 
         /// Books what a run has used on the day on which it was created, and releases its reservation.
         fn settle(c, user_id: UserId, created_at: UtcTime, charge: Charge, held: Held) -> () {
-            settle!(c, user_id, day_of(created_at), charge, (held.tokens, held.micros));
+            c.book(user_id, day_of(created_at), 1, charge, held).await
+        }
+
+        /// Books a charge on a day, releases what was held, and counts `runs` runs that have ended.
+        fn book(c, user_id: UserId, day: i64, runs: i64, charge: Charge, held: Held) -> () {
+            let charge = charge.bounded();
+            let has_no_price =
+                charge.cost_micros.is_none() && (charge.prompt_tokens, charge.completion_tokens) != (0, 0);
+            let unpriced = if has_no_price { runs } else { 0 };
+            let cost = charge.cost_micros.unwrap_or_default();
+            diesel::insert_into(usage_days::table)
+                .values(UsageRow {
+                    runs,
+                    unpriced_runs: unpriced,
+                    prompt_tokens: charge.prompt_tokens,
+                    completion_tokens: charge.completion_tokens,
+                    cost_micros: cost,
+                    ..UsageRow::unused(user_id, day)
+                })
+                .on_conflict((usage_days::user_id, usage_days::day))
+                .do_update()
+                .set((
+                    usage_days::runs.eq(usage_days::runs + runs),
+                    usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
+                    usage_days::prompt_tokens.eq(plus!(usage_days::prompt_tokens, charge.prompt_tokens)),
+                    usage_days::completion_tokens.eq(plus!(usage_days::completion_tokens, charge.completion_tokens)),
+                    usage_days::cost_micros.eq(plus!(usage_days::cost_micros, cost)),
+                    usage_days::held_tokens.eq(usage_days::held_tokens - held.tokens),
+                    usage_days::held_micros.eq(usage_days::held_micros - held.micros),
+                ))
+                .execute(c)
+                .await?;
             Ok(())
         }
     }
@@ -183,10 +192,7 @@ impl Store {
     /// # Errors
     /// Only if the database fails.
     pub async fn usage_add(&self, user_id: UserId, created_at: UtcTime, charge: Charge) -> StoreResult<()> {
-        change!(self, |c| {
-            book!(c, user_id, day_of(created_at), 0, charge, (0, 0));
-            Ok(())
-        })
+        change!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, Held { tokens: 0, micros: 0 }).await })
     }
 
     /// Books what a run has used that was deleted with its thread before it ended, and releases its reservation.

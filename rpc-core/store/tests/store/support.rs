@@ -152,13 +152,7 @@ async fn admin_batch(url: &str, sql: &str) {
 }
 
 fn config(url: String) -> DatabaseConfig {
-    DatabaseConfig {
-        url: url.into(),
-        pool_size: 8,
-        pool_timeout: Duration::from_secs(5),
-        auto_migrate: true,
-        sqlite_full_sync: false,
-    }
+    DatabaseConfig { pool_size: 8, sqlite_full_sync: false, ..DatabaseConfig::at(url) }
 }
 
 /// A time that many microseconds after some moment in the past.

@@ -3,7 +3,7 @@
 use crate::support::*;
 use futures::future::join_all;
 use threadline_schema::ids::UserId;
-use threadline_schema::runs::RunStatus;
+use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
 use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Store, StoreError, day_of};
 
@@ -56,6 +56,34 @@ on_both! { threads:
         // Another user has a budget of their own.
         let (_, theirs) = running(&store, crate::support::user(&store).await.id).await;
         assert_eq!(theirs.held_tokens, 0);
+    }
+
+    async fn absurd_numbers_end_no_later_run(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let charge = Charge { prompt_tokens: i64::MAX, completion_tokens: i64::MAX, cost_micros: Some(i64::MAX) };
+        let usage = Usage { prompt_tokens: u64::MAX, completion_tokens: i64::MAX as u64 };
+        for round in 0..3 {
+            let thread = thread(&store, user).await;
+            let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
+            let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
+            store.run_finish(run.fencing_token(), RunEnd { charge, usage, ..completed() }, vec![]).await.unwrap();
+            store.usage_add(user, run.created_at, charge).await.unwrap();
+            let row = today(&store, user).await;
+            assert_eq!((row.runs, row.held_tokens), (round + 1, 0));
+            assert!(row.prompt_tokens > i64::MAX / 5 && row.cost_micros > i64::MAX / 5, "{row:?}");
+        }
+        // A release before this one has stored the largest number there is.
+        db.sql(&format!("UPDATE usage_days SET prompt_tokens = {0}, completion_tokens = {0}, cost_micros = {0}", i64::MAX))
+            .await;
+        let thread = thread(&store, user).await;
+        let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
+        // With a budget, the day is used up.
+        let new = NewRun { reservation: Some(reservation(1_000_000)), ..new_run() };
+        let refused = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await;
+        assert!(matches!(refused, Err(StoreError::LimitReached(Limit::DailyBudget))), "{refused:?}");
     }
 
     async fn many_at_once_hold_no_more_than_there_is(db: &TestDb) {

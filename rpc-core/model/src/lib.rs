@@ -7,14 +7,16 @@
 
 pub mod config;
 pub mod demo;
+pub mod dialect;
 mod error;
 mod event;
 mod model;
 pub mod openai;
+pub mod probe;
 mod request;
 
 pub use error::{ErrorSource, ModelError, WaitingFor};
-pub use event::{Citation, FinishReason, ModelEvent, ToolCall};
+pub use event::{Citation, Echo, FinishReason, ModelEvent, ToolCall};
 pub use model::Model;
 pub use request::{AttachedFile, FileContent, Message, ModelRequest, Recording, ToolSpec, UserInput};
 

@@ -1,8 +1,10 @@
 //! The port to a language model.
 
+use crate::dialect::{DialectOverrides, ModelDialect};
 use crate::error::ModelError;
 use crate::event::ModelEvent;
 use crate::request::{ModelRequest, Recording};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -34,6 +36,17 @@ pub trait Model: Send + Sync + 'static {
     /// Converts speech into text. Returns `None` if no transcription model is configured.
     fn transcribe(&self, _recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
         None
+    }
+
+    /// Returns the dialect of a model of this server; `None` if the model has none, like the demo. `model` is `None` for
+    /// the configured one.
+    fn dialect(&self, _model: Option<&str>, _overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
+        None
+    }
+
+    /// Reads the server's list of models: their names, and how many tokens each can read, where the list says so.
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        futures::future::ready(Ok(Vec::new())).boxed()
     }
 
     /// Returns whether the model can write a title for a thread.

@@ -92,9 +92,10 @@ mod tests {
 
     /// Returns the progress of a call of this duration, each with the milliseconds since the start.
     async fn progress_of(lasts: Duration, progress: &ProgressReporter) -> Vec<(u128, String)> {
-        let requested = ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
+        let requested = ToolCall::default();
         let result = ToolResult {
             content: String::new(),
+            images: Vec::new(),
             failure: None,
             outcome: CallOutcome::Ok,
             widget: None,

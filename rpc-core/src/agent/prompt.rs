@@ -93,7 +93,8 @@ fn append_paragraph(text: &mut String, paragraph: &str) {
 
 /// Adds a tool call and its result. The calls of one turn belong to one message, and their results follow it.
 fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool) {
-    let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments };
+    let echo = body.echo.and_then(|echo| serde_json::from_value(echo).ok());
+    let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments, echo };
     // Every call needs a result, or the server refuses the prompt. A call without one was never seen to end.
     let missing = if body.waits_for.is_some() { NOT_DONE_RESULT } else { UNKNOWN_RESULT };
     let content = body.result.unwrap_or_else(|| missing.to_owned());
@@ -215,7 +216,7 @@ mod tests {
             tool_call(second, "c", 1),
             assistant_message(second, "done"),
         ];
-        let call = |id: &str| ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into() };
+        let call = |id: &str| ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into(), echo: None };
         let result = |id: &str| Message::Tool { call_id: id.into(), content: "ok".into() };
         let expected = [
             Message::System("be kind".into()),
@@ -228,6 +229,23 @@ mod tests {
             Message::Assistant { text: "done".into(), tool_calls: vec![] },
         ];
         assert_eq!(build("be kind", None, &items).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_call_keeps_what_the_server_wants_back() {
+        let run: RunId = Uuid::new_v4().into();
+        let body = json!({
+            "id": "a", "name": "t", "arguments": "{}", "result": "ok", "round": 0,
+            "echo": {"model": "m", "call": {"extra_content": {"google": {"thought_signature": "QUJD"}}}},
+        });
+        let items = [user_message(run, "do it"), row(run, ItemKind::ToolCall, body)];
+        let prompt = build("", None, &items).unwrap();
+        let Message::Assistant { tool_calls, .. } = &prompt[2] else { panic!("{prompt:?}") };
+        let echo = tool_calls[0].echo.as_deref().unwrap();
+        assert_eq!(
+            (echo.model.as_str(), echo.call["extra_content"]["google"]["thought_signature"].as_str()),
+            ("m", Some("QUJD"))
+        );
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub(crate) fn start_title(
     let mut meter = UsageMeter::default();
     let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
     let request = ModelRequest {
+        dialect: agent.dialect_of(&model),
         model: Some(model),
         parameters: Arc::new(parameters),
         messages: vec![Message::System(INSTRUCTIONS.to_owned()), Message::User(words.to_owned().into())],

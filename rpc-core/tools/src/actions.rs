@@ -63,7 +63,7 @@ impl Toolbox {
         };
         tool.check_arguments(&arguments).map_err(|reason| ActionError::InvalidPayload { name, reason })?;
         let id = format!("action_{}", Uuid::new_v4().simple());
-        Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string() })
+        Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string(), echo: None })
     }
 
     /// Updates the widget whose action made this call, to show the result. A widget in the result replaces it.

@@ -3,7 +3,8 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `endpoint.rs` | HTTP client, URLs and headers of one server |
-//! | `request_body.rs` | builds the JSON body of a request |
+//! | `outgoing/` | builds the body of a request in the dialect of the model |
+//! | `healing.rs`, `refusal.rs` | sends a request again without what the server refuses |
 //! | `open_stream.rs` | sends the request and waits for the first token |
 //! | `retry.rs` | decides whether and when a failed attempt is repeated |
 //! | `second_try.rs` | asks once more if the answer is empty |
@@ -13,10 +14,12 @@
 //! | `json.rs` | tolerant readers of JSON values |
 //! | `chunk.rs`, `content.rs`, `finish_reason.rs`, `usage.rs` | the values of one chunk, in the forms of all servers |
 //! | `assembler.rs`, `tool_calls.rs`, `arguments.rs`, `citations.rs` | assemble a response from its chunks |
+//! | `echo.rs` | collects what the server wants back with its tool calls |
 //! | `clean_text.rs`, `leading_thought.rs` | make valid text, and separate thoughts from it |
 //! | `unrecognized.rs` | counts what is not understood |
 //! | `error.rs`, `error_body.rs`, `error_kind.rs` | map failures to `ModelError`, by words where there is no status |
 //! | `health.rs` | checks server, key and model |
+//! | `model_list.rs` | reads the server's list of models |
 //! | `transcription.rs` | converts speech into text |
 //! | `metered_stream.rs` | records metrics |
 
@@ -28,17 +31,21 @@ mod citations;
 mod clean_text;
 mod content;
 mod decoder;
+mod echo;
 mod endpoint;
 mod error;
 mod error_body;
 mod error_kind;
 mod finish_reason;
+mod healing;
 mod health;
 mod json;
 mod leading_thought;
 mod metered_stream;
+mod model_list;
 mod open_stream;
-mod request_body;
+mod outgoing;
+mod refusal;
 mod retry;
 mod second_try;
 mod sse_input;
@@ -50,6 +57,7 @@ mod utf8_input;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
+use crate::dialect::{DialectOverrides, ModelDialect};
 use body_drains::BodyDrains;
 use bytes::Bytes;
 use decoder::StreamDecoder;
@@ -109,6 +117,14 @@ impl Model for OpenAiModel {
         let model = self.endpoint.config.transcription_model.clone()?;
         let text = transcription::transcribe(&self.endpoint, model, recording);
         Some(text.map_err(|error| self.redact(error)).boxed())
+    }
+
+    fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
+        Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
+    }
+
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        model_list::context_windows(&self.endpoint).map_err(|error| self.redact(error)).boxed()
     }
 
     fn kind(&self) -> &'static str {

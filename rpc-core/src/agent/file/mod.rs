@@ -6,18 +6,18 @@ mod agent;
 mod client_tools;
 mod endpoint;
 mod mcp;
+mod model;
 mod raw;
 mod values;
 
 use crate::built_in_tools;
-use crate::config::{AgentsConfig, ModelPrices, ToolSelector};
-use raw::{RawFile, RawPrices, SpannedText, TableOf};
+use crate::config::{AgentsConfig, ToolSelector};
+use raw::{RawFile, SpannedText};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use toml::Spanned;
 
 /// An error in an agents file, with its position. The text is one line and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,10 +74,13 @@ impl AgentsFileReader<'_> {
         let mut config = AgentsConfig {
             default: self.default_agent(&file)?,
             agents: BTreeMap::new(),
-            models: self.prices(file.models)?,
+            models: BTreeMap::new(),
             mcp: BTreeMap::new(),
             tools: BTreeMap::new(),
         };
+        for (name, table) in file.models {
+            config.models.insert(self.text(&name)?, self.model(&name, table)?);
+        }
         for (name, table) in file.mcp {
             config.mcp.insert(self.name(&name)?, self.mcp(&name, table)?);
         }
@@ -106,22 +109,6 @@ impl AgentsFileReader<'_> {
             (None, Some(only)) if file.agents.len() == 1 => Ok(only.as_ref().as_str().into()),
             (None, _) => Err(self.error_at(0..0, format!("`default` is missing: name one of {}", names()))),
         }
-    }
-
-    fn prices(&self, tables: TableOf<RawPrices>) -> Result<BTreeMap<Arc<str>, ModelPrices>> {
-        let price = |price: Spanned<f64>| {
-            let value = *price.as_ref();
-            let is_valid = value.is_finite() && value >= 0.0;
-            is_valid.then_some(value).ok_or_else(|| self.error_at(price.span(), "a price is a number, 0 or more"))
-        };
-        let prices = tables.into_iter().map(|(name, table)| {
-            let prices = ModelPrices {
-                input_per_million: price(table.input_per_million)?,
-                output_per_million: price(table.output_per_million)?,
-            };
-            Ok((self.text(&name)?, prices))
-        });
-        prices.collect()
     }
 
     /// Validates an entry of an agent's `tools`.

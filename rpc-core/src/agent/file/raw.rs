@@ -17,7 +17,7 @@ pub(super) struct RawFile {
     #[serde(default)]
     pub(super) agents: TableOf<RawAgent>,
     #[serde(default)]
-    pub(super) models: TableOf<RawPrices>,
+    pub(super) models: TableOf<RawModel>,
     #[serde(default)]
     pub(super) mcp: TableOf<RawMcp>,
     #[serde(default)]
@@ -64,9 +64,12 @@ pub(super) struct RawClientTool {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawPrices {
-    pub(super) input_per_million: Spanned<f64>,
-    pub(super) output_per_million: Spanned<f64>,
+pub(super) struct RawModel {
+    pub(super) input_per_million: Option<Spanned<f64>>,
+    pub(super) output_per_million: Option<Spanned<f64>>,
+    pub(super) context_tokens: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) dialect: TableOf<Spanned<Value>>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@ use crate::config::{AgentsConfig, EndpointKind, McpTransport, PromptFact, TitleP
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
+use threadline_model::dialect::{Dialect, ReasoningContent, SystemRole};
 
 /// Reads a file with this text, in a folder of its own beside `prompt.md`.
 fn read(text: &str) -> Result<AgentsConfig, AgentsFileError> {
@@ -57,6 +58,14 @@ instructions_file = "prompt.md"
 [models."m/one"]
 input_per_million = 0.15
 output_per_million = 1
+context_tokens = 8192
+
+[models."m/two".dialect]
+base = "mistral"
+system = "developer"
+stream_options = true
+max_tools = 20
+omit = ["temperature", "stop"]
 
 [mcp.files]
 command = "files-server"
@@ -127,7 +136,13 @@ fn a_whole_file_is_read() {
     assert_eq!((plain.title_policy, plain.title_model.as_deref()), (TitlePolicy::FromMessage, None));
     assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolSelector::BuiltIn][..]));
 
-    assert_eq!(config.models["m/one"].output_per_million, 1.0);
+    let (one, two) = (&config.models["m/one"], &config.models["m/two"]);
+    assert_eq!((one.prices.unwrap().output_per_million, one.context_tokens), (1.0, Some(8_192)));
+    assert!(one.dialect.is_none() && two.prices.is_none(), "prices and dialects need not come together");
+    let dialect = Dialect::resolve("host", "m/two", two.dialect.as_deref());
+    assert_eq!((dialect.system, dialect.stream_options, dialect.max_tools), (SystemRole::Developer, true, 20));
+    assert_eq!(dialect.omit.iter().collect::<Vec<_>>(), ["stop", "temperature"]);
+    assert_eq!(dialect.reasoning_content, ReasoningContent::Off, "of the base");
     let McpTransport::Command { program, arguments, environment } = &config.mcp["files"].transport else { panic!() };
     assert_eq!((program.as_str(), arguments[0].as_str()), ("files-server", "--read-only"));
     let environment: Vec<_> = environment.iter().map(|pair| (pair.name.as_str(), pair.value.expose_secret())).collect();
@@ -198,6 +213,14 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
     ),
     ("[agents.a]\n[models.x]\ninput_per_million = -1\noutput_per_million = 1\n", 3, 21, "a price is a number"),
     ("[agents.a]\n[models.x]\ninput_per_million = nan\noutput_per_million = 1\n", 3, 21, "a price is a number"),
+    ("[agents.a]\n[models.x]\ninput_per_million = 1\n", 2, 9, "`output_per_million` is missing"),
+    ("[agents.a]\n[models.x]\noutput_per_million = 1\n", 2, 9, "`input_per_million` is missing"),
+    ("[agents.a]\n[models.x]\ncontext_tokens = 4\n", 3, 18, "not from 256 to 100000000"),
+    ("[agents.a]\n[models.x.dialect]\nbase = \"gemni\"\n", 3, 8, "there are: openai, azure"),
+    ("[agents.a]\n[models.x.dialect]\nsistem = \"user\"\n", 3, 1, "it has: base, system"),
+    ("[agents.a]\n[models.x.dialect]\nsystem = \"usr\"\n", 3, 10, "system, developer or user"),
+    ("[agents.a]\n[models.x.dialect]\ntools = 1\n", 3, 9, "true or false"),
+    ("[agents.a]\n[models.x.dialect]\nomit = [\"flavour\"]\n", 3, 8, "a list of temperature"),
     ("[agents.a]\n[mcp.x]\n", 2, 6, "a `command` or a `url`"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\nurl = \"http://z\"\n", 4, 7, "keep one of the two"),
     ("[agents.a]\n[mcp.x]\nurl = \"http://z\"\nuser_context = \"yes\"\n", 4, 16, "expected a boolean"),

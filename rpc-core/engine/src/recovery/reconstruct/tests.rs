@@ -74,7 +74,7 @@ impl Recorded {
 }
 
 fn call(name: &str) -> RequestedCall {
-    RequestedCall { id: format!("call_{name}"), name: name.to_owned(), arguments: "{}".to_owned() }
+    RequestedCall { id: format!("call_{name}"), name: name.to_owned(), arguments: "{}".to_owned(), echo: None }
 }
 
 fn append(rows: &mut Vec<ItemRow>, thread_id: ThreadId, new: Vec<NewItem>) {

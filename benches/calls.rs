@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use threadline::config::Settings;
 use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_runtime::Supervisor;
 use threadline_schema::call::Caller;
 use tokio::runtime::Runtime;
 
@@ -44,7 +45,8 @@ async fn server(database: &str) -> Result<(RpcServer, String)> {
     let (config, _) = Settings::read(&lookup)?.core()?;
     let http =
         RpcHttpConfig { max_sockets: 1, body_timeout: Duration::from_secs(1), ping_interval: Duration::from_secs(30) };
-    let server = RpcServer::new(Core::start(config).await?, http).map_err(anyhow::Error::msg)?;
+    let server =
+        RpcServer::new(Core::start(config, &Supervisor::default()).await?, http).map_err(anyhow::Error::msg)?;
     let credentials = json!({"email": "ada@example.com", "password": "correct horse"});
     call(&server, "auth.register", &credentials, None).await?;
     let login = call(&server, "auth.login", &credentials, None).await?;

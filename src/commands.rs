@@ -53,7 +53,16 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
             match standing.pending.as_slice() {
                 [] => print("The database is up to date.\n"),
                 pending => print(format_args!("Pending:\n  {}\n", pending.join("\n  "))),
+            }?;
+            for (title, versions) in [
+                ("Of a newer release", &standing.unknown),
+                ("Of a newer release, and required to use this database", &standing.missing),
+            ] {
+                if !versions.is_empty() {
+                    print(format_args!("{title}:\n  {}\n", versions.join("\n  ")))?;
+                }
             }
+            Ok(())
         }
     }
 }

@@ -1,5 +1,10 @@
 //! The composition root: reads the configuration, opens the listeners, and connects the gateway and the core.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 pub mod app;
 pub mod banner;
 pub mod cli;

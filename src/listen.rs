@@ -27,6 +27,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -104,10 +105,19 @@ impl Listener {
 /// finish, and returns when all connections are closed or after `limits.drain`. Returns the number of connections that
 /// were still open then and are closed by force.
 ///
+/// `supervisor` watches the tasks of the connections: a panic of a handler closes its connection, and is logged and
+/// counted.
+///
 /// An upgraded connection counts until its socket is closed; the code that took it over has to close it.
 ///
 /// hyper answers a malformed request (400, 431); `handler` does not see it.
-pub async fn serve<H, F, B>(listener: Listener, handler: H, limits: ConnectionLimits, stop: CancellationToken) -> usize
+pub async fn serve<H, F, B>(
+    listener: Listener,
+    handler: H,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+    supervisor: Supervisor,
+) -> usize
 where
     H: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -115,7 +125,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let Listener { name, socket, tls } = listener;
-    let connections = Connections::new(name, limits, stop.clone());
+    let connections = Connections::new(name, limits, stop.clone(), supervisor);
     while let Some((stream, peer)) = stop.run_until_cancelled(accept(&socket, name)).await {
         // An IPv4 client of a dual-stack socket has the same address as elsewhere: rate limits go by address.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());

@@ -20,7 +20,7 @@ use crate::todo::TodoList;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
-use threadline_runtime::{Supervisor, TaskFailure};
+use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
 use threadline_signals::{Redis, RedisUrlError};
 
@@ -68,23 +68,26 @@ pub enum StartError {
 
 impl Core {
     /// Opens the database, brings its schema up to date where that is wanted, closes what a process that died has left
-    /// open, and starts the work on the side.
+    /// open, and starts the work on the side. `supervisor` watches the background tasks; dropping the core shuts it down.
     ///
     /// # Errors
     /// When the database or the model's client cannot be set up.
-    pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
+    pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
         let file_lock = FileLock::of(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
-        let signals = Signals::open(&config.database, redis.as_ref())?;
+        if let Some(redis) = redis.clone() {
+            // So that the first request does not wait for the connection.
+            supervisor.spawn(TaskKind::Connection, async move { drop(redis.ping().await) });
+        }
+        let signals = Signals::open(&config.database, redis.as_ref(), supervisor)?;
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let supervisor = Supervisor::default();
         let todo = TodoList::new(&store, &clock);
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
-        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &supervisor)?;
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
         let agents = Arc::new(agents);
         let agent_services = Arc::new(AgentServices {
             store: store.clone(),
@@ -114,7 +117,7 @@ impl Core {
             budgets: Budgets::new(config.budget, clock.clone(), model.name()),
             clock,
             engine,
-            supervisor,
+            supervisor: supervisor.clone(),
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
             attachments,
@@ -133,11 +136,6 @@ impl Core {
         self.engine.drain(grace).await;
         self.agents.stop().await;
         self.supervisor.shut_down();
-    }
-
-    /// Waits until a background task has failed without which the service cannot go on.
-    pub async fn failed(&self) -> TaskFailure {
-        self.supervisor.failed().await
     }
 
     /// Has new runs answered by these agents; runs that have begun go on with theirs.

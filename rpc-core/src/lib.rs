@@ -3,6 +3,11 @@
 //! [`Core`] is the service without its transports, [`RpcServer`] the ways in. `docs/ARCHITECTURE.md` shows the way of a
 //! request through the modules.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod agent;
 mod agents;
 mod attachments;
@@ -37,4 +42,3 @@ pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
 pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, RpcServerError, openrpc};
-pub use threadline_runtime::TaskFailure;

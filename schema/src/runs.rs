@@ -59,6 +59,45 @@ impl RunStatus {
     }
 }
 
+/// How the answer of a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "db", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
+#[cfg_attr(feature = "db", diesel(sql_type = diesel::sql_types::Text))]
+pub enum FinishReason {
+    /// The model was done.
+    Stop,
+    /// The answer reached a length limit. It is incomplete.
+    Length,
+    /// The model server's content filter stopped the answer.
+    ContentFilter,
+    /// The model kept calling tools, up to the agent's limit of turns.
+    TurnLimit,
+    /// The model refused to answer.
+    Refusal,
+}
+
+impl FinishReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Stop, Self::Length, Self::ContentFilter, Self::TurnLimit, Self::Refusal];
+
+    /// Returns the name on the wire and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ContentFilter => "content_filter",
+            Self::TurnLimit => "turn_limit",
+            Self::Refusal => "refusal",
+        }
+    }
+
+    /// Returns the reason with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
 /// Tokens used, as the model server reports them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
@@ -121,6 +160,10 @@ pub struct Run {
     /// Why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// How the answer ended. Absent before the end, and if the run ended without the model's last word: it was
+    /// cancelled or interrupted, it failed, or it waits for a client tool or for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
     /// Tokens used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

@@ -66,6 +66,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
     Metric { name: "threadline_attachments_total", kind: Counter, labels: "outcome", doc: "Attachments that were uploaded and checked: ready or refused." },
+    Metric { name: "threadline_answers_incomplete_total", kind: Counter, labels: "reason", doc: "Answers that ended before they were complete: length, content_filter, turn_limit or refusal." },
     Metric { name: "threadline_model_tokens_total", kind: Counter, labels: "direction", doc: "Tokens, as the model's server reports them." },
     Metric { name: "threadline_model_cost_micros_total", kind: Counter, labels: "", doc: "Cost of runs, in millionths of the currency of the prices; without models that have no price." },
     Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because the user's daily budget was used up." },

@@ -15,6 +15,11 @@
 //!
 //! Each folder uses only folders above it in this table.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod background;
 mod driver;
 mod durability;

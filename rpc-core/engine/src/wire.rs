@@ -88,6 +88,7 @@ pub fn run(row: &RunRow) -> Run {
         last_seq: to_unsigned(row.last_seq),
         retry_of: row.retry_of.map(|id| id.0),
         error,
+        finish_reason: row.finish_reason,
         usage: (usage != Usage::default()).then_some(usage),
         cost_micros: row.cost_micros.map(to_unsigned),
         message_id: row.message_id.map(|id| id.0),

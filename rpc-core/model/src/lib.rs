@@ -1,5 +1,10 @@
 //! Language models behind one trait: servers that speak OpenAI's chat completions, and the built-in demo.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 pub mod config;
 pub mod demo;
 pub mod dialect;

@@ -36,6 +36,16 @@ pub enum TaskKind {
     McpServer,
     /// Drives one connection: to a database, to Redis, or of a client.
     Connection,
+    /// Accepts the connections of one listener. Without it, no client reaches the process.
+    Listener,
+    /// Waits for the signals that stop the process. Without it, a deployment kills the process instead.
+    StopSignal,
+    /// Waits for the signal that reloads the agents file, and reloads it.
+    AgentsReload,
+    /// Reads the process metrics and compacts histograms.
+    MetricsUpkeep,
+    /// Keeps one socket of the gateway to the core open. It starts again when it fails.
+    CoreSocket,
 }
 
 /// What the service does when a task fails: it panics, or it ends although it should run until the shutdown.
@@ -67,14 +77,19 @@ impl TaskKind {
             | Self::SignalListener
             | Self::SignalCarrier
             | Self::ThreadPoll
-            | Self::Maintenance => OnFailure::ShutDown,
+            | Self::Maintenance
+            | Self::Listener
+            | Self::StopSignal => OnFailure::ShutDown,
             Self::Run
             | Self::Request
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
             | Self::McpServer
-            | Self::Connection => OnFailure::Log,
+            | Self::Connection
+            | Self::AgentsReload
+            | Self::MetricsUpkeep
+            | Self::CoreSocket => OnFailure::Log,
         }
     }
 
@@ -83,6 +98,10 @@ impl TaskKind {
         match self {
             // These end by themselves, and what they write must be whole.
             Self::Run | Self::Request | Self::Title | Self::McpServer | Self::Connection => OnShutdown::Wait,
+            // It ends when it is told to stop and its connections are closed, which is after the runs have ended.
+            Self::Listener => OnShutdown::Wait,
+            // During the shutdown, a second signal ends the process at once.
+            Self::StopSignal => OnShutdown::Wait,
             Self::LeaseRenewal
             | Self::Journal
             | Self::Recovery
@@ -92,13 +111,17 @@ impl TaskKind {
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
-            | Self::DisconnectGrace => OnShutdown::Cancel,
+            | Self::DisconnectGrace
+            | Self::AgentsReload
+            | Self::MetricsUpkeep
+            | Self::CoreSocket => OnShutdown::Cancel,
         }
     }
 
     /// Returns whether a task of this kind runs until the shutdown, so that an earlier end is a failure.
     pub const fn runs_until_shutdown(self) -> bool {
-        matches!(self.on_failure(), OnFailure::ShutDown)
+        // A listener ends before: it is told to stop first.
+        matches!(self.on_failure(), OnFailure::ShutDown) && !matches!(self, Self::Listener)
     }
 
     /// Returns the name in metrics, logs and the health report.
@@ -119,6 +142,11 @@ impl TaskKind {
             Self::Title => "title",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
+            Self::Listener => "listener",
+            Self::StopSignal => "stop_signal",
+            Self::AgentsReload => "agents_reload",
+            Self::MetricsUpkeep => "metrics_upkeep",
+            Self::CoreSocket => "core_socket",
         }
     }
 }

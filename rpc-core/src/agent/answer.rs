@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
 use threadline_tools::ToolResult;
 
@@ -66,6 +66,7 @@ impl AnswerDriver {
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
             messages.extend(calls.into_iter().zip(results).map(|(call, result)| tool_message(call, result)));
         }
+        writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
     }
 }

@@ -5,6 +5,7 @@ use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_schema::runs;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -78,13 +79,24 @@ impl<'a> ModelChain<'a> {
                 ModelEvent::ToolCall(call) => calls.push(call),
                 ModelEvent::Usage(usage) => writer.report_usage(usage),
                 ModelEvent::Finished(reason) => {
-                    if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
-                        tracing::debug!(?reason, "model stopped before its answer was complete");
+                    // A response with tool calls is not the answer yet.
+                    if calls.is_empty() && writer.has_open_message() {
+                        writer.finish_answer(answer_end(reason));
                     }
                     return Ok(calls);
                 }
             }
         }
         Err(ModelError::invalid_response("the stream ended without its last event").into())
+    }
+}
+
+/// Returns how an answer ended whose last response ended like this.
+fn answer_end(reason: FinishReason) -> runs::FinishReason {
+    match reason {
+        // A server may say so although it sent no call.
+        FinishReason::Stop | FinishReason::ToolCalls => runs::FinishReason::Stop,
+        FinishReason::Length => runs::FinishReason::Length,
+        FinishReason::ContentFilter => runs::FinishReason::ContentFilter,
     }
 }

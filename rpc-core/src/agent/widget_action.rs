@@ -58,7 +58,12 @@ impl WidgetActionDriver {
         let results = run_calls(store, agent, run, slice::from_ref(call), None, writer).await?;
         let Some(result) = results.into_iter().flatten().next() else { return Ok(()) };
         if let Some(Failure { message, .. }) = result.failure {
-            writer.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Warning, message, title: None });
+            writer.emit(&ThreadStreamEvent::Notice {
+                level: NoticeLevel::Warning,
+                message,
+                title: None,
+                finish_reason: None,
+            });
             return Ok(());
         }
         // Without a widget that was used, the widget in the result becomes an item of its own.

@@ -9,6 +9,11 @@
 //! items, then attachments, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a
 //! thread that does not exist yet.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod advisory_lock;
 mod attachments;
 mod clock;

@@ -187,7 +187,7 @@ impl Store {
             return Ok(now);
         }
         if let Db::Lite { .. } = self.db() {
-            return Ok(UtcTime::now());
+            return Ok(machine_time());
         }
         #[derive(QueryableByName)]
         struct Now {
@@ -200,4 +200,10 @@ impl Store {
             UtcTime::from_micros(now.micros).ok_or_else(|| StoreError::corrupt("the database's clock is out of range"))
         })
     }
+}
+
+/// The clock of the machine, which is that of an SQLite database: one process serves its file.
+#[expect(clippy::disallowed_methods, reason = "SQLite has no clock of its own")]
+fn machine_time() -> UtcTime {
+    chrono::Utc::now().into()
 }

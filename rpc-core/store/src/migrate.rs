@@ -23,6 +23,17 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 /// Any number, as long as every version of the program locks the same one.
 const ADVISORY_LOCK: i64 = 0x7468_7265_6164_6c6e;
 
+/// The migration that creates the table of the migrations that a binary must know.
+const REQUIREMENTS: &str = "20261129000020";
+
+diesel::table! {
+    /// Migrations that a binary must know to use the schema.
+    required_migrations (version) {
+        /// Version of the migration.
+        version -> Text,
+    }
+}
+
 /// How the tables stand to this binary. Versions are the leading part of a migration's directory name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -30,20 +41,43 @@ pub struct Standing {
     pub pending: Vec<String>,
     /// Migrations of the database that this binary does not know, oldest first: a newer release made them.
     pub unknown: Vec<String>,
+    /// Those of them without which a binary must not use the database: a later migration took away what came before.
+    pub missing: Vec<String>,
+}
+
+impl Standing {
+    /// Accepts a schema of a newer release if this binary can use it.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when it cannot.
+    fn accept_newer(&self) -> StoreResult<()> {
+        if !self.missing.is_empty() {
+            return Err(StoreError::Schema(format!(
+                "the database is newer than this binary can use: run the release that last ran `threadline migrate`, or a \
+                 later one (required, and unknown here: {})",
+                self.missing.join(", ")
+            )));
+        }
+        if !self.unknown.is_empty() {
+            tracing::warn!(
+                unknown = self.unknown.join(", "),
+                "the database has migrations of a newer release, which this one can work with"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Applies what is pending, and returns its versions, oldest first.
 ///
-/// Tables of a newer release are left alone: releases only add to what the one before them uses.
+/// Tables of a newer release are left alone if this binary can work with them.
 ///
 /// # Errors
-/// [`StoreError::Config`], [`StoreError::Unavailable`], or [`StoreError::Schema`] when a migration fails; that one and
-/// those after it are then not applied.
+/// [`StoreError::Config`], [`StoreError::Unavailable`], or [`StoreError::Migration`] when a migration fails; that one and
+/// those after it are then not applied. [`StoreError::Schema`] when the schema is too new; nothing is applied then.
 pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
-    let Done { versions, unknown } = act(config, Action::Up).await?;
-    if !unknown.is_empty() {
-        tracing::warn!(unknown = unknown.join(", "), "the database has migrations of a newer release");
-    }
+    let Done { versions, unknown, missing } = act(config, Action::Up).await?;
+    Standing { pending: Vec::new(), unknown, missing }.accept_newer()?;
     if !versions.is_empty() {
         tracing::info!(applied = versions.join(", "), "database migrated");
     }
@@ -55,27 +89,21 @@ pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
 /// # Errors
 /// [`StoreError::Config`] or [`StoreError::Unavailable`].
 pub async fn standing(config: &DatabaseConfig) -> StoreResult<Standing> {
-    let Done { versions: pending, unknown } = act(config, Action::Look).await?;
-    Ok(Standing { pending, unknown })
+    let Done { versions: pending, unknown, missing } = act(config, Action::Look).await?;
+    Ok(Standing { pending, unknown, missing })
 }
 
-/// Makes sure that the tables are those of this binary.
+/// Makes sure that this binary can work with the tables as they are.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when they are not, and as [`standing`].
+/// [`StoreError::Schema`] when it cannot, and as [`standing`].
 pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
-    let Standing { pending, unknown } = standing(config).await?;
-    if !pending.is_empty() {
+    let standing = standing(config).await?;
+    standing.accept_newer()?;
+    if !standing.pending.is_empty() {
         return Err(StoreError::Schema(format!(
             "the database is older than this binary: run `threadline migrate`, or set AUTO_MIGRATE=true (pending: {})",
-            pending.join(", ")
-        )));
-    }
-    if !unknown.is_empty() {
-        return Err(StoreError::Schema(format!(
-            "the database is newer than this binary: run the release that last ran `threadline migrate`, or a later \
-             one (unknown here: {})",
-            unknown.join(", ")
+            standing.pending.join(", ")
         )));
     }
     Ok(())
@@ -109,6 +137,7 @@ enum Action {
 struct Done {
     versions: Vec<String>,
     unknown: Vec<String>,
+    missing: Vec<String>,
 }
 
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
@@ -134,7 +163,10 @@ fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
     let mut connection = AsyncConnectionWrapper::<PgConn>::from(connection);
     // Held until the connection closes, which is at the end of this function.
     connection.batch_execute(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})"))?;
-    perform(&mut connection, &POSTGRES, action).map_err(failed)
+    perform(&mut connection, &POSTGRES, action, |c| {
+        required_migrations::table.select(required_migrations::version).order(required_migrations::version).load(c)
+    })
+    .map_err(failed)
 }
 
 fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done> {
@@ -144,7 +176,12 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
     connection.batch_execute("PRAGMA foreign_keys = OFF")?;
     connection
         .exclusive_transaction(|c| {
-            let done = perform(c, &SQLITE, action)?;
+            let done = perform(c, &SQLITE, action, |c| {
+                required_migrations::table
+                    .select(required_migrations::version)
+                    .order(required_migrations::version)
+                    .load(c)
+            })?;
             let broken: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
                 "(SELECT count(*) FROM pragma_foreign_key_check)",
             ))
@@ -154,8 +191,13 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
         .map_err(failed)
 }
 
-/// Acts on either database.
-fn perform<DB, C>(connection: &mut C, known: &EmbeddedMigrations, action: Action) -> Result<Done, Cause>
+/// Acts on either database. `required` reads the table of the migrations that a binary must know.
+fn perform<DB, C>(
+    connection: &mut C,
+    known: &EmbeddedMigrations,
+    action: Action,
+    required: impl FnOnce(&mut C) -> QueryResult<Vec<String>>,
+) -> Result<Done, Cause>
 where
     DB: Backend,
     C: MigrationHarness<DB>,
@@ -164,12 +206,18 @@ where
         .iter()
         .map(|migration| migration.name().version().to_string())
         .collect();
-    let mut unknown = names(&connection.applied_migrations()?);
-    unknown.retain(|version| !ours.contains(version));
+    let applied = names(&connection.applied_migrations()?);
+    let is_known = |version: &String| ours.contains(version);
+    let has_requirements = applied.iter().any(|version| version == REQUIREMENTS);
+    let mut missing = if has_requirements { required(connection)? } else { Vec::new() };
+    missing.retain(|version| !is_known(version));
+    let mut unknown: Vec<String> = applied.into_iter().filter(|version| !is_known(version)).collect();
     // diesel lists what is applied newest first.
     unknown.reverse();
 
     let versions = match action {
+        // The caller refuses it.
+        Action::Up if !missing.is_empty() => Vec::new(),
         Action::Up => names(&connection.run_pending_migrations(Borrowed(known))?),
         Action::Look => {
             let pending = connection.pending_migrations(Borrowed(known))?;
@@ -179,7 +227,7 @@ where
         Action::RevertLast => names(&[connection.revert_last_migration(Borrowed(known))?]),
         Action::RevertAll => names(&connection.revert_all_migrations(Borrowed(known))?),
     };
-    Ok(Done { versions, unknown })
+    Ok(Done { versions, unknown, missing })
 }
 
 /// diesel takes a source by value, and reads it once per call.

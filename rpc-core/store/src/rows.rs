@@ -9,7 +9,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
 use threadline_schema::items::ItemKind;
-use threadline_schema::runs::RunStatus;
+use threadline_schema::runs::{FinishReason, RunStatus};
 use threadline_schema::tasks::Priority;
 use threadline_schema::threads::ThreadState;
 
@@ -118,6 +118,8 @@ rows! {
         error_code: Option<String>,
         /// Why it failed, in a sentence for the caller.
         error_message: Option<String>,
+        /// How its answer ended.
+        finish_reason: Option<FinishReason>,
         /// Tokens read.
         prompt_tokens: i64,
         /// Tokens written.

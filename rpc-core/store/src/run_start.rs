@@ -311,6 +311,7 @@ impl NewRun {
             last_seq: 0,
             error_code: None,
             error_message: None,
+            finish_reason: None,
             prompt_tokens: 0,
             completion_tokens: 0,
             message_id: None,

@@ -16,7 +16,7 @@ use threadline_schema::db::tables::{items, run_events, runs, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
-use threadline_schema::runs::{RunStatus, Usage};
+use threadline_schema::runs::{FinishReason, RunStatus, Usage};
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct RunEnd {
     pub status: RunStatus,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// How its answer ended.
+    pub finish_reason: Option<FinishReason>,
     /// What it used, over all calls of the model.
     pub usage: Usage,
     /// What its user is charged.
@@ -99,6 +101,7 @@ impl Store {
                     runs::status.eq(end.status),
                     runs::error_code.eq(error_code),
                     runs::error_message.eq(error_message),
+                    runs::finish_reason.eq(end.finish_reason),
                     runs::prompt_tokens.eq(prompt_tokens),
                     runs::completion_tokens.eq(completion_tokens),
                     runs::last_seq.eq(end.last_seq),

@@ -90,12 +90,17 @@ impl Store {
         })
     }
 
-    /// Changes a task.
+    /// Changes a task. `now` becomes its time of change.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_update(&self, user_id: UserId, id: TaskId, changes: TaskChanges) -> StoreResult<TaskRow> {
-        let now = UtcTime::now();
+    pub async fn task_update(
+        &self,
+        user_id: UserId,
+        id: TaskId,
+        changes: TaskChanges,
+        now: UtcTime,
+    ) -> StoreResult<TaskRow> {
         // A task that is done already keeps the time when that was so.
         let completed_at = changes.completed.map(|done| {
             tasks::completed_at
@@ -115,12 +120,11 @@ impl Store {
         })
     }
 
-    /// Marks a task as done. One that is done already stays as it is.
+    /// Marks a task as done at `now`. One that is done already stays as it is.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_complete(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
-        let now = UtcTime::now();
+    pub async fn task_complete(&self, user_id: UserId, id: TaskId, now: UtcTime) -> StoreResult<TaskRow> {
         change!(self, |c| {
             let task = diesel::update(tasks::table.find(id))
                 .filter(tasks::user_id.eq(user_id).and(tasks::completed.eq(false)))

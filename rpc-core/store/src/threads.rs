@@ -97,10 +97,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn thread_rename(&self, user_id: UserId, id: ThreadId, title: String) -> StoreResult<ThreadRow> {
+    pub async fn thread_rename(
+        &self,
+        user_id: UserId,
+        id: ThreadId,
+        title: String,
+        now: UtcTime,
+    ) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let renamed = diesel::update(threads::table.find(id).filter(threads::user_id.eq(user_id)))
-                .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(UtcTime::now())))
+                .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(now)))
                 .returning(ThreadRow::as_returning())
                 .get_result(c)
                 .await

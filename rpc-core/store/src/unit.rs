@@ -85,6 +85,15 @@ pub(super) fn work<T, F: Future<Output = StoreResult<T>>>(body: F) -> F {
     body
 }
 
+/// Starts a unit on PostgreSQL.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its caller awaits it and reports its panic; a supervisor would not add to that"
+)]
+pub(super) fn spawn<T: Send + 'static>(unit: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(unit)
+}
+
 /// What a unit came to.
 pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResult<T> {
     // A panic in a unit, or a runtime that is shutting down: either way nothing was committed.
@@ -163,7 +172,7 @@ macro_rules! unit {
                     let mut connection = pool.get().await?;
                     $crate::unit::outcome_within(
                         $crate::unit::patience::$role(pool.wait),
-                        tokio::spawn($crate::unit::work(async move {
+                        $crate::unit::spawn($crate::unit::work(async move {
                             let $c: &mut $crate::unit::PgConn = &mut connection;
                             $body
                         })),

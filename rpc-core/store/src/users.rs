@@ -9,22 +9,20 @@ use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::users;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
-use uuid::Uuid;
 
 impl Store {
-    /// Makes an account. The email is taken as it is: lower it before.
+    /// Makes an account. The email is taken as it is: lower it before. `id` and `now` come from the [`Clock`](crate::Clock).
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
-    pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
-        let user = UserRow {
-            id: Uuid::now_v7().into(),
-            email,
-            password_hash,
-            session_count: 0,
-            created_at: UtcTime::now(),
-            attachment_bytes: 0,
-        };
+    pub async fn user_create(
+        &self,
+        id: UserId,
+        email: String,
+        password_hash: String,
+        now: UtcTime,
+    ) -> StoreResult<UserRow> {
+        let user = UserRow { id, email, password_hash, session_count: 0, created_at: now, attachment_bytes: 0 };
         change!(self, |c| {
             diesel::insert_into(users::table)
                 .values(user)

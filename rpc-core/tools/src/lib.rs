@@ -19,6 +19,11 @@
 //!
 //! The built-in tools are in `rpc-core`, next to the data that they work on.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod actions;
 pub mod ask_user;
 pub mod config;

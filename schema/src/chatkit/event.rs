@@ -1,6 +1,7 @@
 //! Events that a run emits.
 
 use super::{IconName, ItemUpdate, ThreadItem};
+use crate::runs::FinishReason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -105,6 +106,9 @@ pub enum StreamEvent<T> {
         /// Title above the message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
+        /// How the answer ended, if the notice is about its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finish_reason: Option<FinishReason>,
     },
 }
 

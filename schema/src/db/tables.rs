@@ -88,6 +88,8 @@ diesel::table! {
         last_seq -> BigInt,
         error_code -> Nullable<Text>,
         error_message -> Nullable<Text>,
+        /// How its answer ended: `stop`, `length`, ...
+        finish_reason -> Nullable<Text>,
         prompt_tokens -> BigInt,
         completion_tokens -> BigInt,
         /// The last assistant message it wrote.

@@ -96,3 +96,23 @@ async fn what_is_said_stays_text() {
     let tried = "try { document.body.innerHTML = '<b>x</b>'; return 'done' } catch (error) { return error.name }";
     assert_eq!(browser.run(tried).await, "TypeError");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incomplete_answer_says_so_and_can_be_continued() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Once upon"]).done("length"));
+    upstream.queue(Script::says(&["a time"]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A story").await;
+    browser.read(".incomplete span", "This answer is incomplete: it reached the length limit.").await;
+    assert_eq!(browser.count(".notice").await, 1, "said once");
+    browser.see("#send").await;
+    browser.client.refresh().await.unwrap();
+    browser.click(".incomplete button").await;
+    browser.read(".item:nth-child(3).user_message .text", "Continue").await;
+    browser.read(".item:nth-child(4).assistant_message .text", "a time").await;
+    let sent = upstream.requests()[1]["messages"].clone();
+    assert_eq!(sent[3], json!({"role": "user", "content": "Continue"}));
+    assert_eq!(sent[2], json!({"role": "assistant", "content": "Once upon"}));
+}

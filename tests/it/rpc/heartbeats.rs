@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use threadline::config::Settings;
 use threadline::listen::{self, ConnectionLimits, Listener};
 use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_runtime::Supervisor;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,8 @@ async fn serve(database: &Database) -> SocketAddr {
         _ => None,
     };
     let (config, _) = Settings::read(&lookup).unwrap().core().unwrap();
-    let core = Core::start(config).await.unwrap();
+    let supervisor = Supervisor::default();
+    let core = Core::start(config, &supervisor).await.unwrap();
     let http = RpcHttpConfig { max_sockets: 10, body_timeout: Duration::from_secs(5), ping_interval: PING_EVERY };
     let server = RpcServer::new(core, http).unwrap();
     let listener = Listener::bind("rpc", "RPC_LISTEN", "127.0.0.1:0".parse().unwrap(), None).await.unwrap();
@@ -37,7 +39,7 @@ async fn serve(database: &Database) -> SocketAddr {
         let server = server.clone();
         async move { server.handle(peer.ip(), request).await }
     };
-    tokio::spawn(listen::serve(listener, handler, ConnectionLimits::default(), CancellationToken::new()));
+    tokio::spawn(listen::serve(listener, handler, ConnectionLimits::default(), CancellationToken::new(), supervisor));
     address
 }
 

@@ -19,7 +19,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::{Event, text_delta};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::rows::NewItem;
 use threadline_store::{Charge, Clock};
 
@@ -62,6 +62,8 @@ pub struct RunWriter {
     pub(super) is_storage_unknown: bool,
     /// The last message that is complete.
     pub(crate) message_id: Option<ItemId>,
+    /// How the answer ended.
+    pub(crate) finish_reason: Option<FinishReason>,
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
     meter: UsageMeter,
@@ -104,6 +106,7 @@ impl RunWriter {
             pending_write: None,
             is_storage_unknown: false,
             message_id: None,
+            finish_reason: None,
             usage: Usage::default(),
             meter: UsageMeter::default(),
             has_output: false,
@@ -119,6 +122,11 @@ impl RunWriter {
     /// Returns the text of the message that is being written; empty without one.
     pub fn open_text(&self) -> &str {
         self.message.as_ref().map_or("", |message| &message.text)
+    }
+
+    /// Returns whether a message is being written.
+    pub fn has_open_message(&self) -> bool {
+        self.message.is_some()
     }
 
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
@@ -163,16 +171,30 @@ impl RunWriter {
         self.show_citations(false);
     }
 
+    /// Notes how the answer ended. If it is incomplete, the user reads why.
+    pub fn finish_answer(&mut self, reason: FinishReason) {
+        self.finish_reason = Some(reason);
+        let Some(message) = incomplete_notice(reason) else { return };
+        metrics::counter!("threadline_answers_incomplete_total", "reason" => reason.name()).increment(1);
+        self.emit(&ThreadStreamEvent::Notice {
+            level: NoticeLevel::Warning,
+            message: message.to_owned(),
+            title: None,
+            finish_reason: Some(reason),
+        });
+    }
+
     /// Removes the message that is being written: another model answers from the beginning, and its words would not
     /// continue this one. Thoughts stay: they are no answer.
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
+        self.finish_reason = None;
         let Some(message) = self.message.take() else { return };
         self.has_output = message.had_output;
         self.begun.retain(|id| *id != message.id);
         self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
         let message = MESSAGE_WITHDRAWN.to_owned();
-        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None });
+        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None, finish_reason: None });
     }
 
     /// Stores a note for the model that the user does not see.
@@ -232,6 +254,7 @@ impl RunWriter {
             thread_id: self.thread_id.0,
             created_at: created_at.utc(),
             content: Vec::new(),
+            finish_reason: None,
             extra: Extra::new(),
         };
         self.begin_item(id, ThreadItem::AssistantMessage(item));
@@ -252,6 +275,7 @@ impl RunWriter {
             thread_id: self.thread_id.0,
             created_at: created_at.utc(),
             content: vec![content.clone()],
+            finish_reason: self.finish_reason,
             extra: Extra::new(),
         });
         self.store_later(id, ItemKind::AssistantMessage, false, &item, created_at);
@@ -287,6 +311,17 @@ impl RunWriter {
     pub(crate) fn for_tests(log: Arc<RunLog>) -> Self {
         let thread_id = uuid::Uuid::new_v4().into();
         Self::new(log, Arc::new(Clock::for_tests()), Supervisor::default(), thread_id, false)
+    }
+}
+
+/// Returns what the user reads when an answer ended like this; `None` if the answer is complete.
+fn incomplete_notice(reason: FinishReason) -> Option<&'static str> {
+    match reason {
+        FinishReason::Stop => None,
+        FinishReason::Length => Some("This answer is incomplete: it reached the length limit."),
+        FinishReason::ContentFilter => Some("This answer is incomplete: a content filter stopped it."),
+        FinishReason::TurnLimit => Some("There is no final answer: the assistant reached the limit of tool calls."),
+        FinishReason::Refusal => Some("The language model refused to answer."),
     }
 }
 

@@ -146,6 +146,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
     let end = RunEnd {
         status,
         error: None,
+        finish_reason: None,
         usage: Usage::default(),
         // What it had used is lost with its process.
         charge: Charge::default(),

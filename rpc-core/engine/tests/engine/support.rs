@@ -40,8 +40,8 @@ impl TestEngine {
         };
         let store = Store::open(&config).await.unwrap();
         let clock = Arc::new(Clock::read(&store).await.unwrap());
-        let signals = Signals::open(&config, None).unwrap();
         let supervisor = Supervisor::default();
+        let signals = Signals::open(&config, None, &supervisor).unwrap();
         let engine_config = EngineConfig {
             run_timeout: Duration::from_secs(60),
             events_retention: Duration::from_secs(3600),
@@ -52,7 +52,7 @@ impl TestEngine {
         let engine =
             Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await.unwrap();
         let email = format!("{}@example.com", uuid::Uuid::new_v4());
-        let user_id = store.user_create(email, "hash".to_owned()).await.unwrap().id;
+        let user_id = store.user_create(clock.new_id(), email, "hash".to_owned(), clock.now()).await.unwrap().id;
         Self { engine, store, clock, supervisor, user_id, path }
     }
 

@@ -1,6 +1,7 @@
 //! Decodes a response body into model events, with limits on the time between tokens.
 
 use super::assembler::{ChunkOutcome, ResponseAssembler};
+use super::body_drains::BodyDrains;
 use super::error;
 use super::sse_input::{ResponseBody, SseInput, UnparsedBytes};
 use crate::{ModelError, ModelEvent, WaitingFor};
@@ -10,14 +11,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Longest wait for usage and `[DONE]` after `finish_reason`. Both usually come in the same read. Some servers send
 /// neither and leave the connection open.
 const TRAILER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for the end of the body after the end of the response. A body that has ended returns its connection to
-/// the pool.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The events of one response. Ends after [`ModelEvent::Finished`] or an error. Dropping it closes the body.
 ///
@@ -26,6 +24,7 @@ pub(super) struct StreamDecoder {
     /// `None` after the body has ended or the rest of it does not matter.
     sse: Option<Pin<Box<SseByteStream<SseInput>>>>,
     unparsed: Arc<UnparsedBytes>,
+    drains: BodyDrains,
     assembler: ResponseAssembler,
     /// What follows the text, after the body has ended well.
     trailing: std::vec::IntoIter<ModelEvent>,
@@ -40,10 +39,16 @@ pub(super) struct StreamDecoder {
 
 impl StreamDecoder {
     /// Decodes `body`. The first token must come before `first_token_deadline`, each later one within `token_timeout`.
-    pub(super) fn new(body: ResponseBody, first_token_deadline: Instant, token_timeout: Duration) -> Self {
+    pub(super) fn new(
+        body: ResponseBody,
+        first_token_deadline: Instant,
+        token_timeout: Duration,
+        drains: BodyDrains,
+    ) -> Self {
         let input = SseInput::new(body);
         Self {
             unparsed: input.unparsed_bytes(),
+            drains,
             sse: Some(Box::pin(SseByteStream::new(input))),
             assembler: ResponseAssembler::default(),
             trailing: Vec::new().into_iter(),
@@ -93,7 +98,7 @@ impl StreamDecoder {
         if let Some(mut sse) = self.sse.take() {
             // The end of the body has usually arrived. If not, the response does not wait for it.
             if sse.next().now_or_never().is_none() {
-                tokio::spawn(timeout(DRAIN_TIMEOUT, async move { while let Some(Ok(_)) = sse.next().await {} }));
+                self.drains.drain(async move { while let Some(Ok(_)) = sse.next().await {} });
             }
         }
         self.trailing = std::mem::take(&mut self.assembler).finish()?.into_iter();

@@ -1,5 +1,6 @@
 //! HTTP client, URLs and headers of one server.
 
+use super::body_drains::BodyDrains;
 use super::healing::LearnedDialects;
 use crate::config::OpenAiConfig;
 use crate::dialect::{Authentication, Dialect, DialectOverrides, ModelDialect};
@@ -30,6 +31,7 @@ pub(super) struct Endpoint {
     headers: HeaderMap,
     /// `HOST` or `HOST:PORT`.
     host: String,
+    pub(super) drains: BodyDrains,
 }
 
 impl Endpoint {
@@ -75,6 +77,7 @@ impl Endpoint {
             headers: template.headers().clone(),
             learned: LearnedDialects::default(),
             host,
+            drains: BodyDrains::default(),
             client,
             config,
         })

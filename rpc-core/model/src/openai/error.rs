@@ -3,7 +3,7 @@
 use crate::{ErrorSource, ModelError, WaitingFor};
 use futures::StreamExt;
 use reqwest::Response;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
@@ -120,6 +120,9 @@ fn error_message(value: &Value) -> String {
 }
 
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
+///
+/// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree with
+/// the clock of this machine. `None` for a date without it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -129,8 +132,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let at = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+    let date = |text| chrono::DateTime::parse_from_rfc2822(text).ok();
+    Some((date(value)? - date(text(DATE.as_str())?)?).to_std().unwrap_or_default())
 }
 
 /// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.

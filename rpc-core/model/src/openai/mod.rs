@@ -9,6 +9,7 @@
 //! | `retry.rs` | decides whether and when a failed attempt is repeated |
 //! | `sse_input.rs` | prepares the response body for the SSE parser |
 //! | `decoder.rs` | decodes the body into model events, with timeouts |
+//! | `body_drains.rs` | reads the rest of bodies whose response is complete |
 //! | `chunk.rs` | wire types of one chunk |
 //! | `assembler.rs`, `tool_calls.rs`, `citations.rs` | assemble a response from its chunks |
 //! | `error.rs` | maps failures to `ModelError`, and redacts them |
@@ -17,6 +18,7 @@
 //! | `metered_stream.rs` | records metrics |
 
 mod assembler;
+mod body_drains;
 mod chunk;
 mod citations;
 mod decoder;
@@ -36,6 +38,7 @@ mod transcription;
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use crate::dialect::{DialectOverrides, ModelDialect};
+use body_drains::BodyDrains;
 use bytes::Bytes;
 use decoder::StreamDecoder;
 use endpoint::Endpoint;
@@ -117,5 +120,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let body = body.map_err(error::from_body_error).boxed();
-    StreamDecoder::new(body, Instant::now() + token_timeout, token_timeout).map_err(|error| error::redact(error, ""))
+    let first_token_deadline = Instant::now() + token_timeout;
+    StreamDecoder::new(body, first_token_deadline, token_timeout, BodyDrains::default())
+        .map_err(|error| error::redact(error, ""))
 }

@@ -95,7 +95,7 @@ async fn send(
     }
     // The URL can contain a key.
     let body = response.bytes_stream().map_err(|error| error::from_body_error(error.without_url())).boxed();
-    let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout);
+    let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout, endpoint.drains.clone());
     match decoder.next().await {
         Some(Err(error)) if decoder.first_token_at().is_none() => Err(error),
         first => Ok((first, decoder)),

@@ -6,7 +6,7 @@ use crate::auth::token::Tokens;
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::Store;
+use crate::store::{Clock, Store};
 use crate::wire;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -20,6 +20,7 @@ pub(super) struct AuthMethods {
     pub(super) store: Store,
     pub(super) passwords: Passwords,
     pub(super) tokens: Arc<Tokens>,
+    pub(super) clock: Arc<Clock>,
 }
 
 impl AuthMethods {
@@ -39,7 +40,8 @@ impl AuthMethods {
             return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
         }
         let hash = self.passwords.hash(params.password).await.map_err(Error::internal)?;
-        Ok(wire::user(&self.store.user_create(email, hash).await?))
+        let (id, now) = (self.clock.new_id(), self.clock.now());
+        Ok(wire::user(&self.store.user_create(id, email, hash, now).await?))
     }
 
     async fn login(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<Login, Error> {

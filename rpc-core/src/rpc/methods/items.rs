@@ -4,13 +4,11 @@ use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::ItemPage;
-use crate::store::Store;
+use crate::store::{Clock, ItemPage, Store};
 use crate::wire;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_schema::chatkit::ThreadItem;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::{
     Feedback, ItemsFeedback, ItemsFeedbackParams, ItemsList, ItemsListFeedback, ItemsListFeedbackParams,
@@ -22,6 +20,7 @@ use threadline_schema::threads::Done;
 /// Handlers of `items.*`.
 pub(super) struct ItemMethods {
     pub(super) store: Store,
+    pub(super) clock: Arc<Clock>,
 }
 
 impl ItemMethods {
@@ -54,7 +53,7 @@ impl ItemMethods {
         let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
         let items = item_ids.len() as u64;
         let user_id = call.user_id()?.into();
-        let given = self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, UtcTime::now()).await;
+        let given = self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await;
         given?;
         metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(items);
         Ok(Done {})

@@ -19,11 +19,16 @@ use std::sync::Arc;
 pub(super) fn registry(core: &Arc<Core>) -> Result<Registry, DuplicateMethod> {
     let (store, streams) = (core.store.clone(), core.streams.clone());
     let mut registry = Registry::default();
-    auth::AuthMethods { store: store.clone(), passwords: core.passwords.clone(), tokens: core.tokens.clone() }
-        .register(&mut registry);
+    auth::AuthMethods {
+        store: store.clone(),
+        passwords: core.passwords.clone(),
+        tokens: core.tokens.clone(),
+        clock: core.clock.clone(),
+    }
+    .register(&mut registry);
     threads::ThreadMethods { core: core.clone(), store: store.clone(), streams: streams.clone() }
         .register(&mut registry);
-    items::ItemMethods { store: store.clone() }.register(&mut registry);
+    items::ItemMethods { store: store.clone(), clock: core.clock.clone() }.register(&mut registry);
     runs::RunMethods { core: core.clone(), streams }.register(&mut registry);
     TaskMethods { todo: core.todo.clone() }.register(&mut registry);
     usage::UsageMethods { core: core.clone(), store }.register(&mut registry);

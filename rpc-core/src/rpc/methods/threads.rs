@@ -121,8 +121,8 @@ impl ThreadMethods {
             return Err(Error::invalid("`title` must not be empty."));
         }
         let title = page::text("title", title, TITLE_CHARS)?;
-        let row = self.store.thread_rename(call.user_id()?.into(), params.thread_id.into(), title).await;
-        let row = row?;
+        let (user_id, now) = (call.user_id()?.into(), self.core.clock.now());
+        let row = self.store.thread_rename(user_id, params.thread_id.into(), title, now).await?;
         self.core.engine.thread_changed(params.thread_id.into());
         Ok(wire::thread(&row)?)
     }

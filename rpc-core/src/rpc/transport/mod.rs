@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use jsonrpsee::core::RegisterMethodError;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use websocket::Sockets;
 
 /// How the HTTP and WebSocket transports behave.
@@ -43,6 +44,7 @@ struct Inner {
     max_batch_entries: usize,
     http: RpcHttpConfig,
     sockets: Sockets,
+    supervisor: Supervisor,
 }
 
 /// Why the methods cannot be served: the contract names two of them alike.
@@ -63,7 +65,7 @@ impl RpcServer {
     /// If two methods have one name, which a test of the contract rules out.
     pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, RpcServerError> {
         let (tokens, trusted_proxies) = (core.tokens.clone(), core.config.trusted_proxies.clone());
-        let limits = core.config.limits;
+        let (limits, supervisor) = (core.config.limits, core.supervisor.clone());
         let pipeline = Pipeline::new(Steps {
             registry: methods::registry(&core)?,
             authenticator: Authenticator::new(tokens.clone(), core.attachments.clone(), core.store.clone()),
@@ -75,7 +77,8 @@ impl RpcServer {
         });
         let sockets = Sockets::new(&pipeline, http.max_sockets)?;
         let max_batch_entries = limits.batch_entries;
-        Ok(Self { inner: Arc::new(Inner { pipeline, tokens, trusted_proxies, max_batch_entries, http, sockets }) })
+        let inner = Inner { pipeline, tokens, trusted_proxies, max_batch_entries, http, sockets, supervisor };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Closes the WebSockets: waits for the calls in flight and cuts the subscriptions. Stop the runs first.

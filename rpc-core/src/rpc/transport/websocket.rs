@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use threadline_runtime::GaugeGuard;
+use threadline_runtime::{GaugeGuard, TaskKind};
 use threadline_schema::Kind;
 use threadline_schema::call::{META, ResponseMeta};
 use tokio::sync::Semaphore;
@@ -118,10 +118,11 @@ impl RpcServer {
                     // A browser drops the socket unless the server confirms one of the protocols that it offered.
                     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
                 }
-                sockets.tracker.spawn(async move {
+                let serve = async move {
                     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
                     socket.await;
-                });
+                };
+                self.inner.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(serve));
                 response
             }
             Err(response) => response,

@@ -1,7 +1,6 @@
 //! Attachments: what they come to is kept in step with them, however they go.
 
 use crate::support::*;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, UserId};
 use threadline_store::rows::AttachmentRow;
 use threadline_store::{Conflict, Limit, NewMessageRun, NewThread, Store, StoreError, StoreResult};
@@ -79,12 +78,12 @@ on_both! {
         store.thread_delete(user, thread.id).await.unwrap();
         assert_eq!(sum().await, 0);
 
-        let mut left = store.leftovers(UtcTime::now(), 10).await.unwrap();
+        let mut left = store.leftovers(now(), 10).await.unwrap();
         left.sort_unstable();
         assert_eq!(left, [sent, deleted, unused], "each is remembered until its bytes are gone");
         assert_eq!(store.leftovers(at(0), 10).await.unwrap(), []);
         store.leftovers_forget(left).await.unwrap();
-        assert_eq!(store.leftovers(UtcTime::now(), 10).await.unwrap(), []);
+        assert_eq!(store.leftovers(now(), 10).await.unwrap(), []);
     }
 
     async fn a_message_takes_all_it_names_or_is_not_said(db: &TestDb) {

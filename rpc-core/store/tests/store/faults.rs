@@ -128,7 +128,10 @@ async fn writers_queue_for_the_one_connection() {
         let second = tokio::spawn({
             let store = store.clone();
             async move {
-                tokio::join!(store.thread_rename(user, thread.id, "a".into()), store.thread_delete(user, thread.id))
+                tokio::join!(
+                    store.thread_rename(user, thread.id, "a".into(), now()),
+                    store.thread_delete(user, thread.id)
+                )
             }
         });
         eventually(async || store.pool_status().waiting == 1).await;

@@ -1,7 +1,14 @@
 //! The store on real databases: every scenario is written once and runs on SQLite, and on PostgreSQL when
 //! `TEST_DATABASE_URL` names a server on which databases may be made.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
 
 #[macro_use]
 mod support;

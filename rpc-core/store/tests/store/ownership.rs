@@ -30,7 +30,7 @@ on_both! {
             check(store.thread_get(who, id).await.map(drop), Entity::Thread);
             check(store.thread_with_items(who, id, page).await.map(drop), Entity::Thread);
             check(store.items_page(who, id, page).await.map(drop), Entity::Thread);
-            check(store.thread_rename(who, id, "mine".into()).await.map(drop), Entity::Thread);
+            check(store.thread_rename(who, id, "mine".into(), now()).await.map(drop), Entity::Thread);
             check(store.thread_delete(who, id).await, Entity::Thread);
             check(store.run_start_with_message(who, id, message_run(), None).await.map(drop), Entity::Thread);
         }
@@ -65,8 +65,8 @@ on_both! {
             (owner, new_id(), missing as fn(StoreResult<()>, Entity)),
         ] {
             check(store.task_get(who, id).await.map(drop), Entity::Task);
-            check(store.task_update(who, id, rename.clone()).await.map(drop), Entity::Task);
-            check(store.task_complete(who, id).await.map(drop), Entity::Task);
+            check(store.task_update(who, id, rename.clone(), now()).await.map(drop), Entity::Task);
+            check(store.task_complete(who, id, now()).await.map(drop), Entity::Task);
             check(store.task_delete(who, id).await, Entity::Task);
         }
         assert_eq!(store.task_get(owner, task.id).await.unwrap(), task);

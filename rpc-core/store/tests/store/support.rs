@@ -166,9 +166,14 @@ pub(crate) fn at(micros: i64) -> UtcTime {
     UtcTime::from_micros(1_700_000_000_000_000 + micros).unwrap()
 }
 
+/// The time of this machine, which is also that of the databases of tests.
+pub(crate) fn now() -> UtcTime {
+    chrono::Utc::now().into()
+}
+
 pub(crate) async fn user(store: &Store) -> UserRow {
-    let email = format!("{}@example.com", Uuid::now_v7().simple());
-    store.user_create(email, "$argon2id$...".to_owned()).await.unwrap()
+    let email = format!("{}@example.com", Uuid::new_v4().simple());
+    store.user_create(new_id(), email, "$argon2id$...".to_owned(), now()).await.unwrap()
 }
 
 pub(crate) fn item(kind: ItemKind) -> NewItem {
@@ -177,7 +182,7 @@ pub(crate) fn item(kind: ItemKind) -> NewItem {
         kind,
         hidden: matches!(kind, ItemKind::ToolCall | ItemKind::HiddenContext),
         body: r#"{"type":"x","text":"ä\n\"🥛\""}"#.to_owned(),
-        created_at: UtcTime::now(),
+        created_at: now(),
     }
 }
 
@@ -200,7 +205,7 @@ pub(crate) fn new_thread(user_id: UserId) -> NewThread {
         max_sessions: None,
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
-        created_at: UtcTime::now(),
+        created_at: now(),
         first_message: None,
         idempotency_key: None,
     }
@@ -229,12 +234,13 @@ pub(crate) fn completed() -> RunEnd {
     RunEnd {
         status: RunStatus::Completed,
         error: None,
+        finish_reason: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
         charge: Charge { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
         last_seq: 7,
         message_id: None,
         results: vec![],
-        finished_at: UtcTime::now(),
+        finished_at: now(),
         events: vec![],
     }
 }

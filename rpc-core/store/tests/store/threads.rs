@@ -8,8 +8,8 @@ use threadline_store::{Limit, NewMessageRun, NewThread, StoreError};
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {
         let store = db.store().await;
-        store.user_create("a@example.com".into(), "x".into()).await.unwrap();
-        let second = store.user_create("a@example.com".into(), "y".into()).await;
+        store.user_create(new_id(), "a@example.com".into(), "x".into(), now()).await.unwrap();
+        let second = store.user_create(new_id(), "a@example.com".into(), "y".into(), now()).await;
         assert!(matches!(second, Err(StoreError::EmailTaken)), "{second:?}");
         assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().unwrap().password_hash, "x");
     }
@@ -30,7 +30,7 @@ on_both! {
         assert_eq!(second.thread.title, "What was said first");
 
         let named = thread(&store, user).await;
-        let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
+        let renamed = store.thread_rename(user, named.id, "Mine".into(), now()).await.unwrap();
         assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
         let first = say(&store, &named).await.unwrap();
         assert!(!first.is_first_message);
@@ -57,7 +57,7 @@ on_both! {
         assert_eq!(better, ThreadRow { title: "Better".into(), ..before });
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), better);
         // What its user has chosen stays, also if it reads the same.
-        store.thread_rename(user, thread.id, "Better".into()).await.unwrap();
+        store.thread_rename(user, thread.id, "Better".into(), now()).await.unwrap();
         assert!(retitle("Better", "Best").await.is_none());
         store.thread_delete(user, thread.id).await.unwrap();
         assert!(retitle("Better", "Best").await.is_none());

@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use futures::future::join_all;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::UsageRow;
@@ -14,7 +13,7 @@ fn reservation(limit_tokens: i64) -> Reservation {
 }
 
 async fn today(store: &Store, user: UserId) -> UsageRow {
-    let today = day_of(UtcTime::now());
+    let today = day_of(now());
     store.usage(user, today - 1, today).await.unwrap().remove(0)
 }
 

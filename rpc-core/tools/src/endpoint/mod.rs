@@ -8,6 +8,8 @@
 
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 mod user_context;
 
 use crate::config::{CallLimits, EndpointConfig};

@@ -2,10 +2,10 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::model_chain::ModelChain;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt};
-use crate::agents::ResolvedAgent;
 use crate::model::{Message, ModelError, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;

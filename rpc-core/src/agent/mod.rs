@@ -1,20 +1,34 @@
-//! The assistant: produces the output of a run.
+//! Who answers, and how: the agents, and the drivers that produce the output of a run.
 //!
-//! [`AnswerDriver`] answers a message: prompt, model, tools, and again, until the model answers in text.
-//! [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model.
+//! | file | holds |
+//! | --- | --- |
+//! | `registry/` | which agent answers a thread, with which models and tools |
+//! | `file/` | reads and validates the agents file |
+//! | `answer.rs` | [`AnswerDriver`] answers a message: prompt, model, tools, and again, until the model answers in text |
+//! | `widget_action.rs` | [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model |
+//! | `prompt.rs` | what the model reads |
+//! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
+//! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
+//! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
+//! | `titles.rs` | asks a model for the title of a thread |
 
 mod abandon_pending;
 mod answer;
 mod error;
+mod file;
 mod in_flight_call;
 mod model_chain;
 mod prompt;
+mod registry;
 mod run_calls;
 mod titles;
 mod widget_action;
 
 pub(crate) use answer::AnswerDriver;
 pub(crate) use error::AgentError;
+pub use file::AgentsFileError;
+pub use registry::AgentsError;
+pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 

@@ -1,7 +1,7 @@
 //! The models of a run: when one fails, the next one answers.
 
+use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
-use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use threadline_engine::{Citation, RunContext, RunWriter};
@@ -24,7 +24,7 @@ impl<'a> ModelChain<'a> {
     /// Streams one turn: text goes to the writer, tool calls are returned.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
-    /// withdrawn, because the words of another model would not continue it.
+    /// withdrawn, because the text of another model would not continue it.
     pub(super) async fn answer(
         &mut self,
         turn: u32,

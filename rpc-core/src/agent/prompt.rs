@@ -14,8 +14,8 @@ use threadline_schema::ids::RunId;
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_DONE_RESULT, UNKNOWN_RESULT};
 
-/// Returns the facts about the request that the agent wants its model to know, as JSON, so that none of them reads like
-/// an instruction. They follow the instructions.
+/// Returns the facts about the request that the agent has configured, for the end of the system prompt. They are JSON, so
+/// that none of them reads like an instruction.
 pub(super) fn request_facts(wanted: &[PromptFact], hints: Option<&ClientHints>, now: UtcTime) -> Option<String> {
     let mut facts = Map::new();
     for fact in wanted {
@@ -67,9 +67,8 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
     Ok(messages)
 }
 
-/// Adds a user message. If the user has spoken last as well — the run of that message failed — the two are joined, here
-/// and below: the chat templates of some models refuse two messages of one role in a row, and then one failure would
-/// break the thread for good.
+/// Adds a user message. If the last message is the user's too, because its run failed, the two are joined: the chat
+/// templates of some models refuse two messages of one role in a row, and one failure would break the thread for good.
 fn push_user(messages: &mut Vec<Message>, input: UserInput) {
     match messages.last_mut() {
         Some(Message::User(last)) => {
@@ -107,7 +106,7 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool
     match calls_of_turn {
         Some(calls) => calls.push(call),
         None => match messages.last_mut() {
-            // The words before the calls, in the same turn.
+            // The text before the calls, in the same turn.
             Some(Message::Assistant { tool_calls, .. }) if tool_calls.is_empty() => tool_calls.push(call),
             _ => messages.push(Message::Assistant { text: String::new(), tool_calls: vec![call] }),
         },
@@ -115,8 +114,8 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool
     messages.push(result);
 }
 
-/// Adds a note to the message that it is about. A message of its own would be a system message in the middle of the
-/// conversation, or a second one of the same role, and the chat templates of some models refuse both.
+/// Adds a note to the message before it. As a message it would be a system message in the middle of the conversation, or
+/// a second one of the same role, and the chat templates of some models refuse both.
 fn append_note(messages: &mut Vec<Message>, note: &str) {
     let note = format!("[{note}]");
     match messages.last_mut() {
@@ -126,7 +125,7 @@ fn append_note(messages: &mut Vec<Message>, note: &str) {
     }
 }
 
-/// Returns the words of a message and the names of its files. The content of the files is added later.
+/// Returns the text of a message and the names of its files. The content of the files is added later.
 fn user_input(message: UserMessage) -> UserInput {
     let text = words_of(&message);
     let attachments = message.attachments.into_iter().map(|attachment| match attachment {

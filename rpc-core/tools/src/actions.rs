@@ -3,11 +3,11 @@
 use crate::result::ToolResult;
 use crate::tool::Tool;
 use crate::toolbox::Toolbox;
-use crate::widgets::WidgetView;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_model::ToolCall;
 use threadline_schema::chatkit::{Action, WidgetItem};
+use threadline_schema::tool_result::WidgetView;
 use uuid::Uuid;
 
 /// Maximum length of an action's name in an error, in characters.

@@ -1,7 +1,6 @@
 //! The trait of all tools.
 
 use crate::progress::ProgressReporter;
-use crate::widgets::WidgetView;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -13,6 +12,7 @@ use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
+use threadline_schema::tool_result::WidgetView;
 
 /// Time limit of one call, unless the tool has its own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);

@@ -5,21 +5,20 @@ use super::store_items::PendingWrite;
 use super::thoughts::Thoughts;
 use super::tool_calls::{CallIndex, TurnCalls};
 use super::usage_meter::{ModelPrices, UsageMeter};
-use super::widgets::WidgetView;
 use crate::log::RunLog;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_runtime::Supervisor;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
-    ThreadStreamEvent, WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::event::{Event, text_delta};
+use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
+use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
 use threadline_store::{Charge, Clock};
 

@@ -1,13 +1,13 @@
 //! Tool calls: what is stored of them before they run, and after.
 
 use super::run_writer::new_item;
-use super::widgets::WidgetView;
 use crate::wire::ToolCallBody;
 use serde_json::Value;
 use threadline_schema::chatkit::WorkflowTask;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
+use threadline_schema::tool_result::WidgetView;
 use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
 use threadline_store::Clock;
 use threadline_store::rows::NewItem;

@@ -14,7 +14,7 @@ mod user_context;
 
 use crate::config::{CallLimits, EndpointConfig};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
-use crate::widgets::{self, WidgetView};
+use crate::widgets;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -25,6 +25,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::ToolSpec;
+use threadline_schema::tool_result::WidgetView;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use user_context::UserContextSigner;

@@ -1,6 +1,6 @@
 //! `usage.*`
 
-use crate::core::Core;
+use crate::budget::Budgets;
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
@@ -10,32 +10,32 @@ use chrono::{DateTime, Days, NaiveDate};
 use std::sync::Arc;
 use threadline_schema::usage::{DayUsage, UsageGet, UsageGetParams, UsageReport, Used};
 
-/// Days that one report spans at most.
+/// Maximum number of days of a report.
 const MAX_DAYS: i64 = 366;
-/// Days of a report that does not say how many.
-const DAYS: u64 = 30;
+/// Number of days of a report if `since` is absent.
+const DEFAULT_DAYS: u64 = 30;
 
 /// Handlers of `usage.*`.
-pub(super) struct UsageMethods {
-    pub(super) core: Arc<Core>,
-    pub(super) store: Store,
+pub(crate) struct UsageMethods {
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) store: Store,
 }
 
 impl UsageMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry.namespace(self).command(UsageGet, Self::get);
     }
 
     async fn get(self: Arc<Self>, call: CallContext, params: UsageGetParams) -> Result<UsageReport, Error> {
         let user_id = call.user_id()?.into();
-        let today = self.core.budgets.today();
+        let today = self.budgets.today();
         let until = match params.until {
             Some(until) => until,
             None => date(today)?,
         };
         let since = match params.since {
             Some(since) => since,
-            None => until.checked_sub_days(Days::new(DAYS - 1)).unwrap_or(until),
+            None => until.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(until),
         };
         let (first, last) = (day(since), day(until));
         if first > last {
@@ -45,7 +45,7 @@ impl UsageMethods {
             return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
         }
         let rows = self.store.usage(user_id, first, last).await?;
-        let budget = if self.core.budgets.has_limits() {
+        let budget = if self.budgets.has_limits() {
             let row = match rows.iter().find(|row| row.day == today) {
                 Some(row) => row.clone(),
                 None => {
@@ -53,7 +53,7 @@ impl UsageMethods {
                     rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
                 }
             };
-            Some(self.core.budgets.status(&row))
+            Some(self.budgets.status(&row))
         } else {
             None
         };

@@ -1,4 +1,4 @@
-use crate::agents::AgentsFileError;
+use super::AgentsFileError;
 use crate::config::{AgentsConfig, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector};
 use secrecy::ExposeSecret;
 use serde_json::json;

@@ -1,20 +1,17 @@
 //! `threads.*`
 
-use crate::core::Core;
 use crate::error::Error;
-use crate::input;
+use crate::input::{InputRequest, PendingAnswers, UserMessages, WidgetActions};
 use crate::page;
-use crate::rpc::Feed;
-use crate::rpc::OpenStreams;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::rpc::reply::Success;
-use crate::store::Store;
+use crate::rpc::{Feed, OpenStreams};
 use crate::store::rows::ItemRow;
-use crate::store::{self, ItemPage};
+use crate::store::{self, Clock, ItemPage, Store};
 use crate::wire;
 use std::sync::Arc;
-use threadline_engine::StartedRun;
+use threadline_engine::{Engine, StartedRun};
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::items::ItemKind;
 use threadline_schema::page::{Order, Page};
@@ -28,20 +25,24 @@ use threadline_schema::threads::{
     ThreadsUpdate, ThreadsUpdateParams,
 };
 
-/// Items that `threads.get_by_id` gives at most: a whole conversation, for all but the longest.
+/// Maximum number of items in a reply of `threads.get_by_id`: a whole conversation, for all but the longest.
 const MAX_ITEMS: u32 = 1_000;
-/// Characters of a title that a user sets, at most.
+/// Maximum number of characters of a title that a user sets.
 const TITLE_CHARS: usize = 200;
 
 /// Handlers of `threads.*`.
-pub(super) struct ThreadMethods {
-    pub(super) core: Arc<Core>,
-    pub(super) store: Store,
-    pub(super) streams: Arc<OpenStreams>,
+pub(crate) struct ThreadMethods {
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) streams: Arc<OpenStreams>,
+    pub(crate) messages: UserMessages,
+    pub(crate) answers: PendingAnswers,
+    pub(crate) actions: WidgetActions,
 }
 
 impl ThreadMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry
             .namespace(self)
             .command(ThreadsCreate, Self::create)
@@ -63,10 +64,8 @@ impl ThreadMethods {
         call: CallContext,
         params: ThreadsCreateParams,
     ) -> Result<Success<ThreadCreated>, Error> {
-        let origin = call.request_context();
-        let ThreadsCreateParams { input, agent, idempotency_key } = params;
-        let started =
-            input::create_thread(&self.core, call.user_id()?.into(), input, agent, idempotency_key, origin).await?;
+        let ThreadsCreateParams { input, agent, idempotency_key: key } = params;
+        let started = self.messages.create_thread(input_request(&call, key)?, input, agent).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
         Ok(Success { result, replayed: started.is_replayed })
@@ -81,15 +80,14 @@ impl ThreadMethods {
             hidden: params.include_tool_calls,
         };
         let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
-        let found = self.store.thread_with_items(user_id, thread_id, query).await;
-        let (row, mut items, has_more) = found?;
+        let (row, mut items, has_more) = self.store.thread_with_items(user_id, thread_id, query).await?;
         if has_more && params.include_tool_calls && order == Order::Asc {
             keep_calls_with_their_message(&mut items);
         }
         let after = items.last().filter(|_| has_more).map(|item| item.id.0.to_string());
         let mut tool_calls = None;
         if params.include_tool_calls {
-            // A call's message is looked for after the call, which is a matter of time and not of the page's order.
+            // The message of a call follows it in time, whatever the order of the page.
             if order == Order::Desc {
                 items.reverse();
             }
@@ -121,14 +119,14 @@ impl ThreadMethods {
             return Err(Error::invalid("`title` must not be empty."));
         }
         let title = page::text("title", title, TITLE_CHARS)?;
-        let (user_id, now) = (call.user_id()?.into(), self.core.clock.now());
+        let (user_id, now) = (call.user_id()?.into(), self.clock.now());
         let row = self.store.thread_rename(user_id, params.thread_id.into(), title, now).await?;
-        self.core.engine.thread_changed(params.thread_id.into());
+        self.engine.thread_changed(params.thread_id.into());
         Ok(wire::thread(&row)?)
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: ThreadRef) -> Result<Done, Error> {
-        self.core.engine.delete_thread(call.user_id()?.into(), params.thread_id.into()).await?;
+        self.engine.delete_thread(call.user_id()?.into(), params.thread_id.into()).await?;
         Ok(Done {})
     }
 
@@ -137,18 +135,8 @@ impl ThreadMethods {
         call: CallContext,
         params: AddUserMessageParams,
     ) -> Result<Success<Run>, Error> {
-        let origin = call.request_context();
-        let AddUserMessageParams { thread_id, input, idempotency_key } = params;
-        let started = input::add_user_message(
-            &self.core,
-            call.user_id()?.into(),
-            thread_id.into(),
-            input,
-            idempotency_key,
-            origin,
-        )
-        .await?;
-        started_run(&started)
+        let AddUserMessageParams { thread_id, input, idempotency_key: key } = params;
+        started_run(&self.messages.add(input_request(&call, key)?, thread_id.into(), input).await?)
     }
 
     async fn retry_after_item(
@@ -156,18 +144,8 @@ impl ThreadMethods {
         call: CallContext,
         params: RetryAfterItemParams,
     ) -> Result<Success<Run>, Error> {
-        let origin = call.request_context();
-        let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
-        let started = input::retry_after_item(
-            &self.core,
-            call.user_id()?.into(),
-            thread_id.into(),
-            item_id.into(),
-            idempotency_key,
-            origin,
-        )
-        .await?;
-        started_run(&started)
+        let RetryAfterItemParams { thread_id, item_id, idempotency_key: key } = params;
+        started_run(&self.messages.retry(input_request(&call, key)?, thread_id.into(), item_id.into()).await?)
     }
 
     async fn add_client_tool_output(
@@ -175,12 +153,9 @@ impl ThreadMethods {
         call: CallContext,
         params: AddClientToolOutputParams,
     ) -> Result<Success<Run>, Error> {
-        let origin = call.request_context();
         let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-        let started =
-            input::add_client_tool_output(&self.core, call.user_id()?.into(), thread_id.into(), result, key, origin)
-                .await?;
-        started_run(&started)
+        let request = input_request(&call, key)?;
+        started_run(&self.answers.add_client_tool_output(request, thread_id.into(), result).await?)
     }
 
     async fn add_structured_input(
@@ -188,18 +163,9 @@ impl ThreadMethods {
         call: CallContext,
         params: AddStructuredInputParams,
     ) -> Result<Success<Run>, Error> {
-        let origin = call.request_context();
         let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-        let started = input::add_structured_input(
-            &self.core,
-            call.user_id()?.into(),
-            thread_id.into(),
-            item_id.into(),
-            input,
-            key,
-            origin,
-        )
-        .await?;
+        let request = input_request(&call, key)?;
+        let started = self.answers.add_structured_input(request, thread_id.into(), item_id.into(), input).await?;
         started_run(&started)
     }
 
@@ -208,19 +174,9 @@ impl ThreadMethods {
         call: CallContext,
         params: CustomActionParams,
     ) -> Result<Success<Run>, Error> {
-        let origin = call.request_context();
         let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-        let started = input::custom_action(
-            &self.core,
-            call.user_id()?.into(),
-            thread_id.into(),
-            item_id.map(Into::into),
-            action,
-            key,
-            origin,
-        )
-        .await?;
-        started_run(&started)
+        let (request, widget_id) = (input_request(&call, key)?, item_id.map(Into::into));
+        started_run(&self.actions.start_run(request, thread_id.into(), widget_id, action).await?)
     }
 
     async fn sync_custom_action(
@@ -228,32 +184,23 @@ impl ThreadMethods {
         call: CallContext,
         params: SyncCustomActionParams,
     ) -> Result<SyncCustomActionResponse, Error> {
-        let origin = call.request_context();
         let SyncCustomActionParams { thread_id, item_id, action } = params;
-        let updated = input::sync_custom_action(
-            &self.core,
-            call.user_id()?.into(),
-            thread_id.into(),
-            item_id.map(Into::into),
-            action,
-            origin,
-        )
-        .await?;
+        let (request, widget_id) = (input_request(&call, None)?, item_id.map(Into::into));
+        let updated = self.actions.execute(request, thread_id.into(), widget_id, action).await?;
         Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
     }
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
         let permit = self.streams.acquire(identity.user_id)?;
-        let is_back = params.after.is_some();
-        let (feed, since) =
-            self.core.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
-        Ok(Feed::of_thread(feed, (!is_back).then_some(since), permit))
+        let has_cursor = params.after.is_some();
+        let (feed, since) = self.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
+        Ok(Feed::of_thread(feed, (!has_cursor).then_some(since), permit))
     }
 }
 
-/// Ends a page before tool calls whose message would only come on the next one, where nothing would show that it was
-/// theirs. A page that has nothing else stays as it is, or reading on would never get past it.
+/// Removes tool calls from the end of a page if their message is on the next one: there nothing would show that they
+/// belong to it. A page of nothing but such calls stays as it is, because its successor must start after an item.
 fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
     let leads = |item: &ItemRow| [ItemKind::ToolCall, ItemKind::Workflow, ItemKind::Widget].contains(&item.kind);
     let whole = items.iter().rposition(|item| !leads(item));
@@ -262,7 +209,11 @@ fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
     }
 }
 
-/// Returns the run that a request started, or that an earlier request with the same key did.
+fn input_request(call: &CallContext, key: Option<String>) -> Result<InputRequest, Error> {
+    Ok(InputRequest { user_id: call.user_id()?.into(), key, context: call.request_context() })
+}
+
+/// Returns the run that a request started, or that an earlier request with the same key has started.
 fn started_run(started: &StartedRun) -> Result<Success<Run>, Error> {
     let run = started.run.as_ref().map(wire::run);
     let result = run.ok_or_else(|| Error::internal("a run was started and not stored"))?;

@@ -1,7 +1,7 @@
 //! The agents of one agents file.
 
 use super::agent::Agent;
-use super::registry::{AgentDeps, AgentsError};
+use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{DialectList, ModelPriceList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
 use crate::config::{AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};

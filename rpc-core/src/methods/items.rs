@@ -18,13 +18,13 @@ use threadline_schema::page::{MAX_LIMIT, Order, Page, Raw};
 use threadline_schema::threads::Done;
 
 /// Handlers of `items.*`.
-pub(super) struct ItemMethods {
-    pub(super) store: Store,
-    pub(super) clock: Arc<Clock>,
+pub(crate) struct ItemMethods {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
 }
 
 impl ItemMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry
             .namespace(self)
             .command(ItemsList, Self::list)
@@ -39,23 +39,21 @@ impl ItemMethods {
             after: page::id_cursor(params.after.as_deref())?,
             hidden: false,
         };
-        let found = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await;
-        let (items, has_more) = found?;
+        let (items, has_more) = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await?;
         Ok(wire::item_page(items, has_more)?)
     }
 
     async fn feedback(self: Arc<Self>, call: CallContext, params: ItemsFeedbackParams) -> Result<Done, Error> {
         let ItemsFeedbackParams { thread_id, item_ids, kind } = params;
-        let named = u32::try_from(item_ids.len()).unwrap_or(u32::MAX);
-        if !(1..=MAX_LIMIT).contains(&named) {
-            return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {named}.")));
+        let count = u32::try_from(item_ids.len()).unwrap_or(u32::MAX);
+        if !(1..=MAX_LIMIT).contains(&count) {
+            return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {count}.")));
         }
         let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
-        let items = item_ids.len() as u64;
+        let distinct = item_ids.len() as u64;
         let user_id = call.user_id()?.into();
-        let given = self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await;
-        given?;
-        metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(items);
+        self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await?;
+        metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(distinct);
         Ok(Done {})
     }
 
@@ -66,8 +64,8 @@ impl ItemMethods {
     ) -> Result<Page<Feedback>, Error> {
         let limit = page::limit(params.limit, page::MAX)?;
         let after = page::id_cursor(params.after.as_deref())?;
-        let found = self.store.feedback_page(call.user_id()?.into(), params.thread_id.into(), limit, after).await;
-        let (rows, has_more) = found?;
+        let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
+        let (rows, has_more) = self.store.feedback_page(user_id, thread_id, limit, after).await?;
         let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
         Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
     }

@@ -13,12 +13,12 @@ use threadline_schema::chatkit::Attachment;
 use threadline_schema::threads::Done;
 
 /// Handlers of `attachments.*`.
-pub(super) struct AttachmentMethods {
-    pub(super) attachments: Arc<Attachments>,
+pub(crate) struct AttachmentMethods {
+    pub(crate) attachments: Arc<Attachments>,
 }
 
 impl AttachmentMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry
             .namespace(self)
             .command(AttachmentsCreate, Self::create)

@@ -1,4 +1,4 @@
-//! A tool that is a Rust function with typed arguments.
+//! A built-in tool: a Rust function with typed arguments.
 
 use crate::error::Error;
 use futures::FutureExt;
@@ -6,11 +6,20 @@ use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use threadline_model::ToolSpec;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
 use threadline_tools::{Tool, ToolContext, ToolError, WidgetView, default_title, typed_tool_spec};
+
+/// Tools that belong together: they work on the same data, a `D`.
+pub(crate) struct ToolGroup<D> {
+    /// Names of the tools. The agents file is checked against them, before there is a store.
+    pub(crate) names: &'static [&'static str],
+    /// Creates the tools.
+    pub(crate) create: fn(&D) -> Vec<Arc<dyn Tool>>,
+}
 
 /// What the user reads about a call.
 pub(crate) struct Titles {

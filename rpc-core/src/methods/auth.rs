@@ -16,15 +16,15 @@ use threadline_schema::auth::{AuthLogin, AuthMe, AuthRegister, Credentials, Logi
 const EMAIL_CHARS: usize = 254;
 
 /// Handlers of `auth.*`.
-pub(super) struct AuthMethods {
-    pub(super) store: Store,
-    pub(super) passwords: Passwords,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) clock: Arc<Clock>,
+pub(crate) struct AuthMethods {
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) clock: Arc<Clock>,
 }
 
 impl AuthMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry
             .namespace(self)
             .command(AuthRegister, Self::register_account)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
 
-/// What recordings are, by their media types: what browsers make, and what people upload.
+/// File name extensions of recordings, by media type: what browsers record, and what people upload.
 const FORMATS: &[(&str, &str)] = &[
     ("audio/webm", "webm"),
     ("audio/ogg", "ogg"),
@@ -23,12 +23,12 @@ const FORMATS: &[(&str, &str)] = &[
 ];
 
 /// Handlers of `input.*`.
-pub(super) struct InputMethods {
-    pub(super) model: Arc<dyn Model>,
+pub(crate) struct InputMethods {
+    pub(crate) model: Arc<dyn Model>,
 }
 
 impl InputMethods {
-    pub(super) fn register(self, registry: &mut Registry) {
+    pub(crate) fn register(self, registry: &mut Registry) {
         registry.namespace(self).command(InputTranscribe, Self::transcribe);
     }
 

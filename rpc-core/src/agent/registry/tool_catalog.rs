@@ -1,6 +1,6 @@
 //! All tools that agents can have.
 
-use super::registry::AgentDeps;
+use super::deps::AgentDeps;
 use crate::config::{AgentsConfig, ClientTool, ToolSelector};
 use std::collections::BTreeMap;
 use std::sync::Arc;

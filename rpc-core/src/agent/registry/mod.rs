@@ -1,8 +1,27 @@
-//! The current agents of this process.
+//! Which agent answers a thread, with which models and tools.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | this one | [`AgentRegistry`]: the current agents of this process |
+//! | `agent_set.rs` | [`AgentSet`]: the agents of one agents file; finds the agent of a thread |
+//! | `agent.rs` | one agent, with its tools |
+//! | `resolved_agent.rs` | [`ResolvedAgent`]: the agent of one run |
+//! | `tool_catalog.rs` | all tools that agents can have |
+//! | `deps.rs` | what all agents use |
 
-use super::agent_set::AgentSet;
+mod agent;
+mod agent_set;
+mod deps;
+mod resolved_agent;
+mod tool_catalog;
+
+pub(crate) use agent_set::AgentSet;
+pub use deps::AgentsError;
+pub(crate) use resolved_agent::ResolvedAgent;
+
 use crate::config::{AgentConfig, AgentsConfig};
 use crate::store::Clock;
+use deps::AgentDeps;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,25 +38,6 @@ pub(crate) struct AgentRegistry {
     defaults: AgentConfig,
     deps: AgentDeps,
     current: RwLock<Arc<AgentSet>>,
-}
-
-/// What all agents use, whatever the agents file says.
-pub(super) struct AgentDeps {
-    /// MCP servers use its HTTP client too.
-    pub(super) endpoints: EndpointDeps,
-    pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
-    pub(super) mcp_tasks: McpTasks,
-}
-
-/// Why agents cannot be created.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentsError {
-    /// The HTTP client for tools cannot be created.
-    #[error("the HTTP client for tools cannot be created: {0}")]
-    Client(#[from] reqwest::Error),
-    /// A tool cannot be created from its configuration.
-    #[error("{0}")]
-    Tool(String),
 }
 
 impl AgentRegistry {

@@ -13,10 +13,10 @@ use threadline_core::model::probe::{ProbeResult, Verdict, probe};
 /// # Errors
 /// When the settings are invalid, or stdout cannot be written to.
 pub async fn probe_model(settings: &Settings, name: Option<&str>) -> anyhow::Result<bool> {
-    let overrides = settings.agents()?.map(|agents| agents.dialects).unwrap_or_default();
+    let models = settings.agents()?.map(|agents| agents.models).unwrap_or_default();
     let model = model::open(&settings.model())?;
     let name: Arc<str> = name.unwrap_or(model.name()).into();
-    let overrides = overrides.get(&name).cloned();
+    let overrides = models.get(&name).and_then(|model| model.dialect.clone());
     let Some(dialect) = model.dialect(Some(&name), overrides.as_deref()) else {
         print(format_args!("ok    {} model: built in, it has no dialect and no server to probe\n", model.kind()))?;
         return Ok(true);

@@ -35,11 +35,11 @@ mod tests {
     async fn the_names_are_those_of_the_tools() {
         let path = std::env::temp_dir().join(format!("threadline-built-in-{}.db", Uuid::new_v4().simple()));
         let config = DatabaseConfig {
-            url: format!("sqlite://{}", path.display()).into(),
             pool_size: 1,
             pool_timeout: Duration::from_secs(5),
             auto_migrate: true,
             sqlite_full_sync: false,
+            ..DatabaseConfig::at(format!("sqlite://{}", path.display()))
         };
         let store = Store::open(&config).await.unwrap();
         let clock = Arc::new(Clock::read(&store).await.unwrap());

@@ -2,12 +2,12 @@
 
 mod agents;
 
-pub use agents::{AgentProfile, AgentsConfig, ModelPrices, PromptFact, TitlePolicy, ToolSelector};
+pub use agents::{AgentProfile, AgentsConfig, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector};
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
 pub use threadline_model::dialect::DialectOverrides;
 pub use threadline_signals::RedisConfig;
-pub use threadline_store::config::DatabaseConfig;
+pub use threadline_store::config::{DatabaseConfig, PreparedStatements};
 pub use threadline_tools::config::{
     CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair, UserContext,
 };
@@ -84,6 +84,8 @@ pub struct AgentConfig {
     pub run_timeout: Duration,
     /// How many of the newest items of a thread the model reads.
     pub history_items: u32,
+    /// Tokens that a model can read and write; `None` if that is found out.
+    pub context_tokens: Option<u64>,
     /// Name of the model that writes the titles of threads; `None` without one.
     pub title_model: Option<Arc<str>>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
-use crate::agent::{AgentRegistry, AgentServices, AgentsError};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
 use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -72,7 +72,7 @@ impl Core {
     /// # Errors
     /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
     pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
-        let file_lock = FileLock::of(&config.database)?;
+        let file_lock = FileLock::acquire(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
@@ -209,6 +209,8 @@ impl MethodParts {
             model: model.clone(),
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            supervisor: supervisor.clone(),
         });
         let runs = Arc::new(AnswerRuns {
             store: store.clone(),
@@ -229,10 +231,12 @@ impl MethodParts {
                 limits: config.limits,
             },
             answers: PendingAnswers { runs },
-            actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents, services },
+            actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents: agents.clone(), services },
         };
         let health = HealthChecks {
             store: store.clone(),
+            engine: engine.clone(),
+            agents,
             redis,
             model: model.clone(),
             attachments: attachments.clone(),

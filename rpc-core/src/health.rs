@@ -1,6 +1,7 @@
 //! Whether the parts work.
 
 use crate::Redis;
+use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
 use crate::error::Error;
 use crate::model::Model;
@@ -8,8 +9,10 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use threadline_engine::Engine;
 use threadline_runtime::{Supervisor, TaskFailure};
 use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams, HealthStatus};
+use threadline_tools::mcp::McpStatus;
 use tokio::sync::Mutex;
 
 /// How long a check of the model's server or of the attachment storage is reused: it is a request to another machine, or a
@@ -19,10 +22,14 @@ const OUTSIDE_FRESH_FOR: Duration = Duration::from_secs(30);
 const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
 /// Maximum time for a check.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum length of what is wrong with MCP servers, in characters.
+const DETAIL_CHARS: usize = 2_000;
 
 /// Checks the parts of the service.
 pub(crate) struct HealthChecks {
     pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) redis: Option<Redis>,
     pub(crate) model: Arc<dyn Model>,
     pub(crate) attachments: Arc<Attachments>,
@@ -58,6 +65,10 @@ impl HealthChecks {
         if wanted(Component::Attachments) {
             components.insert(Component::Attachments, self.attachments().await);
         }
+        let servers = if wanted(Component::Mcp) { self.agents.current().mcp_status() } else { Vec::new() };
+        if !servers.is_empty() {
+            components.insert(Component::Mcp, mcp_servers(&servers));
+        }
         let failure = self.supervisor.failure();
         if params.component == Some(Component::Tasks) || params.component.is_none() && failure.is_some() {
             components.insert(Component::Tasks, background_tasks(failure.as_ref()));
@@ -79,7 +90,12 @@ impl HealthChecks {
     async fn database(&self) -> ComponentHealth {
         let check = async {
             let answer = self.store.ping().await.map_err(|error| Error::from(error).into_parts());
-            answer.map_err(|(public, log)| (public.message, log))
+            answer.map_err(|(public, log)| (public.message, log))?;
+            // A full disk, or a primary that was demoted, still answers reads.
+            self.engine.check_writable().await.map_err(|error| {
+                let (_, log) = Error::from(error).into_parts();
+                ("The database takes no writes.".to_owned(), log)
+            })
         };
         cached(&self.latest.database, STORE_FRESH_FOR, self.store.kind(), check).await
     }
@@ -123,6 +139,22 @@ fn background_tasks(failure: Option<&TaskFailure>) -> ComponentHealth {
         }
     };
     ComponentHealth { status, kind: "supervised".to_owned(), latency_ms: 0, detail }
+}
+
+/// Conversations go on without a server, so it is never worse than degraded. Why one is not connected is in the log: the
+/// text can name programs and addresses.
+fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
+    let mut problems = Vec::new();
+    for (name, McpStatus { error, left_out, .. }) in servers {
+        if error.is_some() {
+            problems.push(format!("The MCP server {name} is not connected."));
+        }
+        problems.extend((!left_out.is_empty()).then(|| format!("Of the MCP server {name}: {}.", left_out.join("; "))));
+    }
+    let are_connected = servers.iter().all(|(_, server)| server.error.is_none());
+    let status = if are_connected { HealthStatus::Healthy } else { HealthStatus::Degraded };
+    let detail: String = problems.join(" ").chars().take(DETAIL_CHARS).collect();
+    ComponentHealth { status, kind: "mcp".to_owned(), latency_ms: 0, detail: (!detail.is_empty()).then_some(detail) }
 }
 
 /// Returns the latest result while it is fresh; otherwise checks. The error of a check is a text for everybody, and one

@@ -37,9 +37,10 @@ pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
 
-pub use agent::{AgentsError, AgentsFileError};
+pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
 pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, RpcServerError, openrpc};
+pub use threadline_tools::mcp::McpStatus;

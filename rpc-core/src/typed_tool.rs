@@ -11,7 +11,9 @@ use threadline_model::ToolSpec;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
-use threadline_tools::{Tool, ToolContext, ToolError, WidgetView, default_title, typed_tool_spec};
+use threadline_tools::{
+    Tool, ToolContext, ToolError, ToolOutput, WidgetView, argument_problem, default_title, typed_tool_spec,
+};
 
 /// Tools that belong together: they work on the same data, a `D`.
 pub(crate) struct ToolGroup<D> {
@@ -125,7 +127,10 @@ where
     }
 
     fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
-        A::deserialize(arguments).map(drop).map_err(|error| error.to_string())
+        A::deserialize(arguments).map(drop).map_err(|error| {
+            let problem = argument_problem(&self.spec(), arguments);
+            problem.unwrap_or_else(|| error.to_string())
+        })
     }
 
     fn split_widget(&self, result: Value) -> (Value, Option<WidgetView>) {
@@ -139,11 +144,12 @@ where
         }
     }
 
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         async move {
             let arguments =
                 A::deserialize(&arguments).map_err(|error| ToolError::Failed(format!("Bad arguments: {error}.")))?;
-            (self.handler)(&self.state, context, arguments).await.map_err(|error| self.tool_error(error))
+            let result = (self.handler)(&self.state, context, arguments).await;
+            result.map(ToolOutput::from).map_err(|error| self.tool_error(error))
         }
         .boxed()
     }

@@ -3,10 +3,12 @@
 mod attachments;
 mod log;
 mod net;
+mod storage;
 
 pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
 pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, Networks, Origins, RedisUrl};
+pub use self::storage::{NetworkFileSystem, PostgresUrl};
 
 use secrecy::SecretString;
 use std::num::NonZeroU32;

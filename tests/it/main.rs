@@ -15,6 +15,7 @@ mod browser;
 mod chatkit;
 mod cli;
 mod contract;
+mod databases;
 mod docs;
 mod doctor_model;
 mod faults;

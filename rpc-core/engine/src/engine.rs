@@ -43,12 +43,21 @@ impl Engine {
         let hub = Arc::new(Hub::new(config.events_retention));
         let process_id = clock.new_id();
         let leases = Leases::new();
-        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases });
+        let presences = recovery::Presences::default();
+        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
         if !shared.store.is_shared() {
             recovery::close_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
+    }
+
+    /// Returns whether the database takes writes, by a write.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_writable(&self) -> StoreResult<()> {
+        self.shared.store.check_writable(self.shared.process_id, self.shared.clock.now()).await
     }
 
     /// Refuses new runs, lets active runs end within `grace`, and then interrupts them.
@@ -74,7 +83,7 @@ impl Engine {
     /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
     ///
     /// # Errors
-    /// Those of `Store::run_start_with_message`.
+    /// Those of `Store::run_start`.
     pub async fn start_with_message(
         &self,
         request: RunRequest,

@@ -9,8 +9,10 @@ use threadline_schema::runs::Usage;
 pub enum ModelEvent {
     /// More of the model's reasoning. Never empty.
     Thought(String),
-    /// More text. Never empty.
+    /// More text. Never empty, and the first one is never blank.
     Text(String),
+    /// All text so far was a thought, which only its end has shown. More text can follow.
+    TextWasThought,
     /// A source of the text.
     Citation(Citation),
     /// A complete tool call.
@@ -28,7 +30,8 @@ pub struct ToolCall {
     pub id: String,
     /// Name of the tool.
     pub name: String,
-    /// The arguments as the model wrote them. Not validated, so they can be invalid JSON. `{}` if the model wrote none.
+    /// The arguments as the model wrote them, put together. Not validated, so they can be invalid JSON. `{}` if the model
+    /// wrote none.
     pub arguments: String,
     /// What the server wants back with the call. Stored with it, and never shown to clients.
     pub echo: Option<Box<Echo>>,
@@ -78,4 +81,6 @@ pub enum FinishReason {
     Length,
     /// The server's content filter stopped the response.
     ContentFilter,
+    /// The model refused to answer. The text says so.
+    Refusal,
 }

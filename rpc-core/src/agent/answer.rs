@@ -5,15 +5,14 @@ use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
-use super::{AgentError, AgentServices, prompt};
-use crate::model::{Message, ModelError, ToolCall};
+use super::{AgentError, AgentServices, prompt, tool_results};
+use crate::model::{Message, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
-use threadline_tools::ToolResult;
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
@@ -43,11 +42,7 @@ impl AnswerDriver {
         for turn in 0..agent.max_turns {
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
-                return if writer.has_output() {
-                    Ok(())
-                } else {
-                    Err(ModelError::invalid_response("a response without text and tool calls").into())
-                };
+                return Ok(());
             }
             let text = writer.open_text().to_owned();
             let pending = resolved.tools.first_pending(&calls);
@@ -64,7 +59,7 @@ impl AnswerDriver {
                 return Ok(());
             }
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-            messages.extend(calls.into_iter().zip(results).map(|(call, result)| tool_message(call, result)));
+            tool_results::push(&mut messages, calls, results);
         }
         writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
@@ -101,8 +96,4 @@ fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {
         threadline_tools::PendingCall::ClientTool(arguments) => PendingCall::ClientTool(arguments),
         threadline_tools::PendingCall::Questions(questions) => PendingCall::StructuredInput(questions),
     }
-}
-
-fn tool_message(call: ToolCall, result: Option<ToolResult>) -> Message {
-    Message::Tool { call_id: call.id, content: result.map(|result| result.content).unwrap_or_default() }
 }

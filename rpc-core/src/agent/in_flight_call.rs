@@ -95,6 +95,7 @@ mod tests {
         let requested = ToolCall::default();
         let result = ToolResult {
             content: String::new(),
+            images: Vec::new(),
             failure: None,
             outcome: CallOutcome::Ok,
             widget: None,

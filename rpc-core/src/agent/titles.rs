@@ -187,6 +187,7 @@ impl TitleTask {
                     self.meter.report(usage);
                     self.usage += usage;
                 }
+                ModelEvent::TextWasThought => answer.clear(),
                 ModelEvent::Thought(_)
                 | ModelEvent::Citation(_)
                 | ModelEvent::ToolCall(_)

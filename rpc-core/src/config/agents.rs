@@ -14,14 +14,23 @@ pub struct AgentsConfig {
     pub default: Arc<str>,
     /// The agents by name. The default is one of them.
     pub agents: BTreeMap<Arc<str>, AgentProfile>,
-    /// Prices by model name.
-    pub models: BTreeMap<Arc<str>, ModelPrices>,
-    /// What is set of the dialects of models, by model name.
-    pub dialects: BTreeMap<Arc<str>, Arc<DialectOverrides>>,
+    /// Settings of models, by name.
+    pub models: BTreeMap<Arc<str>, ModelSettings>,
     /// MCP servers by name.
     pub mcp: BTreeMap<Arc<str>, McpConfig>,
     /// Tools of internal services by name.
     pub tools: BTreeMap<Arc<str>, EndpointConfig>,
+}
+
+/// What is set of one model.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSettings {
+    /// Prices; `None` if the file has none.
+    pub prices: Option<ModelPrices>,
+    /// Where its dialect differs from what is known of its host and name.
+    pub dialect: Option<Arc<DialectOverrides>>,
+    /// Tokens that the model can read and write.
+    pub context_tokens: Option<u64>,
 }
 
 /// One agent.

@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | `tool.rs` | the trait [`Tool`], its context and its errors |
 //! | `toolbox.rs` | the tools of one agent; executes calls |
+//! | `arguments/` | the arguments of calls: reading them, checking them, telling the model what to change |
+//! | `output.rs` | what a tool returns: JSON, and images |
 //! | `result.rs` | [`ToolResult`]: how a call ended; the metrics of calls |
 //! | `actions.rs` | calls that users make through the actions of a widget |
 //! | `pending.rs` | calls that the client or the user answers, not this service |
@@ -25,18 +27,24 @@
 )]
 
 mod actions;
+mod arguments;
 pub mod ask_user;
 pub mod config;
 pub mod endpoint;
+mod json_rpc;
 pub mod mcp;
+mod output;
 mod pending;
 mod progress;
 mod result;
+mod text;
 mod tool;
 mod toolbox;
 pub mod widgets;
 
 pub use actions::ActionError;
+pub use arguments::argument_problem;
+pub use output::{ToolImage, ToolOutput};
 pub use pending::PendingCall;
 pub use progress::ProgressReporter;
 pub use result::{CallOutcome, ToolResult, record_unknown_outcome};

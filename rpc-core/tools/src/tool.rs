@@ -1,5 +1,6 @@
 //! The trait of all tools.
 
+use crate::output::ToolOutput;
 use crate::progress::ProgressReporter;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
@@ -76,10 +77,10 @@ pub trait Tool: Send + Sync {
         None
     }
 
-    /// Validates arguments without calling the tool.
+    /// Validates arguments without calling the tool. [`Self::call`] gets only arguments that are valid.
     ///
     /// # Errors
-    /// The reason, without a full stop.
+    /// What to change, for a model, without a full stop at the end.
     fn check_arguments(&self, _arguments: &Value) -> Result<(), String> {
         Ok(())
     }
@@ -96,7 +97,7 @@ pub trait Tool: Send + Sync {
     ///
     /// # Errors
     /// Goes to the model, which can try something else.
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>>;
 }
 
 /// Returns the spec of a tool whose arguments have this JSON Schema.

@@ -11,11 +11,9 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{StreamOptions, ThreadItem};
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadStreamEvent};
-use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{AttachmentId, ThreadId, UserId};
 use threadline_store::rows::{NewItem, RunRow, ThreadRow};
-use threadline_store::{
-    IdempotencyKey, NewMessageRun, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreResult,
-};
+use threadline_store::{IdempotencyKey, NewMessage, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreResult};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Permission to start a run. While it is held, a shutdown waits: take it before the checks of a request.
@@ -113,9 +111,9 @@ pub(crate) async fn start_with_message(
         let shared = task_shared;
         let RunRequest { permit, user_id, key, context, make_driver } = request;
         let has_title = input.title.is_some();
-        let (new, message) = new_message_run(&shared, input);
-        let guard = shared.hub.register(new.run_id, user_id, thread_id);
-        let started = match shared.store.run_start_with_message(user_id, thread_id, new, key).await {
+        let (stored, run, message) = new_message_run(&shared, input);
+        let guard = shared.hub.register(run.id, user_id, thread_id);
+        let started = match shared.store.run_start(user_id, thread_id, RunInput::Message(stored), run, key).await {
             Ok(started) if !started.replayed => started,
             refused_or_replayed => {
                 guard.discard();
@@ -143,12 +141,12 @@ pub(crate) async fn create_thread(
         let RunRequest { permit, user_id, key, context, make_driver } = request;
         let (first_message, message) = match input.message {
             Some(message) => {
-                let (new, message) = new_message_run(&shared, message);
-                (Some(new), Some(message))
+                let (stored, run, message) = new_message_run(&shared, message);
+                (Some((stored, run)), Some(message))
             }
             None => (None, None),
         };
-        let guard = first_message.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
+        let guard = first_message.as_ref().map(|(_, run)| shared.hub.register(run.id, user_id, input.thread_id));
         let new = NewThread {
             id: input.thread_id,
             user_id,
@@ -232,18 +230,17 @@ fn execute_stored(
     spawn_run(shared, RunTask::new(guard, run, request, driver));
 }
 
-fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessageRun, ThreadItem) {
+/// Returns the message to store, the run that answers it, and the message as clients see it.
+fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessage, NewRun, ThreadItem) {
     let UserMessageInput { item, message, title, attachments, reservation } = input;
-    let new = NewMessageRun {
-        message: item,
-        title,
-        run_id: shared.clock.new_id::<RunId>(),
+    let run = NewRun {
+        id: shared.clock.new_id(),
         owner: shared.process_id,
         lease_expires_at: shared.lease_until(),
+        created_at: item.created_at,
         reservation,
-        attachments,
     };
-    (new, message)
+    (NewMessage { item, title, attachments }, run, message)
 }
 
 /// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has another

@@ -188,12 +188,22 @@ impl RunWriter {
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
         self.finish_reason = None;
-        let Some(message) = self.message.take() else { return };
-        self.has_output = message.had_output;
-        self.begun.retain(|id| *id != message.id);
-        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
-        let message = MESSAGE_WITHDRAWN.to_owned();
-        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None, finish_reason: None });
+        if self.remove_message().is_some() {
+            let message = MESSAGE_WITHDRAWN.to_owned();
+            self.emit(&ThreadStreamEvent::Notice {
+                level: NoticeLevel::Info,
+                message,
+                title: None,
+                finish_reason: None,
+            });
+        }
+    }
+
+    /// Turns the message that is being written into a thought: only what follows has shown that it is one.
+    pub fn turn_text_into_thought(&mut self) {
+        if let Some(text) = self.remove_message() {
+            self.write_thought(&text);
+        }
     }
 
     /// Stores a note for the model that the user does not see.
@@ -262,6 +272,15 @@ impl RunWriter {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(OpenMessage { id, created_at, text: String::new(), had_output });
+    }
+
+    /// Removes the message that is being written, and returns its text.
+    fn remove_message(&mut self) -> Option<String> {
+        let message = self.message.take()?;
+        self.has_output = message.had_output;
+        self.begun.retain(|id| *id != message.id);
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
+        Some(message.text)
     }
 
     /// Completes the message that is being written.

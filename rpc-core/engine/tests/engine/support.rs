@@ -32,11 +32,11 @@ impl TestEngine {
     pub(crate) async fn start() -> Self {
         let path = std::env::temp_dir().join(format!("threadline-engine-{}.db", uuid::Uuid::new_v4()));
         let config = DatabaseConfig {
-            url: format!("sqlite://{}", path.display()).into(),
             pool_size: 4,
             pool_timeout: Duration::from_secs(5),
             auto_migrate: true,
             sqlite_full_sync: false,
+            ..DatabaseConfig::at(format!("sqlite://{}", path.display()))
         };
         let store = Store::open(&config).await.unwrap();
         let clock = Arc::new(Clock::read(&store).await.unwrap());

@@ -29,9 +29,9 @@ pub(super) struct Endpoint {
     chat_completions_url: Url,
     transcriptions_url: Url,
     headers: HeaderMap,
+    pub(super) drains: BodyDrains,
     /// `HOST` or `HOST:PORT`.
     host: String,
-    pub(super) drains: BodyDrains,
 }
 
 impl Endpoint {
@@ -75,9 +75,9 @@ impl Endpoint {
             transcriptions_url: append_path(base, &["audio", "transcriptions"]),
             key_url: (base.host_str() == Some("openrouter.ai")).then(|| append_path(base, &["key"])),
             headers: template.headers().clone(),
+            drains: BodyDrains::default(),
             learned: LearnedDialects::default(),
             host,
-            drains: BodyDrains::default(),
             client,
             config,
         })

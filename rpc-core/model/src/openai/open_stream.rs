@@ -35,7 +35,7 @@ pub(super) async fn open_stream(
     let (first, rest) = (|| attempt(&endpoint, &healing, &request.request_id, deadline))
         .retry(policy.backoff())
         .sleep(tokio::time::sleep)
-        .when(RetryPolicy::is_retryable)
+        .when(|error| policy.is_retryable(error))
         .adjust(|error, pause| policy.pause(error, pause))
         .notify(|error, pause| {
             metrics::counter!("threadline_upstream_retries_total").increment(1);

@@ -75,14 +75,11 @@ impl AgentsFileReader<'_> {
             default: self.default_agent(&file)?,
             agents: BTreeMap::new(),
             models: BTreeMap::new(),
-            dialects: BTreeMap::new(),
             mcp: BTreeMap::new(),
             tools: BTreeMap::new(),
         };
         for (name, table) in file.models {
-            let model = self.text(&name)?;
-            config.models.extend(self.prices(&name, &table)?.map(|prices| (model.clone(), prices)));
-            config.dialects.extend(self.dialect(table.dialect)?.map(|dialect| (model, dialect)));
+            config.models.insert(self.text(&name)?, self.model(&name, table)?);
         }
         for (name, table) in file.mcp {
             config.mcp.insert(self.name(&name)?, self.mcp(&name, table)?);

@@ -2,14 +2,23 @@
 
 use super::raw::{RawModel, SpannedText, TableOf};
 use super::{AgentsFileReader, Result};
-use crate::config::{DialectOverrides, ModelPrices};
+use crate::config::{DialectOverrides, ModelPrices, ModelSettings};
 use serde_json::Value;
 use std::sync::Arc;
 use toml::Spanned;
 
 impl AgentsFileReader<'_> {
+    /// Validates the settings of a model.
+    pub(super) fn model(&self, name: &SpannedText, table: RawModel) -> Result<ModelSettings> {
+        Ok(ModelSettings {
+            prices: self.prices(name, &table)?,
+            context_tokens: self.number(table.context_tokens, 256..=100_000_000)?,
+            dialect: self.dialect(table.dialect)?,
+        })
+    }
+
     /// Validates the prices of a model. It has both or none.
-    pub(super) fn prices(&self, name: &SpannedText, table: &RawModel) -> Result<Option<ModelPrices>> {
+    fn prices(&self, name: &SpannedText, table: &RawModel) -> Result<Option<ModelPrices>> {
         let price = |price: &Spanned<f64>| {
             let value = *price.as_ref();
             let is_valid = value.is_finite() && value >= 0.0;
@@ -26,7 +35,7 @@ impl AgentsFileReader<'_> {
     }
 
     /// Validates `[models.NAME.dialect]`.
-    pub(super) fn dialect(&self, table: TableOf<Spanned<Value>>) -> Result<Option<Arc<DialectOverrides>>> {
+    fn dialect(&self, table: TableOf<Spanned<Value>>) -> Result<Option<Arc<DialectOverrides>>> {
         if table.is_empty() {
             return Ok(None);
         }

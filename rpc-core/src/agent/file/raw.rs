@@ -67,6 +67,7 @@ pub(super) struct RawClientTool {
 pub(super) struct RawModel {
     pub(super) input_per_million: Option<Spanned<f64>>,
     pub(super) output_per_million: Option<Spanned<f64>>,
+    pub(super) context_tokens: Option<Spanned<u64>>,
     #[serde(default)]
     pub(super) dialect: TableOf<Spanned<Value>>,
 }

@@ -58,6 +58,7 @@ instructions_file = "prompt.md"
 [models."m/one"]
 input_per_million = 0.15
 output_per_million = 1
+context_tokens = 8192
 
 [models."m/two".dialect]
 base = "mistral"
@@ -135,9 +136,10 @@ fn a_whole_file_is_read() {
     assert_eq!((plain.title_policy, plain.title_model.as_deref()), (TitlePolicy::FromMessage, None));
     assert_eq!((plain.model.as_deref(), &plain.tools[..]), (None, &[ToolSelector::BuiltIn][..]));
 
-    assert_eq!(config.models["m/one"].output_per_million, 1.0);
-    assert!(config.models.len() == 1 && config.dialects.len() == 1, "prices and dialects need not come together");
-    let dialect = Dialect::resolve("host", "m/two", Some(&config.dialects["m/two"]));
+    let (one, two) = (&config.models["m/one"], &config.models["m/two"]);
+    assert_eq!((one.prices.unwrap().output_per_million, one.context_tokens), (1.0, Some(8_192)));
+    assert!(one.dialect.is_none() && two.prices.is_none(), "prices and dialects need not come together");
+    let dialect = Dialect::resolve("host", "m/two", two.dialect.as_deref());
     assert_eq!((dialect.system, dialect.stream_options, dialect.max_tools), (SystemRole::Developer, true, 20));
     assert_eq!(dialect.omit.iter().collect::<Vec<_>>(), ["stop", "temperature"]);
     assert_eq!(dialect.reasoning_content, ReasoningContent::Off, "of the base");
@@ -213,6 +215,7 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\n[models.x]\ninput_per_million = nan\noutput_per_million = 1\n", 3, 21, "a price is a number"),
     ("[agents.a]\n[models.x]\ninput_per_million = 1\n", 2, 9, "`output_per_million` is missing"),
     ("[agents.a]\n[models.x]\noutput_per_million = 1\n", 2, 9, "`input_per_million` is missing"),
+    ("[agents.a]\n[models.x]\ncontext_tokens = 4\n", 3, 18, "not from 256 to 100000000"),
     ("[agents.a]\n[models.x.dialect]\nbase = \"gemni\"\n", 3, 8, "there are: openai, azure"),
     ("[agents.a]\n[models.x.dialect]\nsistem = \"user\"\n", 3, 1, "it has: base, system"),
     ("[agents.a]\n[models.x.dialect]\nsystem = \"usr\"\n", 3, 10, "system, developer or user"),

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
-use super::resolved_agent::{DialectList, ModelPriceList, ResolvedAgent};
+use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
 use crate::config::{AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};
 use crate::error::Error;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_schema::chatkit::InferenceOptions;
+use threadline_tools::mcp::McpStatus;
 
 /// Name of the only agent without an agents file.
 const DEFAULT_NAME: &str = "default";
@@ -20,8 +21,7 @@ pub(crate) struct AgentSet {
     default: Arc<Agent>,
     agents: BTreeMap<Arc<str>, Arc<Agent>>,
     catalog: ToolCatalog,
-    prices: Arc<ModelPriceList>,
-    dialects: Arc<DialectList>,
+    settings: Arc<ModelSettingsList>,
     /// Without an agents file, inference options are stored with the message and ignored.
     has_file: bool,
 }
@@ -49,14 +49,7 @@ impl AgentSet {
         let Some(config) = config else {
             let default = Arc::new(Agent::without_file(DEFAULT_NAME.into(), defaults));
             let agents = BTreeMap::from([(DEFAULT_NAME.into(), default.clone())]);
-            return Ok(Self {
-                default,
-                agents,
-                catalog,
-                prices: Arc::default(),
-                dialects: Arc::default(),
-                has_file: false,
-            });
+            return Ok(Self { default, agents, catalog, settings: Arc::default(), has_file: false });
         };
         let agent = |(name, profile): (&Arc<str>, &AgentProfile)| {
             (name.clone(), Arc::new(Agent::new(name.clone(), profile, defaults)))
@@ -67,8 +60,7 @@ impl AgentSet {
             .get(&config.default)
             .cloned()
             .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
-        let (prices, dialects) = (Arc::new(config.models.clone()), Arc::new(config.dialects.clone()));
-        Ok(Self { default, agents, catalog, prices, dialects, has_file: true })
+        Ok(Self { default, agents, catalog, settings: Arc::new(config.models.clone()), has_file: true })
     }
 
     /// Returns the metadata of a new thread for this agent; for the default agent if it names none.
@@ -86,7 +78,7 @@ impl AgentSet {
 
     /// Returns the agent of a thread, without inference options. If the agent no longer exists, it is the default.
     pub(crate) fn resolve(&self, thread: &ThreadRow) -> ResolvedAgent {
-        ResolvedAgent::new(self.agent_of(&thread.metadata), &self.catalog, &self.prices, &self.dialects)
+        ResolvedAgent::new(self.agent_of(&thread.metadata), &self.catalog, &self.settings)
     }
 
     /// Returns the agent of a thread with this metadata, with the model and the tool that a message asks for.
@@ -98,7 +90,7 @@ impl AgentSet {
         metadata: &str,
         options: &InferenceOptions,
     ) -> Result<ResolvedAgent, Error> {
-        let agent = ResolvedAgent::new(self.agent_of(metadata), &self.catalog, &self.prices, &self.dialects);
+        let agent = ResolvedAgent::new(self.agent_of(metadata), &self.catalog, &self.settings);
         if self.has_file { agent.with_inference_options(options) } else { Ok(agent) }
     }
 
@@ -129,6 +121,11 @@ impl AgentSet {
     /// Counts a call that was in flight when its process died.
     pub(crate) fn record_unknown_outcome(&self, tool: &str) {
         self.catalog.record_unknown_outcome(tool);
+    }
+
+    /// Returns the states of the MCP servers, by name.
+    pub(crate) fn mcp_status(&self) -> Vec<(Arc<str>, McpStatus)> {
+        self.catalog.mcp_status()
     }
 
     pub(super) fn stop_mcp_servers(&self) {

@@ -21,6 +21,7 @@ pub(crate) use resolved_agent::ResolvedAgent;
 
 use crate::config::{AgentConfig, AgentsConfig};
 use crate::store::Clock;
+use chrono::{DateTime, Utc};
 use deps::AgentDeps;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -28,8 +29,11 @@ use std::time::Duration;
 use threadline_runtime::Supervisor;
 use threadline_tools::Tool;
 use threadline_tools::endpoint::{self, EndpointDeps};
-use threadline_tools::mcp::McpTasks;
+use threadline_tools::mcp::{McpStatus, McpTasks};
+use tool_catalog::ToolCatalog;
 
+/// Time limit of a check for one MCP server to start.
+const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// Time limit for the MCP servers to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -82,4 +86,20 @@ impl AgentRegistry {
     pub(crate) fn current(&self) -> Arc<AgentSet> {
         self.current.read().clone()
     }
+}
+
+/// Starts the MCP servers of an agents file, and stops them again. Returns the state of each, by name.
+///
+/// # Errors
+/// If a tool, or the HTTP client of the tools, cannot be created.
+pub async fn check_mcp_servers(config: &AgentsConfig) -> Result<Vec<(Arc<str>, McpStatus)>, AgentsError> {
+    // No call is made, so no token is signed.
+    let endpoints = EndpointDeps { client: endpoint::http_client()?, now: Arc::new(DateTime::<Utc>::default) };
+    let supervisor = Supervisor::default();
+    let deps = AgentDeps { endpoints, built_in_tools: Vec::new(), mcp_tasks: McpTasks::new(&supervisor) };
+    let catalog = ToolCatalog::new(Some(config), &deps, None).map_err(AgentsError::Tool)?;
+    let found = catalog.first_mcp_status(CHECK_PATIENCE).await;
+    catalog.stop_mcp_servers();
+    let _ = tokio::time::timeout(STOP_TIMEOUT, deps.mcp_tasks.wait()).await;
+    Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::tool_catalog::ToolCatalog;
-use crate::config::{DialectOverrides, ModelPrices};
+use crate::config::{DialectOverrides, ModelPrices, ModelSettings};
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,41 +18,36 @@ pub(crate) struct ResolvedAgent {
     pub(crate) models: Arc<[Option<Arc<str>>]>,
     /// The tool that the model must call in its first turn.
     pub(crate) tool_choice: Option<Arc<str>>,
-    pub(super) prices: Arc<ModelPriceList>,
-    pub(super) dialects: Arc<DialectList>,
+    pub(super) settings: Arc<ModelSettingsList>,
 }
 
-/// Prices by model name.
-pub(super) type ModelPriceList = BTreeMap<Arc<str>, ModelPrices>;
-
-/// What the agents file sets of the dialects of models, by model name.
-pub(super) type DialectList = BTreeMap<Arc<str>, Arc<DialectOverrides>>;
+/// What the agents file sets of models, by name.
+pub(super) type ModelSettingsList = BTreeMap<Arc<str>, ModelSettings>;
 
 impl ResolvedAgent {
-    pub(super) fn new(
-        agent: &Arc<Agent>,
-        catalog: &ToolCatalog,
-        prices: &Arc<ModelPriceList>,
-        dialects: &Arc<DialectList>,
-    ) -> Self {
+    pub(super) fn new(agent: &Arc<Agent>, catalog: &ToolCatalog, settings: &Arc<ModelSettingsList>) -> Self {
         Self {
             tools: agent.toolbox(catalog),
             models: agent.models_from(agent.model.as_ref()),
             tool_choice: None,
-            prices: prices.clone(),
-            dialects: dialects.clone(),
+            settings: settings.clone(),
             agent: agent.clone(),
         }
     }
 
     /// Returns the prices of a model; `None` if the agents file has none.
     pub(crate) fn prices_of(&self, model: &str) -> Option<ModelPrices> {
-        self.prices.get(model).copied()
+        self.settings.get(model)?.prices
     }
 
     /// Returns what the agents file sets of the dialect of a model.
     pub(crate) fn dialect_of(&self, model: &str) -> Option<Arc<DialectOverrides>> {
-        self.dialects.get(model).cloned()
+        self.settings.get(model)?.dialect.clone()
+    }
+
+    /// Returns how many tokens a model can read and write; `None` if the agents file does not say.
+    pub(crate) fn context_tokens_of(&self, model: &str) -> Option<u64> {
+        self.settings.get(model)?.context_tokens
     }
 
     /// Applies the model and the tool that a message asks for.

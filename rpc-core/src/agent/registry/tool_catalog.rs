@@ -2,10 +2,12 @@
 
 use super::deps::AgentDeps;
 use crate::config::{AgentsConfig, ClientTool, ToolSelector};
+use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_tools::endpoint::EndpointTool;
-use threadline_tools::mcp::McpServer;
+use threadline_tools::mcp::{McpServer, McpStatus};
 use threadline_tools::{Tool, Toolbox, ask_user, record_unknown_outcome};
 
 /// The built-in tools, and those of the agents file.
@@ -65,6 +67,17 @@ impl ToolCatalog {
         let mcp_tools = self.mcp_servers.values().flat_map(McpServer::tools);
         let all = self.built_in.iter().chain(self.endpoints.values()).cloned().chain(mcp_tools);
         record_unknown_outcome(all, tool);
+    }
+
+    /// Returns the states of the MCP servers, by name.
+    pub(super) fn mcp_status(&self) -> Vec<(Arc<str>, McpStatus)> {
+        self.mcp_servers.iter().map(|(name, server)| (name.clone(), server.status())).collect()
+    }
+
+    /// Returns the states of the MCP servers after their first start, by name.
+    pub(super) async fn first_mcp_status(&self, patience: Duration) -> Vec<(Arc<str>, McpStatus)> {
+        let servers = self.mcp_servers.iter();
+        join_all(servers.map(async |(name, server)| (name.clone(), server.first_status(patience).await))).await
     }
 
     pub(super) fn stop_mcp_servers(&self) {

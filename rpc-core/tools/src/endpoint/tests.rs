@@ -81,6 +81,6 @@ async fn a_token_is_signed_after_the_wait_for_a_free_slot() {
     };
     // Polled in turn on one thread: both calls have begun before the server sees the first.
     let (first, second, tokens) = tokio::join!(tool.call(context, json!({})), tool.call(context, json!({})), server);
-    assert_eq!((first.unwrap(), second.unwrap()), (json!({}), json!({})));
+    assert_eq!((first.unwrap().value, second.unwrap().value), (json!({}), json!({})));
     assert_eq!(tokens, [[1_000, 1_060], [2_000, 2_060]]);
 }

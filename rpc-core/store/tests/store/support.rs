@@ -6,7 +6,6 @@ use futures::FutureExt;
 use secrecy::ExposeSecret;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
-use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, UserId};
 pub(crate) use threadline_schema::items::ItemKind;

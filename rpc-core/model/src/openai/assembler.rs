@@ -4,6 +4,7 @@ use super::chunk::{ChatCompletionChunk, Choice, Delta};
 use super::citations::CitationCollector;
 use super::clean_text::{TextJoiner, is_blank_char};
 use super::content::{Content, Role};
+use super::echo::EchoCollector;
 use super::error;
 use super::error_body::{ServerError, is_nothing};
 use super::finish_reason::{self, ResponseEnd};
@@ -38,6 +39,7 @@ pub(super) struct ResponseAssembler {
     text: String,
     thought_bytes: usize,
     tool_calls: ToolCallAssembler,
+    echo: EchoCollector,
     citations: CitationCollector,
     usage: ReportedUsage,
     end: Option<ResponseEnd>,
@@ -234,7 +236,8 @@ impl ResponseAssembler {
         self.leading_thought.finish(&mut self.parts);
         self.pass_on_parts();
         let end = self.end.unwrap_or(ResponseEnd::Complete);
-        let calls = self.tool_calls.finish(end != ResponseEnd::Complete);
+        let mut calls = self.tool_calls.finish(end != ResponseEnd::Complete);
+        self.echo.attach(&mut calls);
         let reason = match end {
             ResponseEnd::Length => FinishReason::Length,
             ResponseEnd::ContentFilter => FinishReason::ContentFilter,
@@ -284,6 +287,9 @@ impl ResponseAssembler {
     fn push_delta(&mut self, delta: Delta<'_>) -> Result<bool, ModelError> {
         let mut is_token = false;
         let mut content = Content::default();
+        let [reasoning, details] = delta.echoed_fields();
+        reasoning.into_iter().for_each(|raw| self.echo.push_reasoning(raw));
+        details.into_iter().for_each(|raw| self.echo.push_details(raw));
         for raw in delta.reasoning_fields() {
             // Reasoning without text counts as a token too: the model is at work, and the server charges for it.
             is_token |= !is_blank(raw);

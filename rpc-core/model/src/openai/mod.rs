@@ -30,6 +30,7 @@ mod citations;
 mod clean_text;
 mod content;
 mod decoder;
+mod echo;
 mod endpoint;
 mod error;
 mod error_body;

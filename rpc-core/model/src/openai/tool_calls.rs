@@ -5,8 +5,9 @@ use super::chunk::{FunctionDelta, ToolCallDelta};
 use super::clean_text::TextJoiner;
 use super::json::{count, elements, scalar, word};
 use super::unrecognized::Unrecognized;
-use crate::{ModelError, ToolCall};
+use crate::{Echo, ModelError, ToolCall};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -116,7 +117,7 @@ impl ToolCallAssembler {
         let partial_calls = if self.calls.is_empty() { self.function_call.into_iter().collect() } else { self.calls };
         let mut ids = HashSet::new();
         let mut calls = Vec::with_capacity(partial_calls.len());
-        for PartialToolCall { mut id, name, arguments, .. } in partial_calls {
+        for PartialToolCall { mut id, name, arguments, extra_content, .. } in partial_calls {
             let arguments = arguments.finish();
             if truncated && !is_json(&arguments) {
                 continue;
@@ -130,7 +131,12 @@ impl ToolCallAssembler {
             if id.is_empty() || !ids.insert(id.clone()) {
                 id = format!("call_{}", Uuid::new_v4().simple());
             }
-            calls.push(ToolCall { id, name: name.to_owned(), arguments, echo: None });
+            let extra_content = extra_content.and_then(|json| serde_json::from_str::<Value>(&json).ok());
+            let echo = extra_content.filter(|value| !value.is_null()).map(|value| {
+                let call = Map::from_iter([("extra_content".to_owned(), value)]);
+                Box::new(Echo { call, ..Echo::default() })
+            });
+            calls.push(ToolCall { id, name: name.to_owned(), arguments, echo });
         }
         calls
     }

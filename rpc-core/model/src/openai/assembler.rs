@@ -236,8 +236,8 @@ impl ResponseAssembler {
         self.leading_thought.finish(&mut self.parts);
         self.pass_on_parts();
         let end = self.end.unwrap_or(ResponseEnd::Complete);
-        let mut calls = self.tool_calls.finish(end != ResponseEnd::Complete);
-        self.echo.attach(&mut calls);
+        let (mut calls, extra) = self.tool_calls.finish(end != ResponseEnd::Complete);
+        self.echo.attach(&mut calls, extra);
         let reason = match end {
             ResponseEnd::Length => FinishReason::Length,
             ResponseEnd::ContentFilter => FinishReason::ContentFilter,
@@ -287,15 +287,18 @@ impl ResponseAssembler {
     fn push_delta(&mut self, delta: Delta<'_>) -> Result<bool, ModelError> {
         let mut is_token = false;
         let mut content = Content::default();
-        let [reasoning, details] = delta.echoed_fields();
-        reasoning.into_iter().for_each(|raw| self.echo.push_reasoning(raw));
-        details.into_iter().for_each(|raw| self.echo.push_details(raw));
         for raw in delta.reasoning_fields() {
             // Reasoning without text counts as a token too: the model is at work, and the server charges for it.
             is_token |= !is_blank(raw);
             if content.thought.is_empty() {
                 content.read(raw, Role::Thought);
             }
+        }
+        if let Some(raw) = delta.reasoning_content {
+            self.echo.push_reasoning(raw);
+        }
+        if let Some(raw) = delta.reasoning_details {
+            self.echo.push_details(raw);
         }
         if let Some(raw) = delta.content {
             content.read(raw, Role::Text);

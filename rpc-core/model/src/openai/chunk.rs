@@ -95,11 +95,6 @@ wire_object! {
 }
 
 impl<'a> Delta<'a> {
-    /// Returns `reasoning_content` and `reasoning_details`, which some servers want back.
-    pub(super) fn echoed_fields(&self) -> [Option<&'a RawValue>; 2] {
-        [self.reasoning_content, self.reasoning_details]
-    }
-
     /// Returns the fields that can contain reasoning. Several of them contain the same.
     pub(super) fn reasoning_fields(&self) -> impl Iterator<Item = &'a RawValue> {
         [

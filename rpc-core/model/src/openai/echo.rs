@@ -1,6 +1,6 @@
 //! Collects the fields of a response that its server wants back with the tool calls.
 
-use crate::ToolCall;
+use crate::{Echo, ToolCall};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -47,8 +47,8 @@ impl EchoCollector {
         }
     }
 
-    /// Gives the first call of the response what goes back with their message.
-    pub(super) fn attach(self, calls: &mut [ToolCall]) {
+    /// Gives the calls of the response what goes back with them. `extra` has the unknown fields of each call.
+    pub(super) fn attach(self, calls: &mut [ToolCall], extra: impl IntoIterator<Item = Map<String, Value>>) {
         let mut message = Map::new();
         if !self.reasoning.is_empty() {
             message.insert("reasoning_content".to_owned(), Value::String(self.reasoning));
@@ -57,10 +57,9 @@ impl EchoCollector {
             let details = self.details.into_iter().map(Value::Object).collect();
             message.insert("reasoning_details".to_owned(), Value::Array(details));
         }
-        if let Some(first) = calls.first_mut()
-            && !message.is_empty()
-        {
-            first.echo.get_or_insert_default().message = message;
+        for (call, fields) in calls.iter_mut().zip(extra) {
+            let echo = Echo { model: String::new(), call: fields, message: std::mem::take(&mut message) };
+            call.echo = (!echo.is_empty()).then(|| Box::new(echo));
         }
     }
 
@@ -88,7 +87,6 @@ fn merge(last: &mut Map<String, Value>, piece: Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Echo;
     use serde_json::json;
     use serde_json::value::to_raw_value;
 
@@ -106,20 +104,18 @@ mod tests {
         ] {
             echo.push_details(&to_raw_value(&piece).unwrap());
         }
-        let fields = Map::from_iter([("extra_content".to_owned(), json!({"google": {}}))]);
-        let with_fields = Echo { call: fields, ..Echo::default() };
-        let mut calls = [ToolCall { echo: Some(Box::new(with_fields)), ..ToolCall::default() }, ToolCall::default()];
-        echo.attach(&mut calls);
-        let [first, second] = calls;
-        let first = first.echo.unwrap();
+        let mut calls = [ToolCall::default(), ToolCall::default()];
+        let extra = [Map::new(), Map::from_iter([("extra_content".to_owned(), json!({"google": {}}))])];
+        echo.attach(&mut calls, extra);
+        let [first, second] = calls.map(|call| call.echo.unwrap());
         let details = json!([
             {"type": "reasoning.text", "text": "ab", "index": 0, "signature": null},
             {"type": "reasoning.encrypted", "data": "x", "index": 1},
             {"type": "reasoning.encrypted", "data": "y", "index": 2, "signature": "s"},
         ]);
         assert_eq!(Value::Object(first.message), json!({"reasoning_content": "hm", "reasoning_details": details}));
-        assert_eq!(first.call["extra_content"], json!({"google": {}}));
-        assert_eq!(second.echo, None);
+        assert!(first.call.is_empty() && second.message.is_empty());
+        assert_eq!(second.call["extra_content"], json!({"google": {}}));
     }
 
     #[test]
@@ -128,7 +124,7 @@ mod tests {
         let piece = to_raw_value(&"x".repeat(1 << 16)).unwrap();
         (0..100).for_each(|_| echo.push_reasoning(&piece));
         let mut calls = [ToolCall::default()];
-        echo.attach(&mut calls);
+        echo.attach(&mut calls, [Map::new()]);
         let [call] = calls;
         assert!(call.echo.unwrap().message["reasoning_content"].as_str().unwrap().len() <= MAX_BYTES);
     }

@@ -5,7 +5,7 @@ use super::chunk::{FunctionDelta, ToolCallDelta};
 use super::clean_text::TextJoiner;
 use super::json::{count, elements, scalar, word};
 use super::unrecognized::Unrecognized;
-use crate::{Echo, ModelError, ToolCall};
+use crate::{ModelError, ToolCall};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -109,14 +109,14 @@ impl ToolCallAssembler {
         Ok(true)
     }
 
-    /// Returns the complete calls in the order in which they began.
+    /// Returns the complete calls in the order in which they began, and what the server wants back with each.
     ///
     /// `truncated` means that the response reached a limit. Calls with incomplete arguments are then left out, because
     /// half of a request must not be executed.
-    pub(super) fn finish(self, truncated: bool) -> Vec<ToolCall> {
+    pub(super) fn finish(self, truncated: bool) -> (Vec<ToolCall>, Vec<Map<String, Value>>) {
         let partial_calls = if self.calls.is_empty() { self.function_call.into_iter().collect() } else { self.calls };
         let mut ids = HashSet::new();
-        let mut calls = Vec::with_capacity(partial_calls.len());
+        let (mut calls, mut extra) = (Vec::with_capacity(partial_calls.len()), Vec::new());
         for PartialToolCall { mut id, name, arguments, extra_content, .. } in partial_calls {
             let arguments = arguments.finish();
             if truncated && !is_json(&arguments) {
@@ -131,14 +131,11 @@ impl ToolCallAssembler {
             if id.is_empty() || !ids.insert(id.clone()) {
                 id = format!("call_{}", Uuid::new_v4().simple());
             }
-            let extra_content = extra_content.and_then(|json| serde_json::from_str::<Value>(&json).ok());
-            let echo = extra_content.filter(|value| !value.is_null()).map(|value| {
-                let call = Map::from_iter([("extra_content".to_owned(), value)]);
-                Box::new(Echo { call, ..Echo::default() })
-            });
-            calls.push(ToolCall { id, name: name.to_owned(), arguments, echo });
+            calls.push(ToolCall { id, name: name.to_owned(), arguments, echo: None });
+            let content = extra_content.and_then(|json| serde_json::from_str(&json).ok());
+            extra.push(content.map(|content| ("extra_content".to_owned(), content)).into_iter().collect());
         }
-        calls
+        (calls, extra)
     }
 
     /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call. `touched`

@@ -46,7 +46,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
     let core = Core::start(config, &supervisor).await?;
     reload::on_signal(settings, &core, &supervisor)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let rpc_server = rpc_server(&core, &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
     banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
@@ -78,7 +78,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let serve_rpc = listen::serve(rpc, rpc_handler, limits, stop.clone(), supervisor.clone());
     let serve_rest = supervisor.spawn_with_result(TaskKind::Listener, serve_rest);
     let serve_rpc = supervisor.spawn_with_result(TaskKind::Listener, serve_rpc);
-    let drained = drain(core, rpc_server, server.drain, (&supervisor, &stop)).await;
+    let drained = drain(&core, rpc_server, server.drain, (&supervisor, &stop)).await;
     tokio::try_join!(serve_rest, serve_rpc)?;
     drained?;
     tracing::info!("stopped");
@@ -99,7 +99,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 
     let core = Core::start(config, &supervisor).await?;
     reload::on_signal(settings, &core, &supervisor)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let rpc_server = rpc_server(&core, &server)?;
     banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
 
     let rpc_handler = {
@@ -108,7 +108,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     };
     let serve = listen::serve(rpc, rpc_handler, connection_limits(&server), stop.clone(), supervisor.clone());
     let serving = supervisor.spawn_with_result(TaskKind::Listener, serve);
-    let drained = drain(core, rpc_server, server.drain, (&supervisor, &stop)).await;
+    let drained = drain(&core, rpc_server, server.drain, (&supervisor, &stop)).await;
     serving.await?;
     drained?;
     tracing::info!("stopped");
@@ -197,7 +197,7 @@ async fn wait_for_stop(supervisor: &Supervisor, stop: &CancellationToken) -> Opt
 /// Waits for the stop, then ends the runs first and the sockets after them, so that streams get the terminal events.
 /// Returns the failure that caused the stop, if it was one.
 async fn drain(
-    core: Arc<Core>,
+    core: &Core,
     rpc_server: RpcServer,
     grace: Duration,
     (supervisor, stop): (&Supervisor, &CancellationToken),
@@ -230,10 +230,10 @@ async fn listener(
     Listener::bind(name, variable, address, tls).await
 }
 
-fn rpc_server(core: Arc<Core>, server: &ServerConfig) -> anyhow::Result<RpcServer> {
+fn rpc_server(core: &Core, server: &ServerConfig) -> anyhow::Result<RpcServer> {
     let http =
         RpcHttpConfig { max_sockets: server.max_connections, body_timeout: BODY_TIMEOUT, ping_interval: PING_INTERVAL };
-    RpcServer::new(core, http).map_err(anyhow::Error::msg)
+    Ok(core.rpc_server(http)?)
 }
 
 fn gateway_config(server: &ServerConfig) -> GatewayConfig {

@@ -2,13 +2,14 @@
 
 use crate::cli::Migrate;
 use crate::config::Settings;
+use crate::probe_model;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
-use threadline_core::store::{Clock, Store, StoreError, migrate as schema};
+use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
 use threadline_core::{McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
@@ -151,7 +152,8 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
                     let unchanged = DatabaseConfig { auto_migrate: false, ..database.clone() };
                     let store = Store::open(&unchanged).await?;
                     store.ping().await?;
-                    anyhow::Ok(format!("{}, up to date", store.kind()))
+                    let way = store.postgres_facts().await?.map(way_to_postgres).transpose()?.unwrap_or_default();
+                    anyhow::Ok(format!("{}, up to date{way}", store.kind()))
                 }
                 pending if database.auto_migrate => Ok(format!("reached; {pending} migrations will run at start")),
                 pending => anyhow::bail!("{pending} migrations are pending: run `threadline migrate`"),
@@ -173,13 +175,38 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         "model",
         match model {
             Ok(model) => match model.check_health().await {
-                Ok(()) => Ok(format!("{}, {}", model.kind(), model.name())),
+                Ok(()) => Ok(match model.dialect(None, None) {
+                    Some(dialect) => {
+                        format!("{}, {}; dialect: {}", model.kind(), model.name(), probe_model::entries(&dialect))
+                    }
+                    None => format!("{}, {}", model.kind(), model.name()),
+                }),
                 Err(error) => Err(anyhow::anyhow!("{}, {}: {error}", model.kind(), model.name())),
             },
             Err(error) => Err(error.into()),
         },
     )?;
     Ok(report.all_ok)
+}
+
+/// Describes how PostgreSQL is reached.
+fn way_to_postgres(facts: PostgresFacts) -> anyhow::Result<String> {
+    let PostgresFacts { is_pooler, prepares, is_read_only, has_sessions } = facts;
+    if is_read_only {
+        anyhow::bail!("it takes no writes: a replica, or a primary that was demoted");
+    }
+    let place = if is_pooler { "behind a pooler" } else { "without a pooler" };
+    let names = match (is_pooler, prepares) {
+        (true, true) => "statements are prepared by name (DATABASE_PREPARED=on): the pooler must keep track of them",
+        (_, true) => "statements are prepared by name",
+        (_, false) => "statements are sent without names",
+    };
+    let sessions = if has_sessions {
+        ""
+    } else {
+        "; no LISTEN, and a crash is noticed by leases: set DATABASE_DIRECT_URL, or REDIS_URL for signals"
+    };
+    Ok(format!("; {place}; {names}{sessions}"))
 }
 
 /// Summarises an agents file.

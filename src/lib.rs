@@ -13,6 +13,7 @@ pub mod config;
 pub mod healthcheck;
 mod in_process;
 pub mod listen;
+pub mod probe_model;
 pub mod reload;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! The Threadline service: JSON-RPC methods, runs, the agent loop, models, tools and storage.
 //!
-//! [`Core`] is the service without its transports, [`RpcServer`] the ways in. `docs/ARCHITECTURE.md` shows the way of a
-//! request through the modules.
+//! [`Core`] makes the parts of the service, and starts and stops them; [`RpcServer`] has the ways in.
+//! `docs/ARCHITECTURE.md` shows the way of a request through the modules.
 
 #![cfg_attr(
     test,
@@ -9,7 +9,6 @@
 )]
 
 mod agent;
-mod agents;
 mod attachments;
 mod auth;
 #[doc(hidden)]
@@ -23,10 +22,12 @@ mod health;
 mod input;
 mod limits;
 mod maintenance;
+mod methods;
 mod page;
 mod redis;
 mod rpc;
 mod todo;
+mod typed_tool;
 
 use threadline_engine::wire;
 
@@ -36,7 +37,7 @@ pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
 
-pub use agents::{AgentsError, AgentsFileError, check_mcp_servers};
+pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};

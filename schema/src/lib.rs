@@ -20,6 +20,8 @@ pub mod chatkit;
 pub mod db;
 pub mod error;
 pub mod event;
+mod finish_reason;
+pub mod frame;
 pub mod head;
 pub mod ids;
 pub mod input;

@@ -1,8 +1,8 @@
 //! One connection from accept to close.
 
-use super::ConnectionLimits;
 use super::activity::{Activity, Phase};
 use super::guard::{Deadlines, GuardedSocket};
+use super::limits::ConnectionLimits;
 use super::overload;
 use super::slot::ConnectionSlot;
 use bytes::Bytes;

@@ -37,12 +37,10 @@ mod subscribe;
 pub mod testing;
 pub mod wire;
 
-pub use driver::{DriverError, RunContext, RunDriver, StoredRun};
+pub use driver::{DriverError, MakeDriver, RunContext, RunDriver, StoredRun};
 pub use engine::{Engine, EngineConfig};
 pub use error::EngineError;
 pub use hub::RunHandle;
-pub use lifecycle::{NewThreadInput, ResumeInput, StartPermit, StartedRun, UserMessageInput, count_tokens};
-pub use output::{
-    Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WidgetView, cost_micros,
-};
+pub use lifecycle::{NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput, count_tokens};
+pub use output::{Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, cost_micros};
 pub use subscribe::{FeedEnd, RunFeed, ThreadFeed};

@@ -2,6 +2,7 @@
 
 use crate::log::to_unsigned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
@@ -34,6 +35,9 @@ pub struct ToolCallBody {
     /// The item that shows what the call waits for, if the client or the user gives its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Uuid>,
+    /// What the model's server wants back with the call. Clients never get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Value>,
 }
 
 /// An account.

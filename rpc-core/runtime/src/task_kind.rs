@@ -8,6 +8,8 @@
 pub enum TaskKind {
     /// Renews the leases of this process's runs. Without it, other processes take the runs over.
     LeaseRenewal,
+    /// Holds the lock by which other processes see that this one lives. Without it, they wait for its leases.
+    Presence,
     /// Writes the events of runs to the database. Without it, a crash loses more than one tick of output.
     Journal,
     /// Closes runs of dead processes and lost runs of this one. Without it, threads stay busy.
@@ -32,6 +34,8 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Reads the list of models of the model's server.
+    ModelList,
     /// Keeps one MCP server running.
     McpServer,
     /// Drives one connection: to a database, to Redis, or of a client.
@@ -71,6 +75,7 @@ impl TaskKind {
     pub const fn on_failure(self) -> OnFailure {
         match self {
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
@@ -85,6 +90,7 @@ impl TaskKind {
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::ModelList
             | Self::McpServer
             | Self::Connection
             | Self::AgentsReload
@@ -103,6 +109,7 @@ impl TaskKind {
             // During the shutdown, a second signal ends the process at once.
             Self::StopSignal => OnShutdown::Wait,
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
@@ -111,6 +118,7 @@ impl TaskKind {
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
+            | Self::ModelList
             | Self::DisconnectGrace
             | Self::AgentsReload
             | Self::MetricsUpkeep
@@ -128,6 +136,7 @@ impl TaskKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LeaseRenewal => "lease_renewal",
+            Self::Presence => "presence",
             Self::Journal => "journal",
             Self::Recovery => "recovery",
             Self::CancelRequests => "cancel_requests",
@@ -140,6 +149,7 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::ModelList => "model_list",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
             Self::Listener => "listener",

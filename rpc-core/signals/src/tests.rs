@@ -34,17 +34,17 @@ impl Database {
 
     fn config_of(url: String) -> DatabaseConfig {
         DatabaseConfig {
-            url: url.into(),
             pool_size: 1,
             pool_timeout: PATIENCE,
             auto_migrate: false,
             sqlite_full_sync: false,
+            ..DatabaseConfig::at(url)
         }
     }
 
     async fn administrate(&self, sql: &str) {
         let listener = Listener::of(&Self::config_of(self.admin.clone())).unwrap().unwrap();
-        let (client, messages) = listener.connect().await.unwrap();
+        let (client, messages) = listener.connect().await.unwrap().unwrap();
         tokio::select! {
             done = client.batch_execute(sql) => done.unwrap(),
             () = messages.for_each(async |_| {}) => panic!("the connection ended"),
@@ -272,7 +272,7 @@ async fn many_runs_are_few_notifications() {
     }
     until_heard(|| one.grown(run_ids[0], 1, false, &[]), async || up_to(&mut followers[0], 1).await).await;
 
-    let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap();
+    let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap().unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = heard.clone();
     let listening = AbortOnDropHandle::new(tokio::spawn(messages.for_each(move |message| {

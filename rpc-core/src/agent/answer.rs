@@ -2,11 +2,11 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::model_chain::ModelChain;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
-use crate::agents::ResolvedAgent;
-use crate::model::{Message, ModelError, ToolCall};
+use crate::model::{Message, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -42,11 +42,7 @@ impl AnswerDriver {
         for turn in 0..agent.max_turns {
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
-                return if writer.has_output() {
-                    Ok(())
-                } else {
-                    Err(ModelError::invalid_response("a response without text and tool calls").into())
-                };
+                return Ok(());
             }
             let text = writer.open_text().to_owned();
             let pending = resolved.tools.first_pending(&calls);
@@ -89,8 +85,10 @@ impl RunDriver for AnswerDriver {
 }
 
 pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
-    let ToolCall { id, name, arguments } = call.clone();
-    RequestedCall { id, name, arguments }
+    let ToolCall { id, name, arguments, echo } = call.clone();
+    // Made of text and numbers, which can always be serialised.
+    let echo = echo.and_then(|echo| serde_json::to_value(echo).ok());
+    RequestedCall { id, name, arguments, echo }
 }
 
 fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {

@@ -52,7 +52,8 @@ mod tests {
     use threadline_tools::CallOutcome;
 
     fn call_with_images(messages: &mut Vec<Message>, count: usize) {
-        let call = ToolCall { id: "c".to_owned(), name: "look".to_owned(), arguments: String::new() };
+        let call =
+            ToolCall { id: "c".to_owned(), name: "look".to_owned(), arguments: String::new(), ..ToolCall::default() };
         let result = ToolResult {
             content: "{}".to_owned(),
             images: (0..count).filter_map(|_| ToolImage::new("image/png", "QUJD")).collect(),

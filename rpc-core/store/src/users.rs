@@ -35,20 +35,20 @@ impl Store {
         })
     }
 
-    /// The account with this email.
+    /// Returns the account with this email.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
         })
     }
 
-    /// The account with this id.
+    /// Returns the account with this id.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }

@@ -48,6 +48,6 @@ pub use output::{ToolImage, ToolOutput};
 pub use pending::PendingCall;
 pub use progress::ProgressReporter;
 pub use result::{CallOutcome, ToolResult, record_unknown_outcome};
+pub use threadline_schema::tool_result::WidgetView;
 pub use tool::{MAX_RESULT_BYTES, Tool, ToolContext, ToolError, default_title, tool_spec, typed_tool_spec};
 pub use toolbox::Toolbox;
-pub use widgets::WidgetView;

@@ -3,12 +3,12 @@
 use crate::ask_user;
 use crate::output::ToolImage;
 use crate::tool::Tool;
-use crate::widgets::WidgetView;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
+use threadline_schema::tool_result::WidgetView;
 use threadline_schema::tool_result::{UNKNOWN_OUTCOME, UNKNOWN_RESULT};
 
 /// Metric label for calls of tools that do not exist.

@@ -2,7 +2,6 @@
 
 use crate::output::ToolOutput;
 use crate::progress::ProgressReporter;
-use crate::widgets::WidgetView;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -14,6 +13,7 @@ use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
+use threadline_schema::tool_result::WidgetView;
 
 /// Time limit of one call, unless the tool has its own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);

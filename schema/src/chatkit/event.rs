@@ -1,14 +1,11 @@
 //! Events that a run emits.
 
 use super::{IconName, ItemUpdate, ThreadItem};
-use crate::runs::FinishReason;
+use crate::finish_reason::FinishReason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-
-/// An event of ChatKit's stream, with this service's threads.
-pub type ThreadStreamEvent = StreamEvent<crate::threads::Thread>;
 
 /// An event of ChatKit's stream. `T` is the thread: the protocol's, or this service's, which has more members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

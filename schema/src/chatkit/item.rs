@@ -4,7 +4,7 @@ use super::widget::WidgetRoot;
 use super::{
     AssistantContent, Attachment, Extra, InferenceOptions, StructuredInputItem, UserContent, Workflow, WorkflowTask,
 };
-use crate::runs::FinishReason;
+use crate::finish_reason::FinishReason;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -14,5 +14,6 @@ mod limits;
 mod ownership;
 mod runs;
 mod sessions;
+mod strict_model;
 mod tasks;
 mod usage;

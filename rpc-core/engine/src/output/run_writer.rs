@@ -5,21 +5,20 @@ use super::store_items::PendingWrite;
 use super::thoughts::Thoughts;
 use super::tool_calls::{CallIndex, TurnCalls};
 use super::usage_meter::{ModelPrices, UsageMeter};
-use super::widgets::WidgetView;
 use crate::log::RunLog;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_runtime::Supervisor;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
-    ThreadStreamEvent, WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::event::{Event, text_delta};
+use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
+use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
 use threadline_store::{Charge, Clock};
 
@@ -189,12 +188,22 @@ impl RunWriter {
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
         self.finish_reason = None;
-        let Some(message) = self.message.take() else { return };
-        self.has_output = message.had_output;
-        self.begun.retain(|id| *id != message.id);
-        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
-        let message = MESSAGE_WITHDRAWN.to_owned();
-        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None, finish_reason: None });
+        if self.remove_message().is_some() {
+            let message = MESSAGE_WITHDRAWN.to_owned();
+            self.emit(&ThreadStreamEvent::Notice {
+                level: NoticeLevel::Info,
+                message,
+                title: None,
+                finish_reason: None,
+            });
+        }
+    }
+
+    /// Turns the message that is being written into a thought: only what follows has shown that it is one.
+    pub fn turn_text_into_thought(&mut self) {
+        if let Some(text) = self.remove_message() {
+            self.write_thought(&text);
+        }
     }
 
     /// Stores a note for the model that the user does not see.
@@ -263,6 +272,15 @@ impl RunWriter {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(OpenMessage { id, created_at, text: String::new(), had_output });
+    }
+
+    /// Removes the message that is being written, and returns its text.
+    fn remove_message(&mut self) -> Option<String> {
+        let message = self.message.take()?;
+        self.has_output = message.had_output;
+        self.begun.retain(|id| *id != message.id);
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
+        Some(message.text)
     }
 
     /// Completes the message that is being written.

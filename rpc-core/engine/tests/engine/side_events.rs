@@ -6,16 +6,16 @@ use diesel::{Connection, SqliteConnection};
 use futures::FutureExt;
 use std::time::Duration;
 use threadline_engine::ThreadFeed;
-use threadline_schema::event::{Event, EventKind};
+use threadline_schema::event::EventKind;
+use threadline_schema::frame::Frame;
 use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadsSubscribeParams;
 
 async fn next_side_event(feed: &mut ThreadFeed, limit: Duration) -> Option<EventKind> {
     tokio::time::timeout(limit, async {
         loop {
-            let frame = feed.next().await.expect("the feed goes on");
-            if frame.seq == 0 {
-                return Event::from_json(frame.event).kind();
+            if let Frame::Side(event) = feed.next().await.expect("the feed goes on") {
+                return event.kind();
             }
         }
     })
@@ -58,7 +58,7 @@ async fn a_reader_that_stops_waiting_at_any_moment_misses_no_change() {
     test.engine.thread_changed(thread_id);
     let mut last = String::new();
     while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_secs(3), feed.next()).await {
-        last = frame.event.to_string();
+        last = frame.event().json().to_string();
         if last.contains("The last one") {
             return;
         }

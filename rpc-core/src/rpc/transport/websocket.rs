@@ -83,7 +83,7 @@ impl RpcServer {
     pub(super) async fn upgrade<B>(&self, connection: Connection, request: HttpRequest<B>) -> HttpResponse<HttpBody> {
         let offered = connection::offered_protocols(request.headers());
         let token = connection.caller.token.as_deref();
-        if token.is_some_and(|token| self.inner.tokens.verify(token).is_none()) {
+        if token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_none()) {
             let mut response = refusal(Error::unauthorized().public());
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
@@ -100,8 +100,8 @@ impl RpcServer {
             connection,
             subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS_PER_SOCKET as usize)),
         });
-        let (pipeline, methods) = (self.inner.pipeline.clone(), sockets.methods.clone());
-        let max_batch_entries = self.inner.max_batch_entries;
+        let (pipeline, methods) = (self.inner.parts.pipeline.clone(), sockets.methods.clone());
+        let max_batch_entries = self.inner.parts.max_batch_entries;
         let service = RpcServiceBuilder::new().layer_fn(move |jsonrpsee| SocketService {
             pipeline: pipeline.clone(),
             max_batch_entries,
@@ -111,7 +111,7 @@ impl RpcServer {
         });
         let (head, _) = request.into_parts();
         let request = HttpRequest::from_parts(head, ());
-        let config = socket_config(self.inner.pipeline.max_params_bytes(), self.inner.http.ping_interval);
+        let config = socket_config(self.inner.parts.pipeline.max_params_bytes(), self.inner.http.ping_interval);
         match ws::connect(request, config, sockets.methods.clone(), state, service).await {
             Ok((mut response, socket)) => {
                 if offered.iter().any(|protocol| protocol == "bearer") {
@@ -122,7 +122,7 @@ impl RpcServer {
                     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
                     socket.await;
                 };
-                self.inner.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(serve));
+                self.inner.parts.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(serve));
                 response
             }
             Err(response) => response,

@@ -13,6 +13,8 @@
 #[macro_use]
 mod support;
 mod attachments;
+mod deadlocks;
+mod failover;
 mod faults;
 mod faults_postgres;
 mod items;
@@ -21,6 +23,7 @@ mod migrations;
 mod ownership;
 mod pages;
 mod plans;
+mod poolers;
 mod races;
 mod round_trip;
 mod runs;

@@ -32,9 +32,9 @@ on_both! {
     async fn threads_items_and_runs(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await;
-        let turn = message_run();
-        let (message, owner) = (turn.message.clone(), turn.owner);
-        let new = NewThread { first_message: Some(turn), created_at: at(5), ..new_thread(user.id) };
+        let (first, new_run) = (message(), new_run());
+        let (message, owner) = (first.item.clone(), new_run.owner);
+        let new = NewThread { first_message: Some((first, new_run)), created_at: at(5), ..new_thread(user.id) };
         let id = new.id;
         let made = store.thread_create(new).await.unwrap();
         assert_eq!(store.thread_get(user.id, id).await.unwrap(), made.thread);
@@ -131,7 +131,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await;
         let idempotency_key = IdempotencyKey { key: "k".into(), fingerprint: "f".into() };
-        let new = NewThread { first_message: Some(message_run()), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
+        let new = NewThread { first_message: Some((message(), new_run())), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
         let run = store.thread_create(new).await.unwrap().run.unwrap();
 
         let url = db.url().to_owned();

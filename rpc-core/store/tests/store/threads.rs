@@ -3,7 +3,7 @@
 use crate::support::*;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewMessageRun, NewThread, StoreError};
+use threadline_store::{Limit, NewMessage, NewThread, RunInput, StoreError};
 
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {
@@ -23,9 +23,8 @@ on_both! {
         assert!(first.is_first_message);
         assert_eq!(first.thread.title, "What was said first");
         store.run_finish(first.run.fencing_token(), completed(), vec![]).await.unwrap();
-        let mut second = message_run();
-        second.title = Some("What was said second".into());
-        let second = store.run_start_with_message(user, plain.id, second, None).await.unwrap();
+        let second = NewMessage { title: Some("What was said second".into()), ..message() };
+        let second = store.run_start(user, plain.id, RunInput::Message(second), new_run(), None).await.unwrap();
         assert!(!second.is_first_message);
         assert_eq!(second.thread.title, "What was said first");
 
@@ -36,11 +35,12 @@ on_both! {
         assert!(!first.is_first_message);
         assert_eq!(first.thread.title, "Mine");
 
-        // A turn without a title leaves the thread the one it had.
-        let untitled = || NewMessageRun { title: None, ..message_run() };
-        let left = store.run_start_with_message(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
+        // A message without a title keeps that of the thread.
+        let untitled = || NewMessage { title: None, ..message() };
+        let old = thread(&store, user).await.id;
+        let left = store.run_start(user, old, RunInput::Message(untitled()), new_run(), None).await.unwrap();
         assert_eq!((left.is_first_message, left.thread.title.as_str()), (true, "New Chat"));
-        let made = store.thread_create(NewThread { first_message: Some(untitled()), ..new_thread(user) }).await.unwrap();
+        let made = store.thread_create(NewThread { first_message: Some((untitled(), new_run())), ..new_thread(user) }).await.unwrap();
         assert_eq!(made.thread.title, "New Chat");
     }
 
@@ -96,7 +96,7 @@ on_both! {
         let old = thread_at(&store, user, at(1)).await;
         let older = thread_at(&store, user, at(0)).await;
         let fresh = thread_at(&store, user, at(500)).await;
-        let new = NewThread { first_message: Some(message_run()), created_at: at(0), ..new_thread(user) };
+        let new = NewThread { first_message: Some((message(), new_run())), created_at: at(0), ..new_thread(user) };
         let busy = store.thread_create(new).await.unwrap().thread;
 
         assert_eq!(store.threads_archive_idle(at(100), 1).await.unwrap(), 1);

@@ -128,7 +128,8 @@ mod tests {
     use serde_json::json;
 
     fn parse(arguments: &str) -> Result<Value, String> {
-        let call = ToolCall { id: String::new(), name: String::new(), arguments: arguments.to_owned() };
+        let call =
+            ToolCall { id: String::new(), name: String::new(), arguments: arguments.to_owned(), ..ToolCall::default() };
         parse_arguments(&call).map(Value::Object)
     }
 

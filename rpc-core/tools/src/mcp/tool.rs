@@ -9,7 +9,7 @@ use crate::config::{CallLimits, McpConfig};
 use crate::json_rpc::Refusal;
 use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title};
-use crate::widgets::{self, WidgetView};
+use crate::widgets;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::ToolSpec;
 use threadline_schema::call::ClientHints;
+use threadline_schema::tool_result::WidgetView;
 use tokio::time::timeout;
 
 /// Maximum length of an error for the model, in characters.

@@ -68,7 +68,7 @@ impl<'a> InFlightCall<'a> {
         };
         tokio::select! {
             biased;
-            result = result => CallUpdate::Ended(Box::new(result)),
+            result = result => CallUpdate::Ended(result),
             text = report => {
                 *quiet_until = Instant::now() + MIN_GAP;
                 *next_notice = None;

@@ -64,7 +64,6 @@ pub(super) async fn run_calls(
                 steps.push(next_update(call).boxed());
             }
             Step::Updated(InFlightCall { index, call, .. }, CallUpdate::Ended(result)) => {
-                let result = *result;
                 let title = tools.title(call, Some(&result));
                 if let Some((id, body)) = writer.end_call(index, &title, &finished_call(&result)) {
                     let stored = store.item_complete(run.token, id, body);

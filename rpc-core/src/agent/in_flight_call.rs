@@ -29,7 +29,7 @@ pub(super) struct InFlightCall<'a> {
 
 /// An update of a running call.
 pub(super) enum CallUpdate {
-    Ended(Box<ToolResult>),
+    Ended(ToolResult),
     /// It is still running. A sentence for the user.
     Progress(String),
 }

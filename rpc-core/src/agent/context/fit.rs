@@ -259,7 +259,7 @@ mod tests {
         ];
         let fitted = fit(&prompt, 2_000);
         let expected = [Message::System("s".into()), with(FileContent::Omitted), assistant("a cat"), prompt[3].clone()];
-        assert_eq!(fitted, expected[..]);
+        assert_eq!(fitted[..], expected[..]);
     }
 
     #[test]

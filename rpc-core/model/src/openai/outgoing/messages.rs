@@ -270,3 +270,34 @@ fn joined(mut first: String, second: &str) -> String {
     append(&mut first, second);
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_tools_do_not_end_a_turn() {
+        let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into(), echo: None };
+        let image = AttachedFile {
+            id: uuid::Uuid::nil(),
+            name: "image 1".into(),
+            mime_type: "image/png".into(),
+            content: FileContent::Image("data:image/png;base64,QQ==".into()),
+        };
+        let mut messages = vec![
+            Message::User("question".into()),
+            Message::Assistant { text: String::new(), tool_calls: vec![call] },
+            Message::Tool { call_id: "c".into(), content: "{}".into() },
+            Message::ToolImages(vec![image]),
+        ];
+        let names = ToolNames::new(["look"].into_iter(), false);
+        let turn_start = |messages: &[Message]| {
+            let conversation = Conversation::new(messages, &Dialect::default(), &names, true);
+            assert!(matches!(conversation.blocks.last(), Some(Block::User { .. })));
+            conversation.turn_start()
+        };
+        assert_eq!(turn_start(&messages), 0);
+        messages.push(Message::User("next".into()));
+        assert_ne!(turn_start(&messages), 0, "a message of the user does");
+    }
+}

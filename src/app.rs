@@ -10,7 +10,6 @@ use crate::{banner, reload, shutdown};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use jsonrpsee::server::HttpBody;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +147,7 @@ const META_BYTES: usize = 8 * 1024;
 const RPC_PATH: &str = "/rpc";
 
 /// A response of the JSON-RPC port.
-type RpcResponse = Response<Either<Full<Bytes>, HttpBody>>;
+type RpcResponse = Response<Full<Bytes>>;
 
 /// Handles a request to the JSON-RPC port: JSON-RPC, `/health` and `/metrics`.
 async fn handle_rpc_port(
@@ -161,13 +160,13 @@ async fn handle_rpc_port(
     match request.uri().path() {
         "/health" if is_get => text(StatusCode::OK, "application/json", r#"{"status":"healthy"}"#.into()),
         "/metrics" if is_get => text(StatusCode::OK, "text/plain; version=0.0.4", metrics.render().into()),
-        "/" | RPC_PATH => rpc_server.handle(peer.ip(), request).await.map(Either::Right),
+        "/" | RPC_PATH => rpc_server.handle(peer.ip(), request).await,
         _ => text(StatusCode::NOT_FOUND, "text/plain", "JSON-RPC is spoken at / and at /rpc.\n".into()),
     }
 }
 
 fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
-    let mut response = Response::new(Either::Left(Full::new(body)));
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response

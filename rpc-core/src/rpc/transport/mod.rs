@@ -2,9 +2,13 @@
 
 mod codec;
 mod connection;
+mod envelope;
 mod http;
 mod in_process;
+mod response;
 mod websocket;
+
+pub(in crate::rpc) use envelope::Members;
 
 use super::methods;
 use super::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
@@ -12,7 +16,6 @@ use super::registry::DuplicateMethod;
 use crate::auth::token::Tokens;
 use crate::core::Core;
 use ipnet::IpNet;
-use jsonrpsee::core::RegisterMethodError;
 use std::sync::Arc;
 use std::time::Duration;
 use websocket::Sockets;
@@ -51,9 +54,6 @@ pub enum RpcServerError {
     /// Two handlers have one method name.
     #[error(transparent)]
     Method(#[from] DuplicateMethod),
-    /// Two subscriptions share a name.
-    #[error("a subscription cannot be registered: {0}")]
-    Subscription(#[from] RegisterMethodError),
 }
 
 impl RpcServer {
@@ -73,7 +73,7 @@ impl RpcServer {
             ),
             max_params_bytes: limits.body_bytes,
         });
-        let sockets = Sockets::new(&pipeline, http.max_sockets)?;
+        let sockets = Sockets::new(&pipeline, http.max_sockets);
         let max_batch_entries = limits.batch_entries;
         Ok(Self { inner: Arc::new(Inner { pipeline, tokens, trusted_proxies, max_batch_entries, http, sockets }) })
     }

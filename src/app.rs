@@ -46,7 +46,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rpc_server = rpc_server(core.clone(), &server)?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
-    banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
+    banner::announce(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
 
     let limits = connection_limits(&server);
     let rest_handler = {
@@ -98,7 +98,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let core = Core::start(config).await?;
     reload::on_signal(settings, &core)?;
     let rpc_server = rpc_server(core.clone(), &server)?;
-    banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
+    banner::announce(None, Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
 
     let rpc_handler = {
         let rpc_server = rpc_server.clone();
@@ -129,7 +129,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
         Remote::connect(RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) })
             .map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
     let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), metrics_renderer(&metrics));
-    banner::print(Some(rest.local_addr()?), None, None, &server)?;
+    banner::announce(Some(rest.local_addr()?), None, None, &server, &settings.log())?;
 
     let handler = move |peer: SocketAddr, request: Request<Incoming>| {
         let gateway = gateway.clone();

@@ -24,8 +24,10 @@ pub struct AttachmentsCreateParams {
     pub name: String,
     /// Size of the file in bytes. The upload must have exactly this size.
     pub size: u64,
-    /// Media type of the file. The content must fit it.
-    pub mime_type: String,
+    /// Media type of the file. The content must fit it. Empty, absent or `application/octet-stream`: the extension of
+    /// the name decides, or the content.
+    #[serde(default)]
+    pub mime_type: Option<String>,
 }
 
 /// Params of methods that act on one attachment.

@@ -88,6 +88,10 @@ pub struct ThreadsCreateParams {
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// A new thread, and the run that its first message started.
@@ -179,6 +183,10 @@ pub struct AddUserMessageParams {
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.retry_after_item`.
@@ -193,6 +201,10 @@ pub struct RetryAfterItemParams {
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.add_client_tool_output`.

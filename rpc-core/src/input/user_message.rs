@@ -2,6 +2,7 @@
 
 use super::idempotency::idempotency_key;
 use super::message_text::{check_message, title_of};
+use super::repetition::{Repetition, Request};
 use crate::agent::{AnswerDriver, start_title, title_words};
 use crate::agents::ResolvedAgent;
 use crate::config::TitlePolicy;
@@ -27,12 +28,15 @@ pub(crate) async fn add_user_message(
     user_id: UserId,
     thread_id: ThreadId,
     input: UserMessageInput,
-    key: Option<String>,
+    repetition: Repetition,
     request: RequestContext,
 ) -> Result<StartedRun, Error> {
+    if let Some(run) = repetition.find_run(core, user_id, Request::Message(Some(thread_id), &input)).await? {
+        return Ok(run);
+    }
     let permit = core.engine.start_permit()?;
     check_message(&input, core.config.limits.message_chars)?;
-    let key = idempotency_key(key, "threads.add_user_message", Some(thread_id.0), &input)?;
+    let key = idempotency_key(repetition.key, "threads.add_user_message", Some(thread_id.0), &input)?;
     let agent = match agent_if_needed(core, user_id, thread_id, &input.inference_options).await {
         Ok(agent) => agent,
         // What an agent allows may have changed since the same request was made before.
@@ -60,9 +64,14 @@ pub(crate) async fn create_thread(
     user_id: UserId,
     input: Option<UserMessageInput>,
     agent_name: Option<String>,
-    key: Option<String>,
+    repetition: Repetition,
     request: RequestContext,
 ) -> Result<StartedRun, Error> {
+    if let Some(input) = &input
+        && let Some(run) = repetition.find_run(core, user_id, Request::Message(None, input)).await?
+    {
+        return Ok(run);
+    }
     let agents = core.agents.current();
     let metadata = agents.thread_metadata(agent_name.as_deref())?;
     let options = input.as_ref().map(|input| input.inference_options.clone()).unwrap_or_default();
@@ -76,7 +85,7 @@ pub(crate) async fn create_thread(
         }
         None => core.engine.permit_without_run(),
     };
-    let key = idempotency_key(key, "threads.create", None, &(&input, &agent_name))?;
+    let key = idempotency_key(repetition.key, "threads.create", None, &(&input, &agent_name))?;
     let thread_id = core.clock.new_id::<ThreadId>();
     let message = match input {
         Some(input) => {
@@ -103,10 +112,13 @@ pub(crate) async fn retry_after_item(
     user_id: UserId,
     thread_id: ThreadId,
     item_id: ItemId,
-    key: Option<String>,
+    repetition: Repetition,
     request: RequestContext,
 ) -> Result<StartedRun, Error> {
-    let key = idempotency_key(key, "threads.retry_after_item", Some(thread_id.0), &item_id)?;
+    if let Some(run) = repetition.find_run(core, user_id, Request::Retry(thread_id, item_id)).await? {
+        return Ok(run);
+    }
+    let key = idempotency_key(repetition.key, "threads.retry_after_item", Some(thread_id.0), &item_id)?;
     // The transaction that starts the run refuses what is no user message.
     let message = core.store.item_get(user_id, thread_id, item_id).await.ok();
     let options = message.as_ref().map(inference_options_of).unwrap_or_default();
@@ -210,7 +222,8 @@ fn complete_message(
         created_at: created_at.utc(),
         content: input.content,
         attachments: core.attachments.in_thread(attached, thread_id)?,
-        quoted_text: input.quoted_text,
+        // ChatKit's front end sends an empty quote with every message that quotes nothing.
+        quoted_text: input.quoted_text.filter(|quote| !quote.trim().is_empty()),
         inference_options: input.inference_options,
         extra: Extra::new(),
     });

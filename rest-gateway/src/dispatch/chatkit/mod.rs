@@ -58,7 +58,12 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<ChatKitRequest, 
 }
 
 /// Calls the method of a request, and makes the response.
-pub(super) async fn respond(request: ChatKitRequest, upstream: &dyn Upstream, mut caller: Caller) -> ResponseResult {
+pub(super) async fn respond(
+    request: ChatKitRequest,
+    upstream: &dyn Upstream,
+    mut caller: Caller,
+    last_event_id: Option<&str>,
+) -> ResponseResult {
     let ChatKitRequest { operation, params, hints } = request;
     caller.hints = hints;
     let rule = operation.rule;
@@ -67,7 +72,7 @@ pub(super) async fn respond(request: ChatKitRequest, upstream: &dyn Upstream, mu
     match mode {
         ResponseMode::Json(format) => call::call(rule, format, "", upstream, call).await,
         ResponseMode::ChatKitRun { subscribe, run_id } => {
-            stream::chatkit_run(rule, subscribe, *run_id, upstream, call).await
+            stream::chatkit_run(rule, subscribe, *run_id, upstream, call, last_event_id).await
         }
         ResponseMode::StartedRun { .. }
         | ResponseMode::Subscription(_)

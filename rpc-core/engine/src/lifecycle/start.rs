@@ -12,9 +12,9 @@ use threadline_schema::chatkit::{StreamOptions, ThreadItem, ThreadStreamEvent};
 use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
-use threadline_store::rows::{NewItem, RunRow, ThreadRow};
+use threadline_store::rows::{ItemRow, NewItem, RunRow, ThreadRow};
 use threadline_store::{
-    Hold as Reservation, NewRun, NewThread, NewTurn as NewMessageRun, Opening, StoreResult,
+    Hold as Reservation, NewRun, NewThread, NewTurn as NewMessageRun, Opening, StoreError, StoreResult,
     Submission as IdempotencyKey, TurnStarted as RunStarted,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -86,6 +86,27 @@ pub(crate) async fn find_replay(
     let Some(key) = key else { return Ok(None) };
     let earlier = shared.store.submission_replay(user_id, key.clone()).await?;
     Ok(earlier.map(|earlier| StartedRun::replayed(shared, earlier)))
+}
+
+/// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items.
+pub(crate) async fn find_started(
+    shared: &Shared,
+    user_id: UserId,
+    run_id: RunId,
+    is_same: impl FnOnce(&RunRow, &[ItemRow]) -> bool + Send,
+) -> StoreResult<Option<StartedRun>> {
+    let found = |error| match error {
+        StoreError::NotFound(_) | StoreError::Forbidden(_) => Ok(None),
+        other => Err(other),
+    };
+    let Some(run) = shared.store.run_get(user_id, run_id).await.map(Some).or_else(found)? else { return Ok(None) };
+    if !is_same(&run, &shared.store.run_items(run_id).await?) {
+        return Ok(None);
+    }
+    let Some(thread) = shared.store.thread_get(user_id, run.thread_id).await.map(Some).or_else(found)? else {
+        return Ok(None);
+    };
+    Ok(Some(StartedRun::replayed(shared, RunStarted { thread, opens: false, run, replayed: true })))
 }
 
 /// Stores a message and starts the run that answers it.

@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::input;
+use crate::input::{self, Repetition};
 use crate::page;
 use crate::rpc::Feed;
 use crate::rpc::OpenStreams;
@@ -64,9 +64,10 @@ impl ThreadMethods {
         params: ThreadsCreateParams,
     ) -> Result<Success<ThreadCreated>, Error> {
         let origin = call.request_context();
-        let ThreadsCreateParams { input, agent, idempotency_key } = params;
+        let ThreadsCreateParams { input, agent, idempotency_key: key, last_event_id } = params;
+        let repetition = Repetition { key, last_event_id };
         let started =
-            input::create_thread(&self.core, call.user_id()?.into(), input, agent, idempotency_key, origin).await?;
+            input::create_thread(&self.core, call.user_id()?.into(), input, agent, repetition, origin).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
         Ok(Success { result, replayed: started.is_replayed })
@@ -138,13 +139,13 @@ impl ThreadMethods {
         params: AddUserMessageParams,
     ) -> Result<Success<Run>, Error> {
         let origin = call.request_context();
-        let AddUserMessageParams { thread_id, input, idempotency_key } = params;
+        let AddUserMessageParams { thread_id, input, idempotency_key: key, last_event_id } = params;
         let started = input::add_user_message(
             &self.core,
             call.user_id()?.into(),
             thread_id.into(),
             input,
-            idempotency_key,
+            Repetition { key, last_event_id },
             origin,
         )
         .await?;
@@ -157,13 +158,13 @@ impl ThreadMethods {
         params: RetryAfterItemParams,
     ) -> Result<Success<Run>, Error> {
         let origin = call.request_context();
-        let RetryAfterItemParams { thread_id, item_id, idempotency_key } = params;
+        let RetryAfterItemParams { thread_id, item_id, idempotency_key: key, last_event_id } = params;
         let started = input::retry_after_item(
             &self.core,
             call.user_id()?.into(),
             thread_id.into(),
             item_id.into(),
-            idempotency_key,
+            Repetition { key, last_event_id },
             origin,
         )
         .await?;

@@ -18,6 +18,7 @@ mod docs;
 mod faults;
 mod generated;
 mod lifecycle;
+mod log_lines;
 mod replicas;
 mod rest;
 mod rpc;

@@ -139,7 +139,11 @@ mod tests {
             policy().preflight(&from(origin), &mut response);
             assert!(!response.keys().any(|name| name.as_str().starts_with("access-control")), "{origin}");
             let varies: Vec<_> = response.get_all(VARY).iter().collect();
-            assert_eq!(varies, ["Origin", "Access-Control-Request-Headers"], "a cache must not serve one origin the response of another");
+            assert_eq!(
+                varies,
+                ["Origin", "Access-Control-Request-Headers"],
+                "a cache must not serve one origin the response of another"
+            );
         }
     }
 
@@ -159,7 +163,11 @@ mod tests {
         assert!(always.iter().any(|name| name == "Last-Event-ID"), "{always:?}");
         let names = allowed(&["authorization,baggage", "Sentry-Trace , ,traceparent,baggage"]);
         assert_eq!(names[always.len()..], ["baggage", "sentry-trace", "traceparent"]);
-        assert_eq!(allowed(&["a b", "x:y, \"quoted\"", "*", ""])[always.len()..], ["*"], "a star is a name like others");
+        assert_eq!(
+            allowed(&["a b", "x:y, \"quoted\"", "*", ""])[always.len()..],
+            ["*"],
+            "a star is a name like others"
+        );
         let many: Vec<_> = (0..1000).map(|number| format!("x-{number}")).collect();
         assert!(allowed(&[&many.join(",")]).len() <= always.len() + MAX_REQUESTED_HEADERS);
         let long = vec!["x".repeat(1000); 3].join("y,");

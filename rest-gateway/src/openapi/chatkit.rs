@@ -22,7 +22,7 @@ pub(super) fn request_body(generator: &mut SchemaGenerator) -> Value {
                 "properties": {
                     "type": {"const": method.name},
                     "params": {"type": "object", "properties": properties, "required": required},
-                    "metadata": {"type": "object"},
+                    "metadata": {"type": ["object", "null"]},
                 },
                 "required": if required.is_empty() { json!(["type"]) } else { json!(["type", "params"]) },
             }))

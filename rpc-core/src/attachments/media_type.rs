@@ -17,14 +17,8 @@ const PLAIN: &str = "text/plain";
 const MAX_CHARS: usize = 127;
 
 /// Names of [`UNKNOWN`] that clients use.
-const VAGUE: [&str; 6] = [
-    "",
-    UNKNOWN,
-    "binary/octet-stream",
-    "application/x-download",
-    "application/force-download",
-    "application/unknown",
-];
+const VAGUE: [&str; 6] =
+    ["", UNKNOWN, "binary/octet-stream", "application/x-download", "application/force-download", "application/unknown"];
 /// What Windows reports for files of a table once Excel is installed.
 const EXCEL: [&str; 2] = ["application/vnd.ms-excel", "application/msexcel"];
 
@@ -76,11 +70,7 @@ impl AllowedTypes<'_> {
     ///
     /// # Errors
     /// `INVALID_REQUEST` if it is none that is taken.
-    pub(super) async fn uploaded(
-        self,
-        storage: &Storage,
-        row: &AttachmentRow,
-    ) -> StorageResult<Result<String, Error>> {
+    pub(super) async fn uploaded(self, storage: &Storage, row: &AttachmentRow) -> StorageResult<Result<String, Error>> {
         if row.mime_type != UNKNOWN {
             return Ok(Ok(row.mime_type.clone()));
         }

@@ -6,6 +6,7 @@ mod differential;
 mod errors;
 mod leaving;
 mod models;
+mod payloads;
 mod python;
 mod requests;
 mod titles;

@@ -152,7 +152,8 @@ async fn a_call_that_was_begun_is_answered_before_the_socket_is_closed() {
     let app = Setup::new().await.upstream(&upstream).start().await;
     let user = app.user().await;
     let mut socket = open(&app, &user).await;
-    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "threads.create", "params": {"input": super::input("Hi")}});
+    let message =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "threads.create", "params": {"input": super::input("Hi")}});
     send(&mut socket, &[frame(TEXT, message.to_string().as_bytes()), frame(0x82, b"{}")]).await;
     let created = answer(&mut socket).await;
     assert!(created["result"]["run"]["id"].is_string(), "{created}");

@@ -159,8 +159,7 @@ impl Subscription {
         if let Some(meta) = &self.meta {
             // A gateway needs the metadata for its response headers, and the first event may be long in coming.
             let begins_after = self.feed.begins_after();
-            let begins_after =
-                begins_after.map_or_else(String::new, |cursor| format!(r#","begins_after":"{cursor}""#));
+            let begins_after = begins_after.map_or_else(String::new, |cursor| format!(r#","begins_after":"{cursor}""#));
             let meta = response::meta_json(meta);
             let first = format!(r#"{{"{META}":{meta},"seq":0,"event":null{begins_after}}}"#);
             self.notify(outgoing, "result", &first).await?;

@@ -1,0 +1,65 @@
+//! What a process writes: with `LOG_FORMAT=json`, or without a terminal, each line is a line of the log.
+
+use crate::support::Setup;
+use crate::support::database::Database;
+use crate::support::process::{SECRET, command, run};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Reads each line as JSON.
+#[track_caller]
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}\n{text}"))).collect()
+}
+
+#[test]
+fn a_server_writes_nothing_but_its_log() {
+    for format in [Some("json"), None] {
+        let database = Database::sqlite();
+        let path = std::env::temp_dir().join(format!("threadline-log-{}", uuid::Uuid::new_v4().simple()));
+        let file = std::fs::File::create(&path).unwrap();
+        let mut server = command(&["serve"]);
+        server.envs([("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET.to_owned())]);
+        server
+            .envs([("REST_LISTEN", "127.0.0.1:0"), ("RPC_LISTEN", "127.0.0.1:0")])
+            .envs(format.map(|f| ("LOG_FORMAT", f)));
+        // As a container does it: both in one stream.
+        let mut child = server.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let begun = Instant::now();
+        while !read().contains("listening") && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let stopped = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(stopped.success() && child.wait().unwrap().success(), "{}", read());
+        let written = lines(&read());
+        let started =
+            written.iter().find(|line| line["target"] == "threadline::started").expect("it says where it listens");
+        for member in ["rest", "rpc", "version", "database", "model", "timestamp", "level"] {
+            assert!(started[member].is_string(), "{started}");
+        }
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+#[tokio::test]
+async fn why_a_server_does_not_start_is_a_line_of_the_log() {
+    let app = Setup::new().await.start().await;
+    let base = |more: &[(&'static str, String)]| {
+        let ports = ["REST_LISTEN", "RPC_LISTEN"].map(|name| (name, "127.0.0.1:0".to_owned()));
+        [&[("LOG_FORMAT", "json".to_owned()), ("SECRET_KEY", SECRET.to_owned())], ports.as_slice(), more].concat()
+    };
+    let cases = [
+        (base(&[("MAX_SESSIONS_PER_USER", "ten".to_owned())]), 2, "MAX_SESSIONS_PER_USER"),
+        (base(&[("DATABASE_URL", app.database.url())]), 1, "in use"),
+        (base(&[("DATABASE_URL", "sqlite:///no/such/directory/x.db".to_owned())]), 1, ""),
+    ];
+    for (settings, code, names) in cases {
+        let output = tokio::task::spawn_blocking(move || run(&["serve"], &settings)).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(code), b"".as_slice()), "{said}");
+        let last = lines(&said).pop().expect("a reason");
+        assert_eq!((&last["level"], &last["target"]), (&"ERROR".into(), &"threadline".into()), "{last}");
+        assert!(last["error"].as_str().unwrap().contains(names), "{last}");
+    }
+}

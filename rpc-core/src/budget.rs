@@ -11,7 +11,7 @@ use threadline_engine::{EngineError, ModelPrices, cost_micros};
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
 use threadline_schema::{ErrorCode, RpcError};
-use threadline_store::Hold as Reservation;
+use threadline_store::Reservation;
 
 /// The budgets of users.
 pub(crate) struct Budgets {
@@ -35,7 +35,7 @@ impl Budgets {
         if !self.has_limits() {
             return Ok(None);
         }
-        let (most_tokens, most_micros) = (to_limit(self.config.tokens), to_limit(self.config.cost_micros));
+        let (limit_tokens, limit_micros) = (to_limit(self.config.tokens), to_limit(self.config.cost_micros));
         let micros = match self.config.cost_micros {
             None => 0,
             Some(_) => {
@@ -45,8 +45,8 @@ impl Budgets {
             }
         };
         // A run cannot reserve more than the whole budget.
-        let tokens = to_signed(self.config.hold_tokens).min(most_tokens);
-        Ok(Some(Reservation { tokens, micros: micros.min(most_micros), most_tokens, most_micros }))
+        let tokens = to_signed(self.config.hold_tokens).min(limit_tokens);
+        Ok(Some(Reservation { tokens, micros: micros.min(limit_micros), limit_tokens, limit_micros }))
     }
 
     /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and

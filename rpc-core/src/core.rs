@@ -15,7 +15,7 @@ use crate::model::{self, Model};
 use crate::redis;
 use crate::rpc::OpenStreams;
 use crate::signals::Signals;
-use crate::store::{Clock, SoleServer, Store, StoreError};
+use crate::store::{Clock, FileLock, Store, StoreError};
 use crate::todo::TodoList;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct Core {
     pub(crate) streams: Arc<OpenStreams>,
     pub(crate) health: HealthChecks,
     pub(crate) attachments: Arc<Attachments>,
-    _sole_server: Option<SoleServer>,
+    _file_lock: Option<FileLock>,
 }
 
 /// Why the core did not start.
@@ -73,7 +73,7 @@ impl Core {
     /// # Errors
     /// When the database or the model's client cannot be set up.
     pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
-        let sole_server = SoleServer::of(&config.database)?;
+        let file_lock = FileLock::of(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
@@ -118,7 +118,7 @@ impl Core {
             streams: OpenStreams::new(config.limits.streams_per_user),
             health: HealthChecks::default(),
             attachments,
-            _sole_server: sole_server,
+            _file_lock: file_lock,
             config,
             store,
             redis,

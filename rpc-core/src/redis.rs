@@ -23,7 +23,7 @@ fn namespace(config: &CoreConfig) -> Arc<str> {
     hash.update(config.auth.secret.expose_secret().as_bytes());
     hash.update([0]);
     // A URL that cannot be used stops the start elsewhere.
-    hash.update(store::name_of(&config.database).unwrap_or_default());
+    hash.update(store::database_name(&config.database).unwrap_or_default());
     let digest: [u8; 32] = hash.finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h])).into()

@@ -293,7 +293,7 @@ pub struct ThreadsSubscribeParams {
 
 /// A position in the events of the runs of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub enum EventCursor {
     /// Before the first event of the first run. Written `0`.
     Beginning,
     /// After event number `seq` of this run; 0 is before its first event. Written `run_id:seq`.
@@ -305,7 +305,7 @@ pub enum Since {
     },
 }
 
-impl fmt::Display for Since {
+impl fmt::Display for EventCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Beginning => f.write_str("0"),
@@ -316,18 +316,18 @@ impl fmt::Display for Since {
 
 /// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoCursor;
+pub struct InvalidCursor;
 
-impl FromStr for Since {
-    type Err = NoCursor;
+impl FromStr for EventCursor {
+    type Err = InvalidCursor;
 
-    fn from_str(text: &str) -> Result<Self, NoCursor> {
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         match text.trim().split_once(':') {
             None if text.trim() == "0" => Ok(Self::Beginning),
-            None => Err(NoCursor),
+            None => Err(InvalidCursor),
             Some((run_id, seq)) => Ok(Self::Event {
-                run_id: run_id.parse().map_err(|_| NoCursor)?,
-                seq: seq.parse().map_err(|_| NoCursor)?,
+                run_id: run_id.parse().map_err(|_| InvalidCursor)?,
+                seq: seq.parse().map_err(|_| InvalidCursor)?,
             }),
         }
     }
@@ -415,11 +415,13 @@ mod tests {
     #[test]
     fn a_cursor_is_parsed_back() {
         let run_id = Uuid::now_v7();
-        for cursor in [Since::Beginning, Since::Event { run_id, seq: 0 }, Since::Event { run_id, seq: 7 }] {
+        for cursor in
+            [EventCursor::Beginning, EventCursor::Event { run_id, seq: 0 }, EventCursor::Event { run_id, seq: 7 }]
+        {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for wrong in ["", "1", "x", "0:1", &format!("{run_id}"), &format!("{run_id}:"), &format!("{run_id}:-1")] {
-            assert_eq!(wrong.parse::<Since>(), Err(NoCursor), "{wrong}");
+            assert_eq!(wrong.parse::<EventCursor>(), Err(InvalidCursor), "{wrong}");
         }
     }
 }

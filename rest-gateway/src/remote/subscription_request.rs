@@ -5,7 +5,7 @@ use std::time::Duration;
 use threadline_schema::event::{ends_thread, is_terminal};
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{After, RunsSubscribe, RunsSubscribeParams};
-use threadline_schema::threads::{Since, ThreadsSubscribe, ThreadsSubscribeParams};
+use threadline_schema::threads::{EventCursor, ThreadsSubscribe, ThreadsSubscribeParams};
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ impl SubscriptionRequest {
             }
             Self::Thread(_, ThreadsSubscribeParams { thread_id, after, snapshot }) => {
                 let after =
-                    last.map(|(run_id, seq)| Since::Event { run_id, seq }.to_string()).or_else(|| after.clone());
+                    last.map(|(run_id, seq)| EventCursor::Event { run_id, seq }.to_string()).or_else(|| after.clone());
                 to_raw_value(&ThreadsSubscribeParams { thread_id: *thread_id, after, snapshot: *snapshot })
             }
         }

@@ -9,8 +9,8 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::runs::Usage;
-use threadline_store::Bill as Charge;
-use threadline_store::rows::{Claim, RunRow, ThreadRow};
+use threadline_store::Charge;
+use threadline_store::rows::{FencingToken, RunRow, ThreadRow};
 
 /// Produces the output of one run: the agent loop around a model, or one action of a widget.
 ///
@@ -38,7 +38,7 @@ pub trait RunDriver: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct RunContext {
     /// Run, thread and epoch: every write of the run names it.
-    pub token: Claim,
+    pub token: FencingToken,
     /// The user message that is answered again, as if it were the newest.
     pub retry_of: Option<ItemId>,
     /// The user who owns the thread.

@@ -17,10 +17,10 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::call::RequestContext;
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
-use threadline_schema::threads::{Since, ThreadsSubscribeParams};
+use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, Store, StoreResult, Submission as IdempotencyKey};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
 use uuid::Uuid;
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
@@ -46,7 +46,7 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases });
-        if shared.store.kind() == "sqlite" {
+        if !shared.store.is_shared() {
             recovery::close_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);
@@ -76,7 +76,7 @@ impl Engine {
     /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
     ///
     /// # Errors
-    /// Those of `Store::turn_start`.
+    /// Those of `Store::run_start_with_message`.
     #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
     pub async fn start_with_message(
         &self,
@@ -113,7 +113,7 @@ impl Engine {
     /// Starts a run without a new message. Goes on if the caller drops the future.
     ///
     /// # Errors
-    /// Those of `Store::turn_resume`.
+    /// Those of `Store::run_start`.
     #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
     pub async fn resume(
         &self,
@@ -214,7 +214,7 @@ impl Engine {
         user_id: UserId,
         params: ThreadsSubscribeParams,
         token_lifetime: Duration,
-    ) -> Result<(ThreadFeed, Since), EngineError> {
+    ) -> Result<(ThreadFeed, EventCursor), EngineError> {
         subscribe::subscribe_thread(&self.shared, user_id, params, token_lifetime).await
     }
 

@@ -2,7 +2,7 @@
 
 use super::AgentError;
 use crate::store::Store;
-use crate::store::rows::{Claim as FencingToken, ItemRow};
+use crate::store::rows::{FencingToken, ItemRow};
 use threadline_engine::RunWriter;
 use threadline_engine::wire::{ToolCallBody, replace_bodies};
 use threadline_schema::chatkit::{

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
 use threadline_schema::runs::Usage;
-use threadline_store::Bill as Charge;
+use threadline_store::Charge;
 use threadline_tools::ToolResult;
 
 /// Answers the newest message of a thread, or the one that is to be answered again.

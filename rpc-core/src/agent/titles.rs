@@ -20,7 +20,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::runs::Usage;
-use threadline_store::Bill as Charge;
+use threadline_store::Charge;
 
 /// How long the model may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

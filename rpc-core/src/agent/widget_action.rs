@@ -7,7 +7,7 @@ use crate::agents::ResolvedAgent;
 use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
-use crate::store::{Conflict, Rewrite, Store, StoreError};
+use crate::store::{Conflict, ItemRewrite, Store, StoreError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::slice;
@@ -112,7 +112,7 @@ pub(crate) async fn update_stored_widget(
             return Ok(None);
         }
         let new = serde_json::to_string(&ThreadItem::Widget(item.clone()))?;
-        match store.item_rewrite(thread_id, Rewrite { id: row.id, old: row.body, new }).await {
+        match store.item_rewrite(thread_id, ItemRewrite { id: row.id, old: row.body, new }).await {
             Ok(()) => return Ok(Some(UpdatedWidget { updates: widgets::diff(&before.widget, &item.widget), item })),
             // Another request has changed it at the same time.
             Err(StoreError::Conflict(Conflict::AnsweredAlready)) => {}

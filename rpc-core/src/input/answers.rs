@@ -20,7 +20,7 @@ use threadline_schema::chatkit::{
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::page::Order;
-use threadline_store::{Opening, Rewrite, Submission as IdempotencyKey};
+use threadline_store::{IdempotencyKey, ItemRewrite, RunInput};
 use threadline_tools::{MAX_RESULT_BYTES, ask_user};
 
 /// Characters of one value that a user gives, at most.
@@ -126,11 +126,11 @@ async fn continue_with(
     // The run continues as the message asked; the tool that had to be called first has been called.
     let options = message.as_ref().map(inference_options_of).unwrap_or_default();
     let options = InferenceOptions { tool_choice: None, ..options };
-    let opening = Opening::Answer {
-        item: Rewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
-        call: Rewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
+    let input = RunInput::Answer {
+        item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
+        call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
     };
-    let input = ResumedAnswer { opening, replaced: Some(item), options };
+    let input = ResumedAnswer { input, replaced: Some(item), options };
     resume_answer(core, user_id, row.thread_id, input, key, request).await
 }
 

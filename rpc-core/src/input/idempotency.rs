@@ -3,7 +3,7 @@
 use crate::error::Error;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use threadline_store::Submission as IdempotencyKey;
+use threadline_store::IdempotencyKey;
 use uuid::Uuid;
 
 /// Characters of an idempotency key, at most.

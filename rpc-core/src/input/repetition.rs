@@ -6,7 +6,7 @@ use crate::store::rows::{ItemRow, RunRow};
 use threadline_engine::StartedRun;
 use threadline_schema::chatkit::{Attachment, ImageAttachment, ThreadItem, UserMessage, UserMessageInput};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
-use threadline_schema::threads::Since;
+use threadline_schema::threads::EventCursor;
 
 /// How a request that starts a run can be known again.
 pub(crate) struct Repetition {
@@ -35,7 +35,9 @@ impl Repetition {
         request: Request<'_>,
     ) -> Result<Option<StartedRun>, Error> {
         let cursor = self.last_event_id.as_deref().filter(|_| self.key.is_none());
-        let Some(Since::Event { run_id, .. }) = cursor.and_then(|cursor| cursor.parse().ok()) else { return Ok(None) };
+        let Some(EventCursor::Event { run_id, .. }) = cursor.and_then(|cursor| cursor.parse().ok()) else {
+            return Ok(None);
+        };
         let is_same = |run: &RunRow, items: &[ItemRow]| match request {
             Request::Message(thread_id, input) => {
                 thread_id.is_none_or(|thread_id| run.thread_id == thread_id)

@@ -17,7 +17,7 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{Extra, InferenceOptions, ThreadItem, UserMessage, UserMessageInput};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_schema::items::ItemKind;
-use threadline_store::{Hold as Reservation, Opening, Submission as IdempotencyKey};
+use threadline_store::{IdempotencyKey, Reservation, RunInput};
 
 /// The title of a thread until it has a first message.
 pub(crate) const NEW_TITLE: &str = "New Chat";
@@ -122,13 +122,13 @@ pub(crate) async fn retry_after_item(
     // The transaction that starts the run refuses what is no user message.
     let message = core.store.item_get(user_id, thread_id, item_id).await.ok();
     let options = message.as_ref().map(inference_options_of).unwrap_or_default();
-    let input = ResumedAnswer { opening: Opening::Retry(item_id), replaced: None, options };
+    let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options };
     resume_answer(core, user_id, thread_id, input, key, request).await
 }
 
 /// A run that answers without a new message.
 pub(super) struct ResumedAnswer {
-    pub(super) opening: Opening,
+    pub(super) input: RunInput,
     /// The item that changes with the start, as clients see it.
     pub(super) replaced: Option<ThreadItem>,
     /// What the user message asks for that is answered.
@@ -145,7 +145,7 @@ pub(super) async fn resume_answer(
     request: RequestContext,
 ) -> Result<StartedRun, Error> {
     let permit = core.engine.start_permit()?;
-    let ResumedAnswer { opening, replaced, options } = input;
+    let ResumedAnswer { input, replaced, options } = input;
     // The agent must be known before the run is stored only where its prices decide what the run reserves.
     let agent = if core.config.budget.cost_micros.is_some() {
         let thread = core.store.thread_get(user_id, thread_id).await?;
@@ -154,7 +154,7 @@ pub(super) async fn resume_answer(
         None
     };
     let reservation = core.budgets.reservation(agent.as_ref())?;
-    let input = ResumeInput { opening, replaced, reservation };
+    let input = ResumeInput { input, replaced, reservation };
     let (driver_core, driver_request) = (core.clone(), request.clone());
     let make_driver = move |run: StoredRun<'_>| {
         let core = driver_core;

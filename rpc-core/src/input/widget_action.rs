@@ -10,7 +10,7 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{Action, WidgetItem};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
-use threadline_store::Opening;
+use threadline_store::RunInput;
 use threadline_tools::{ProgressReporter, ToolContext};
 
 /// Runs an action, as a run.
@@ -30,7 +30,7 @@ pub(crate) async fn custom_action(
     let call = resolve_action(core, user_id, thread_id, widget_id, &action).await?;
     let permit = core.engine.start_permit()?;
     // No model is asked, so there is nothing to reserve.
-    let input = ResumeInput { opening: Opening::Action, replaced: None, reservation: None };
+    let input = ResumeInput { input: RunInput::Action, replaced: None, reservation: None };
     let services = core.agent_services.clone();
     let make_driver = move |_: threadline_engine::StoredRun<'_>| -> Box<dyn threadline_engine::RunDriver> {
         Box::new(WidgetActionDriver::new(services, call))

@@ -5,7 +5,7 @@ use crate::error::Error;
 use futures::Stream;
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed};
 use threadline_schema::call::Frame;
-use threadline_schema::threads::Since;
+use threadline_schema::threads::EventCursor;
 
 /// The events of one subscription.
 pub struct Feed {
@@ -17,7 +17,7 @@ pub struct Feed {
 enum Source {
     Run(RunFeed),
     // Boxed: it is large, and most subscriptions are to runs.
-    Thread(Box<ThreadFeed>, Option<Since>),
+    Thread(Box<ThreadFeed>, Option<EventCursor>),
 }
 
 impl Feed {
@@ -27,13 +27,13 @@ impl Feed {
     }
 
     /// Creates the feed of a thread. `begins_after` is the position of a subscriber that brought no cursor.
-    pub(crate) fn of_thread(feed: ThreadFeed, begins_after: Option<Since>, permit: StreamPermit) -> Self {
+    pub(crate) fn of_thread(feed: ThreadFeed, begins_after: Option<EventCursor>, permit: StreamPermit) -> Self {
         Self { source: Source::Thread(Box::new(feed), begins_after), _permit: permit }
     }
 
     /// Returns the cursor after which the events of a thread begin, so that a subscriber can resume before the first
     /// event. `None` if the subscriber brought a cursor, and for a run.
-    pub fn begins_after(&self) -> Option<Since> {
+    pub fn begins_after(&self) -> Option<EventCursor> {
         match &self.source {
             Source::Run(_) => None,
             Source::Thread(_, begins_after) => *begins_after,

@@ -1,6 +1,6 @@
-//! Files that go with messages: what is known of them. A message takes them in `turns.rs`.
+//! Files that go with messages: what is known of them. A message takes them in `run_start.rs`.
 
-use super::alone::{Chore, alone};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, Entity, Limit, OrNotFound, StoreError, StoreResult};
 use super::refusal;
@@ -158,7 +158,7 @@ impl Store {
     /// Only when the database fails; nothing is deleted then.
     pub async fn attachments_drop_unused(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
-            if !alone(c, Chore::DropAttachments).await? {
+            if !c.try_lock(Job::DropAttachments).await? {
                 return Ok(0);
             }
             let unused: Vec<AttachmentId> = attachments::table

@@ -154,8 +154,8 @@ pub enum Conflict {
     /// What was to be answered is not as it was read.
     #[error("the item has been answered")]
     AnsweredAlready,
-    /// The idempotency key was used for another submission.
-    #[error("the idempotency key belongs to another submission")]
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key belongs to another idempotency_key")]
     KeyReused,
     /// The run has ended, or another process has taken it over.
     #[error("the run has ended or has another owner")]

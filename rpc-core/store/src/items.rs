@@ -3,8 +3,8 @@
 use super::cut;
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
-use super::resume::Rewrite;
-use super::rows::{Claim, ItemRow, NewItem, ThreadRow};
+use super::rows::{FencingToken, ItemRow, NewItem, ThreadRow};
+use super::run_start_resume::ItemRewrite;
 use super::threads::owned;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
@@ -30,7 +30,7 @@ pub struct ItemPage {
 /// Reserves places for `$new` at the end of their thread, in the transaction, and counts its messages.
 ///
 /// Locks the thread, so it comes before anything else is touched. Gives the first place.
-macro_rules! reserve {
+macro_rules! allocate_positions {
     ($c:ident, $thread_id:expr, $new:expr, $now:expr) => {{
         let new: &[$crate::rows::NewItem] = $new;
         let places = i64::try_from(new.len()).unwrap_or(i64::MAX);
@@ -54,10 +54,10 @@ macro_rules! reserve {
 ///
 /// One statement each: diesel cannot say several rows in one for SQLite, where they cost no round trip either.
 macro_rules! insert_items {
-    ($c:ident, $claim:expr, $first:expr, $new:expr) => {{
+    ($c:ident, $token:expr, $first:expr, $new:expr) => {{
         let mut rows = Vec::new();
         for (position, item) in ($first..).zip($new) {
-            let row = item.at(position, $claim.thread_id, Some($claim.run_id));
+            let row = item.at(position, $token.thread_id, Some($token.run_id));
             diesel::insert_into(items::table).values(&row).execute($c).await?;
             rows.push(row);
         }
@@ -65,15 +65,15 @@ macro_rules! insert_items {
     }};
 }
 
-/// Checks that the claim holds, and that the run is not over. It changes nothing, but locks the run: until the commit
+/// Checks that the token holds, and that the run is not over. It changes nothing, but locks the run: until the commit
 /// it can neither end nor be taken over.
-macro_rules! hold {
-    ($c:ident, $claim:expr) => {{
-        let claim: $crate::rows::Claim = $claim;
-        let held = diesel::update(runs::table.find(claim.run_id))
-            .filter(runs::thread_id.eq(claim.thread_id).and(runs::epoch.eq(claim.epoch)))
+macro_rules! fence {
+    ($c:ident, $token:expr) => {{
+        let token: $crate::rows::FencingToken = $token;
+        let held = diesel::update(runs::table.find(token.run_id))
+            .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
             .filter(runs::finished_at.is_null())
-            .set(runs::epoch.eq(claim.epoch))
+            .set(runs::epoch.eq(token.epoch))
             .execute($c)
             .await?;
         if held == 0 {
@@ -85,13 +85,13 @@ macro_rules! hold {
 /// Gives tool calls of the run their results: `(item, its whole body)`. The run must be held. Calls that are not there
 /// are passed over; says how many were.
 macro_rules! complete_items {
-    ($c:ident, $claim:expr, $results:expr) => {{
+    ($c:ident, $token:expr, $results:expr) => {{
         use threadline_schema::items::ItemKind;
         let mut completed = 0;
         for (id, body) in $results {
             let (id, body): (ItemId, String) = (id, body);
             completed += diesel::update(items::table.find(id))
-                .filter(items::run_id.eq($claim.run_id).and(items::kind.eq(ItemKind::ToolCall)))
+                .filter(items::run_id.eq($token.run_id).and(items::kind.eq(ItemKind::ToolCall)))
                 .set(items::body.eq(body))
                 .execute($c)
                 .await?;
@@ -99,7 +99,7 @@ macro_rules! complete_items {
         completed
     }};
 }
-pub(super) use {complete_items, insert_items, reserve};
+pub(super) use {allocate_positions, complete_items, insert_items};
 
 /// A page of items, and whether more follow. The thread's owner has been checked.
 macro_rules! items_of {
@@ -245,16 +245,16 @@ impl Store {
     /// Appends items of a run that goes on, and returns them with their positions.
     ///
     /// # Errors
-    /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the thread is
+    /// [`super::Conflict::RunSuperseded`] when the token does not hold any more, [`StoreError::NotFound`] when the thread is
     /// gone; nothing is appended then.
-    pub async fn items_append(&self, claim: Claim, new: Vec<NewItem>) -> StoreResult<Vec<ItemRow>> {
+    pub async fn items_append(&self, token: FencingToken, new: Vec<NewItem>) -> StoreResult<Vec<ItemRow>> {
         let Some(now) = new.iter().map(|item| item.created_at).max() else {
             return Ok(Vec::new());
         };
         tx!(self, |c| {
-            let first = reserve!(c, claim.thread_id, &new, now);
-            hold!(c, claim);
-            Ok(insert_items!(c, claim, first, new))
+            let first = allocate_positions!(c, token.thread_id, &new, now);
+            fence!(c, token);
+            Ok(insert_items!(c, token, first, new))
         })
     }
 
@@ -262,23 +262,23 @@ impl Store {
     /// Nothing else about an item changes.
     ///
     /// # Errors
-    /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the run has no
+    /// [`super::Conflict::RunSuperseded`] when the token does not hold any more, [`StoreError::NotFound`] when the run has no
     /// such call; nothing is changed then.
-    pub async fn item_complete(&self, claim: Claim, id: ItemId, body: String) -> StoreResult<()> {
+    pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
-            hold!(c, claim);
-            if complete_items!(c, claim, [(id, body)]) == 0 { Err(StoreError::NotFound(Entity::Item)) } else { Ok(()) }
+            fence!(c, token);
+            if complete_items!(c, token, [(id, body)]) == 0 { Err(StoreError::NotFound(Entity::Item)) } else { Ok(()) }
         })
     }
     /// Replaces bodies of items of the thread in which a run goes on.
     ///
     /// # Errors
-    /// [`super::Conflict::RunSuperseded`] when the claim does not hold any more; nothing is changed then.
-    pub async fn items_rewrite(&self, claim: Claim, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
+    /// [`super::Conflict::RunSuperseded`] when the token does not hold any more; nothing is changed then.
+    pub async fn items_rewrite(&self, token: FencingToken, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
-            hold!(c, claim);
+            fence!(c, token);
             for (id, body) in bodies {
-                diesel::update(items::table.find(id).filter(items::thread_id.eq(claim.thread_id)))
+                diesel::update(items::table.find(id).filter(items::thread_id.eq(token.thread_id)))
                     .set(items::body.eq(body))
                     .execute(c)
                     .await?;
@@ -290,8 +290,8 @@ impl Store {
     ///
     /// # Errors
     /// [`super::Conflict::AnsweredAlready`] when it is not as it was read, or gone.
-    pub async fn item_rewrite(&self, thread_id: ThreadId, rewrite: Rewrite) -> StoreResult<()> {
-        let Rewrite { id, old, new } = rewrite;
+    pub async fn item_rewrite(&self, thread_id: ThreadId, rewrite: ItemRewrite) -> StoreResult<()> {
+        let ItemRewrite { id, old, new } = rewrite;
         change!(self, |c| {
             let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
             let changed = diesel::update(as_read).set(items::body.eq(new)).execute(c).await?;

@@ -5,36 +5,36 @@
 //!
 //! # Locks
 //!
-//! Transactions take row locks in one order, so that no two wait for each other: submission, then thread, then run, then
+//! Transactions take row locks in one order, so that no two wait for each other: request, then thread, then run, then
 //! items, then attachments, then user, then a day of usage. Creating a thread takes the user first; nobody else can hold a
 //! thread that does not exist yet.
 
-mod alone;
+mod advisory_lock;
 mod attachments;
 mod clock;
 pub mod config;
 mod db;
 pub mod error;
 mod feedback;
-mod follow;
+mod idempotency;
 mod items;
 pub mod lenient_tls;
 mod log;
 pub mod migrate;
 mod postgres;
-mod resume;
 mod retries;
 pub mod rows;
+mod run_start;
+mod run_start_resume;
 mod runs;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod sqlite;
-mod submissions;
 mod tasks;
+mod thread_runs;
 mod threads;
 pub mod timing;
 mod tls;
-mod turns;
 mod unit;
 mod usage;
 mod users;
@@ -42,24 +42,24 @@ mod users;
 pub use clock::Clock;
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
-pub use follow::NextRun;
+pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
 pub use postgres::Listener;
-pub use resume::{Opening, Rewrite};
+pub use run_start::{NewMessageRun, NewRun, NewThread, RunStarted, ThreadCreated};
+pub use run_start_resume::{ItemRewrite, RunInput};
 pub use runs::RunEnd;
-pub use submissions::Submission;
 pub use tasks::{TaskChanges, TaskPage};
+pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
-pub use turns::{Created, NewRun, NewThread, NewTurn, TurnStarted};
-pub use usage::{Bill, Hold, day_of};
+pub use usage::{Charge, Reservation, day_of};
 
 /// A database that no other server may use while this lives.
 #[derive(Debug)]
-pub struct SoleServer {
+pub struct FileLock {
     _lock: std::fs::File,
 }
 
-impl SoleServer {
+impl FileLock {
     /// Takes the place of an SQLite file's one server: a second would take the runs of the first for those of a dead
     /// one. `None` for PostgreSQL, which has room for several.
     ///
@@ -69,7 +69,7 @@ impl SoleServer {
         if db::is_postgres(config.url.expose_secret()) {
             return Ok(None);
         }
-        sqlite::claim(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
+        sqlite::token(config.url.expose_secret()).map(|lock| Some(Self { _lock: lock }))
     }
 }
 
@@ -77,9 +77,9 @@ impl SoleServer {
 ///
 /// # Errors
 /// [`StoreError::Config`] when the URL cannot be used.
-pub fn name_of(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
+pub fn database_name(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
     if db::is_postgres(config.url.expose_secret()) {
-        postgres::name_of(config)
+        postgres::database_name(config)
     } else {
         sqlite::path(config.url.expose_secret())
     }

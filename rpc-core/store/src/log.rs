@@ -1,7 +1,7 @@
 //! The durable log of what runs emit, and how it is read.
 
-use super::alone::{Chore, alone};
-use super::db::Store;
+use super::advisory_lock::{AdvisoryLock, Job};
+use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::rows::EventRow;
 use super::unit::{Begin, LiteConn, PgConn, change, end, read, tx, work};
@@ -159,7 +159,7 @@ impl Store {
     /// Only when the database fails; nothing is dropped then.
     pub async fn logs_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
-            if !alone(c, Chore::TrimLogs).await? {
+            if !c.try_lock(Job::Trim).await? {
                 return Ok(0);
             }
             let ended: Vec<RunId> = runs::table
@@ -186,7 +186,7 @@ impl Store {
         if let Some(now) = self.simulation().and_then(|simulation| simulation.now()) {
             return Ok(now);
         }
-        if self.kind() == "sqlite" {
+        if let Db::Lite { .. } = self.db() {
             return Ok(UtcTime::now());
         }
         #[derive(QueryableByName)]

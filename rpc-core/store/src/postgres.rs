@@ -115,7 +115,7 @@ impl Listener {
 type Message = Result<AsyncMessage, tokio_postgres::Error>;
 
 /// The name of the database that a URL leads to.
-pub(super) fn name_of(config: &DatabaseConfig) -> StoreResult<String> {
+pub(super) fn database_name(config: &DatabaseConfig) -> StoreResult<String> {
     let Server { config, .. } = Server::new(config)?;
     // libpq's rule for a URL without a name.
     Ok(config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned())

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    attachments, feedback, items, run_events, runs, submissions, tasks, threads, usage_days, users,
+    attachments, feedback, idempotency_keys, items, run_events, runs, tasks, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -156,8 +156,8 @@ rows! {
         cuts: Option<String>,
     }
 
-    /// A submission that named itself, and what it made.
-    SubmissionRow in submissions {
+    /// A request that named itself, and what it made.
+    IdempotencyKeyRow in idempotency_keys {
         /// Who submitted.
         user_id: UserId,
         /// The name.
@@ -259,7 +259,7 @@ rows! {
 
 /// The right to write for a run: it ends when the run does, or when another process takes the run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+pub struct FencingToken {
     /// The run.
     pub run_id: RunId,
     /// Its thread.
@@ -269,9 +269,9 @@ pub struct Claim {
 }
 
 impl RunRow {
-    /// The claim of whoever owned the run when the row was read.
-    pub fn claim(&self) -> Claim {
-        Claim { run_id: self.id, thread_id: self.thread_id, epoch: self.epoch }
+    /// The token of whoever owned the run when the row was read.
+    pub fn fencing_token(&self) -> FencingToken {
+        FencingToken { run_id: self.id, thread_id: self.thread_id, epoch: self.epoch }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Runs: how they stand, how they end, and who may end them.
 
-use super::alone::{Chore, alone};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
-use super::items::{complete_items, insert_items, reserve};
+use super::items::{allocate_positions, complete_items, insert_items};
 use super::log::insert_events;
 use super::retries::{drop_answer, replace_answer};
-use super::rows::{Claim, EventRow, NewItem, RunRow};
+use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
-use super::usage::{Bill, day_of, settle};
+use super::usage::{Charge, day_of, settle};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
@@ -28,7 +28,7 @@ pub struct RunEnd {
     /// What it used, over all calls of the model.
     pub usage: Usage,
     /// What its user is charged.
-    pub bill: Bill,
+    pub charge: Charge,
     /// Number of its last event, the one that says how it ended.
     pub last_seq: i64,
     /// The last assistant message it wrote.
@@ -81,9 +81,9 @@ impl Store {
     /// complete.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] when the claim does not hold any more, [`StoreError::NotFound`] when the thread is
+    /// [`Conflict::RunSuperseded`] when the token does not hold any more, [`StoreError::NotFound`] when the thread is
     /// gone, and the run with it.
-    pub async fn run_finish(&self, claim: Claim, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
+    pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
@@ -91,9 +91,9 @@ impl Store {
         let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
-            let first = reserve!(c, claim.thread_id, &new, end.finished_at);
-            let run = diesel::update(runs::table.find(claim.run_id))
-                .filter(runs::thread_id.eq(claim.thread_id).and(runs::epoch.eq(claim.epoch)))
+            let first = allocate_positions!(c, token.thread_id, &new, end.finished_at);
+            let run = diesel::update(runs::table.find(token.run_id))
+                .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
                 .filter(runs::finished_at.is_null())
                 .set((
                     runs::status.eq(end.status),
@@ -104,22 +104,22 @@ impl Store {
                     runs::last_seq.eq(end.last_seq),
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
-                    runs::cost_micros.eq(end.bill.cost_micros),
+                    runs::cost_micros.eq(end.charge.cost_micros),
                 ))
                 .returning(RunRow::as_returning())
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
                 .ok_or(Conflict::RunSuperseded)?;
-            insert_items!(c, claim, first, new);
-            complete_items!(c, claim, end.results);
+            insert_items!(c, token, first, new);
+            complete_items!(c, token, end.results);
             match run.retry_of {
                 Some(message) if run.status == RunStatus::Completed => replace_answer!(c, &run, message),
                 Some(_) => drop_answer!(c, run),
                 None => {}
             }
             insert_events!(c, &end.events);
-            settle!(c, run.user_id, day_of(run.created_at), end.bill, (run.held_tokens, run.held_micros));
+            settle!(c, run.user_id, day_of(run.created_at), end.charge, (run.held_tokens, run.held_micros));
             Ok(run)
         })
     }
@@ -181,7 +181,7 @@ impl Store {
         limit: u32,
     ) -> StoreResult<Vec<RunRow>> {
         tx!(self, |c| {
-            if !alone(c, Chore::CloseDead).await? {
+            if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
             let expired: Vec<RunId> = runs::table

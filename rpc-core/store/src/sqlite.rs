@@ -65,7 +65,7 @@ pub(super) fn path(url: &str) -> StoreResult<String> {
 /// # Errors
 /// [`StoreError::Config`] when another process serves the file, [`StoreError::Unavailable`] when the lock's own file
 /// cannot be opened.
-pub(super) fn claim(url: &str) -> StoreResult<File> {
+pub(super) fn token(url: &str) -> StoreResult<File> {
     let path = format!("{}.lock", path(url)?);
     let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;

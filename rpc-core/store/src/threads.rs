@@ -1,6 +1,6 @@
-//! Conversations: reading, listing, renaming, deleting, archiving. They are made in `turns.rs`.
+//! Conversations: reading, listing, renaming, deleting, archiving. They are made in `run_start.rs`.
 
-use super::alone::{Chore, alone};
+use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::rows::ThreadRow;
@@ -147,7 +147,7 @@ impl Store {
         })
     }
 
-    /// Deletes a thread with its items, runs, events and submissions.
+    /// Deletes a thread with its items, runs, events and idempotency_keys.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -186,7 +186,7 @@ impl Store {
     /// Only when the database fails; nothing is archived then.
     pub async fn threads_archive_idle(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
-            if !alone(c, Chore::Archive).await? {
+            if !c.try_lock(Job::Archive).await? {
                 return Ok(0);
             }
             let mut idle: Vec<ThreadId> = threads::table

@@ -18,20 +18,20 @@ const DAY: i64 = 86_400;
 
 /// What a run is to hold of its user's budget, and what the budget is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
+pub struct Reservation {
     /// Tokens.
     pub tokens: i64,
     /// Millionths of the currency.
     pub micros: i64,
     /// Tokens a day, at most.
-    pub most_tokens: i64,
+    pub limit_tokens: i64,
     /// Millionths of the currency a day, at most.
-    pub most_micros: i64,
+    pub limit_micros: i64,
 }
 
 /// What a run used, for its user's account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bill {
+pub struct Charge {
     /// Tokens read.
     pub prompt_tokens: i64,
     /// Tokens written.
@@ -64,10 +64,10 @@ impl UsageRow {
 
 /// Holds a part of the day's budget for a run that begins, if so much is left: one statement decides, so two runs at once
 /// cannot both take the last of it.
-macro_rules! take_hold {
-    ($c:ident, $user_id:expr, $day:expr, $hold:expr) => {{
+macro_rules! reserve_budget {
+    ($c:ident, $user_id:expr, $day:expr, $reservation:expr) => {{
         use threadline_schema::db::tables::usage_days;
-        let hold: $crate::Hold = $hold;
+        let reservation: $crate::Reservation = $reservation;
         diesel::insert_into(usage_days::table)
             .values($crate::rows::UsageRow::unused($user_id, $day))
             .on_conflict_do_nothing()
@@ -76,11 +76,11 @@ macro_rules! take_hold {
         let tokens = usage_days::prompt_tokens + usage_days::completion_tokens + usage_days::held_tokens;
         let micros = usage_days::cost_micros + usage_days::held_micros;
         let held = diesel::update(usage_days::table.find(($user_id, $day)))
-            .filter(tokens.le(hold.most_tokens.saturating_sub(hold.tokens)))
-            .filter(micros.le(hold.most_micros.saturating_sub(hold.micros)))
+            .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
+            .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
             .set((
-                usage_days::held_tokens.eq(usage_days::held_tokens + hold.tokens),
-                usage_days::held_micros.eq(usage_days::held_micros + hold.micros),
+                usage_days::held_tokens.eq(usage_days::held_tokens + reservation.tokens),
+                usage_days::held_micros.eq(usage_days::held_micros + reservation.micros),
             ))
             .execute($c)
             .await?;
@@ -89,31 +89,31 @@ macro_rules! take_hold {
         }
     }};
 }
-pub(super) use take_hold;
+pub(super) use reserve_budget;
 
 /// Books what a run used on the day it began, and gives back what it held.
 macro_rules! settle {
-    ($c:ident, $user_id:expr, $day:expr, $bill:expr, $held:expr) => {
-        $crate::usage::book!($c, $user_id, $day, 1_i64, $bill, $held)
+    ($c:ident, $user_id:expr, $day:expr, $charge:expr, $held:expr) => {
+        $crate::usage::book!($c, $user_id, $day, 1_i64, $charge, $held)
     };
 }
 
 /// Books what was used on a day, by so many runs that have ended with it.
 macro_rules! book {
-    ($c:ident, $user_id:expr, $day:expr, $runs:expr, $bill:expr, $held:expr) => {{
+    ($c:ident, $user_id:expr, $day:expr, $runs:expr, $charge:expr, $held:expr) => {{
         use threadline_schema::db::tables::usage_days;
         let runs: i64 = $runs;
-        let bill: $crate::Bill = $bill;
+        let charge: $crate::Charge = $charge;
         let (held_tokens, held_micros): (i64, i64) = $held;
-        let has_no_price = bill.cost_micros.is_none() && bill.prompt_tokens + bill.completion_tokens > 0;
+        let has_no_price = charge.cost_micros.is_none() && charge.prompt_tokens + charge.completion_tokens > 0;
         let unpriced = if has_no_price { runs } else { 0 };
-        let cost = bill.cost_micros.unwrap_or_default();
+        let cost = charge.cost_micros.unwrap_or_default();
         diesel::insert_into(usage_days::table)
             .values($crate::rows::UsageRow {
                 runs,
                 unpriced_runs: unpriced,
-                prompt_tokens: bill.prompt_tokens,
-                completion_tokens: bill.completion_tokens,
+                prompt_tokens: charge.prompt_tokens,
+                completion_tokens: charge.completion_tokens,
                 cost_micros: cost,
                 ..$crate::rows::UsageRow::unused($user_id, $day)
             })
@@ -122,8 +122,8 @@ macro_rules! book {
             .set((
                 usage_days::runs.eq(usage_days::runs + runs),
                 usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + bill.prompt_tokens),
-                usage_days::completion_tokens.eq(usage_days::completion_tokens + bill.completion_tokens),
+                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + charge.prompt_tokens),
+                usage_days::completion_tokens.eq(usage_days::completion_tokens + charge.completion_tokens),
                 usage_days::cost_micros.eq(usage_days::cost_micros + cost),
                 usage_days::held_tokens.eq(usage_days::held_tokens - held_tokens),
                 usage_days::held_micros.eq(usage_days::held_micros - held_micros),
@@ -154,9 +154,9 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn usage_add(&self, user_id: UserId, began: UtcTime, bill: Bill) -> StoreResult<()> {
+    pub async fn usage_add(&self, user_id: UserId, began: UtcTime, charge: Charge) -> StoreResult<()> {
         change!(self, |c| {
-            book!(c, user_id, day_of(began), 0, bill, (0, 0));
+            book!(c, user_id, day_of(began), 0, charge, (0, 0));
             Ok(())
         })
     }
@@ -166,9 +166,15 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn usage_settle(&self, user_id: UserId, began: UtcTime, bill: Bill, held: (i64, i64)) -> StoreResult<()> {
+    pub async fn usage_settle(
+        &self,
+        user_id: UserId,
+        began: UtcTime,
+        charge: Charge,
+        held: (i64, i64),
+    ) -> StoreResult<()> {
         change!(self, |c| {
-            settle!(c, user_id, day_of(began), bill, held);
+            settle!(c, user_id, day_of(began), charge, held);
             Ok(())
         })
     }

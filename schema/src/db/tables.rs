@@ -130,7 +130,8 @@ diesel::table! {
     use crate::db::types::sql::{Id, UtcTime};
 
     /// Submissions that named themselves with an idempotency key: a retry finds what the first try made.
-    submissions (user_id, key) {
+    #[sql_name = "submissions"]
+    idempotency_keys (user_id, key) {
         user_id -> Id,
         key -> Text,
         /// SHA-256 of what was submitted, in hex: the same key with another body is a conflict.
@@ -241,7 +242,7 @@ diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
-diesel::joinable!(submissions -> threads (thread_id));
+diesel::joinable!(idempotency_keys -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
 diesel::joinable!(attachments -> threads (thread_id));
@@ -251,7 +252,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     items,
     runs,
     run_events,
-    submissions,
+    idempotency_keys,
     tasks,
     feedback,
     usage_days,

@@ -16,13 +16,13 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{RunStatus, Usage};
-use threadline_store::rows::{Claim, RunRow};
+use threadline_store::rows::{FencingToken, RunRow};
 use tokio::time::Instant;
 
 /// A stored run that is to be executed.
 pub(super) struct RunTask {
     pub(super) guard: RunGuard,
-    pub(super) token: Claim,
+    pub(super) token: FencingToken,
     /// The user message that is answered again.
     pub(super) retry_of: Option<ItemId>,
     pub(super) created_at: DateTime<Utc>,
@@ -36,7 +36,7 @@ impl RunTask {
     pub(super) fn new(guard: RunGuard, run: &RunRow, request: RequestContext, driver: Box<dyn RunDriver>) -> Self {
         Self {
             guard,
-            token: run.claim(),
+            token: run.fencing_token(),
             retry_of: run.retry_of,
             created_at: run.created_at.utc(),
             reserved: (run.held_tokens, run.held_micros),

@@ -55,7 +55,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         status: run.status,
         error: run.error.clone(),
         usage: writer.usage,
-        bill: charge,
+        charge,
         last_seq: to_signed(run.last_seq),
         message_id: writer.message_id,
         finished_at,

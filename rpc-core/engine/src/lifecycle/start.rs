@@ -14,8 +14,7 @@ use threadline_schema::event::Event;
 use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
 use threadline_store::rows::{ItemRow, NewItem, RunRow, ThreadRow};
 use threadline_store::{
-    Hold as Reservation, NewRun, NewThread, NewTurn as NewMessageRun, Opening, StoreError, StoreResult,
-    Submission as IdempotencyKey, TurnStarted as RunStarted,
+    IdempotencyKey, NewMessageRun, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreError, StoreResult,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -53,7 +52,7 @@ pub struct NewThreadInput {
 /// Input that starts a run without a new message.
 pub struct ResumeInput {
     /// What the run starts with.
-    pub opening: Opening,
+    pub input: RunInput,
     /// The item that changes with the start, as clients see it.
     pub replaced: Option<ThreadItem>,
     /// What the run reserves of its user's budget.
@@ -84,7 +83,7 @@ pub(crate) async fn find_replay(
     key: Option<&IdempotencyKey>,
 ) -> StoreResult<Option<StartedRun>> {
     let Some(key) = key else { return Ok(None) };
-    let earlier = shared.store.submission_replay(user_id, key.clone()).await?;
+    let earlier = shared.store.find_replay(user_id, key.clone()).await?;
     Ok(earlier.map(|earlier| StartedRun::replayed(shared, earlier)))
 }
 
@@ -127,16 +126,16 @@ pub(crate) async fn start_with_message(
         let has_title = input.title.is_some();
         let (new, message) = new_message_run(&shared, input);
         let guard = shared.hub.register(new.run_id, user_id, thread_id);
-        let started = match shared.store.turn_start(user_id, thread_id, new, key).await {
+        let started = match shared.store.run_start_with_message(user_id, thread_id, new, key).await {
             Ok(started) if !started.replayed => started,
             refused_or_replayed => {
                 guard.discard();
                 return Ok(StartedRun::replayed(&shared, refused_or_replayed?));
             }
         };
-        let title_changed = started.opens && has_title;
+        let title_changed = started.is_first_message && has_title;
         announce_message(guard.handle(), false, message, title_changed, &started.thread);
-        execute_stored(&shared, guard, &started.thread, &started.run, started.opens, request, make_driver);
+        execute_stored(&shared, guard, &started.thread, &started.run, started.is_first_message, request, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
@@ -156,14 +155,14 @@ pub(crate) async fn create_thread(
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
-        let (turn, message) = match input.message {
+        let (first_message, message) = match input.message {
             Some(message) => {
                 let (new, message) = new_message_run(&shared, message);
                 (Some(new), Some(message))
             }
             None => (None, None),
         };
-        let guard = turn.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
+        let guard = first_message.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
         let new = NewThread {
             id: input.thread_id,
             user_id,
@@ -171,8 +170,8 @@ pub(crate) async fn create_thread(
             title: input.title,
             metadata: input.metadata,
             created_at: shared.clock.now(),
-            turn,
-            submission: key,
+            first_message,
+            idempotency_key: key,
         };
         let created = match shared.store.thread_create(new).await {
             Ok(created) if !created.replayed => created,
@@ -212,16 +211,16 @@ pub(crate) async fn resume(
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
-        let ResumeInput { opening, replaced, reservation } = input;
+        let ResumeInput { input, replaced, reservation } = input;
         let run = NewRun {
             id: shared.clock.new_id(),
             owner: shared.process_id,
             lease_expires_at: shared.lease_until(),
             created_at: shared.clock.now(),
-            hold: reservation,
+            reservation,
         };
         let guard = shared.hub.register(run.id, user_id, thread_id);
-        let started = match shared.store.turn_resume(user_id, thread_id, opening, run, key).await {
+        let started = match shared.store.run_start(user_id, thread_id, input, run, key).await {
             Ok(started) if !started.replayed => started,
             refused_or_replayed => {
                 guard.discard();
@@ -259,7 +258,7 @@ fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessageRun, 
         run_id: shared.clock.new_id::<RunId>(),
         owner: shared.process_id,
         lease_expires_at: shared.lease_until(),
-        hold: reservation,
+        reservation,
         attachments,
     };
     (new, message)

@@ -21,7 +21,7 @@ use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::NewItem;
-use threadline_store::{Bill as Charge, Clock};
+use threadline_store::{Charge, Clock};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";

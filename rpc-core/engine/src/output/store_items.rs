@@ -7,7 +7,7 @@ use threadline_schema::error::Chain;
 use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::items::ItemKind;
-use threadline_store::rows::{Claim, NewItem};
+use threadline_store::rows::{FencingToken, NewItem};
 use threadline_store::{Store, StoreError, StoreResult};
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// Those of `Store::items_append`.
-    pub async fn store_items(&mut self, store: &Store, token: Claim) -> StoreResult<()> {
+    pub async fn store_items(&mut self, store: &Store, token: FencingToken) -> StoreResult<()> {
         let items = std::mem::take(&mut self.items);
         if items.is_empty() {
             return Ok(());

@@ -5,7 +5,7 @@
 //! must not be free.
 
 use threadline_schema::runs::Usage;
-use threadline_store::Bill as Charge;
+use threadline_store::Charge;
 
 /// Bytes of text per token, roughly: OpenAI's rule of thumb for English.
 const BYTES_PER_TOKEN: usize = 4;

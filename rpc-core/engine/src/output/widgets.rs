@@ -5,7 +5,7 @@ use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::chatkit::{Extra, ThreadItem, ThreadStreamEvent, WidgetItem};
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
-use threadline_store::rows::Claim;
+use threadline_store::rows::FencingToken;
 use threadline_store::{Store, StoreResult};
 
 /// How a result is shown to the user.
@@ -25,7 +25,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// Those of [`store_items`](Self::store_items).
-    pub async fn show_widgets(&mut self, store: &Store, token: Claim) -> StoreResult<()> {
+    pub async fn show_widgets(&mut self, store: &Store, token: FencingToken) -> StoreResult<()> {
         if self.widgets.is_empty() || self.message.is_some() {
             return Ok(());
         }

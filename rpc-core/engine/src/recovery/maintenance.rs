@@ -15,7 +15,7 @@ pub(crate) async fn remove_expired_logs(shared: &Shared) {
     let before = |age: Duration| UtcTime::from(shared.clock.now().utc() - age);
     loop {
         let logs = shared.store.logs_trim(before(shared.config.events_retention), BATCH).await;
-        let keys = shared.store.submissions_trim(before(IDEMPOTENCY_KEYS_KEPT), BATCH).await;
+        let keys = shared.store.idempotency_keys_trim(before(IDEMPOTENCY_KEYS_KEPT), BATCH).await;
         match (logs, keys) {
             (Ok(0), Ok(0)) => return,
             (Ok(logs), Ok(keys)) => tracing::debug!(logs, keys, "removed old logs and idempotency keys"),

@@ -13,7 +13,7 @@ use threadline_schema::error::Chain;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::RunRow;
-use threadline_store::{Bill as Charge, Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Charge, Conflict, RunEnd, StoreError, StoreResult};
 
 /// Dead runs that are closed at the same time.
 const CONCURRENCY: usize = 8;
@@ -108,7 +108,7 @@ fn ignore_closed(closed: StoreResult<()>) -> StoreResult<()> {
 /// Ends a run that this process has taken over. What is known of its answer is kept. Its former owner, should it come
 /// back, cannot write any more.
 async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
-    let token = run.claim();
+    let token = run.fencing_token();
     let is_cancelled = run.cancel_requested_at.is_some();
     let status = status_after_owner_died(is_cancelled);
     let events = read_log(shared, &run).await?;
@@ -148,7 +148,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
         error: None,
         usage: Usage::default(),
         // What it had used is lost with its process.
-        bill: Charge::default(),
+        charge: Charge::default(),
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::runs::After;
-use threadline_schema::threads::{Since, ThreadsSubscribeParams};
+use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_store::rows::RunRow;
 use threadline_store::{Entity, StoreError};
 
@@ -73,7 +73,7 @@ pub(crate) async fn subscribe_thread(
     user_id: UserId,
     params: ThreadsSubscribeParams,
     token_lifetime: Duration,
-) -> Result<(ThreadFeed, Since), EngineError> {
+) -> Result<(ThreadFeed, EventCursor), EngineError> {
     let ThreadsSubscribeParams { thread_id, after, snapshot } = params;
     let thread_id = ThreadId::from(thread_id);
     if shared.hub.notifier.has_ended_waiting() {
@@ -89,8 +89,8 @@ pub(crate) async fn subscribe_thread(
     };
     let snapshot = if snapshot { Some(snapshot_event(shared, user_id, thread_id).await?) } else { None };
     let since = match position.run_id {
-        None => Since::Beginning,
-        Some(run_id) => Since::Event { run_id: run_id.0, seq: position.seq },
+        None => EventCursor::Beginning,
+        Some(run_id) => EventCursor::Event { run_id: run_id.0, seq: position.seq },
     };
     let header = ThreadHeader::of(&wire::thread(&thread)?);
     let start = Start { position, feed, header, snapshot };
@@ -119,8 +119,8 @@ async fn position_of(
         EngineError::InvalidCursor(message.to_owned())
     };
     let (run_id, seq) = match after.parse().map_err(|_| invalid())? {
-        Since::Beginning => return Ok((ThreadPosition::BEGINNING, None)),
-        Since::Event { run_id, seq } => (RunId::from(run_id), seq),
+        EventCursor::Beginning => return Ok((ThreadPosition::BEGINNING, None)),
+        EventCursor::Event { run_id, seq } => (RunId::from(run_id), seq),
     };
     let run = shared.store.run_of_thread(thread_id, run_id).await?.ok_or_else(invalid)?;
     if run.status.is_final() && wire::run(&run).last_seq == seq {

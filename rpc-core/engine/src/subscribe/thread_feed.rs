@@ -244,8 +244,8 @@ impl ThreadFeed {
         let position = match self.position.run_id.filter(|_| !self.position.run_has_ended) {
             Some(_) => self.position,
             None => match store.thread_next_run(self.thread_id, self.position.item_position).await {
-                Ok(NextRun::Is(run)) => ThreadPosition::in_run(&run, 0, false),
-                Ok(NextRun::None(thread)) => return Ok(Next::Nothing(Some(thread))),
+                Ok(NextRun::Started(run)) => ThreadPosition::in_run(&run, 0, false),
+                Ok(NextRun::NotYet(thread)) => return Ok(Next::Nothing(Some(thread))),
                 Err(error) => return Err(self.classify(EngineError::Store(error))),
             },
         };

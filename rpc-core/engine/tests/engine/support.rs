@@ -16,7 +16,7 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_signals::Signals;
 use threadline_store::config::DatabaseConfig;
-use threadline_store::{Bill, Clock, Store};
+use threadline_store::{Charge, Clock, Store};
 
 /// An engine on a database of its own.
 pub(crate) struct TestEngine {
@@ -141,7 +141,7 @@ impl RunDriver for PanicAfterAnswer {
         tokio::time::sleep(Duration::from_millis(200)).map(|()| Ok(())).boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Bill)> {
+    fn finish(&mut self) -> Option<(Usage, Charge)> {
         panic!("after the answer")
     }
 }

@@ -14,7 +14,7 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::event::type_of;
 use threadline_schema::ids::{RunId, ThreadId};
 use threadline_schema::runs::After;
-use threadline_store::{StoreError, Submission};
+use threadline_store::{IdempotencyKey, StoreError};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What clients were told.
@@ -92,7 +92,7 @@ impl Client {
         }
         let permit = process.engine.start_permit()?;
         let input = text_message(&process.clock, self.thread_id, text).unwrap();
-        let key = Some(Submission { key: text.to_owned(), fingerprint: text.to_owned() });
+        let key = Some(IdempotencyKey { key: text.to_owned(), fingerprint: text.to_owned() });
         let (rng, executions, driver_process) = (self.rng.fork(), self.world.executions.clone(), process.clone());
         let make_driver = move |_: StoredRun<'_>| -> Box<dyn RunDriver> {
             Box::new(PlannedDriver { process: driver_process, rng, executions })

@@ -11,7 +11,7 @@ use threadline_engine::{DriverError, FinishedCall, RequestedCall, RunContext, Ru
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
 use threadline_schema::runs::Usage;
-use threadline_store::Bill;
+use threadline_store::Charge;
 
 /// How often each tool call was executed, by its id.
 pub(crate) type Executions = Arc<Mutex<BTreeMap<String, u32>>>;
@@ -107,7 +107,7 @@ impl RunDriver for PlannedDriver {
         self.run(run, writer).boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Bill)> {
+    fn finish(&mut self) -> Option<(Usage, Charge)> {
         assert!(self.rng.u8(0..100) >= 3, "a fault of ours after the answer");
         None
     }

@@ -232,8 +232,8 @@ async fn create_thread(store: &Store, user_id: UserId, id: ThreadId) {
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
         created_at: store.now().await.unwrap(),
-        turn: None,
-        submission: None,
+        first_message: None,
+        idempotency_key: None,
     };
     store.thread_create(new).await.unwrap();
 }

@@ -3,6 +3,7 @@
 // Clippy allows these in `#[test]` functions, but not in their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod cases;
 mod demo;
 mod failures;
 mod health;

@@ -146,7 +146,8 @@ fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/upstream"))
 }
 
-fn bytes_of(name: &str) -> Vec<u8> {
+/// Returns a recorded response, with its head.
+pub(crate) fn bytes_of(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(format!("{name}.response.http"))).unwrap()
 }
 

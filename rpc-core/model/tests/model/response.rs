@@ -55,13 +55,19 @@ impl Response {
         self.texts.concat()
     }
 
+    /// Returns the citations as `url title@end`.
+    pub(crate) fn citation_names(&self) -> Vec<String> {
+        let name = |Citation { url, title, end }: &Citation| {
+            format!("{url} {title}@{}", end.map_or_else(String::new, |end| end.to_string()))
+        };
+        self.citations.iter().map(name).collect()
+    }
+
     /// Returns one line for tables: text, citations as `<url title@end>`, calls as `name(arguments)`, usage as
     /// `prompt+completion`, and the finish reason or the error.
     pub(crate) fn summary(&self) -> String {
         let mut parts = vec![format!("{:?}", self.text())];
-        parts.extend(self.citations.iter().map(|Citation { url, title, end }| {
-            format!("<{url} {title}@{}>", end.map_or_else(String::new, |end| end.to_string()))
-        }));
+        parts.extend(self.citation_names().into_iter().map(|name| format!("<{name}>")));
         parts.extend(self.calls.iter().map(|call| format!("{}({})", call.name, call.arguments)));
         parts.extend(self.usage.map(|usage| format!("{}+{}", usage.prompt_tokens, usage.completion_tokens)));
         parts.extend(self.finish.map(|reason| format!("{reason:?}")));
@@ -80,6 +86,16 @@ impl Response {
 /// Returns whether the client generated the id.
 pub(crate) fn is_generated_id(id: &str) -> bool {
     id.strip_prefix("call_").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Returns the name of a finish reason in case files.
+pub(crate) fn finish_name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::Length => "length",
+        FinishReason::ContentFilter => "content_filter",
+    }
 }
 
 /// Returns the variant of an error, with its status.

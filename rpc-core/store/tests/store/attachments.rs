@@ -4,7 +4,7 @@ use crate::support::*;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, UserId};
 use threadline_store::rows::AttachmentRow;
-use threadline_store::{Conflict, Limit, NewThread, NewTurn, Store, StoreError, StoreResult};
+use threadline_store::{Conflict, Limit, NewMessageRun, NewThread, Store, StoreError, StoreResult};
 
 fn attachment(user_id: UserId, size: i64) -> AttachmentRow {
     AttachmentRow {
@@ -26,8 +26,8 @@ async fn ready(store: &Store, user_id: UserId, size: i64) -> AttachmentId {
     store.attachment_ready(row.id, row.mime_type.clone()).await.unwrap().id
 }
 
-fn taking(attachments: &[AttachmentId]) -> NewTurn {
-    NewTurn { attachments: attachments.to_vec(), ..turn() }
+fn taking(attachments: &[AttachmentId]) -> NewMessageRun {
+    NewMessageRun { attachments: attachments.to_vec(), ..message_run() }
 }
 
 fn used<T: std::fmt::Debug>(result: StoreResult<T>) {
@@ -69,7 +69,7 @@ on_both! {
         let nobody = store.attachment_create(attachment(new_id(), 1), None).await;
         assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
 
-        let new = NewThread { turn: Some(taking(&[sent])), ..new_thread(user) };
+        let new = NewThread { first_message: Some(taking(&[sent])), ..new_thread(user) };
         let thread = store.thread_create(new).await.unwrap().thread;
         used(store.attachment_delete(user, sent).await);
         store.attachment_delete(user, deleted).await.unwrap();
@@ -95,13 +95,13 @@ on_both! {
         let pending = store.attachment_create(attachment(owner, 1), None).await.unwrap().id;
         let (here, there) = (thread(&store, owner).await, thread(&store, owner).await);
         for wrong in [foreign, pending, new_id()] {
-            used(store.turn_start(owner, here.id, taking(&[one, wrong]), None).await);
+            used(store.run_start_with_message(owner, here.id, taking(&[one, wrong]), None).await);
         }
         assert_eq!(store.thread_get(owner, here.id).await.unwrap(), here, "nothing was said");
-        let started = store.turn_start(owner, here.id, taking(&[one, two]), None).await.unwrap();
+        let started = store.run_start_with_message(owner, here.id, taking(&[one, two]), None).await.unwrap();
         assert_eq!(store.attachment_get(owner, two).await.unwrap().thread_id, Some(here.id));
-        used(store.turn_start(owner, there.id, taking(&[two]), None).await);
-        store.run_finish(started.run.claim(), completed(), vec![]).await.unwrap();
-        store.turn_start(owner, here.id, taking(&[two]), None).await.unwrap();
+        used(store.run_start_with_message(owner, there.id, taking(&[two]), None).await);
+        store.run_finish(started.run.fencing_token(), completed(), vec![]).await.unwrap();
+        store.run_start_with_message(owner, here.id, taking(&[two]), None).await.unwrap();
     }
 }

@@ -24,7 +24,7 @@ on_both! {
         let (_, ended) = running(&store, user).await;
         let (_, foreign) = running(&store, user).await;
         db.sql(&format!("UPDATE runs SET owner = {}", db.literal(one.owner))).await;
-        store.run_finish(ended.claim(), completed(), vec![]).await.unwrap();
+        store.run_finish(ended.fencing_token(), completed(), vec![]).await.unwrap();
         db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(taken.id))).await;
         db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(foreign.id))).await;
 
@@ -46,7 +46,7 @@ on_both! {
         store.events_append(run.owner, vec![row(&run, 1, 1), row(&run, 2, 3)]).await.unwrap();
         assert_eq!(ranges(&store, &run, 0).await, [(1, 1), (2, 9), (10, 10)]);
         let end = RunEnd { events: vec![row(&run, 10, 12), row(&run, 13, 13)], ..completed() };
-        store.run_finish(run.claim(), end, vec![]).await.unwrap();
+        store.run_finish(run.fencing_token(), end, vec![]).await.unwrap();
         assert_eq!(ranges(&store, &run, 0).await, [(1, 1), (2, 9), (10, 12), (13, 13)]);
         for (after, first) in [(1, 2), (2, 2), (8, 2), (9, 10), (12, 13)] {
             assert_eq!(ranges(&store, &run, after).await[0].0, first, "after {after}");
@@ -75,7 +75,7 @@ on_both! {
         let (_, young) = running(&store, user).await;
         for (run, at) in [(&old, at(10)), (&young, at(30))] {
             let end = RunEnd { events: vec![row(run, 1, 1)], finished_at: at, ..completed() };
-            store.run_finish(run.claim(), end, vec![]).await.unwrap();
+            store.run_finish(run.fencing_token(), end, vec![]).await.unwrap();
         }
         store.events_append(active.owner, vec![row(&active, 1, 1)]).await.unwrap();
         assert_eq!(store.logs_trim(at(20), 10).await.unwrap(), 1);

@@ -84,11 +84,11 @@ on_both! {
 on_both! { threads:
     async fn four_processes_at_once(db: &TestDb) {
         for _ in 0..3 {
-            let opens = (0..4).map(|_| {
+            let is_first_message = (0..4).map(|_| {
                 let config = db.config.clone();
                 tokio::spawn(async move { Store::open(&config).await.unwrap().ping().await.unwrap() })
             });
-            for opened in join_all(opens).await {
+            for opened in join_all(is_first_message).await {
                 opened.unwrap();
             }
             unmigrate(db).await;

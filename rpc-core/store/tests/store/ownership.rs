@@ -32,7 +32,7 @@ on_both! {
             check(store.items_page(who, id, page).await.map(drop), Entity::Thread);
             check(store.thread_rename(who, id, "mine".into()).await.map(drop), Entity::Thread);
             check(store.thread_delete(who, id).await, Entity::Thread);
-            check(store.turn_start(who, id, turn(), None).await.map(drop), Entity::Thread);
+            check(store.run_start_with_message(who, id, message_run(), None).await.map(drop), Entity::Thread);
         }
         forbidden(store.run_get(other, run.id).await, Entity::Run);
         missing(store.run_get(owner, new_id()).await, Entity::Run);

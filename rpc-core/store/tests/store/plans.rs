@@ -64,7 +64,7 @@ on_both! {
         let mut last = None;
         for _ in 0..12 {
             let (thread, run) = running(&store, mine).await;
-            store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+            store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
             last = Some(thread);
         }
         let last = last.unwrap();
@@ -89,7 +89,7 @@ on_both! {
         store.thread_next_run(last.id, -1).await.unwrap();
         store.leases_renew(new_id(), at(0)).await.unwrap();
         store.logs_trim(at(0), 5).await.unwrap();
-        store.submissions_trim(at(0), 5).await.unwrap();
+        store.idempotency_keys_trim(at(0), 5).await.unwrap();
         store.runs_to_cancel(new_id()).await.unwrap();
 
         // PostgreSQL numbers its parameters, SQLite does not.

@@ -4,7 +4,7 @@ use crate::support::*;
 use futures::future::join_all;
 use std::collections::HashSet;
 use threadline_schema::ids::{RunId, ThreadId};
-use threadline_store::{Conflict, Limit, NewThread, StoreError, Submission};
+use threadline_store::{Conflict, IdempotencyKey, Limit, NewThread, StoreError};
 
 on_both! { threads:
     async fn the_limit_holds(db: &TestDb) {
@@ -42,10 +42,10 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let submission = Submission { key: "once".into(), fingerprint: "a".into() };
+        let idempotency_key = IdempotencyKey { key: "once".into(), fingerprint: "a".into() };
         let turns = (0..12).map(|_| {
-            let (store, id, submission) = (store.clone(), thread.id, submission.clone());
-            tokio::spawn(async move { store.turn_start(user, id, turn(), Some(submission)).await.unwrap() })
+            let (store, id, idempotency_key) = (store.clone(), thread.id, idempotency_key.clone());
+            tokio::spawn(async move { store.run_start_with_message(user, id, message_run(), Some(idempotency_key)).await.unwrap() })
         });
         let results: Vec<_> = join_all(turns).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|started| !started.replayed).count(), 1);
@@ -54,11 +54,11 @@ on_both! { threads:
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
 
         // A replay tells how the run stands now, and another body under the same key is refused.
-        store.run_finish(results[0].run.claim(), completed(), vec![]).await.unwrap();
-        let late = store.turn_start(user, thread.id, turn(), Some(submission)).await.unwrap();
+        store.run_finish(results[0].run.fencing_token(), completed(), vec![]).await.unwrap();
+        let late = store.run_start_with_message(user, thread.id, message_run(), Some(idempotency_key)).await.unwrap();
         assert!(late.replayed && late.run.finished_at.is_some());
-        let other = Submission { key: "once".into(), fingerprint: "b".into() };
-        let refused = store.turn_start(user, thread.id, turn(), Some(other)).await;
+        let other = IdempotencyKey { key: "once".into(), fingerprint: "b".into() };
+        let refused = store.run_start_with_message(user, thread.id, message_run(), Some(other)).await;
         assert!(matches!(refused, Err(StoreError::Conflict(Conflict::KeyReused))), "{refused:?}");
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
     }
@@ -66,13 +66,13 @@ on_both! { threads:
     async fn one_submission_makes_one_thread(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await.id;
-        let submission = Submission { key: "once".into(), fingerprint: "a".into() };
+        let idempotency_key = IdempotencyKey { key: "once".into(), fingerprint: "a".into() };
         let creates = (0..12).map(|_| {
             let store = store.clone();
             let new = NewThread {
                 max_sessions: Some(1),
-                turn: Some(turn()),
-                submission: Some(submission.clone()),
+                first_message: Some(message_run()),
+                idempotency_key: Some(idempotency_key.clone()),
                 ..new_thread(user)
             };
             tokio::spawn(async move { store.thread_create(new).await.unwrap() })
@@ -90,11 +90,11 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let (busy, run) = running(&store, user).await;
-        let submission = Submission { key: "again".into(), fingerprint: "a".into() };
-        let refused = store.turn_start(user, busy.id, turn(), Some(submission.clone())).await;
+        let idempotency_key = IdempotencyKey { key: "again".into(), fingerprint: "a".into() };
+        let refused = store.run_start_with_message(user, busy.id, message_run(), Some(idempotency_key.clone())).await;
         assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
-        store.run_finish(run.claim(), completed(), vec![]).await.unwrap();
-        assert!(!store.turn_start(user, busy.id, turn(), Some(submission)).await.unwrap().replayed);
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
+        assert!(!store.run_start_with_message(user, busy.id, message_run(), Some(idempotency_key)).await.unwrap().replayed);
     }
 
     async fn positions_have_no_gaps(db: &TestDb) {
@@ -102,14 +102,14 @@ on_both! { threads:
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         let appends = (0..20).map(|n| {
-            let (store, claim) = (store.clone(), run.claim());
+            let (store, token) = (store.clone(), run.fencing_token());
             let new = (0..=n % 3).map(|_| item(ItemKind::AssistantMessage)).collect();
-            tokio::spawn(async move { store.items_append(claim, new).await.unwrap() })
+            tokio::spawn(async move { store.items_append(token, new).await.unwrap() })
         });
         // Some of these fail half-way, and must give their places back.
         let clashes = (0..5).map(|_| {
-            let (store, claim, twice) = (store.clone(), run.claim(), item(ItemKind::AssistantMessage));
-            tokio::spawn(async move { store.items_append(claim, vec![twice.clone(), twice]).await.unwrap_err() })
+            let (store, token, twice) = (store.clone(), run.fencing_token(), item(ItemKind::AssistantMessage));
+            tokio::spawn(async move { store.items_append(token, vec![twice.clone(), twice]).await.unwrap_err() })
         });
         let (appended, failed) = tokio::join!(join_all(appends), join_all(clashes));
         assert_eq!(failed.len(), 5);
@@ -137,7 +137,7 @@ on_both! { threads:
                     }
                 }
             });
-            store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+            store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
             run = next.await.unwrap();
         }
         let thread = store.thread_get(user, thread.id).await.unwrap();

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::AsyncPgConnection;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use threadline_schema::ErrorCode;
-use threadline_schema::db::tables::{run_events, submissions};
+use threadline_schema::db::tables::{idempotency_keys, run_events};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -15,7 +15,7 @@ use threadline_schema::runs::{RunStatus, Usage};
 use threadline_schema::tasks::Priority;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::TaskRow;
-use threadline_store::{Bill, ItemPage, NewThread, RunEnd, Submission};
+use threadline_store::{Charge, IdempotencyKey, ItemPage, NewThread, RunEnd};
 
 on_both! {
     async fn users(db: &TestDb) {
@@ -32,9 +32,9 @@ on_both! {
     async fn threads_items_and_runs(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await;
-        let turn = turn();
+        let turn = message_run();
         let (message, owner) = (turn.message.clone(), turn.owner);
-        let new = NewThread { turn: Some(turn), created_at: at(5), ..new_thread(user.id) };
+        let new = NewThread { first_message: Some(turn), created_at: at(5), ..new_thread(user.id) };
         let id = new.id;
         let made = store.thread_create(new).await.unwrap();
         assert_eq!(store.thread_get(user.id, id).await.unwrap(), made.thread);
@@ -77,14 +77,14 @@ on_both! {
                 status,
                 error: error.clone(),
                 usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
-                bill: Bill { prompt_tokens: 3, completion_tokens: 4, cost_micros: Some(5) },
+                charge: Charge { prompt_tokens: 3, completion_tokens: 4, cost_micros: Some(5) },
                 last_seq: 12,
                 message_id: Some(answer.id),
                 results: vec![],
                 finished_at: at(99),
                 events: vec![],
             };
-            let ended = store.run_finish(run.claim(), end, vec![answer.clone()]).await.unwrap();
+            let ended = store.run_finish(run.fencing_token(), end, vec![answer.clone()]).await.unwrap();
             assert_eq!(ended.status, status);
             assert_eq!(ended.error_code.as_deref(), error.as_ref().map(|failure| failure.code.name()));
             assert_eq!(ended.error_message, error.map(|failure| failure.message));
@@ -122,8 +122,8 @@ on_both! {
     async fn submissions_and_events(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await;
-        let submission = Submission { key: "k".into(), fingerprint: "f".into() };
-        let new = NewThread { turn: Some(turn()), submission: Some(submission), ..new_thread(user.id) };
+        let idempotency_key = IdempotencyKey { key: "k".into(), fingerprint: "f".into() };
+        let new = NewThread { first_message: Some(message_run()), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
         let run = store.thread_create(new).await.unwrap().run.unwrap();
 
         let url = db.url().to_owned();
@@ -132,7 +132,7 @@ on_both! {
         macro_rules! check {
             ($c:expr) => {{
                 let c = $c;
-                let kept: (UserId, String, String, ThreadId, Option<RunId>, UtcTime) = submissions::table.first(c).unwrap();
+                let kept: (UserId, String, String, ThreadId, Option<RunId>, UtcTime) = idempotency_keys::table.first(c).unwrap();
                 assert_eq!((kept.0, kept.1.as_str(), kept.2.as_str()), (user_id, "k", "f"));
                 assert_eq!((kept.3, kept.4), (thread_id, Some(run_id)));
 

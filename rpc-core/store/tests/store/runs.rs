@@ -18,14 +18,14 @@ on_both! {
         assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
         let before = store.thread_get(user, thread.id).await.unwrap();
 
-        superseded(store.items_append(run.claim(), vec![item(ItemKind::AssistantMessage)]).await);
-        superseded(store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), before, "not even the counters moved");
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
 
-        store.run_finish(taken.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+        store.run_finish(taken.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 2);
     }
 
@@ -34,10 +34,10 @@ on_both! {
         let user = user(&store).await.id;
         let (_, run) = running(&store, user).await;
         let (elsewhere, _) = running(&store, user).await;
-        let mut claim = run.claim();
-        claim.thread_id = elsewhere.id;
-        superseded(store.items_append(claim, vec![item(ItemKind::AssistantMessage)]).await);
-        superseded(store.run_finish(claim, completed(), vec![]).await);
+        let mut token = run.fencing_token();
+        token.thread_id = elsewhere.id;
+        superseded(store.items_append(token, vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.run_finish(token, completed(), vec![]).await);
         assert_eq!(store.history(elsewhere.id, 10).await.unwrap().len(), 1);
     }
 
@@ -48,10 +48,10 @@ on_both! {
         assert_eq!(store.active_run(thread.id).await.unwrap().as_ref(), Some(&run));
         assert!(matches!(say(&store, &thread).await, Err(StoreError::Busy)));
 
-        store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+        store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.active_run(thread.id).await.unwrap(), None);
-        superseded(store.run_finish(run.claim(), completed(), vec![]).await);
-        superseded(store.items_append(run.claim(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.run_finish(run.fencing_token(), completed(), vec![]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         say(&store, &thread).await.unwrap();
     }
@@ -63,12 +63,12 @@ on_both! {
         // The second item cannot be stored: its id is taken.
         let mut clash = item(ItemKind::AssistantMessage);
         clash.id = store.history(thread.id, 1).await.unwrap()[0].id;
-        let result = store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage), clash]).await;
+        let result = store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage), clash]).await;
         assert!(matches!(result, Err(StoreError::Query(_))), "{result:?}");
         assert_eq!(store.run_get(user, run.id).await.unwrap(), run);
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), thread);
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
-        store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+        store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
     }
 
     async fn an_end_must_be_one(db: &TestDb) {
@@ -76,7 +76,7 @@ on_both! {
         let user = user(&store).await.id;
         let (_, run) = running(&store, user).await;
         let end = RunEnd { status: RunStatus::Running, ..completed() };
-        let result = store.run_finish(run.claim(), end, vec![]).await;
+        let result = store.run_finish(run.fencing_token(), end, vec![]).await;
         assert!(matches!(result, Err(StoreError::Query(_))), "{result:?}");
         assert_eq!(store.run_get(user, run.id).await.unwrap(), run);
     }
@@ -87,31 +87,31 @@ on_both! {
         let (thread, run) = running(&store, user).await;
         let (_, other) = running(&store, user).await;
         let (call, answer) = (item(ItemKind::ToolCall), item(ItemKind::AssistantMessage));
-        let appended = store.items_append(run.claim(), vec![call.clone(), answer.clone()]).await.unwrap();
+        let appended = store.items_append(run.fencing_token(), vec![call.clone(), answer.clone()]).await.unwrap();
         let body = |of: &str| format!(r#"{{"result":"{of}"}}"#);
 
-        store.item_complete(run.claim(), call.id, body("one")).await.unwrap();
+        store.item_complete(run.fencing_token(), call.id, body("one")).await.unwrap();
         let stored = store.run_items(run.id).await.unwrap();
         assert_eq!(stored[1].body, body("one"));
         assert_eq!((&stored[1].kind, stored[1].position), (&appended[0].kind, appended[0].position));
         assert_eq!(stored[2], appended[1], "nothing else has changed");
 
         // Nothing but a call of this very run.
-        for (claim, id) in [(run.claim(), answer.id), (run.claim(), new_id()), (other.claim(), call.id)] {
-            let result = store.item_complete(claim, id, body("other")).await;
+        for (token, id) in [(run.fencing_token(), answer.id), (run.fencing_token(), new_id()), (other.fencing_token(), call.id)] {
+            let result = store.item_complete(token, id, body("other")).await;
             assert!(matches!(result, Err(StoreError::NotFound(_))), "{result:?}");
         }
         let taken = store.run_take_over(&run, new_id(), at(9)).await.unwrap();
-        superseded(store.item_complete(run.claim(), call.id, body("late")).await);
+        superseded(store.item_complete(run.fencing_token(), call.id, body("late")).await);
         let late = RunEnd { results: vec![(call.id, body("late"))], ..completed() };
-        superseded(store.run_finish(run.claim(), late, vec![]).await);
+        superseded(store.run_finish(run.fencing_token(), late, vec![]).await);
         assert_eq!(store.run_items(run.id).await.unwrap(), stored);
 
         let end = RunEnd { results: vec![(call.id, body("two")), (answer.id, body("no"))], ..completed() };
-        store.run_finish(taken.claim(), end, vec![]).await.unwrap();
+        store.run_finish(taken.fencing_token(), end, vec![]).await.unwrap();
         let ended = store.run_items(run.id).await.unwrap();
         assert_eq!((&ended[1].body, &ended[2]), (&body("two"), &stored[2]));
-        superseded(store.item_complete(taken.claim(), call.id, body("after the end")).await);
+        superseded(store.item_complete(taken.fencing_token(), call.id, body("after the end")).await);
         assert_eq!(store.history(thread.id, 10).await.unwrap(), ended);
     }
 
@@ -121,7 +121,7 @@ on_both! {
         let (_, quiet) = running(&store, user).await;
         let (_, alive) = running(&store, user).await;
         let (_, ended) = running(&store, user).await;
-        store.run_finish(ended.claim(), completed(), vec![]).await.unwrap();
+        store.run_finish(ended.fencing_token(), completed(), vec![]).await.unwrap();
 
         assert_eq!(store.leases_renew(alive.owner, at(3_000_000)).await.unwrap(), 1);
         assert_eq!(store.leases_renew(ended.owner, at(3_000_000)).await.unwrap(), 0);
@@ -137,7 +137,7 @@ on_both! {
         assert_eq!(take(alive.owner, 3_500_000).await, vec![], "nobody takes over from himself");
         let taken = take(heir, 3_500_000).await;
         assert_eq!(taken.iter().map(|run| (run.id, run.owner, run.epoch)).collect::<Vec<_>>(), [(alive.id, heir, 2)]);
-        superseded(store.run_finish(alive.claim(), completed(), vec![]).await);
+        superseded(store.run_finish(alive.fencing_token(), completed(), vec![]).await);
         assert_eq!(take(heir, 5_000_000).await.len(), 1);
     }
 
@@ -149,7 +149,7 @@ on_both! {
         store.leases_renew(run.owner, at(4_000_000)).await.unwrap();
         let taken = store.run_take_over(&run, run.owner, at(9_000_000)).await.unwrap();
         assert_eq!((taken.owner, taken.epoch), (run.owner, 2));
-        superseded(store.run_finish(run.claim(), completed(), vec![]).await);
-        store.run_finish(taken.claim(), completed(), vec![]).await.unwrap();
+        superseded(store.run_finish(run.fencing_token(), completed(), vec![]).await);
+        store.run_finish(taken.fencing_token(), completed(), vec![]).await.unwrap();
     }
 }

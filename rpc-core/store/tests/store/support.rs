@@ -13,7 +13,9 @@ pub(crate) use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
-use threadline_store::{Bill, Created, NewThread, NewTurn, RunEnd, Store, StoreResult, TurnStarted, migrate};
+use threadline_store::{
+    Charge, NewMessageRun, NewThread, RunEnd, RunStarted, Store, StoreResult, ThreadCreated, migrate,
+};
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
@@ -179,14 +181,14 @@ pub(crate) fn item(kind: ItemKind) -> NewItem {
     }
 }
 
-pub(crate) fn turn() -> NewTurn {
-    NewTurn {
+pub(crate) fn message_run() -> NewMessageRun {
+    NewMessageRun {
         message: item(ItemKind::UserMessage),
         title: Some("What was said first".to_owned()),
         run_id: new_id(),
         owner: new_id(),
         lease_expires_at: at(1_000_000),
-        hold: None,
+        reservation: None,
         attachments: vec![],
     }
 }
@@ -199,8 +201,8 @@ pub(crate) fn new_thread(user_id: UserId) -> NewThread {
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
         created_at: UtcTime::now(),
-        turn: None,
-        submission: None,
+        first_message: None,
+        idempotency_key: None,
     }
 }
 
@@ -214,13 +216,13 @@ pub(crate) async fn thread_at(store: &Store, user_id: UserId, time: UtcTime) -> 
 
 /// A thread with a message and the run that answers it.
 pub(crate) async fn running(store: &Store, user_id: UserId) -> (ThreadRow, RunRow) {
-    let Created { thread, run, .. } =
-        store.thread_create(NewThread { turn: Some(turn()), ..new_thread(user_id) }).await.unwrap();
+    let ThreadCreated { thread, run, .. } =
+        store.thread_create(NewThread { first_message: Some(message_run()), ..new_thread(user_id) }).await.unwrap();
     (thread, run.unwrap())
 }
 
-pub(crate) async fn say(store: &Store, thread: &ThreadRow) -> StoreResult<TurnStarted> {
-    store.turn_start(thread.user_id, thread.id, turn(), None).await
+pub(crate) async fn say(store: &Store, thread: &ThreadRow) -> StoreResult<RunStarted> {
+    store.run_start_with_message(thread.user_id, thread.id, message_run(), None).await
 }
 
 pub(crate) fn completed() -> RunEnd {
@@ -228,7 +230,7 @@ pub(crate) fn completed() -> RunEnd {
         status: RunStatus::Completed,
         error: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
-        bill: Bill { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
+        charge: Charge { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
         last_seq: 7,
         message_id: None,
         results: vec![],

@@ -3,7 +3,7 @@
 use crate::support::*;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewThread, NewTurn, StoreError};
+use threadline_store::{Limit, NewMessageRun, NewThread, StoreError};
 
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {
@@ -20,27 +20,27 @@ on_both! {
 
         let plain = thread(&store, user).await;
         let first = say(&store, &plain).await.unwrap();
-        assert!(first.opens);
+        assert!(first.is_first_message);
         assert_eq!(first.thread.title, "What was said first");
-        store.run_finish(first.run.claim(), completed(), vec![]).await.unwrap();
-        let mut second = turn();
+        store.run_finish(first.run.fencing_token(), completed(), vec![]).await.unwrap();
+        let mut second = message_run();
         second.title = Some("What was said second".into());
-        let second = store.turn_start(user, plain.id, second, None).await.unwrap();
-        assert!(!second.opens);
+        let second = store.run_start_with_message(user, plain.id, second, None).await.unwrap();
+        assert!(!second.is_first_message);
         assert_eq!(second.thread.title, "What was said first");
 
         let named = thread(&store, user).await;
         let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
         assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
         let first = say(&store, &named).await.unwrap();
-        assert!(!first.opens);
+        assert!(!first.is_first_message);
         assert_eq!(first.thread.title, "Mine");
 
         // A turn without a title leaves the thread the one it had.
-        let untitled = || NewTurn { title: None, ..turn() };
-        let left = store.turn_start(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
-        assert_eq!((left.opens, left.thread.title.as_str()), (true, "New Chat"));
-        let made = store.thread_create(NewThread { turn: Some(untitled()), ..new_thread(user) }).await.unwrap();
+        let untitled = || NewMessageRun { title: None, ..message_run() };
+        let left = store.run_start_with_message(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
+        assert_eq!((left.is_first_message, left.thread.title.as_str()), (true, "New Chat"));
+        let made = store.thread_create(NewThread { first_message: Some(untitled()), ..new_thread(user) }).await.unwrap();
         assert_eq!(made.thread.title, "New Chat");
     }
 
@@ -96,7 +96,7 @@ on_both! {
         let old = thread_at(&store, user, at(1)).await;
         let older = thread_at(&store, user, at(0)).await;
         let fresh = thread_at(&store, user, at(500)).await;
-        let new = NewThread { turn: Some(turn()), created_at: at(0), ..new_thread(user) };
+        let new = NewThread { first_message: Some(message_run()), created_at: at(0), ..new_thread(user) };
         let busy = store.thread_create(new).await.unwrap().thread;
 
         assert_eq!(store.threads_archive_idle(at(100), 1).await.unwrap(), 1);
@@ -149,9 +149,9 @@ on_both! {
         for table in ["threads", "items", "runs", "run_events", "submissions"] {
             assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
         }
-        let gone = store.run_finish(run.claim(), completed(), vec![item(ItemKind::AssistantMessage)]).await;
+        let gone = store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
-        let gone = store.items_append(run.claim(), vec![item(ItemKind::ToolCall)]).await;
+        let gone = store.items_append(run.fencing_token(), vec![item(ItemKind::ToolCall)]).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }

@@ -6,11 +6,11 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::UsageRow;
-use threadline_store::{Bill, Hold, Limit, NewTurn, RunEnd, Store, StoreError, day_of};
+use threadline_store::{Charge, Limit, NewMessageRun, Reservation, RunEnd, Store, StoreError, day_of};
 
 /// Room for ten tokens a run.
-fn hold(most_tokens: i64) -> Hold {
-    Hold { tokens: 10, micros: 0, most_tokens, most_micros: i64::MAX }
+fn reservation(limit_tokens: i64) -> Reservation {
+    Reservation { tokens: 10, micros: 0, limit_tokens, limit_micros: i64::MAX }
 }
 
 async fn today(store: &Store, user: UserId) -> UsageRow {
@@ -23,7 +23,7 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let (one, other) = (thread(&store, user).await, thread(&store, user).await);
-        let begin = |id| store.turn_start(user, id, NewTurn { hold: Some(hold(15)), ..turn() }, None);
+        let begin = |id| store.run_start_with_message(user, id, NewMessageRun { reservation: Some(reservation(15)), ..message_run() }, None);
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
         // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
@@ -32,21 +32,21 @@ on_both! { threads:
         assert!(store.history(other.id, 10).await.unwrap().is_empty());
 
         // It used less, so there is room again; then the day is used up.
-        let bill = Bill { prompt_tokens: 3, completion_tokens: 2, cost_micros: Some(7) };
-        store.run_finish(run.claim(), RunEnd { bill, ..completed() }, vec![]).await.unwrap();
+        let charge = Charge { prompt_tokens: 3, completion_tokens: 2, cost_micros: Some(7) };
+        store.run_finish(run.fencing_token(), RunEnd { charge, ..completed() }, vec![]).await.unwrap();
         let row = today(&store, user).await;
         assert_eq!((row.runs, row.prompt_tokens, row.completion_tokens, row.cost_micros), (1, 3, 2, 7));
         assert_eq!((row.held_tokens, row.unpriced_runs), (0, 0));
         let run = begin(other.id).await.unwrap().run;
-        store.run_finish(run.claim(), completed(), vec![]).await.unwrap();
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
         assert!(matches!(begin(one.id).await, Err(StoreError::LimitReached(Limit::DailyBudget))));
         assert_eq!(today(&store, user).await.unpriced_runs, 1);
         // Deleting gives nothing back, and an end that is told twice is booked once.
         store.thread_delete(user, one.id).await.unwrap();
-        assert!(store.run_finish(run.claim(), completed(), vec![]).await.is_err());
+        assert!(store.run_finish(run.fencing_token(), completed(), vec![]).await.is_err());
         assert_eq!(today(&store, user).await.runs, 2);
         // What comes after a run has ended is no run.
-        let late = Bill { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
+        let late = Charge { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
         let before = today(&store, user).await;
         store.usage_add(user, run.created_at, late).await.unwrap();
         let row = UsageRow { prompt_tokens: before.prompt_tokens + 4, completion_tokens: before.completion_tokens + 1, ..before };
@@ -65,15 +65,15 @@ on_both! { threads:
         }
         let begins = threads.into_iter().map(|id| {
             let store = store.clone();
-            let turn = NewTurn { hold: Some(hold(50)), ..turn() };
-            tokio::spawn(async move { store.turn_start(user, id, turn, None).await })
+            let turn = NewMessageRun { reservation: Some(reservation(50)), ..message_run() };
+            tokio::spawn(async move { store.run_start_with_message(user, id, turn, None).await })
         });
         let results: Vec<_> = join_all(begins).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
         assert_eq!(results.iter().filter(|result| matches!(result, Err(StoreError::LimitReached(Limit::DailyBudget)))).count(), 15);
         let ends = results.into_iter().flatten().map(|started| {
             let store = store.clone();
-            tokio::spawn(async move { store.run_finish(started.run.claim(), completed(), vec![]).await })
+            tokio::spawn(async move { store.run_finish(started.run.fencing_token(), completed(), vec![]).await })
         });
         assert!(join_all(ends).await.into_iter().all(|end| end.unwrap().is_ok()));
         let row = today(&store, user).await;
@@ -84,11 +84,11 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let turn = NewTurn { hold: Some(Hold { tokens: 1, micros: 5, most_tokens: 9, most_micros: 9 }), ..turn() };
-        let run = store.turn_start(user, thread.id, turn, None).await.unwrap().run;
+        let turn = NewMessageRun { reservation: Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 }), ..message_run() };
+        let run = store.run_start_with_message(user, thread.id, turn, None).await.unwrap().run;
         let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();
-        let end = RunEnd { status: RunStatus::Interrupted, bill: Bill::default(), ..completed() };
-        store.run_finish(taken.claim(), end, vec![]).await.unwrap();
+        let end = RunEnd { status: RunStatus::Interrupted, charge: Charge::default(), ..completed() };
+        store.run_finish(taken.fencing_token(), end, vec![]).await.unwrap();
         let row = today(&store, user).await;
         assert_eq!((row.held_tokens, row.held_micros, row.runs, row.unpriced_runs), (0, 0, 1, 0));
     }

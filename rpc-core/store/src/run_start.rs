@@ -2,15 +2,15 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, Limit, StoreError, StoreResult};
+use super::idempotency::{IdempotencyKey, claim_key, replay};
 use super::not_taken;
-use super::rows::{NewItem, RunRow, SubmissionRow, ThreadRow};
-use super::submissions::{Submission, claim_key, replay};
+use super::rows::{IdempotencyKeyRow, NewItem, RunRow, ThreadRow};
 use super::unit::tx;
-use super::usage::{Hold, day_of, take_hold};
+use super::usage::{Reservation, day_of, reserve_budget};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{attachments, items, runs, submissions, threads, users};
+use threadline_schema::db::tables::{attachments, idempotency_keys, items, runs, threads, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::RunStatus;
@@ -18,7 +18,7 @@ use threadline_schema::threads::ThreadState;
 
 /// A message, and the run that is to answer it.
 #[derive(Debug, Clone)]
-pub struct NewTurn {
+pub struct NewMessageRun {
     /// The message.
     pub message: NewItem,
     /// Title for the thread, if this is its first message and its user has set none; `None` leaves it as it is.
@@ -30,7 +30,7 @@ pub struct NewTurn {
     /// Until when that process is believed to live.
     pub lease_expires_at: UtcTime,
     /// What the run is to hold of its user's budget, if there is one.
-    pub hold: Option<Hold>,
+    pub reservation: Option<Reservation>,
     /// The attachments that the message takes.
     pub attachments: Vec<AttachmentId>,
 }
@@ -47,7 +47,7 @@ pub struct NewRun {
     /// When it is made.
     pub created_at: UtcTime,
     /// What it is to hold of its user's budget, if there is one.
-    pub hold: Option<Hold>,
+    pub reservation: Option<Reservation>,
 }
 
 /// A thread to make.
@@ -66,32 +66,32 @@ pub struct NewThread {
     /// When it is made.
     pub created_at: UtcTime,
     /// The first message.
-    pub turn: Option<NewTurn>,
-    /// The name of the submission, if it has one.
-    pub submission: Option<Submission>,
+    pub first_message: Option<NewMessageRun>,
+    /// The name of the request, if it has one.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// A thread that was made.
 #[derive(Debug, Clone)]
-pub struct Created {
+pub struct ThreadCreated {
     /// The thread.
     pub thread: ThreadRow,
     /// The run that answers its first message.
     pub run: Option<RunRow>,
-    /// Whether an earlier submission of the same name made both, and this one nothing.
+    /// Whether an earlier request of the same name made both, and this one nothing.
     pub replayed: bool,
 }
 
 /// A turn that has begun.
 #[derive(Debug, Clone)]
-pub struct TurnStarted {
+pub struct RunStarted {
     /// The thread, with the message.
     pub thread: ThreadRow,
     /// Whether the message is the thread's first, and its user has set no title.
-    pub opens: bool,
+    pub is_first_message: bool,
     /// The run.
     pub run: RunRow,
-    /// Whether an earlier submission of the same name began it, and this one nothing.
+    /// Whether an earlier request of the same name began it, and this one nothing.
     pub replayed: bool,
 }
 
@@ -113,7 +113,7 @@ macro_rules! unarchive {
 /// Inserts a run, unless its thread has an active one, and holds what it may use of its user's budget. The unique index on
 /// active runs decides who is first, also between processes.
 macro_rules! insert_run {
-    ($c:ident, $run:expr, $hold:expr) => {{
+    ($c:ident, $run:expr, $reservation:expr) => {{
         let run: $crate::rows::RunRow = diesel::insert_into(runs::table)
             .values($run)
             .on_conflict_do_nothing()
@@ -122,8 +122,8 @@ macro_rules! insert_run {
             .await
             .optional()?
             .ok_or($crate::StoreError::Busy)?;
-        if let Some(hold) = $hold {
-            take_hold!($c, run.user_id, day_of(run.created_at), hold);
+        if let Some(reservation) = $reservation {
+            reserve_budget!($c, run.user_id, day_of(run.created_at), reservation);
         }
         run
     }};
@@ -152,14 +152,14 @@ macro_rules! take_attachments {
 /// Inserts the message at its place, and the run.
 macro_rules! begin_turn {
     ($c:ident, $thread:expr, $position:expr, $turn:expr) => {{
-        let turn: NewTurn = $turn;
+        let turn: NewMessageRun = $turn;
         let run = turn.run($thread, $position);
         take_attachments!($c, $thread, &turn.attachments);
         diesel::insert_into(items::table)
             .values(turn.message.at($position, $thread.id, Some(run.id)))
             .execute($c)
             .await?;
-        insert_run!($c, run, turn.hold)
+        insert_run!($c, run, turn.reservation)
     }};
 }
 
@@ -168,15 +168,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] when the user has `max_sessions` threads or no budget left, [`StoreError::NotFound`]
-    /// when there is no such user, [`Conflict::KeyReused`] when the submission's name stands for another one,
+    /// when there is no such user, [`Conflict::KeyReused`] when the request's name stands for another one,
     /// [`Conflict::AttachmentUsed`] when an attachment is not free.
-    pub async fn thread_create(&self, new: NewThread) -> StoreResult<Created> {
+    pub async fn thread_create(&self, new: NewThread) -> StoreResult<ThreadCreated> {
         tx!(self, |c| {
-            if let Some(row) = new.submission_row()
+            if let Some(row) = new.idempotency_key_row()
                 && let Some(earlier) = claim_key!(c, row)
             {
                 let (thread, run) = replay!(c, earlier);
-                return Ok(Created { thread, run, replayed: true });
+                return Ok(ThreadCreated { thread, run, replayed: true });
             }
             // The condition and the count are one statement: two requests at once cannot both see the last free place.
             let most = new.max_sessions.map_or(i64::MAX, i64::from);
@@ -198,11 +198,11 @@ impl Store {
                 .returning(ThreadRow::as_returning())
                 .get_result(c)
                 .await?;
-            let run = match new.turn {
+            let run = match new.first_message {
                 Some(turn) => Some(begin_turn!(c, &thread, 0, turn)),
                 None => None,
             };
-            Ok(Created { thread, run, replayed: false })
+            Ok(ThreadCreated { thread, run, replayed: false })
         })
     }
 
@@ -213,18 +213,18 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
     /// [`StoreError::Closed`], [`Conflict::KeyReused`], [`StoreError::LimitReached`], [`Conflict::AttachmentUsed`] when an
     /// attachment is not free.
-    pub async fn turn_start(
+    pub async fn run_start_with_message(
         &self,
         user_id: UserId,
         thread_id: ThreadId,
-        turn: NewTurn,
-        submission: Option<Submission>,
-    ) -> StoreResult<TurnStarted> {
+        turn: NewMessageRun,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> StoreResult<RunStarted> {
         tx!(self, |c| {
-            if let Some(submission) = submission {
-                let row = submission.row(user_id, thread_id, Some(turn.run_id), turn.message.created_at);
+            if let Some(idempotency_key) = idempotency_key {
+                let row = idempotency_key.row(user_id, thread_id, Some(turn.run_id), turn.message.created_at);
                 if let Some(earlier) = claim_key!(c, row) {
-                    return TurnStarted::again(replay!(c, earlier));
+                    return RunStarted::again(replay!(c, earlier));
                 }
             }
             let titled = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
@@ -248,57 +248,57 @@ impl Store {
             };
             unarchive!(c, thread);
             let first = thread.message_count == turn.message.messages();
-            let opens = first && !thread.title_is_set;
+            let is_first_message = first && !thread.title_is_set;
             let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
-            Ok(TurnStarted { thread, opens, run, replayed: false })
+            Ok(RunStarted { thread, is_first_message, run, replayed: false })
         })
     }
 }
 
-impl TurnStarted {
-    /// What an earlier submission of the same name began. One without a run was another submission.
+impl RunStarted {
+    /// What an earlier request of the same name began. One without a run was another request.
     pub(super) fn again((thread, run): (ThreadRow, Option<RunRow>)) -> StoreResult<Self> {
         let run = run.ok_or(Conflict::KeyReused)?;
-        Ok(Self { thread, opens: false, run, replayed: true })
+        Ok(Self { thread, is_first_message: false, run, replayed: true })
     }
 }
 
 impl NewThread {
-    fn submission_row(&self) -> Option<SubmissionRow> {
-        let run_id = self.turn.as_ref().map(|turn| turn.run_id);
-        let submission = self.submission.clone()?;
-        Some(submission.row(self.user_id, self.id, run_id, self.created_at))
+    fn idempotency_key_row(&self) -> Option<IdempotencyKeyRow> {
+        let run_id = self.first_message.as_ref().map(|turn| turn.run_id);
+        let idempotency_key = self.idempotency_key.clone()?;
+        Some(idempotency_key.row(self.user_id, self.id, run_id, self.created_at))
     }
 
     fn row(&self) -> ThreadRow {
         ThreadRow {
             id: self.id,
             user_id: self.user_id,
-            title: self.turn.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
+            title: self.first_message.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
             title_is_set: false,
             status: ThreadState::Active,
             status_reason: None,
             archived: false,
             metadata: self.metadata.clone(),
-            message_count: self.turn.as_ref().map_or(0, |turn| turn.message.messages()),
-            next_position: i64::from(self.turn.is_some()),
+            message_count: self.first_message.as_ref().map_or(0, |turn| turn.message.messages()),
+            next_position: i64::from(self.first_message.is_some()),
             created_at: self.created_at,
             updated_at: self.created_at,
         }
     }
 }
 
-impl NewTurn {
+impl NewMessageRun {
     fn run(&self, thread: &ThreadRow, position: i64) -> RunRow {
-        let Self { run_id: id, owner, lease_expires_at, hold, .. } = *self;
-        NewRun { id, owner, lease_expires_at, created_at: self.message.created_at, hold }.at(thread, position)
+        let Self { run_id: id, owner, lease_expires_at, reservation, .. } = *self;
+        NewRun { id, owner, lease_expires_at, created_at: self.message.created_at, reservation }.at(thread, position)
     }
 }
 
 impl NewRun {
     /// The row it becomes.
     pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
-        let Self { id, owner, lease_expires_at, created_at, hold } = self;
+        let Self { id, owner, lease_expires_at, created_at, reservation } = self;
         RunRow {
             id,
             thread_id: thread.id,
@@ -319,8 +319,8 @@ impl NewRun {
             retry_of: None,
             created_at,
             finished_at: None,
-            held_tokens: hold.map_or(0, |hold| hold.tokens),
-            held_micros: hold.map_or(0, |hold| hold.micros),
+            held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
+            held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
         }
     }

@@ -14,9 +14,9 @@ use threadline_schema::ids::{RunId, ThreadId, UserId};
 #[derive(Debug, Clone, PartialEq)]
 pub enum NextRun {
     /// This run.
-    Is(Box<RunRow>),
+    Started(Box<RunRow>),
     /// Nobody has begun one; the thread stands like this.
-    None(Box<ThreadRow>),
+    NotYet(Box<ThreadRow>),
 }
 
 impl Store {
@@ -52,11 +52,11 @@ impl Store {
                 .await
                 .optional()?;
             if let Some(run) = next {
-                return Ok(NextRun::Is(Box::new(run)));
+                return Ok(NextRun::Started(Box::new(run)));
             }
             // Nothing further, or nothing at all any more.
             let thread = threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
-            thread.map(|thread| NextRun::None(Box::new(thread))).ok_or(StoreError::NotFound(Entity::Thread))
+            thread.map(|thread| NextRun::NotYet(Box::new(thread))).ok_or(StoreError::NotFound(Entity::Thread))
         })
     }
 
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// Only when the database fails.
-    pub async fn threads_begun(&self, since: RunId) -> StoreResult<Vec<ThreadId>> {
+    pub async fn threads_with_runs_after(&self, since: RunId) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             let begun = runs::table.filter(runs::id.gt(since));
             Ok(begun.select(runs::thread_id).distinct().load(c).await?)

@@ -2,22 +2,22 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, StoreError, StoreResult};
+use super::idempotency::{IdempotencyKey, claim_key, replay};
 use super::not_taken;
 use super::rows::{RunRow, ThreadRow};
-use super::submissions::{Submission, claim_key, replay};
-use super::turns::{NewRun, TurnStarted, insert_run, unarchive};
+use super::run_start::{NewRun, RunStarted, insert_run, unarchive};
 use super::unit::tx;
-use super::usage::{day_of, take_hold};
+use super::usage::{day_of, reserve_budget};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{items, runs, submissions, threads, users};
+use threadline_schema::db::tables::{idempotency_keys, items, runs, threads, users};
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::threads::ThreadState;
 
 /// What begins the turn.
 #[derive(Debug, Clone)]
-pub enum Opening {
+pub enum RunInput {
     /// A message of the user's that is to be answered again. Nothing is removed yet: that is done by the run's
     /// successful end.
     Retry(ItemId),
@@ -26,15 +26,15 @@ pub enum Opening {
     /// The answer to a call that waited for it.
     Answer {
         /// The item that showed what the call waited for. It is the new run's from now on.
-        item: Rewrite,
+        item: ItemRewrite,
         /// The call, which has a result now.
-        call: Rewrite,
+        call: ItemRewrite,
     },
 }
 
 /// An item that becomes another, unless somebody was quicker.
 #[derive(Debug, Clone)]
-pub struct Rewrite {
+pub struct ItemRewrite {
     /// The item.
     pub id: ItemId,
     /// Its body as it was read.
@@ -50,19 +50,19 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
     /// [`StoreError::NotFound`] when the thread has no such item that is visible, [`Conflict::NotAMessage`] when it is
     /// none of the user's messages, [`Conflict::AnsweredAlready`], [`StoreError::Closed`], [`Conflict::KeyReused`].
-    pub async fn turn_resume(
+    pub async fn run_start(
         &self,
         user_id: UserId,
         thread_id: ThreadId,
-        opening: Opening,
+        input: RunInput,
         run: NewRun,
-        submission: Option<Submission>,
-    ) -> StoreResult<TurnStarted> {
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> StoreResult<RunStarted> {
         tx!(self, |c| {
-            if let Some(submission) = submission {
-                let row = submission.row(user_id, thread_id, Some(run.id), run.created_at);
+            if let Some(idempotency_key) = idempotency_key {
+                let row = idempotency_key.row(user_id, thread_id, Some(run.id), run.created_at);
                 if let Some(earlier) = claim_key!(c, row) {
-                    return TurnStarted::again(replay!(c, earlier));
+                    return RunStarted::again(replay!(c, earlier));
                 }
             }
             let thread = diesel::update(
@@ -83,15 +83,15 @@ impl Store {
                 return Err(not_taken!(c, thread_id, user_id));
             };
             unarchive!(c, thread);
-            let retry_of = match &opening {
-                Opening::Retry(message) => Some(*message),
-                Opening::Answer { .. } | Opening::Action => None,
+            let retry_of = match &input {
+                RunInput::Retry(message) => Some(*message),
+                RunInput::Answer { .. } | RunInput::Action => None,
             };
-            let hold = run.hold;
-            let run = insert_run!(c, RunRow { retry_of, ..run.at(&thread, thread.next_position - 1) }, hold);
-            match opening {
-                Opening::Action => {}
-                Opening::Retry(message) => {
+            let reservation = run.reservation;
+            let run = insert_run!(c, RunRow { retry_of, ..run.at(&thread, thread.next_position - 1) }, reservation);
+            match input {
+                RunInput::Action => {}
+                RunInput::Retry(message) => {
                     let kind: Option<ItemKind> = items::table
                         .find(message)
                         .filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)))
@@ -105,7 +105,7 @@ impl Store {
                         Some(_) => return Err(Conflict::NotAMessage.into()),
                     }
                 }
-                Opening::Answer { item, call } => {
+                RunInput::Answer { item, call } => {
                     for (rewrite, run_id) in [(item, Some(run.id)), (call, None)] {
                         let as_read = items::table.find(rewrite.id).filter(items::body.eq(rewrite.old));
                         let changed = diesel::update(as_read.filter(items::thread_id.eq(thread_id)))
@@ -118,7 +118,7 @@ impl Store {
                     }
                 }
             }
-            Ok(TurnStarted { thread, opens: false, run, replayed: false })
+            Ok(RunStarted { thread, is_first_message: false, run, replayed: false })
         })
     }
 }

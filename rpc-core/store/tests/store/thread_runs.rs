@@ -9,15 +9,15 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (thread, first) = running(&store, user).await;
-        store.run_finish(first.claim(), completed(), vec![item(ItemKind::ToolCall), item(ItemKind::AssistantMessage)]).await.unwrap();
+        store.run_finish(first.fencing_token(), completed(), vec![item(ItemKind::ToolCall), item(ItemKind::AssistantMessage)]).await.unwrap();
         let second = say(&store, &thread).await.unwrap().run;
-        store.run_finish(second.claim(), completed(), vec![]).await.unwrap();
+        store.run_finish(second.fencing_token(), completed(), vec![]).await.unwrap();
         let third = say(&store, &thread).await.unwrap().run;
         let (elsewhere, other) = running(&store, user).await;
 
         let mut followed = Vec::new();
         let mut position = -1;
-        while let NextRun::Is(run) = store.thread_next_run(thread.id, position).await.unwrap() {
+        while let NextRun::Started(run) = store.thread_next_run(thread.id, position).await.unwrap() {
             position = run.position;
             followed.push(run.id);
         }
@@ -38,11 +38,11 @@ on_both! {
         let since = new_id();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let (new, run) = running(&store, user).await;
-        store.run_finish(run.claim(), completed(), vec![]).await.unwrap();
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
         say(&store, &new).await.unwrap();
-        assert_eq!(store.threads_begun(since).await.unwrap(), [new.id], "once, however many have begun");
-        assert_eq!(store.threads_begun(new_id()).await.unwrap(), []);
-        assert_eq!(store.threads_begun(RunId(uuid::Uuid::nil())).await.unwrap().len(), 2);
+        assert_eq!(store.threads_with_runs_after(since).await.unwrap(), [new.id], "once, however many have begun");
+        assert_eq!(store.threads_with_runs_after(new_id()).await.unwrap(), []);
+        assert_eq!(store.threads_with_runs_after(RunId(uuid::Uuid::nil())).await.unwrap().len(), 2);
         assert_ne!(old.id, new.id);
     }
 
@@ -51,7 +51,7 @@ on_both! {
         let (owner, stranger) = (user(&store).await.id, user(&store).await.id);
         let thread = thread(&store, owner).await;
         assert_eq!(store.thread_last_run(owner, thread.id).await.unwrap(), (thread.clone(), None));
-        assert_eq!(store.thread_next_run(thread.id, -1).await.unwrap(), NextRun::None(Box::new(thread.clone())));
+        assert_eq!(store.thread_next_run(thread.id, -1).await.unwrap(), NextRun::NotYet(Box::new(thread.clone())));
         assert!(matches!(store.thread_last_run(stranger, thread.id).await, Err(StoreError::Forbidden(_))));
         store.thread_delete(owner, thread.id).await.unwrap();
         assert!(matches!(store.thread_last_run(owner, thread.id).await, Err(StoreError::NotFound(_))));

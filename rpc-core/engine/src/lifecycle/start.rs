@@ -105,7 +105,7 @@ pub(crate) async fn find_started(
     let Some(thread) = shared.store.thread_get(user_id, run.thread_id).await.map(Some).or_else(found)? else {
         return Ok(None);
     };
-    Ok(Some(StartedRun::replayed(shared, RunStarted { thread, opens: false, run, replayed: true })))
+    Ok(Some(StartedRun::replayed(shared, RunStarted { thread, is_first_message: false, run, replayed: true })))
 }
 
 /// Stores a message and starts the run that answers it.

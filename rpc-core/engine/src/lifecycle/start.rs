@@ -94,17 +94,19 @@ pub(crate) async fn find_started(
     run_id: RunId,
     is_same: impl FnOnce(&RunRow, &[ItemRow]) -> bool + Send,
 ) -> StoreResult<Option<StartedRun>> {
-    let found = |error| match error {
-        StoreError::NotFound(_) | StoreError::Forbidden(_) => Ok(None),
-        other => Err(other),
-    };
-    let Some(run) = shared.store.run_get(user_id, run_id).await.map(Some).or_else(found)? else { return Ok(None) };
+    fn if_there<T>(found: StoreResult<T>) -> StoreResult<Option<T>> {
+        match found {
+            Ok(row) => Ok(Some(row)),
+            Err(StoreError::NotFound(_) | StoreError::Forbidden(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+    let Some(run) = if_there(shared.store.run_get(user_id, run_id).await)? else { return Ok(None) };
     if !is_same(&run, &shared.store.run_items(run_id).await?) {
         return Ok(None);
     }
-    let Some(thread) = shared.store.thread_get(user_id, run.thread_id).await.map(Some).or_else(found)? else {
-        return Ok(None);
-    };
+    let thread = if_there(shared.store.thread_get(user_id, run.thread_id).await)?;
+    let Some(thread) = thread else { return Ok(None) };
     Ok(Some(StartedRun::replayed(shared, RunStarted { thread, is_first_message: false, run, replayed: true })))
 }
 

@@ -42,5 +42,6 @@ pub(super) fn after(error: &Error) -> Option<CloseFrame> {
 }
 
 fn frame(code: CloseCode, reason: &str) -> CloseFrame {
-    CloseFrame { code, reason: reason[..reason.floor_char_boundary(MAX_REASON_BYTES)].into() }
+    let cut = reason.get(..reason.floor_char_boundary(MAX_REASON_BYTES)).unwrap_or_default();
+    CloseFrame { code, reason: cut.into() }
 }

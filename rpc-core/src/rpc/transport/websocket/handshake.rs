@@ -27,13 +27,13 @@ pub(in crate::rpc::transport) fn is_handshake<B>(request: &Request<B>) -> bool {
 ///
 /// # Errors
 /// The response that refuses it: 405, 426 with the version that is spoken, or 400.
-pub(super) fn accept<B>(request: &Request<B>) -> Result<Response<Full<Bytes>>, Response<Full<Bytes>>> {
+pub(super) fn accept<B>(request: &Request<B>) -> Result<Response<Full<Bytes>>, Box<Response<Full<Bytes>>>> {
     let headers = request.headers();
     if request.method() != Method::GET {
         let error = RpcError::new(ErrorCode::MethodNotAllowed, "A WebSocket is opened with GET.");
         let mut response = refusal(&error);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        return Err(response);
+        return Err(response.into());
     }
     if request.version() != Version::HTTP_11 {
         return Err(bad("A WebSocket is opened with HTTP/1.1."));
@@ -51,7 +51,7 @@ pub(super) fn accept<B>(request: &Request<B>) -> Result<Response<Full<Bytes>>, R
         headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
         headers.insert(header::UPGRADE, WEBSOCKET);
         headers.insert(header::CONNECTION, UPGRADE);
-        return Err(response);
+        return Err(response.into());
     }
     let key = only(headers, &header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let Some(key) = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16)) else {
@@ -68,8 +68,8 @@ pub(super) fn accept<B>(request: &Request<B>) -> Result<Response<Full<Bytes>>, R
     Ok(response)
 }
 
-fn bad(message: &str) -> Response<Full<Bytes>> {
-    refusal(&RpcError::new(ErrorCode::InvalidRequest, message))
+fn bad(message: &str) -> Box<Response<Full<Bytes>>> {
+    refusal(&RpcError::new(ErrorCode::InvalidRequest, message)).into()
 }
 
 /// Returns whether a list of tokens, in one header or several, has this one in any case.

@@ -71,7 +71,7 @@ impl RpcServer {
     pub(super) fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
         let mut response = match handshake::accept(&request) {
             Ok(response) => response,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let token = connection.caller.token.as_deref();
         if token.is_some_and(|token| self.inner.tokens.verify(token).is_none()) {

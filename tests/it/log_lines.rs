@@ -1,10 +1,9 @@
 //! What a process writes: with `LOG_FORMAT=json`, or without a terminal, each line is a line of the log.
 
-use crate::support::Setup;
 use crate::support::database::Database;
 use crate::support::process::{SECRET, command, run};
+use crate::support::{Setup, eventually};
 use serde_json::Value;
-use std::time::{Duration, Instant};
 
 /// Reads each line as JSON.
 #[track_caller]
@@ -12,8 +11,8 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}\n{text}"))).collect()
 }
 
-#[test]
-fn a_server_writes_nothing_but_its_log() {
+#[tokio::test]
+async fn a_server_writes_nothing_but_its_log() {
     for format in [Some("json"), None] {
         let database = Database::sqlite();
         let path = std::env::temp_dir().join(format!("threadline-log-{}", uuid::Uuid::new_v4().simple()));
@@ -26,10 +25,7 @@ fn a_server_writes_nothing_but_its_log() {
         // As a container does it: both in one stream.
         let mut child = server.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         let read = || std::fs::read_to_string(&path).unwrap();
-        let begun = Instant::now();
-        while !read().contains("listening") && begun.elapsed() < Duration::from_secs(30) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        eventually("the server listens", || async { read().contains("listening").then_some(()) }).await;
         let stopped = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert!(stopped.success() && child.wait().unwrap().success(), "{}", read());
         let written = lines(&read());

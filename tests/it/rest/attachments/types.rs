@@ -1,6 +1,6 @@
 //! Files whose type the client does not know, or knows wrongly.
 
-use super::{ATTACHMENTS, announce, attach, content_path, put, upload_path};
+use super::{ATTACHMENTS, announce, attach, content_path, picture, put, say_with, upload_path};
 use crate::serve_and_split;
 use crate::support::client::read;
 use reqwest::Method;
@@ -10,7 +10,7 @@ serve_and_split! {
     async fn the_name_or_the_content_decides_where_the_client_does_not_know(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
-        let png = super::picture(image::ImageFormat::Png, 4, 4);
+        let png = picture(image::ImageFormat::Png, 4, 4);
         for (name, mime_type, bytes, announced, stored) in [
             ("notes.md", "", b"# Notes".as_slice(), "text/markdown", "text/markdown"),
             ("nginx.conf", "application/octet-stream", b"listen 80;", "text/plain", "text/plain"),
@@ -28,7 +28,7 @@ serve_and_split! {
             let reply = put(&user, &upload_path(&attachment), bytes.to_vec()).await;
             assert_eq!(reply.data()["ready"], true, "{name}");
             let session = user.session().await;
-            super::say_with(&user, session, "Look", &[&attachment]).await.data();
+            say_with(&user, session, "Look", &[&attachment]).await.data();
             let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc")).await;
             assert_eq!(items.data()[0]["attachments"][0]["mime_type"], stored, "{name}: {}", items.text);
             user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await.data();

@@ -58,7 +58,10 @@ impl HeaderPolicy {
         if self.hsts {
             set_default(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
         }
-        response.append(VARY, HeaderValue::from_static("Origin"));
+        // Before what a preflight varies by.
+        if let Some(also) = response.insert(VARY, HeaderValue::from_static("Origin")) {
+            response.append(VARY, also);
+        }
         if let Some(origin) = self.allowed_origin(request) {
             response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);

@@ -137,7 +137,7 @@ async fn long_lines_and_wide_tables_do_not_make_the_page_wider() {
     upstream.queue(Script::says(&[&said]));
     let app = Setup::new().await.upstream(&upstream).start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };
-    say(&browser, &"y".repeat(900)).await;
+    say(&browser, &"y".repeat(400)).await;
     answer(&browser).await;
     browser.see(".formatted table").await;
     let overflow = "const wide = [document.scrollingElement, ...document.querySelectorAll('main, #log, .item, .text')]; \

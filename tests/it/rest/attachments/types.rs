@@ -19,7 +19,7 @@ serve_and_split! {
             ("a.json", "application/octet-stream", b"{}", "application/json", "application/json"),
             ("a.ts", "video/mp2t", b"let a: number;", "text/x-typescript", "text/x-typescript"),
             ("Makefile", "", b"all:\n\ttrue", "application/octet-stream", "text/plain"),
-            ("setup.sh", "application/octet-stream", b"#!/bin/sh\n", "application/octet-stream", "text/plain"),
+            ("setup.sh", "application/octet-stream", b"#!/bin/sh\n", "application/octet-stream", "text/x-shellscript"),
             ("picture", "", &png, "application/octet-stream", "image/png"),
             ("paper", "binary/octet-stream", b"%PDF-1.7\n", "application/octet-stream", "application/pdf"),
         ] {

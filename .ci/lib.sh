@@ -212,6 +212,18 @@ fake_time() {
     echo "libfaketime: $DURABILITY_FAKETIME"
 }
 
+# PgBouncer; the tests find it where Debian installs it.
+pgbouncer() {
+    step "PgBouncer"
+    if [ -z "${TEST_PGBOUNCER:-}" ]; then
+        if [ ! -x /usr/sbin/pgbouncer ] && ! have pgbouncer; then install_package pgbouncer; fi
+        TEST_PGBOUNCER="$(PATH="$PATH:/usr/sbin" command -v pgbouncer)" || true
+        [ -n "$TEST_PGBOUNCER" ] || fail "no PgBouncer: install it, or set TEST_PGBOUNCER"
+        export TEST_PGBOUNCER
+    fi
+    "$TEST_PGBOUNCER" --version | head -n 1
+}
+
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

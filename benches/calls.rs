@@ -5,9 +5,11 @@ use criterion::Criterion;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 use threadline::config::Settings;
 use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_runtime::Supervisor;
 use threadline_schema::call::Caller;
 use tokio::runtime::Runtime;
 
@@ -24,7 +26,7 @@ fn main() -> Result<()> {
 
 fn measure(database: &str) -> Result<()> {
     let runtime = Runtime::new()?;
-    let (server, token) = runtime.block_on(server(database))?;
+    let (_core, server, token) = runtime.block_on(start(database))?;
     let params = to_raw_value(&json!({"limit": THREADS}))?;
     let mut criterion = Criterion::default().configure_from_args();
     criterion.bench_function("threads.list of 20", |bencher| {
@@ -35,7 +37,7 @@ fn measure(database: &str) -> Result<()> {
 }
 
 /// Starts a service with one user and the user's threads.
-async fn server(database: &str) -> Result<(RpcServer, String)> {
+async fn start(database: &str) -> Result<(Arc<Core>, RpcServer, String)> {
     let lookup = |name: &str| match name {
         "DATABASE_URL" => Some(format!("sqlite://{database}")),
         "RATE_LIMIT_REQUESTS_PER_MINUTE" | "MAX_SESSIONS_PER_USER" => Some("0".to_owned()),
@@ -44,7 +46,8 @@ async fn server(database: &str) -> Result<(RpcServer, String)> {
     let (config, _) = Settings::read(&lookup)?.core()?;
     let http =
         RpcHttpConfig { max_sockets: 1, body_timeout: Duration::from_secs(1), ping_interval: Duration::from_secs(30) };
-    let server = RpcServer::new(Core::start(config).await?, http).map_err(anyhow::Error::msg)?;
+    let core = Core::start(config, &Supervisor::default()).await?;
+    let server = core.rpc_server(http)?;
     let credentials = json!({"email": "ada@example.com", "password": "correct horse"});
     call(&server, "auth.register", &credentials, None).await?;
     let login = call(&server, "auth.login", &credentials, None).await?;
@@ -55,7 +58,7 @@ async fn server(database: &str) -> Result<(RpcServer, String)> {
     // The benchmark must measure a success.
     let page = call(&server, "threads.list", &json!({"limit": THREADS}), Some(&token)).await?;
     anyhow::ensure!(page.get("data").and_then(Value::as_array).map(Vec::len) == Some(THREADS), "not the list: {page}");
-    Ok((server, token))
+    Ok((core, server, token))
 }
 
 async fn call(server: &RpcServer, method: &str, params: &Value, token: Option<&str>) -> Result<Value> {

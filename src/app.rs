@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::CoreConfig;
-use threadline_core::{Core, RpcHttpConfig, RpcServer, TaskFailure};
+use threadline_core::{Core, RpcHttpConfig, RpcServer};
 use threadline_gateway::{Gateway, GatewayConfig, Remote, RemoteConfig, Upstream};
+use threadline_runtime::{Supervisor, TaskFailure, TaskKind};
 use tokio_util::sync::CancellationToken;
 
 /// Maximum time for a request's body to arrive.
@@ -34,16 +35,17 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
-    let metrics = start_telemetry(settings, &warnings)?;
-    let stop = shutdown::on_signal()?;
+    let supervisor = Supervisor::default();
+    let metrics = start_telemetry(settings, &warnings, &supervisor)?;
+    let stop = shutdown::on_signal(&supervisor)?;
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
     // The port is known only now if the setting has port 0.
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
-    let core = Core::start(config).await?;
-    reload::on_signal(settings, &core)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let core = Core::start(config, &supervisor).await?;
+    reload::on_signal(settings, &core, &supervisor)?;
+    let rpc_server = rpc_server(&core, &server);
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
     banner::announce(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
@@ -71,14 +73,12 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         let rpc_server = rpc_server.clone();
         move |peer, request| handle_rpc_port(rpc_server.clone(), metrics.clone(), peer, request)
     };
-    let serving = tokio::spawn(async move {
-        tokio::join!(
-            listen::serve(rest, rest_handler, limits, stop.clone()),
-            listen::serve(rpc, rpc_handler, limits, stop.clone()),
-            drain(core, rpc_server, server.drain, stop.clone()),
-        )
-    });
-    let (_, _, drained) = serving.await?;
+    let serve_rest = listen::serve(rest, rest_handler, limits, stop.clone(), supervisor.clone());
+    let serve_rpc = listen::serve(rpc, rpc_handler, limits, stop.clone(), supervisor.clone());
+    let serve_rest = supervisor.spawn_with_result(TaskKind::Listener, serve_rest);
+    let serve_rpc = supervisor.spawn_with_result(TaskKind::Listener, serve_rpc);
+    let drained = drain(&core, rpc_server, server.drain, (&supervisor, &stop)).await;
+    tokio::try_join!(serve_rest, serve_rpc)?;
     drained?;
     tracing::info!("stopped");
     Ok(())
@@ -91,23 +91,24 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
 pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
-    let metrics = start_telemetry(settings, &warnings)?;
-    let stop = shutdown::on_signal()?;
+    let supervisor = Supervisor::default();
+    let metrics = start_telemetry(settings, &warnings, &supervisor)?;
+    let stop = shutdown::on_signal(&supervisor)?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
-    let core = Core::start(config).await?;
-    reload::on_signal(settings, &core)?;
-    let rpc_server = rpc_server(core.clone(), &server)?;
+    let core = Core::start(config, &supervisor).await?;
+    reload::on_signal(settings, &core, &supervisor)?;
+    let rpc_server = rpc_server(&core, &server);
     banner::announce(None, Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
 
     let rpc_handler = {
         let rpc_server = rpc_server.clone();
         move |peer, request| handle_rpc_port(rpc_server.clone(), metrics.clone(), peer, request)
     };
-    let (_, drained) = tokio::join!(
-        listen::serve(rpc, rpc_handler, connection_limits(&server), stop.clone()),
-        drain(core, rpc_server, server.drain, stop),
-    );
+    let serve = listen::serve(rpc, rpc_handler, connection_limits(&server), stop.clone(), supervisor.clone());
+    let serving = supervisor.spawn_with_result(TaskKind::Listener, serve);
+    let drained = drain(&core, rpc_server, server.drain, (&supervisor, &stop)).await;
+    serving.await?;
     drained?;
     tracing::info!("stopped");
     Ok(())
@@ -121,13 +122,14 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let server = settings.server()?;
-    let metrics = start_telemetry(settings, &[])?;
-    let stop = shutdown::on_signal()?;
+    let supervisor = Supervisor::default();
+    let metrics = start_telemetry(settings, &[], &supervisor)?;
+    let stop = shutdown::on_signal(&supervisor)?;
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
 
+    let config = RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) };
     let remote =
-        Remote::connect(RemoteConfig { request_bytes: server.body_bytes + META_BYTES, ..RemoteConfig::new(core_url) })
-            .map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
+        Remote::connect(config, &supervisor).map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
     let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), metrics_renderer(&metrics));
     banner::announce(Some(rest.local_addr()?), None, None, &server, &settings.log())?;
 
@@ -135,7 +137,12 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
         let gateway = gateway.clone();
         async move { gateway.handle(peer.ip(), request).await }
     };
-    listen::serve(rest, handler, connection_limits(&server), stop).await;
+    let serve = listen::serve(rest, handler, connection_limits(&server), stop.clone(), supervisor.clone());
+    let serving = supervisor.spawn_with_result(TaskKind::Listener, serve);
+    let failure = wait_for_stop(&supervisor, &stop).await;
+    serving.await?;
+    supervisor.shut_down();
+    failure.map_or(Ok(()), Err)?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -172,24 +179,29 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
     response
 }
 
-/// Waits for the signal to stop, or for the failure of a background task without which the core cannot keep its
-/// promises. Then ends the runs first and the sockets after them, so that streams get the terminal events. Returns the
-/// failure.
-async fn drain(
-    core: Arc<Core>,
-    rpc_server: RpcServer,
-    grace: Duration,
-    stop: CancellationToken,
-) -> Result<(), TaskFailure> {
-    let failure = tokio::select! {
+/// Waits for the signal to stop, or for the failure of a background task without which the process cannot keep its
+/// promises. Returns the failure. `stop` is cancelled then in either case.
+async fn wait_for_stop(supervisor: &Supervisor, stop: &CancellationToken) -> Option<TaskFailure> {
+    tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        failure = core.failed() => {
+        failure = supervisor.failed() => {
             tracing::error!(task = failure.task.name(), "shutting down: a background task has failed");
             stop.cancel();
             Some(failure)
         }
-    };
+    }
+}
+
+/// Waits for the stop, then ends the runs first and the sockets after them, so that streams get the terminal events.
+/// Returns the failure that caused the stop, if it was one.
+async fn drain(
+    core: &Core,
+    rpc_server: RpcServer,
+    grace: Duration,
+    (supervisor, stop): (&Supervisor, &CancellationToken),
+) -> Result<(), TaskFailure> {
+    let failure = wait_for_stop(supervisor, stop).await;
     core.drain(grace).await;
     if tokio::time::timeout(CLOSE_TIMEOUT, rpc_server.close_sockets()).await.is_err() {
         tracing::warn!("some WebSockets did not close in time");
@@ -197,13 +209,13 @@ async fn drain(
     failure.map_or(Ok(()), Err)
 }
 
-fn start_telemetry(settings: &Settings, warnings: &[String]) -> anyhow::Result<MetricsPage> {
+fn start_telemetry(settings: &Settings, warnings: &[String], supervisor: &Supervisor) -> anyhow::Result<MetricsPage> {
     telemetry::install_log(&settings.log())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let metrics = telemetry::install_metrics()?;
-    tokio::spawn(metrics.clone().upkeep());
+    supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep());
     Ok(metrics)
 }
 
@@ -217,10 +229,10 @@ async fn listener(
     Listener::bind(name, variable, address, tls).await
 }
 
-fn rpc_server(core: Arc<Core>, server: &ServerConfig) -> anyhow::Result<RpcServer> {
+fn rpc_server(core: &Core, server: &ServerConfig) -> RpcServer {
     let http =
         RpcHttpConfig { max_sockets: server.max_connections, body_timeout: BODY_TIMEOUT, ping_interval: PING_INTERVAL };
-    RpcServer::new(core, http).map_err(anyhow::Error::msg)
+    core.rpc_server(http)
 }
 
 fn gateway_config(server: &ServerConfig) -> GatewayConfig {

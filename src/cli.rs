@@ -56,6 +56,11 @@ pub enum Command {
     OpenRpc,
     /// Check settings, database, Redis, attachment storage and model.
     Doctor,
+    /// Probe a model, and print the dialect that it needs.
+    ProbeModel {
+        /// Name of the model; `None` for the configured one.
+        name: Option<String>,
+    },
     /// Print all settings.
     EnvExample {
         /// As the tables of the README instead of `.env.example`.
@@ -116,6 +121,10 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "routes" => Command::Routes,
         "openapi" => Command::OpenApi,
         "openrpc" => Command::OpenRpc,
+        "doctor" if matches.contains_id("model") => {
+            let name = matches.get_one::<String>("model").filter(|name| !name.is_empty());
+            Command::ProbeModel { name: name.cloned() }
+        }
         "doctor" => Command::Doctor,
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
@@ -177,7 +186,12 @@ fn definition() -> Definition {
         .subcommand(Definition::new("openrpc").about("Print the OpenRPC document of the JSON-RPC API"))
         .subcommand(
             flags::add(Definition::new("doctor"), Scope::Serve)
-                .about("Check settings, database and model; exit code 0 if all are well"),
+                .about("Check settings, database and model; exit code 0 if all are well")
+                .arg(
+                    option("model", "NAME", "Probe a model with small requests instead, and print the dialect that it needs")
+                        .num_args(0..=1)
+                        .default_missing_value(""),
+                ),
         )
         .subcommand(env_example)
         .subcommand(
@@ -248,6 +262,8 @@ mod tests {
             (&["openapi"], Command::OpenApi),
             (&["openrpc"], Command::OpenRpc),
             (&["doctor"], Command::Doctor),
+            (&["doctor", "--model"], Command::ProbeModel { name: None }),
+            (&["doctor", "--model", "m/one"], Command::ProbeModel { name: Some("m/one".into()) }),
             (&["env-example"], Command::EnvExample { markdown: false }),
             (&["env-example", "--markdown"], Command::EnvExample { markdown: true }),
             (&["healthcheck"], Command::Healthcheck),

@@ -2,14 +2,15 @@
 
 use crate::cli::Migrate;
 use crate::config::Settings;
+use crate::probe_model;
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
-use threadline_core::store::{Clock, Store, StoreError, migrate as schema};
-use threadline_core::{Redis, Tokens, check_storage};
+use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
+use threadline_core::{McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 use uuid::Uuid;
@@ -52,7 +53,16 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
             match standing.pending.as_slice() {
                 [] => print("The database is up to date.\n"),
                 pending => print(format_args!("Pending:\n  {}\n", pending.join("\n  "))),
+            }?;
+            for (title, versions) in [
+                ("Of a newer release", &standing.unknown),
+                ("Of a newer release, and required to use this database", &standing.missing),
+            ] {
+                if !versions.is_empty() {
+                    print(format_args!("{title}:\n  {}\n", versions.join("\n  ")))?;
+                }
             }
+            Ok(())
         }
     }
 }
@@ -118,9 +128,18 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
 
     match settings.agents() {
         Ok(None) => {}
-        found => {
-            report.line("agents", found.map(|agents| agents.map_or_else(String::new, |agents| summary(&agents))))?
+        Ok(Some(agents)) => {
+            report.line("agents", anyhow::Ok(summary(&agents)))?;
+            match check_mcp_servers(&agents).await {
+                Ok(servers) => {
+                    for (name, server) in servers {
+                        report.line("mcp", mcp_server(&name, &server))?;
+                    }
+                }
+                Err(error) => report.line("mcp", Err::<String, _>(error))?,
+            }
         }
+        Err(error) => report.line("agents", Err::<String, _>(error))?,
     }
 
     let database = settings.database();
@@ -133,7 +152,8 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
                     let unchanged = DatabaseConfig { auto_migrate: false, ..database.clone() };
                     let store = Store::open(&unchanged).await?;
                     store.ping().await?;
-                    anyhow::Ok(format!("{}, up to date", store.kind()))
+                    let way = store.postgres_facts().await?.map(way_to_postgres).transpose()?.unwrap_or_default();
+                    anyhow::Ok(format!("{}, up to date{way}", store.kind()))
                 }
                 pending if database.auto_migrate => Ok(format!("reached; {pending} migrations will run at start")),
                 pending => anyhow::bail!("{pending} migrations are pending: run `threadline migrate`"),
@@ -155,7 +175,12 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         "model",
         match model {
             Ok(model) => match model.check_health().await {
-                Ok(()) => Ok(format!("{}, {}", model.kind(), model.name())),
+                Ok(()) => Ok(match model.dialect(None, None) {
+                    Some(dialect) => {
+                        format!("{}, {}; dialect: {}", model.kind(), model.name(), probe_model::entries(&dialect))
+                    }
+                    None => format!("{}, {}", model.kind(), model.name()),
+                }),
                 Err(error) => Err(anyhow::anyhow!("{}, {}: {error}", model.kind(), model.name())),
             },
             Err(error) => Err(error.into()),
@@ -164,11 +189,39 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
     Ok(report.all_ok)
 }
 
+/// Describes how PostgreSQL is reached.
+fn way_to_postgres(facts: PostgresFacts) -> anyhow::Result<String> {
+    let PostgresFacts { is_pooler, prepares, is_read_only, has_sessions } = facts;
+    if is_read_only {
+        anyhow::bail!("it takes no writes: a replica, or a primary that was demoted");
+    }
+    let place = if is_pooler { "behind a pooler" } else { "without a pooler" };
+    let names = match (is_pooler, prepares) {
+        (true, true) => "statements are prepared by name (DATABASE_PREPARED=on): the pooler must keep track of them",
+        (_, true) => "statements are prepared by name",
+        (_, false) => "statements are sent without names",
+    };
+    let sessions = if has_sessions {
+        ""
+    } else {
+        "; no LISTEN, and a crash is noticed by leases: set DATABASE_DIRECT_URL, or REDIS_URL for signals"
+    };
+    Ok(format!("; {place}; {names}{sessions}"))
+}
+
 /// Summarises an agents file.
 fn summary(agents: &AgentsConfig) -> String {
     let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     let (tools, servers) = (agents.tools.len(), agents.mcp.len());
     format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers", agents.default)
+}
+
+/// Says whether an MCP server can be used, and which of its tools cannot.
+fn mcp_server(name: &str, McpStatus { error, tools, left_out }: &McpStatus) -> Result<String, String> {
+    match error {
+        Some(error) => Err(format!("{name}: {error}")),
+        None => Ok([format!("{name}, {tools} tools")].iter().chain(left_out).cloned().collect::<Vec<_>>().join("; ")),
+    }
 }
 
 struct DoctorReport {

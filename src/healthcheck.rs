@@ -13,6 +13,7 @@ use std::time::Duration;
 use threadline_core::tls::LenientVerifier;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -50,10 +51,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
-    let connection = tokio::spawn(connection);
+    // Dropped at the end, which closes the connection.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
     let request = Request::get("/health").header("host", "localhost").body(Empty::<Bytes>::new())?;
     let status = sender.send_request(request).await?.status();
-    connection.abort();
     Ok(status)
 }
 
@@ -87,6 +89,7 @@ mod tests {
     use crate::config::{Settings, TlsFiles};
     use crate::listen::{ConnectionLimits, Listener, acceptor, serve};
     use http::Response;
+    use threadline_runtime::Supervisor;
     use tokio_util::sync::CancellationToken;
 
     async fn check_server(status: StatusCode, tls: Option<TlsFiles>) -> anyhow::Result<()> {
@@ -99,7 +102,13 @@ mod tests {
             let status = if request.uri().path() == "/health" { status } else { StatusCode::NOT_FOUND };
             Response::builder().status(status).body(Empty::<Bytes>::new()).unwrap()
         };
-        tokio::spawn(serve(listener, answer, ConnectionLimits::default(), CancellationToken::new()));
+        tokio::spawn(serve(
+            listener,
+            answer,
+            ConnectionLimits::default(),
+            CancellationToken::new(),
+            Supervisor::default(),
+        ));
         check(&config).await
     }
 

@@ -1,5 +1,10 @@
 //! The composition root: reads the configuration, opens the listeners, and connects the gateway and the core.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 pub mod app;
 pub mod banner;
 pub mod cli;
@@ -8,6 +13,7 @@ pub mod config;
 pub mod healthcheck;
 mod in_process;
 pub mod listen;
+pub mod probe_model;
 pub mod reload;
 pub mod shutdown;
 pub mod telemetry;

@@ -9,12 +9,14 @@ mod activity;
 mod connection;
 mod deadline;
 mod guard;
+mod limits;
 mod overload;
 mod slot;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use self::limits::ConnectionLimits;
 pub use self::tls::acceptor;
 
 use self::connection::Connections;
@@ -27,6 +29,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -36,40 +39,6 @@ pub struct Listener {
     name: &'static str,
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
-}
-
-/// Limits of a listener and of each of its connections.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
-    /// Maximum number of open connections. Further ones are answered 503 and closed. They do not wait in the backlog: a
-    /// client or load balancer that gets a 503 can use another replica, one that gets nothing waits here.
-    pub connections: usize,
-    /// Maximum time from the first byte of a request to the end of its head, and from connecting to the first head.
-    pub head_timeout: Duration,
-    /// Maximum time without a byte between two requests.
-    pub idle_timeout: Duration,
-    /// Maximum time in which the peer reads no byte of what is waiting for it.
-    pub stall_timeout: Duration,
-    /// Maximum size of a request's head in bytes. A larger one is answered 431.
-    pub head_bytes: usize,
-    /// Maximum time for open connections to finish after the signal to stop. It must be longer than the time that runs
-    /// get, since their streams end after them.
-    pub drain: Duration,
-}
-
-impl Default for ConnectionLimits {
-    /// Returns the limits that the manual names: 10 s for a head, 75 s between requests (nginx's keep-alive), 30 s for
-    /// a stalled reader, 32 KiB for a head.
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            stall_timeout: Duration::from_secs(30),
-            head_bytes: 32 * 1024,
-            drain: Duration::from_secs(15),
-        }
-    }
 }
 
 impl Listener {
@@ -104,10 +73,19 @@ impl Listener {
 /// finish, and returns when all connections are closed or after `limits.drain`. Returns the number of connections that
 /// were still open then and are closed by force.
 ///
+/// `supervisor` watches the tasks of the connections: a panic of a handler closes its connection, and is logged and
+/// counted.
+///
 /// An upgraded connection counts until its socket is closed; the code that took it over has to close it.
 ///
 /// hyper answers a malformed request (400, 431); `handler` does not see it.
-pub async fn serve<H, F, B>(listener: Listener, handler: H, limits: ConnectionLimits, stop: CancellationToken) -> usize
+pub async fn serve<H, F, B>(
+    listener: Listener,
+    handler: H,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+    supervisor: Supervisor,
+) -> usize
 where
     H: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -115,7 +93,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let Listener { name, socket, tls } = listener;
-    let connections = Connections::new(name, limits, stop.clone());
+    let connections = Connections::new(name, limits, stop.clone(), supervisor);
     while let Some((stream, peer)) = stop.run_until_cancelled(accept(&socket, name)).await {
         // An IPv4 client of a dual-stack socket has the same address as elsewhere: rate limits go by address.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, commands, healthcheck, telemetry};
+use threadline::{app, commands, healthcheck, probe_model, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,6 +47,10 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         Command::Doctor => {
             let all_ok = command_runtime()?.block_on(commands::doctor(&settings()?))?;
             return Ok(if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::ProbeModel { name } => {
+            let works = command_runtime()?.block_on(probe_model::probe_model(&settings()?, name.as_deref()))?;
+            return Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
         Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,

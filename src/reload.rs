@@ -3,6 +3,8 @@
 use crate::config::Settings;
 use std::sync::Arc;
 use threadline_core::Core;
+use threadline_core::config::AgentsConfig;
+use threadline_runtime::{Supervisor, TaskKind};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Starts a task that reloads the agents file on each SIGHUP. If the file has an error, the agents do not change.
@@ -11,28 +13,24 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 ///
 /// When the operating system does not allow the signal handler.
-pub fn on_signal(settings: &Settings, core: &Arc<Core>) -> std::io::Result<()> {
+pub fn on_signal(settings: &Settings, core: &Arc<Core>, supervisor: &Supervisor) -> std::io::Result<()> {
     if settings.agents_file.is_none() {
         return Ok(());
     }
     let mut hangups = signal(SignalKind::hangup())?;
     let (settings, core) = (settings.clone(), core.clone());
-    tokio::spawn(async move {
+    supervisor.spawn(TaskKind::AgentsReload, async move {
         while hangups.recv().await.is_some() {
-            let settings = settings.clone();
-            let read = tokio::task::spawn_blocking(move || settings.agents()).await;
-            let outcome = match read {
-                Ok(Ok(Some(agents))) => match core.replace_agents(&agents) {
-                    Ok(()) => {
-                        let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
-                        tracing::info!(agents = names, default = &*agents.default, "agents file reloaded");
-                        "ok"
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "agents file has an error; the agents do not change");
-                        "refused"
-                    }
-                },
+            let (settings, core) = (settings.clone(), core.clone());
+            // As a whole on a blocking thread: a panic anywhere in it is an error of this reload, and not the end of
+            // the task.
+            let reload = tokio::task::spawn_blocking(move || reload(&settings, &core));
+            let outcome = match reload.await {
+                Ok(Ok(Some(agents))) => {
+                    let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+                    tracing::info!(agents = names, default = &*agents.default, "agents file reloaded");
+                    "ok"
+                }
                 Ok(Ok(None)) => continue,
                 Ok(Err(error)) => {
                     tracing::error!(%error, "agents file has an error; the agents do not change");
@@ -47,4 +45,13 @@ pub fn on_signal(settings: &Settings, core: &Arc<Core>) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Reads the agents file and replaces the agents. `None` if no file is configured.
+fn reload(settings: &Settings, core: &Core) -> anyhow::Result<Option<AgentsConfig>> {
+    let agents = settings.agents()?;
+    if let Some(agents) = &agents {
+        core.replace_agents(agents)?;
+    }
+    Ok(agents)
 }

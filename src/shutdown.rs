@@ -1,5 +1,6 @@
 //! The signals that stop the process.
 
+use threadline_runtime::{Supervisor, TaskKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -9,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 ///
 /// When the operating system does not allow the signal handlers.
-pub fn on_signal() -> std::io::Result<CancellationToken> {
+pub fn on_signal(supervisor: &Supervisor) -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let token = stop.clone();
-    tokio::spawn(async move {
+    supervisor.spawn(TaskKind::StopSignal, async move {
         let (name, _) = next(&mut terminate, &mut interrupt).await;
         tracing::info!(signal = name, "stopping; a second signal ends the process at once");
         token.cancel();
@@ -39,7 +40,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_signal_cancels_the_token_and_does_not_end_the_process() {
-        let stop = on_signal().unwrap();
+        let stop = on_signal(&Supervisor::default()).unwrap();
         assert!(!stop.is_cancelled());
         let pid = std::process::id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

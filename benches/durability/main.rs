@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a tool that prints, and that has nobody to answer to"
 )]

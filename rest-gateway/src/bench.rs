@@ -6,7 +6,7 @@ use crate::router::Router;
 use crate::rule::{StreamScope, Verb};
 use http::{HeaderMap, Uri};
 use serde_json::value::RawValue;
-use threadline_schema::call::Frame;
+use threadline_schema::frame::Frame;
 
 /// The operations, routed as the gateway routes them.
 pub struct Table(Router);

@@ -14,6 +14,11 @@
 //!
 //! The gateway has no business rules and keeps nothing about users. It does not verify tokens: the core does.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 #[doc(hidden)]
 pub mod bench;
 mod bind;

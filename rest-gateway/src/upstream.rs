@@ -5,7 +5,8 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use std::pin::Pin;
 use threadline_schema::RpcError;
-use threadline_schema::call::{Caller, Frame, ResponseMeta};
+use threadline_schema::call::{Caller, ResponseMeta};
+use threadline_schema::frame::Frame;
 
 /// A core.
 ///

@@ -1,6 +1,6 @@
 //! What users may use per day, and what a run reserves of it.
 
-use crate::agents::ResolvedAgent;
+use crate::agent::ResolvedAgent;
 use crate::config::BudgetConfig;
 use crate::error::Error;
 use crate::store::rows::UsageRow;
@@ -64,6 +64,11 @@ impl Budgets {
             highest = highest.max(prices.input_per_million).max(prices.output_per_million);
         }
         Ok(highest)
+    }
+
+    /// Returns whether users have a budget in money.
+    pub(crate) fn limits_cost(&self) -> bool {
+        self.config.cost_micros.is_some()
     }
 
     /// Returns whether users have a budget.

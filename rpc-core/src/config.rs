@@ -1,12 +1,13 @@
-//! What the core can be told: plain data, already checked by whoever read it.
+//! The configuration of the core: plain data that the reader of the settings has validated.
 
 mod agents;
 
-pub use agents::{AgentProfile, AgentsConfig, ModelPrices, PromptFact, TitlePolicy, ToolSelector};
+pub use agents::{AgentProfile, AgentsConfig, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector};
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
+pub use threadline_model::dialect::DialectOverrides;
 pub use threadline_signals::RedisConfig;
-pub use threadline_store::config::DatabaseConfig;
+pub use threadline_store::config::{DatabaseConfig, PreparedStatements};
 pub use threadline_tools::config::{
     CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair, UserContext,
 };
@@ -17,40 +18,40 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything the core is configured with.
+/// The configuration of the core.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
-    /// Where conversations are kept.
+    /// The database.
     pub database: DatabaseConfig,
-    /// What replicas share beside the database; `None` when there is one, or they do without.
+    /// Redis, for signals and rate limits that replicas share; `None` without it.
     pub redis: Option<RedisConfig>,
     /// Tokens.
     pub auth: AuthConfig,
     /// The model behind the assistant.
     pub model: ModelConfig,
-    /// The assistant, and what agents have in common.
+    /// Defaults of all agents.
     pub agent: AgentConfig,
     /// Agents from a file; `None` is one agent with every built-in tool.
     pub agents: Option<AgentsConfig>,
-    /// What one user or address may use.
+    /// Limits of one user or address.
     pub limits: LimitsConfig,
-    /// What one user may use in a day.
+    /// What one user may use per day.
     pub budget: BudgetConfig,
-    /// Conversations untouched for so long are archived; `None` never.
+    /// Threads that were not used for so long are archived; `None` never.
     pub session_max_idle: Option<Duration>,
     /// How long the events of a run are kept after its end.
     pub run_events_retention: Duration,
-    /// How long what a run emits may stay in memory only; `None` until the run ends.
+    /// Interval of the journal: how long an event may be in memory only. `None` until the run ends.
     pub run_events_interval: Option<Duration>,
-    /// How long a run goes on after a reader that ends it by leaving has left.
+    /// How long a run continues after the disconnect of a reader that cancels it by disconnecting.
     pub cancel_grace: Duration,
-    /// Proxies whose word about a client's address is taken.
+    /// Proxies that are trusted to name the address of a client.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Files that go with messages.
+    /// Attachments.
     pub attachments: AttachmentsConfig,
 }
 
-/// Signature algorithms for tokens: those that take one shared secret.
+/// Signature algorithms of tokens. All use one shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAlgorithm {
     /// HMAC with SHA-256.
@@ -68,77 +69,79 @@ pub struct AuthConfig {
     pub secret: SecretString,
     /// The one algorithm that is accepted.
     pub algorithm: TokenAlgorithm,
-    /// How long a fresh token works.
+    /// How long a new token is valid.
     pub token_lifetime: Duration,
 }
 
-/// The assistant.
+/// Defaults of all agents.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// System prompt.
     pub instructions: Arc<str>,
-    /// Calls of the model in one run, at most.
+    /// Maximum number of turns of a run.
     pub max_turns: u32,
-    /// Longest time a run may take.
+    /// Maximum duration of a run.
     pub run_timeout: Duration,
-    /// Newest items of a thread that the model is shown.
+    /// How many of the newest items of a thread the model reads.
     pub history_items: u32,
-    /// Name of the model that gives threads their titles; `None` where none does.
+    /// Tokens that a model can read and write; `None` if that is found out.
+    pub context_tokens: Option<u64>,
+    /// Name of the model that writes the titles of threads; `None` without one.
     pub title_model: Option<Arc<str>>,
 }
 
-/// What one user may use in a day (UTC). `None` is no limit.
+/// What one user may use per day (UTC). `None` is no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetConfig {
-    /// Tokens, read and written.
+    /// Tokens, input and output.
     pub tokens: Option<u64>,
     /// Money, in millionths of the currency.
     pub cost_micros: Option<u64>,
-    /// Tokens that a run holds while it goes on.
+    /// Tokens that an active run reserves.
     pub hold_tokens: u64,
 }
 
-/// Files that go with messages.
+/// Attachments: files of messages.
 #[derive(Debug, Clone)]
 pub struct AttachmentsConfig {
-    /// Where their bytes are.
+    /// Where their bytes are stored.
     pub location: AttachmentsLocation,
-    /// Where the gateway takes uploads, with `{attachment_id}` for the id. Not used with a bucket, which takes them itself.
+    /// URL of uploads to the gateway, with `{attachment_id}` for the id. Not used with a bucket: clients upload to it.
     pub upload_url: String,
-    /// Where the gateway serves previews, with `{attachment_id}` for the id.
+    /// URL of previews at the gateway, with `{attachment_id}` for the id.
     pub preview_url: String,
-    /// Bytes of one.
+    /// Maximum size of one attachment, in bytes.
     pub max_bytes: u64,
-    /// What all of a user may come to; `None` is no limit.
+    /// Maximum total size of the attachments of a user, in bytes; `None` is no limit.
     pub user_bytes: Option<u64>,
-    /// Media types that are taken, in lower case; `*` at the end stands for anything.
+    /// Accepted media types, in lower case. A `*` at the end matches any rest.
     pub types: Arc<[String]>,
 }
 
-/// Where the bytes of attachments are.
+/// Where the bytes of attachments are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttachmentsLocation {
-    /// A directory, made when it is first needed.
+    /// A directory. It is created when it is first needed.
     Directory(PathBuf),
-    /// A bucket that speaks S3, with what the `AWS_*` variables say of it.
+    /// An S3 bucket. The `AWS_*` variables have its region, endpoint and credentials.
     Bucket {
-        /// Its name.
+        /// Name of the bucket.
         name: String,
-        /// What the names of all objects begin with; may be empty.
+        /// Prefix of all object names; may be empty.
         prefix: String,
     },
 }
 
-/// What one user or address may use. `None` is no limit.
+/// Limits of one user or address. `None` is no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitsConfig {
-    /// Requests per minute, of a user over all transports, or of an address without a user.
+    /// Requests per minute: of a user over all transports, or of an address without a user.
     pub requests_per_minute: Option<std::num::NonZeroU32>,
-    /// Conversations of a user that are not archived.
+    /// Threads of a user that are not archived.
     pub sessions_per_user: Option<u32>,
-    /// Subscriptions of a user that are open in one process.
+    /// Open subscriptions of a user in one process.
     pub streams_per_user: Option<u32>,
-    /// Characters of a message.
+    /// Characters of a user message.
     pub message_chars: Option<u32>,
     /// Entries of a JSON-RPC batch.
     pub batch_entries: usize,

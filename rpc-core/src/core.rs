@@ -1,48 +1,44 @@
-//! Assembles the service: makes its parts, and starts and stops them together.
+//! Assembles the service: makes its parts, registers the methods, and starts and stops everything together.
+//!
+//! Each part gets what it uses, and no other module takes the [`Core`].
 
-use crate::agent::AgentServices;
-use crate::agents::{AgentRegistry, AgentsError};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
 use crate::attachments::{Attachments, AttachmentsError};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
 use crate::built_in_tools::{self, BuiltInDeps};
 use crate::config::{AgentsConfig, CoreConfig};
-use crate::health::HealthChecks;
+use crate::health::{HealthChecks, LatestChecks};
+use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
 use crate::limits::RateLimits;
-use crate::maintenance;
+use crate::maintenance::Maintenance;
+use crate::methods::{
+    AttachmentMethods, AuthMethods, InputMethods, ItemMethods, RunMethods, SystemMethods, ThreadMethods, UsageMethods,
+};
 use crate::model::{self, Model};
 use crate::redis;
-use crate::rpc::OpenStreams;
+use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
+use crate::rpc::registry::{DuplicateMethod, Registry};
+use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerParts};
 use crate::signals::Signals;
 use crate::store::{Clock, FileLock, Store, StoreError};
-use crate::todo::TodoList;
+use crate::todo::{TaskMethods, TodoList};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
-use threadline_runtime::{Supervisor, TaskFailure};
+use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
 use threadline_signals::{Redis, RedisUrlError};
+use uuid::Uuid;
 
-/// The service without its transports.
+/// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
-    pub(crate) config: CoreConfig,
-    pub(crate) store: Store,
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) passwords: Passwords,
-    pub(crate) redis: Option<Redis>,
-    pub(crate) limits: Arc<RateLimits>,
-    pub(crate) model: Arc<dyn Model>,
-    pub(crate) agents: Arc<AgentRegistry>,
-    pub(crate) todo: TodoList,
-    pub(crate) agent_services: Arc<AgentServices>,
-    pub(crate) budgets: Budgets,
-    pub(crate) clock: Arc<Clock>,
-    pub(crate) engine: Engine,
-    pub(crate) supervisor: Supervisor,
-    pub(crate) streams: Arc<OpenStreams>,
-    pub(crate) health: HealthChecks,
-    pub(crate) attachments: Arc<Attachments>,
+    store: Store,
+    model: Arc<dyn Model>,
+    agents: Arc<AgentRegistry>,
+    engine: Engine,
+    rpc: RpcServerParts,
     _file_lock: Option<FileLock>,
 }
 
@@ -64,80 +60,89 @@ pub enum StartError {
     /// The client of the model's server could not be made.
     #[error("the model's client could not be made: {0}")]
     Model(#[from] reqwest::Error),
+    /// Two handlers have one method name, which a test of the contract rules out.
+    #[error(transparent)]
+    Methods(#[from] DuplicateMethod),
 }
 
 impl Core {
-    /// Opens the database, brings its schema up to date where that is wanted, closes what a process that died has left
-    /// open, and starts the work on the side.
+    /// Opens the database, updates its schema if that is configured, closes the runs that a dead process has left open,
+    /// and starts the background tasks. `supervisor` watches them; dropping the core shuts it down.
     ///
     /// # Errors
-    /// When the database or the model's client cannot be set up.
-    pub async fn start(config: CoreConfig) -> Result<Arc<Self>, StartError> {
-        let file_lock = FileLock::of(&config.database)?;
+    /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
+    pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
+        let file_lock = FileLock::acquire(&config.database)?;
         let store = Store::open(&config.database).await?;
         let clock = Arc::new(Clock::read(&store).await?);
         let redis = redis::open(&config)?;
-        let signals = Signals::open(&config.database, redis.as_ref())?;
+        if let Some(redis) = redis.clone() {
+            // So that the first request does not wait for the connection.
+            supervisor.spawn(TaskKind::Connection, async move { drop(redis.ping().await) });
+        }
+        let signals = Signals::open(&config.database, redis.as_ref(), supervisor)?;
         let model = model::open(&config.model)?;
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
-        let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
-        let supervisor = Supervisor::default();
         let todo = TodoList::new(&store, &clock);
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
-        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &supervisor)?;
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
         let agents = Arc::new(agents);
-        let agent_services = Arc::new(AgentServices {
-            store: store.clone(),
-            clock: clock.clone(),
-            model: model.clone(),
-            attachments: attachments.clone(),
-            history_items: config.agent.history_items,
-        });
-        let engine_config = EngineConfig {
-            run_timeout: config.agent.run_timeout,
-            events_retention: config.run_events_retention,
-            journal_interval: config.run_events_interval,
-            cancel_grace: config.cancel_grace,
-            on_unknown_outcome: {
-                let agents = agents.clone();
-                Arc::new(move |tool| agents.current().record_unknown_outcome(tool))
-            },
-        };
+        let engine_config = engine_config(&config, &agents);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
-        let core = Arc::new(Self {
-            tokens: Arc::new(Tokens::new(&config.auth, clock.clone())),
-            passwords: Passwords::new(),
-            limits: Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref())),
-            agents,
-            todo,
-            agent_services,
-            budgets: Budgets::new(config.budget, clock.clone(), model.name()),
+        let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
+        let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
+        let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
+        let maintenance = Maintenance {
+            engine: engine.clone(),
+            store: store.clone(),
+            attachments: attachments.clone(),
+            limits: limits.clone(),
+            max_idle: config.session_max_idle,
+        };
+        maintenance.spawn(supervisor);
+        let parts = MethodParts {
+            store: store.clone(),
             clock,
-            engine,
-            supervisor,
-            streams: OpenStreams::new(config.limits.streams_per_user),
-            health: HealthChecks::default(),
-            attachments,
-            _file_lock: file_lock,
-            config,
-            store,
             redis,
-            model,
+            model: model.clone(),
+            agents: agents.clone(),
+            engine: engine.clone(),
+            attachments: attachments.clone(),
+            tokens: tokens.clone(),
+            todo,
+            supervisor: supervisor.clone(),
+        };
+        let pipeline = Pipeline::new(Steps {
+            registry: parts.register(&config)?,
+            authenticator: Authenticator::new(tokens.clone(), attachments, store.clone()),
+            limiter: {
+                let engine = engine.clone();
+                let take_free_subscribe =
+                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                CallLimiter::new(limits, Box::new(take_free_subscribe))
+            },
+            max_params_bytes: config.limits.body_bytes,
         });
-        maintenance::spawn(&core);
-        Ok(core)
+        let rpc = RpcServerParts {
+            pipeline,
+            tokens,
+            trusted_proxies: config.trusted_proxies.clone(),
+            max_batch_entries: config.limits.batch_entries,
+            supervisor: supervisor.clone(),
+        };
+        Ok(Arc::new(Self { store, model, agents, engine, rpc, _file_lock: file_lock }))
+    }
+
+    /// Creates a server for the methods. Keep the core for as long as it is used.
+    pub fn rpc_server(&self, http: RpcHttpConfig) -> RpcServer {
+        RpcServer::new(self.rpc.clone(), http)
     }
 
     /// Refuses new runs, lets active runs end within `grace`, and interrupts the rest. Then ends the background tasks.
     pub async fn drain(&self, grace: Duration) {
         self.engine.drain(grace).await;
         self.agents.stop().await;
-        self.supervisor.shut_down();
-    }
-
-    /// Waits until a background task has failed without which the service cannot go on.
-    pub async fn failed(&self) -> TaskFailure {
-        self.supervisor.failed().await
+        self.rpc.supervisor.shut_down();
     }
 
     /// Has new runs answered by these agents; runs that have begun go on with theirs.
@@ -155,29 +160,104 @@ impl Core {
 
     /// The tokens, for the commands of the binary.
     pub fn tokens(&self) -> &Tokens {
-        &self.tokens
+        &self.rpc.tokens
     }
 
     /// The model, for the commands of the binary.
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.model
     }
+}
 
-    /// What is measured now and then instead of at every change.
-    pub(crate) fn record_gauges(&self) {
-        let pool = self.store.pool_status();
-        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
-        for (state, count) in [("open", pool.size), ("in_use", pool.in_use), ("waiting", pool.waiting)] {
-            metrics::gauge!("threadline_db_connections", "state" => state).set(count as f64);
-        }
-        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
-        metrics::gauge!("threadline_rate_limit_keys").set(self.limits.len() as f64);
+fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>) -> EngineConfig {
+    let agents = agents.clone();
+    EngineConfig {
+        run_timeout: config.agent.run_timeout,
+        events_retention: config.run_events_retention,
+        journal_interval: config.run_events_interval,
+        cancel_grace: config.cancel_grace,
+        on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
+    }
+}
+
+/// What the handlers of the methods are made of.
+struct MethodParts {
+    store: Store,
+    clock: Arc<Clock>,
+    redis: Option<Redis>,
+    model: Arc<dyn Model>,
+    agents: Arc<AgentRegistry>,
+    engine: Engine,
+    attachments: Arc<Attachments>,
+    tokens: Arc<Tokens>,
+    todo: TodoList,
+    supervisor: Supervisor,
+}
+
+impl MethodParts {
+    /// Registers every method of the contract.
+    fn register(self, config: &CoreConfig) -> Result<Registry, DuplicateMethod> {
+        let Self { store, clock, redis, model, agents, engine, attachments, tokens, todo, supervisor } = self;
+        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let streams = OpenStreams::new(config.limits.streams_per_user);
+        let services = Arc::new(AgentServices {
+            store: store.clone(),
+            clock: clock.clone(),
+            model: model.clone(),
+            attachments: attachments.clone(),
+            history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            supervisor: supervisor.clone(),
+        });
+        let runs = Arc::new(AnswerRuns {
+            store: store.clone(),
+            engine: engine.clone(),
+            agents: agents.clone(),
+            services: services.clone(),
+            budgets: budgets.clone(),
+        });
+        let threads = ThreadMethods {
+            store: store.clone(),
+            engine: engine.clone(),
+            clock: clock.clone(),
+            streams: streams.clone(),
+            messages: UserMessages {
+                runs: runs.clone(),
+                attachments: attachments.clone(),
+                clock: clock.clone(),
+                limits: config.limits,
+            },
+            answers: PendingAnswers { runs },
+            actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents: agents.clone(), services },
+        };
+        let health = HealthChecks {
+            store: store.clone(),
+            engine: engine.clone(),
+            agents,
+            redis,
+            model: model.clone(),
+            attachments: attachments.clone(),
+            supervisor,
+            latest: LatestChecks::default(),
+        };
+        let mut registry = Registry::default();
+        AuthMethods { store: store.clone(), passwords: Passwords::new(), tokens, clock: clock.clone() }
+            .register(&mut registry);
+        threads.register(&mut registry);
+        ItemMethods { store: store.clone(), clock }.register(&mut registry);
+        RunMethods { engine, streams }.register(&mut registry);
+        TaskMethods { todo }.register(&mut registry);
+        UsageMethods { budgets, store }.register(&mut registry);
+        AttachmentMethods { attachments }.register(&mut registry);
+        InputMethods { model }.register(&mut registry);
+        SystemMethods { health }.register(&mut registry);
+        registry.build()
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         // The background tasks of the engine hold what they use.
-        self.supervisor.shut_down();
+        self.rpc.supervisor.shut_down();
     }
 }

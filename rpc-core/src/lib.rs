@@ -1,10 +1,14 @@
 //! The Threadline service: JSON-RPC methods, runs, the agent loop, models, tools and storage.
 //!
-//! [`Core`] is the service without its transports, [`RpcServer`] the ways in. `docs/ARCHITECTURE.md` shows the way of a
-//! request through the modules.
+//! [`Core`] makes the parts of the service, and starts and stops them; [`RpcServer`] has the ways in.
+//! `docs/ARCHITECTURE.md` shows the way of a request through the modules.
+
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
 
 mod agent;
-mod agents;
 mod attachments;
 mod auth;
 #[doc(hidden)]
@@ -18,10 +22,12 @@ mod health;
 mod input;
 mod limits;
 mod maintenance;
+mod methods;
 mod page;
 mod redis;
 mod rpc;
 mod todo;
+mod typed_tool;
 
 use threadline_engine::wire;
 
@@ -31,10 +37,10 @@ pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
 
-pub use agents::{AgentsError, AgentsFileError};
+pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
-pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, RpcServerError, openrpc};
-pub use threadline_runtime::TaskFailure;
+pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, openrpc};
+pub use threadline_tools::mcp::McpStatus;

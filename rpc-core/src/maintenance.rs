@@ -1,9 +1,12 @@
 //! Maintenance jobs: remove old data and record gauges.
 
-use crate::core::Core;
-use std::sync::{Arc, Weak};
+use crate::attachments::Attachments;
+use crate::limits::RateLimits;
+use crate::store::Store;
+use std::sync::Arc;
 use std::time::Duration;
-use threadline_runtime::TaskKind;
+use threadline_engine::Engine;
+use threadline_runtime::{Supervisor, TaskKind};
 use tokio::time::MissedTickBehavior;
 
 /// How often memory is swept and gauges are recorded.
@@ -13,36 +16,60 @@ const REMOVE_EVERY: Duration = Duration::from_secs(60);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 
-/// Starts the maintenance jobs. They run until the supervisor shuts down.
-pub(crate) fn spawn(core: &Arc<Core>) {
-    every(core, REMOVE_EVERY, |core| async move {
-        core.engine.remove_expired_logs().await;
-        core.attachments.delete_unused().await;
-    });
-    every(core, SWEEP_EVERY, |core| async move {
-        core.limits.sweep();
-        core.engine.sweep();
-        core.record_gauges();
-    });
-    if let Some(max_idle) = core.config.session_max_idle {
-        every(core, ARCHIVE_EVERY, move |core| async move { core.engine.archive_idle_threads(max_idle).await });
-    }
+/// What the maintenance jobs work on.
+pub(crate) struct Maintenance {
+    pub(crate) engine: Engine,
+    pub(crate) store: Store,
+    pub(crate) attachments: Arc<Attachments>,
+    pub(crate) limits: Arc<RateLimits>,
+    /// Threads that were not used for so long are archived; `None` never.
+    pub(crate) max_idle: Option<Duration>,
 }
 
-/// Repeats `work`, the first time at once. Holds the core weakly between two rounds, so that it can be dropped.
-fn every<W, F>(core: &Arc<Core>, period: Duration, work: W)
-where
-    W: Fn(Arc<Core>) -> F + Send + 'static,
-    F: Future<Output = ()> + Send,
-{
-    let weak: Weak<Core> = Arc::downgrade(core);
-    core.supervisor.spawn(TaskKind::Maintenance, async move {
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let Some(core) = weak.upgrade() else { return };
-            work(core).await;
+impl Maintenance {
+    /// Starts the jobs. They run until the supervisor shuts down.
+    pub(crate) fn spawn(self, supervisor: &Supervisor) {
+        let this = Arc::new(self);
+        this.every(supervisor, REMOVE_EVERY, |this| async move {
+            this.engine.remove_expired_logs().await;
+            this.attachments.delete_unused().await;
+        });
+        this.every(supervisor, SWEEP_EVERY, |this| async move {
+            this.limits.sweep();
+            this.engine.sweep();
+            this.record_gauges();
+        });
+        if let Some(max_idle) = this.max_idle {
+            let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };
+            this.every(supervisor, ARCHIVE_EVERY, archive);
         }
-    });
+    }
+
+    /// Repeats `work`, the first time at once.
+    fn every<W, F>(self: &Arc<Self>, supervisor: &Supervisor, period: Duration, work: W)
+    where
+        W: Fn(Arc<Self>) -> F + Send + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        let this = self.clone();
+        supervisor.spawn(TaskKind::Maintenance, async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                work(this.clone()).await;
+            }
+        });
+    }
+
+    /// Records what is measured now and then instead of at every change.
+    fn record_gauges(&self) {
+        let pool = self.store.pool_status();
+        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
+        for (state, count) in [("open", pool.size), ("in_use", pool.in_use), ("waiting", pool.waiting)] {
+            metrics::gauge!("threadline_db_connections", "state" => state).set(count as f64);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
+        metrics::gauge!("threadline_rate_limit_keys").set(self.limits.len() as f64);
+    }
 }

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_thread_cursor_is_parsed_back() {
-        let (at, id) = (UtcTime::now(), ThreadId(Uuid::now_v7()));
+        let (at, id) = (UtcTime::from_micros(1_800_000_000_123_456).unwrap(), ThreadId(Uuid::now_v7()));
         match thread_cursor(Some(&write_thread_cursor(at, id))).unwrap() {
             Some(ThreadCursor::Key(back, same)) => assert_eq!((back, same), (at, id)),
             _ => panic!("not a position"),

@@ -123,17 +123,6 @@ pub struct RateLimitState {
     pub reset: u64,
 }
 
-/// What a feed gives its subscriber: an event of a run, or a side event.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
-    /// The run of the event.
-    pub run_id: Uuid,
-    /// Sequence number of the event in its run, from 1. 0 for a side event, which moves no cursor.
-    pub seq: u64,
-    /// The JSON of the event, shared by all readers.
-    pub event: Arc<str>,
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -1,6 +1,6 @@
 //! The events of a run: ChatKit's events, then exactly one terminal event. And the events of a thread.
 
-use crate::chatkit::{ThreadItem, ThreadStreamEvent};
+use crate::chatkit::{StreamEvent, ThreadItem};
 use crate::error::Failure;
 use crate::page::{Page, Raw};
 use crate::runs::{Run, RunStatus};
@@ -9,6 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// An event of ChatKit's stream, with this service's threads.
+pub type ThreadStreamEvent = StreamEvent<Thread>;
 
 /// An event of a run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -112,79 +115,56 @@ pub enum ThreadLifecycleEvent {
     },
 }
 
-/// The kind of an event: the value of its `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// `thread.created`
-    ThreadCreated,
-    /// `thread.updated`
-    ThreadUpdated,
-    /// `thread.snapshot`
-    ThreadSnapshot,
-    /// `thread.deleted`
-    ThreadDeleted,
-    /// `thread.item.added`
-    ItemAdded,
-    /// `thread.item.updated`
-    ItemUpdated,
-    /// `thread.item.done`
-    ItemDone,
-    /// `thread.item.removed`
-    ItemRemoved,
-    /// `thread.item.replaced`
-    ItemReplaced,
-    /// `stream_options`
-    StreamOptions,
-    /// `progress_update`
-    ProgressUpdate,
-    /// `client_effect`
-    ClientEffect,
-    /// `error`
-    Error,
-    /// `notice`
-    Notice,
-    /// `run.completed`
-    RunCompleted,
-    /// `run.failed`
-    RunFailed,
-    /// `run.cancelled`
-    RunCancelled,
-    /// `run.interrupted`
-    RunInterrupted,
-    /// `run.resync`
-    RunResync,
-    /// A kind that this version does not know. It comes from a newer process and is passed on unchanged.
-    Unknown,
+/// Declares the kinds of events with their names.
+macro_rules! event_kinds {
+    ($($kind:ident = $name:literal,)*) => {
+        /// The kind of an event: the value of its `type`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $kind,
+            )*
+            /// A kind that this version does not know. It comes from a newer process and is passed on unchanged.
+            Unknown,
+        }
+
+        impl EventKind {
+            /// Returns the kind with this name.
+            fn from_name(name: &str) -> Self {
+                match name {
+                    $($name => Self::$kind,)*
+                    _ => Self::Unknown,
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    ThreadCreated = "thread.created",
+    ThreadUpdated = "thread.updated",
+    ThreadSnapshot = "thread.snapshot",
+    ThreadDeleted = "thread.deleted",
+    ItemAdded = "thread.item.added",
+    ItemUpdated = "thread.item.updated",
+    ItemDone = "thread.item.done",
+    ItemRemoved = "thread.item.removed",
+    ItemReplaced = "thread.item.replaced",
+    StreamOptions = "stream_options",
+    ProgressUpdate = "progress_update",
+    ClientEffect = "client_effect",
+    Error = "error",
+    Notice = "notice",
+    RunCompleted = "run.completed",
+    RunFailed = "run.failed",
+    RunCancelled = "run.cancelled",
+    RunInterrupted = "run.interrupted",
+    RunResync = "run.resync",
 }
 
 impl EventKind {
-    /// Returns the kind for a value of `type`.
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "thread.created" => Self::ThreadCreated,
-            "thread.updated" => Self::ThreadUpdated,
-            "thread.snapshot" => Self::ThreadSnapshot,
-            "thread.deleted" => Self::ThreadDeleted,
-            "thread.item.added" => Self::ItemAdded,
-            "thread.item.updated" => Self::ItemUpdated,
-            "thread.item.done" => Self::ItemDone,
-            "thread.item.removed" => Self::ItemRemoved,
-            "thread.item.replaced" => Self::ItemReplaced,
-            "stream_options" => Self::StreamOptions,
-            "progress_update" => Self::ProgressUpdate,
-            "client_effect" => Self::ClientEffect,
-            "error" => Self::Error,
-            "notice" => Self::Notice,
-            "run.completed" => Self::RunCompleted,
-            "run.failed" => Self::RunFailed,
-            "run.cancelled" => Self::RunCancelled,
-            "run.interrupted" => Self::RunInterrupted,
-            "run.resync" => Self::RunResync,
-            _ => Self::Unknown,
-        }
-    }
-
     /// Returns whether this is output of the assistant. Before the first output, a caller can still get a plain error
     /// instead of a stream.
     pub const fn is_output(self) -> bool {
@@ -238,23 +218,8 @@ impl Event {
 
 /// Reads the `type` of an event without parsing the rest. `type` is the first member, because every event is written by
 /// serde or by [`text_delta::write`].
-pub fn type_of(event: &str) -> Option<&str> {
+fn type_of(event: &str) -> Option<&str> {
     event.strip_prefix(r#"{"type":""#)?.split_once('"').map(|(kind, _)| kind)
-}
-
-/// Returns whether an event of this type is output of the assistant; see [`EventKind::is_output`].
-pub fn is_output(kind: &str) -> bool {
-    EventKind::from_name(kind).is_output()
-}
-
-/// Returns whether an event of this type is the last of its run.
-pub fn is_terminal(kind: &str) -> bool {
-    EventKind::from_name(kind).is_terminal()
-}
-
-/// Returns whether an event of this type is the last of its thread.
-pub fn ends_thread(kind: &str) -> bool {
-    EventKind::from_name(kind).ends_thread()
 }
 
 /// The event of each token. It is the most frequent by far, so it is written and split without serde.

@@ -7,6 +7,11 @@
 //!
 //! Nothing here does I/O or knows a transport.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 pub mod attachments;
 pub mod auth;
 pub mod call;
@@ -15,6 +20,8 @@ pub mod chatkit;
 pub mod db;
 pub mod error;
 pub mod event;
+mod finish_reason;
+pub mod frame;
 pub mod head;
 pub mod ids;
 pub mod input;

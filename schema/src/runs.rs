@@ -1,5 +1,7 @@
 //! `runs.*`: the work of the assistant on one input. Everything that streams is a run.
 
+pub use crate::finish_reason::FinishReason;
+
 use crate::error::Failure;
 use crate::event::RunEvent;
 use crate::page::Raw;
@@ -121,6 +123,10 @@ pub struct Run {
     /// Why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// How the answer ended. Absent before the end, and if the run ended without the model's last word: it was
+    /// cancelled or interrupted, it failed, or it waits for a client tool or for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
     /// Tokens used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

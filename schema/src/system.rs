@@ -30,6 +30,9 @@ pub enum Component {
     Redis,
     /// The storage of attachments. The service works without it, so this component is at worst degraded.
     Attachments,
+    /// The MCP servers of the agents file, if it has any. The service works without them, so this component is at worst
+    /// degraded. It is healthy, with a detail, if tools of a server are left out.
+    Mcp,
     /// The background tasks of the process. Reported only if one has failed: the process is shutting down then.
     Tasks,
 }

@@ -51,10 +51,13 @@ impl Settings {
     pub fn database(&self) -> DatabaseConfig {
         DatabaseConfig {
             url: self.database_url.as_str().into(),
+            direct_url: self.database_direct_url.as_ref().map(|url| url.as_str().into()),
+            prepared: self.database_prepared,
             pool_size: self.database_pool_size.as_usize(),
             pool_timeout: self.database_pool_timeout.seconds(),
             auto_migrate: self.auto_migrate,
             sqlite_full_sync: self.sqlite_synchronous == super::Synchronous::Full,
+            allow_network_file_system: self.sqlite_network_file_system == super::NetworkFileSystem::Allow,
         }
     }
 
@@ -75,6 +78,7 @@ impl Settings {
             token_timeout: self.agent_timeout.seconds(),
             max_attempts: self.agent_max_attempts.get(),
             transcription_model: self.transcription_model.clone(),
+            dialect: self.model_dialect.clone().map(Arc::new),
         };
         if self.openrouter_api_key.is_some() || self.openrouter_base_url.is_some() {
             let base_url = self.openrouter_base_url.as_ref().map_or(OPENROUTER_BASE_URL, |url| url.as_str());
@@ -163,6 +167,7 @@ impl Settings {
             max_turns: self.agent_max_turns.get(),
             run_timeout: self.run_max_seconds.seconds(),
             history_items: self.agent_history_items.get(),
+            context_tokens: self.context_tokens.map(|tokens| u64::from(tokens.get())),
             title_model: self.title_model.as_deref().map(Into::into),
         })
     }

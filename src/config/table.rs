@@ -4,13 +4,13 @@
 use super::ConfigError;
 use super::setting::{DefaultValue, Group, Setting, SettingField};
 use super::value::{
-    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, Networks, Number,
-    Origins, RedisUrl, Synchronous, Value,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, NetworkFileSystem,
+    Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
 };
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use threadline_core::config::TokenAlgorithm;
+use threadline_core::config::{DialectOverrides, PreparedStatements, TokenAlgorithm};
 
 /// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then optionally, in this order,
 /// `default "text"`, `unset "effect"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
@@ -77,11 +77,20 @@ settings! {
     database_pool_size: Number<1, 1000> = "DATABASE_POOL_SIZE" in Database, default "20";
     /// Seconds that a request waits for a database connection before it is answered 503.
     database_pool_timeout: Number<1, 300> = "DATABASE_POOL_TIMEOUT_SECONDS" in Database, default "5";
+    /// Whether statements are prepared by name on PostgreSQL. `auto`: yes, except behind a pooler, which is recognised.
+    /// `on`: always, for a pooler that keeps track of names. `off`: never.
+    database_prepared: PreparedStatements = "DATABASE_PREPARED" in Database, default "auto";
+    /// URL of the same PostgreSQL without a pooler, for what needs a session of its own: `LISTEN`, the lock by which
+    /// other replicas notice at once that this process has died, and migrations.
+    database_direct_url: Option<PostgresUrl> = "DATABASE_DIRECT_URL" in Database, unset "DATABASE_URL";
     /// Whether pending migrations are applied at start. If false, run `threadline migrate` before each upgrade.
     auto_migrate: bool = "AUTO_MIGRATE" in Database, default "true";
     /// How SQLite waits for the disk. `full`: a power cut loses nothing that was acknowledged. `normal`: several times
     /// as many writes per second, and a power cut can lose the last ones.
     sqlite_synchronous: Synchronous = "SQLITE_SYNCHRONOUS" in Database, default "full";
+    /// What to do with an SQLite file on a network file system (NFS, SMB, 9p, sshfs), whose locks cannot be relied on:
+    /// `refuse` to start, or `allow` it at your own risk.
+    sqlite_network_file_system: NetworkFileSystem = "SQLITE_NETWORK_FILE_SYSTEM" in Database, default "refuse";
     /// Redis, for several replicas on one PostgreSQL: with it they share their rate limits, and a response that another
     /// replica produces arrives at once. One process needs no Redis.
     redis_url: Option<RedisUrl> = "REDIS_URL" in Database, unset "none";
@@ -123,6 +132,12 @@ settings! {
     gemini_api_key: Option<SecretString> = "GEMINI_API_KEY" in Model, unset "";
     /// Name of the Gemini model.
     gemini_model: String = "GEMINI_MODEL" in Model, default "gemini-2.5-flash";
+    /// Dialect of the model, where it differs from what is known of its host and name (docs/MODELS.md): the name of an
+    /// entry, such as `mistral`, or settings as `KEY=VALUE,...`, or both.
+    model_dialect: Option<DialectOverrides> = "MODEL_DIALECT" in Model, unset "by host and model";
+    /// Number of tokens that a model can read and write together, its context window. Longer conversations are shortened:
+    /// the model does not read their beginning.
+    context_tokens: Option<Number<256, 100_000_000>> = "CONTEXT_TOKENS" in Model, unset "what the server's list of models, or its first refusal, says";
     /// Maximum seconds to connect to the model's server.
     agent_connect_timeout: Number<1, 300> = "AGENT_CONNECT_TIMEOUT_SECONDS" in Model, default "5";
     /// Maximum seconds to wait for a model's first token, and for each further token.

@@ -3,16 +3,18 @@
 mod attachments;
 mod log;
 mod net;
+mod storage;
 
 pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
 pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, Networks, Origins, RedisUrl};
+pub use self::storage::{NetworkFileSystem, PostgresUrl};
 
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-use threadline_core::config::TokenAlgorithm;
+use threadline_core::config::{DialectOverrides, TokenAlgorithm};
 
 /// A type that the text of a setting is parsed into.
 pub trait Value: Sized {
@@ -262,5 +264,17 @@ mod tests {
             RedisUrl::parse("redis://:hunter2@cache"),
         );
         assert!(!debug.contains("hunter2") && !debug.contains("None"), "{debug}");
+    }
+}
+
+impl Value for DialectOverrides {
+    const PLACEHOLDER: &'static str = "NAME,KEY=VALUE";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn expected() -> String {
+        Self::expected()
     }
 }

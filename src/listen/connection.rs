@@ -1,8 +1,8 @@
 //! One connection from accept to close.
 
-use super::ConnectionLimits;
 use super::activity::{Activity, Phase};
 use super::guard::{Deadlines, GuardedSocket};
+use super::limits::ConnectionLimits;
 use super::overload;
 use super::slot::ConnectionSlot;
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use threadline_runtime::{Supervisor, TaskKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -37,6 +38,7 @@ pub(super) struct Connections {
     open: TaskTracker,
     stop: CancellationToken,
     kill: CancellationToken,
+    supervisor: Supervisor,
 }
 
 /// What the task of a connection needs besides its socket.
@@ -61,7 +63,12 @@ pin_project_lite::pin_project! {
 struct ActiveRequest(Activity);
 
 impl Connections {
-    pub(super) fn new(name: &'static str, limits: ConnectionLimits, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        limits: ConnectionLimits,
+        stop: CancellationToken,
+        supervisor: Supervisor,
+    ) -> Self {
         let mut http = http1::Builder::new();
         // GuardedSocket has the deadlines: hyper's timer does not distinguish a slow head from an idle peer.
         http.header_read_timeout(None)
@@ -78,6 +85,7 @@ impl Connections {
             open: TaskTracker::new(),
             stop,
             kill: CancellationToken::new(),
+            supervisor,
         }
     }
 
@@ -104,14 +112,14 @@ impl Connections {
         let server =
             Server { http: self.http.clone(), handler, peer, stop: self.stop.clone(), kill: self.kill.clone() };
         match tls.cloned() {
-            None => drop(tokio::spawn(server.serve(socket, activity))),
-            Some(tls) => drop(tokio::spawn(async move {
+            None => self.supervisor.spawn(TaskKind::Connection, server.serve(socket, activity)),
+            Some(tls) => self.supervisor.spawn(TaskKind::Connection, async move {
                 match tokio::time::timeout(deadlines.head, tls.accept(socket)).await {
                     Ok(Ok(socket)) => Box::pin(server.serve(socket, activity)).await,
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                     Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
                 }
-            })),
+            }),
         }
     }
 
@@ -131,7 +139,7 @@ impl Connections {
         metrics::counter!("threadline_connections_refused_total", "listener" => self.name).increment(1);
         // Over TLS there is no response: the handshake would need the resources that are missing.
         if !tls && let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
-            tokio::spawn(async move {
+            self.supervisor.spawn(TaskKind::Connection, async move {
                 overload::refuse(stream).await;
                 drop(permit);
             });

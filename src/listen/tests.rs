@@ -30,7 +30,7 @@ impl Service {
         let listener = Listener::bind("test", "REST_LISTEN", "127.0.0.1:0".parse().unwrap(), tls).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, answer, limits, stop.clone()));
+        let served = tokio::spawn(serve(listener, answer, limits, stop.clone(), Supervisor::default()));
         Self { address, stop, served }
     }
 

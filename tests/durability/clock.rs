@@ -273,3 +273,51 @@ async fn a_token_of_one_replica_works_at_each_and_usage_is_booked_on_the_right_d
     }
     trial.report("3 tokens good at 3 replicas, 3 runs booked today");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_tasks_titles_and_feedback_have_the_time_of_the_database() {
+    let Some(service) = Service::start().await else { return };
+    let trial = Trial::begin("clock: rows beside the runs");
+    let wrong = service.start_wrong_replicas().await;
+    let check = |value: &Value, row: &str, number: usize| {
+        let found = time(value);
+        assert!((Utc::now() - found).abs() < SAME_CLOCK, "replica {number}, {row}: {found}, which is not now");
+    };
+    let mut tasks = Vec::new();
+    for (number, user) in service.at_each(&wrong).iter().enumerate() {
+        let account = json!({"email": format!("clock{number}@example.com"), "password": PASSWORD});
+        let account = user.post("/api/v1/auth/register", &account).await;
+        check(&account.data()["created_at"], "account", number);
+
+        let task = user.post("/api/v1/tasks", &json!({"title": "On time"})).await.data().clone();
+        let path = format!("/api/v1/tasks/{}", task["id"].as_str().unwrap());
+        let updated = user.put(&path, &json!({"title": "Still on time"})).await.data().clone();
+        let completed = user.patch(&format!("{path}/complete"), &json!({})).await.data().clone();
+        for (row, value) in [
+            ("task, created", &task["created_at"]),
+            ("task, updated", &updated["updated_at"]),
+            ("task, updated as completed", &completed["updated_at"]),
+            ("task, completed", &completed["completed_at"]),
+        ] {
+            check(value, row, number);
+        }
+        tasks.insert(0, task["id"].clone());
+
+        let session = user.session().await;
+        let path = format!("/api/v1/chatkit/sessions/{session}");
+        let renamed = user.patch(&path, &json!({"title": "On time"})).await.data().clone();
+        check(&renamed["updated_at"], "session, renamed", number);
+        let run = begin(user, session, &Wish::talk(1, 0, format!("rows{number}"))).await;
+        whole(Door::RunSse, user, session, run).await;
+        let answer = items(user, session).await.pop().expect("an answer");
+        let feedback = json!({"item_ids": [answer["id"]], "kind": "positive"});
+        assert_eq!(user.post(&format!("{path}/feedback"), &feedback).await.status, 200);
+        let given = user.get(&format!("{path}/feedback")).await;
+        check(&given.data()[0]["created_at"], "feedback", number);
+    }
+    // Pages are in the order of ids: those of a replica that is behind must not sort before the older ones.
+    let listed = service.user.get("/api/v1/tasks").await;
+    let listed: Vec<&Value> = listed.data().as_array().unwrap().iter().map(|task| &task["id"]).collect();
+    assert_eq!(listed, tasks.iter().collect::<Vec<_>>());
+    trial.report("7 rows of 3 replicas have the time of the database");
+}

@@ -10,6 +10,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     reason = "helpers of tests fail as tests do, and clippy takes them for something else"
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside, and `pub` reads better than `pub(crate)`")]

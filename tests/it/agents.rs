@@ -7,6 +7,7 @@ mod example;
 mod fallback;
 pub mod file;
 mod mcp;
+mod mcp_as_they_are;
 mod progress;
 pub mod python;
 mod reload;

@@ -54,14 +54,23 @@ fn the_openrpc_document_is_current() {
     is_current("docs/openrpc.json", &pretty(&Value::Object(threadline_core::openrpc::document())));
 }
 
+/// Replaces what is between the marks `<!-- NAME: ... -->` and `<!-- /NAME -->` of a document.
+fn section_is_current(path: &str, name: &str, wanted: &str) {
+    let document = std::fs::read_to_string(root().join(path)).unwrap();
+    let (before, rest) = document.split_once(&format!("<!-- {name}:")).expect("where the section begins");
+    let (mark, rest) = rest.split_once("-->\n").expect("the end of the mark");
+    let (_, after) = rest.split_once(&format!("<!-- /{name} -->")).expect("where the section ends");
+    is_current(path, &format!("{before}<!-- {name}:{mark}-->\n\n{wanted}\n<!-- /{name} -->{after}"));
+}
+
 #[test]
 fn the_settings_in_the_readme_are_current() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (before, rest) = readme.split_once("<!-- settings:").expect("where settings begin in README.md");
-    let (mark, rest) = rest.split_once("-->\n").expect("the end of the mark");
-    let (_, after) = rest.split_once("<!-- /settings -->").expect("where settings end in README.md");
-    let settings = threadline::config::config_markdown();
-    is_current("README.md", &format!("{before}<!-- settings:{mark}-->\n\n{settings}\n<!-- /settings -->{after}"));
+    section_is_current("README.md", "settings", &threadline::config::config_markdown());
+}
+
+#[test]
+fn the_dialects_in_the_manual_are_current() {
+    section_is_current("docs/MODELS.md", "dialects", &threadline_core::model::dialect::markdown());
 }
 
 #[test]

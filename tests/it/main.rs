@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::disallowed_methods,
     reason = "helpers of tests fail as tests do, and clippy takes them for something else"
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside, and `pub` reads better than `pub(crate)`")]
@@ -14,7 +15,9 @@ mod browser;
 mod chatkit;
 mod cli;
 mod contract;
+mod databases;
 mod docs;
+mod doctor_model;
 mod faults;
 mod generated;
 mod lifecycle;

@@ -3,6 +3,10 @@
 //! A test asks for a [`Requirement`] and is skipped when it is missing. With `THREADLINE_TEST_REQUIRE_ALL=1`, which
 //! `.ci/run` sets, the test fails instead, so that CI cannot pass without having run it.
 
+mod pgbouncer;
+
+pub use self::pgbouncer::PgBouncer;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -38,6 +42,8 @@ pub enum Requirement {
     Browser,
     /// The library that gives a process a wrong clock.
     FakeTime,
+    /// PgBouncer, a pooler for PostgreSQL.
+    PgBouncer,
 }
 
 impl Requirement {
@@ -56,6 +62,7 @@ impl Requirement {
             Self::Python => python(),
             Self::Browser => variable("TEST_CHROMEDRIVER").or_else(chromedriver),
             Self::FakeTime => variable("DURABILITY_FAKETIME").or_else(faketime),
+            Self::PgBouncer => variable("TEST_PGBOUNCER").or_else(pgbouncer),
         };
         if found.is_none() {
             self.skip();
@@ -104,6 +111,7 @@ impl Requirement {
             Self::FakeTime => {
                 ("libfaketime", "install it (Debian: libfaketime), or set DURABILITY_FAKETIME to libfaketime.so.1")
             }
+            Self::PgBouncer => ("PgBouncer", "install it (Debian: pgbouncer), or set TEST_PGBOUNCER to the program"),
         }
     }
 }
@@ -123,6 +131,13 @@ fn chromedriver() -> Option<String> {
     let mut command = Command::new("chromedriver");
     let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success()).then(|| "chromedriver".to_owned())
+}
+
+/// Where distributions install PgBouncer.
+const PGBOUNCER_PATHS: [&str; 3] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
+
+fn pgbouncer() -> Option<String> {
+    PGBOUNCER_PATHS.iter().find(|path| Path::new(path).exists()).map(ToString::to_string)
 }
 
 fn faketime() -> Option<String> {

@@ -4,7 +4,7 @@
 //! damaged seeds and with random bytes, for a few seconds, on stable.
 
 // A violated property must panic: that is how a fuzzer and a test notice it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod agents_file;
 mod event_codec;

@@ -25,6 +25,7 @@ const log = new Log({
   stateChanged: showState,
   loadEarlier: () => attempt(() => current.loadEarlier()),
   retry: (item) => attempt(() => retry(item)),
+  continueAnswer: () => attempt(() => current.send("Continue", [])),
   answer: (item, input) => attempt(() => current.answer(item.id, input)),
   act: (item, action) => attempt(() => current.act(item.id, action)),
   rate: (item, kind) => attempt(() => current.rate(item.id, kind)),

@@ -22,7 +22,11 @@ const APPLY_EVENT = {
   "thread.item.removed": (conversation, { item_id: itemId }) => conversation.remove(itemId),
   "run.resync": (conversation, { items }) => items.data.forEach((item) => putComplete(conversation, { item })),
   progress_update: (conversation, progress) => conversation.setProgress(progress),
-  notice: (conversation, notice) => conversation.note(notice),
+  notice: (conversation, notice) => {
+    // A message shows itself that it is incomplete, also after a reload.
+    const isShown = notice.finish_reason && conversation.items.at(-1)?.type === "assistant_message";
+    if (!isShown) conversation.note(notice);
+  },
   error: (conversation, { message, allow_retry: mayRetry }) =>
     conversation.fail(message ?? "Something went wrong.", mayRetry),
   "run.failed": (conversation, { error }) => conversation.fail(error.message, true),

@@ -59,6 +59,7 @@ function drawAssistantMessage(item, handlers) {
   return [
     element("h3", { class: "hidden" }, "Assistant"),
     item.content.map(({ text, annotations }) => [formatted(text), drawSources(annotations ?? [])]),
+    drawIncomplete(item, handlers),
     element(
       "div",
       { class: "actions", role: "group", "aria-label": "About this answer" },
@@ -69,6 +70,28 @@ function drawAssistantMessage(item, handlers) {
       iconButton("reload", "Answer again", { click: () => handlers.retry(item) }),
     ),
   ];
+}
+
+/** What the user reads below an incomplete answer, by its finish reason, and whether the model can continue it. */
+const INCOMPLETE = {
+  length: { words: "This answer is incomplete: it reached the length limit.", canContinue: true },
+  content_filter: { words: "This answer is incomplete: a content filter stopped it.", canContinue: true },
+  turn_limit: { words: "This answer is incomplete: the assistant reached the limit of tool calls.", canContinue: true },
+  refusal: { words: "The language model refused to answer.", canContinue: false },
+};
+
+function drawIncomplete({ finish_reason: reason }, handlers) {
+  const incomplete = INCOMPLETE[reason];
+  return (
+    incomplete &&
+    element(
+      "div",
+      { class: "notice warning incomplete", role: "note" },
+      element("span", {}, incomplete.words),
+      incomplete.canContinue &&
+        element("button", { type: "button", click: () => handlers.continueAnswer() }, "Continue"),
+    )
+  );
 }
 
 function rating(item, kind, name, label, handlers) {

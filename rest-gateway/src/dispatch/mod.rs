@@ -2,7 +2,8 @@
 //! and makes the response.
 //!
 //! The order of the checks is part of the API: 401 and 429 come before 400, so a caller without a valid token learns
-//! nothing about a request. Only a body that cannot be read (too large, too slow) is rejected before that.
+//! nothing about a request. Only for a body that cannot be read (too large, too slow) the token is not checked. Every
+//! request counts against a rate limit, those of monitoring excepted.
 
 mod call;
 mod chatkit;
@@ -21,7 +22,7 @@ use crate::upstream::{Call, Upstream};
 use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
-use reject::{reject, require_token};
+use reject::{reject, reject_malformed, reject_unread, require_token};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,15 +68,20 @@ impl Dispatcher {
             require_token(upstream, &caller).await?;
         }
         if let ResponseMode::Upload(format) = mode {
-            let bound = bind_request(operation, head, variables, &[]).map_err(BodyError)?;
+            let bound = match bind_request(operation, head, variables, &[]) {
+                Ok(bound) => bound,
+                Err(error) => return Err(reject_unread(BodyError(error), rule, upstream, caller).await),
+            };
             let chunks = BodyChunks::new(body, piece_bytes(self.max_body_bytes), self.body_timeout);
             return upload::upload(rule, (method, format), &bound, upstream, caller, chunks).await;
         }
-        let body = read_body(body, self.max_body_bytes, self.body_timeout).await?;
+        let body = match read_body(body, self.max_body_bytes, self.body_timeout).await {
+            Ok(body) => body,
+            Err(error) => return Err(reject_unread(error, rule, upstream, caller).await),
+        };
         let Bound { params, path_id } = match bind_request(operation, head, variables, &body) {
             Ok(bound) => bound,
-            Err(error) if rule.requires_token() => return Err(reject(error, upstream, caller).await),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(reject_malformed(error, rule, upstream, caller).await),
         };
         let call = Call { method: method.name, params, caller };
         match mode {
@@ -101,10 +107,13 @@ impl Dispatcher {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let MatchedRequest { head, body, caller, .. } = request;
+        let MatchedRequest { operation, head, body, caller, .. } = request;
         let upstream = self.upstream.as_ref();
         require_token(upstream, &caller).await?;
-        let body = read_body(body, self.max_body_bytes, self.body_timeout).await?;
+        let body = match read_body(body, self.max_body_bytes, self.body_timeout).await {
+            Ok(body) => body,
+            Err(error) => return Err(reject_unread(error, operation.rule, upstream, caller).await),
+        };
         let parsed = require_json(&head.headers, &body).and_then(|()| chatkit::parse(&head.headers, &body));
         match parsed {
             Ok(request) => chatkit::respond(request, upstream, caller, last_event_id(&head.headers)).await,

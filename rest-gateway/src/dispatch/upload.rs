@@ -1,6 +1,7 @@
 //! Operations whose request body is a file. It goes to the core in chunks, one call each.
 
 use super::errors::{invalid_result, translate};
+use super::reject::reject_unread;
 use crate::bind::Bound;
 use crate::http::{BodyChunks, BodyError};
 use crate::response::{ErrorResponse, Response, ResponseResult};
@@ -46,7 +47,12 @@ where
     let (mut upload_id, mut offset) = (None, 0);
     let mut meta: Option<ResponseMeta> = None;
     loop {
-        let (chunk, last) = body.next().await?;
+        let (chunk, last) = match body.next().await {
+            Ok(next) => next,
+            // No call has counted the request yet.
+            Err(error) if meta.is_none() => return Err(reject_unread(error, rule, upstream, caller).await),
+            Err(error) => return Err(error.into()),
+        };
         let chunk_bytes = chunk.len() as u64;
         let data = BASE64.encode(chunk);
         let params = AttachmentsWriteParams { attachment_id, token: token.clone(), upload_id, offset, data, last };

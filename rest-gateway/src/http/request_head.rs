@@ -12,13 +12,13 @@ use uuid::Uuid;
 /// Name of the header with the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Returns the request id of the client if it is valid in headers and logs, otherwise a new one.
+/// Returns the request id of the client if it is valid in headers and logs, otherwise a new random one.
 pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
     headers
         .get(REQUEST_ID)
         .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         .filter(|id| head::is_request_id(id))
-        .map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from)
+        .map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from)
 }
 
 /// Returns the bearer token. Another scheme, a malformed header and more than one header count as no token; the core
@@ -91,7 +91,7 @@ mod tests {
         }
         for bad in [&b""[..], b"a b", b"\xfc", "ü".as_bytes(), &[b'x'; 129]] {
             let generated = request_id(&headers("x-request-id", &[bad]));
-            assert_eq!(generated.parse::<Uuid>().unwrap().get_version_num(), 7);
+            assert_eq!(generated.parse::<Uuid>().unwrap().get_version_num(), 4);
         }
     }
 

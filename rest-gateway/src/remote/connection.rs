@@ -9,6 +9,7 @@ use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
 use jsonrpsee::core::traits::ToRpcParams;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use threadline_runtime::Supervisor;
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::{Kind, MethodInfo};
 use threadline_schema::{ErrorCode, RpcError};
@@ -24,8 +25,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn open(config: RemoteConfig) -> Result<Self, RemoteError> {
-        Ok(Self { pool: Pool::open(&config)?, config })
+    pub(super) fn open(config: RemoteConfig, supervisor: &Supervisor) -> Result<Self, RemoteError> {
+        Ok(Self { pool: Pool::open(&config, supervisor)?, config })
     }
 
     pub(super) fn is_connected(&self) -> bool {

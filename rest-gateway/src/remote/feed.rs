@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::{Caller, Frame};
-use threadline_schema::event::type_of;
+use threadline_schema::call::Caller;
+use threadline_schema::event::{Event, EventKind};
+use threadline_schema::frame::Frame;
 use threadline_schema::rpc;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -113,21 +114,20 @@ impl RemoteFeed {
             return None;
         }
         (self.lost_at, self.pause) = (None, FIRST_PAUSE);
-        let event: Arc<str> = Box::<str>::from(notification.event).into();
-        let kind = type_of(&event).unwrap_or_default();
-        let run_id = notification.run_id.or(self.request.run_id());
-        let seq = notification.seq;
-        if let (Some(run_id), true) = (run_id, seq > 0) {
+        let event = Event::from_json(Box::<str>::from(notification.event));
+        let kind = event.kind();
+        let frame = Frame::from_wire(notification.run_id.or(self.request.run_id()), notification.seq, event);
+        if let Frame::Run { run_id, seq, .. } = frame {
             // The error for an expired token is no event of the run: it has the number of the event before it.
             let known = self.last.filter(|(run, _)| *run == run_id).map(|(_, seq)| seq);
-            if known.is_some_and(|last| seq < last || (seq == last && kind != "error")) {
+            if known.is_some_and(|last| seq < last || (seq == last && kind != EventKind::Error)) {
                 return None;
             }
             self.last = Some((run_id, seq));
         }
         self.ended = self.request.ends_with(kind);
         self.request.delivered(kind);
-        Some(Frame { run_id: run_id.unwrap_or_default(), seq, event })
+        Some(frame)
     }
 
     /// Subscribes again after the last event; `None` if that is not possible within the timeout.

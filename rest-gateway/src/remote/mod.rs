@@ -22,6 +22,7 @@ use futures::future::BoxFuture;
 use serde_json::value::to_raw_value;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::rpc::RpcMethod;
@@ -79,8 +80,8 @@ impl Remote {
     ///
     /// # Errors
     /// If the URL is invalid, or if the system has no root certificates for `wss://`.
-    pub fn connect(config: RemoteConfig) -> Result<Self, RemoteError> {
-        Ok(Self { connection: Arc::new(Connection::open(config)?) })
+    pub fn connect(config: RemoteConfig, supervisor: &Supervisor) -> Result<Self, RemoteError> {
+        Ok(Self { connection: Arc::new(Connection::open(config, supervisor)?) })
     }
 
     /// Returns whether at least one socket is open.
@@ -131,7 +132,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        Remote::connect(RemoteConfig::new(format!("ws://{address}"))).unwrap()
+        Remote::connect(RemoteConfig::new(format!("ws://{address}")), &Supervisor::default()).unwrap()
     }
 
     #[tokio::test]
@@ -154,7 +155,10 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_url_is_an_error() {
         for url in ["", "localhost:1", "http://localhost:1", "ws://", "wss://"] {
-            assert!(matches!(Remote::connect(RemoteConfig::new(url)), Err(RemoteError::Url(_))), "{url}");
+            assert!(
+                matches!(Remote::connect(RemoteConfig::new(url), &Supervisor::default()), Err(RemoteError::Url(_))),
+                "{url}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::value::{RawValue, to_raw_value};
 use std::time::Duration;
-use threadline_schema::event::{ends_thread, is_terminal};
+use threadline_schema::event::EventKind;
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{After, RunsSubscribe, RunsSubscribeParams};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribe, ThreadsSubscribeParams};
@@ -66,18 +66,18 @@ impl SubscriptionRequest {
         }
     }
 
-    /// Returns whether an event of this type is the last one.
-    pub(super) fn ends_with(&self, kind: &str) -> bool {
+    /// Returns whether an event of this kind is the last one.
+    pub(super) fn ends_with(&self, kind: EventKind) -> bool {
         match self {
-            Self::Run(..) => is_terminal(kind),
-            Self::Thread(..) => ends_thread(kind),
+            Self::Run(..) => kind.is_terminal(),
+            Self::Thread(..) => kind.ends_thread(),
         }
     }
 
-    /// Records that an event of this type was delivered: a snapshot is requested only once.
-    pub(super) fn delivered(&mut self, kind: &str) {
+    /// Records that an event of this kind was delivered: a snapshot is requested only once.
+    pub(super) fn delivered(&mut self, kind: EventKind) {
         if let Self::Thread(_, params) = self
-            && kind == "thread.snapshot"
+            && kind == EventKind::ThreadSnapshot
         {
             params.snapshot = false;
         }
@@ -128,7 +128,7 @@ mod tests {
             params_after(&cancelling, Some((run, 7))),
             json!({"run_id": run, "after": 7, "cancel_when_left": true})
         );
-        assert!(request.ends_with("run.failed") && !request.ends_with("thread.deleted"));
+        assert!(request.ends_with(EventKind::RunFailed) && !request.ends_with(EventKind::ThreadDeleted));
     }
 
     #[test]
@@ -136,9 +136,9 @@ mod tests {
         let (thread, run) = (Uuid::now_v7(), Uuid::now_v7());
         let mut request = parse::<ThreadsSubscribe>(&json!({"thread_id": thread, "snapshot": true}), Some("a:1"));
         assert_eq!(params_after(&request, None), json!({"thread_id": thread, "after": "a:1", "snapshot": true}));
-        request.delivered("thread.snapshot");
+        request.delivered(EventKind::ThreadSnapshot);
         let resumed = json!({"thread_id": thread, "after": format!("{run}:7"), "snapshot": false});
         assert_eq!(params_after(&request, Some((run, 7))), resumed);
-        assert!(!request.ends_with("run.failed") && request.ends_with("thread.deleted"));
+        assert!(!request.ends_with(EventKind::RunFailed) && request.ends_with(EventKind::ThreadDeleted));
     }
 }

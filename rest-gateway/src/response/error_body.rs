@@ -1,7 +1,8 @@
 //! The JSON body of error responses: `{"success":false,"error":{...}}`.
 
 use serde::Serialize;
-use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
+use threadline_schema::chatkit::StreamErrorCode;
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::{ErrorCode, RpcError};
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::*;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use threadline_runtime::Supervisor;
 
 const ID: &str = "0199e0f0-0000-7000-8000-00000000000a";
 const RUNS: &str = "/api/v1/chatkit/sessions/0199e0f0-0000-7000-8000-00000000000a/threads/\
@@ -27,7 +28,7 @@ async fn gateway() -> Gateway {
         hsts: false,
         chat_page: true,
     };
-    let remote = Remote::connect(RemoteConfig::new(format!("ws://{address}"))).unwrap();
+    let remote = Remote::connect(RemoteConfig::new(format!("ws://{address}")), &Supervisor::default()).unwrap();
     Gateway::new(config, Arc::new(remote), Arc::new(|| "up 1\n".to_owned()))
 }
 

@@ -6,8 +6,7 @@ use crate::upstream::FrameStream;
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
-use threadline_schema::event::{is_terminal, type_of};
+use threadline_schema::event::{Event, EventKind};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// Waits for the end of a run, and returns `{"success":true,"data":<message>}`: the last message of the assistant, with
@@ -17,19 +16,21 @@ use threadline_schema::{ErrorCode, RpcError};
 /// The error of the run, even after output. A cancelled run is no error: its output so far is returned.
 pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8>, RpcError> {
     // Only the newest event with a message of the assistant is kept.
-    let mut newest: Option<Arc<str>> = None;
+    let mut newest: Option<Event> = None;
     while let Some(frame) = frames.next().await {
-        let kind = type_of(&frame.event).unwrap_or_default();
-        match kind {
-            "thread.item.done" if has_assistant_message(&frame.event) => newest = Some(frame.event),
-            "run.resync" => newest = Some(frame.event),
-            "thread.item.removed" if newest.as_deref().is_some_and(|event| removes_item_of(&frame.event, event)) => {
+        let event = frame.event();
+        match event.kind() {
+            EventKind::ItemDone if has_assistant_message(event.json()) => newest = Some(event.clone()),
+            EventKind::RunResync => newest = Some(event.clone()),
+            EventKind::ItemRemoved
+                if newest.as_ref().is_some_and(|newest| removes_item_of(event.json(), newest.json())) =>
+            {
                 newest = None
             }
-            _ if is_terminal(kind) => {
-                return match error_of_end(kind, &frame.event) {
+            kind if kind.is_terminal() => {
+                return match error_of_end(event) {
                     Some(error) => Err(error),
-                    None => response_body(newest.as_deref(), &frame.event).map_err(|error| {
+                    None => response_body(newest.as_ref(), event).map_err(|error| {
                         tracing::error!(%error, "events of a run could not be parsed");
                         RpcError::new(ErrorCode::InternalError, "The answer cannot be shown.")
                     }),
@@ -54,11 +55,11 @@ fn removes_item_of(removal: &str, event: &str) -> bool {
     removed.zip(item).is_some_and(|(removed, item)| item.id.get() == removed.item_id.get())
 }
 
-fn response_body(newest: Option<&str>, terminal: &str) -> serde_json::Result<Vec<u8>> {
-    let TerminalEventView { run } = serde_json::from_str(terminal)?;
+fn response_body(newest: Option<&Event>, terminal: &Event) -> serde_json::Result<Vec<u8>> {
+    let TerminalEventView { run } = serde_json::from_str(terminal.json())?;
     let calls: Vec<ToolCall<'_>> = run.tool_calls.iter().flatten().map(ToolCall::from).collect();
     let calls = (!calls.is_empty()).then_some(calls);
-    let newest: Option<ItemEventView<'_>> = newest.map(serde_json::from_str).transpose()?;
+    let newest: Option<ItemEventView<'_>> = newest.map(|event| serde_json::from_str(event.json())).transpose()?;
     let item = newest.as_ref().and_then(|event| {
         let page = event.items.iter().flat_map(|page| &page.data);
         page.chain(&event.item).rfind(|item| item.is_assistant_message())
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
     use futures::stream;
     use serde_json::{Value, json};
-    use threadline_schema::call::Frame;
+    use threadline_schema::frame::Frame;
     use uuid::Uuid;
 
     const TIME: &str = "2026-01-01T00:00:00Z";
@@ -142,7 +143,7 @@ mod tests {
         let frames: Vec<_> = events
             .iter()
             .zip(1..)
-            .map(|(event, seq)| Frame { run_id: Uuid::nil(), seq, event: event.as_str().into() })
+            .map(|(event, seq)| Frame::Run { run_id: Uuid::nil(), seq, event: Event::from_json(event.as_str()) })
             .collect();
         let body = buffered_response(&mut stream::iter(frames).boxed()).await?;
         Ok(serde_json::from_slice(&body).unwrap())

@@ -5,9 +5,9 @@ use super::run_error::error_of_end;
 use crate::response_data::ThreadView;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use threadline_schema::call::Frame;
-use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
-use threadline_schema::event::{is_terminal, type_of};
+use threadline_schema::chatkit::StreamErrorCode;
+use threadline_schema::event::{EventKind, ThreadStreamEvent};
+use threadline_schema::frame::Frame;
 
 /// Ends a stream whose events stop before the end of the run. The front end shows its own message for `stream.error`.
 pub(super) const EVENTS_LOST: &[u8] = br#"data: {"type":"error","code":"stream.error","allow_retry":true}
@@ -17,20 +17,14 @@ pub(super) const EVENTS_LOST: &[u8] = br#"data: {"type":"error","code":"stream.e
 /// Appends an event, unless it is none of ChatKit's. After an error event (`after_error`), the failed end of the run is
 /// not written as a second error. Returns whether the event is the last of the run.
 pub(super) fn write(out: &mut Vec<u8>, frame: &Frame, after_error: bool) -> bool {
-    let event: &str = &frame.event;
-    let kind = type_of(event).unwrap_or_default();
-    match kind {
+    let event = frame.event();
+    let json: &str = event.json();
+    match event.kind() {
         // ChatKit's threads have fewer members than those of the service.
-        "thread.created" | "thread.updated" => match serde_json::from_str::<ThreadEventView<'_>>(event) {
-            Ok(ThreadEventView { thread }) => {
-                let start = format!(r#"{{"type":"{kind}","thread":"#);
-                let thread = serde_json::to_string(&thread).unwrap_or_default();
-                write_data(out, &[&start, &thread, "}"]);
-            }
-            Err(error) => tracing::error!(%error, "thread event could not be parsed"),
-        },
+        EventKind::ThreadCreated => write_thread(out, r#"{"type":"thread.created","thread":"#, json),
+        EventKind::ThreadUpdated => write_thread(out, r#"{"type":"thread.updated","thread":"#, json),
         // ChatKit has no event that replaces all items; each item is sent as if it had just been completed.
-        "run.resync" => match serde_json::from_str::<ResyncView<'_>>(event) {
+        EventKind::RunResync => match serde_json::from_str::<ResyncView<'_>>(json) {
             Ok(ResyncView { items }) => {
                 for item in items.data {
                     write_data(out, &[r#"{"type":"thread.item.done","item":"#, item.get(), "}"]);
@@ -38,15 +32,26 @@ pub(super) fn write(out: &mut Vec<u8>, frame: &Frame, after_error: bool) -> bool
             }
             Err(error) => tracing::error!(%error, "resync event could not be parsed"),
         },
-        _ if is_terminal(kind) => {
-            if let Some(error) = error_of_end(kind, event).filter(|_| !after_error) {
+        kind if kind.is_terminal() => {
+            if let Some(error) = error_of_end(event).filter(|_| !after_error) {
                 write_data(out, &[&error_event(error.message)]);
             }
             return true;
         }
-        _ => write_data(out, &[event]),
+        _ => write_data(out, &[json]),
     }
     false
+}
+
+/// Appends an event about a thread that begins with `start`.
+fn write_thread(out: &mut Vec<u8>, start: &str, event: &str) {
+    match serde_json::from_str::<ThreadEventView<'_>>(event) {
+        Ok(ThreadEventView { thread }) => {
+            let thread = serde_json::to_string(&thread).unwrap_or_default();
+            write_data(out, &[start, &thread, "}"]);
+        }
+        Err(error) => tracing::error!(%error, "thread event could not be parsed"),
+    }
 }
 
 /// Returns ChatKit's event for a run that failed.
@@ -85,6 +90,7 @@ struct ItemPageView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use threadline_schema::event::Event;
     use uuid::Uuid;
 
     /// Returns what is written, and whether the last event ends the stream.
@@ -92,8 +98,10 @@ mod tests {
         let mut out = Vec::new();
         let (mut is_last, mut after_error) = (false, false);
         for (seq, json) in (1..).zip(events) {
-            is_last = write(&mut out, &Frame { run_id: Uuid::nil(), seq, event: (*json).into() }, after_error);
-            after_error = type_of(json) == Some("error");
+            let event = Event::from_json(*json);
+            let is_error = event.kind() == EventKind::Error;
+            is_last = write(&mut out, &Frame::Run { run_id: Uuid::nil(), seq, event }, after_error);
+            after_error = is_error;
         }
         (String::from_utf8(out).unwrap(), is_last)
     }

@@ -5,8 +5,8 @@ use super::run_error::{error_of_end, events_lost};
 use crate::upstream::FrameStream;
 use futures::StreamExt;
 use threadline_schema::RpcError;
-use threadline_schema::call::Frame;
-use threadline_schema::event::{is_output, is_terminal, type_of};
+use threadline_schema::event::EventKind;
+use threadline_schema::frame::Frame;
 
 /// Most frames that are buffered. A run emits a handful of events before its output; with more, waiting would only use
 /// memory.
@@ -25,14 +25,14 @@ pub(crate) enum StreamStart {
 pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart {
     let mut buffered = Vec::new();
     while let Some(frame) = frames.next().await {
-        let kind = type_of(&frame.event).unwrap_or_default();
-        if is_terminal(kind)
+        let kind = frame.event().kind();
+        if kind.is_terminal()
             && !buffered.iter().any(is_resync_with_output)
-            && let Some(error) = error_of_end(kind, &frame.event)
+            && let Some(error) = error_of_end(frame.event())
         {
             return StreamStart::Failed(error);
         }
-        let is_decided = is_output(kind) || is_terminal(kind);
+        let is_decided = kind.is_output() || kind.is_terminal();
         buffered.push(frame);
         if is_decided || buffered.len() >= MAX_BUFFERED {
             return StreamStart::Streaming(buffered);
@@ -44,8 +44,9 @@ pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart 
 /// Returns whether a frame replaces the events of a run and has output among its items. A search is enough: quotes are
 /// escaped inside of JSON strings, so no text can look like this member.
 fn is_resync_with_output(frame: &Frame) -> bool {
-    type_of(&frame.event) == Some("run.resync")
-        && [r#""type":"assistant_message""#, r#""type":"workflow""#].iter().any(|item| frame.event.contains(item))
+    let event = frame.event();
+    event.kind() == EventKind::RunResync
+        && [r#""type":"assistant_message""#, r#""type":"workflow""#].iter().any(|item| event.json().contains(item))
 }
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod tests {
     use super::*;
     use futures::stream;
     use threadline_schema::ErrorCode;
+    use threadline_schema::event::Event;
     use uuid::Uuid;
 
     const ADDED: &str = r#"{"type":"thread.item.added","item":{}}"#;
@@ -63,7 +65,7 @@ mod tests {
         let frames: Vec<_> = events
             .iter()
             .zip(1..)
-            .map(|(event, seq)| Frame { run_id: Uuid::nil(), seq, event: (*event).into() })
+            .map(|(event, seq)| Frame::Run { run_id: Uuid::nil(), seq, event: Event::from_json(*event) })
             .collect();
         stream::iter(frames).boxed()
     }

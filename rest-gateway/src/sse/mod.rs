@@ -25,8 +25,8 @@ use bytes::Bytes;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use threadline_schema::call::Frame;
-use threadline_schema::event::type_of;
+use threadline_schema::event::EventKind;
+use threadline_schema::frame::Frame;
 use tokio::time::{Instant, Sleep};
 
 /// Bytes after which a chunk of the body is sent, although more events are ready.
@@ -158,7 +158,7 @@ impl SseStream {
     /// Writes one event. Returns whether it is the last of the stream.
     fn write(&mut self, out: &mut Vec<u8>, frame: &Frame) -> bool {
         self.observation.count_event();
-        let after_error = std::mem::replace(&mut self.after_error, type_of(&frame.event) == Some("error"));
+        let after_error = std::mem::replace(&mut self.after_error, frame.event().kind() == EventKind::Error);
         match self.format {
             SseFormat::Rest(scope) => rest_event::write(out, frame, scope),
             SseFormat::ChatKit => chatkit_event::write(out, frame, after_error),

@@ -2,8 +2,8 @@
 
 use crate::rule::StreamScope;
 use std::io::Write;
-use threadline_schema::call::Frame;
-use threadline_schema::event::{ends_thread, is_terminal, text_delta, type_of};
+use threadline_schema::event::text_delta;
+use threadline_schema::frame::Frame;
 use uuid::Uuid;
 
 /// Returns the first bytes of a thread's stream: a comment, which shows a client that the stream is open, and an id
@@ -22,17 +22,17 @@ pub(super) fn thread_prelude(start_cursor: Option<&str>) -> Vec<u8> {
 
 /// Appends an event. Returns whether it is the last of the run or of the thread.
 pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> bool {
-    let event: &str = &frame.event;
-    out.reserve(event.len() + 80);
-    if frame.seq > 0 {
+    let event = frame.event();
+    out.reserve(event.json().len() + 80);
+    if let Frame::Run { run_id, seq, .. } = frame {
         let mut id = Uuid::encode_buffer();
         out.extend_from_slice(b"id: ");
-        out.extend_from_slice(frame.run_id.hyphenated().encode_lower(&mut id).as_bytes());
+        out.extend_from_slice(run_id.hyphenated().encode_lower(&mut id).as_bytes());
         // Writing to a Vec cannot fail.
-        let _ = writeln!(out, ":{}", frame.seq);
+        let _ = writeln!(out, ":{seq}");
     }
     out.extend_from_slice(b"data: ");
-    let is_last = match text_delta::split(event) {
+    let is_last = match text_delta::split(event.json()) {
         Some(delta) => {
             out.extend_from_slice(br#"{"type":"thread.item.content.part.delta","item_id":""#);
             out.extend_from_slice(delta.item_id.as_bytes());
@@ -44,11 +44,11 @@ pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> boo
             false
         }
         None => {
-            write_on_one_line(out, event);
-            type_of(event).is_some_and(match scope {
-                StreamScope::Run => is_terminal,
-                StreamScope::Thread => ends_thread,
-            })
+            write_on_one_line(out, event.json());
+            match scope {
+                StreamScope::Run => event.kind().is_terminal(),
+                StreamScope::Thread => event.kind().ends_thread(),
+            }
         }
     };
     out.extend_from_slice(b"\n\n");

@@ -2,19 +2,20 @@
 
 use serde::Deserialize;
 use threadline_schema::error::Failure;
+use threadline_schema::event::{Event, EventKind};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// Returns the error of a terminal event; `None` for `run.completed`, `run.cancelled` and all other events.
-pub(super) fn error_of_end(kind: &str, event: &str) -> Option<RpcError> {
-    match kind {
-        "run.failed" => {
-            let failed: Result<FailedEvent, _> = serde_json::from_str(event);
+pub(super) fn error_of_end(event: &Event) -> Option<RpcError> {
+    match event.kind() {
+        EventKind::RunFailed => {
+            let failed: Result<FailedEvent, _> = serde_json::from_str(event.json());
             Some(failed.map_or_else(
                 |_| RpcError::new(ErrorCode::InternalError, "The run failed."),
                 |failed| RpcError::new(failed.error.code, failed.error.message),
             ))
         }
-        "run.interrupted" => Some(RpcError::new(
+        EventKind::RunInterrupted => Some(RpcError::new(
             ErrorCode::ServiceUnavailable,
             "The server stopped while it was answering. Please send the message again.",
         )),

@@ -3,8 +3,7 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 use std::sync::Arc;
-use threadline_schema::chatkit::ThreadStreamEvent;
-use threadline_schema::event::text_delta;
+use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ const TERMINAL: &str = r#"{"type":"run.completed","run":{}}"#;
 const RUN: Uuid = Uuid::from_u128(1);
 
 fn frame(seq: u64, event: &str) -> Frame {
-    Frame { run_id: RUN, seq, event: event.into() }
+    Frame::from_wire(Some(RUN), seq, Event::from_json(event))
 }
 
 fn observation() -> Observation {

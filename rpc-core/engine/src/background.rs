@@ -3,7 +3,9 @@
 use crate::durability::run_journal;
 use crate::leases::RENEW_EVERY;
 use crate::lifecycle::{apply_cancel_request, apply_cancel_requests};
-use crate::recovery::{close_dead_runs, close_lost_runs, poll_threads, renew_leases};
+use crate::recovery::{
+    close_dead_runs, close_lost_runs, close_runs_of_gone_processes, hold_presence, poll_threads, renew_leases,
+};
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often lost and dead runs are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
+/// How often processes that are gone are looked for.
+const GONE_POLL_EVERY: Duration = Duration::from_millis(400);
 /// Poll interval for cancel requests that were made on another process, in case the signal was lost.
 const CANCEL_POLL_EVERY: Duration = Duration::from_secs(1);
 /// Poll interval for runs that other processes have started, in case the signal was lost.
@@ -32,6 +36,13 @@ pub(crate) fn spawn_background_tasks(shared: &Arc<Shared>) {
             apply_cancel_requests(&shared).await
         });
         every(shared, TaskKind::ThreadPoll, THREAD_POLL_EVERY, |shared| async move { poll_threads(&shared).await });
+    }
+    if shared.store.presence(shared.process_id).is_some() {
+        every(shared, TaskKind::Recovery, GONE_POLL_EVERY, |shared| async move {
+            close_runs_of_gone_processes(&shared).await;
+        });
+        let task_shared = shared.clone();
+        shared.supervisor.spawn(TaskKind::Presence, async move { hold_presence(&task_shared).await });
     }
     if let Some(interval) = shared.config.journal_interval {
         shared.supervisor.spawn(TaskKind::Journal, run_journal(shared.clone(), interval));

@@ -60,7 +60,7 @@ pub struct StoredRun<'a> {
 }
 
 /// Makes the driver of a run that has just been stored.
-pub(crate) type MakeDriver = Box<dyn FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send>;
+pub type MakeDriver = Box<dyn FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send>;
 
 /// Why a driver could not finish a run.
 #[derive(Debug)]

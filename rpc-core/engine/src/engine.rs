@@ -1,11 +1,10 @@
 //! The engine as the rest of the service sees it.
 
 use crate::background::spawn_background_tasks;
-use crate::driver::{RunDriver, StoredRun};
 use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
-use crate::lifecycle::{self, NewThreadInput, ResumeInput, StartPermit, StartedRun, UserMessageInput};
+use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
 use crate::recovery;
 pub use crate::shared::EngineConfig;
 use crate::shared::Shared;
@@ -14,7 +13,6 @@ use crate::wire;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
-use threadline_schema::call::RequestContext;
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
@@ -45,12 +43,21 @@ impl Engine {
         let hub = Arc::new(Hub::new(config.events_retention));
         let process_id = clock.new_id();
         let leases = Leases::new();
-        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases });
+        let presences = recovery::Presences::default();
+        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
         if !shared.store.is_shared() {
             recovery::close_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
+    }
+
+    /// Returns whether the database takes writes, by a write.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_writable(&self) -> StoreResult<()> {
+        self.shared.store.check_writable(self.shared.process_id, self.shared.clock.now()).await
     }
 
     /// Refuses new runs, lets active runs end within `grace`, and then interrupts them.
@@ -76,20 +83,14 @@ impl Engine {
     /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
     ///
     /// # Errors
-    /// Those of `Store::run_start_with_message`.
-    #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
+    /// Those of `Store::run_start`.
     pub async fn start_with_message(
         &self,
-        permit: StartPermit,
-        user_id: UserId,
+        request: RunRequest,
         thread_id: ThreadId,
         input: UserMessageInput,
-        key: Option<IdempotencyKey>,
-        request: RequestContext,
-        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
     ) -> Result<StartedRun, EngineError> {
-        let make_driver = Box::new(make_driver);
-        lifecycle::start_with_message(&self.shared, permit, user_id, thread_id, input, key, request, make_driver).await
+        lifecycle::start_with_message(&self.shared, request, thread_id, input).await
     }
 
     /// Stores a thread, and starts the run that answers its first message if it has one. Goes on if the caller drops the
@@ -97,36 +98,21 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `Store::thread_create`.
-    pub async fn create_thread(
-        &self,
-        permit: StartPermit,
-        user_id: UserId,
-        input: NewThreadInput,
-        key: Option<IdempotencyKey>,
-        request: RequestContext,
-        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
-    ) -> Result<StartedRun, EngineError> {
-        let make_driver = Box::new(make_driver);
-        lifecycle::create_thread(&self.shared, permit, user_id, input, key, request, make_driver).await
+    pub async fn create_thread(&self, request: RunRequest, input: NewThreadInput) -> Result<StartedRun, EngineError> {
+        lifecycle::create_thread(&self.shared, request, input).await
     }
 
     /// Starts a run without a new message. Goes on if the caller drops the future.
     ///
     /// # Errors
     /// Those of `Store::run_start`.
-    #[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
     pub async fn resume(
         &self,
-        permit: StartPermit,
-        user_id: UserId,
+        request: RunRequest,
         thread_id: ThreadId,
         input: ResumeInput,
-        key: Option<IdempotencyKey>,
-        request: RequestContext,
-        make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
     ) -> Result<StartedRun, EngineError> {
-        let make_driver = Box::new(make_driver);
-        lifecycle::resume(&self.shared, permit, user_id, thread_id, input, key, request, make_driver).await
+        lifecycle::resume(&self.shared, request, thread_id, input).await
     }
 
     /// Returns what an earlier request with this idempotency key has started.

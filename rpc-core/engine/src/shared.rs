@@ -2,6 +2,7 @@
 
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
+use crate::recovery::Presences;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) supervisor: Supervisor,
     pub(crate) hub: Arc<Hub>,
     pub(crate) leases: Leases,
+    pub(crate) presences: Presences,
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 
 use crate::log::to_unsigned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
 use threadline_schema::chatkit::ThreadStatus;
@@ -34,6 +35,9 @@ pub struct ToolCallBody {
     /// The item that shows what the call waits for, if the client or the user gives its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Uuid>,
+    /// What the model's server wants back with the call. Clients never get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Value>,
 }
 
 /// An account.
@@ -84,6 +88,7 @@ pub fn run(row: &RunRow) -> Run {
         last_seq: to_unsigned(row.last_seq),
         retry_of: row.retry_of.map(|id| id.0),
         error,
+        finish_reason: row.finish_reason,
         usage: (usage != Usage::default()).then_some(usage),
         cost_micros: row.cost_micros.map(to_unsigned),
         message_id: row.message_id.map(|id| id.0),

@@ -1,7 +1,9 @@
 //! Configuration of a model.
 
+use crate::dialect::DialectOverrides;
 use secrecy::SecretString;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Which model answers.
@@ -41,6 +43,8 @@ pub struct OpenAiConfig {
     pub max_attempts: u32,
     /// Name of the model that transcribes speech.
     pub transcription_model: Option<String>,
+    /// What the operator sets of the dialect of the configured model.
+    pub dialect: Option<Arc<DialectOverrides>>,
 }
 
 /// Sampling parameters and limits of a request, with the names of OpenAI's chat completions. The server chooses what
@@ -74,4 +78,45 @@ pub struct ModelParameters {
     /// How long a reasoning model thinks: a value that the server defines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<String>,
+}
+
+impl ModelParameters {
+    /// Names of all parameters.
+    pub const NAMES: &'static [&'static str] = &[
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "frequency_penalty",
+        "presence_penalty",
+        "seed",
+        "stop",
+        "reasoning_effort",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ModelParameters;
+
+    #[test]
+    fn every_parameter_has_its_name() {
+        let all = ModelParameters {
+            temperature: Some(1.0),
+            top_p: Some(1.0),
+            max_tokens: Some(1),
+            max_completion_tokens: Some(1),
+            frequency_penalty: Some(1.0),
+            presence_penalty: Some(1.0),
+            seed: Some(1),
+            stop: vec!["x".to_owned()],
+            reasoning_effort: Some("low".to_owned()),
+        };
+        let all = serde_json::to_value(&all).unwrap();
+        let mut names: Vec<&str> = all.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = ModelParameters::NAMES.to_vec();
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+    }
 }

@@ -1,5 +1,6 @@
 //! Errors of a model.
 
+use crate::FinishReason;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub enum ModelError {
         /// The limit.
         limit: Duration,
     },
-    /// The server is overloaded: status 429 or 503.
+    /// The server is overloaded: status 429, 503 or 529.
     #[error("the model's server is overloaded (status {status}): {message}")]
     Overloaded {
         /// HTTP status, or the status that an error inside a stream names.
@@ -48,6 +49,30 @@ pub enum ModelError {
         status: u16,
         /// The server's own message.
         message: String,
+    },
+    /// The prompt has more tokens than the model can read.
+    #[error("the prompt is too long for the model (status {status}): {message}")]
+    ContextLength {
+        /// HTTP status, or 200 for an error inside a stream.
+        status: u16,
+        /// Most tokens that the model can read, if the server says so.
+        limit: Option<u64>,
+        /// The server's own message.
+        message: String,
+    },
+    /// The model wrote a tool call that the server could not read.
+    #[error("the model wrote a tool call that its server could not read (status {status}): {message}")]
+    InvalidCall {
+        /// HTTP status, or 200 for an error inside a stream.
+        status: u16,
+        /// The server's own message.
+        message: String,
+    },
+    /// The response has neither text nor a tool call: nothing at all, or thoughts only.
+    #[error("the model gave no answer ({reason:?})")]
+    NoAnswer {
+        /// Why the response ended.
+        reason: FinishReason,
     },
     /// The body is incomplete, empty, too large, or does not follow the protocol.
     #[error("the model's server sent an invalid response: {message}")]
@@ -97,7 +122,12 @@ impl ModelError {
         match self {
             Self::Timeout { .. } => ErrorCode::UpstreamTimeout,
             Self::Overloaded { .. } => ErrorCode::ServiceUnavailable,
-            Self::Connect { .. } | Self::Refused { .. } | Self::InvalidResponse { .. } => ErrorCode::UpstreamError,
+            Self::Connect { .. }
+            | Self::Refused { .. }
+            | Self::ContextLength { .. }
+            | Self::InvalidCall { .. }
+            | Self::NoAnswer { .. }
+            | Self::InvalidResponse { .. } => ErrorCode::UpstreamError,
         }
     }
 
@@ -107,7 +137,15 @@ impl ModelError {
             Self::Timeout { .. } => "The language model did not answer in time. Please try again.",
             Self::Overloaded { .. } => "The language model is busy. Please try again in a moment.",
             Self::Connect { .. } => "The language model cannot be reached. Please try again.",
-            Self::Refused { .. } | Self::InvalidResponse { .. } => {
+            Self::ContextLength { .. } => "The conversation is too long for the language model.",
+            Self::NoAnswer { reason: FinishReason::Length } => {
+                "The language model reached its limit before it came to an answer."
+            }
+            Self::NoAnswer { reason: FinishReason::ContentFilter } => {
+                "The content filter of the language model's provider stopped the answer."
+            }
+            Self::NoAnswer { .. } => "The language model gave no answer. Please try again.",
+            Self::Refused { .. } | Self::InvalidCall { .. } | Self::InvalidResponse { .. } => {
                 "The language model failed to answer. Please try again."
             }
         }

@@ -1,19 +1,26 @@
 //! Language models behind one trait: servers that speak OpenAI's chat completions, and the built-in demo.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 pub mod config;
 pub mod demo;
+pub mod dialect;
 mod error;
 mod event;
+mod model;
 pub mod openai;
+pub mod probe;
 mod request;
 
 pub use error::{ErrorSource, ModelError, WaitingFor};
-pub use event::{Citation, FinishReason, ModelEvent, ToolCall};
+pub use event::{Citation, Echo, FinishReason, ModelEvent, ToolCall};
+pub use model::Model;
 pub use request::{AttachedFile, FileContent, Message, ModelRequest, Recording, ToolSpec, UserInput};
 
 use crate::config::ModelConfig;
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use std::sync::Arc;
 
 /// Creates the configured model.
@@ -26,43 +33,4 @@ pub fn open(config: &ModelConfig) -> Result<Arc<dyn Model>, reqwest::Error> {
         ModelConfig::Demo(demo) => Arc::new(demo::DemoModel::new(demo.clone())),
         ModelConfig::OpenAi(server) => Arc::new(openai::OpenAiModel::new(server.clone())?),
     })
-}
-
-/// A language model.
-///
-/// # The stream
-///
-/// [`Model::stream`] sends the request when it is first polled. It yields, in this order:
-///
-/// 1. any number of [`ModelEvent::Thought`], [`ModelEvent::Text`] and [`ModelEvent::Citation`];
-/// 2. after the body has ended well, one [`ModelEvent::ToolCall`] for each complete call;
-/// 3. at most one [`ModelEvent::Usage`];
-/// 4. [`ModelEvent::Finished`].
-///
-/// An `Err` can come at any point. Nothing follows an `Err` or [`ModelEvent::Finished`].
-///
-/// The stream limits the time to connect, the time to the first token and the time between tokens. The caller limits
-/// the whole run. The stream retries by itself, but only before the first token. Dropping it closes the connection.
-pub trait Model: Send + Sync + 'static {
-    /// Streams one response.
-    fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
-
-    /// Checks that the server responds, accepts the key and offers the model.
-    fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>>;
-
-    /// Converts speech into text. Returns `None` if no transcription model is configured.
-    fn transcribe(&self, _recording: Recording) -> Option<BoxFuture<'_, Result<String, ModelError>>> {
-        None
-    }
-
-    /// Returns whether the model can write a title for a thread.
-    fn supports_titles(&self) -> bool {
-        true
-    }
-
-    /// Returns `demo` or `openai-compatible`.
-    fn kind(&self) -> &'static str;
-
-    /// Returns the name of the configured model.
-    fn name(&self) -> &str;
 }

@@ -2,6 +2,7 @@
 
 use crate::ToolCall;
 use crate::config::ModelParameters;
+use crate::dialect::DialectOverrides;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use uuid::Uuid;
 pub struct ModelRequest {
     /// Name of the model on the server. `None` means the configured one.
     pub model: Option<Arc<str>>,
+    /// What the operator sets of the dialect of this model.
+    pub dialect: Option<Arc<DialectOverrides>>,
     /// Sampling parameters and limits.
     pub parameters: Arc<ModelParameters>,
     /// The conversation. The system prompt comes first.
@@ -138,6 +141,6 @@ pub struct ToolSpec {
     pub name: String,
     /// What the tool does and when to use it.
     pub description: String,
-    /// JSON Schema of the arguments. It is sent unchanged.
+    /// JSON Schema of the arguments. It is sent in the dialect of the model.
     pub parameters: Arc<RawValue>,
 }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -54,11 +55,32 @@ impl Supervisor {
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
         let supervisor = self.clone();
-        let watched = async move { supervisor.watch(kind, task).await };
-        tokio::spawn(watched)
+        // The layers around the task hold a pointer and not a copy of it each: connections have large tasks.
+        let task = Box::pin(task);
+        spawn(async move { supervisor.watch(kind, task).await })
     }
 
-    async fn watch<T>(&self, kind: TaskKind, task: impl Future<Output = T>) -> Option<T> {
+    /// Spawns a task that starts again, `pause` later, whenever it ends or panics. It ends with the shutdown.
+    pub fn spawn_restarting<F>(
+        &self,
+        kind: TaskKind,
+        pause: Duration,
+        start: impl Fn() -> F + Send + Sync + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let supervisor = self.clone();
+        spawn(async move {
+            while !supervisor.is_shutting_down() {
+                // `start` is called inside, so that its own panic is caught too.
+                supervisor.watch(kind, Box::pin(async { start().await })).await;
+                let _ = tokio::time::timeout(pause, supervisor.shared.shutdown.cancelled()).await;
+            }
+        })
+    }
+
+    async fn watch<T>(&self, kind: TaskKind, task: impl Future<Output = T> + Unpin) -> Option<T> {
         let task = AssertUnwindSafe(task).catch_unwind();
         let ended = match kind.on_shutdown() {
             OnShutdown::Wait => task.await,
@@ -114,6 +136,11 @@ impl Supervisor {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place where the service spawns: what it spawns is watched")]
+fn spawn<T: Send + 'static>(watched: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(watched)
+}
+
 fn message_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
@@ -160,5 +187,39 @@ mod tests {
         go_on.send(()).unwrap();
         assert_eq!(request.await.unwrap(), Some(true));
         assert_eq!(supervisor.failure(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restarting_task_starts_again_after_a_panic_and_after_its_end_until_the_shutdown() {
+        let supervisor = Supervisor::default();
+        let starts = Arc::new(Mutex::new(0));
+        let task = supervisor.spawn_restarting(TaskKind::CoreSocket, Duration::from_secs(1), {
+            let starts = starts.clone();
+            move || {
+                *starts.lock() += 1;
+                let start = *starts.lock();
+                async move {
+                    match start {
+                        1 => panic!("a bad first time"),
+                        2 => {}
+                        _ => std::future::pending().await,
+                    }
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(*starts.lock(), 3);
+        supervisor.shut_down();
+        task.await.unwrap();
+        assert_eq!(*starts.lock(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_listener_ends_before_the_shutdown_and_must_not_panic() {
+        let supervisor = Supervisor::default();
+        supervisor.spawn_with_result(TaskKind::Listener, async {}).await.unwrap();
+        assert_eq!(supervisor.failure(), None, "it has been told to stop");
+        supervisor.spawn(TaskKind::Listener, async { panic!("no more sockets") });
+        assert_eq!(supervisor.failed().await.task, TaskKind::Listener);
     }
 }

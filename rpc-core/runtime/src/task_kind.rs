@@ -8,6 +8,8 @@
 pub enum TaskKind {
     /// Renews the leases of this process's runs. Without it, other processes take the runs over.
     LeaseRenewal,
+    /// Holds the lock by which other processes see that this one lives. Without it, they wait for its leases.
+    Presence,
     /// Writes the events of runs to the database. Without it, a crash loses more than one tick of output.
     Journal,
     /// Closes runs of dead processes and lost runs of this one. Without it, threads stay busy.
@@ -32,10 +34,22 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Reads the list of models of the model's server.
+    ModelList,
     /// Keeps one MCP server running.
     McpServer,
     /// Drives one connection: to a database, to Redis, or of a client.
     Connection,
+    /// Accepts the connections of one listener. Without it, no client reaches the process.
+    Listener,
+    /// Waits for the signals that stop the process. Without it, a deployment kills the process instead.
+    StopSignal,
+    /// Waits for the signal that reloads the agents file, and reloads it.
+    AgentsReload,
+    /// Reads the process metrics and compacts histograms.
+    MetricsUpkeep,
+    /// Keeps one socket of the gateway to the core open. It starts again when it fails.
+    CoreSocket,
 }
 
 /// What the service does when a task fails: it panics, or it ends although it should run until the shutdown.
@@ -61,20 +75,27 @@ impl TaskKind {
     pub const fn on_failure(self) -> OnFailure {
         match self {
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
             | Self::SignalListener
             | Self::SignalCarrier
             | Self::ThreadPoll
-            | Self::Maintenance => OnFailure::ShutDown,
+            | Self::Maintenance
+            | Self::Listener
+            | Self::StopSignal => OnFailure::ShutDown,
             Self::Run
             | Self::Request
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::ModelList
             | Self::McpServer
-            | Self::Connection => OnFailure::Log,
+            | Self::Connection
+            | Self::AgentsReload
+            | Self::MetricsUpkeep
+            | Self::CoreSocket => OnFailure::Log,
         }
     }
 
@@ -83,7 +104,12 @@ impl TaskKind {
         match self {
             // These end by themselves, and what they write must be whole.
             Self::Run | Self::Request | Self::Title | Self::McpServer | Self::Connection => OnShutdown::Wait,
+            // It ends when it is told to stop and its connections are closed, which is after the runs have ended.
+            Self::Listener => OnShutdown::Wait,
+            // During the shutdown, a second signal ends the process at once.
+            Self::StopSignal => OnShutdown::Wait,
             Self::LeaseRenewal
+            | Self::Presence
             | Self::Journal
             | Self::Recovery
             | Self::CancelRequests
@@ -92,19 +118,25 @@ impl TaskKind {
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
-            | Self::DisconnectGrace => OnShutdown::Cancel,
+            | Self::ModelList
+            | Self::DisconnectGrace
+            | Self::AgentsReload
+            | Self::MetricsUpkeep
+            | Self::CoreSocket => OnShutdown::Cancel,
         }
     }
 
     /// Returns whether a task of this kind runs until the shutdown, so that an earlier end is a failure.
     pub const fn runs_until_shutdown(self) -> bool {
-        matches!(self.on_failure(), OnFailure::ShutDown)
+        // A listener ends before: it is told to stop first.
+        matches!(self.on_failure(), OnFailure::ShutDown) && !matches!(self, Self::Listener)
     }
 
     /// Returns the name in metrics, logs and the health report.
     pub const fn name(self) -> &'static str {
         match self {
             Self::LeaseRenewal => "lease_renewal",
+            Self::Presence => "presence",
             Self::Journal => "journal",
             Self::Recovery => "recovery",
             Self::CancelRequests => "cancel_requests",
@@ -117,8 +149,14 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::ModelList => "model_list",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
+            Self::Listener => "listener",
+            Self::StopSignal => "stop_signal",
+            Self::AgentsReload => "agents_reload",
+            Self::MetricsUpkeep => "metrics_upkeep",
+            Self::CoreSocket => "core_socket",
         }
     }
 }

@@ -6,6 +6,11 @@
 //! Growth is told of those runs only that a process elsewhere follows. Followers say so when they begin and again and
 //! again, and those who have not heard of it for a while keep silent.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod followers;
 mod message;
 mod outage;
@@ -26,6 +31,7 @@ use self::message::Said;
 use self::outbox::Outbox;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::{Supervisor, TaskKind};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::EventRow;
 use threadline_store::{Listener, StoreResult};
@@ -68,7 +74,7 @@ pub enum Command {
 /// The way to the other processes on this database.
 pub struct Signals {
     shared: Arc<Shared>,
-    carrier: Option<AbortOnDropHandle<()>>,
+    carrier: Option<AbortOnDropHandle<Option<()>>>,
 }
 
 /// What the carrier and those it works for share.
@@ -86,7 +92,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the database's URL cannot be used.
-    pub fn open(database: &DatabaseConfig, redis: Option<&Redis>) -> StoreResult<Self> {
+    pub fn open(database: &DatabaseConfig, redis: Option<&Redis>, supervisor: &Supervisor) -> StoreResult<Self> {
         let shared = Arc::new(Shared {
             me: Uuid::new_v4(),
             outbox: Outbox::default(),
@@ -95,7 +101,7 @@ impl Signals {
         });
         let carrier = Listener::of(database)?.map(|listener| {
             let (shared, redis) = (shared.clone(), redis.cloned());
-            AbortOnDropHandle::new(tokio::spawn(async move {
+            AbortOnDropHandle::new(supervisor.spawn_with_result(TaskKind::SignalCarrier, async move {
                 let carry = async {
                     match redis {
                         Some(redis) => redis_carrier::carry(&shared, redis).await,

@@ -19,6 +19,9 @@ const MAX_PAYLOAD: usize = 7_900;
 /// How long a statement may take before the connection counts as dead.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the pooler is gone.
+const POOLER_RETRY: Duration = Duration::from_secs(60);
+
 const PACE: Pace = Pace {
     urgent: Duration::from_millis(20),
     urgent_gap: Duration::from_millis(100),
@@ -28,9 +31,21 @@ const PACE: Pace = Pace {
 /// Connects, and connects again, for as long as the process lives.
 pub(super) async fn carry(shared: &Shared, listener: Listener) {
     let mut outage = Outage::new("LISTEN/NOTIFY");
+    let mut pooler_was_told = false;
     loop {
         let ended = match listener.connect().await {
-            Ok((client, messages)) => {
+            Ok(None) => {
+                if !std::mem::replace(&mut pooler_was_told, true) {
+                    tracing::warn!(
+                        "PostgreSQL is behind a pooler, where LISTEN does not work: replicas poll each other's runs once a \
+                         second. Set DATABASE_DIRECT_URL or REDIS_URL for signals at once"
+                    );
+                }
+                shared.outbox.close();
+                tokio::time::sleep(POOLER_RETRY).await;
+                continue;
+            }
+            Ok(Some((client, messages))) => {
                 // Either ends with an error; which one is all the same.
                 let mut messages = std::pin::pin!(messages);
                 let hear = async {

@@ -40,7 +40,7 @@ impl Redis {
         Self::open(config, "probe".into())
     }
 
-    /// Reads the URL, and begins to connect in the background. Every name begins with `namespace`.
+    /// Reads the URL. The first command connects. Every name begins with `namespace`.
     ///
     /// # Errors
     /// When the URL cannot be used. A server that is away is no error.
@@ -52,11 +52,7 @@ impl Redis {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let quick = ConnectionManager::new_lazy_with_config(client.clone(), manager).map_err(|_| RedisUrlError)?;
-        let this = Self { client, quick, namespace };
-        // So that the first request does not wait for the connection.
-        let first = this.clone();
-        tokio::spawn(async move { first.ping().await });
-        Ok(this)
+        Ok(Self { client, quick, namespace })
     }
 
     /// Asks the server for a sign of life, for a few seconds at most.

@@ -57,7 +57,14 @@ impl Signals {
             };
             tokio::join!(send, shared.remind());
         };
-        let carrier = AbortOnDropHandle::new(tokio::spawn(carry));
-        (Self { shared: shared.clone(), carrier: Some(carrier) }, SignalInbox(shared))
+        (Self { shared: shared.clone(), carrier: Some(spawn(carry)) }, SignalInbox(shared))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a simulated process is not the process of its supervisor")]
+fn spawn(carry: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<Option<()>> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        carry.await;
+        Some(())
+    }))
 }

@@ -34,17 +34,17 @@ impl Database {
 
     fn config_of(url: String) -> DatabaseConfig {
         DatabaseConfig {
-            url: url.into(),
             pool_size: 1,
             pool_timeout: PATIENCE,
             auto_migrate: false,
             sqlite_full_sync: false,
+            ..DatabaseConfig::at(url)
         }
     }
 
     async fn administrate(&self, sql: &str) {
         let listener = Listener::of(&Self::config_of(self.admin.clone())).unwrap().unwrap();
-        let (client, messages) = listener.connect().await.unwrap();
+        let (client, messages) = listener.connect().await.unwrap().unwrap();
         tokio::select! {
             done = client.batch_execute(sql) => done.unwrap(),
             () = messages.for_each(async |_| {}) => panic!("the connection ended"),
@@ -188,7 +188,7 @@ async fn growth_is_told_to_who_follows(one: &Signals, other: &Signals, with_rows
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_postgres() {
     let Some(database) = Database::new().await else { return };
-    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None).unwrap());
+    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None, &Supervisor::default()).unwrap());
     assert!(one.has_carrier());
     hear_each_other_and_not_themselves(&one, &other).await;
     growth_is_told_to_who_follows(&one, &other, false).await;
@@ -210,8 +210,9 @@ async fn over_postgres() {
 async fn over_redis() {
     let (Some(database), Some(relay)) = (Database::new().await, Relay::new().await) else { return };
     let redis = relay.open(&database.name);
-    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), Some(&redis)).unwrap());
-    let stranger = Signals::open(&database.config(), Some(&relay.open("strangers"))).unwrap();
+    let [one, other] =
+        [(); 2].map(|()| Signals::open(&database.config(), Some(&redis), &Supervisor::default()).unwrap());
+    let stranger = Signals::open(&database.config(), Some(&relay.open("strangers")), &Supervisor::default()).unwrap();
     let mut strange = stranger.commands();
     hear_each_other_and_not_themselves(&one, &other).await;
     growth_is_told_to_who_follows(&one, &other, true).await;
@@ -263,7 +264,7 @@ async fn over_redis() {
 async fn many_runs_are_few_notifications() {
     const RUNS: usize = 1_000;
     let Some(database) = Database::new().await else { return };
-    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None).unwrap());
+    let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None, &Supervisor::default()).unwrap());
     let run_ids: Vec<_> = (0..RUNS).map(|_| Uuid::now_v7()).collect();
     let mut followers: Vec<_> = run_ids.iter().map(|run_id| other.follow(*run_id)).collect();
     for follower in &mut followers {
@@ -271,7 +272,7 @@ async fn many_runs_are_few_notifications() {
     }
     until_heard(|| one.grown(run_ids[0], 1, false, &[]), async || up_to(&mut followers[0], 1).await).await;
 
-    let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap();
+    let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap().unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = heard.clone();
     let listening = AbortOnDropHandle::new(tokio::spawn(messages.for_each(move |message| {
@@ -308,7 +309,8 @@ async fn many_runs_are_few_notifications() {
 
 #[tokio::test]
 async fn sqlite_has_nobody_to_tell() {
-    let signals = Signals::open(&Database::config_of("sqlite://unused.db".to_owned()), None).unwrap();
+    let signals =
+        Signals::open(&Database::config_of("sqlite://unused.db".to_owned()), None, &Supervisor::default()).unwrap();
     assert!(!signals.has_carrier());
     signals.began(Uuid::now_v7(), Uuid::now_v7());
     assert_eq!(signals.follow(Uuid::now_v7()).next().await, Grown::default());

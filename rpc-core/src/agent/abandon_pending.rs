@@ -1,4 +1,4 @@
-//! Pending calls that were not answered before the conversation went on.
+//! Pending calls that were not answered before the conversation continued.
 
 use super::AgentError;
 use crate::store::Store;
@@ -6,8 +6,9 @@ use crate::store::rows::{FencingToken, ItemRow};
 use threadline_engine::RunWriter;
 use threadline_engine::wire::{ToolCallBody, replace_bodies};
 use threadline_schema::chatkit::{
-    ClientToolCallStatus, StructuredInput, StructuredInputAnswer, StructuredInputStatus, ThreadItem, ThreadStreamEvent,
+    ClientToolCallStatus, StructuredInput, StructuredInputAnswer, StructuredInputStatus, ThreadItem,
 };
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::NOT_DONE_RESULT;
 

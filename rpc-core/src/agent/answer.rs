@@ -2,18 +2,17 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::model_chain::ModelChain;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
-use super::{AgentError, AgentServices, prompt};
-use crate::agents::ResolvedAgent;
-use crate::model::{Message, ModelError, ToolCall};
+use super::{AgentError, AgentServices, prompt, tool_results};
+use crate::model::{Message, ToolCall};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
-use threadline_tools::ToolResult;
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
@@ -43,11 +42,7 @@ impl AnswerDriver {
         for turn in 0..agent.max_turns {
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
-                return if writer.has_output() {
-                    Ok(())
-                } else {
-                    Err(ModelError::invalid_response("a response without text and tool calls").into())
-                };
+                return Ok(());
             }
             let text = writer.open_text().to_owned();
             let pending = resolved.tools.first_pending(&calls);
@@ -64,8 +59,9 @@ impl AnswerDriver {
                 return Ok(());
             }
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-            messages.extend(calls.into_iter().zip(results).map(|(call, result)| tool_message(call, result)));
+            tool_results::push(&mut messages, calls, results);
         }
+        writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
     }
 }
@@ -89,8 +85,10 @@ impl RunDriver for AnswerDriver {
 }
 
 pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
-    let ToolCall { id, name, arguments } = call.clone();
-    RequestedCall { id, name, arguments }
+    let ToolCall { id, name, arguments, echo } = call.clone();
+    // Made of text and numbers, which can always be serialised.
+    let echo = echo.and_then(|echo| serde_json::to_value(echo).ok());
+    RequestedCall { id, name, arguments, echo }
 }
 
 fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {
@@ -98,8 +96,4 @@ fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {
         threadline_tools::PendingCall::ClientTool(arguments) => PendingCall::ClientTool(arguments),
         threadline_tools::PendingCall::Questions(questions) => PendingCall::StructuredInput(questions),
     }
-}
-
-fn tool_message(call: ToolCall, result: Option<ToolResult>) -> Message {
-    Message::Tool { call_id: call.id, content: result.map(|result| result.content).unwrap_or_default() }
 }

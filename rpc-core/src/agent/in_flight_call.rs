@@ -1,4 +1,4 @@
-//! A running tool call: how it ends, and what the user hears until then.
+//! A running tool call: its progress, and its end.
 
 use crate::model::ToolCall;
 use futures::future::BoxFuture;
@@ -7,10 +7,10 @@ use threadline_tools::{ProgressReporter, ToolResult};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// When the user hears for the first time that a call goes on; then again after twice as long each time. For a shorter
-/// call its entry in the workflow is enough.
+/// Time after which the user is first told that a call is still running. Each pause is longer than the one before. For a
+/// shorter call its entry in the workflow is enough.
 const FIRST_NOTICE: Duration = Duration::from_secs(2);
-/// Time between two progress reports of one call, at least. Together with the timeout of the call it bounds their number.
+/// Minimum time between two progress reports of one call. Together with the timeout of the call it bounds their number.
 const MIN_GAP: Duration = Duration::from_millis(500);
 
 /// A tool call that has not ended.
@@ -27,10 +27,10 @@ pub(super) struct InFlightCall<'a> {
     quiet_until: Instant,
 }
 
-/// News of a call.
+/// An update of a running call.
 pub(super) enum CallUpdate {
     Ended(ToolResult),
-    /// It goes on: a sentence for the user.
+    /// It is still running. A sentence for the user.
     Progress(String),
 }
 
@@ -92,9 +92,10 @@ mod tests {
 
     /// Returns the progress of a call of this duration, each with the milliseconds since the start.
     async fn progress_of(lasts: Duration, progress: &ProgressReporter) -> Vec<(u128, String)> {
-        let requested = ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
+        let requested = ToolCall::default();
         let result = ToolResult {
             content: String::new(),
+            images: Vec::new(),
             failure: None,
             outcome: CallOutcome::Ok,
             widget: None,

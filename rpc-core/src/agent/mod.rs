@@ -1,20 +1,37 @@
-//! The assistant: produces the output of a run.
+//! Who answers, and how: the agents, and the drivers that produce the output of a run.
 //!
-//! [`AnswerDriver`] answers a message: prompt, model, tools, and again, until the model answers in text.
-//! [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model.
+//! | file | holds |
+//! | --- | --- |
+//! | `registry/` | which agent answers a thread, with which models and tools |
+//! | `file/` | reads and validates the agents file |
+//! | `answer.rs` | [`AnswerDriver`] answers a message: prompt, model, tools, and again, until the model answers in text |
+//! | `widget_action.rs` | [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model |
+//! | `prompt.rs` | what the model reads |
+//! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
+//! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
+//! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
+//! | `titles.rs` | asks a model for the title of a thread |
 
 mod abandon_pending;
 mod answer;
+mod context;
 mod error;
+mod file;
 mod in_flight_call;
 mod model_chain;
 mod prompt;
+mod registry;
 mod run_calls;
 mod titles;
+mod tool_results;
 mod widget_action;
 
 pub(crate) use answer::AnswerDriver;
+pub(crate) use context::ContextWindows;
 pub(crate) use error::AgentError;
+pub use file::AgentsFileError;
+pub(crate) use registry::{AgentRegistry, ResolvedAgent};
+pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
@@ -22,6 +39,7 @@ use crate::attachments::Attachments;
 use crate::model::Model;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
+use threadline_runtime::{Supervisor, TaskKind};
 
 /// What drivers use.
 pub(crate) struct AgentServices {
@@ -31,4 +49,25 @@ pub(crate) struct AgentServices {
     pub(crate) attachments: Arc<Attachments>,
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
+    pub(crate) windows: Arc<ContextWindows>,
+    pub(crate) supervisor: Supervisor,
+}
+
+/// Estimated tokens of a prompt from which on the server's list of models is read. All models read shorter ones.
+const LISTED_FROM_TOKENS: u64 = 1_000;
+
+impl AgentServices {
+    /// Reads in the background how many tokens the models of the server read, once, when a prompt has some length.
+    fn list_windows(&self, estimated: u64) {
+        if estimated < LISTED_FROM_TOKENS || !self.windows.start_listing() {
+            return;
+        }
+        let (model, windows) = (self.model.clone(), self.windows.clone());
+        self.supervisor.spawn(TaskKind::ModelList, async move {
+            match model.context_windows().await {
+                Ok(models) => windows.list(models),
+                Err(error) => tracing::info!(%error, "the list of models cannot be read"),
+            }
+        });
+    }
 }

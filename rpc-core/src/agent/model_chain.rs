@@ -1,10 +1,14 @@
 //! The models of a run: when one fails, the next one answers.
 
+use super::context::{estimate, fit};
+use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
-use crate::agents::ResolvedAgent;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
+use std::borrow::Cow;
+use std::sync::Arc;
 use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_schema::runs;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -20,30 +24,19 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0 }
     }
 
-    /// Streams one turn: text goes to the writer, tool calls are returned.
+    /// Streams one turn: text goes to the writer, tool calls are returned. There is text, or a tool call.
     ///
     /// A model that fails after its own retries gives way to the next, also in the middle of a message. That message is
-    /// withdrawn, because the words of another model would not continue it.
+    /// withdrawn, because the text of another model would not continue it.
     pub(super) async fn answer(
         &mut self,
         turn: u32,
         messages: &[Message],
         writer: &mut RunWriter,
     ) -> Result<Vec<ToolCall>, AgentError> {
-        let Self { services, agent, run, .. } = *self;
+        let Self { agent, run, .. } = *self;
         loop {
-            let request = ModelRequest {
-                model: agent.models.get(self.current).cloned().flatten(),
-                parameters: agent.agent.parameters.clone(),
-                messages: messages.to_vec(),
-                tools: agent.tools.specs(),
-                // In the first turn only: a model that must call a tool in each turn never comes to an answer.
-                tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
-                request_id: run.request.request_id.clone(),
-            };
-            let prices = agent.prices_of(request.model.as_deref().unwrap_or(services.model.name()));
-            writer.start_request(messages.iter().map(Message::bytes).sum(), prices);
-            let error = match self.stream(request, writer).await {
+            let error = match self.ask(turn, messages, writer).await {
                 Ok(calls) => return Ok(calls),
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
@@ -59,13 +52,66 @@ impl<'a> ModelChain<'a> {
         }
     }
 
-    async fn stream(&self, request: ModelRequest, writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
-        let mut stream = self.services.model.stream(request);
+    /// Asks the current model. A prompt that it refuses because of its length is shortened until it takes it.
+    async fn ask(&self, turn: u32, messages: &[Message], writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
+        let Self { services, agent, run, .. } = *self;
+        let model = agent.models.get(self.current).cloned().flatten();
+        let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
+        let mut request = ModelRequest {
+            model,
+            dialect: agent.dialect_of(&name),
+            parameters: agent.agent.parameters.clone(),
+            messages: Vec::new(),
+            tools: agent.tools.specs(),
+            // In the first turn only: a model that must call a tool in each turn never comes to an answer.
+            tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
+            request_id: run.request.request_id.clone(),
+        };
+        let mut refused = None;
+        loop {
+            let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &request);
+            request.messages = budget.map_or(Cow::Borrowed(messages), |budget| fit(messages, budget)).into_owned();
+            let estimated = request.messages.iter().map(estimate).sum();
+            services.list_windows(estimated);
+            writer.start_request(request.messages.iter().map(Message::bytes).sum(), agent.prices_of(&name));
+            let error = match self.stream(&name, &request, estimated, writer).await {
+                Err(AgentError::Model(error)) => error,
+                result => return result,
+            };
+            let ModelError::ContextLength { limit, .. } = error else { return Err(error.into()) };
+            if refused.is_some_and(|refused| estimated >= refused) {
+                // What is left cannot be shortened: instructions, tools, and the end of the user's message.
+                return Err(error.into());
+            }
+            refused = Some(estimated);
+            services.windows.refuse(&name, &request, estimated, limit);
+            metrics::counter!("threadline_prompts_refused_total").increment(1);
+            tracing::info!(
+                request_id = %run.request.request_id, run_id = %run.token.run_id, model = %name, estimated, limit, %error,
+                "prompt is too long for the model; sending a shorter one"
+            );
+        }
+    }
+
+    async fn stream(
+        &self,
+        name: &Arc<str>,
+        request: &ModelRequest,
+        estimated: u64,
+        writer: &mut RunWriter,
+    ) -> Result<Vec<ToolCall>, AgentError> {
+        let mut stream = self.services.model.stream(request.clone());
         let mut calls = Vec::new();
+        let mut has_text = false;
         while let Some(event) = stream.next().await {
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
+                ModelEvent::TextWasThought => {
+                    has_text = false;
+                    writer.turn_text_into_thought();
+                }
                 ModelEvent::Text(delta) => {
+                    has_text = true;
                     writer.show_widgets(&self.services.store, self.run.token).await?;
                     writer.write_text(&delta);
                 }
@@ -73,15 +119,34 @@ impl<'a> ModelChain<'a> {
                     writer.cite(Citation { url: citation.url, title: citation.title, end: citation.end })
                 }
                 ModelEvent::ToolCall(call) => calls.push(call),
-                ModelEvent::Usage(usage) => writer.report_usage(usage),
+                ModelEvent::Usage(usage) => {
+                    self.services.windows.measure(name, request, estimated, usage.prompt_tokens);
+                    writer.report_usage(usage);
+                }
+                // Thoughts, and tool calls of earlier turns, are no answer.
+                ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
+                    return Err(ModelError::NoAnswer { reason }.into());
+                }
                 ModelEvent::Finished(reason) => {
-                    if matches!(reason, FinishReason::Length | FinishReason::ContentFilter) {
-                        tracing::debug!(?reason, "model stopped before its answer was complete");
+                    // A response with tool calls is not the answer yet.
+                    if calls.is_empty() && writer.has_open_message() {
+                        writer.finish_answer(answer_end(reason));
                     }
                     return Ok(calls);
                 }
             }
         }
         Err(ModelError::invalid_response("the stream ended without its last event").into())
+    }
+}
+
+/// Returns how an answer ended whose last response ended like this.
+fn answer_end(reason: FinishReason) -> runs::FinishReason {
+    match reason {
+        // A server may say so although it sent no call.
+        FinishReason::Stop | FinishReason::ToolCalls => runs::FinishReason::Stop,
+        FinishReason::Length => runs::FinishReason::Length,
+        FinishReason::ContentFilter => runs::FinishReason::ContentFilter,
+        FinishReason::Refusal => runs::FinishReason::Refusal,
     }
 }

@@ -14,8 +14,8 @@ use threadline_schema::ids::RunId;
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_DONE_RESULT, UNKNOWN_RESULT};
 
-/// Returns the facts about the request that the agent wants its model to know, as JSON, so that none of them reads like
-/// an instruction. They follow the instructions.
+/// Returns the facts about the request that the agent has configured, for the end of the system prompt. They are JSON, so
+/// that none of them reads like an instruction.
 pub(super) fn request_facts(wanted: &[PromptFact], hints: Option<&ClientHints>, now: UtcTime) -> Option<String> {
     let mut facts = Map::new();
     for fact in wanted {
@@ -67,9 +67,8 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
     Ok(messages)
 }
 
-/// Adds a user message. If the user has spoken last as well — the run of that message failed — the two are joined, here
-/// and below: the chat templates of some models refuse two messages of one role in a row, and then one failure would
-/// break the thread for good.
+/// Adds a user message. If the last message is the user's too, because its run failed, the two are joined: the chat
+/// templates of some models refuse two messages of one role in a row, and one failure would break the thread for good.
 fn push_user(messages: &mut Vec<Message>, input: UserInput) {
     match messages.last_mut() {
         Some(Message::User(last)) => {
@@ -94,7 +93,8 @@ fn append_paragraph(text: &mut String, paragraph: &str) {
 
 /// Adds a tool call and its result. The calls of one turn belong to one message, and their results follow it.
 fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool) {
-    let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments };
+    let echo = body.echo.and_then(|echo| serde_json::from_value(echo).ok());
+    let call = ToolCall { id: body.id.clone(), name: body.name, arguments: body.arguments, echo };
     // Every call needs a result, or the server refuses the prompt. A call without one was never seen to end.
     let missing = if body.waits_for.is_some() { NOT_DONE_RESULT } else { UNKNOWN_RESULT };
     let content = body.result.unwrap_or_else(|| missing.to_owned());
@@ -106,7 +106,7 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool
     match calls_of_turn {
         Some(calls) => calls.push(call),
         None => match messages.last_mut() {
-            // The words before the calls, in the same turn.
+            // The text before the calls, in the same turn.
             Some(Message::Assistant { tool_calls, .. }) if tool_calls.is_empty() => tool_calls.push(call),
             _ => messages.push(Message::Assistant { text: String::new(), tool_calls: vec![call] }),
         },
@@ -114,8 +114,8 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool
     messages.push(result);
 }
 
-/// Adds a note to the message that it is about. A message of its own would be a system message in the middle of the
-/// conversation, or a second one of the same role, and the chat templates of some models refuse both.
+/// Adds a note to the message before it. As a message it would be a system message in the middle of the conversation, or
+/// a second one of the same role, and the chat templates of some models refuse both.
 fn append_note(messages: &mut Vec<Message>, note: &str) {
     let note = format!("[{note}]");
     match messages.last_mut() {
@@ -125,7 +125,7 @@ fn append_note(messages: &mut Vec<Message>, note: &str) {
     }
 }
 
-/// Returns the words of a message and the names of its files. The content of the files is added later.
+/// Returns the text of a message and the names of its files. The content of the files is added later.
 fn user_input(message: UserMessage) -> UserInput {
     let text = words_of(&message);
     let attachments = message.attachments.into_iter().map(|attachment| match attachment {
@@ -217,7 +217,7 @@ mod tests {
             tool_call(second, "c", 1),
             assistant_message(second, "done"),
         ];
-        let call = |id: &str| ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into() };
+        let call = |id: &str| ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into(), echo: None };
         let result = |id: &str| Message::Tool { call_id: id.into(), content: "ok".into() };
         let expected = [
             Message::System("be kind".into()),
@@ -230,6 +230,23 @@ mod tests {
             Message::Assistant { text: "done".into(), tool_calls: vec![] },
         ];
         assert_eq!(build("be kind", None, &items).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_call_keeps_what_the_server_wants_back() {
+        let run: RunId = Uuid::new_v4().into();
+        let body = json!({
+            "id": "a", "name": "t", "arguments": "{}", "result": "ok", "round": 0,
+            "echo": {"model": "m", "call": {"extra_content": {"google": {"thought_signature": "QUJD"}}}},
+        });
+        let items = [user_message(run, "do it"), row(run, ItemKind::ToolCall, body)];
+        let prompt = build("", None, &items).unwrap();
+        let Message::Assistant { tool_calls, .. } = &prompt[2] else { panic!("{prompt:?}") };
+        let echo = tool_calls[0].echo.as_deref().unwrap();
+        assert_eq!(
+            (echo.model.as_str(), echo.call["extra_content"]["google"]["thought_signature"].as_str()),
+            ("m", Some("QUJD"))
+        );
     }
 
     #[test]

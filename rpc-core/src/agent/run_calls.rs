@@ -2,13 +2,13 @@
 
 use super::AgentError;
 use super::in_flight_call::{CallUpdate, InFlightCall};
-use crate::agents::ResolvedAgent;
+use super::registry::ResolvedAgent;
 use crate::model::ToolCall;
 use crate::store::{Store, StoreError, StoreResult};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use threadline_engine::{FinishedCall, RunContext, RunWriter, WidgetView};
+use threadline_engine::{FinishedCall, RunContext, RunWriter};
 use threadline_schema::error::Chain;
 use threadline_schema::ids::ItemId;
 use threadline_tools::{CallOutcome, ProgressReporter, ToolContext, ToolResult};
@@ -89,11 +89,7 @@ fn finished_call(result: &ToolResult) -> FinishedCall {
         result: result.content.clone(),
         failure: result.failure.clone(),
         is_outcome_unknown: result.outcome == CallOutcome::Unknown,
-        widget: result.widget.clone().map(|view| WidgetView {
-            widget: view.widget,
-            copy_text: view.copy_text,
-            is_overview: view.is_overview,
-        }),
+        widget: result.widget.clone(),
         changes_data: result.may_have_changed_data,
     }
 }

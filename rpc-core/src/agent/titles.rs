@@ -3,7 +3,7 @@
 mod clean;
 
 use super::AgentServices;
-use crate::agents::ResolvedAgent;
+use super::registry::ResolvedAgent;
 use crate::model::{Message, ModelError, ModelEvent, ModelRequest};
 use crate::store::StoreError;
 use crate::store::rows::ThreadRow;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use threadline_engine::{Engine, RunHandle, StoredRun, UsageMeter, count_tokens, wire};
 use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
-use threadline_schema::chatkit::{ThreadItem, ThreadStreamEvent};
+use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
-use threadline_schema::event::Event;
+use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::runs::Usage;
 use threadline_store::Charge;
 
@@ -61,7 +61,7 @@ impl TitleHandle {
     }
 }
 
-/// Returns the user's own words in a message, as far as a title needs them.
+/// Returns the text of a user message, as much of it as a title needs.
 pub(crate) fn title_words(message: &ThreadItem) -> String {
     let ThreadItem::UserMessage(message) = message else { return String::new() };
     let words = message.content.iter().map(|part| part.text()).collect::<Vec<_>>().join("\n");
@@ -73,7 +73,7 @@ pub(crate) fn start_title(
     services: &Arc<AgentServices>,
     engine: &Engine,
     agent: &ResolvedAgent,
-    has_cost_budget: bool,
+    limits_cost: bool,
     run: &StoredRun<'_>,
     words: &str,
     request_id: &Arc<str>,
@@ -83,7 +83,7 @@ pub(crate) fn start_title(
         return None;
     }
     let prices = agent.prices_of(&model);
-    if prices.is_none() && has_cost_budget {
+    if prices.is_none() && limits_cost {
         tracing::warn!(%model, "title model has no price, so with a budget in money it is not asked");
         return None;
     }
@@ -91,6 +91,7 @@ pub(crate) fn start_title(
     let mut meter = UsageMeter::default();
     let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
     let request = ModelRequest {
+        dialect: agent.dialect_of(&model),
         model: Some(model),
         parameters: Arc::new(parameters),
         messages: vec![Message::System(INSTRUCTIONS.to_owned()), Message::User(words.to_owned().into())],
@@ -186,6 +187,7 @@ impl TitleTask {
                     self.meter.report(usage);
                     self.usage += usage;
                 }
+                ModelEvent::TextWasThought => answer.clear(),
                 ModelEvent::Thought(_)
                 | ModelEvent::Citation(_)
                 | ModelEvent::ToolCall(_)

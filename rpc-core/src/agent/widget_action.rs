@@ -1,9 +1,9 @@
 //! Runs the action of a widget: one tool call, without a model.
 
 use super::answer::requested_call;
+use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::{AgentError, AgentServices};
-use crate::agents::ResolvedAgent;
 use crate::error::Error;
 use crate::model::ToolCall;
 use crate::store::rows::ItemRow;
@@ -13,8 +13,9 @@ use futures::future::BoxFuture;
 use std::slice;
 use std::sync::Arc;
 use threadline_engine::{DriverError, RunContext, RunDriver, RunWriter};
-use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, ThreadStreamEvent, WidgetItem};
+use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, WidgetItem};
 use threadline_schema::error::Failure;
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_tools::widgets;
 
@@ -38,8 +39,8 @@ pub(crate) struct UpdatedWidget {
     pub(crate) updates: Vec<ItemUpdate>,
 }
 
-/// Runs the action of a widget as the model would have it done: the call is stored before it runs, and shown as an entry
-/// of a workflow. The widget that was used then shows the result.
+/// Runs the action of a widget like a tool call of the model: it is stored before it runs, and shown as an entry of a
+/// workflow. The widget that was used then shows the result.
 pub(crate) struct WidgetActionDriver {
     services: Arc<AgentServices>,
     action: WidgetCall,
@@ -58,7 +59,12 @@ impl WidgetActionDriver {
         let results = run_calls(store, agent, run, slice::from_ref(call), None, writer).await?;
         let Some(result) = results.into_iter().flatten().next() else { return Ok(()) };
         if let Some(Failure { message, .. }) = result.failure {
-            writer.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Warning, message, title: None });
+            writer.emit(&ThreadStreamEvent::Notice {
+                level: NoticeLevel::Warning,
+                message,
+                title: None,
+                finish_reason: None,
+            });
             return Ok(());
         }
         // Without a widget that was used, the widget in the result becomes an item of its own.
@@ -94,8 +100,8 @@ impl RunDriver for WidgetActionDriver {
     }
 }
 
-/// Changes a stored widget to show what an action has done. `None` if it looks the same. The write belongs to no run:
-/// the action has happened, whoever owns which run.
+/// Changes a stored widget to show the result of an action. Returns `None` if it looks the same. The write carries no
+/// fencing token: the action has taken effect, also if its run has lost its owner.
 pub(crate) async fn update_stored_widget(
     store: &Store,
     user_id: UserId,

@@ -31,6 +31,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A user whose token is valid for a minute.
+    #[cfg(test)]
+    pub(crate) fn for_tests(user_id: Uuid) -> Self {
+        Self { user_id, expires_at: 1_800_000_060, remaining: Duration::from_secs(60) }
+    }
+
     /// Returns how long the token was valid at the time of its verification.
     pub fn remaining(&self) -> Duration {
         self.remaining

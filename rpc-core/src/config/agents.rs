@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use threadline_engine::ModelPrices;
 use threadline_model::config::ModelParameters;
+use threadline_model::dialect::DialectOverrides;
 use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
 
 /// The contents of an agents file.
@@ -13,12 +14,23 @@ pub struct AgentsConfig {
     pub default: Arc<str>,
     /// The agents by name. The default is one of them.
     pub agents: BTreeMap<Arc<str>, AgentProfile>,
-    /// Prices by model name.
-    pub models: BTreeMap<Arc<str>, ModelPrices>,
+    /// Settings of models, by name.
+    pub models: BTreeMap<Arc<str>, ModelSettings>,
     /// MCP servers by name.
     pub mcp: BTreeMap<Arc<str>, McpConfig>,
     /// Tools of internal services by name.
     pub tools: BTreeMap<Arc<str>, EndpointConfig>,
+}
+
+/// What is set of one model.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSettings {
+    /// Prices; `None` if the file has none.
+    pub prices: Option<ModelPrices>,
+    /// Where its dialect differs from what is known of its host and name.
+    pub dialect: Option<Arc<DialectOverrides>>,
+    /// Tokens that the model can read and write.
+    pub context_tokens: Option<u64>,
 }
 
 /// One agent.

@@ -1,8 +1,7 @@
 //! Answers to what a run has left pending: each completes a stored item, and starts the run that continues with it.
 
-use super::idempotency::idempotency_key;
-use super::user_message::{ResumedAnswer, inference_options_of, resume_answer};
-use crate::core::Core;
+use super::InputRequest;
+use super::answer_run::{AnswerRuns, ResumedAnswer, inference_options_of};
 use crate::error::Error;
 use crate::page;
 use crate::store::ItemPage;
@@ -12,84 +11,24 @@ use std::sync::Arc;
 use threadline_engine::StartedRun;
 use threadline_engine::wire::ToolCallBody;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{
     ClientToolCallStatus, InferenceOptions, StructuredInput, StructuredInputAnswer, StructuredInputItem,
     StructuredInputStatus, StructuredInputSubmission, SubmissionStatus, ThreadItem,
 };
-use threadline_schema::ids::{ItemId, ThreadId, UserId};
+use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::page::Order;
 use threadline_store::{IdempotencyKey, ItemRewrite, RunInput};
 use threadline_tools::{MAX_RESULT_BYTES, ask_user};
 
-/// Characters of one value that a user gives, at most.
+/// Maximum number of characters of one value.
 const MAX_VALUE_CHARS: usize = 2_000;
-/// Values of one answer, at most.
+/// Maximum number of values of one answer.
 const MAX_VALUES: usize = 100;
 
-/// Stores the output of the client tool that the thread waits for, and starts the run that continues with it.
-pub(crate) async fn add_client_tool_output(
-    core: &Arc<Core>,
-    user_id: UserId,
-    thread_id: ThreadId,
-    output: Value,
-    key: Option<String>,
-    request: RequestContext,
-) -> Result<StartedRun, Error> {
-    let text = output.to_string();
-    if text.len() > MAX_RESULT_BYTES {
-        let message = format!("`result` has {} bytes of JSON; at most {MAX_RESULT_BYTES} are allowed.", text.len());
-        return Err(Error::new(ErrorCode::PayloadTooLarge, message));
-    }
-    let key = idempotency_key(key, "threads.add_client_tool_output", Some(thread_id.0), &output)?;
-    if let Some(replayed) = core.engine.find_replay(user_id, key.as_ref()).await? {
-        return Ok(replayed);
-    }
-    let page = ItemPage { limit: 1, order: Order::Desc, after: None, hidden: false };
-    let (newest, _) = core.store.items_page(user_id, thread_id, page).await?;
-    let pending = |row: &ItemRow| match serde_json::from_str(&row.body) {
-        Ok(ThreadItem::ClientToolCall(call)) if call.status == ClientToolCallStatus::Pending => Some(call),
-        _ => None,
-    };
-    let Some((row, mut call)) = newest.into_iter().next().and_then(|row| pending(&row).map(|call| (row, call))) else {
-        return Err(Error::new(ErrorCode::Conflict, "The thread does not wait for the output of a client's tool."));
-    };
-    call.status = ClientToolCallStatus::Completed;
-    call.output = Some(output);
-    let answered = Answered { row, item: ThreadItem::ClientToolCall(call), result: text };
-    continue_with(core, user_id, answered, key, request).await
-}
-
-/// Stores the user's answers to questions, and starts the run that continues with them.
-pub(crate) async fn add_structured_input(
-    core: &Arc<Core>,
-    user_id: UserId,
-    thread_id: ThreadId,
-    item_id: ItemId,
-    input: StructuredInputSubmission,
-    key: Option<String>,
-    request: RequestContext,
-) -> Result<StartedRun, Error> {
-    let key = idempotency_key(key, "threads.add_structured_input", Some(thread_id.0), &(item_id, &input))?;
-    if let Some(replayed) = core.engine.find_replay(user_id, key.as_ref()).await? {
-        return Ok(replayed);
-    }
-    let row = core.store.item_get(user_id, thread_id, item_id).await?;
-    let ThreadItem::StructuredInput(mut questions) = serde_json::from_str(&row.body)? else {
-        return Err(Error::invalid("`item_id` must name questions to the user: an item of type `structured_input`."));
-    };
-    if questions.status != StructuredInputStatus::Pending {
-        return Err(Error::new(ErrorCode::Conflict, "These questions have been answered or skipped already."));
-    }
-    record_answers(&mut questions, input)?;
-    let is_answered = questions.status == StructuredInputStatus::Answered;
-    let result = ask_user::result_of_answers(if is_answered { "answered" } else { "skipped" }, &questions.inputs);
-    if result.len() > MAX_RESULT_BYTES {
-        return Err(Error::new(ErrorCode::PayloadTooLarge, "The answers are too long. Please say it in fewer words."));
-    }
-    let answered = Answered { row, item: ThreadItem::StructuredInput(questions), result };
-    continue_with(core, user_id, answered, key, request).await
+/// Accepts answers to what a run has left pending.
+pub(crate) struct PendingAnswers {
+    pub(crate) runs: Arc<AnswerRuns>,
 }
 
 /// An item that waited for an answer, with the answer.
@@ -102,36 +41,104 @@ struct Answered {
     result: String,
 }
 
-/// Stores an answer, in its item and as the result of the tool call behind it, and starts the run that continues.
-async fn continue_with(
-    core: &Arc<Core>,
-    user_id: UserId,
-    answered: Answered,
-    key: Option<IdempotencyKey>,
-    request: RequestContext,
-) -> Result<StartedRun, Error> {
-    let Answered { row, item, result } = answered;
-    let items = match row.run_id {
-        Some(run_id) => core.store.run_items(run_id).await?,
-        None => Vec::new(),
-    };
-    let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
-    let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
-    let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
-    let Some((mut body, call)) = calls.next() else {
-        return Err(Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more."));
-    };
-    body.result = Some(result);
-    let message = core.store.message_before(row.thread_id, row.position).await?;
-    // The run continues as the message asked; the tool that had to be called first has been called.
-    let options = message.as_ref().map(inference_options_of).unwrap_or_default();
-    let options = InferenceOptions { tool_choice: None, ..options };
-    let input = RunInput::Answer {
-        item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
-        call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
-    };
-    let input = ResumedAnswer { input, replaced: Some(item), options };
-    resume_answer(core, user_id, row.thread_id, input, key, request).await
+impl PendingAnswers {
+    /// Stores the output of the client tool that the thread waits for, and starts the run that continues with it.
+    pub(crate) async fn add_client_tool_output(
+        &self,
+        request: InputRequest,
+        thread_id: ThreadId,
+        output: Value,
+    ) -> Result<StartedRun, Error> {
+        let AnswerRuns { store, engine, .. } = &*self.runs;
+        let text = output.to_string();
+        if text.len() > MAX_RESULT_BYTES {
+            let message = format!("`result` has {} bytes of JSON; at most {MAX_RESULT_BYTES} are allowed.", text.len());
+            return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+        }
+        let key = request.idempotency_key("threads.add_client_tool_output", Some(thread_id), &output)?;
+        if let Some(replayed) = engine.find_replay(request.user_id, key.as_ref()).await? {
+            return Ok(replayed);
+        }
+        let page = ItemPage { limit: 1, order: Order::Desc, after: None, hidden: false };
+        let (newest, _) = store.items_page(request.user_id, thread_id, page).await?;
+        let pending = |row: &ItemRow| match serde_json::from_str(&row.body) {
+            Ok(ThreadItem::ClientToolCall(call)) if call.status == ClientToolCallStatus::Pending => Some(call),
+            _ => None,
+        };
+        let newest = newest.into_iter().next();
+        let Some((row, mut call)) = newest.and_then(|row| pending(&row).map(|call| (row, call))) else {
+            return Err(Error::new(ErrorCode::Conflict, "The thread does not wait for the output of a client's tool."));
+        };
+        call.status = ClientToolCallStatus::Completed;
+        call.output = Some(output);
+        let answered = Answered { row, item: ThreadItem::ClientToolCall(call), result: text };
+        self.continue_with(request, key, answered).await
+    }
+
+    /// Stores the user's answers to questions, and starts the run that continues with them.
+    pub(crate) async fn add_structured_input(
+        &self,
+        request: InputRequest,
+        thread_id: ThreadId,
+        item_id: ItemId,
+        input: StructuredInputSubmission,
+    ) -> Result<StartedRun, Error> {
+        let AnswerRuns { store, engine, .. } = &*self.runs;
+        let key = request.idempotency_key("threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
+        if let Some(replayed) = engine.find_replay(request.user_id, key.as_ref()).await? {
+            return Ok(replayed);
+        }
+        let row = store.item_get(request.user_id, thread_id, item_id).await?;
+        let ThreadItem::StructuredInput(mut questions) = serde_json::from_str(&row.body)? else {
+            return Err(Error::invalid(
+                "`item_id` must name questions to the user: an item of type `structured_input`.",
+            ));
+        };
+        if questions.status != StructuredInputStatus::Pending {
+            return Err(Error::new(ErrorCode::Conflict, "These questions have been answered or skipped already."));
+        }
+        record_answers(&mut questions, input)?;
+        let is_answered = questions.status == StructuredInputStatus::Answered;
+        let result = ask_user::result_of_answers(if is_answered { "answered" } else { "skipped" }, &questions.inputs);
+        if result.len() > MAX_RESULT_BYTES {
+            let message = "The answers are too long. Please shorten them.";
+            return Err(Error::new(ErrorCode::PayloadTooLarge, message));
+        }
+        let answered = Answered { row, item: ThreadItem::StructuredInput(questions), result };
+        self.continue_with(request, key, answered).await
+    }
+
+    /// Stores an answer, in its item and as the result of the tool call behind it, and starts the run that continues.
+    async fn continue_with(
+        &self,
+        request: InputRequest,
+        key: Option<IdempotencyKey>,
+        answered: Answered,
+    ) -> Result<StartedRun, Error> {
+        let store = &self.runs.store;
+        let Answered { row, item, result } = answered;
+        let items = match row.run_id {
+            Some(run_id) => store.run_items(run_id).await?,
+            None => Vec::new(),
+        };
+        let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
+        let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
+        let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
+        let Some((mut body, call)) = calls.next() else {
+            return Err(Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more."));
+        };
+        body.result = Some(result);
+        let message = store.message_before(row.thread_id, row.position).await?;
+        // The run continues as the message asked; the tool that had to be called first has been called.
+        let options = message.as_ref().map(inference_options_of).unwrap_or_default();
+        let options = InferenceOptions { tool_choice: None, ..options };
+        let input = RunInput::Answer {
+            item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
+            call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
+        };
+        let input = ResumedAnswer { input, replaced: Some(item), options };
+        self.runs.resume(request, key, row.thread_id, input).await
+    }
 }
 
 /// Records answers in the questions.

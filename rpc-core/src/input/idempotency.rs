@@ -1,21 +1,51 @@
-//! Idempotency keys: detect repeated requests.
+//! Who sends an input, and the idempotency keys that detect repeated requests.
 
 use crate::error::Error;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use threadline_schema::call::RequestContext;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_store::IdempotencyKey;
 use uuid::Uuid;
 
-/// Characters of an idempotency key, at most.
+/// Maximum number of characters of an idempotency key.
 const KEY_CHARS: usize = 255;
+
+/// The request that an input came with.
+pub(crate) struct InputRequest {
+    /// The verified user.
+    pub(crate) user_id: UserId,
+    /// The idempotency key, not checked yet.
+    pub(crate) key: Option<String>,
+    /// The cursor of the last event that the client has of the run: a client that sends its request again when the
+    /// stream breaks sends it along, as the standard of Server-Sent Events says.
+    pub(crate) last_event_id: Option<String>,
+    /// What the run keeps of the request.
+    pub(crate) context: RequestContext,
+}
+
+impl InputRequest {
+    /// Returns the idempotency key of the request, if it has one. `input` is the rest of the request.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` for a key that is empty, too long or not printable.
+    pub(super) fn idempotency_key(
+        &self,
+        method: &str,
+        thread_id: Option<ThreadId>,
+        input: &impl Serialize,
+    ) -> Result<Option<IdempotencyKey>, Error> {
+        idempotency_key(self.key.as_deref(), method, thread_id.map(|id| id.0), input)
+    }
+}
 
 /// Returns the key of a request, if it has one, with a fingerprint of the request. `input` is the rest of the request: the
 /// same key with another input is a conflict.
 ///
 /// # Errors
 /// `INVALID_REQUEST` for a key that is empty, too long or not printable.
-pub(super) fn idempotency_key(
-    key: Option<String>,
+fn idempotency_key(
+    key: Option<&str>,
     method: &str,
     thread_id: Option<Uuid>,
     input: &impl Serialize,
@@ -26,7 +56,7 @@ pub(super) fn idempotency_key(
     }
     let body = serde_json::to_vec(&(method, thread_id, input))?;
     let fingerprint = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(IdempotencyKey { key, fingerprint }))
+    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))
 }
 
 #[cfg(test)]
@@ -38,14 +68,13 @@ mod tests {
     fn a_fingerprint_depends_on_the_request() {
         let input = UserMessageInput::text("hello");
         let thread = Some(Uuid::new_v4());
-        let fingerprint = |method, thread, input| {
-            idempotency_key(Some("k".into()), method, thread, &input).unwrap().unwrap().fingerprint
-        };
+        let fingerprint =
+            |method, thread, input| idempotency_key(Some("k"), method, thread, &input).unwrap().unwrap().fingerprint;
         let one = fingerprint("threads.add_user_message", thread, Some(&input));
         assert_eq!(one, fingerprint("threads.add_user_message", thread, Some(&input)));
         assert_ne!(one, fingerprint("threads.add_user_message", Some(Uuid::new_v4()), Some(&input)));
         assert_ne!(one, fingerprint("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
-        assert!(idempotency_key(Some("k".repeat(256)), "threads.create", None, &()).is_err());
-        assert!(idempotency_key(Some(String::new()), "threads.create", None, &()).is_err());
+        assert!(idempotency_key(Some(&"k".repeat(256)), "threads.create", None, &()).is_err());
+        assert!(idempotency_key(Some(""), "threads.create", None, &()).is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::store::rows::AttachmentRow;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{Extra, UserContent, UserMessageInput};
 
-/// Characters of the first message that become the title, at most.
+/// Maximum number of characters of a title that is made from the first message.
 const TITLE_CHARS: usize = 100;
 
 /// Checks a message. `max_chars` is the limit of its length; `None` is no limit.
@@ -33,8 +33,8 @@ pub(super) fn check_message(input: &UserMessageInput, max_chars: Option<u32>) ->
     Ok(())
 }
 
-/// Returns the characters of a part, including the data that a front end adds to the words: it is stored and sent as
-/// often as they are.
+/// Returns the number of characters of a part, including the data that a front end adds to the text: it is stored and
+/// sent as often as the text.
 fn chars_of(part: &UserContent) -> usize {
     let chars = |text: &str| text.chars().count();
     let members = |map: &Extra| match map.is_empty() {
@@ -49,7 +49,7 @@ fn chars_of(part: &UserContent) -> usize {
     }
 }
 
-/// Returns the title of a thread that starts with this message: its words, or else the names of its files, cut.
+/// Returns the title of a thread that starts with this message: its text, or else the names of its files, cut.
 pub(super) fn title_of(input: &UserMessageInput, attached: &[AttachmentRow]) -> String {
     let mut text: String = input.content.iter().map(|part| part.text()).collect::<Vec<_>>().join(" ");
     if text.trim().is_empty() {

@@ -39,7 +39,7 @@ impl Connection {
     ) -> Call<'a> {
         let mut connection = self.clone();
         if connection.transport == Transport::WebSocket {
-            connection.caller.request_id = Uuid::now_v7().to_string().into();
+            connection.caller.request_id = Uuid::new_v4().to_string().into();
         }
         Call { method: method.into(), params: params.map(Into::into), kind, connection }
     }
@@ -138,5 +138,20 @@ impl CallContext {
 
     pub(crate) fn request_context(&self) -> RequestContext {
         self.caller.request_context()
+    }
+}
+
+#[cfg(test)]
+impl Call<'static> {
+    /// A call from 192.0.2.1 over HTTP, without a token.
+    pub(crate) fn for_tests(method: &'static str, params: &'static str) -> Self {
+        let caller = Caller {
+            token: None,
+            ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+            request_id: "r".into(),
+            hints: None,
+        };
+        let connection = Connection { caller, transport: Transport::Http, trusts_meta_ip: false };
+        connection.call(method, Some(params), CallKind::Single)
     }
 }

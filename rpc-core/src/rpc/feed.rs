@@ -4,7 +4,7 @@ use super::open_streams::StreamPermit;
 use crate::error::Error;
 use futures::Stream;
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed};
-use threadline_schema::call::Frame;
+use threadline_schema::frame::Frame;
 use threadline_schema::threads::EventCursor;
 
 /// The events of one subscription.
@@ -62,10 +62,13 @@ impl Feed {
 
     /// Returns the JSON of the notification that carries a frame.
     pub(crate) fn notification(&self, frame: &Frame) -> String {
-        let Frame { run_id, seq, event } = frame;
-        match &self.source {
-            Source::Thread(..) if *seq > 0 => format!(r#"{{"run_id":"{run_id}","seq":{seq},"event":{event}}}"#),
-            _ => format!(r#"{{"seq":{seq},"event":{event}}}"#),
+        let json = frame.event().json();
+        match (frame, &self.source) {
+            (Frame::Run { run_id, seq, .. }, Source::Thread(..)) => {
+                format!(r#"{{"run_id":"{run_id}","seq":{seq},"event":{json}}}"#)
+            }
+            (Frame::Run { seq, .. }, Source::Run(_)) => format!(r#"{{"seq":{seq},"event":{json}}}"#),
+            (Frame::Side(_), _) => format!(r#"{{"seq":0,"event":{json}}}"#),
         }
     }
 

@@ -138,18 +138,66 @@ fn parse_params<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Error> {
         }
         Some(text) => text,
     };
-    serde_json::from_str(text).or_else(|_| {
+    serde_json::from_str(text).map_err(|error: serde_json::Error| {
         // Parses a second time, which only errors pay for, to find the path to the wrong value.
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let reason = error.inner().to_string();
-            let reason = reason.split(" at line ").next().unwrap_or_default();
-            if path == "." {
-                Error::invalid(format!("Params: {reason}."))
-            } else {
-                Error::invalid(format!("`{path}`: {reason}."))
-            }
-        })
+        let found = serde_path_to_error::deserialize::<_, P>(&mut deserializer).err();
+        let path = found.map(|found| found.path().to_string()).filter(|path| path != ".");
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        match path {
+            Some(path) => Error::invalid(format!("`{path}`: {reason}.")),
+            None => Error::invalid(format!("Params: {reason}.")),
+        }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use threadline_schema::ErrorCode;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Params {
+        #[serde(default)]
+        limit: u32,
+        #[serde(default)]
+        inner: Vec<Inner>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Inner {
+        name: String,
+    }
+
+    fn message(params: &str) -> String {
+        let error = parse_params::<Params>(Some(params)).unwrap_err();
+        assert_eq!(error.public().code, ErrorCode::InvalidRequest);
+        error.public().message.clone()
+    }
+
+    #[test]
+    fn no_params_are_an_empty_object() {
+        for params in [None, Some(""), Some("null"), Some(" null\n"), Some("{}")] {
+            assert_eq!(parse_params::<Params>(params).unwrap(), Params { limit: 0, inner: Vec::new() });
+        }
+        let params = r#" {"limit": 7, "inner": [{"name": "a"}]} "#;
+        let inner = vec![Inner { name: "a".to_owned() }];
+        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner });
+    }
+
+    #[test]
+    fn an_error_names_the_wrong_value() {
+        assert_eq!(message(" [7]"), "Params go by name: send an object, not an array.");
+        assert!(message(r#"{"limit":-1}"#).starts_with("`limit`: invalid value: integer `-1`"));
+        assert!(message(r#"{"inner":[{"name":"a"},{"name":1}]}"#).starts_with("`inner[1].name`: invalid type"));
+        assert_eq!(message(r#"{"inner":[{}]}"#), "`inner[0]`: missing field `name`.");
+        assert!(message(r#"{"limits":1}"#).contains("unknown field `limits`"));
+        for params in ["7", "{", "x", r#"{"limit":1} x"#] {
+            let message = message(params);
+            assert!(!message.contains(" at line ") && message.ends_with('.'), "{message}");
+        }
+    }
 }

@@ -72,12 +72,12 @@ impl TodoList {
             tags: params.tags.map(check_tags).transpose()?,
             completed: params.completed,
         };
-        let row = self.store.task_update(user_id, params.task_id.into(), changes).await;
+        let row = self.store.task_update(user_id, params.task_id.into(), changes, self.clock.now()).await;
         Ok(wire::task(row?))
     }
 
     pub(crate) async fn complete(&self, user_id: UserId, task_id: TaskId) -> Result<Task, Error> {
-        Ok(wire::task(self.store.task_complete(user_id, task_id).await?))
+        Ok(wire::task(self.store.task_complete(user_id, task_id, self.clock.now()).await?))
     }
 
     pub(crate) async fn delete(&self, user_id: UserId, task_id: TaskId) -> Result<(), Error> {

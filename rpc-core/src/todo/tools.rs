@@ -1,8 +1,8 @@
 //! The to-do list as tools of the model.
 
 use super::{TodoList, widget};
-use crate::built_in_tools::{BuiltInDeps, Titles, ToolGroup, TypedTool};
 use crate::error::Error;
+use crate::typed_tool::{Titles, ToolGroup, TypedTool};
 use futures::FutureExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,11 +14,10 @@ use threadline_schema::tasks::{Priority, Task, TaskFilter, TasksCreateParams, Ta
 use threadline_tools::Tool;
 
 /// The tools of the to-do list.
-pub(crate) const TOOLS: ToolGroup =
+pub(crate) const TOOLS: ToolGroup<TodoList> =
     ToolGroup { names: &["add_task", "list_tasks", "complete_task", "delete_task", "update_task"], create };
 
-fn create(deps: &BuiltInDeps) -> Vec<Arc<dyn Tool>> {
-    let todo = &deps.todo;
+fn create(todo: &TodoList) -> Vec<Arc<dyn Tool>> {
     vec![
         Arc::new(TypedTool::new(
             "add_task",

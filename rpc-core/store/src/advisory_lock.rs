@@ -35,24 +35,40 @@ impl Job {
 pub(super) trait AdvisoryLock {
     /// Takes the lock of a job until the end of the transaction. Returns `false` at once if another process has it.
     fn try_lock(&mut self, job: Job) -> impl Future<Output = StoreResult<bool>> + Send;
+
+    /// Returns whether no other session has the lock of this key for itself.
+    fn is_free(&mut self, key: i64) -> impl Future<Output = StoreResult<bool>> + Send;
 }
 
 impl AdvisoryLock for PgConn {
     async fn try_lock(&mut self, job: Job) -> StoreResult<bool> {
-        #[derive(diesel::QueryableByName)]
-        struct Locked {
-            #[diesel(sql_type = Bool)]
-            locked: bool,
-        }
-        let query = diesel::sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked");
-        let Locked { locked } = query.bind::<BigInt, _>(job.key()).get_result(self).await?;
-        Ok(locked)
+        ask(self, "SELECT pg_try_advisory_xact_lock($1) AS locked", job.key()).await
     }
+
+    async fn is_free(&mut self, key: i64) -> StoreResult<bool> {
+        // Shared, so that processes that look at the same time do not mislead each other.
+        ask(self, "SELECT pg_try_advisory_xact_lock_shared($1) AS locked", key).await
+    }
+}
+
+async fn ask(connection: &mut PgConn, query: &str, key: i64) -> StoreResult<bool> {
+    #[derive(diesel::QueryableByName)]
+    struct Locked {
+        #[diesel(sql_type = Bool)]
+        locked: bool,
+    }
+    let Locked { locked } = diesel::sql_query(query).bind::<BigInt, _>(key).get_result(connection).await?;
+    Ok(locked)
 }
 
 /// One process serves an SQLite file, and it has one writer, so a write transaction excludes all others.
 impl AdvisoryLock for LiteConn {
     async fn try_lock(&mut self, _: Job) -> StoreResult<bool> {
         Ok(true)
+    }
+
+    /// The processes of a simulation hold no locks, so nothing follows from one that is free.
+    async fn is_free(&mut self, _: i64) -> StoreResult<bool> {
+        Ok(false)
     }
 }

@@ -1,27 +1,29 @@
-//! Files that go with messages: what is known of them. A message takes them in `run_start.rs`.
+//! Rows of attachments. `run_start.rs` ties them to messages; their bytes are in the attachment storage.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
+use super::error::why_unchanged;
 use super::error::{Conflict, Entity, Limit, OrNotFound, StoreError, StoreResult};
-use super::refusal;
+use super::row_locks::RowLocks;
 use super::rows::AttachmentRow;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use std::collections::BTreeMap;
 use threadline_schema::db::tables::{attachment_leftovers, attachments, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, UploadId, UserId};
 
 impl Store {
-    /// Announces an attachment, if it fits in what the user may have in all.
+    /// Inserts an attachment that is not uploaded yet, if its announced size is within the user's limit.
     ///
     /// # Errors
-    /// [`StoreError::LimitReached`] when the user's attachments would come to more than `max_bytes`, [`StoreError::NotFound`]
-    /// when there is no such user.
+    /// [`StoreError::LimitReached`] if all attachments of the user would have more than `max_bytes`, [`StoreError::NotFound`]
+    /// if there is no such user.
     pub async fn attachment_create(&self, row: AttachmentRow, max_bytes: Option<u64>) -> StoreResult<AttachmentRow> {
         let most = max_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
         tx!(self, |c| {
-            // The condition and the sum are one statement: two requests at once cannot both see the last free bytes.
+            // Condition and sum are one statement: two concurrent requests cannot both get the last free bytes.
             let room = users::attachment_bytes.le(most.saturating_sub(row.size));
             let counted = diesel::update(users::table.find(row.user_id).filter(room))
                 .set(users::attachment_bytes.eq(users::attachment_bytes + row.size))
@@ -41,7 +43,7 @@ impl Store {
         })
     }
 
-    /// An attachment.
+    /// Returns an attachment.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -57,10 +59,10 @@ impl Store {
         })
     }
 
-    /// Attachments of a user, in the order of `ids`.
+    /// Returns attachments of a user, in the order of `ids`.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`] when one of them is missing or somebody else's.
+    /// [`StoreError::NotFound`] if one does not exist, [`StoreError::Forbidden`] if one belongs to another user.
     pub async fn attachments_get(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<Vec<AttachmentRow>> {
         read!(self, |c| {
             let rows: Vec<AttachmentRow> = attachments::table
@@ -77,7 +79,7 @@ impl Store {
         })
     }
 
-    /// Begins an upload. One that was under way is over with that.
+    /// Begins an upload. It supersedes an upload that is in progress.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`Conflict::AttachmentUploaded`].
@@ -96,10 +98,10 @@ impl Store {
         })
     }
 
-    /// Notes that so many bytes more of an upload are stored.
+    /// Records that `bytes` more bytes of an upload are stored.
     ///
     /// # Errors
-    /// [`Conflict::UploadSuperseded`] when the upload does not stand at `offset`, or is not under way.
+    /// [`Conflict::UploadSuperseded`] if the upload is not in progress, or has not `offset` bytes.
     pub async fn upload_advance(
         &self,
         id: AttachmentId,
@@ -136,7 +138,7 @@ impl Store {
         })
     }
 
-    /// Deletes an attachment that no message has taken.
+    /// Deletes an attachment that belongs to no message.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`Conflict::AttachmentUsed`].
@@ -147,38 +149,48 @@ impl Store {
             if deleted == 1 {
                 return Ok(());
             }
-            Err(refusal!(c, attachments, Attachment, id, user_id).unwrap_or(Conflict::AttachmentUsed.into()))
+            let owner = attachments::table.find(id).select(attachments::user_id).first(c).await.optional()?;
+            Err(why_unchanged(Entity::Attachment, owner, user_id, Conflict::AttachmentUsed.into()))
         })
     }
 
-    /// Deletes at most `limit` attachments that were announced before `before` and that no message has taken, and
-    /// returns how many. Only one process at a time does so; the others return 0.
+    /// Deletes up to `limit` attachments that were announced before `before` and belong to no message, and returns how many.
+    /// One process at a time does it; the others return 0.
     ///
     /// # Errors
-    /// Only when the database fails; nothing is deleted then.
+    /// Only if the database fails; nothing is deleted then.
     pub async fn attachments_drop_unused(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::DropAttachments).await? {
                 return Ok(0);
             }
-            let unused: Vec<AttachmentId> = attachments::table
+            let unused: Vec<(UserId, AttachmentId)> = attachments::table
                 .filter(attachments::thread_id.is_null().and(attachments::created_at.lt(before)))
                 .order(attachments::created_at.asc())
-                .select(attachments::id)
+                .select((attachments::user_id, attachments::id))
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
-            // Asked again, as a message may have taken one since.
-            let unused =
-                attachments::table.filter(attachments::id.eq_any(unused).and(attachments::thread_id.is_null()));
-            Ok(diesel::delete(unused).execute(c).await?)
+            let locked = c.lock_available_attachments(unused.iter().map(|(_, id)| *id).collect()).await?;
+            let mut by_user = BTreeMap::<UserId, Vec<AttachmentId>>::new();
+            for (user_id, id) in unused.into_iter().filter(|(_, id)| locked.contains(id)) {
+                by_user.entry(user_id).or_default().push(id);
+            }
+            let mut deleted = 0;
+            // The trigger of the deletion locks the user. Users are locked in the order of their ids, as everywhere.
+            for ids in by_user.into_values() {
+                // A message may have taken the attachment between the two statements.
+                let unused = attachments::id.eq_any(ids).and(attachments::thread_id.is_null());
+                deleted += diesel::delete(attachments::table.filter(unused)).execute(c).await?;
+            }
+            Ok(deleted)
         })
     }
 
-    /// At most `limit` attachments that went before `before`, and whose bytes may still be there.
+    /// Returns up to `limit` attachments that were deleted before `before`, and whose bytes may still be stored.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn leftovers(&self, before: UtcTime, limit: u32) -> StoreResult<Vec<AttachmentId>> {
         read!(self, |c| {
             Ok(attachment_leftovers::table
@@ -191,10 +203,10 @@ impl Store {
         })
     }
 
-    /// Forgets attachments whose bytes are gone as well.
+    /// Deletes the records of deleted attachments, after their bytes have been removed.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn leftovers_forget(&self, ids: Vec<AttachmentId>) -> StoreResult<()> {
         change!(self, |c| {
             let gone = attachment_leftovers::table.filter(attachment_leftovers::attachment_id.eq_any(ids));

@@ -1,6 +1,7 @@
 //! What time it is for leases: the database's, however this machine's clock is set.
 
 use crate::{Store, StoreResult};
+use chrono::{DateTime, TimeDelta};
 use std::sync::{Mutex, PoisonError};
 use threadline_schema::db::types::UtcTime;
 use tokio::time::Instant;
@@ -35,8 +36,8 @@ impl Clock {
     /// A clock that starts at a fixed time, for tests without a database.
     #[doc(hidden)]
     pub fn for_tests() -> Self {
-        let time = UtcTime::from_micros(1_800_000_000_000_000).unwrap_or_else(UtcTime::now);
-        Self::starting_at((Instant::now(), time), None)
+        let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(1_800_000_000);
+        Self::starting_at((Instant::now(), time.into()), None)
     }
 
     /// Reads the clock, and takes the random bits of ids from a seed: for simulations.

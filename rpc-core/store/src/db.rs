@@ -1,7 +1,9 @@
 //! The store itself: which database it is, and what can be asked of any.
 
 use super::error::StoreResult;
-use super::unit::{Connections, LiteConn, PgConn, read};
+use super::postgres::PgManager;
+use super::sqlite::LiteManager;
+use super::unit::{Connections, read};
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
 use diesel::prelude::*;
@@ -29,10 +31,10 @@ pub struct PoolStatus {
 }
 
 pub(super) enum Db {
-    Pg(Connections<PgConn>),
+    Pg(Connections<PgManager>),
     Lite {
-        read: Connections<LiteConn>,
-        write: Connections<LiteConn>,
+        read: Connections<LiteManager>,
+        write: Connections<LiteManager>,
         #[cfg(feature = "simulation")]
         simulation: Option<Arc<super::simulation::Simulation>>,
     },
@@ -48,7 +50,7 @@ impl Store {
         let db = if is_postgres(config.url.expose_secret()) {
             Db::Pg(postgres::connections(config)?)
         } else {
-            let path = sqlite::path(config.url.expose_secret())?;
+            let path = sqlite::file(config)?;
             Db::Lite {
                 read: sqlite::connections(&path, sqlite::Role::Reader, config, sqlite::OpenOn::BlockingThread)?,
                 write: sqlite::connections(&path, sqlite::Role::Writer, config, sqlite::OpenOn::BlockingThread)?,

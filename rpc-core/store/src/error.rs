@@ -1,8 +1,9 @@
-//! Errors of the store, and the one place that tells an unavailable database from a wrong statement.
+//! Errors of the store, and the distinction between an unavailable database and a wrong statement.
 
 use diesel::QueryResult;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
 use std::fmt;
+use threadline_schema::ids::UserId;
 
 /// Result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -129,6 +130,21 @@ impl StoreError {
     }
 }
 
+/// Explains why a statement that is limited to the rows of `user_id` has changed none: the row does not exist, belongs to
+/// another user, or otherwise `otherwise`. `owner` is the owner of the row.
+pub(super) fn why_unchanged(
+    entity: Entity,
+    owner: Option<UserId>,
+    user_id: UserId,
+    otherwise: StoreError,
+) -> StoreError {
+    match owner {
+        None => StoreError::NotFound(entity),
+        Some(owner) if owner != user_id => StoreError::Forbidden(entity),
+        Some(_) => otherwise,
+    }
+}
+
 /// Names the row that a query did not find.
 pub(super) trait OrNotFound<T> {
     /// # Errors
@@ -155,7 +171,7 @@ pub enum Conflict {
     #[error("the item has been answered")]
     AnsweredAlready,
     /// The idempotency key was used for another request.
-    #[error("the idempotency key belongs to another idempotency_key")]
+    #[error("the idempotency key belongs to another request")]
     KeyReused,
     /// The run has ended, or another process has taken it over.
     #[error("the run has ended or has another owner")]

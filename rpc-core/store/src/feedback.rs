@@ -1,11 +1,12 @@
-//! What users think of items.
+//! Feedback of users on items.
 
 use super::db::Store;
+use super::error::why_unchanged;
 use super::error::{Entity, StoreError, StoreResult};
 use super::rows::{FeedbackRow, ThreadRow};
 use super::threads::owned;
+use super::truncate_page;
 use super::unit::{read, tx};
-use super::{cut, refusal};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
@@ -16,12 +17,11 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 
 impl Store {
-    /// Stores what a user thinks of items of a thread, in place of what the user thought before: of all of them or of
-    /// none.
+    /// Stores the feedback of a user on items of a thread, on all of them or on none. It replaces earlier feedback.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::NotFound`] when one is not in the thread or
-    /// is hidden.
+    /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] for the thread, [`StoreError::NotFound`] if the thread has no
+    /// such visible item.
     pub async fn feedback_give(
         &self,
         user_id: UserId,
@@ -31,15 +31,14 @@ impl Store {
         now: UtcTime,
     ) -> StoreResult<()> {
         tx!(self, |c| {
-            // Changes nothing, but locks the thread: until the commit neither it nor an item of it goes away.
+            // The update changes nothing. It locks the thread, so that its items are not deleted before the commit.
             let held = diesel::update(threads::table.find(thread_id).filter(threads::user_id.eq(user_id)))
                 .set(threads::user_id.eq(user_id))
                 .execute(c)
                 .await?;
             if held == 0 {
-                return Err(
-                    refusal!(c, threads, Thread, thread_id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))
-                );
+                let owner = threads::table.find(thread_id).select(threads::user_id).first(c).await.optional()?;
+                return Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)));
             }
             let visible: i64 = items::table
                 .filter(items::id.eq_any(&item_ids).and(items::thread_id.eq(thread_id)))
@@ -66,8 +65,8 @@ impl Store {
         })
     }
 
-    /// A page of what a user thinks of a thread's items, the newest item first, and whether more follow. `after` is the
-    /// last item seen; it may be gone by now.
+    /// Returns a page of a user's feedback in a thread, the newest item first, and whether more follow. `after` is the last
+    /// item of the page before; it may have been deleted since.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -82,7 +81,7 @@ impl Store {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
             let mut query = feedback::table
                 .filter(feedback::thread_id.eq(thread_id).and(feedback::user_id.eq(user_id)))
-                // Ids sort by the time they were made.
+                // Ids are in the order of creation.
                 .order(feedback::item_id.desc())
                 .limit(i64::from(limit) + 1)
                 .select(FeedbackRow::as_select())
@@ -90,7 +89,7 @@ impl Store {
             if let Some(after) = after {
                 query = query.filter(feedback::item_id.lt(after));
             }
-            Ok(cut(query.load::<FeedbackRow>(c).await?, limit))
+            Ok(truncate_page(query.load::<FeedbackRow>(c).await?, limit))
         })
     }
 }

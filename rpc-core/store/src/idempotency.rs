@@ -1,76 +1,29 @@
-//! Submissions that name themselves: the same one twice does its work once.
+//! Idempotency keys: a repeated request gets what the first one made.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
-use super::error::{Conflict, StoreResult};
+use super::error::{Conflict, Entity, OrNotFound, StoreResult};
+use super::row_locks::RowLocks;
 use super::rows::{IdempotencyKeyRow, RunRow, ThreadRow};
 use super::run_start::RunStarted;
-use super::unit::{read, tx};
+use super::unit::{read, steps, tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{idempotency_keys, runs, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 
-/// The name of a request, and what it submits.
+/// The idempotency key of a request, with the fingerprint of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The client's idempotency key.
+    /// The key that the client has chosen.
     pub key: String,
-    /// SHA-256 of everything that is submitted, the thread included, in hex.
+    /// SHA-256 of the whole request, its thread included, in hex.
     pub fingerprint: String,
 }
 
-/// Claims the key of a request for the transaction, or finds who had it first.
-///
-/// `None`: it is ours. `Some(row)`: the same request was made before, and `row` says what it made. The insert waits
-/// for another transaction that is about to commit the same key, so two at once do the work once.
-macro_rules! claim_key {
-    ($c:ident, $row:expr) => {{
-        use $crate::error::OrNotFound;
-        let ours: $crate::rows::IdempotencyKeyRow = $row;
-        let inserted =
-            diesel::insert_into(idempotency_keys::table).values(&ours).on_conflict_do_nothing().execute($c).await?;
-        if inserted == 1 {
-            None
-        } else {
-            let earlier = idempotency_keys::table
-                .find((ours.user_id, &ours.key))
-                .select($crate::rows::IdempotencyKeyRow::as_select())
-                .first($c)
-                .await
-                .or_not_found($crate::Entity::Thread)?;
-            if earlier.fingerprint != ours.fingerprint {
-                return Err($crate::Conflict::KeyReused.into());
-            }
-            Some(earlier)
-        }
-    }};
-}
-/// What an earlier request made, as it stands now.
-macro_rules! replay {
-    ($c:ident, $earlier:expr) => {{
-        use $crate::error::OrNotFound;
-        let earlier: $crate::rows::IdempotencyKeyRow = $earlier;
-        let thread = threads::table
-            .find(earlier.thread_id)
-            .select(ThreadRow::as_select())
-            .first($c)
-            .await
-            .or_not_found($crate::Entity::Thread)?;
-        let run = match earlier.run_id {
-            Some(id) => Some(
-                runs::table.find(id).select(RunRow::as_select()).first($c).await.or_not_found($crate::Entity::Run)?,
-            ),
-            None => None,
-        };
-        (thread, run)
-    }};
-}
-pub(super) use {claim_key, replay};
-
 impl IdempotencyKey {
-    /// The row it becomes.
+    /// Returns the row that ties the key to what the request makes.
     pub(super) fn row(
         self,
         user_id: UserId,
@@ -83,36 +36,79 @@ impl IdempotencyKey {
     }
 }
 
+/// The thread and the run that an earlier request has made, in their present state.
+pub(super) type Replay = (ThreadRow, Option<RunRow>);
+
+steps! {
+    trait IdempotencySteps {
+        /// Claims an idempotency key for this transaction. Returns what an earlier request with the same key has made, if
+        /// there was one.
+        ///
+        /// The insert waits for a transaction that has inserted the same key and not committed yet, so of two concurrent
+        /// requests one does the work.
+        ///
+        /// # Errors
+        /// [`Conflict::KeyReused`] if the earlier request had another fingerprint.
+        fn claim_key(c, claimed: IdempotencyKeyRow) -> Option<Replay> {
+            let insert = diesel::insert_into(idempotency_keys::table).values(&claimed).on_conflict_do_nothing();
+            if insert.execute(c).await? == 1 {
+                return Ok(None);
+            }
+            let earlier: IdempotencyKeyRow = idempotency_keys::table
+                .find((claimed.user_id, &claimed.key))
+                .select(IdempotencyKeyRow::as_select())
+                .first(c)
+                .await
+                .or_not_found(Entity::Thread)?;
+            c.replay(earlier, claimed.fingerprint).await.map(Some)
+        }
+
+        /// Reads what an earlier request has made. `fingerprint` is that of the present request.
+        ///
+        /// # Errors
+        /// [`Conflict::KeyReused`] if the fingerprints differ.
+        fn replay(c, earlier: IdempotencyKeyRow, fingerprint: String) -> Replay {
+            if earlier.fingerprint != fingerprint {
+                return Err(Conflict::KeyReused.into());
+            }
+            let thread = threads::table.find(earlier.thread_id).select(ThreadRow::as_select());
+            let thread = thread.first(c).await.or_not_found(Entity::Thread)?;
+            let run = match earlier.run_id {
+                Some(id) => {
+                    let run = runs::table.find(id).select(RunRow::as_select());
+                    Some(run.first(c).await.or_not_found(Entity::Run)?)
+                }
+                None => None,
+            };
+            Ok((thread, run))
+        }
+    }
+}
+
 impl Store {
-    /// What an earlier request of the same name made, as it stands now; `None` when there was none.
+    /// Returns the run that an earlier request with the same key has started, in its present state; `None` if there was no
+    /// such request.
     ///
     /// # Errors
-    /// [`Conflict::KeyReused`] when it was another request.
-    pub async fn find_replay(
-        &self,
-        user_id: UserId,
-        idempotency_key: IdempotencyKey,
-    ) -> StoreResult<Option<RunStarted>> {
+    /// [`Conflict::KeyReused`] if the earlier request had another fingerprint or started no run.
+    pub async fn find_replay(&self, user_id: UserId, key: IdempotencyKey) -> StoreResult<Option<RunStarted>> {
         read!(self, |c| {
             let earlier: Option<IdempotencyKeyRow> = idempotency_keys::table
-                .find((user_id, &idempotency_key.key))
+                .find((user_id, &key.key))
                 .select(IdempotencyKeyRow::as_select())
                 .first(c)
                 .await
                 .optional()?;
             let Some(earlier) = earlier else { return Ok(None) };
-            if earlier.fingerprint != idempotency_key.fingerprint {
-                return Err(Conflict::KeyReused.into());
-            }
-            RunStarted::again(replay!(c, earlier)).map(Some)
+            RunStarted::replayed(c.replay(earlier, key.fingerprint).await?).map(Some)
         })
     }
 
-    /// Forgets at most `limit` names of submissions from before `before`, and returns how many: after that the same
-    /// name is a new request. Only one process at a time does so; the others return 0.
+    /// Deletes up to `limit` keys that are older than `before`, and returns how many. A request with a deleted key is a new
+    /// request. One process at a time does it; the others return 0.
     ///
     /// # Errors
-    /// Only when the database fails; nothing is forgotten then.
+    /// Only if the database fails; nothing is deleted then.
     pub async fn idempotency_keys_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Trim).await? {
@@ -125,11 +121,11 @@ impl Store {
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
-            let mut forgotten = 0;
-            for name in old {
-                forgotten += diesel::delete(idempotency_keys::table.find(name)).execute(c).await?;
+            let mut deleted = 0;
+            for key in c.lock_available_keys(old).await? {
+                deleted += diesel::delete(idempotency_keys::table.find(key)).execute(c).await?;
             }
-            Ok(forgotten)
+            Ok(deleted)
         })
     }
 }

@@ -1,13 +1,14 @@
-//! The durable log of what runs emit, and how it is read.
+//! The stored events of runs.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
+use super::row_locks::RowLocks;
 use super::rows::EventRow;
-use super::unit::{Begin, LiteConn, PgConn, change, end, read, tx, work};
+use super::unit::{Begin, LiteConn, PgConn, change, end, read, steps, tx, work};
 use diesel::dsl::max;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
@@ -16,35 +17,42 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::db::types::sql::Id as SqlId;
 use threadline_schema::ids::{ProcessId, RunId};
 
-/// Inserts events in the transaction, or makes rows longer that an earlier try has inserted: whether that try was
-/// committed is not always known, and a later one begins with the same rows. The earlier may even come after the later,
-/// when the server was frozen: then it must not make them shorter again.
-macro_rules! insert_events {
-    ($c:expr, $rows:expr) => {
-        for row in $rows {
-            let insert = diesel::insert_into(run_events::table)
-                .values(row)
-                .on_conflict((run_events::run_id, run_events::first_seq))
-                .do_update()
-                .set((
-                    run_events::last_seq.eq(excluded(run_events::last_seq)),
-                    run_events::event.eq(excluded(run_events::event)),
-                    run_events::cuts.eq(excluded(run_events::cuts)),
-                ));
-            let longer = run_events::last_seq.le(excluded(run_events::last_seq));
-            diesel::query_dsl::methods::FilterDsl::filter(insert, longer).execute($c).await?;
+steps! {
+    trait LogSteps {
+        /// Inserts rows of events. Replaces a row that an earlier attempt has inserted, unless that row is longer.
+        ///
+        /// Whether an earlier attempt was committed is not always known, so a later one begins with the same rows. The
+        /// earlier attempt may even be executed after the later one, if the server was frozen.
+        fn insert_events(c, rows: &[EventRow]) -> () {
+            for row in rows {
+                let insert = diesel::insert_into(run_events::table)
+                    .values(row)
+                    .on_conflict((run_events::run_id, run_events::first_seq))
+                    .do_update()
+                    .set((
+                        run_events::last_seq.eq(excluded(run_events::last_seq)),
+                        run_events::event.eq(excluded(run_events::event)),
+                        run_events::cuts.eq(excluded(run_events::cuts)),
+                    ));
+                let longer = run_events::last_seq.le(excluded(run_events::last_seq));
+                diesel::query_dsl::methods::FilterDsl::filter(insert, longer).execute(c).await?;
+            }
+            Ok(())
         }
-    };
+    }
 }
-pub(super) use insert_events;
 
-/// One statement, so one transaction and one round trip, however many runs and events. A process that is frozen in the
-/// middle of it holds no lock: the server ends it alone.
+/// Appends events of any number of runs in one statement, so in one round trip, and a process that is frozen meanwhile
+/// holds no lock.
+///
+/// The lock of the runs is the one that the foreign key takes anyway. Taking it first leaves out the rows of a run whose
+/// thread is being deleted; without it the foreign key would refuse the rows of all runs.
 const APPEND: &str = "\
 INSERT INTO run_events (run_id, first_seq, last_seq, event, cuts) \
 SELECT e.run_id, e.first_seq, e.last_seq, e.event, e.cuts \
 FROM unnest($1, $2, $3, $4, $5) AS e (run_id, first_seq, last_seq, event, cuts) \
-JOIN runs ON runs.id = e.run_id AND runs.owner = $6 AND runs.finished_at IS NULL \
+JOIN (SELECT id FROM runs WHERE id = ANY($1) AND owner = $6 AND finished_at IS NULL ORDER BY id FOR KEY SHARE) AS owned \
+ON owned.id = e.run_id \
 ON CONFLICT (run_id, first_seq) DO UPDATE \
 SET last_seq = excluded.last_seq, event = excluded.event, cuts = excluded.cuts \
 WHERE run_events.last_seq <= excluded.last_seq \
@@ -56,7 +64,7 @@ struct Written {
     run_id: RunId,
 }
 
-/// The one write that the databases need said differently: many rows at once.
+/// The write that has a form of its own on PostgreSQL: many rows in one statement.
 trait AppendEvents {
     fn append(
         &mut self,
@@ -70,14 +78,14 @@ impl AppendEvents for PgConn {
         let (mut ids, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut events, mut cuts) = (Vec::new(), Vec::new());
         for row in rows {
-            ids.push(row.run_id.0);
+            ids.push(row.run_id);
             firsts.push(row.first_seq);
             lasts.push(row.last_seq);
             events.push(row.event);
             cuts.push(row.cuts);
         }
         let written: Vec<Written> = diesel::sql_query(APPEND)
-            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<SqlId>, _>(ids)
             .bind::<Array<BigInt>, _>(firsts)
             .bind::<Array<BigInt>, _>(lasts)
             .bind::<Array<Text>, _>(events)
@@ -95,10 +103,9 @@ impl AppendEvents for LiteConn {
         let result = work(async {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
             let owned: BTreeSet<RunId> = owned.select(runs::id).load(self).await?.into_iter().collect();
-            let ours: Vec<&EventRow> = rows.iter().filter(|row| owned.contains(&row.run_id)).collect();
-            let written = ours.iter().map(|row| row.run_id).collect();
-            insert_events!(self, ours);
-            Ok(written)
+            let rows: Vec<EventRow> = rows.into_iter().filter(|row| owned.contains(&row.run_id)).collect();
+            self.insert_events(&rows).await?;
+            Ok(rows.iter().map(|row| row.run_id).collect())
         })
         .await;
         end(self, result).await
@@ -106,22 +113,22 @@ impl AppendEvents for LiteConn {
 }
 
 impl Store {
-    /// Appends events of runs that `owner` answers, and returns which runs those are: the others have ended, or have
-    /// been taken over, and nothing of theirs is written. Rows that are there already are written anew.
+    /// Appends events of active runs of `owner`, and returns these runs. The others have ended, have another owner or have been
+    /// deleted, and none of their events is written. A row that exists is replaced, unless it is longer.
     ///
     /// # Errors
-    /// Only when the database fails; then nothing is written, or it is not known whether.
+    /// Only if the database fails. It is not known then whether the events were written.
     pub async fn events_append(&self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
         change!(self, |c| { c.append(owner, rows).await })
     }
 
-    /// Rows of a run's log that hold events after number `after`, oldest first. The first may begin before it.
+    /// Returns rows with events of a run after number `after`, in order. The first row may begin before that number.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn events_after(&self, run_id: RunId, after: i64, limit: u32) -> StoreResult<Vec<EventRow>> {
         read!(self, |c| {
-            // Rows do not overlap, so all but one that are needed begin after it: a range of the primary key.
+            // Rows do not overlap, so at most one of them begins before that number. The rest is a range of the primary key.
             let start: Option<i64> = run_events::table
                 .filter(run_events::run_id.eq(run_id).and(run_events::first_seq.le(after.saturating_add(1))))
                 .select(max(run_events::first_seq))
@@ -139,10 +146,10 @@ impl Store {
         })
     }
 
-    /// Number of the last event in a run's log; 0 when it has none.
+    /// Returns the number of the last stored event of a run; 0 if it has none.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn events_last(&self, run_id: RunId) -> StoreResult<u64> {
         read!(self, |c| {
             let events = run_events::table.filter(run_events::run_id.eq(run_id));
@@ -152,11 +159,11 @@ impl Store {
         })
     }
 
-    /// Drops the logs of at most `limit` runs that ended before `before`, and returns how many. Only one process at a
-    /// time does so; the others return 0.
+    /// Deletes the events of up to `limit` runs that ended before `before`, and returns how many runs these are. One process at
+    /// a time does it; the others return 0.
     ///
     /// # Errors
-    /// Only when the database fails; nothing is dropped then.
+    /// Only if the database fails; nothing is deleted then.
     pub async fn logs_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Trim).await? {
@@ -170,24 +177,25 @@ impl Store {
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
+            // Runs are locked before their events, as in the deletion of a thread.
+            let ended = c.lock_available_runs(ended).await?;
             diesel::delete(run_events::table.filter(run_events::run_id.eq_any(&ended))).execute(c).await?;
             let trimmed = diesel::update(runs::table.filter(runs::id.eq_any(&ended))).set(runs::log_kept.eq(false));
             Ok(trimmed.execute(c).await?)
         })
     }
 
-    /// The database's clock: what leases are measured by, so that replicas need not agree on the time. SQLite has no
-    /// clock but the machine's.
+    /// Returns the time of the database, which is the same for all replicas. With SQLite it is the time of the machine.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn now(&self) -> StoreResult<UtcTime> {
         #[cfg(feature = "simulation")]
         if let Some(now) = self.simulation().and_then(|simulation| simulation.now()) {
             return Ok(now);
         }
         if let Db::Lite { .. } = self.db() {
-            return Ok(UtcTime::now());
+            return Ok(machine_time());
         }
         #[derive(QueryableByName)]
         struct Now {
@@ -200,4 +208,10 @@ impl Store {
             UtcTime::from_micros(now.micros).ok_or_else(|| StoreError::corrupt("the database's clock is out of range"))
         })
     }
+}
+
+/// The clock of the machine, which is that of an SQLite database: one process serves its file.
+#[expect(clippy::disallowed_methods, reason = "SQLite has no clock of its own")]
+fn machine_time() -> UtcTime {
+    chrono::Utc::now().into()
 }

@@ -1,7 +1,8 @@
 //! Migrations: brings the tables to what this binary was built for, or tells how far they are from it.
 //!
 //! They run on a connection of their own, off the async threads. diesel takes no lock, and replicas start together; so
-//! PostgreSQL is migrated under an advisory lock, and SQLite inside one exclusive transaction.
+//! both databases are migrated in one transaction: SQLite's is exclusive, PostgreSQL's holds an advisory lock. The lock
+//! ends with the transaction, also when the process is killed or a pooler keeps the session. To look takes no lock.
 
 use super::db::is_postgres;
 use super::error::{Cause, StoreError, StoreResult};
@@ -11,17 +12,37 @@ use super::unit::PgConn;
 use crate::config::DatabaseConfig;
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::migration::{MigrationSource, MigrationVersion};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::ExposeSecret;
+use std::time::{Duration, Instant};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
 /// Any number, as long as every version of the program locks the same one.
 const ADVISORY_LOCK: i64 = 0x7468_7265_6164_6c6e;
+
+/// The migration that creates the table of the migrations that a binary must know.
+const REQUIREMENTS: &str = "20261129000020";
+
+diesel::table! {
+    /// Migrations that a binary must know to use the schema.
+    required_migrations (version) {
+        /// Version of the migration.
+        version -> Text,
+    }
+}
+
+/// How long to wait for another process that migrates. Then the process that waits ends, and is started again by whoever
+/// watches it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two tries to get the lock.
+const LOCK_RETRY: Duration = Duration::from_millis(250);
 
 /// How the tables stand to this binary. Versions are the leading part of a migration's directory name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,52 +51,70 @@ pub struct Standing {
     pub pending: Vec<String>,
     /// Migrations of the database that this binary does not know, oldest first: a newer release made them.
     pub unknown: Vec<String>,
+    /// Those of them without which a binary must not use the database: a later migration took away what came before.
+    pub missing: Vec<String>,
+}
+
+impl Standing {
+    /// Accepts a schema of a newer release if this binary can use it.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when it cannot.
+    fn accept_newer(&self) -> StoreResult<()> {
+        if !self.missing.is_empty() {
+            return Err(StoreError::Schema(format!(
+                "the database is newer than this binary can use: run the release that last ran `threadline migrate`, or a \
+                 later one (required, and unknown here: {})",
+                self.missing.join(", ")
+            )));
+        }
+        if !self.unknown.is_empty() {
+            tracing::warn!(
+                unknown = self.unknown.join(", "),
+                "the database has migrations of a newer release, which this one can work with"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Applies what is pending, and returns its versions, oldest first.
 ///
-/// Tables of a newer release are left alone: releases only add to what the one before them uses.
+/// Tables of a newer release are left alone if this binary can work with them.
 ///
 /// # Errors
-/// [`StoreError::Config`], [`StoreError::Unavailable`], or [`StoreError::Schema`] when a migration fails; that one and
-/// those after it are then not applied.
+/// [`StoreError::Config`], [`StoreError::Unavailable`], or [`StoreError::Migration`] when a migration fails; that one and
+/// those after it are then not applied. [`StoreError::Schema`] when the schema is too new; nothing is applied then.
 pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
-    let Done { versions, unknown } = act(config, Action::Up).await?;
-    if !unknown.is_empty() {
-        tracing::warn!(unknown = unknown.join(", "), "the database has migrations of a newer release");
-    }
+    let Done { versions, unknown, missing } = act(config, Action::Up).await?;
+    Standing { pending: Vec::new(), unknown, missing }.accept_newer()?;
     if !versions.is_empty() {
         tracing::info!(applied = versions.join(", "), "database migrated");
     }
     Ok(versions)
 }
 
-/// How the tables stand to this binary. Changes nothing but that diesel's table of versions is made if it is missing.
+/// How the tables stand to this binary. On PostgreSQL it changes nothing and takes no lock; on SQLite diesel's table of
+/// versions is made if it is missing.
 ///
 /// # Errors
 /// [`StoreError::Config`] or [`StoreError::Unavailable`].
 pub async fn standing(config: &DatabaseConfig) -> StoreResult<Standing> {
-    let Done { versions: pending, unknown } = act(config, Action::Look).await?;
-    Ok(Standing { pending, unknown })
+    let Done { versions: pending, unknown, missing } = act(config, Action::Look).await?;
+    Ok(Standing { pending, unknown, missing })
 }
 
-/// Makes sure that the tables are those of this binary.
+/// Makes sure that this binary can work with the tables as they are.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when they are not, and as [`standing`].
+/// [`StoreError::Schema`] when it cannot, and as [`standing`].
 pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
-    let Standing { pending, unknown } = standing(config).await?;
-    if !pending.is_empty() {
+    let standing = standing(config).await?;
+    standing.accept_newer()?;
+    if !standing.pending.is_empty() {
         return Err(StoreError::Schema(format!(
             "the database is older than this binary: run `threadline migrate`, or set AUTO_MIGRATE=true (pending: {})",
-            pending.join(", ")
-        )));
-    }
-    if !unknown.is_empty() {
-        return Err(StoreError::Schema(format!(
-            "the database is newer than this binary: run the release that last ran `threadline migrate`, or a later \
-             one (unknown here: {})",
-            unknown.join(", ")
+            standing.pending.join(", ")
         )));
     }
     Ok(())
@@ -109,18 +148,20 @@ enum Action {
 struct Done {
     versions: Vec<String>,
     unknown: Vec<String>,
+    missing: Vec<String>,
 }
 
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
     if is_postgres(config.url.expose_secret()) {
-        // Without the pool's limit on statements: a migration may take long, and so may the wait for another's.
-        let server = Server::new(config)?;
-        let connection = tokio::time::timeout(config.pool_timeout, server.connect()).await.map_err(|_| {
-            StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
-        })??;
+        // Without the pool's limit on statements, and without a pooler's: a migration may take long.
+        let server = Server::direct(config)?;
+        let connection =
+            tokio::time::timeout(config.pool_timeout, Box::pin(server.connect_alone())).await.map_err(|_| {
+                StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout))
+            })??;
         blocking(move || on_postgres(connection, action)).await
     } else {
-        let path = sqlite::path(config.url.expose_secret())?;
+        let path = sqlite::file(config)?;
         let settings = Settings::of(config);
         blocking(move || on_sqlite(&path, settings, action)).await
     }
@@ -132,9 +173,111 @@ async fn blocking(run: impl FnOnce() -> StoreResult<Done> + Send + 'static) -> S
 
 fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
     let mut connection = AsyncConnectionWrapper::<PgConn>::from(connection);
-    // Held until the connection closes, which is at the end of this function.
-    connection.batch_execute(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})"))?;
-    perform(&mut connection, &POSTGRES, action).map_err(failed)
+    let standing = look(&mut connection)?;
+    let is_done = match action {
+        Action::Look => true,
+        // The caller refuses a schema that is too new.
+        Action::Up => standing.versions.is_empty() || !standing.missing.is_empty(),
+        Action::RevertLast | Action::RevertAll => false,
+    };
+    if is_done {
+        return Ok(standing);
+    }
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let mut waiting_since = None;
+    loop {
+        let done = connection.transaction(|c| -> Result<Option<Done>, Cause> {
+            let is_locked = diesel::select(sql::<Bool>(&format!("pg_try_advisory_xact_lock({ADVISORY_LOCK})")));
+            if !is_locked.get_result::<bool>(c)? {
+                return Ok(None);
+            }
+            // A pooler may give the session settings of its own.
+            c.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")?;
+            perform(c, &POSTGRES, action, required_on_postgres).map(Some)
+        });
+        if let Some(done) = done.map_err(failed)? {
+            return Ok(done);
+        }
+        if waiting_since.is_none() {
+            tracing::info!("waiting for another process that migrates the database");
+        }
+        waiting_since.get_or_insert_with(Instant::now);
+        if Instant::now() >= deadline {
+            return Err(lock_is_held(&mut connection));
+        }
+        wait(LOCK_RETRY);
+    }
+}
+
+/// Waits, on a thread for work that blocks.
+#[allow(clippy::disallowed_methods, reason = "it is a thread for work that blocks")]
+fn wait(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
+/// How the tables stand. Makes nothing, not even diesel's table of versions: the server may be a replica, or another
+/// process may be at it.
+fn look(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreResult<Done> {
+    let known = MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES).map_err(failed)?;
+    let ours: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    let exists = diesel::select(sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL"));
+    let applied: Vec<String> = if exists.get_result(connection)? {
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
+            .load::<Applied>(connection)?
+            .into_iter()
+            .map(|row| row.version)
+            .collect()
+    } else {
+        Vec::new()
+    };
+    let mut versions = ours.clone();
+    versions.retain(|version| !applied.contains(version));
+    versions.sort_unstable();
+    let mut missing = match applied.iter().any(|version| version == REQUIREMENTS) {
+        true => required_on_postgres(connection)?,
+        false => Vec::new(),
+    };
+    missing.retain(|version| !ours.contains(version));
+    let unknown = applied.into_iter().filter(|version| !ours.contains(version)).collect();
+    Ok(Done { versions, unknown, missing })
+}
+
+fn required_on_postgres(connection: &mut AsyncConnectionWrapper<PgConn>) -> QueryResult<Vec<String>> {
+    required_migrations::table.select(required_migrations::version).order(required_migrations::version).load(connection)
+}
+
+/// A row of diesel's table of versions.
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+/// Says who holds the lock, and what to do about it.
+fn lock_is_held(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreError {
+    #[derive(QueryableByName)]
+    struct Holder {
+        #[diesel(sql_type = Text)]
+        holder: String,
+    }
+    // A lock of 64 bits is shown as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
+    let holders = diesel::sql_query(
+        "SELECT l.pid || ' (' || coalesce(a.application_name, '') || ', ' || coalesce(a.state, 'unknown') || ')' AS holder \
+         FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = \
+         (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND (l.classid::bigint << 32 | l.objid::bigint) = $1",
+    )
+    .bind::<diesel::sql_types::BigInt, _>(ADVISORY_LOCK)
+    .load::<Holder>(connection)
+    .unwrap_or_default();
+    let holders: Vec<String> = holders.into_iter().map(|row| row.holder).collect();
+    StoreError::Schema(format!(
+        "another session has held the lock for migrations for {} s: {}. If no other process migrates, a pooler \
+         (PgBouncer, Supavisor) keeps the session of an older release: end it with SELECT pg_terminate_backend(PID)",
+        LOCK_TIMEOUT.as_secs(),
+        if holders.is_empty() { "unknown".to_owned() } else { holders.join(", ") },
+    ))
 }
 
 fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done> {
@@ -144,7 +287,12 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
     connection.batch_execute("PRAGMA foreign_keys = OFF")?;
     connection
         .exclusive_transaction(|c| {
-            let done = perform(c, &SQLITE, action)?;
+            let done = perform(c, &SQLITE, action, |c| {
+                required_migrations::table
+                    .select(required_migrations::version)
+                    .order(required_migrations::version)
+                    .load(c)
+            })?;
             let broken: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(
                 "(SELECT count(*) FROM pragma_foreign_key_check)",
             ))
@@ -154,8 +302,13 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
         .map_err(failed)
 }
 
-/// Acts on either database.
-fn perform<DB, C>(connection: &mut C, known: &EmbeddedMigrations, action: Action) -> Result<Done, Cause>
+/// Acts on either database. `required` reads the table of the migrations that a binary must know.
+fn perform<DB, C>(
+    connection: &mut C,
+    known: &EmbeddedMigrations,
+    action: Action,
+    required: impl FnOnce(&mut C) -> QueryResult<Vec<String>>,
+) -> Result<Done, Cause>
 where
     DB: Backend,
     C: MigrationHarness<DB>,
@@ -164,12 +317,18 @@ where
         .iter()
         .map(|migration| migration.name().version().to_string())
         .collect();
-    let mut unknown = names(&connection.applied_migrations()?);
-    unknown.retain(|version| !ours.contains(version));
+    let applied = names(&connection.applied_migrations()?);
+    let is_known = |version: &String| ours.contains(version);
+    let has_requirements = applied.iter().any(|version| version == REQUIREMENTS);
+    let mut missing = if has_requirements { required(connection)? } else { Vec::new() };
+    missing.retain(|version| !is_known(version));
+    let mut unknown: Vec<String> = applied.into_iter().filter(|version| !is_known(version)).collect();
     // diesel lists what is applied newest first.
     unknown.reverse();
 
     let versions = match action {
+        // The caller refuses it.
+        Action::Up if !missing.is_empty() => Vec::new(),
         Action::Up => names(&connection.run_pending_migrations(Borrowed(known))?),
         Action::Look => {
             let pending = connection.pending_migrations(Borrowed(known))?;
@@ -179,7 +338,7 @@ where
         Action::RevertLast => names(&[connection.revert_last_migration(Borrowed(known))?]),
         Action::RevertAll => names(&connection.revert_all_migrations(Borrowed(known))?),
     };
-    Ok(Done { versions, unknown })
+    Ok(Done { versions, unknown, missing })
 }
 
 /// diesel takes a source by value, and reads it once per call.

@@ -1,5 +1,6 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
+use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
@@ -9,7 +10,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
 use threadline_schema::items::ItemKind;
-use threadline_schema::runs::RunStatus;
+use threadline_schema::runs::{FinishReason, RunStatus};
 use threadline_schema::tasks::Priority;
 use threadline_schema::threads::ThreadState;
 
@@ -34,242 +35,250 @@ rows! {
     UserRow in users {
         /// Id.
         id: UserId,
-        /// Lower-cased.
+        /// Email address in lower case.
         email: String,
-        /// argon2id, in PHC string form.
+        /// argon2id hash as a PHC string.
         password_hash: String,
-        /// Threads that are not archived.
+        /// Number of threads that are not archived.
         session_count: i64,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
-        /// What its attachments come to once they are all uploaded.
+        /// Bytes of its attachments, counting those that are not uploaded yet with their announced size.
         attachment_bytes: i64,
     }
 
-    /// A conversation.
+    /// A thread.
     ThreadRow in threads {
         /// Id.
         id: ThreadId,
-        /// Whose it is.
+        /// The owner.
         user_id: UserId,
         /// Title.
         title: String,
         /// Whether the user chose the title.
         title_is_set: bool,
-        /// `active`, `locked` or `closed`.
+        /// Whether it takes input.
         status: ThreadState,
-        /// Why it is locked or closed, for the user.
+        /// The reason for a lock or closure, for the user.
         status_reason: Option<String>,
-        /// Out of the list and out of the limit.
+        /// Archived: not listed, and not counted towards the limit.
         archived: bool,
         /// JSON object.
         metadata: String,
-        /// User and assistant messages in it.
+        /// Number of visible user and assistant messages.
         message_count: i64,
         /// Position of the next item.
         next_position: i64,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
-        /// When something was last said or changed.
+        /// Time of the last use.
         updated_at: UtcTime,
     }
 
-    /// An entry of a thread.
+    /// An item of a thread.
     ItemRow in items {
         /// Id.
         id: ItemId,
         /// Its thread.
         thread_id: ThreadId,
-        /// The run it belongs to: the one that wrote it, or that answers it.
+        /// The run that wrote it, or that answers it.
         run_id: Option<RunId>,
-        /// Place in the thread, from 0.
+        /// Position in the thread, from 0.
         position: i64,
-        /// `user_message`, `assistant_message`, ...
+        /// Kind.
         kind: ItemKind,
-        /// Whether clients never see it.
+        /// Whether it is hidden from clients.
         hidden: bool,
-        /// JSON.
+        /// The item as JSON.
         body: String,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
     }
 
-    /// A turn of the assistant.
+    /// A run.
     RunRow in runs {
         /// Id.
         id: RunId,
-        /// The thread it answers in.
+        /// Its thread.
         thread_id: ThreadId,
-        /// Whose thread that is.
+        /// The owner of the thread.
         user_id: UserId,
-        /// Place in the thread of the message it answers, or one of its own.
+        /// Position of the message that it answers, or a position of its own. Orders the runs of a thread.
         position: i64,
-        /// Where it stands.
+        /// Status.
         status: RunStatus,
-        /// The process that answers.
+        /// The process that executes it.
         owner: ProcessId,
-        /// Counts changes of owner, from 1.
+        /// Counts the owners, from 1.
         epoch: i64,
-        /// Until when the owner is believed to live.
+        /// Until when the owner is believed to be alive.
         lease_expires_at: UtcTime,
-        /// Number of its last event; known once it has ended.
+        /// Sequence number of its terminal event; 0 while it is active.
         last_seq: i64,
-        /// Why it failed: a name of the error table.
+        /// Error code of a failed run.
         error_code: Option<String>,
-        /// Why it failed, in a sentence for the caller.
+        /// Error message of a failed run, for the user.
         error_message: Option<String>,
-        /// Tokens read.
+        /// How its answer ended.
+        finish_reason: Option<FinishReason>,
+        /// Input tokens.
         prompt_tokens: i64,
-        /// Tokens written.
+        /// Output tokens.
         completion_tokens: i64,
-        /// The last assistant message it wrote.
+        /// Its last assistant message.
         message_id: Option<ItemId>,
-        /// Whether its events are still in the log.
+        /// Whether its events are still stored.
         log_kept: bool,
-        /// When its user asked for its end.
+        /// Time of the user's cancel request.
         cancel_requested_at: Option<UtcTime>,
         /// The message that it answers again.
         retry_of: Option<ItemId>,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
-        /// When it ended.
+        /// Time of its end.
         finished_at: Option<UtcTime>,
-        /// Tokens it holds of its user's budget while it goes on.
+        /// Tokens that it holds of its user's budget while it is active.
         held_tokens: i64,
-        /// Money it holds of its user's budget while it goes on.
+        /// Millionths of the currency that it holds of its user's budget while it is active.
         held_micros: i64,
-        /// What it cost.
+        /// Its cost in millionths of the currency, if it is known.
         cost_micros: Option<i64>,
     }
 
-    /// Events of a run: one, or several neighbouring text deltas.
+    /// One event of a run, or several consecutive text deltas.
     EventRow in run_events {
         /// The run.
         run_id: RunId,
-        /// Number of the first.
+        /// Sequence number of the first event.
         first_seq: i64,
-        /// Number of the last.
+        /// Sequence number of the last event.
         last_seq: i64,
-        /// JSON; of several deltas the one that they make together.
+        /// The event as JSON. Several deltas are joined to one.
         event: String,
-        /// Of several deltas: how many bytes of JSON each has between its quotes, with commas between them.
+        /// Of several deltas: the length of each in bytes of its JSON string without the quotes, separated by commas.
         cuts: Option<String>,
     }
 
-    /// A request that named itself, and what it made.
+    /// A request with an idempotency key, and what it has made.
     IdempotencyKeyRow in idempotency_keys {
-        /// Who submitted.
+        /// The user.
         user_id: UserId,
-        /// The name.
+        /// The key.
         key: String,
         /// SHA-256 of what was submitted, in hex.
         fingerprint: String,
-        /// The thread it made or spoke in.
+        /// The thread that it created or changed.
         thread_id: ThreadId,
-        /// The run it started.
+        /// The run that it started.
         run_id: Option<RunId>,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
     }
 
-    /// Something to do.
+    /// A task of a to-do list.
     TaskRow in tasks {
         /// Id.
         id: TaskId,
-        /// Whose it is.
+        /// The owner.
         user_id: UserId,
-        /// What is to be done.
+        /// Title.
         title: String,
-        /// More about it.
+        /// Description.
         description: Option<String>,
-        /// How urgent it is.
+        /// Priority.
         priority: Priority,
-        /// Words to find it by.
+        /// Tags.
         tags: TextList,
-        /// Whether it is done.
+        /// Whether it is completed.
         completed: bool,
-        /// When it was made.
+        /// Time of creation.
         created_at: UtcTime,
-        /// When it last changed.
+        /// Time of the last change.
         updated_at: UtcTime,
-        /// When it was done.
+        /// Time of completion.
         completed_at: Option<UtcTime>,
     }
 
-    /// What a user has used on a day.
+    /// Usage of a user on one day.
     UsageRow in usage_days {
         /// The user.
         user_id: UserId,
         /// Days since 1970-01-01, UTC.
         day: i64,
-        /// Runs that have ended.
+        /// Number of runs that have ended.
         runs: i64,
-        /// Those whose cost is not known.
+        /// Number of those whose cost is not known.
         unpriced_runs: i64,
-        /// Tokens read.
+        /// Input tokens.
         prompt_tokens: i64,
-        /// Tokens written.
+        /// Output tokens.
         completion_tokens: i64,
-        /// Millionths of the currency.
+        /// Cost in millionths of the currency.
         cost_micros: i64,
-        /// Tokens that runs hold which go on.
+        /// Tokens that active runs hold.
         held_tokens: i64,
-        /// Money that runs hold which go on.
+        /// Millionths of the currency that active runs hold.
         held_micros: i64,
     }
 
-    /// What a user thinks of an item.
+    /// Feedback of a user on an item.
     FeedbackRow in feedback {
         /// The item.
         item_id: ItemId,
-        /// Who thinks so.
+        /// The user.
         user_id: UserId,
         /// The item's thread.
         thread_id: ThreadId,
-        /// What is thought of it.
+        /// Positive or negative.
         kind: FeedbackKind,
-        /// When it was last said.
+        /// Time of the feedback.
         created_at: UtcTime,
     }
 
-    /// A file that goes with a message.
+    /// An attachment.
     AttachmentRow in attachments {
         /// Id.
         id: AttachmentId,
-        /// Whose it is.
+        /// The owner.
         user_id: UserId,
-        /// The thread of the message that has taken it.
+        /// The thread of the message that it belongs to.
         thread_id: Option<ThreadId>,
-        /// Name, as its user's machine has it.
+        /// File name on the user's machine.
         name: String,
-        /// Type, as announced and checked.
+        /// Media type, as announced; checked after the upload.
         mime_type: String,
-        /// Bytes, as announced and checked.
+        /// Size in bytes, as announced; checked after the upload.
         size: i64,
-        /// Whether it has been uploaded and looked at.
+        /// Whether it is uploaded and checked.
         ready: bool,
-        /// The upload that is under way.
+        /// The upload in progress.
         upload_id: Option<UploadId>,
-        /// Bytes of that upload so far.
+        /// Bytes of that upload that are stored.
         received: i64,
-        /// When it was announced.
+        /// Time of the announcement.
         created_at: UtcTime,
     }
 }
 
-/// The right to write for a run: it ends when the run does, or when another process takes the run over.
+/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is not
+/// current changes nothing: the run has ended, or another process has taken it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FencingToken {
     /// The run.
     pub run_id: RunId,
     /// Its thread.
     pub thread_id: ThreadId,
-    /// The epoch under which the process owns the run.
+    /// The epoch of the owner.
     pub epoch: i64,
 }
 
 impl RunRow {
-    /// The token of whoever owned the run when the row was read.
+    /// Returns what the run holds of its user's budget while it is active.
+    pub fn held(&self) -> Held {
+        Held { tokens: self.held_tokens, micros: self.held_micros }
+    }
+
+    /// Returns the fencing token of the owner that the row names.
     pub fn fencing_token(&self) -> FencingToken {
         FencingToken { run_id: self.id, thread_id: self.thread_id, epoch: self.epoch }
     }
@@ -282,11 +291,11 @@ pub struct NewItem {
     pub id: ItemId,
     /// `user_message`, `assistant_message`, `workflow`, `tool_call`, `sdk_hidden_context`, ...
     pub kind: ItemKind,
-    /// Whether clients never see it.
+    /// Whether it is hidden from clients.
     pub hidden: bool,
     /// JSON.
     pub body: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: UtcTime,
 }
 

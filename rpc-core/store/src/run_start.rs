@@ -1,302 +1,274 @@
-//! What begins a turn: a new thread, a new message, and the run that answers it.
+//! Starts runs: the input and the run are stored in one transaction.
 
 use super::db::Store;
-use super::error::{Conflict, Entity, Limit, StoreError, StoreResult};
-use super::idempotency::{IdempotencyKey, claim_key, replay};
-use super::not_taken;
-use super::rows::{IdempotencyKeyRow, NewItem, RunRow, ThreadRow};
-use super::unit::tx;
-use super::usage::{Reservation, day_of, reserve_budget};
+use super::error::{Conflict, Entity, StoreError, StoreResult};
+use super::idempotency::{IdempotencyKey, IdempotencySteps, Replay};
+use super::rows::{NewItem, RunRow, ThreadRow};
+use super::threads::closed_error;
+use super::unit::{steps, tx};
+use super::usage::{Reservation, UsageSteps};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{attachments, idempotency_keys, items, runs, threads, users};
+use threadline_schema::db::tables::{attachments, items, runs, threads, users};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{AttachmentId, ProcessId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, ThreadId, UserId};
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::RunStatus;
 use threadline_schema::threads::ThreadState;
 
-/// A message, and the run that is to answer it.
+/// What starts a run.
 #[derive(Debug, Clone)]
-pub struct NewMessageRun {
+pub enum RunInput {
+    /// A new message of the user.
+    Message(NewMessage),
+    /// A message of the user that is answered again. Its old answer is deleted when the run completes.
+    Retry(ItemId),
+    /// An action of a widget, which is no item.
+    Action,
+    /// The answer to a tool call that waited for it: output of a client tool, or structured input.
+    Answer {
+        /// The visible item that asked for the answer. It belongs to the new run from now on.
+        item: ItemRewrite,
+        /// The call, whose body gets the result.
+        call: ItemRewrite,
+    },
+}
+
+/// A new message of the user.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
     /// The message.
-    pub message: NewItem,
-    /// Title for the thread, if this is its first message and its user has set none; `None` leaves it as it is.
+    pub item: NewItem,
+    /// Title of the thread if this is its first message and the user has set none; `None` keeps the title.
     pub title: Option<String>,
-    /// Id of the run.
-    pub run_id: RunId,
-    /// The process that answers.
-    pub owner: ProcessId,
-    /// Until when that process is believed to live.
-    pub lease_expires_at: UtcTime,
-    /// What the run is to hold of its user's budget, if there is one.
-    pub reservation: Option<Reservation>,
-    /// The attachments that the message takes.
+    /// The attachments of the message.
     pub attachments: Vec<AttachmentId>,
 }
 
-/// A run that begins without a new message.
+/// A new body for an item, if its body is still as it was read.
+#[derive(Debug, Clone)]
+pub struct ItemRewrite {
+    /// The item.
+    pub id: ItemId,
+    /// The body as it was read.
+    pub old: String,
+    /// The new body.
+    pub new: String,
+}
+
+/// A run to start.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRun {
     /// Id.
     pub id: RunId,
-    /// The process that answers.
+    /// The process that executes it.
     pub owner: ProcessId,
-    /// Until when that process is believed to live.
+    /// Until when the owner is believed to be alive.
     pub lease_expires_at: UtcTime,
-    /// When it is made.
+    /// Time of creation.
     pub created_at: UtcTime,
-    /// What it is to hold of its user's budget, if there is one.
+    /// What it reserves of its user's budget; `None` without a budget.
     pub reservation: Option<Reservation>,
 }
 
-/// A thread to make.
-#[derive(Debug, Clone)]
-pub struct NewThread {
-    /// Id of the thread.
-    pub id: ThreadId,
-    /// Whose it will be.
-    pub user_id: UserId,
-    /// Threads the user may have that are not archived, this one included; `None` is any number.
-    pub max_sessions: Option<u32>,
-    /// Title, unless there is a first message.
-    pub title: String,
-    /// JSON object.
-    pub metadata: String,
-    /// When it is made.
-    pub created_at: UtcTime,
-    /// The first message.
-    pub first_message: Option<NewMessageRun>,
-    /// The name of the request, if it has one.
-    pub idempotency_key: Option<IdempotencyKey>,
-}
-
-/// A thread that was made.
-#[derive(Debug, Clone)]
-pub struct ThreadCreated {
-    /// The thread.
-    pub thread: ThreadRow,
-    /// The run that answers its first message.
-    pub run: Option<RunRow>,
-    /// Whether an earlier request of the same name made both, and this one nothing.
-    pub replayed: bool,
-}
-
-/// A turn that has begun.
+/// A run that has been started.
 #[derive(Debug, Clone)]
 pub struct RunStarted {
-    /// The thread, with the message.
+    /// The thread, with the input.
     pub thread: ThreadRow,
-    /// Whether the message is the thread's first, and its user has set no title.
+    /// Whether the input is the first message of the thread, and the user has set no title.
     pub is_first_message: bool,
     /// The run.
     pub run: RunRow,
-    /// Whether an earlier request of the same name began it, and this one nothing.
+    /// Whether an earlier request with the same idempotency key has started it.
     pub replayed: bool,
 }
 
-/// Brings an archived thread back into the list. The transaction has changed the thread, and so has locked its row: nobody
-/// archives or counts it at the same time.
-macro_rules! unarchive {
-    ($c:ident, $thread:ident) => {
-        if $thread.archived {
-            diesel::update(threads::table.find($thread.id)).set(threads::archived.eq(false)).execute($c).await?;
-            diesel::update(users::table.find($thread.user_id))
-                .set(users::session_count.eq(users::session_count + 1))
-                .execute($c)
-                .await?;
-            $thread.archived = false;
-        }
-    };
-}
-
-/// Inserts a run, unless its thread has an active one, and holds what it may use of its user's budget. The unique index on
-/// active runs decides who is first, also between processes.
-macro_rules! insert_run {
-    ($c:ident, $run:expr, $reservation:expr) => {{
-        let run: $crate::rows::RunRow = diesel::insert_into(runs::table)
-            .values($run)
-            .on_conflict_do_nothing()
-            .returning($crate::rows::RunRow::as_returning())
-            .get_result($c)
-            .await
-            .optional()?
-            .ok_or($crate::StoreError::Busy)?;
-        if let Some(reservation) = $reservation {
-            reserve_budget!($c, run.user_id, day_of(run.created_at), reservation);
-        }
-        run
-    }};
-}
-pub(super) use {insert_run, unarchive};
-
-/// Ties attachments to the thread of the message that takes them. Each must be its user's, uploaded, and free or of this
-/// thread already.
-macro_rules! take_attachments {
-    ($c:ident, $thread:expr, $ids:expr) => {{
-        let ids: &[AttachmentId] = $ids;
-        if !ids.is_empty() {
-            let free = attachments::thread_id.is_null().or(attachments::thread_id.eq($thread.id));
-            let taken = diesel::update(attachments::table.filter(attachments::id.eq_any(ids.to_vec())))
-                .filter(attachments::user_id.eq($thread.user_id).and(attachments::ready).and(free))
-                .set(attachments::thread_id.eq(Some($thread.id)))
-                .execute($c)
-                .await?;
-            if taken != ids.len() {
-                return Err(Conflict::AttachmentUsed.into());
-            }
-        }
-    }};
-}
-
-/// Inserts the message at its place, and the run.
-macro_rules! begin_turn {
-    ($c:ident, $thread:expr, $position:expr, $turn:expr) => {{
-        let turn: NewMessageRun = $turn;
-        let run = turn.run($thread, $position);
-        take_attachments!($c, $thread, &turn.attachments);
-        diesel::insert_into(items::table)
-            .values(turn.message.at($position, $thread.id, Some(run.id)))
-            .execute($c)
-            .await?;
-        insert_run!($c, run, turn.reservation)
-    }};
-}
-
-impl Store {
-    /// Makes a thread, and begins its first turn if there is a message: all of it or nothing.
-    ///
-    /// # Errors
-    /// [`StoreError::LimitReached`] when the user has `max_sessions` threads or no budget left, [`StoreError::NotFound`]
-    /// when there is no such user, [`Conflict::KeyReused`] when the request's name stands for another one,
-    /// [`Conflict::AttachmentUsed`] when an attachment is not free.
-    pub async fn thread_create(&self, new: NewThread) -> StoreResult<ThreadCreated> {
-        tx!(self, |c| {
-            if let Some(row) = new.idempotency_key_row()
-                && let Some(earlier) = claim_key!(c, row)
-            {
-                let (thread, run) = replay!(c, earlier);
-                return Ok(ThreadCreated { thread, run, replayed: true });
-            }
-            // The condition and the count are one statement: two requests at once cannot both see the last free place.
-            let most = new.max_sessions.map_or(i64::MAX, i64::from);
-            let counted = diesel::update(users::table.find(new.user_id).filter(users::session_count.lt(most)))
-                .set(users::session_count.eq(users::session_count + 1))
-                .execute(c)
-                .await?;
-            if counted == 0 {
-                let user: Option<UserId> =
-                    users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
-                return Err(if user.is_some() {
-                    StoreError::LimitReached(Limit::Threads)
-                } else {
-                    StoreError::NotFound(Entity::User)
-                });
-            }
-            let thread: ThreadRow = diesel::insert_into(threads::table)
-                .values(new.row())
-                .returning(ThreadRow::as_returning())
-                .get_result(c)
-                .await?;
-            let run = match new.first_message {
-                Some(turn) => Some(begin_turn!(c, &thread, 0, turn)),
-                None => None,
-            };
-            Ok(ThreadCreated { thread, run, replayed: false })
-        })
-    }
-
-    /// Adds a message to a thread and begins the run that answers it: all of it or nothing. An archived thread comes
-    /// back into the list, whatever the limit.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Busy`] when the thread has an active run,
-    /// [`StoreError::Closed`], [`Conflict::KeyReused`], [`StoreError::LimitReached`], [`Conflict::AttachmentUsed`] when an
-    /// attachment is not free.
-    pub async fn run_start_with_message(
-        &self,
-        user_id: UserId,
-        thread_id: ThreadId,
-        turn: NewMessageRun,
-        idempotency_key: Option<IdempotencyKey>,
-    ) -> StoreResult<RunStarted> {
-        tx!(self, |c| {
-            if let Some(idempotency_key) = idempotency_key {
-                let row = idempotency_key.row(user_id, thread_id, Some(turn.run_id), turn.message.created_at);
-                if let Some(earlier) = claim_key!(c, row) {
-                    return RunStarted::again(replay!(c, earlier));
-                }
-            }
-            let titled = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
-            let thread = diesel::update(
-                threads::table
-                    .find(thread_id)
-                    .filter(threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Active))),
-            )
-            .set((
-                threads::next_position.eq(threads::next_position + 1),
-                threads::message_count.eq(threads::message_count + turn.message.messages()),
-                threads::updated_at.eq(turn.message.created_at),
-                turn.title.clone().map(|title| threads::title.eq(case_when(titled, threads::title).otherwise(title))),
-            ))
-            .returning(ThreadRow::as_returning())
-            .get_result(c)
-            .await
-            .optional()?;
-            let Some(mut thread) = thread else {
-                return Err(not_taken!(c, thread_id, user_id));
-            };
-            unarchive!(c, thread);
-            let first = thread.message_count == turn.message.messages();
-            let is_first_message = first && !thread.title_is_set;
-            let run = begin_turn!(c, &thread, thread.next_position - 1, turn);
-            Ok(RunStarted { thread, is_first_message, run, replayed: false })
-        })
-    }
-}
-
 impl RunStarted {
-    /// What an earlier request of the same name began. One without a run was another request.
-    pub(super) fn again((thread, run): (ThreadRow, Option<RunRow>)) -> StoreResult<Self> {
+    /// Returns what an earlier request has started.
+    ///
+    /// # Errors
+    /// [`Conflict::KeyReused`] if it has started no run, so it was another request.
+    pub(super) fn replayed((thread, run): Replay) -> StoreResult<Self> {
         let run = run.ok_or(Conflict::KeyReused)?;
         Ok(Self { thread, is_first_message: false, run, replayed: true })
     }
 }
 
-impl NewThread {
-    fn idempotency_key_row(&self) -> Option<IdempotencyKeyRow> {
-        let run_id = self.first_message.as_ref().map(|turn| turn.run_id);
-        let idempotency_key = self.idempotency_key.clone()?;
-        Some(idempotency_key.row(self.user_id, self.id, run_id, self.created_at))
-    }
+steps! {
+    trait RunStartSteps {
+        /// Prepares a thread for a new run and locks it: allocates a position, counts `messages`, and sets the title if the
+        /// thread has no message yet and the user has set none.
+        ///
+        /// The run has a position among the items even if its input is none: that is the order of the runs.
+        ///
+        /// # Errors
+        /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread takes no input.
+        fn prepare_thread(
+            c,
+            user_id: UserId,
+            thread_id: ThreadId,
+            messages: i64,
+            title: Option<String>,
+            now: UtcTime,
+        ) -> ThreadRow {
+            let has_title = threads::title_is_set.eq(true).or(threads::message_count.gt(0));
+            let active = threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Active));
+            let prepared: Option<ThreadRow> = diesel::update(threads::table.find(thread_id).filter(active))
+                .set((
+                    threads::next_position.eq(threads::next_position + 1),
+                    threads::message_count.eq(threads::message_count + messages),
+                    threads::updated_at.eq(now),
+                    title.map(|title| threads::title.eq(case_when(has_title, threads::title).otherwise(title))),
+                ))
+                .returning(ThreadRow::as_returning())
+                .get_result(c)
+                .await
+                .optional()?;
+            match prepared {
+                Some(thread) => Ok(thread),
+                None => {
+                    let thread = threads::table.find(thread_id).select(ThreadRow::as_select());
+                    Err(closed_error(thread.first(c).await.optional()?, user_id))
+                }
+            }
+        }
 
-    fn row(&self) -> ThreadRow {
-        ThreadRow {
-            id: self.id,
-            user_id: self.user_id,
-            title: self.first_message.as_ref().and_then(|turn| turn.title.as_ref()).unwrap_or(&self.title).clone(),
-            title_is_set: false,
-            status: ThreadState::Active,
-            status_reason: None,
-            archived: false,
-            metadata: self.metadata.clone(),
-            message_count: self.first_message.as_ref().map_or(0, |turn| turn.message.messages()),
-            next_position: i64::from(self.first_message.is_some()),
-            created_at: self.created_at,
-            updated_at: self.created_at,
+        /// Inserts a run. A unique index decides which of several runs in a thread is first, also between processes.
+        ///
+        /// # Errors
+        /// [`StoreError::Busy`] if the thread has an active run.
+        fn insert_run(c, run: RunRow) -> RunRow {
+            diesel::insert_into(runs::table)
+                .values(run)
+                .on_conflict_do_nothing()
+                .returning(RunRow::as_returning())
+                .get_result(c)
+                .await
+                .optional()?
+                .ok_or(StoreError::Busy)
+        }
+
+        /// Stores a new message as the input of a run: inserts its item and takes its attachments.
+        ///
+        /// # Errors
+        /// [`Conflict::AttachmentUsed`] unless each attachment is uploaded, the user's, and free or of this thread already.
+        fn insert_message(c, thread: &ThreadRow, run: &RunRow, message: NewMessage) -> () {
+            let NewMessage { item, attachments: ids, .. } = message;
+            let item = item.at(run.position, thread.id, Some(run.id));
+            diesel::insert_into(items::table).values(item).execute(c).await?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let free = attachments::thread_id.is_null().or(attachments::thread_id.eq(thread.id));
+            let taken = diesel::update(attachments::table.filter(attachments::id.eq_any(&ids)))
+                .filter(attachments::user_id.eq(thread.user_id).and(attachments::ready).and(free))
+                .set(attachments::thread_id.eq(Some(thread.id)))
+                .execute(c)
+                .await?;
+            if taken == ids.len() { Ok(()) } else { Err(Conflict::AttachmentUsed.into()) }
+        }
+
+        /// Checks that an item is a visible message of the user.
+        ///
+        /// # Errors
+        /// [`StoreError::NotFound`] if the thread has no such visible item, [`Conflict::NotAMessage`] if it is another kind.
+        fn check_user_message(c, thread_id: ThreadId, id: ItemId) -> () {
+            let visible = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)));
+            let kind: Option<ItemKind> = visible.select(items::kind).first(c).await.optional()?;
+            match kind {
+                None => Err(StoreError::NotFound(Entity::Item)),
+                Some(ItemKind::UserMessage) => Ok(()),
+                Some(_) => Err(Conflict::NotAMessage.into()),
+            }
+        }
+
+        /// Replaces the body of an item, and ties the item to a run if `run_id` is given.
+        ///
+        /// # Errors
+        /// [`Conflict::AnsweredAlready`] if the body has changed since it was read, or the item does not exist.
+        fn rewrite_item(c, thread_id: ThreadId, rewrite: ItemRewrite, run_id: Option<RunId>) -> () {
+            let ItemRewrite { id, old, new } = rewrite;
+            let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
+            let changed = diesel::update(as_read)
+                .set((items::body.eq(new), run_id.map(|id| items::run_id.eq(id))))
+                .execute(c)
+                .await?;
+            if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
+        }
+
+        /// Moves an archived thread back into its user's list, whatever the limit. The transaction has locked the thread, so
+        /// no other archives or counts it.
+        fn unarchive(c, thread: &mut ThreadRow) -> () {
+            if thread.archived {
+                diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).execute(c).await?;
+                diesel::update(users::table.find(thread.user_id))
+                    .set(users::session_count.eq(users::session_count + 1))
+                    .execute(c)
+                    .await?;
+                thread.archived = false;
+            }
+            Ok(())
         }
     }
 }
 
-impl NewMessageRun {
-    fn run(&self, thread: &ThreadRow, position: i64) -> RunRow {
-        let Self { run_id: id, owner, lease_expires_at, reservation, .. } = *self;
-        NewRun { id, owner, lease_expires_at, created_at: self.message.created_at, reservation }.at(thread, position)
+impl Store {
+    /// Stores the input of a run and the run, or nothing. An archived thread becomes active.
+    ///
+    /// # Errors
+    /// - [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`] for the thread
+    /// - [`StoreError::Busy`] if the thread has an active run
+    /// - [`StoreError::LimitReached`] if the rest of the budget is smaller than the reservation
+    /// - [`Conflict::KeyReused`] if another request has used the idempotency key
+    /// - [`Conflict::AttachmentUsed`] if an attachment of the message is not free
+    /// - [`StoreError::NotFound`] for an item that is not visible, [`Conflict::NotAMessage`], [`Conflict::AnsweredAlready`]
+    pub async fn run_start(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+        input: RunInput,
+        run: NewRun,
+        key: Option<IdempotencyKey>,
+    ) -> StoreResult<RunStarted> {
+        let (messages, title) = match &input {
+            RunInput::Message(message) => (message.item.messages(), message.title.clone()),
+            RunInput::Retry(_) | RunInput::Action | RunInput::Answer { .. } => (0, None),
+        };
+        tx!(self, |c| {
+            if let Some(key) = key {
+                let row = key.row(user_id, thread_id, Some(run.id), run.created_at);
+                if let Some(replay) = c.claim_key(row).await? {
+                    return RunStarted::replayed(replay);
+                }
+            }
+            let mut thread = c.prepare_thread(user_id, thread_id, messages, title, run.created_at).await?;
+            let mut row = run.at(&thread, thread.next_position - 1);
+            if let RunInput::Retry(message) = &input {
+                row.retry_of = Some(*message);
+            }
+            let row = c.insert_run(row).await?;
+            let is_message = matches!(input, RunInput::Message(_));
+            match input {
+                RunInput::Message(message) => c.insert_message(&thread, &row, message).await?,
+                RunInput::Retry(message) => c.check_user_message(thread_id, message).await?,
+                RunInput::Action => {}
+                RunInput::Answer { item, call } => {
+                    c.rewrite_item(thread_id, item, Some(row.id)).await?;
+                    c.rewrite_item(thread_id, call, None).await?;
+                }
+            }
+            c.unarchive(&mut thread).await?;
+            c.reserve_budget(&row, run.reservation).await?;
+            let is_first_message = is_message && thread.message_count == messages && !thread.title_is_set;
+            Ok(RunStarted { thread, is_first_message, run: row, replayed: false })
+        })
     }
 }
 
 impl NewRun {
-    /// The row it becomes.
+    /// Returns the row of the run.
     pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
         let Self { id, owner, lease_expires_at, created_at, reservation } = self;
         RunRow {
@@ -311,6 +283,7 @@ impl NewRun {
             last_seq: 0,
             error_code: None,
             error_message: None,
+            finish_reason: None,
             prompt_tokens: 0,
             completion_tokens: 0,
             message_id: None,

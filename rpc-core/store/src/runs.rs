@@ -1,48 +1,50 @@
-//! Runs: how they stand, how they end, and who may end them.
+//! Runs: reading, ending, cancel requests, leases and takeover.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
-use super::items::{allocate_positions, complete_items, insert_items};
-use super::log::insert_events;
-use super::retries::{drop_answer, replace_answer};
+use super::items::ItemSteps;
+use super::log::LogSteps;
+use super::retries::RetrySteps;
+use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
-use super::usage::{Charge, day_of, settle};
+use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{items, run_events, runs, threads};
+use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
-use threadline_schema::runs::{RunStatus, Usage};
+use threadline_schema::runs::{FinishReason, RunStatus, Usage};
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone)]
 pub struct RunEnd {
-    /// A final status.
+    /// The final status.
     pub status: RunStatus,
-    /// Why it failed.
+    /// The error of a failed run.
     pub error: Option<Failure>,
-    /// What it used, over all calls of the model.
+    /// How its answer ended.
+    pub finish_reason: Option<FinishReason>,
+    /// Tokens of all turns.
     pub usage: Usage,
     /// What its user is charged.
     pub charge: Charge,
-    /// Number of its last event, the one that says how it ended.
+    /// Sequence number of the terminal event.
     pub last_seq: i64,
-    /// The last assistant message it wrote.
+    /// Its last assistant message.
     pub message_id: Option<ItemId>,
-    /// Tool calls whose results are not stored yet: each item, and its whole body.
+    /// Tool calls whose results are not stored yet: pairs of the item and its whole new body.
     pub results: Vec<(ItemId, String)>,
-    /// When it ended.
+    /// Time of the end.
     pub finished_at: UtcTime,
-    /// The events that are not in the log yet, the last one included.
+    /// The events that are not stored yet, with the terminal event.
     pub events: Vec<EventRow>,
 }
 
 impl Store {
-    /// A run.
+    /// Returns a run.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -54,10 +56,10 @@ impl Store {
         })
     }
 
-    /// Whether there is such a run.
+    /// Returns whether a run exists.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
@@ -65,10 +67,10 @@ impl Store {
         })
     }
 
-    /// The run that is answering in a thread.
+    /// Returns the active run of a thread.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
@@ -76,22 +78,21 @@ impl Store {
         })
     }
 
-    /// Ends a run: its status, its last items and events, the results of its tool calls, and the thread's counters, all of
-    /// it or nothing. Of a run that answered a message again, the old answer goes with it, or the new one if it did not
-    /// complete.
+    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing. If the
+    /// run answered a message again, the old answer is deleted, or the new one if the run did not complete.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] when the token does not hold any more, [`StoreError::NotFound`] when the thread is
-    /// gone, and the run with it.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
+    /// the run with it.
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
         };
-        let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let tokens = |count: u64| bounded(i64::try_from(count).unwrap_or(i64::MAX));
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
-            let first = allocate_positions!(c, token.thread_id, &new, end.finished_at);
+            let first = c.allocate_positions(token.thread_id, &new, end.finished_at).await?;
             let run = diesel::update(runs::table.find(token.run_id))
                 .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
                 .filter(runs::finished_at.is_null())
@@ -99,33 +100,34 @@ impl Store {
                     runs::status.eq(end.status),
                     runs::error_code.eq(error_code),
                     runs::error_message.eq(error_message),
+                    runs::finish_reason.eq(end.finish_reason),
                     runs::prompt_tokens.eq(prompt_tokens),
                     runs::completion_tokens.eq(completion_tokens),
                     runs::last_seq.eq(end.last_seq),
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
-                    runs::cost_micros.eq(end.charge.cost_micros),
+                    runs::cost_micros.eq(end.charge.bounded().cost_micros),
                 ))
                 .returning(RunRow::as_returning())
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
                 .ok_or(Conflict::RunSuperseded)?;
-            insert_items!(c, token, first, new);
-            complete_items!(c, token, end.results);
+            c.insert_items(token, first, new).await?;
+            c.complete_items(token, end.results).await?;
             match run.retry_of {
-                Some(message) if run.status == RunStatus::Completed => replace_answer!(c, &run, message),
-                Some(_) => drop_answer!(c, run),
+                Some(message) if run.status == RunStatus::Completed => c.replace_answer(&run, message).await?,
+                Some(_) => c.discard_answer(&run).await?,
                 None => {}
             }
-            insert_events!(c, &end.events);
-            settle!(c, run.user_id, day_of(run.created_at), end.charge, (run.held_tokens, run.held_micros));
+            c.insert_events(&end.events).await?;
+            c.settle(run.user_id, run.created_at, end.charge, run.held()).await?;
             Ok(run)
         })
     }
 
-    /// Notes that a user wants a run to end, for its owner to see. Changes nothing about a run that has ended, or is
-    /// being ended already. Returns the run as it stands.
+    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
+    /// recorded already. Returns the run.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -142,10 +144,10 @@ impl Store {
         })
     }
 
-    /// Active runs of this owner whose users want them to end.
+    /// Returns the active runs of an owner with a cancel request.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
@@ -153,11 +155,11 @@ impl Store {
         })
     }
 
-    /// Says that `owner` lives until `until`, in all its active runs, and returns how many those are. Runs that
-    /// another process has taken over are not among them.
+    /// Renews the leases of all active runs of `owner` until `until`, and returns how many these are. Runs that another
+    /// process has taken over are not among them.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
@@ -167,12 +169,13 @@ impl Store {
         })
     }
 
-    /// Takes over at most `limit` active runs whose owner has not said by `now` that it lives, the longest silent first;
-    /// none of the new owner's. Claims of their former owners do not hold from then on. Only one process at a time does
-    /// so; the others get none.
+    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first. The
+    /// fencing tokens of the former owners are not current any more. One process at a time does it; the others get none.
+    ///
+    /// Runs that another transaction has locked are left for the next time: their owner renews or ends them just now.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn runs_take_expired(
         &self,
         owner: ProcessId,
@@ -191,9 +194,10 @@ impl Store {
                 .select(runs::id)
                 .load(c)
                 .await?;
-            // Asked again with the change: an owner that woke up meanwhile has renewed its lease.
+            let locked = c.lock_available_runs(expired).await?;
+            // The owner may have renewed the lease between the two statements.
             let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
-            Ok(diesel::update(runs::table.filter(runs::id.eq_any(expired)).filter(still))
+            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)
@@ -201,10 +205,38 @@ impl Store {
         })
     }
 
-    /// Active runs of this owner.
+    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens of the
+    /// former owners are not current any more. One process at a time does it; the others get none.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
+    pub async fn runs_take_from(
+        &self,
+        gone: Vec<ProcessId>,
+        owner: ProcessId,
+        until: UtcTime,
+        limit: u32,
+    ) -> StoreResult<Vec<RunRow>> {
+        tx!(self, |c| {
+            if !c.try_lock(Job::TakeOver).await? {
+                return Ok(Vec::new());
+            }
+            let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
+            let found: Vec<RunId> =
+                runs::table.filter(theirs.clone()).limit(i64::from(limit)).select(runs::id).load(c).await?;
+            let locked = c.lock_available_runs(found).await?;
+            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
+                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
+                .returning(RunRow::as_returning())
+                .get_results(c)
+                .await?)
+        })
+    }
+
+    /// Returns the active runs of an owner.
+    ///
+    /// # Errors
+    /// Only if the database fails.
     pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
@@ -212,11 +244,11 @@ impl Store {
         })
     }
 
-    /// Active runs of any owner, the longest silent first. A process that has a SQLite file to itself finds here, when
-    /// it starts, those that the process before it left behind.
+    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to itself,
+    /// these are the runs of the process before it.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn runs_active(&self, limit: u32) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             Ok(runs::table
@@ -229,11 +261,11 @@ impl Store {
         })
     }
 
-    /// Takes over a run of which it is known that nobody answers it, whatever its lease says: its owner may be this very
-    /// process, which renews the leases of all its runs. Claims made before do not hold from then on.
+    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
+    /// of all its runs. Earlier fencing tokens are not current any more.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] when it has ended since, or somebody else was faster.
+    /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
     pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {

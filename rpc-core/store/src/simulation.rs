@@ -43,7 +43,7 @@ impl Simulation {
         operation: &'static str,
         unit: impl FnOnce() -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        let task = tokio::spawn(async move {
+        let task = crate::unit::spawn(async move {
             self.faults.before(operation).await?;
             let result = unit();
             self.faults.after(operation).await?;

@@ -1,6 +1,7 @@
 //! SQLite: the file, how it is opened, and its two pools.
 
 use super::error::{StoreError, StoreResult};
+use super::file_system;
 use super::unit::{Connections, LiteConn};
 use crate::config::DatabaseConfig;
 use diesel::connection::SimpleConnection;
@@ -9,9 +10,13 @@ use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures::FutureExt;
+use secrecy::ExposeSecret;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Makes the connections of a pool.
+pub(super) type LiteManager = AsyncDieselConnectionManager<LiteConn>;
 
 /// Readers do not wait for the writer in WAL mode, and four keep a small machine busy.
 const READERS: usize = 4;
@@ -58,15 +63,24 @@ pub(super) fn path(url: &str) -> StoreResult<String> {
     Ok(if path.starts_with("file:") { format!("./{path}") } else { path.to_owned() })
 }
 
-/// Takes the lock that says which process serves a file. It goes with the process, however that ends.
-///
-/// The lock is on a file beside it: closing the database file itself once would drop the locks that SQLite holds on it.
+/// Returns the file of the configured URL.
 ///
 /// # Errors
-/// [`StoreError::Config`] when another process serves the file, [`StoreError::Unavailable`] when the lock's own file
-/// cannot be opened.
-pub(super) fn token(url: &str) -> StoreResult<File> {
-    let path = format!("{}.lock", path(url)?);
+/// Those of [`path`], and [`StoreError::Config`] if the file is on a network file system and that is not allowed.
+pub(super) fn file(config: &DatabaseConfig) -> StoreResult<String> {
+    let path = path(config.url.expose_secret())?;
+    file_system::check(Path::new(&path), config.allow_network_file_system)?;
+    Ok(path)
+}
+
+/// Locks a database file for this process. The operating system releases the lock when the process ends.
+///
+/// The lock is on another file beside it: closing the database file in this process would drop SQLite's own locks on it.
+///
+/// # Errors
+/// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the lock file cannot be opened.
+pub(super) fn lock_file(config: &DatabaseConfig) -> StoreResult<File> {
+    let path = format!("{}.lock", file(config)?);
     let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
     match file.try_lock() {
@@ -148,7 +162,7 @@ pub(super) fn connections(
     role: Role,
     config: &DatabaseConfig,
     open_on: OpenOn,
-) -> StoreResult<Connections<LiteConn>> {
+) -> StoreResult<Connections<LiteManager>> {
     let settings = Settings::of(config);
     let mut manager = ManagerConfig::default();
     // The default asks `SELECT 1` whenever a connection is taken.

@@ -1,10 +1,11 @@
 //! To-do lists.
 
 use super::db::Store;
+use super::error::why_unchanged;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::rows::TaskRow;
+use super::truncate_page;
 use super::unit::{change, read};
-use super::{cut, refusal};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -14,30 +15,30 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{TaskId, UserId};
 use threadline_schema::tasks::{Priority, TaskFilter};
 
-/// Which page of a user's tasks. The newest come first.
+/// A request for a page of a user's tasks, the newest first.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskPage {
-    /// Most rows.
+    /// Maximum number of rows.
     pub limit: u32,
-    /// Which tasks.
+    /// Which tasks to include.
     pub filter: TaskFilter,
-    /// The last task seen. It may be gone by now: the page goes on where it was.
+    /// The last task of the page before. It may have been deleted since.
     pub after: Option<TaskId>,
 }
 
-/// What to change in a task; `None` leaves it as it is.
+/// Changes of a task. `None` keeps a field.
 #[derive(Debug, Clone, Default, AsChangeset)]
 #[diesel(table_name = tasks)]
 pub struct TaskChanges {
-    /// What is to be done.
+    /// Title.
     pub title: Option<String>,
-    /// More about it; `Some(None)` removes it.
+    /// Description; `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Option<Priority>,
-    /// Words to find it by, in place of the old ones.
+    /// Tags, instead of the present ones.
     pub tags: Option<TextList>,
-    /// Whether it is done.
+    /// Whether it is completed.
     pub completed: Option<bool>,
 }
 
@@ -45,7 +46,7 @@ impl Store {
     /// Adds a task.
     ///
     /// # Errors
-    /// Only when the database fails, or the user does not exist.
+    /// Only if the database fails or the user does not exist.
     pub async fn task_create(&self, task: TaskRow) -> StoreResult<TaskRow> {
         change!(self, |c| {
             diesel::insert_into(tasks::table).values(&task).execute(c).await?;
@@ -53,15 +54,15 @@ impl Store {
         })
     }
 
-    /// A page of the user's tasks, and whether more follow.
+    /// Returns a page of the user's tasks, and whether more follow.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn tasks_page(&self, user_id: UserId, page: TaskPage) -> StoreResult<(Vec<TaskRow>, bool)> {
         read!(self, |c| {
             let mut query = tasks::table
                 .filter(tasks::user_id.eq(user_id))
-                // Ids sort by the time they were made.
+                // Ids are in the order of creation.
                 .order(tasks::id.desc())
                 .limit(i64::from(page.limit) + 1)
                 .select(TaskRow::as_select())
@@ -74,11 +75,11 @@ impl Store {
             if let Some(after) = page.after {
                 query = query.filter(tasks::id.lt(after));
             }
-            Ok(cut(query.load::<TaskRow>(c).await?, page.limit))
+            Ok(truncate_page(query.load::<TaskRow>(c).await?, page.limit))
         })
     }
 
-    /// A task.
+    /// Returns a task.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -90,13 +91,18 @@ impl Store {
         })
     }
 
-    /// Changes a task.
+    /// Changes a task. `now` becomes its time of change.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_update(&self, user_id: UserId, id: TaskId, changes: TaskChanges) -> StoreResult<TaskRow> {
-        let now = UtcTime::now();
-        // A task that is done already keeps the time when that was so.
+    pub async fn task_update(
+        &self,
+        user_id: UserId,
+        id: TaskId,
+        changes: TaskChanges,
+        now: UtcTime,
+    ) -> StoreResult<TaskRow> {
+        // A task that is completed already keeps its time of completion.
         let completed_at = changes.completed.map(|done| {
             tasks::completed_at
                 .eq(case_when(tasks::completed.eq(done), tasks::completed_at).otherwise(done.then_some(now)))
@@ -110,17 +116,19 @@ impl Store {
                 .optional()?;
             match task {
                 Some(task) => Ok(task),
-                None => Err(refusal!(c, tasks, Task, id, user_id).unwrap_or(StoreError::NotFound(Entity::Task))),
+                None => {
+                    let owner = tasks::table.find(id).select(tasks::user_id).first(c).await.optional()?;
+                    Err(why_unchanged(Entity::Task, owner, user_id, StoreError::NotFound(Entity::Task)))
+                }
             }
         })
     }
 
-    /// Marks a task as done. One that is done already stays as it is.
+    /// Marks a task as done at `now`. One that is done already stays as it is.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn task_complete(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
-        let now = UtcTime::now();
+    pub async fn task_complete(&self, user_id: UserId, id: TaskId, now: UtcTime) -> StoreResult<TaskRow> {
         change!(self, |c| {
             let task = diesel::update(tasks::table.find(id))
                 .filter(tasks::user_id.eq(user_id).and(tasks::completed.eq(false)))
@@ -148,7 +156,8 @@ impl Store {
             if deleted == 1 {
                 return Ok(());
             }
-            Err(refusal!(c, tasks, Task, id, user_id).unwrap_or(StoreError::NotFound(Entity::Task)))
+            let owner = tasks::table.find(id).select(tasks::user_id).first(c).await.optional()?;
+            Err(why_unchanged(Entity::Task, owner, user_id, StoreError::NotFound(Entity::Task)))
         })
     }
 }

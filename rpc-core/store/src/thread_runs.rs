@@ -1,4 +1,4 @@
-//! Runs of a thread, one after the other: what a subscriber needs who follows the thread.
+//! The runs of a thread in order, for the feeds of threads.
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
@@ -10,17 +10,17 @@ use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{runs, threads};
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 
-/// What comes next in a thread.
+/// The next run of a thread.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NextRun {
-    /// This run.
+    /// It has started.
     Started(Box<RunRow>),
-    /// Nobody has begun one; the thread stands like this.
+    /// It has not started. Holds the thread.
     NotYet(Box<ThreadRow>),
 }
 
 impl Store {
-    /// A thread and its newest run. That is the one that answers, if any does: a thread answers one message at a time.
+    /// Returns a thread and its newest run. If the thread has an active run, it is the newest one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound), [`StoreError::Forbidden`](super::StoreError::Forbidden).
@@ -38,10 +38,10 @@ impl Store {
         })
     }
 
-    /// The first run of a thread that answers a message behind this position; -1 is before the first message.
+    /// Returns the first run of a thread after a position; -1 is before the first run.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`](super::StoreError::NotFound) when the thread is gone.
+    /// [`StoreError::NotFound`](super::StoreError::NotFound) if the thread has been deleted.
     pub async fn thread_next_run(&self, thread_id: ThreadId, position: i64) -> StoreResult<NextRun> {
         read!(self, |c| {
             let next: Option<RunRow> = runs::table
@@ -54,16 +54,16 @@ impl Store {
             if let Some(run) = next {
                 return Ok(NextRun::Started(Box::new(run)));
             }
-            // Nothing further, or nothing at all any more.
+            // No run follows, or the thread has been deleted.
             let thread = threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?;
             thread.map(|thread| NextRun::NotYet(Box::new(thread))).ok_or(StoreError::NotFound(Entity::Thread))
         })
     }
 
-    /// A run, if it is one of this thread.
+    /// Returns a run if it belongs to this thread.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn run_of_thread(&self, thread_id: ThreadId, id: RunId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let run = runs::table.find(id).filter(runs::thread_id.eq(thread_id));
@@ -71,13 +71,13 @@ impl Store {
         })
     }
 
-    /// Threads in which runs were begun whose ids are above this one. Ids of runs begin with their time.
+    /// Returns the threads with runs whose ids are greater than `after`. Ids of runs begin with the time of creation.
     ///
     /// # Errors
-    /// Only when the database fails.
-    pub async fn threads_with_runs_after(&self, since: RunId) -> StoreResult<Vec<ThreadId>> {
+    /// Only if the database fails.
+    pub async fn threads_with_runs_after(&self, after: RunId) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
-            let begun = runs::table.filter(runs::id.gt(since));
+            let begun = runs::table.filter(runs::id.gt(after));
             Ok(begun.select(runs::thread_id).distinct().load(c).await?)
         })
     }

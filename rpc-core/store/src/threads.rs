@@ -1,11 +1,12 @@
-//! Conversations: reading, listing, renaming, deleting, archiving. They are made in `run_start.rs`.
+//! Threads: reading, listing, renaming, deleting, archiving. `thread_create.rs` creates them.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
+use super::error::why_unchanged;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::rows::ThreadRow;
+use super::truncate_page;
 use super::unit::{change, read, tx};
-use super::{cut, refusal};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -16,28 +17,28 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Order;
 use threadline_schema::threads::ThreadState;
 
-/// Which page of a user's threads.
+/// A request for a page of a user's threads.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadPage {
-    /// Most rows.
+    /// Maximum number of rows.
     pub limit: u32,
-    /// By last use.
+    /// Order by last use.
     pub order: Order,
-    /// Where the page before ended.
+    /// The end of the page before.
     pub after: Option<ThreadCursor>,
 }
 
-/// A place in a user's list of threads.
+/// A position in a user's list of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadCursor {
-    /// `updated_at` and id of the last row seen: the page goes on there even if that row has moved since.
+    /// `updated_at` and id of the last thread of the page before, as they were then: the thread may have moved since.
     Key(UtcTime, ThreadId),
-    /// The thread, wherever it stands now.
+    /// A thread, at its present position.
     Id(ThreadId),
 }
 
 impl Store {
-    /// A thread.
+    /// Returns a thread.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -48,10 +49,10 @@ impl Store {
         })
     }
 
-    /// A page of the user's threads that are not archived, whether more follow, and how many there are in all.
+    /// Returns a page of the user's threads that are not archived, whether more follow, and how many there are in total.
     ///
     /// # Errors
-    /// [`StoreError::CursorNotFound`] when the cursor is an id that is not one of the user's.
+    /// [`StoreError::CursorNotFound`] if the cursor is the id of no thread of the user.
     pub async fn threads_page(&self, user_id: UserId, page: ThreadPage) -> StoreResult<(Vec<ThreadRow>, bool, i64)> {
         let limit = i64::from(page.limit) + 1;
         read!(self, |c| {
@@ -64,7 +65,7 @@ impl Store {
                     Some(key.ok_or(StoreError::CursorNotFound(Entity::Thread))?)
                 }
             };
-            // Rides along with every row: cheaper than a query of its own, and the server computes it once.
+            // A column of each row: cheaper than another query, and the server computes it once.
             let total = users::table.find(user_id).select(users::session_count).single_value();
             let mut query = threads::table
                 .filter(threads::user_id.eq(user_id).and(threads::archived.eq(false)))
@@ -88,31 +89,40 @@ impl Store {
                 Some((_, total)) => *total,
                 None => users::table.find(user_id).select(users::session_count).first(c).await.optional()?,
             };
-            let (rows, has_more) = cut(rows, page.limit);
+            let (rows, has_more) = truncate_page(rows, page.limit);
             Ok((rows.into_iter().map(|(thread, _)| thread).collect(), has_more, total.unwrap_or(0)))
         })
     }
 
-    /// Gives a thread the title its user chose; messages do not change it any more.
+    /// Sets the title that the user has chosen. Messages do not change it any more.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    pub async fn thread_rename(&self, user_id: UserId, id: ThreadId, title: String) -> StoreResult<ThreadRow> {
+    pub async fn thread_rename(
+        &self,
+        user_id: UserId,
+        id: ThreadId,
+        title: String,
+        now: UtcTime,
+    ) -> StoreResult<ThreadRow> {
         change!(self, |c| {
             let renamed = diesel::update(threads::table.find(id).filter(threads::user_id.eq(user_id)))
-                .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(UtcTime::now())))
+                .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(now)))
                 .returning(ThreadRow::as_returning())
                 .get_result(c)
                 .await
                 .optional()?;
             match renamed {
                 Some(thread) => Ok(thread),
-                None => Err(refusal!(c, threads, Thread, id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))),
+                None => {
+                    let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
+                    Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
+                }
             }
         })
     }
 
-    /// Opens, locks or closes a thread, whosever it is, and says why. A run that is under way goes on.
+    /// Sets the status of a thread of any user, and the reason that the user sees. An active run continues.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -130,11 +140,11 @@ impl Store {
         })
     }
 
-    /// Gives a thread another title while it still has the one it was given first; `None` when it has not, since its user
-    /// has chosen one or deleted it. The thread's last use stays as it is.
+    /// Replaces the title `first` that was set when the thread was created. Returns `None` if the user has chosen a title or
+    /// deleted the thread since. Does not count as a use of the thread.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn thread_retitle(&self, id: ThreadId, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
         change!(self, |c| {
             let untouched = threads::title_is_set.eq(false).and(threads::title.eq(first));
@@ -165,7 +175,7 @@ impl Store {
                 .await
                 .optional()?;
             match archived {
-                // Counted out when it was archived.
+                // An archived thread is not counted.
                 Some(true) => Ok(()),
                 Some(false) => {
                     diesel::update(users::table.find(user_id))
@@ -174,16 +184,19 @@ impl Store {
                         .await?;
                     Ok(())
                 }
-                None => Err(refusal!(c, threads, Thread, id, user_id).unwrap_or(StoreError::NotFound(Entity::Thread))),
+                None => {
+                    let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
+                    Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
+                }
             }
         })
     }
 
-    /// Archives at most `limit` threads last used before `before`, the longest unused first, and returns how many.
-    /// Those with an active run are left for another time.
+    /// Archives up to `limit` threads that were last used before `before`, the oldest first, and returns how many. Threads with
+    /// an active run are left out.
     ///
     /// # Errors
-    /// Only when the database fails; nothing is archived then.
+    /// Only if the database fails; nothing is archived then.
     pub async fn threads_archive_idle(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Archive).await? {
@@ -197,11 +210,11 @@ impl Store {
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
-            // In one order, here and below: two sweeps at once then wait for each other instead of deadlocking.
+            // Threads and users are locked in the order of their ids, as everywhere.
             idle.sort_unstable();
             let mut owners = BTreeMap::<UserId, i64>::new();
             for id in idle {
-                // Asked again, as somebody may have spoken in it since.
+                // The user may have used the thread between the two statements.
                 let still_idle = threads::table
                     .find(id)
                     .filter(threads::archived.eq(false).and(threads::updated_at.lt(before)))
@@ -229,7 +242,15 @@ impl Store {
     }
 }
 
-/// The thread, if it is there and the user's.
+/// Explains why a thread takes no input: it does not exist, belongs to another user, or is not active.
+pub(super) fn closed_error(thread: Option<ThreadRow>, user_id: UserId) -> StoreError {
+    match owned(thread, user_id) {
+        Err(error) => error,
+        Ok(thread) => StoreError::Closed { locked: thread.status == ThreadState::Locked, reason: thread.status_reason },
+    }
+}
+
+/// Returns the thread if it exists and belongs to the user.
 pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<ThreadRow> {
     match thread {
         None => Err(StoreError::NotFound(Entity::Thread)),
@@ -238,7 +259,7 @@ pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<T
     }
 }
 
-/// The active run of the thread that the surrounding query is about.
+/// Selects the active run of the thread of the outer query.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn active_run_of_thread() -> _ {
     runs::table.filter(runs::thread_id.eq(threads::id).and(runs::finished_at.is_null()))

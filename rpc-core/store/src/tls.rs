@@ -47,6 +47,8 @@ impl Security {
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
                 Some(("sslmode", mode)) => found.mode = Some(Mode::from_name(mode)?),
+                // What clients for other languages call `require`.
+                Some(("ssl", "true" | "1" | "require")) => found.mode = found.mode.or(Some(Mode::Require)),
                 Some(("sslrootcert", file)) => {
                     let file = percent_encoding::percent_decode_str(file).decode_utf8();
                     let file = file.map_err(|_| StoreError::Config("sslrootcert is not UTF-8".to_owned()))?;

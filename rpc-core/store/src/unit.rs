@@ -8,20 +8,19 @@
 //! an ordinary task.
 
 use super::error::{StoreError, StoreResult};
-use deadpool::managed::Status;
+use deadpool::managed::{Manager, Object, Pool, Status};
 use diesel::connection::AnsiTransactionManager;
 use diesel::{QueryResult, SqliteConnection};
-use diesel_async::pooled_connection::PoolableConnection;
-use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
+use diesel_async::{AsyncConnection, TransactionManager};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
-/// A connection to PostgreSQL.
-pub(super) type PgConn = AsyncPgConnection;
+pub(super) use super::postgres::PgConn;
+use super::postgres::PgManager;
+
 /// A connection to SQLite. Its queries block: use it on a blocking thread only.
 pub(super) type LiteConn = SyncConnectionWrapper<SqliteConnection, Inline>;
 
@@ -45,26 +44,20 @@ impl SpawnBlocking for Inline {
 }
 
 /// A pool, and how long to wait for one of its connections.
-pub(super) struct Connections<C>
-where
-    C: AsyncConnection + 'static,
-    diesel_async::pooled_connection::AsyncDieselConnectionManager<C>: deadpool::managed::Manager,
-{
-    pub(super) pool: Pool<C>,
+pub(super) struct Connections<M: Manager> {
+    pub(super) pool: Pool<M>,
     pub(super) wait: Duration,
 }
 
-impl<C> Connections<C>
+impl<M> Connections<M>
 where
-    C: PoolableConnection + Send + 'static,
-    diesel_async::pooled_connection::AsyncDieselConnectionManager<C>:
-        deadpool::managed::Manager<Type = C, Error = diesel_async::pooled_connection::PoolError>,
+    M: Manager<Error: std::error::Error + Send + Sync + 'static> + 'static,
 {
     /// A connection that works as far as anybody knows, made if need be.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none within the time: all are in use, or the server does not answer.
-    pub(super) async fn get(&self) -> StoreResult<Object<C>> {
+    pub(super) async fn get(&self) -> StoreResult<Object<M>> {
         match tokio::time::timeout(self.wait, self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(StoreError::unavailable(error)),
@@ -85,6 +78,15 @@ pub(super) fn work<T, F: Future<Output = StoreResult<T>>>(body: F) -> F {
     body
 }
 
+/// Starts a unit on PostgreSQL.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its caller awaits it and reports its panic; a supervisor would not add to that"
+)]
+pub(super) fn spawn<T: Send + 'static>(unit: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(unit)
+}
+
 /// What a unit came to.
 pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResult<T> {
     // A panic in a unit, or a runtime that is shutting down: either way nothing was committed.
@@ -94,11 +96,23 @@ pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResu
 /// What a unit on PostgreSQL came to, or that nobody knows by `limit`.
 ///
 /// A server that is frozen, or a network that swallows packets, keeps a query waiting until TCP gives up. Its caller is
-/// told earlier; the unit goes on waiting, and keeps its connection until the server answers or TCP has given up.
-pub(super) async fn outcome_within<T>(limit: Duration, task: JoinHandle<StoreResult<T>>) -> StoreResult<T> {
-    match tokio::time::timeout(limit, task).await {
+/// told earlier, and connections that were made with this one are not used again. A unit that may write goes on waiting,
+/// and keeps its connection until the server answers or TCP has given up; one that reads gives it back.
+pub(super) async fn outcome_within<T>(
+    pool: &Connections<PgManager>,
+    limit: patience::Limit,
+    mut task: JoinHandle<StoreResult<T>>,
+) -> StoreResult<T> {
+    let patience::Limit { after, aborts } = limit;
+    match tokio::time::timeout(after, &mut task).await {
         Ok(joined) => outcome(joined),
-        Err(_) => Err(StoreError::unavailable(format!("PostgreSQL did not answer within {limit:?}"))),
+        Err(_) => {
+            pool.pool.manager().doubt_all();
+            if aborts {
+                task.abort();
+            }
+            Err(StoreError::unavailable(format!("PostgreSQL did not answer within {after:?}")))
+        }
     }
 }
 
@@ -106,15 +120,22 @@ pub(super) async fn outcome_within<T>(limit: Duration, task: JoinHandle<StoreRes
 pub(super) mod patience {
     use std::time::Duration;
 
+    /// When a caller is told that nobody knows.
+    pub(in super::super) struct Limit {
+        pub(super) after: Duration,
+        /// Whether the work ends then.
+        pub(super) aborts: bool,
+    }
+
     /// Asking again does no harm.
-    pub(in super::super) fn read(wait: Duration) -> Duration {
-        wait
+    pub(in super::super) fn read(wait: Duration) -> Limit {
+        Limit { after: wait, aborts: true }
     }
 
     /// Longer than the server lets a statement run, so that as a rule its verdict comes first, and a caller is not told
     /// that something failed which is committed a moment later.
-    pub(in super::super) fn write(wait: Duration) -> Duration {
-        super::super::postgres::STATEMENT_TIMEOUT + wait
+    pub(in super::super) fn write(wait: Duration) -> Limit {
+        Limit { after: super::super::postgres::STATEMENT_TIMEOUT + wait, aborts: false }
     }
 }
 
@@ -122,12 +143,6 @@ pub(super) mod patience {
 pub(super) trait Begin {
     /// Begins one.
     fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
-}
-
-impl Begin for PgConn {
-    async fn begin(&mut self) -> QueryResult<()> {
-        <Self as AsyncConnection>::TransactionManager::begin_transaction(self).await
-    }
 }
 
 impl Begin for LiteConn {
@@ -162,8 +177,9 @@ macro_rules! unit {
                 $crate::db::Db::Pg(pool) => {
                     let mut connection = pool.get().await?;
                     $crate::unit::outcome_within(
+                        pool,
                         $crate::unit::patience::$role(pool.wait),
-                        tokio::spawn($crate::unit::work(async move {
+                        $crate::unit::spawn($crate::unit::work(async move {
                             let $c: &mut $crate::unit::PgConn = &mut connection;
                             $body
                         })),
@@ -221,4 +237,40 @@ macro_rules! tx {
     };
 }
 
-pub(super) use {change, read, tx, unit};
+/// Declares functions that are parts of units of work. Each body is written once and compiled for both connections, as a
+/// method of the connection: the trait of this name must be in scope where it is called.
+///
+/// `?` and `return` in a body leave the function, not the unit that calls it.
+macro_rules! steps {
+    (
+        trait $trait:ident {
+            $( $(#[$meta:meta])* fn $name:ident($c:ident $(, $argument:ident: $type:ty)* $(,)?) -> $output:ty $body:block )+
+        }
+    ) => {
+        pub(crate) trait $trait {
+            $(
+                $(#[$meta])*
+                fn $name(
+                    &mut self,
+                    $( $argument: $type, )*
+                ) -> impl Future<Output = $crate::StoreResult<$output>> + Send;
+            )+
+        }
+
+        impl $trait for $crate::unit::PgConn {
+            $( async fn $name(&mut self, $( $argument: $type, )*) -> $crate::StoreResult<$output> {
+                let $c = self;
+                $body
+            } )+
+        }
+
+        impl $trait for $crate::unit::LiteConn {
+            $( async fn $name(&mut self, $( $argument: $type, )*) -> $crate::StoreResult<$output> {
+                let $c = self;
+                $body
+            } )+
+        }
+    };
+}
+
+pub(super) use {change, read, steps, tx, unit};

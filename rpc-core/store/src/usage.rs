@@ -1,52 +1,90 @@
-//! What users have used, day by day, and what their runs hold of the day's budget.
+//! Usage of each user per day, and what active runs have reserved of the day's budget.
 //!
-//! A budget is kept in the transactions that begin and end a run, so it holds across replicas and crashes: a run begins
-//! only if what it may use is free, and gives back what it did not use when it ends, whoever ends it.
+//! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts only
+//! if its reservation fits, and the process that ends it releases the reservation.
 
 use super::db::Store;
-use super::error::StoreResult;
-use super::rows::UsageRow;
-use super::unit::{change, read};
+use super::error::{Limit, StoreError, StoreResult};
+use super::rows::{RunRow, UsageRow};
+use super::unit::{change, read, steps};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::usage_days;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 
-/// Seconds of a day.
+/// Seconds per day.
 const DAY: i64 = 86_400;
 
-/// What a run is to hold of its user's budget, and what the budget is.
+/// The largest number that a column gets. Sums stop there instead of failing: a model server may report any number, and
+/// that must not keep a run, or a later run of the same user, from ending. Three columns add up to less than an i64.
+const MAX: i64 = i64::MAX / 4;
+
+/// The part of a budget that a run reserves, and the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation {
     /// Tokens.
     pub tokens: i64,
     /// Millionths of the currency.
     pub micros: i64,
-    /// Tokens a day, at most.
+    /// The budget in tokens per day.
     pub limit_tokens: i64,
-    /// Millionths of the currency a day, at most.
+    /// The budget in millionths of the currency per day.
     pub limit_micros: i64,
 }
 
-/// What a run used, for its user's account.
+/// What a run or a title is booked with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Tokens read.
+    /// Input tokens.
     pub prompt_tokens: i64,
-    /// Tokens written.
+    /// Output tokens.
     pub completion_tokens: i64,
-    /// What they cost, in millionths of the currency; `None` when nobody knows.
+    /// Their cost in millionths of the currency; `None` if it is not known.
     pub cost_micros: Option<i64>,
 }
 
-/// The day (UTC) of a point in time, counted from 1970-01-01.
+/// What a run holds of its user's budget while it is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Tokens.
+    pub tokens: i64,
+    /// Millionths of the currency.
+    pub micros: i64,
+}
+
+/// Returns the UTC day of a time, counted from 1970-01-01.
 pub fn day_of(at: UtcTime) -> i64 {
     at.utc().timestamp().div_euclid(DAY)
 }
 
+impl Charge {
+    /// Returns the charge with numbers that the columns can hold.
+    pub(crate) fn bounded(self) -> Self {
+        Self {
+            prompt_tokens: bounded(self.prompt_tokens),
+            completion_tokens: bounded(self.completion_tokens),
+            cost_micros: self.cost_micros.map(bounded),
+        }
+    }
+}
+
+/// Returns the nearest number that can be added to a column.
+pub(super) fn bounded(number: i64) -> i64 {
+    number.clamp(0, MAX)
+}
+
+/// A column plus a bounded number, at most [`MAX`]. The number in the column may come from an older release.
+macro_rules! plus {
+    ($column:expr, $number:expr) => {{
+        let number = bounded($number);
+        let max = MAX.into_sql::<diesel::sql_types::BigInt>();
+        diesel::dsl::case_when($column.gt(MAX - number), max).otherwise($column + number)
+    }};
+}
+
 impl UsageRow {
-    /// A day on which nothing was used.
+    /// Returns the row of a day without use.
     pub fn unused(user_id: UserId, day: i64) -> Self {
         Self {
             user_id,
@@ -62,83 +100,82 @@ impl UsageRow {
     }
 }
 
-/// Holds a part of the day's budget for a run that begins, if so much is left: one statement decides, so two runs at once
-/// cannot both take the last of it.
-macro_rules! reserve_budget {
-    ($c:ident, $user_id:expr, $day:expr, $reservation:expr) => {{
-        use threadline_schema::db::tables::usage_days;
-        let reservation: $crate::Reservation = $reservation;
-        diesel::insert_into(usage_days::table)
-            .values($crate::rows::UsageRow::unused($user_id, $day))
-            .on_conflict_do_nothing()
-            .execute($c)
-            .await?;
-        let tokens = usage_days::prompt_tokens + usage_days::completion_tokens + usage_days::held_tokens;
-        let micros = usage_days::cost_micros + usage_days::held_micros;
-        let held = diesel::update(usage_days::table.find(($user_id, $day)))
-            .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
-            .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
-            .set((
-                usage_days::held_tokens.eq(usage_days::held_tokens + reservation.tokens),
-                usage_days::held_micros.eq(usage_days::held_micros + reservation.micros),
-            ))
-            .execute($c)
-            .await?;
-        if held == 0 {
-            return Err($crate::StoreError::LimitReached($crate::Limit::DailyBudget));
+steps! {
+    trait UsageSteps {
+        /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement: two
+        /// concurrent runs cannot both get the last part.
+        ///
+        /// # Errors
+        /// [`StoreError::LimitReached`] if less than the reservation is left.
+        fn reserve_budget(c, run: &RunRow, reservation: Option<Reservation>) -> () {
+            let Some(reservation) = reservation else { return Ok(()) };
+            let day = day_of(run.created_at);
+            diesel::insert_into(usage_days::table)
+                .values(UsageRow::unused(run.user_id, day))
+                .on_conflict_do_nothing()
+                .execute(c)
+                .await?;
+            let tokens = plus!(usage_days::prompt_tokens, 0)
+                + plus!(usage_days::completion_tokens, 0)
+                + usage_days::held_tokens;
+            let micros = plus!(usage_days::cost_micros, 0) + usage_days::held_micros;
+            let reserved = diesel::update(usage_days::table.find((run.user_id, day)))
+                .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
+                .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
+                .set((
+                    usage_days::held_tokens.eq(plus!(usage_days::held_tokens, reservation.tokens)),
+                    usage_days::held_micros.eq(plus!(usage_days::held_micros, reservation.micros)),
+                ))
+                .execute(c)
+                .await?;
+            if reserved == 0 { Err(StoreError::LimitReached(Limit::DailyBudget)) } else { Ok(()) }
         }
-    }};
-}
-pub(super) use reserve_budget;
 
-/// Books what a run used on the day it began, and gives back what it held.
-macro_rules! settle {
-    ($c:ident, $user_id:expr, $day:expr, $charge:expr, $held:expr) => {
-        $crate::usage::book!($c, $user_id, $day, 1_i64, $charge, $held)
-    };
-}
+        /// Books what a run has used on the day on which it was created, and releases its reservation.
+        fn settle(c, user_id: UserId, created_at: UtcTime, charge: Charge, held: Held) -> () {
+            c.book(user_id, day_of(created_at), 1, charge, held).await
+        }
 
-/// Books what was used on a day, by so many runs that have ended with it.
-macro_rules! book {
-    ($c:ident, $user_id:expr, $day:expr, $runs:expr, $charge:expr, $held:expr) => {{
-        use threadline_schema::db::tables::usage_days;
-        let runs: i64 = $runs;
-        let charge: $crate::Charge = $charge;
-        let (held_tokens, held_micros): (i64, i64) = $held;
-        let has_no_price = charge.cost_micros.is_none() && charge.prompt_tokens + charge.completion_tokens > 0;
-        let unpriced = if has_no_price { runs } else { 0 };
-        let cost = charge.cost_micros.unwrap_or_default();
-        diesel::insert_into(usage_days::table)
-            .values($crate::rows::UsageRow {
-                runs,
-                unpriced_runs: unpriced,
-                prompt_tokens: charge.prompt_tokens,
-                completion_tokens: charge.completion_tokens,
-                cost_micros: cost,
-                ..$crate::rows::UsageRow::unused($user_id, $day)
-            })
-            .on_conflict((usage_days::user_id, usage_days::day))
-            .do_update()
-            .set((
-                usage_days::runs.eq(usage_days::runs + runs),
-                usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                usage_days::prompt_tokens.eq(usage_days::prompt_tokens + charge.prompt_tokens),
-                usage_days::completion_tokens.eq(usage_days::completion_tokens + charge.completion_tokens),
-                usage_days::cost_micros.eq(usage_days::cost_micros + cost),
-                usage_days::held_tokens.eq(usage_days::held_tokens - held_tokens),
-                usage_days::held_micros.eq(usage_days::held_micros - held_micros),
-            ))
-            .execute($c)
-            .await?;
-    }};
+        /// Books a charge on a day, releases what was held, and counts `runs` runs that have ended.
+        fn book(c, user_id: UserId, day: i64, runs: i64, charge: Charge, held: Held) -> () {
+            let charge = charge.bounded();
+            let has_no_price =
+                charge.cost_micros.is_none() && (charge.prompt_tokens, charge.completion_tokens) != (0, 0);
+            let unpriced = if has_no_price { runs } else { 0 };
+            let cost = charge.cost_micros.unwrap_or_default();
+            diesel::insert_into(usage_days::table)
+                .values(UsageRow {
+                    runs,
+                    unpriced_runs: unpriced,
+                    prompt_tokens: charge.prompt_tokens,
+                    completion_tokens: charge.completion_tokens,
+                    cost_micros: cost,
+                    ..UsageRow::unused(user_id, day)
+                })
+                .on_conflict((usage_days::user_id, usage_days::day))
+                .do_update()
+                .set((
+                    usage_days::runs.eq(usage_days::runs + runs),
+                    usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
+                    usage_days::prompt_tokens.eq(plus!(usage_days::prompt_tokens, charge.prompt_tokens)),
+                    usage_days::completion_tokens.eq(plus!(usage_days::completion_tokens, charge.completion_tokens)),
+                    usage_days::cost_micros.eq(plus!(usage_days::cost_micros, cost)),
+                    usage_days::held_tokens.eq(usage_days::held_tokens - held.tokens),
+                    usage_days::held_micros.eq(usage_days::held_micros - held.micros),
+                ))
+                .execute(c)
+                .await?;
+            Ok(())
+        }
+    }
 }
-pub(super) use {book, settle};
 
 impl Store {
-    /// What a user has used on each day from `first` to `last`, newest first; days without use are not among them.
+    /// Returns what a user has used on each day from `first` to `last`, newest first, without the days of no use. Days are
+    /// counted from 1970-01-01 UTC.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn usage(&self, user_id: UserId, first: i64, last: i64) -> StoreResult<Vec<UsageRow>> {
         read!(self, |c| {
             Ok(usage_days::table
@@ -150,32 +187,25 @@ impl Store {
         })
     }
 
-    /// Books what was used for a run that began then and has been settled already.
+    /// Books an additional charge of a run that was created at `created_at` and has been settled.
     ///
     /// # Errors
-    /// Only when the database fails.
-    pub async fn usage_add(&self, user_id: UserId, began: UtcTime, charge: Charge) -> StoreResult<()> {
-        change!(self, |c| {
-            book!(c, user_id, day_of(began), 0, charge, (0, 0));
-            Ok(())
-        })
+    /// Only if the database fails.
+    pub async fn usage_add(&self, user_id: UserId, created_at: UtcTime, charge: Charge) -> StoreResult<()> {
+        change!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, Held { tokens: 0, micros: 0 }).await })
     }
 
-    /// Books what a run used that went with its thread before it had ended: `held` is what it held, in tokens and in
-    /// money.
+    /// Books what a run has used that was deleted with its thread before it ended, and releases its reservation.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn usage_settle(
         &self,
         user_id: UserId,
-        began: UtcTime,
+        created_at: UtcTime,
         charge: Charge,
-        held: (i64, i64),
+        held: Held,
     ) -> StoreResult<()> {
-        change!(self, |c| {
-            settle!(c, user_id, day_of(began), charge, held);
-            Ok(())
-        })
+        change!(self, |c| { c.settle(user_id, created_at, charge, held).await })
     }
 }

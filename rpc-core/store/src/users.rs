@@ -9,22 +9,20 @@ use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::users;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
-use uuid::Uuid;
 
 impl Store {
-    /// Makes an account. The email is taken as it is: lower it before.
+    /// Makes an account. The email is taken as it is: lower it before. `id` and `now` come from the [`Clock`](crate::Clock).
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
-    pub async fn user_create(&self, email: String, password_hash: String) -> StoreResult<UserRow> {
-        let user = UserRow {
-            id: Uuid::now_v7().into(),
-            email,
-            password_hash,
-            session_count: 0,
-            created_at: UtcTime::now(),
-            attachment_bytes: 0,
-        };
+    pub async fn user_create(
+        &self,
+        id: UserId,
+        email: String,
+        password_hash: String,
+        now: UtcTime,
+    ) -> StoreResult<UserRow> {
+        let user = UserRow { id, email, password_hash, session_count: 0, created_at: now, attachment_bytes: 0 };
         change!(self, |c| {
             diesel::insert_into(users::table)
                 .values(user)
@@ -37,20 +35,20 @@ impl Store {
         })
     }
 
-    /// The account with this email.
+    /// Returns the account with this email.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
         })
     }
 
-    /// The account with this id.
+    /// Returns the account with this id.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }

@@ -3,11 +3,11 @@
 use crate::result::ToolResult;
 use crate::tool::Tool;
 use crate::toolbox::Toolbox;
-use crate::widgets::WidgetView;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_model::ToolCall;
 use threadline_schema::chatkit::{Action, WidgetItem};
+use threadline_schema::tool_result::WidgetView;
 use uuid::Uuid;
 
 /// Maximum length of an action's name in an error, in characters.
@@ -63,7 +63,7 @@ impl Toolbox {
         };
         tool.check_arguments(&arguments).map_err(|reason| ActionError::InvalidPayload { name, reason })?;
         let id = format!("action_{}", Uuid::new_v4().simple());
-        Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string() })
+        Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string(), echo: None })
     }
 
     /// Updates the widget whose action made this call, to show the result. A widget in the result replaces it.

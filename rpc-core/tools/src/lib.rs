@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | `tool.rs` | the trait [`Tool`], its context and its errors |
 //! | `toolbox.rs` | the tools of one agent; executes calls |
+//! | `arguments/` | the arguments of calls: reading them, checking them, telling the model what to change |
+//! | `output.rs` | what a tool returns: JSON, and images |
 //! | `result.rs` | [`ToolResult`]: how a call ended; the metrics of calls |
 //! | `actions.rs` | calls that users make through the actions of a widget |
 //! | `pending.rs` | calls that the client or the user answers, not this service |
@@ -19,22 +21,33 @@
 //!
 //! The built-in tools are in `rpc-core`, next to the data that they work on.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
+)]
+
 mod actions;
+mod arguments;
 pub mod ask_user;
 pub mod config;
 pub mod endpoint;
+mod json_rpc;
 pub mod mcp;
+mod output;
 mod pending;
 mod progress;
 mod result;
+mod text;
 mod tool;
 mod toolbox;
 pub mod widgets;
 
 pub use actions::ActionError;
+pub use arguments::argument_problem;
+pub use output::{ToolImage, ToolOutput};
 pub use pending::PendingCall;
 pub use progress::ProgressReporter;
 pub use result::{CallOutcome, ToolResult, record_unknown_outcome};
+pub use threadline_schema::tool_result::WidgetView;
 pub use tool::{MAX_RESULT_BYTES, Tool, ToolContext, ToolError, default_title, tool_spec, typed_tool_spec};
 pub use toolbox::Toolbox;
-pub use widgets::WidgetView;

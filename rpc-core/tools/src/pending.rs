@@ -1,8 +1,9 @@
 //! Calls that the client or the user answers, not this service. They end the run; another run continues with the
 //! answer.
 
+use crate::arguments::parse_arguments;
 use crate::ask_user;
-use crate::toolbox::{Toolbox, parse_arguments};
+use crate::toolbox::Toolbox;
 use serde_json::{Map, Value};
 use threadline_model::ToolCall;
 use threadline_schema::chatkit::StructuredInput;
@@ -35,8 +36,9 @@ impl Toolbox {
         if !is_client_tool && !self.is_ask_user(&call.name) {
             return None;
         }
-        let Some(Value::Object(arguments)) = parse_arguments(call) else {
-            return Some(Err("The arguments are not a JSON object.".to_owned()));
+        let arguments = match parse_arguments(call) {
+            Ok(arguments) => arguments,
+            Err(problem) => return Some(Err(problem)),
         };
         Some(if is_client_tool {
             Ok(PendingCall::ClientTool(arguments))

@@ -1,13 +1,14 @@
 //! How a call ended.
 
 use crate::ask_user;
+use crate::output::ToolImage;
 use crate::tool::Tool;
-use crate::widgets::WidgetView;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
+use threadline_schema::tool_result::WidgetView;
 use threadline_schema::tool_result::{UNKNOWN_OUTCOME, UNKNOWN_RESULT};
 
 /// Metric label for calls of tools that do not exist.
@@ -18,6 +19,8 @@ pub(crate) const UNKNOWN_TOOL: &str = "unknown";
 pub struct ToolResult {
     /// JSON text for the model.
     pub content: String,
+    /// Images of the result, for models that can see.
+    pub images: Vec<ToolImage>,
     /// What went wrong, for the user; `None` if the call succeeded.
     pub failure: Option<Failure>,
     /// Whether the call had its effect.
@@ -55,6 +58,7 @@ impl ToolResult {
         tracing::debug!(tool, error = failure.message, "tool call failed");
         Self {
             content: json!({"error": failure.message}).to_string(),
+            images: Vec::new(),
             failure: Some(failure),
             outcome: CallOutcome::Error,
             widget: None,
@@ -67,6 +71,7 @@ impl ToolResult {
         tracing::warn!(tool, "outcome of a tool call is unknown");
         Self {
             content: UNKNOWN_RESULT.to_owned(),
+            images: Vec::new(),
             failure: Some(Failure { code: ErrorCode::UpstreamError, message: UNKNOWN_OUTCOME.to_owned() }),
             outcome: CallOutcome::Unknown,
             widget: None,

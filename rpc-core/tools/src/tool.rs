@@ -1,7 +1,7 @@
 //! The trait of all tools.
 
+use crate::output::ToolOutput;
 use crate::progress::ProgressReporter;
-use crate::widgets::WidgetView;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -13,6 +13,7 @@ use threadline_schema::call::ClientHints;
 use threadline_schema::chatkit::widget::WidgetRoot;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
+use threadline_schema::tool_result::WidgetView;
 
 /// Time limit of one call, unless the tool has its own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -76,10 +77,10 @@ pub trait Tool: Send + Sync {
         None
     }
 
-    /// Validates arguments without calling the tool.
+    /// Validates arguments without calling the tool. [`Self::call`] gets only arguments that are valid.
     ///
     /// # Errors
-    /// The reason, without a full stop.
+    /// What to change, for a model, without a full stop at the end.
     fn check_arguments(&self, _arguments: &Value) -> Result<(), String> {
         Ok(())
     }
@@ -96,7 +97,7 @@ pub trait Tool: Send + Sync {
     ///
     /// # Errors
     /// Goes to the model, which can try something else.
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>>;
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>>;
 }
 
 /// Returns the spec of a tool whose arguments have this JSON Schema.

@@ -1,7 +1,9 @@
 //! The tools of one agent.
 
+use crate::arguments::{object_schema, parse_arguments};
 use crate::ask_user;
 use crate::config::ClientTool;
+use crate::output::ToolOutput;
 use crate::result::{CallMetrics, CallOutcome, ToolResult, UNKNOWN_TOOL};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use serde_json::{Value, json};
@@ -35,7 +37,7 @@ impl Toolbox {
         for ClientTool { name, description, parameters } in client_tools {
             // The agents file has no such conflict, but an MCP server can offer a new tool at any time.
             if specs.iter().all(|other| other.name != **name) {
-                specs.push(tool_spec(name, description, parameters));
+                specs.push(tool_spec(name, description, &object_schema(parameters)));
                 client_names.push(name.clone());
             }
         }
@@ -60,7 +62,7 @@ impl Toolbox {
             let spec = self.specs.iter().find(|spec| spec.name == call.name);
             return spec.map_or_else(|| "Unknown tool".to_owned(), |spec| default_title(&spec.name));
         };
-        let arguments = serde_json::from_str(&call.arguments).unwrap_or_default();
+        let arguments = parse_arguments(call).map(Value::Object).unwrap_or_default();
         tool.title(&arguments, result.is_some_and(|result| result.failure.is_none()))
     }
 
@@ -103,9 +105,13 @@ impl Toolbox {
 
 async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, label: &str) -> ToolResult {
     let failed = |message: String| Err(ToolError::Failed(message));
-    let result = match parse_arguments(call) {
-        None => failed("The arguments are not a JSON object.".to_owned()),
-        Some(arguments) => {
+    let arguments = parse_arguments(call).map(Value::Object).and_then(|arguments| {
+        let problem = tool.check_arguments(&arguments).err();
+        problem.map_or(Ok(arguments), |problem| Err(format!("Bad arguments, nothing was done: {problem}.")))
+    });
+    let result = match arguments {
+        Err(problem) => failed(problem),
+        Ok(arguments) => {
             let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
             // The other side may go on with the call after our timeout.
             result.unwrap_or_else(|_| match tool.has_side_effects() {
@@ -115,11 +121,12 @@ async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, lab
         }
     };
     match result {
-        Ok(result) => {
-            let (result, widget) = tool.split_widget(result);
+        Ok(ToolOutput { value, images }) => {
+            let (result, widget) = tool.split_widget(value);
             ToolResult {
                 content: limit_size(result.to_string(), tool.max_result_bytes()),
                 failure: None,
+                images,
                 outcome: CallOutcome::Ok,
                 widget,
                 may_have_changed_data: tool.has_side_effects(),
@@ -131,15 +138,6 @@ async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, lab
         Err(ToolError::Refused(failure)) => ToolResult::failed(label, failure),
         Err(ToolError::OutcomeUnknown) => ToolResult::unknown(label, tool.has_side_effects()),
     }
-}
-
-/// Parses the arguments of a call; `None` if they are not an object. Some models send an empty text for a tool without
-/// arguments.
-pub(crate) fn parse_arguments(call: &ToolCall) -> Option<Value> {
-    if call.arguments.trim().is_empty() {
-        return Some(json!({}));
-    }
-    serde_json::from_str(&call.arguments).ok().filter(Value::is_object)
 }
 
 /// Replaces a result that is too long by an error: half a JSON document would mislead the model.

@@ -1,13 +1,11 @@
 //! Events that a run emits.
 
 use super::{IconName, ItemUpdate, ThreadItem};
+use crate::finish_reason::FinishReason;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-
-/// An event of ChatKit's stream, with this service's threads.
-pub type ThreadStreamEvent = StreamEvent<crate::threads::Thread>;
 
 /// An event of ChatKit's stream. `T` is the thread: the protocol's, or this service's, which has more members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -105,6 +103,9 @@ pub enum StreamEvent<T> {
         /// Title above the message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
+        /// How the answer ended, if the notice is about its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finish_reason: Option<FinishReason>,
     },
 }
 

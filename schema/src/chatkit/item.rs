@@ -4,6 +4,7 @@ use super::widget::WidgetRoot;
 use super::{
     AssistantContent, Attachment, Extra, InferenceOptions, StructuredInputItem, UserContent, Workflow, WorkflowTask,
 };
+use crate::finish_reason::FinishReason;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ pub struct UserMessage {
 }
 
 /// A message of the assistant.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssistantMessage {
     /// Id of the item.
@@ -76,6 +78,8 @@ pub struct AssistantMessage {
     pub created_at: DateTime<Utc>,
     /// Parts of the message.
     pub content: Vec<AssistantContent>,
+    /// How the answer ended, if the message is the last one of its run. The message is incomplete unless it is `stop`.
+    pub finish_reason: Option<FinishReason>,
     /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,

@@ -19,7 +19,7 @@ mod workflow;
 
 pub use action::{Action, ActionConfig, Handler, LoadingBehavior};
 pub use attachment::{Attachment, FileAttachment, ImageAttachment, UploadDescriptor, UploadMethod};
-pub use event::{NoticeLevel, StreamErrorCode, StreamEvent, StreamOptions, ThreadStreamEvent};
+pub use event::{NoticeLevel, StreamErrorCode, StreamEvent, StreamOptions};
 pub use icon::{IconName, LibraryIcon};
 pub use item::{
     AssistantMessage, ClientToolCall, ClientToolCallStatus, EndOfTurn, FeedbackKind, GeneratedImage,

@@ -88,6 +88,8 @@ diesel::table! {
         last_seq -> BigInt,
         error_code -> Nullable<Text>,
         error_message -> Nullable<Text>,
+        /// How its answer ended: `stop`, `length`, ...
+        finish_reason -> Nullable<Text>,
         prompt_tokens -> BigInt,
         completion_tokens -> BigInt,
         /// The last assistant message it wrote.
@@ -238,6 +240,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Processes that serve the database.
+    processes (id) {
+        id -> Id,
+        /// Whether it holds the advisory lock that is named after it.
+        holds_lock -> Bool,
+        /// When it last wrote this row.
+        seen_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -257,5 +273,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     feedback,
     usage_days,
     attachments,
-    attachment_leftovers
+    attachment_leftovers,
+    processes
 );

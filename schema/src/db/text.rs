@@ -2,7 +2,7 @@
 
 use crate::chatkit::FeedbackKind;
 use crate::items::ItemKind;
-use crate::runs::RunStatus;
+use crate::runs::{FinishReason, RunStatus};
 use crate::tasks::Priority;
 use crate::threads::ThreadState;
 use diesel::backend::Backend;
@@ -67,6 +67,7 @@ macro_rules! stored_by_name {
 }
 
 stored_by_name!(RunStatus, "status of a run");
+stored_by_name!(FinishReason, "finish reason of a run");
 stored_by_name!(Priority, "priority of a task");
 stored_by_name!(FeedbackKind, "kind of feedback");
 stored_by_name!(ItemKind, "kind of an item");

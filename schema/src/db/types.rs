@@ -34,11 +34,6 @@ pub mod sql {
 pub struct UtcTime(DateTime<Utc>);
 
 impl UtcTime {
-    /// Now.
-    pub fn now() -> Self {
-        Self::from(Utc::now())
-    }
-
     /// Microseconds since 1970; `None` when no calendar reaches that far.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)

@@ -50,7 +50,7 @@ env = {{ NOTES = {{ env = "NOTES_SECRET" }} }}
     )
 }
 
-fn offered(request: &Value) -> Vec<String> {
+pub(super) fn offered(request: &Value) -> Vec<String> {
     let tools = request["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
     tools.iter().map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
 }
@@ -65,7 +65,7 @@ pub(super) async fn until_offered(user: &Client, session: Uuid, upstream: &Upstr
 }
 
 /// Returns the result that the model gets for a call of this tool.
-async fn call(user: &Client, session: Uuid, upstream: &Upstream, tool: &str, arguments: Value) -> Value {
+pub(super) async fn call(user: &Client, session: Uuid, upstream: &Upstream, tool: &str, arguments: Value) -> Value {
     upstream.queue(Script::calls(&[(tool, arguments)]));
     assert_eq!(user.say(session, "Call it").await.terminal()["type"], "run.completed");
     let request = upstream.requests().pop().unwrap();

@@ -162,3 +162,23 @@ async fn the_composer_is_small_again_after_a_refusal() {
     browser.click("#message").await;
     assert!(browser.run(height).await.as_u64().unwrap() > 3 * before, "whoever writes on sees the text");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incomplete_answer_says_so_and_can_be_continued() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Once upon"]).done("length"));
+    upstream.queue(Script::says(&["a time"]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A story").await;
+    browser.read(".incomplete span", "This answer is incomplete: it reached the length limit.").await;
+    assert_eq!(browser.count(".notice").await, 1, "said once");
+    browser.see("#send").await;
+    browser.client.refresh().await.unwrap();
+    browser.click(".incomplete button").await;
+    browser.read(".item:nth-child(3).user_message .text", "Continue").await;
+    browser.read(".item:nth-child(4).assistant_message .text", "a time").await;
+    let sent = upstream.requests()[1]["messages"].clone();
+    assert_eq!(sent[3], json!({"role": "user", "content": "Continue"}));
+    assert_eq!(sent[2], json!({"role": "assistant", "content": "Once upon"}));
+}

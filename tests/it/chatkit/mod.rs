@@ -3,6 +3,7 @@
 mod attachments;
 mod citations;
 mod differential;
+mod ends;
 mod errors;
 mod leaving;
 mod models;

@@ -45,6 +45,31 @@ serve_and_split! {
         }
     }
 
+    async fn malformed_requests_without_a_token_count_by_address(setup: Setup) {
+        let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5).start().await;
+        let anyone = app.anonymous();
+        let login = |kind: &str, body: String| {
+            anyone.request(Method::POST, "/api/v1/auth/login").header("content-type", kind).body(body)
+        };
+        let upload = anyone.request(Method::PUT, "/api/v1/chatkit/attachments/x/content").body("abc");
+        for (left, request, status, code) in [
+            (4, login("application/json", "{".into()), 400, "INVALID_JSON"),
+            (3, login("application/json", "[]".into()), 400, "INVALID_REQUEST"),
+            (2, login("text/plain", "{}".into()), 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (1, login("application/json", "x".repeat(2 << 20)), 413, "PAYLOAD_TOO_LARGE"),
+            (0, upload, 400, "INVALID_REQUEST"),
+        ] {
+            let reply = read(request).await;
+            reply.fails(status, code);
+            assert_eq!(remaining(&reply), left, "{}", reply.text);
+        }
+        limited(&read(login("application/json", "{".into())).await);
+        limited(&read(login("application/json", "x".repeat(2 << 20))).await);
+        limited(&anyone.post("/api/v1/auth/login", &json!({"email": "a@example.com", "password": "12345678"})).await);
+        // Requests of monitoring are not counted.
+        assert_ne!(anyone.get("/health/db?unknown=1").await.status, 429);
+    }
+
     async fn a_message_counts_once(setup: Setup) {
         let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5).start().await;
         let user = app.user().await;

@@ -15,5 +15,6 @@ mod limits;
 mod ownership;
 mod runs;
 mod sessions;
+mod strict_model;
 mod tasks;
 mod usage;

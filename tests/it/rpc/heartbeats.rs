@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use threadline::config::Settings;
 use threadline::listen::{self, ConnectionLimits, Listener};
-use threadline_core::{Core, RpcHttpConfig, RpcServer};
+use threadline_core::{Core, RpcHttpConfig};
+use threadline_runtime::Supervisor;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
@@ -28,16 +29,22 @@ async fn serve(database: &Database) -> SocketAddr {
         _ => None,
     };
     let (config, _) = Settings::read(&lookup).unwrap().core().unwrap();
-    let core = Core::start(config).await.unwrap();
+    let supervisor = Supervisor::default();
+    let core = Core::start(config, &supervisor).await.unwrap();
     let http = RpcHttpConfig { max_sockets: 10, body_timeout: Duration::from_secs(5), ping_interval: PING_EVERY };
-    let server = RpcServer::new(core, http).unwrap();
+    let server = core.rpc_server(http).unwrap();
     let listener = Listener::bind("rpc", "RPC_LISTEN", "127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let address = listener.local_addr().unwrap();
     let handler = move |peer: SocketAddr, request: Request<hyper::body::Incoming>| {
-        let server = server.clone();
-        async move { server.handle(peer.ip(), request).await }
+        // The core must live as long as its server.
+        let (server, core) = (server.clone(), core.clone());
+        async move {
+            let response = server.handle(peer.ip(), request).await;
+            drop(core);
+            response
+        }
     };
-    tokio::spawn(listen::serve(listener, handler, ConnectionLimits::default(), CancellationToken::new()));
+    tokio::spawn(listen::serve(listener, handler, ConnectionLimits::default(), CancellationToken::new(), supervisor));
     address
 }
 

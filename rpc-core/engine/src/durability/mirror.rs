@@ -59,6 +59,7 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     // Nothing was heard for a while: then the run may be gone, with its thread.
     let mut is_quiet = false;
     let mut failing_since: Option<Instant> = None;
+    let started_at = Instant::now();
     loop {
         let Some(shared) = shared.upgrade() else { return };
         match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
@@ -71,7 +72,17 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 failing_since.get_or_insert_with(Instant::now);
             }
         }
-        log.set_unreachable(failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE));
+        let cannot_read = failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE);
+        // The database can be read and takes no writes: the end of a run of this process cannot be stored, and nobody else
+        // will store one.
+        let cannot_write = until == Until::Ended
+            && started_at.elapsed() > READER_PATIENCE
+            && shared
+                .store
+                .runs_owned(shared.process_id)
+                .await
+                .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id));
+        log.set_unreachable(cannot_read || cannot_write);
         let has_readers = Arc::strong_count(&log) > 2;
         if has_readers || until == Until::Ended {
             last_read_at = Instant::now();

@@ -16,6 +16,7 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{RunStatus, Usage};
+use threadline_store::Held;
 use threadline_store::rows::{FencingToken, RunRow};
 use tokio::time::Instant;
 
@@ -26,8 +27,8 @@ pub(super) struct RunTask {
     /// The user message that is answered again.
     pub(super) retry_of: Option<ItemId>,
     pub(super) created_at: DateTime<Utc>,
-    /// What the run reserves of its user's budget: tokens, and millionths of the currency.
-    pub(super) reserved: (i64, i64),
+    /// What the run holds of its user's budget.
+    pub(super) held: Held,
     request: RequestContext,
     driver: Box<dyn RunDriver>,
 }
@@ -39,7 +40,7 @@ impl RunTask {
             token: run.fencing_token(),
             retry_of: run.retry_of,
             created_at: run.created_at.utc(),
-            reserved: (run.held_tokens, run.held_micros),
+            held: run.held(),
             request,
             driver,
         }

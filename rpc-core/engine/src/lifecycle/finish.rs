@@ -44,6 +44,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         last_seq: log.last_seq() + last.len() as u64 + 1,
         retry_of: task.retry_of.map(|id| id.0),
         error: failure,
+        finish_reason: writer.finish_reason.filter(|_| outcome.is_driver_done()),
         usage: (writer.usage != Usage::default()).then_some(writer.usage),
         cost_micros: charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()),
         message_id: writer.message_id.map(|id| id.0),
@@ -54,6 +55,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
     let end = RunEnd {
         status: run.status,
         error: run.error.clone(),
+        finish_reason: run.finish_reason,
         usage: writer.usage,
         charge,
         last_seq: to_signed(run.last_seq),
@@ -75,7 +77,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         }
         Err(StoreError::NotFound(_)) => {
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
-            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, task.reserved);
+            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, task.held);
             if let Err(error) = settled.await {
                 tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
             }

@@ -8,18 +8,32 @@ use crate::shared::Shared;
 use crate::wire;
 use std::sync::Arc;
 use threadline_schema::call::RequestContext;
-use threadline_schema::chatkit::{StreamOptions, ThreadItem, ThreadStreamEvent};
+use threadline_schema::chatkit::{StreamOptions, ThreadItem};
 use threadline_schema::error::Chain;
-use threadline_schema::event::Event;
+use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
 use threadline_store::rows::{ItemRow, NewItem, RunRow, ThreadRow};
 use threadline_store::{
-    IdempotencyKey, NewMessageRun, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreError, StoreResult,
+    IdempotencyKey, NewMessage, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreError, StoreResult,
 };
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Permission to start a run. While it is held, a shutdown waits: take it before the checks of a request.
 pub struct StartPermit(#[expect(dead_code, reason = "held, and dropped")] pub(crate) TaskTrackerToken);
+
+/// A request that starts a run, whatever the run starts with.
+pub struct RunRequest {
+    /// Taken before the checks of the request.
+    pub permit: StartPermit,
+    /// Who asks: the owner of the thread.
+    pub user_id: UserId,
+    /// The idempotency key, if the request has one.
+    pub key: Option<IdempotencyKey>,
+    /// What the run keeps of the request.
+    pub context: RequestContext,
+    /// Makes the driver once the run is stored. Not called for a replayed request.
+    pub make_driver: MakeDriver,
+}
 
 /// A message of the user, checked and complete.
 pub struct UserMessageInput {
@@ -111,24 +125,20 @@ pub(crate) async fn find_started(
 }
 
 /// Stores a message and starts the run that answers it.
-#[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
 pub(crate) async fn start_with_message(
     shared: &Arc<Shared>,
-    permit: StartPermit,
-    user_id: UserId,
+    request: RunRequest,
     thread_id: ThreadId,
     input: UserMessageInput,
-    key: Option<IdempotencyKey>,
-    request: RequestContext,
-    make_driver: MakeDriver,
 ) -> Result<StartedRun, EngineError> {
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
+        let RunRequest { permit, user_id, key, context, make_driver } = request;
         let has_title = input.title.is_some();
-        let (new, message) = new_message_run(&shared, input);
-        let guard = shared.hub.register(new.run_id, user_id, thread_id);
-        let started = match shared.store.run_start_with_message(user_id, thread_id, new, key).await {
+        let (stored, run, message) = new_message_run(&shared, input);
+        let guard = shared.hub.register(run.id, user_id, thread_id);
+        let started = match shared.store.run_start(user_id, thread_id, RunInput::Message(stored), run, key).await {
             Ok(started) if !started.replayed => started,
             refused_or_replayed => {
                 guard.discard();
@@ -137,7 +147,7 @@ pub(crate) async fn start_with_message(
         };
         let title_changed = started.is_first_message && has_title;
         announce_message(guard.handle(), false, message, title_changed, &started.thread);
-        execute_stored(&shared, guard, &started.thread, &started.run, started.is_first_message, request, make_driver);
+        execute_stored(&shared, guard, &started.thread, &started.run, started.is_first_message, context, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
@@ -147,24 +157,21 @@ pub(crate) async fn start_with_message(
 /// Stores a thread, and starts the run that answers its first message if it has one.
 pub(crate) async fn create_thread(
     shared: &Arc<Shared>,
-    permit: StartPermit,
-    user_id: UserId,
+    request: RunRequest,
     input: NewThreadInput,
-    key: Option<IdempotencyKey>,
-    request: RequestContext,
-    make_driver: MakeDriver,
 ) -> Result<StartedRun, EngineError> {
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
+        let RunRequest { permit, user_id, key, context, make_driver } = request;
         let (first_message, message) = match input.message {
             Some(message) => {
-                let (new, message) = new_message_run(&shared, message);
-                (Some(new), Some(message))
+                let (stored, run, message) = new_message_run(&shared, message);
+                (Some((stored, run)), Some(message))
             }
             None => (None, None),
         };
-        let guard = first_message.as_ref().map(|new| shared.hub.register(new.run_id, user_id, input.thread_id));
+        let guard = first_message.as_ref().map(|(_, run)| shared.hub.register(run.id, user_id, input.thread_id));
         let new = NewThread {
             id: input.thread_id,
             user_id,
@@ -190,7 +197,7 @@ pub(crate) async fn create_thread(
         };
         if let (Some(guard), Some(run), Some(message)) = (guard, &created.run, message) {
             announce_message(guard.handle(), true, message, false, &created.thread);
-            execute_stored(&shared, guard, &created.thread, run, true, request, make_driver);
+            execute_stored(&shared, guard, &created.thread, run, true, context, make_driver);
         }
         drop(permit);
         Ok(StartedRun { thread: created.thread, run: created.run, is_replayed: false })
@@ -199,20 +206,16 @@ pub(crate) async fn create_thread(
 }
 
 /// Starts a run without a new message.
-#[expect(clippy::too_many_arguments, reason = "who, where, what and how, each of another type")]
 pub(crate) async fn resume(
     shared: &Arc<Shared>,
-    permit: StartPermit,
-    user_id: UserId,
+    request: RunRequest,
     thread_id: ThreadId,
     input: ResumeInput,
-    key: Option<IdempotencyKey>,
-    request: RequestContext,
-    make_driver: MakeDriver,
 ) -> Result<StartedRun, EngineError> {
     let task_shared = shared.clone();
     let work = async move {
         let shared = task_shared;
+        let RunRequest { permit, user_id, key, context, make_driver } = request;
         let ResumeInput { input, replaced, reservation } = input;
         let run = NewRun {
             id: shared.clock.new_id(),
@@ -231,7 +234,7 @@ pub(crate) async fn resume(
         };
         let replaced = replaced.map(|item| ThreadStreamEvent::ItemReplaced { item: Box::new(item) });
         announce(guard.handle(), [stream_options()].into_iter().chain(replaced));
-        execute_stored(&shared, guard, &started.thread, &started.run, false, request, make_driver);
+        execute_stored(&shared, guard, &started.thread, &started.run, false, context, make_driver);
         drop(permit);
         Ok(StartedRun { thread: started.thread, run: Some(started.run), is_replayed: false })
     };
@@ -252,18 +255,17 @@ fn execute_stored(
     spawn_run(shared, RunTask::new(guard, run, request, driver));
 }
 
-fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessageRun, ThreadItem) {
+/// Returns the message to store, the run that answers it, and the message as clients see it.
+fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessage, NewRun, ThreadItem) {
     let UserMessageInput { item, message, title, attachments, reservation } = input;
-    let new = NewMessageRun {
-        message: item,
-        title,
-        run_id: shared.clock.new_id::<RunId>(),
+    let run = NewRun {
+        id: shared.clock.new_id(),
         owner: shared.process_id,
         lease_expires_at: shared.lease_until(),
+        created_at: item.created_at,
         reservation,
-        attachments,
     };
-    (new, message)
+    (NewMessage { item, title, attachments }, run, message)
 }
 
 /// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has another

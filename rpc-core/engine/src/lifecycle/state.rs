@@ -54,6 +54,11 @@ impl RunOutcome {
         }
     }
 
+    /// Returns whether the driver came to an end of its own, so that how its answer ended can be known.
+    pub(super) fn is_driver_done(&self) -> bool {
+        matches!(self, Self::Answered | Self::Failed(_))
+    }
+
     /// Returns what the user is told about a failure.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {

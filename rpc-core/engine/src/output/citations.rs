@@ -1,7 +1,8 @@
 //! Citations: the sources of the words of a message.
 
 use super::run_writer::{OpenMessage, RunWriter};
-use threadline_schema::chatkit::{Annotation, Extra, ItemUpdate, Source, ThreadStreamEvent, UrlSource};
+use threadline_schema::chatkit::{Annotation, Extra, ItemUpdate, Source, UrlSource};
+use threadline_schema::event::ThreadStreamEvent;
 
 /// A source that the model names for its words.
 #[derive(Debug, Clone, PartialEq, Eq)]

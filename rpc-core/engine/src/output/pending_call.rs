@@ -5,8 +5,9 @@ use super::run_writer::RunWriter;
 use serde_json::{Map, Value};
 use threadline_schema::chatkit::{
     ClientToolCall, ClientToolCallStatus, Extra, StructuredInput, StructuredInputItem, StructuredInputStatus,
-    ThreadItem, ThreadStreamEvent,
+    ThreadItem,
 };
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::items::ItemKind;
 
 /// What a tool call waits for.

@@ -5,21 +5,20 @@ use super::store_items::PendingWrite;
 use super::thoughts::Thoughts;
 use super::tool_calls::{CallIndex, TurnCalls};
 use super::usage_meter::{ModelPrices, UsageMeter};
-use super::widgets::WidgetView;
 use crate::log::RunLog;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_runtime::Supervisor;
 use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem,
-    ThreadStreamEvent, WorkflowItem,
+    AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::event::{Event, text_delta};
+use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
-use threadline_schema::runs::Usage;
+use threadline_schema::runs::{FinishReason, Usage};
+use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
 use threadline_store::{Charge, Clock};
 
@@ -62,6 +61,8 @@ pub struct RunWriter {
     pub(super) is_storage_unknown: bool,
     /// The last message that is complete.
     pub(crate) message_id: Option<ItemId>,
+    /// How the answer ended.
+    pub(crate) finish_reason: Option<FinishReason>,
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
     meter: UsageMeter,
@@ -104,6 +105,7 @@ impl RunWriter {
             pending_write: None,
             is_storage_unknown: false,
             message_id: None,
+            finish_reason: None,
             usage: Usage::default(),
             meter: UsageMeter::default(),
             has_output: false,
@@ -119,6 +121,11 @@ impl RunWriter {
     /// Returns the text of the message that is being written; empty without one.
     pub fn open_text(&self) -> &str {
         self.message.as_ref().map_or("", |message| &message.text)
+    }
+
+    /// Returns whether a message is being written.
+    pub fn has_open_message(&self) -> bool {
+        self.message.is_some()
     }
 
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
@@ -163,16 +170,40 @@ impl RunWriter {
         self.show_citations(false);
     }
 
+    /// Notes how the answer ended. If it is incomplete, the user reads why.
+    pub fn finish_answer(&mut self, reason: FinishReason) {
+        self.finish_reason = Some(reason);
+        let Some(message) = incomplete_notice(reason) else { return };
+        metrics::counter!("threadline_answers_incomplete_total", "reason" => reason.name()).increment(1);
+        self.emit(&ThreadStreamEvent::Notice {
+            level: NoticeLevel::Warning,
+            message: message.to_owned(),
+            title: None,
+            finish_reason: Some(reason),
+        });
+    }
+
     /// Removes the message that is being written: another model answers from the beginning, and its words would not
     /// continue this one. Thoughts stay: they are no answer.
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
-        let Some(message) = self.message.take() else { return };
-        self.has_output = message.had_output;
-        self.begun.retain(|id| *id != message.id);
-        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
-        let message = MESSAGE_WITHDRAWN.to_owned();
-        self.emit(&ThreadStreamEvent::Notice { level: NoticeLevel::Info, message, title: None });
+        self.finish_reason = None;
+        if self.remove_message().is_some() {
+            let message = MESSAGE_WITHDRAWN.to_owned();
+            self.emit(&ThreadStreamEvent::Notice {
+                level: NoticeLevel::Info,
+                message,
+                title: None,
+                finish_reason: None,
+            });
+        }
+    }
+
+    /// Turns the message that is being written into a thought: only what follows has shown that it is one.
+    pub fn turn_text_into_thought(&mut self) {
+        if let Some(text) = self.remove_message() {
+            self.write_thought(&text);
+        }
     }
 
     /// Stores a note for the model that the user does not see.
@@ -232,6 +263,7 @@ impl RunWriter {
             thread_id: self.thread_id.0,
             created_at: created_at.utc(),
             content: Vec::new(),
+            finish_reason: None,
             extra: Extra::new(),
         };
         self.begin_item(id, ThreadItem::AssistantMessage(item));
@@ -240,6 +272,15 @@ impl RunWriter {
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(OpenMessage { id, created_at, text: String::new(), had_output });
+    }
+
+    /// Removes the message that is being written, and returns its text.
+    fn remove_message(&mut self) -> Option<String> {
+        let message = self.message.take()?;
+        self.has_output = message.had_output;
+        self.begun.retain(|id| *id != message.id);
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
+        Some(message.text)
     }
 
     /// Completes the message that is being written.
@@ -252,6 +293,7 @@ impl RunWriter {
             thread_id: self.thread_id.0,
             created_at: created_at.utc(),
             content: vec![content.clone()],
+            finish_reason: self.finish_reason,
             extra: Extra::new(),
         });
         self.store_later(id, ItemKind::AssistantMessage, false, &item, created_at);
@@ -287,6 +329,17 @@ impl RunWriter {
     pub(crate) fn for_tests(log: Arc<RunLog>) -> Self {
         let thread_id = uuid::Uuid::new_v4().into();
         Self::new(log, Arc::new(Clock::for_tests()), Supervisor::default(), thread_id, false)
+    }
+}
+
+/// Returns what the user reads when an answer ended like this; `None` if the answer is complete.
+fn incomplete_notice(reason: FinishReason) -> Option<&'static str> {
+    match reason {
+        FinishReason::Stop => None,
+        FinishReason::Length => Some("This answer is incomplete: it reached the length limit."),
+        FinishReason::ContentFilter => Some("This answer is incomplete: a content filter stopped it."),
+        FinishReason::TurnLimit => Some("There is no final answer: the assistant reached the limit of tool calls."),
+        FinishReason::Refusal => Some("The language model refused to answer."),
     }
 }
 

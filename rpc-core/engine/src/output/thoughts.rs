@@ -2,9 +2,9 @@
 
 use super::run_writer::RunWriter;
 use threadline_schema::chatkit::{
-    Extra, ItemUpdate, ThoughtTask, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem, WorkflowKind,
-    WorkflowSummary, WorkflowTask,
+    Extra, ItemUpdate, ThoughtTask, ThreadItem, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary, WorkflowTask,
 };
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
 use tokio::time::Instant;

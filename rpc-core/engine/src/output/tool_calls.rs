@@ -1,12 +1,13 @@
 //! Tool calls: what is stored of them before they run, and after.
 
 use super::run_writer::new_item;
-use super::widgets::WidgetView;
 use crate::wire::ToolCallBody;
+use serde_json::Value;
 use threadline_schema::chatkit::WorkflowTask;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
+use threadline_schema::tool_result::WidgetView;
 use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
 use threadline_store::Clock;
 use threadline_store::rows::NewItem;
@@ -20,6 +21,8 @@ pub struct RequestedCall {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
+    /// What the model's server wants back with the call. The engine stores it and does not read it.
+    pub echo: Option<Value>,
 }
 
 /// How a tool call ended.
@@ -77,9 +80,9 @@ impl TurnCalls {
     ) -> Vec<NewItem> {
         self.calls.clear();
         for (index, call) in calls.iter().enumerate() {
-            let RequestedCall { id, name, arguments } = call.clone();
+            let RequestedCall { id, name, arguments, echo } = call.clone();
             let waits_for = (pending == Some(index)).then(|| clock.new_id::<ItemId>().0);
-            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for };
+            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for, echo };
             self.calls.push(StoredCall { item_id: clock.new_id(), body, entry: None, has_ended: false });
         }
         let now = clock.now();

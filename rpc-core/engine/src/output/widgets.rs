@@ -1,23 +1,13 @@
 //! Widgets that show the results of tool calls.
 
 use super::run_writer::RunWriter;
-use threadline_schema::chatkit::widget::WidgetRoot;
-use threadline_schema::chatkit::{Extra, ThreadItem, ThreadStreamEvent, WidgetItem};
+use threadline_schema::chatkit::{Extra, ThreadItem, WidgetItem};
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
+use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::FencingToken;
 use threadline_store::{Store, StoreResult};
-
-/// How a result is shown to the user.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WidgetView {
-    /// The widget.
-    pub widget: WidgetRoot,
-    /// What copying the widget gives.
-    pub copy_text: Option<String>,
-    /// Whether the widget shows a state that later calls of the same run can make out of date. It is not shown then.
-    pub is_overview: bool,
-}
 
 impl RunWriter {
     /// Shows the widgets of finished calls before the words that follow. They are stored first, so that the user can

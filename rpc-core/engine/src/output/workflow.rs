@@ -4,9 +4,10 @@ use super::run_writer::RunWriter;
 use super::tool_calls::{FinishedCall, RequestedCall};
 use chrono::{DateTime, Utc};
 use threadline_schema::chatkit::{
-    CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, ThreadStreamEvent, Workflow, WorkflowItem,
-    WorkflowKind, WorkflowSummary, WorkflowTask,
+    CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary,
+    WorkflowTask,
 };
+use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;

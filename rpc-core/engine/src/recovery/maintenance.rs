@@ -7,12 +7,17 @@ use threadline_schema::error::Chain;
 
 /// How long an idempotency key is known: the same key later is a new request.
 const IDEMPOTENCY_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long a process that is not seen any more is known.
+const PROCESSES_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Rows that one transaction removes: small, so that nothing waits for it.
 const BATCH: u32 = 100;
 
 /// Removes the logs of runs that ended long ago, and old idempotency keys.
 pub(crate) async fn remove_expired_logs(shared: &Shared) {
     let before = |age: Duration| UtcTime::from(shared.clock.now().utc() - age);
+    if let Err(error) = shared.store.processes_trim(before(PROCESSES_KEPT)).await {
+        tracing::warn!(error = %Chain(&error), "old processes could not be removed");
+    }
     loop {
         let logs = shared.store.logs_trim(before(shared.config.events_retention), BATCH).await;
         let keys = shared.store.idempotency_keys_trim(before(IDEMPOTENCY_KEYS_KEPT), BATCH).await;

@@ -1,9 +1,7 @@
 //! The items of a run, computed from its events.
 
-use threadline_schema::chatkit::{
-    AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem,
-};
-use threadline_schema::event::{Event, EventKind, text_delta};
+use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
 use uuid::Uuid;
 
 /// The items that the assistant has begun, in their order.

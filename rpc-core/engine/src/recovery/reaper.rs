@@ -10,6 +10,7 @@ use crate::wire;
 use futures::StreamExt;
 use std::sync::Arc;
 use threadline_schema::error::Chain;
+use threadline_schema::ids::ProcessId;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::RunRow;
@@ -79,15 +80,34 @@ pub(crate) async fn close_dead_runs(shared: &Shared) {
         if taken.is_empty() {
             return;
         }
-        // A run that cannot be closed now belongs to this process from here on, and is a lost run the next time.
-        let close = |run: RunRow| async move {
-            let run_id = run.id;
-            if let Err(error) = ignore_closed(close_run(shared, run).await) {
-                tracing::warn!(%run_id, error = %Chain(&error), "dead run could not be closed");
-            }
-        };
-        futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, close).await;
+        close_taken(shared, taken).await;
     }
+}
+
+/// Closes the runs of processes that are known to be gone.
+pub(super) async fn close_runs_of(shared: &Shared, gone: Vec<ProcessId>) {
+    loop {
+        let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, shared.lease_until(), BATCH).await;
+        match taken {
+            Ok(taken) if taken.is_empty() => return,
+            Ok(taken) => close_taken(shared, taken).await,
+            Err(error) => {
+                return tracing::warn!(error = %Chain(&error), "runs of a process that is gone could not be taken over");
+            }
+        }
+    }
+}
+
+/// Closes runs that this process has taken over. One that cannot be closed now is a lost run of this process, and is closed
+/// as such.
+async fn close_taken(shared: &Shared, taken: Vec<RunRow>) {
+    let close = |run: RunRow| async move {
+        let run_id = run.id;
+        if let Err(error) = ignore_closed(close_run(shared, run).await) {
+            tracing::warn!(%run_id, error = %Chain(&error), "dead run could not be closed");
+        }
+    };
+    futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, close).await;
 }
 
 /// Takes a run over and closes it, under a new epoch: its owner, be it this process, may have emitted events that are
@@ -146,6 +166,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
     let end = RunEnd {
         status,
         error: None,
+        finish_reason: None,
         usage: Usage::default(),
         // What it had used is lost with its process.
         charge: Charge::default(),

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::call::Frame;
-use threadline_schema::chatkit::{StreamErrorCode, ThreadStreamEvent};
+use threadline_schema::chatkit::StreamErrorCode;
 use threadline_schema::error::Chain;
-use threadline_schema::event::Event;
+use threadline_schema::event::{Event, ThreadStreamEvent};
+use threadline_schema::frame::Frame;
 use threadline_schema::ids::RunId;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
@@ -161,7 +161,11 @@ impl RunFeed {
 
     fn frame(&mut self, event: Event) -> Frame {
         self.has_given_any = true;
-        Frame { run_id: self.run_id.0, seq: self.position, event: event.json().clone() }
+        match self.position {
+            // The error event of a feed that has given no event yet.
+            0 => Frame::Side(event),
+            seq => Frame::Run { run_id: self.run_id.0, seq, event },
+        }
     }
 
     /// Returns whether the feed ended because the subscriber's token has expired.
@@ -189,7 +193,8 @@ mod tests {
     async fn rest(mut feed: RunFeed) -> Vec<(u64, String)> {
         let mut frames = Vec::new();
         while let Some(frame) = feed.next().await {
-            frames.push((frame.seq, frame.event.to_string()));
+            let Frame::Run { seq, event, .. } = frame else { panic!("a side event in the feed of a run") };
+            frames.push((seq, event.json().to_string()));
         }
         frames
     }

@@ -3,9 +3,8 @@
 use super::ThreadFeed;
 use super::thread_header::ThreadHeader;
 use crate::wire;
-use threadline_schema::chatkit::ThreadStreamEvent;
 use threadline_schema::error::Chain;
-use threadline_schema::event::Event;
+use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::ItemId;
 use threadline_store::rows::ThreadRow;
 use threadline_store::{StoreError, StoreResult};

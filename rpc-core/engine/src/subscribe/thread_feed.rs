@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::call::Frame;
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadLifecycleEvent};
+use threadline_schema::frame::Frame;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::runs::After;
 use threadline_store::rows::{RunRow, ThreadRow};
@@ -120,7 +120,7 @@ impl ThreadFeed {
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(event) = self.side_events.pop_front() {
-                return Some(self.side_frame(event));
+                return Some(Frame::Side(event));
             }
             if self.end.is_some() {
                 return None;
@@ -154,17 +154,17 @@ impl ThreadFeed {
                     self.end = Some(FeedEnd::TokenExpired);
                     return Some(frame);
                 }
-                // A feed repeats the terminal event for a reader that has it. Here that is not news.
-                Some(frame) if frame.seq <= self.position.seq => {}
-                Some(frame) => {
-                    let event = Event::from_json(frame.event.clone());
-                    self.position.seq = frame.seq;
+                Some(Frame::Run { run_id, seq, event }) if seq > self.position.seq => {
+                    self.position.seq = seq;
                     self.position.run_has_ended = event.kind().is_terminal();
                     if let Some(header) = ThreadHeader::from_event(&event) {
                         self.header = header;
                     }
-                    return Some(frame);
+                    return Some(Frame::Run { run_id, seq, event });
                 }
+                // A feed repeats the terminal event for a reader that has it, and has the error events of the run's
+                // feed. Here neither is news: the feed is opened again.
+                Some(Frame::Run { .. } | Frame::Side(_)) => {}
                 None => {
                     self.run_feed = None;
                     self.has_stumbled = !self.position.run_has_ended;
@@ -210,7 +210,7 @@ impl ThreadFeed {
             Err(Unavailable::ThreadDeleted) => {
                 self.end = Some(FeedEnd::ThreadDeleted);
                 let event = ThreadLifecycleEvent::Deleted { thread_id: self.thread_id.0 };
-                Event::new(&event).ok().map(|event| self.side_frame(event))
+                Event::new(&event).ok().map(Frame::Side)
             }
             Err(Unavailable::ForGood) => {
                 self.end = Some(FeedEnd::Aborted);
@@ -226,7 +226,7 @@ impl ThreadFeed {
             biased;
             () = self.expiry.as_mut() => {
                 self.end = Some(FeedEnd::TokenExpired);
-                return Some(self.side_frame(error_event(TOKEN_EXPIRED)));
+                return Some(Frame::Side(error_event(TOKEN_EXPIRED)));
             }
             () = self.watcher.notified() => {}
             () = tokio::time::sleep(limit) => {}
@@ -276,10 +276,6 @@ impl ThreadFeed {
                 Unavailable::ForGood
             }
         }
-    }
-
-    fn side_frame(&self, event: Event) -> Frame {
-        Frame { run_id: self.position.run_id.map(|id| id.0).unwrap_or_default(), seq: 0, event: event.json().clone() }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{PanicAfterAnswer, TestEngine};
 use std::time::Duration;
 use threadline_engine::RunDriver;
-use threadline_schema::event::{Event, EventKind};
+use threadline_schema::event::EventKind;
 use threadline_schema::runs::RunStatus;
 
 /// Recovery looks for lost runs every 5 s.
@@ -19,7 +19,7 @@ async fn a_panic_after_the_answer_frees_the_thread_and_keeps_the_text() {
     let mut kinds = Vec::new();
     let reading = async {
         while let Some(frame) = feed.next().await {
-            kinds.push(Event::from_json(frame.event).kind());
+            kinds.push(frame.event().kind());
         }
     };
     tokio::time::timeout(WITHIN, reading).await.expect("a subscriber hears the end of the run");

@@ -6,16 +6,16 @@ use diesel::{Connection, SqliteConnection};
 use futures::FutureExt;
 use std::time::Duration;
 use threadline_engine::ThreadFeed;
-use threadline_schema::event::{Event, EventKind};
+use threadline_schema::event::EventKind;
+use threadline_schema::frame::Frame;
 use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadsSubscribeParams;
 
 async fn next_side_event(feed: &mut ThreadFeed, limit: Duration) -> Option<EventKind> {
     tokio::time::timeout(limit, async {
         loop {
-            let frame = feed.next().await.expect("the feed goes on");
-            if frame.seq == 0 {
-                return Event::from_json(frame.event).kind();
+            if let Frame::Side(event) = feed.next().await.expect("the feed goes on") {
+                return event.kind();
             }
         }
     })
@@ -41,7 +41,7 @@ async fn a_reader_that_stops_waiting_at_any_moment_misses_no_change() {
     let (mut feed, thread_id) = idle_feed(&test).await;
     for round in 0..200u64 {
         let title = format!("Title {round}");
-        test.store.thread_rename(test.user_id, thread_id, title).await.unwrap();
+        test.store.thread_rename(test.user_id, thread_id, title, test.clock.now()).await.unwrap();
         test.engine.thread_changed(thread_id);
         // Drops the future after so many polls: in the middle of its queries, sooner or later.
         for _ in 0..round % 7 {
@@ -54,11 +54,11 @@ async fn a_reader_that_stops_waiting_at_any_moment_misses_no_change() {
             }
         }
     }
-    test.store.thread_rename(test.user_id, thread_id, "The last one".to_owned()).await.unwrap();
+    test.store.thread_rename(test.user_id, thread_id, "The last one".to_owned(), test.clock.now()).await.unwrap();
     test.engine.thread_changed(thread_id);
     let mut last = String::new();
     while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_secs(3), feed.next()).await {
-        last = frame.event.to_string();
+        last = frame.event().json().to_string();
         if last.contains("The last one") {
             return;
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::testing::text_message;
 use threadline_engine::{
-    DriverError, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunWriter, StartedRun, StoredRun,
-    UserMessageInput,
+    DriverError, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunRequest, RunWriter, StartedRun,
+    StoredRun, UserMessageInput,
 };
 use threadline_runtime::Supervisor;
 use threadline_schema::call::RequestContext;
@@ -32,16 +32,16 @@ impl TestEngine {
     pub(crate) async fn start() -> Self {
         let path = std::env::temp_dir().join(format!("threadline-engine-{}.db", uuid::Uuid::new_v4()));
         let config = DatabaseConfig {
-            url: format!("sqlite://{}", path.display()).into(),
             pool_size: 4,
             pool_timeout: Duration::from_secs(5),
             auto_migrate: true,
             sqlite_full_sync: false,
+            ..DatabaseConfig::at(format!("sqlite://{}", path.display()))
         };
         let store = Store::open(&config).await.unwrap();
         let clock = Arc::new(Clock::read(&store).await.unwrap());
-        let signals = Signals::open(&config, None).unwrap();
         let supervisor = Supervisor::default();
+        let signals = Signals::open(&config, None, &supervisor).unwrap();
         let engine_config = EngineConfig {
             run_timeout: Duration::from_secs(60),
             events_retention: Duration::from_secs(3600),
@@ -52,7 +52,7 @@ impl TestEngine {
         let engine =
             Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await.unwrap();
         let email = format!("{}@example.com", uuid::Uuid::new_v4());
-        let user_id = store.user_create(email, "hash".to_owned()).await.unwrap().id;
+        let user_id = store.user_create(clock.new_id(), email, "hash".to_owned(), clock.now()).await.unwrap().id;
         Self { engine, store, clock, supervisor, user_id, path }
     }
 
@@ -66,9 +66,7 @@ impl TestEngine {
             max_threads: None,
             message: Some(self.message(thread_id, "Hello")),
         };
-        let permit = self.engine.start_permit().unwrap();
-        let make_driver = |_: StoredRun<'_>| -> Box<dyn RunDriver> { Box::new(driver) };
-        self.engine.create_thread(permit, self.user_id, input, None, request(), make_driver).await.unwrap()
+        self.engine.create_thread(self.request(|_| Box::new(driver)), input).await.unwrap()
     }
 
     /// Sends a message to a thread.
@@ -77,9 +75,18 @@ impl TestEngine {
         thread_id: ThreadId,
         make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static,
     ) -> Result<StartedRun, threadline_engine::EngineError> {
-        let permit = self.engine.start_permit().unwrap();
         let message = self.message(thread_id, "Go on");
-        self.engine.start_with_message(permit, self.user_id, thread_id, message, None, request(), make_driver).await
+        self.engine.start_with_message(self.request(make_driver), thread_id, message).await
+    }
+
+    fn request(&self, make_driver: impl FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send + 'static) -> RunRequest {
+        RunRequest {
+            permit: self.engine.start_permit().unwrap(),
+            user_id: self.user_id,
+            key: None,
+            context: RequestContext { request_id: "test".into(), hints: None },
+            make_driver: Box::new(make_driver),
+        }
     }
 
     fn message(&self, thread_id: ThreadId, text: &str) -> UserMessageInput {
@@ -107,10 +114,6 @@ impl Drop for TestEngine {
             let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
         }
     }
-}
-
-pub(crate) fn request() -> RequestContext {
-    RequestContext { request_id: "test".into(), hints: None }
 }
 
 /// Says one sentence.

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use threadline_engine::testing::text_message;
-use threadline_engine::{EngineError, RunDriver, StoredRun};
+use threadline_engine::{EngineError, RunRequest};
 use threadline_schema::call::RequestContext;
-use threadline_schema::event::type_of;
+use threadline_schema::frame::Frame;
 use threadline_schema::ids::{RunId, ThreadId};
 use threadline_schema::runs::After;
 use threadline_store::{IdempotencyKey, StoreError};
@@ -94,20 +94,14 @@ impl Client {
         let input = text_message(&process.clock, self.thread_id, text).unwrap();
         let key = Some(IdempotencyKey { key: text.to_owned(), fingerprint: text.to_owned() });
         let (rng, executions, driver_process) = (self.rng.fork(), self.world.executions.clone(), process.clone());
-        let make_driver = move |_: StoredRun<'_>| -> Box<dyn RunDriver> {
-            Box::new(PlannedDriver { process: driver_process, rng, executions })
-        };
-        let request = RequestContext { request_id: "simulation".into(), hints: None };
-        let started = process.engine.start_with_message(
+        let request = RunRequest {
             permit,
-            self.world.user_id,
-            self.thread_id,
-            input,
+            user_id: self.world.user_id,
             key,
-            request,
-            make_driver,
-        );
-        let started = started.await?;
+            context: RequestContext { request_id: "simulation".into(), hints: None },
+            make_driver: Box::new(move |_| Box::new(PlannedDriver { process: driver_process, rng, executions })),
+        };
+        let started = process.engine.start_with_message(request, self.thread_id, input).await?;
         // A frozen process sends no reply.
         if !process.is_alive().await {
             std::future::pending::<()>().await;
@@ -141,15 +135,14 @@ pub(crate) async fn follow(world: Arc<World>, run_id: RunId, mut rng: Rng) {
                 }
                 Health::Dead => break,
             }
-            let is_terminal =
-                type_of(&frame.event).is_some_and(|kind| kind.starts_with("run.") && kind != "run.resync");
-            if frame.seq <= cursor && !is_terminal {
-                // The words of a feed that ends early.
-                break;
-            }
-            record(&world, run_id, frame.seq, &frame.event);
-            cursor = frame.seq;
-            fold.apply(&frame.event);
+            let (seq, event) = match frame {
+                Frame::Run { seq, event, .. } if seq > cursor || event.kind().is_terminal() => (seq, event),
+                // The error event of a feed that ends early.
+                Frame::Run { .. } | Frame::Side(_) => break,
+            };
+            record(&world, run_id, seq, event.json());
+            cursor = seq;
+            fold.apply(&event);
             if rng.u32(0..200) < disconnects {
                 break;
             }

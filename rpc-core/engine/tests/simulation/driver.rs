@@ -54,6 +54,7 @@ impl PlannedDriver {
                 id: format!("{}-{turn}-{index}", run.token.run_id),
                 name: "tool".to_owned(),
                 arguments: "{}".to_owned(),
+                echo: None,
             })
             .collect();
         writer.begin_calls(turn, &calls, None);

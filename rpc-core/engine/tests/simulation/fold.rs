@@ -1,8 +1,8 @@
 //! What a client knows of a run: its events, folded into items.
 
 use std::collections::BTreeMap;
-use threadline_schema::chatkit::{AssistantContent, ItemUpdate, ThreadItem, ThreadStreamEvent, WorkflowItem};
-use threadline_schema::event::type_of;
+use threadline_schema::chatkit::{AssistantContent, ItemUpdate, ThreadItem, WorkflowItem};
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use uuid::Uuid;
 
 /// The visible items of a run, as its events tell of them.
@@ -10,26 +10,25 @@ use uuid::Uuid;
 pub(crate) struct Fold {
     pub(crate) items: BTreeMap<Uuid, ThreadItem>,
     /// The terminal event.
-    pub(crate) terminal: Option<String>,
+    pub(crate) terminal: Option<EventKind>,
 }
 
 impl Fold {
-    pub(crate) fn apply(&mut self, json: &str) {
-        let kind = type_of(json).unwrap_or_default();
-        if kind.starts_with("run.") {
-            if kind == "run.resync" {
-                let event: serde_json::Value = serde_json::from_str(json).unwrap();
-                self.items.clear();
-                for item in event["items"]["data"].as_array().unwrap() {
-                    let item: ThreadItem = serde_json::from_value(item.clone()).unwrap();
-                    self.items.insert(id_of(&item), item);
-                }
-            } else {
-                self.terminal = Some(kind.to_owned());
+    pub(crate) fn apply(&mut self, event: &Event) {
+        if event.kind().is_terminal() {
+            self.terminal = Some(event.kind());
+            return;
+        }
+        if event.kind() == EventKind::RunResync {
+            let event: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+            self.items.clear();
+            for item in event["items"]["data"].as_array().unwrap() {
+                let item: ThreadItem = serde_json::from_value(item.clone()).unwrap();
+                self.items.insert(id_of(&item), item);
             }
             return;
         }
-        match serde_json::from_str(json) {
+        match serde_json::from_str(event.json()) {
             Ok(
                 ThreadStreamEvent::ItemAdded { item }
                 | ThreadStreamEvent::ItemDone { item }

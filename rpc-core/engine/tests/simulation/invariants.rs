@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::chatkit::ThreadItem;
-use threadline_schema::event::type_of;
+use threadline_schema::event::Event;
 use threadline_schema::ids::RunId;
 use threadline_schema::page::Order;
 use threadline_store::{ItemPage, Store};
@@ -101,6 +101,5 @@ async fn check_run(world: &World, store: &Store, run_id: RunId) {
 }
 
 fn is_terminal(event: &str) -> bool {
-    type_of(event)
-        .is_some_and(|kind| matches!(kind, "run.completed" | "run.failed" | "run.cancelled" | "run.interrupted"))
+    Event::from_json(event).kind().is_terminal()
 }

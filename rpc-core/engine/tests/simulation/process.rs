@@ -139,11 +139,11 @@ pub(crate) struct Cluster {
 
 pub(crate) fn database(path: &Path, auto_migrate: bool) -> DatabaseConfig {
     DatabaseConfig {
-        url: format!("sqlite://{}", path.display()).into(),
         pool_size: 1,
         pool_timeout: Duration::from_secs(5),
         auto_migrate,
         sqlite_full_sync: false,
+        ..DatabaseConfig::at(format!("sqlite://{}", path.display()))
     }
 }
 

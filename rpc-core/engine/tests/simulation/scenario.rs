@@ -166,7 +166,9 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
     };
     let observer =
         Store::open_simulated(&cluster.database, Arc::new(NoFaults), started, 1_767_225_600_000_000).await.unwrap();
-    let user_id = observer.user_create("ada@example.com".to_owned(), "hash".to_owned()).await.unwrap().id;
+    let user_id = UserId::from(uuid::Uuid::from_u128(u128::from(seed) + 1));
+    let now = observer.now().await.unwrap();
+    observer.user_create(user_id, "ada@example.com".to_owned(), "hash".to_owned(), now).await.unwrap();
     let world = Arc::new(World {
         cluster,
         processes: Mutex::default(),

@@ -68,7 +68,12 @@ fn events(request: &ModelRequest) -> Vec<ModelEvent> {
         Reply::Calls(calls) => {
             let calls = calls.into_iter().map(|(name, arguments)| {
                 let id = format!("call_{}", Uuid::new_v4().simple());
-                ModelEvent::ToolCall(ToolCall { id, name: name.to_owned(), arguments: arguments.to_string() })
+                ModelEvent::ToolCall(ToolCall {
+                    id,
+                    name: name.to_owned(),
+                    arguments: arguments.to_string(),
+                    echo: None,
+                })
             });
             (calls.collect(), FinishReason::ToolCalls)
         }

@@ -1,186 +1,185 @@
 //! Wire types of one `chat.completion.chunk`, borrowed from the text of its event.
 //!
-//! Only the fields that are used are parsed. A chunk of plain text allocates nothing here. Rare parts, such as tool
-//! calls, stay raw JSON until they are needed.
+//! Only the fields that are used are read, and their values stay raw JSON until they are needed. So a value of another
+//! type than the protocol defines does not fail the chunk.
 
+use super::json::{Merge, count, wire_object};
+use super::unrecognized::Unrecognized;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-/// A chunk, or a whole `chat.completion` if the server does not stream.
-#[derive(Deserialize)]
-pub(super) struct ChatCompletionChunk<'a> {
-    #[serde(borrow, default)]
-    pub(super) choices: FirstElement<Choice<'a>>,
-    /// Raw, because servers agree on only two of its fields.
-    #[serde(borrow, default)]
-    pub(super) usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(super) error: Option<&'a RawValue>,
-    /// Perplexity's list of source URLs.
-    #[serde(borrow, default)]
-    pub(super) citations: Option<&'a RawValue>,
-}
-
-/// An alternative of the response. A request asks for one.
-#[derive(Deserialize)]
-pub(super) struct Choice<'a> {
-    #[serde(borrow, default)]
-    pub(super) delta: Option<Delta<'a>>,
-    /// Replaces `delta` in a response that is not streamed.
-    #[serde(borrow, default)]
-    pub(super) message: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    pub(super) finish_reason: Option<TextField<'a>>,
-}
-
-/// What a chunk adds to the message.
-#[derive(Deserialize, Default)]
-pub(super) struct Delta<'a> {
-    #[serde(borrow, default)]
-    pub(super) content: Option<TextField<'a>>,
-    /// OpenAI's field for the text of a refusal.
-    #[serde(borrow, default)]
-    pub(super) refusal: Option<TextField<'a>>,
-    /// A list of [`ToolCallDelta`].
-    #[serde(borrow, default)]
-    pub(super) tool_calls: Option<&'a RawValue>,
-    /// The deprecated form of a single tool call: a [`FunctionDelta`].
-    #[serde(borrow, default)]
-    pub(super) function_call: Option<&'a RawValue>,
-    /// Sources of the text.
-    #[serde(borrow, default)]
-    pub(super) annotations: Option<&'a RawValue>,
-    /// Reasoning, as vLLM and DeepSeek name it.
-    #[serde(borrow, default)]
-    reasoning_content: Option<&'a RawValue>,
-    /// Reasoning, as OpenRouter names it.
-    #[serde(borrow, default)]
-    reasoning: Option<&'a RawValue>,
-}
-
-impl Delta<'_> {
-    /// Returns the text of the reasoning, if the server sends it.
-    pub(super) fn reasoning_text(&self) -> Option<String> {
-        let fields = [self.reasoning_content, self.reasoning].into_iter().flatten();
-        fields.filter_map(|raw| serde_json::from_str::<String>(raw.get()).ok()).find(|text| !text.is_empty())
-    }
-
-    /// Returns whether the chunk contains reasoning. Reasoning without text counts as a token too: the model is at
-    /// work, and the server charges for it.
-    pub(super) fn has_reasoning(&self) -> bool {
-        let mut fields = [self.reasoning_content, self.reasoning].into_iter().flatten();
-        fields.any(|raw| !matches!(raw.get(), "\"\"" | "[]" | "{}"))
+wire_object! {
+    /// A chunk, or a whole `chat.completion` if the server does not stream.
+    ChatCompletionChunk {
+        choices: Choices<'a> = b"choices",
+        usage: Option<&'a RawValue> = b"usage",
+        error: Option<&'a RawValue> = b"error",
+        /// Perplexity's list of source URLs.
+        citations: Option<&'a RawValue> = b"citations",
+        /// Groq's own fields: in older versions the usage is there.
+        x_groq: Option<&'a RawValue> = b"x_groq",
+        /// Gemini's own name of the usage.
+        usage_metadata: Option<&'a RawValue> = b"usageMetadata",
+        /// Ollama's own form: a message outside of choices, as a JSON line.
+        message: Option<&'a RawValue> = b"message",
+        done: Option<&'a RawValue> = b"done",
+        done_reason: Option<&'a RawValue> = b"done_reason",
     }
 }
 
-/// A fragment of a tool call.
-#[derive(Deserialize)]
-pub(super) struct ToolCallDelta<'a> {
-    #[serde(default)]
-    pub(super) index: Option<u64>,
-    #[serde(borrow, default)]
-    pub(super) id: Option<TextField<'a>>,
-    #[serde(borrow, default)]
-    pub(super) function: Option<FunctionDelta<'a>>,
-}
-
-/// A fragment of the function call inside a tool call.
-#[derive(Deserialize)]
-pub(super) struct FunctionDelta<'a> {
-    #[serde(borrow, default)]
-    pub(super) name: Option<TextField<'a>>,
-    /// JSON inside a string, as the protocol defines it, or the object itself, as some servers send it.
-    #[serde(borrow, default)]
-    pub(super) arguments: Option<&'a RawValue>,
-}
-
-/// Token counts.
-#[derive(Deserialize)]
-pub(super) struct TokenUsage {
-    #[serde(default)]
-    pub(super) prompt_tokens: Option<u64>,
-    #[serde(default)]
-    pub(super) completion_tokens: Option<u64>,
-}
-
-/// The first element of a list, or nothing for `null` and `[]`. A `Vec` would allocate for every token.
-pub(super) struct FirstElement<T>(pub(super) Option<T>);
-
-impl<T> Default for FirstElement<T> {
-    fn default() -> Self {
-        Self(None)
+wire_object! {
+    /// An alternative of the response. A request asks for one.
+    Choice {
+        index: Option<&'a RawValue> = b"index",
+        delta: Option<Delta<'a>> = b"delta",
+        /// Replaces `delta` in a response that is not streamed.
+        message: Option<Delta<'a>> = b"message",
+        /// Of the older completions.
+        text: Option<&'a RawValue> = b"text",
+        finish_reason: Option<&'a RawValue> = b"finish_reason",
+        /// Moonshot's place for the usage.
+        usage: Option<&'a RawValue> = b"usage",
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for FirstElement<T> {
+wire_object! {
+    /// What a chunk adds to the message.
+    Delta {
+        content: Option<&'a RawValue> = b"content",
+        /// OpenAI's field for the text of a refusal.
+        refusal: Option<&'a RawValue> = b"refusal",
+        /// A list of [`ToolCallDelta`].
+        tool_calls: Option<&'a RawValue> = b"tool_calls",
+        /// The deprecated form of a single tool call: a [`FunctionDelta`].
+        function_call: Option<&'a RawValue> = b"function_call",
+        /// Sources of the text.
+        annotations: Option<&'a RawValue> = b"annotations",
+        /// Reasoning, as vLLM and DeepSeek name it.
+        reasoning_content: Option<&'a RawValue> = b"reasoning_content",
+        /// Reasoning, as OpenRouter names it.
+        reasoning: Option<&'a RawValue> = b"reasoning",
+        /// Reasoning, as Ollama names it.
+        thinking: Option<&'a RawValue> = b"thinking",
+        /// Reasoning, as GitHub Copilot names it.
+        reasoning_text: Option<&'a RawValue> = b"reasoning_text",
+        /// The same reasoning in parts, as OpenRouter sends it beside the text.
+        reasoning_details: Option<&'a RawValue> = b"reasoning_details",
+        /// The same, as LiteLLM sends it.
+        thinking_blocks: Option<&'a RawValue> = b"thinking_blocks",
+    }
+}
+
+wire_object! {
+    /// A fragment of a tool call.
+    ToolCallDelta {
+        index: Option<&'a RawValue> = b"index",
+        id: Option<&'a RawValue> = b"id",
+        function: Option<FunctionDelta<'a>> = b"function",
+        /// Of servers that leave out `function`.
+        name: Option<&'a RawValue> = b"name",
+        arguments: Option<&'a RawValue> = b"arguments",
+        /// What the server wants back with the call, such as Gemini's thought signature.
+        extra_content: Option<&'a RawValue> = b"extra_content",
+    }
+}
+
+wire_object! {
+    /// A fragment of the function call inside a tool call.
+    FunctionDelta {
+        name: Option<&'a RawValue> = b"name",
+        /// JSON inside a string, as the protocol defines it, or the object itself, as some servers send it.
+        arguments: Option<&'a RawValue> = b"arguments",
+    }
+}
+
+impl<'a> Delta<'a> {
+    /// Returns the fields that can contain reasoning. Several of them contain the same.
+    pub(super) fn reasoning_fields(&self) -> impl Iterator<Item = &'a RawValue> {
+        [
+            self.reasoning_content,
+            self.reasoning,
+            self.thinking,
+            self.reasoning_text,
+            self.reasoning_details,
+            self.thinking_blocks,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// The choices of a chunk: the one that was asked for, and whether there are others. A `Vec` would allocate for every
+/// token.
+#[derive(Default)]
+pub(super) struct Choices<'a> {
+    pub(super) first: Option<Choice<'a>>,
+    pub(super) has_other: bool,
+}
+
+impl Merge for Choices<'_> {
+    fn merge(&mut self, later: Self) {
+        if later.first.is_some() || later.has_other {
+            *self = later;
+        }
+    }
+}
+
+impl<'a> Choices<'a> {
+    /// Adds a choice. Those with an index above 0 are alternatives that nobody asked for.
+    fn add(&mut self, choice: Choice<'a>) {
+        if choice.index.and_then(count).is_some_and(|index| index > 0) {
+            self.has_other = true;
+            Unrecognized::Choice.report();
+        } else if self.first.is_none() {
+            self.first = Some(choice);
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FirstElementVisitor<T>(PhantomData<T>);
+        struct ChoicesVisitor;
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstElementVisitor<T> {
-            type Value = FirstElement<T>;
+        impl<'de> Visitor<'de> for ChoicesVisitor {
+            type Value = Choices<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list or null")
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(FirstElement(None))
+                Ok(Choices::default())
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Choices::default())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Choices::default())
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Choices::default())
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let first = list.next_element()?;
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(FirstElement(first))
-            }
-        }
-
-        deserializer.deserialize_any(FirstElementVisitor(PhantomData))
-    }
-}
-
-/// A string, borrowed if it contains no escape sequence: serde's own `Option<Cow<str>>` always copies.
-///
-/// Some servers send the content as a list of `{"type": "text", "text": ...}`. Its texts are concatenated.
-pub(super) struct TextField<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for TextField<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Cow<'de, str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of parts")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let mut text = String::new();
-                while let Some(part) = parts.next_element::<ContentPart<'de>>()? {
-                    text.push_str(part.text.as_ref().map_or("", |text| &text.0));
+                let mut choices = Choices::default();
+                while let Some(choice) = list.next_element()? {
+                    choices.add(choice);
                 }
-                Ok(Cow::Owned(text))
+                Ok(choices)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let mut choices = Choices::default();
+                choices.add(Choice::deserialize(serde::de::value::MapAccessDeserializer::new(map))?);
+                Ok(choices)
             }
         }
 
-        deserializer.deserialize_any(TextVisitor).map(TextField)
+        deserializer.deserialize_any(ChoicesVisitor)
     }
-}
-
-#[derive(Deserialize)]
-struct ContentPart<'a> {
-    #[serde(borrow, default)]
-    text: Option<TextField<'a>>,
 }

@@ -1,6 +1,7 @@
 //! Decodes a response body into model events, with limits on the time between tokens.
 
-use super::assembler::{ChunkOutcome, ResponseAssembler};
+use super::assembler::{Progress, ResponseAssembler};
+use super::body_drains::BodyDrains;
 use super::error;
 use super::sse_input::{ResponseBody, SseInput, UnparsedBytes};
 use crate::{ModelError, ModelEvent, WaitingFor};
@@ -10,14 +11,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Longest wait for usage and `[DONE]` after `finish_reason`. Both usually come in the same read. Some servers send
-/// neither and leave the connection open.
+/// neither and leave the connection open. A server that sends tokens after `finish_reason` is not held to it.
 const TRAILER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for the end of the body after the end of the response. A body that has ended returns its connection to
-/// the pool.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The events of one response. Ends after [`ModelEvent::Finished`] or an error. Dropping it closes the body.
 ///
@@ -26,9 +24,10 @@ pub(super) struct StreamDecoder {
     /// `None` after the body has ended or the rest of it does not matter.
     sse: Option<Pin<Box<SseByteStream<SseInput>>>>,
     unparsed: Arc<UnparsedBytes>,
+    drains: BodyDrains,
     assembler: ResponseAssembler,
     /// What follows the text, after the body has ended well.
-    trailing: std::vec::IntoIter<ModelEvent>,
+    trailing: std::vec::IntoIter<Result<ModelEvent, ModelError>>,
     first_token_at: Option<Instant>,
     token_timeout: Duration,
     deadline: Instant,
@@ -40,10 +39,16 @@ pub(super) struct StreamDecoder {
 
 impl StreamDecoder {
     /// Decodes `body`. The first token must come before `first_token_deadline`, each later one within `token_timeout`.
-    pub(super) fn new(body: ResponseBody, first_token_deadline: Instant, token_timeout: Duration) -> Self {
+    pub(super) fn new(
+        body: ResponseBody,
+        first_token_deadline: Instant,
+        token_timeout: Duration,
+        drains: BodyDrains,
+    ) -> Self {
         let input = SseInput::new(body);
         Self {
             unparsed: input.unparsed_bytes(),
+            drains,
             sse: Some(Box::pin(SseByteStream::new(input))),
             assembler: ResponseAssembler::default(),
             trailing: Vec::new().into_iter(),
@@ -60,27 +65,24 @@ impl StreamDecoder {
         self.first_token_at
     }
 
-    fn on_event(&mut self, event: Sse) -> Result<Option<ModelEvent>, ModelError> {
-        let Some(data) = event.data else { return Ok(None) };
+    fn on_event(&mut self, event: Sse) -> Result<(), ModelError> {
         if event.event.as_deref() == Some("error") {
-            let error = error::from_stream_event(&data);
-            return Err(error.unwrap_or(ModelError::Refused { status: 200, message: data }));
+            return Err(error::from_error_event(event.data.as_deref().unwrap_or_default()));
         }
+        let Some(data) = event.data else { return Ok(()) };
         let had_ended = self.assembler.has_ended();
-        let outcome = self.assembler.push(&data)?;
-        if matches!(outcome, ChunkOutcome::Text(_) | ChunkOutcome::Thought(_) | ChunkOutcome::HiddenToken) {
+        let progress = self.assembler.push(&data)?;
+        if progress == Progress::Token {
             self.on_token();
         }
         if !had_ended && self.assembler.has_ended() {
             self.deadline = Instant::now() + TRAILER_TIMEOUT;
             self.timer.as_mut().reset(self.deadline);
         }
-        match outcome {
-            ChunkOutcome::Text(text) => Ok(Some(ModelEvent::Text(text))),
-            ChunkOutcome::Thought(text) => Ok(Some(ModelEvent::Thought(text))),
-            ChunkOutcome::HiddenToken | ChunkOutcome::NoToken => Ok(None),
-            ChunkOutcome::Done => self.finish().map(|()| None),
+        if progress == Progress::Done {
+            self.finish();
         }
+        Ok(())
     }
 
     fn on_token(&mut self) {
@@ -88,22 +90,38 @@ impl StreamDecoder {
         self.deadline_is_stale = true;
     }
 
-    /// Prepares the trailing events of a complete response.
-    fn finish(&mut self) -> Result<(), ModelError> {
+    /// Prepares the trailing events of a response that has ended well.
+    fn finish(&mut self) {
         if let Some(mut sse) = self.sse.take() {
             // The end of the body has usually arrived. If not, the response does not wait for it.
             if sse.next().now_or_never().is_none() {
-                tokio::spawn(timeout(DRAIN_TIMEOUT, async move { while let Some(Ok(_)) = sse.next().await {} }));
+                self.drains.drain(async move { while let Some(Ok(_)) = sse.next().await {} });
             }
         }
-        self.trailing = std::mem::take(&mut self.assembler).finish()?.into_iter();
-        Ok(())
+        self.trailing = std::mem::take(&mut self.assembler).finish().into_iter();
     }
 
     /// Ends the response because its body ended, failed or timed out. After `finish_reason`, nothing is lost by that.
     fn interrupt(&mut self, error: ModelError) -> Result<(), ModelError> {
         self.sse = None;
-        if self.assembler.has_ended() { self.finish() } else { Err(error) }
+        if !self.assembler.has_ended() {
+            // Nothing follows an error.
+            self.assembler = ResponseAssembler::default();
+            return Err(error);
+        }
+        self.finish();
+        Ok(())
+    }
+
+    /// Ends the response because its body ended.
+    fn end_of_body(&mut self) -> Result<(), ModelError> {
+        self.sse = None;
+        if !self.assembler.can_end() {
+            self.assembler = ResponseAssembler::default();
+            return Err(ModelError::invalid_response("the body ended with neither finish_reason nor [DONE]"));
+        }
+        self.finish();
+        Ok(())
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<ModelError> {
@@ -128,25 +146,19 @@ impl Stream for StreamDecoder {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(citation) = this.assembler.next_citation() {
+            if let Some(event) = this.assembler.next_event() {
                 // The caller has output now, so the request must not be repeated.
                 this.on_token();
-                return Poll::Ready(Some(Ok(ModelEvent::Citation(citation))));
+                return Poll::Ready(Some(Ok(event)));
             }
-            let Some(sse) = this.sse.as_mut() else { return Poll::Ready(this.trailing.next().map(Ok)) };
+            let Some(sse) = this.sse.as_mut() else { return Poll::Ready(this.trailing.next()) };
             let result = match sse.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(event))) => {
                     this.unparsed.reset();
-                    match this.on_event(event) {
-                        Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
-                        Ok(None) => Ok(()),
-                        Err(error) => this.interrupt(error),
-                    }
+                    this.on_event(event).or_else(|error| this.interrupt(error))
                 }
                 Poll::Ready(Some(Err(error))) => this.interrupt(error::from_sse_error(error)),
-                Poll::Ready(None) => {
-                    this.interrupt(ModelError::invalid_response("the body ended with neither finish_reason nor [DONE]"))
-                }
+                Poll::Ready(None) => this.end_of_body(),
                 Poll::Pending => match this.poll_timeout(cx) {
                     Poll::Ready(error) => this.interrupt(error),
                     Poll::Pending => return Poll::Pending,

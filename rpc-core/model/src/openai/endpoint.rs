@@ -1,6 +1,9 @@
 //! HTTP client, URLs and headers of one server.
 
+use super::body_drains::BodyDrains;
+use super::healing::LearnedDialects;
 use crate::config::OpenAiConfig;
+use crate::dialect::{Authentication, Dialect, DialectOverrides, ModelDialect};
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
@@ -18,6 +21,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct Endpoint {
     pub(super) client: Client,
     pub(super) config: OpenAiConfig,
+    pub(super) learned: LearnedDialects,
     pub(super) models_url: Url,
     /// OpenRouter's description of the key. OpenRouter lists its models without a key, so that list does not prove the
     /// key valid.
@@ -25,6 +29,9 @@ pub(super) struct Endpoint {
     chat_completions_url: Url,
     transcriptions_url: Url,
     headers: HeaderMap,
+    pub(super) drains: BodyDrains,
+    /// `HOST` or `HOST:PORT`.
+    host: String,
 }
 
 impl Endpoint {
@@ -42,15 +49,25 @@ impl Endpoint {
             // A redirect would turn the POST into a GET, or send the prompt to a host that is not configured.
             .redirect(redirect::Policy::none())
             .build()?;
+        let host = host_of(config.base_url.expose_secret());
+        let key = config.api_key.expose_secret();
         // Building one request lets reqwest validate the URL and the headers once, here.
-        let mut template = client.post(config.base_url.expose_secret()).bearer_auth(config.api_key.expose_secret());
+        let template = client.post(config.base_url.expose_secret());
+        let mut template = match Dialect::resolve(&host, &config.model, config.dialect.as_deref()).auth {
+            Authentication::Bearer => template.bearer_auth(key),
+            Authentication::ApiKey => template.header("api-key", key),
+        };
         if let Some(site) = &config.site_url {
             template = template.header("HTTP-Referer", site);
         }
         if let Some(name) = &config.app_name {
             template = template.header("X-Title", name);
         }
-        let template = template.build().map_err(reqwest::Error::without_url)?;
+        let mut template = template.build().map_err(reqwest::Error::without_url)?;
+        if let Some(key) = template.headers_mut().get_mut("api-key") {
+            // As reqwest marks its own, so that no log shows it.
+            key.set_sensitive(true);
+        }
         let base = template.url();
         Ok(Self {
             chat_completions_url: append_path(base, &["chat", "completions"]),
@@ -58,9 +75,24 @@ impl Endpoint {
             transcriptions_url: append_path(base, &["audio", "transcriptions"]),
             key_url: (base.host_str() == Some("openrouter.ai")).then(|| append_path(base, &["key"])),
             headers: template.headers().clone(),
+            drains: BodyDrains::default(),
+            learned: LearnedDialects::default(),
+            host,
             client,
             config,
         })
+    }
+
+    /// Returns the dialect of a model: what the table and the operator define, and what was learned since.
+    pub(super) fn model_dialect(&self, model: &str, overrides: Option<&DialectOverrides>) -> ModelDialect {
+        let of_environment = self.config.dialect.as_deref().filter(|_| model == self.config.model);
+        let overrides = overrides.or(of_environment);
+        ModelDialect {
+            entries: Dialect::entries(&self.host, model, overrides),
+            configured: Dialect::resolve(&self.host, model, overrides),
+            learned: self.learned.of(model),
+            host: self.host.clone(),
+        }
     }
 
     /// Creates a request with the common headers.
@@ -86,6 +118,17 @@ impl Endpoint {
         let mut request = request.build().map_err(reqwest::Error::without_url)?;
         set_request_id(&mut request, request_id);
         Ok(request)
+    }
+}
+
+/// Returns `HOST`, or `HOST:PORT` if the URL names a port; nothing for an invalid URL.
+fn host_of(url: &str) -> String {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| Some((url.host_str()?.to_owned(), url.port())));
+    match host {
+        Some((host, Some(port))) => format!("{host}:{port}"),
+        Some((host, None)) => host,
+        None => String::new(),
     }
 }
 
@@ -120,6 +163,7 @@ mod tests {
             token_timeout: Duration::MAX,
             max_attempts: 1,
             transcription_model: None,
+            dialect: None,
         })
         .unwrap()
     }

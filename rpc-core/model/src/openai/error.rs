@@ -1,9 +1,11 @@
 //! Maps failures of the server and of the connection to [`ModelError`], and redacts them.
 
+use super::error_body::ServerError;
+use super::error_kind::{ErrorKind, classify};
 use crate::{ErrorSource, ModelError, WaitingFor};
 use futures::StreamExt;
 use reqwest::Response;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
@@ -31,24 +33,31 @@ pub(super) async fn from_response(response: Response) -> ModelError {
             break;
         }
     }
-    let message = match serde_json::from_slice::<Value>(&body) {
-        Ok(body) => error_message(&body),
-        Err(_) => String::from_utf8_lossy(&body).into_owned(),
-    };
-    from_status(status, retry_after, message)
+    from_kind(Some(status), retry_after, ServerError::from_body(&body))
 }
 
-/// Creates the error of an `error` value inside a stream with status 200. Returns `None` for `null` and `false`.
-pub(super) fn from_stream_event(raw: &str) -> Option<ModelError> {
-    let error: Value = serde_json::from_str(raw).unwrap_or_default();
-    if matches!(error, Value::Null | Value::Bool(false)) {
-        return None;
-    }
-    // OpenRouter and llama.cpp send the HTTP status as `code`.
-    let inner = error.get("error").filter(|inner| inner.is_object()).unwrap_or(&error);
-    let code = inner.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
-    let status = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
-    Some(from_status(status.unwrap_or(200), None, error_message(&error)))
+/// Creates the error of an event named `error`, whatever it contains.
+pub(super) fn from_error_event(data: &str) -> ModelError {
+    let error = match serde_json::from_str::<Value>(data) {
+        Ok(value) => ServerError::from_value(&value),
+        Err(_) => ServerError { message: data.to_owned(), ..ServerError::default() },
+    };
+    from_server_error(error)
+}
+
+/// Creates the error of an error inside a response with status 200.
+pub(super) fn from_server_error(error: ServerError) -> ModelError {
+    from_kind(error.status, None, error)
+}
+
+/// Creates the error of a response whose `finish_reason` says that the server failed.
+pub(super) fn failed_in_the_middle(reason: &str) -> ModelError {
+    ModelError::Refused { status: 500, message: format!("finish_reason is {reason:?}") }
+}
+
+/// Creates the error of a body that is an HTML page.
+pub(super) fn from_html(title: &str) -> ModelError {
+    ModelError::invalid_response(format!("the server sent an HTML page: {title}"))
 }
 
 /// Creates the error of a request that got no response.
@@ -88,38 +97,34 @@ pub(super) fn redact(mut error: ModelError, key: &str) -> ModelError {
         ModelError::Connect { message, .. }
         | ModelError::InvalidResponse { message, .. }
         | ModelError::Refused { message, .. }
-        | ModelError::Overloaded { message, .. } => {
+        | ModelError::Overloaded { message, .. }
+        | ModelError::ContextLength { message, .. }
+        | ModelError::InvalidCall { message, .. } => {
             // Masked before it is cut, because half of a key is still too much of it.
             let masked = if key.is_empty() { std::mem::take(message) } else { message.replace(key, "***") };
             *message = masked.chars().take(MAX_MESSAGE_CHARS).collect();
         }
-        ModelError::Timeout { .. } => {}
+        ModelError::Timeout { .. } | ModelError::NoAnswer { .. } => {}
     }
     error
 }
 
-fn from_status(status: u16, retry_after: Option<Duration>, message: String) -> ModelError {
-    match status {
-        429 | 503 => ModelError::Overloaded { status, retry_after, message },
-        _ => ModelError::Refused { status, message },
-    }
-}
-
-/// Returns the message in an error value. Each server has its own format. Returns the whole value if none fits.
-fn error_message(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        // Gemini wraps its error object in a list.
-        Value::Array(list) if list.len() == 1 => list.first().map(error_message).unwrap_or_default(),
-        Value::Object(fields) => match ["error", "message", "detail"].iter().find_map(|name| fields.get(*name)) {
-            Some(inner) => error_message(inner),
-            None => value.to_string(),
-        },
-        other => other.to_string(),
+fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerError) -> ModelError {
+    let ServerError { codes, message, context_limit, .. } = error;
+    match classify(status, &codes, &message) {
+        ErrorKind::ContextLength(limit) => {
+            ModelError::ContextLength { status: status.unwrap_or(200), limit: context_limit.or(limit), message }
+        }
+        ErrorKind::InvalidCall => ModelError::InvalidCall { status: status.unwrap_or(200), message },
+        ErrorKind::Status(status @ (429 | 503 | 529)) => ModelError::Overloaded { status, retry_after, message },
+        ErrorKind::Status(status) => ModelError::Refused { status, message },
     }
 }
 
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
+///
+/// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree with
+/// the clock of this machine. `None` for a date without it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -129,8 +134,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let at = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+    let date = |text: &str| {
+        let date = chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
+        date.ok()
+    };
+    Some((date(value)? - date(text(DATE.as_str())?)?).to_std().unwrap_or_default())
 }
 
 /// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.

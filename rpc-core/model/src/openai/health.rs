@@ -1,18 +1,13 @@
 //! Checks that the server responds, accepts the key and offers the model.
 
 use super::endpoint::Endpoint;
-use super::error;
+use super::model_list::{self, get};
 use crate::{ModelError, WaitingFor};
-use futures::StreamExt;
-use reqwest::{Method, Url};
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// Time limit for the whole check. `/health/openrouter` promises a response within 5 s.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(4_500);
-/// Largest list of models. OpenRouter's list, the longest known, has about 1 MB.
-const MAX_LIST_BYTES: usize = 16 << 20;
 
 /// Requests the list of models, and from OpenRouter also the description of the key.
 ///
@@ -36,38 +31,10 @@ pub(super) async fn check(endpoint: &Endpoint) -> Result<(), ModelError> {
     timeout(CHECK_TIMEOUT, check).await.unwrap_or(Err(timed_out))
 }
 
-/// Returns the body at `url`, or `None` if the server does not know the path. Not all servers list their models.
-async fn get(endpoint: &Endpoint, url: &Url) -> Result<Option<Vec<u8>>, ModelError> {
-    let request = endpoint.request(Method::GET, url);
-    let send_error = |error| error::from_send_error(error, endpoint.config.connect_timeout);
-    let response = endpoint.client.execute(request).await.map_err(send_error)?;
-    match response.status().as_u16() {
-        200..300 => {}
-        404 | 405 => return Ok(None),
-        _ => return Err(error::from_response(response).await),
-    }
-    let mut body = Vec::new();
-    let mut bytes = response.bytes_stream();
-    while let Some(part) = bytes.next().await {
-        body.extend_from_slice(&part.map_err(send_error)?);
-        if body.len() > MAX_LIST_BYTES {
-            let message = format!("the list of models has more than {MAX_LIST_BYTES} bytes");
-            return Err(ModelError::invalid_response(message));
-        }
-    }
-    Ok(Some(body))
-}
-
 /// Returns whether a list contains the model. An empty or invalid list is no evidence, so it contains every model.
 fn offers_model(list: &[u8], model: &str) -> bool {
-    let list: Value = serde_json::from_slice(list).unwrap_or_default();
-    let entries = ["data", "models"].iter().find_map(|name| list.get(*name)).unwrap_or(&list);
-    let mut names = entries
-        .as_array()
-        .into_iter()
-        .flatten()
-        .flat_map(|entry| ["id", "name", "model"].iter().filter_map(|field| entry.get(*field)?.as_str()))
-        .peekable();
+    let entries = model_list::entries(list);
+    let mut names = entries.iter().flat_map(model_list::names).peekable();
     names.peek().is_none() || names.any(|name| is_same_model(name, model))
 }
 

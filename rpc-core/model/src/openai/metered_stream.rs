@@ -39,6 +39,9 @@ impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for MeteredStream<
                     ModelError::Overloaded { .. } => "overloaded",
                     ModelError::Refused { .. } => "refused",
                     ModelError::InvalidResponse { .. } => "broken",
+                    ModelError::ContextLength { .. } => "context_length",
+                    ModelError::InvalidCall { .. } => "invalid_call",
+                    ModelError::NoAnswer { .. } => "no_answer",
                 };
                 Poll::Ready(Some(Err(error::redact(error, this.key.expose_secret()))))
             }

@@ -3,35 +3,60 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `endpoint.rs` | HTTP client, URLs and headers of one server |
-//! | `request_body.rs` | builds the JSON body of a request |
+//! | `outgoing/` | builds the body of a request in the dialect of the model |
+//! | `healing.rs`, `refusal.rs` | sends a request again without what the server refuses |
 //! | `open_stream.rs` | sends the request and waits for the first token |
 //! | `retry.rs` | decides whether and when a failed attempt is repeated |
-//! | `sse_input.rs` | prepares the response body for the SSE parser |
+//! | `second_try.rs` | asks once more if the answer is empty |
+//! | `sse_input.rs`, `utf8_input.rs` | prepare the response body for the SSE parser |
 //! | `decoder.rs` | decodes the body into model events, with timeouts |
-//! | `chunk.rs` | wire types of one chunk |
-//! | `assembler.rs`, `tool_calls.rs`, `citations.rs` | assemble a response from its chunks |
-//! | `error.rs` | maps failures to `ModelError`, and redacts them |
+//! | `body_drains.rs` | reads the rest of bodies whose response is complete |
+//! | `json.rs` | tolerant readers of JSON values |
+//! | `chunk.rs`, `content.rs`, `finish_reason.rs`, `usage.rs` | the values of one chunk, in the forms of all servers |
+//! | `assembler.rs`, `tool_calls.rs`, `arguments.rs`, `citations.rs` | assemble a response from its chunks |
+//! | `clean_text.rs`, `leading_thought.rs` | make valid text, and separate thoughts from it |
+//! | `unrecognized.rs` | counts what is not understood |
+//! | `error.rs`, `error_body.rs`, `error_kind.rs` | map failures to `ModelError`, by words where there is no status |
 //! | `health.rs` | checks server, key and model |
+//! | `model_list.rs` | reads the server's list of models |
 //! | `transcription.rs` | converts speech into text |
 //! | `metered_stream.rs` | records metrics |
 
+mod arguments;
 mod assembler;
+mod body_drains;
 mod chunk;
 mod citations;
+mod clean_text;
+mod content;
 mod decoder;
 mod endpoint;
 mod error;
+mod error_body;
+mod error_kind;
+mod finish_reason;
+mod healing;
 mod health;
+mod json;
+mod leading_thought;
 mod metered_stream;
+mod model_list;
 mod open_stream;
-mod request_body;
+mod outgoing;
+mod refusal;
 mod retry;
+mod second_try;
 mod sse_input;
 mod tool_calls;
 mod transcription;
+mod unrecognized;
+mod usage;
+mod utf8_input;
 
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
+use crate::dialect::{DialectOverrides, ModelDialect};
+use body_drains::BodyDrains;
 use bytes::Bytes;
 use decoder::StreamDecoder;
 use endpoint::Endpoint;
@@ -74,8 +99,12 @@ impl fmt::Debug for OpenAiModel {
 
 impl Model for OpenAiModel {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let stream = open_stream::open_stream(Arc::clone(&self.endpoint), request).try_flatten_stream();
-        MeteredStream::new(stream, self.endpoint.config.api_key.clone()).boxed()
+        let endpoint = Arc::clone(&self.endpoint);
+        let key = self.endpoint.config.api_key.clone();
+        let request_id = Arc::clone(&request.request_id);
+        let has_second_try = endpoint.config.max_attempts > 1;
+        let open = move || open_stream::open_stream(Arc::clone(&endpoint), request.clone()).try_flatten_stream();
+        MeteredStream::new(second_try::with_second_try(open, has_second_try, request_id), key).boxed()
     }
 
     fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {
@@ -86,6 +115,14 @@ impl Model for OpenAiModel {
         let model = self.endpoint.config.transcription_model.clone()?;
         let text = transcription::transcribe(&self.endpoint, model, recording);
         Some(text.map_err(|error| self.redact(error)).boxed())
+    }
+
+    fn dialect(&self, model: Option<&str>, overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
+        Some(self.endpoint.model_dialect(model.unwrap_or(&self.endpoint.config.model), overrides))
+    }
+
+    fn context_windows(&self) -> BoxFuture<'_, Result<Vec<(String, u64)>, ModelError>> {
+        model_list::context_windows(&self.endpoint).map_err(|error| self.redact(error)).boxed()
     }
 
     fn kind(&self) -> &'static str {
@@ -109,5 +146,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let body = body.map_err(error::from_body_error).boxed();
-    StreamDecoder::new(body, Instant::now() + token_timeout, token_timeout).map_err(|error| error::redact(error, ""))
+    let first_token_deadline = Instant::now() + token_timeout;
+    StreamDecoder::new(body, first_token_deadline, token_timeout, BodyDrains::default())
+        .map_err(|error| error::redact(error, ""))
 }

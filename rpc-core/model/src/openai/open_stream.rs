@@ -2,8 +2,9 @@
 
 use super::decoder::StreamDecoder;
 use super::endpoint::Endpoint;
+use super::error;
+use super::healing::HealingRequest;
 use super::retry::RetryPolicy;
-use super::{error, request_body};
 use crate::{ModelError, ModelEvent, ModelRequest, WaitingFor};
 use backon::Retryable;
 use bytes::Bytes;
@@ -28,13 +29,13 @@ pub(super) async fn open_stream(
     let started = Instant::now();
     // One deadline for all attempts: the caller waits for a token, and it does not matter which attempt brings it.
     let deadline = started + config.token_timeout;
-    let body = request_body::serialize(&config.model, &request)
+    let healing = HealingRequest::new(&endpoint, &request)
         .map_err(|error| ModelError::invalid_response(format!("the request cannot be serialized: {error}")))?;
     let policy = RetryPolicy::new(config.max_attempts, deadline);
-    let (first, rest) = (|| attempt(&endpoint, body.clone(), &request.request_id, deadline))
+    let (first, rest) = (|| attempt(&endpoint, &healing, &request.request_id, deadline))
         .retry(policy.backoff())
         .sleep(tokio::time::sleep)
-        .when(RetryPolicy::is_retryable)
+        .when(|error| policy.is_retryable(error))
         .adjust(|error, pause| policy.pause(error, pause))
         .notify(|error, pause| {
             metrics::counter!("threadline_upstream_retries_total").increment(1);
@@ -49,11 +50,32 @@ pub(super) async fn open_stream(
     if let Some(at) = rest.first_token_at() {
         metrics::histogram!("threadline_upstream_first_token_seconds").record(at - started);
     }
-    Ok(stream::iter(first).chain(rest))
+    let (sent, model) = (healing.outgoing(), healing.model().to_owned());
+    Ok(stream::iter(first).chain(rest).map_ok(move |event| sent.understand(&model, event)))
+}
+
+/// Sends the request, and again for each part of it that the server refuses in words. That is no attempt of its own: the
+/// server is well.
+async fn attempt(
+    endpoint: &Endpoint,
+    healing: &HealingRequest<'_>,
+    request_id: &str,
+    deadline: Instant,
+) -> Result<OpenResponse, ModelError> {
+    loop {
+        match send(endpoint, healing.outgoing().body.clone(), request_id, deadline).await {
+            Ok(response) => {
+                healing.accepted();
+                return Ok(response);
+            }
+            Err(error) if healing.adjust(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Sends the request once. A failure before the first token is this attempt's error; later failures are in the stream.
-async fn attempt(
+async fn send(
     endpoint: &Endpoint,
     body: Bytes,
     request_id: &str,
@@ -73,7 +95,7 @@ async fn attempt(
     }
     // The URL can contain a key.
     let body = response.bytes_stream().map_err(|error| error::from_body_error(error.without_url())).boxed();
-    let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout);
+    let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout, endpoint.drains.clone());
     match decoder.next().await {
         Some(Err(error)) if decoder.first_token_at().is_none() => Err(error),
         first => Ok((first, decoder)),

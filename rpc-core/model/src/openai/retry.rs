@@ -2,6 +2,7 @@
 
 use crate::{ModelError, WaitingFor};
 use backon::ExponentialBuilder;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,12 +17,17 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct RetryPolicy {
     max_retries: usize,
     deadline: Instant,
+    has_retried_call: AtomicBool,
 }
 
 impl RetryPolicy {
     /// `max_attempts` includes the first attempt. 0 means 1.
     pub(super) fn new(max_attempts: u32, deadline: Instant) -> Self {
-        Self { max_retries: max_attempts.saturating_sub(1) as usize, deadline }
+        Self {
+            max_retries: max_attempts.saturating_sub(1) as usize,
+            deadline,
+            has_retried_call: AtomicBool::new(false),
+        }
     }
 
     /// Returns the pauses between the attempts.
@@ -35,12 +41,17 @@ impl RetryPolicy {
     }
 
     /// Returns whether the same request can succeed a moment later. The statuses are those that OpenAI's own clients
-    /// retry, without the 5xx that blame the request.
-    pub(super) fn is_retryable(error: &ModelError) -> bool {
+    /// retry, without the 5xx that blame the request, and with those of Cloudflare and of overloaded hosts.
+    pub(super) fn is_retryable(&self, error: &ModelError) -> bool {
         match error {
             ModelError::Connect { .. } | ModelError::InvalidResponse { .. } | ModelError::Overloaded { .. } => true,
             ModelError::Timeout { waiting_for, .. } => *waiting_for == WaitingFor::Connection,
-            ModelError::Refused { status, .. } => matches!(status, 408 | 409 | 500 | 502 | 504),
+            ModelError::Refused { status, .. } => {
+                matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=524 | 529)
+            }
+            // Once: another sample of the model can be valid, and if not, no further one will be.
+            ModelError::InvalidCall { .. } => !self.has_retried_call.swap(true, Ordering::Relaxed),
+            ModelError::ContextLength { .. } | ModelError::NoAnswer { .. } => false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tests of the models: recorded responses of servers, a scripted server, and sentences for the demo.
 
 // Clippy allows these in `#[test]` functions, but not in their helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 mod cases;
 mod demo;

@@ -144,6 +144,7 @@ proptest! {
                 id: format!("id-{number}"),
                 name: name.clone(),
                 arguments: arguments.to_string(),
+                echo: None,
             })
             .collect();
         let mut queues: Vec<Vec<Value>> = expected

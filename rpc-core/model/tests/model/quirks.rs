@@ -37,12 +37,6 @@ async fn citations_are_limited() {
     assert_eq!(response.citations[0].title.len(), 300);
 }
 
-#[tokio::test]
-async fn invalid_utf8_is_an_error() {
-    let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n";
-    assert_eq!(decode_parts(vec![Bytes::from_static(body)]).await.summary(), r#""a" broken"#);
-}
-
 /// Decodes a body that arrives in `parts`.
 pub(crate) async fn decode_parts(parts: Vec<Bytes>) -> Response {
     Response::collect(decode(stream::iter(parts.into_iter().map(Ok::<_, Infallible>)), Duration::from_secs(20))).await

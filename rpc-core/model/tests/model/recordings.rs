@@ -31,7 +31,7 @@ pub(crate) const RECORDINGS: &[(&str, &str, &[&str])] = &[
     ("llamacpp-maxtokens-length-stream", r#""Le Grand Paris" 34+3 Length"#, &[]),
     ("llamacpp-text-stream-nousage", r#""Le Grand Paris is the capital of France." Stop"#, &[]),
     ("llamacpp-text-stream", r#""Le Grand Paris is the capital of France." 34+10 Stop"#, &[]),
-    ("llamacpp-too-long-stream", r#""" refused 400"#, &[]),
+    ("llamacpp-too-long-stream", r#""" context length 2048"#, &[]),
     (
         "llamacpp-tool-auto-stream",
         r#""" add_task({"title": "buy milk", "priority": "high"}) 435+38 ToolCalls"#,
@@ -137,7 +137,7 @@ async fn events_of_one_read_are_ready_at_once() {
 async fn only_the_log_gets_the_servers_message() {
     let server = Server::with_script(vec![Step::Send(bytes_of("llamacpp-too-long-stream")), Step::Close]).await;
     let error = Response::collect(server.model().stream(prompt())).await.error.unwrap();
-    assert_eq!(error_kind(&error), "refused 400");
+    assert_eq!(error_kind(&error), "context length 2048");
     assert!(error.to_string().contains("exceeds the available context size"), "{error}");
     assert!(!error.public_message().contains("context"), "{}", error.public_message());
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use threadline_model::config::{ModelParameters, OpenAiConfig};
 use threadline_model::openai::OpenAiModel;
 use threadline_model::{Message, Model, ModelRequest, ToolCall, ToolSpec};
+use threadline_schema::tool_result::UNKNOWN_RESULT;
 
 async fn capture_request(request: ModelRequest) -> (String, Value) {
     let server = Server::with_script(fine()).await;
@@ -54,6 +55,7 @@ async fn parameters_and_tool_choice() {
     let (_, body) = capture_request(ModelRequest {
         model: Some("another".into()),
         parameters: Arc::new(parameters),
+        tools: Arc::from([tool()]),
         tool_choice: Some("f".into()),
         ..prompt()
     })
@@ -65,6 +67,7 @@ async fn parameters_and_tool_choice() {
             "stream": true,
             "stream_options": {"include_usage": true},
             "messages": [{"role": "user", "content": "hello"}],
+            "tools": [{"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": tool_parameters()}}],
             "tool_choice": {"type": "function", "function": {"name": "f"}},
             "temperature": 0.5,
             "stop": ["END"],
@@ -74,7 +77,12 @@ async fn parameters_and_tool_choice() {
 
 #[tokio::test]
 async fn messages_tool_calls_and_tools() {
-    let call = |id: &str| ToolCall { id: id.to_owned(), name: "f".to_owned(), arguments: "{\"a\": 1}".to_owned() };
+    let call = |id: &str| ToolCall {
+        id: id.to_owned(),
+        name: "f".to_owned(),
+        arguments: "{\"a\": 1}".to_owned(),
+        ..ToolCall::default()
+    };
     let (_, body) = capture_request(ModelRequest {
         messages: vec![
             Message::System("Be brief.".to_owned()),
@@ -84,31 +92,38 @@ async fn messages_tool_calls_and_tools() {
             Message::Assistant { text: "Once more.".to_owned(), tool_calls: vec![call("z")] },
             Message::Assistant { text: String::new(), tool_calls: vec![] },
         ],
-        tools: Arc::from([ToolSpec {
-            name: "f".to_owned(),
-            description: "Does f.".to_owned(),
-            parameters: to_raw_value(&json!({"type": "object", "properties": {}})).unwrap().into(),
-        }]),
+        tools: Arc::from([tool()]),
         // No valid header value. It is left out.
         request_id: "line\nbreak".into(),
         ..ModelRequest::default()
     })
     .await;
     let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}});
+    // The ids are our own, and each call has one result right behind it.
     assert_eq!(
         body["messages"],
         json!([
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "\"ü\"\n"},
-            {"role": "assistant", "content": null, "tool_calls": [call("x"), call("y")]},
-            {"role": "tool", "tool_call_id": "x", "content": "{}"},
-            {"role": "assistant", "content": "Once more.", "tool_calls": [call("z")]},
-            {"role": "assistant", "content": ""},
+            {"role": "assistant", "content": null, "tool_calls": [call("c00000000"), call("c00000001")]},
+            {"role": "tool", "tool_call_id": "c00000000", "content": "{}"},
+            {"role": "tool", "tool_call_id": "c00000001", "content": UNKNOWN_RESULT},
+            {"role": "assistant", "content": "Once more.", "tool_calls": [call("c00000002")]},
+            {"role": "tool", "tool_call_id": "c00000002", "content": UNKNOWN_RESULT},
         ])
     );
-    let parameters = json!({"type": "object", "properties": {}});
-    assert_eq!(
-        body["tools"],
-        json!([{"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": parameters}}])
-    );
+    let function = json!({"name": "f", "description": "Does f.", "parameters": tool_parameters()});
+    assert_eq!(body["tools"], json!([{"type": "function", "function": function}]));
+}
+
+fn tool() -> ToolSpec {
+    ToolSpec {
+        name: "f".to_owned(),
+        description: "Does f.".to_owned(),
+        parameters: to_raw_value(&json!({"type": "object"})).unwrap().into(),
+    }
+}
+
+fn tool_parameters() -> Value {
+    json!({"type": "object", "properties": {}})
 }

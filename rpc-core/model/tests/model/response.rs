@@ -24,22 +24,28 @@ impl Response {
             assert!(response.finish.is_none() && response.error.is_none(), "an event after the end: {event:?}");
             match event {
                 Ok(ModelEvent::Text(text)) => {
-                    assert!(!text.is_empty() && response.calls.is_empty() && response.usage.is_none());
+                    assert!(!text.is_empty() && response.calls.is_empty());
+                    assert!(!response.texts.is_empty() || !text.trim().is_empty(), "the text begins with blanks");
                     response.texts.push(text);
                 }
+                Ok(ModelEvent::TextWasThought) => {
+                    assert!(response.calls.is_empty());
+                    response.thoughts.append(&mut response.texts);
+                }
                 Ok(ModelEvent::Thought(thought)) => {
-                    assert!(!thought.is_empty() && response.usage.is_none());
+                    assert!(!thought.is_empty());
                     response.thoughts.push(thought);
                 }
                 Ok(ModelEvent::Citation(citation)) => {
-                    assert!(response.calls.is_empty() && response.usage.is_none());
+                    assert!(response.calls.is_empty());
                     response.citations.push(citation);
                 }
                 Ok(ModelEvent::ToolCall(call)) => {
-                    assert!(response.usage.is_none() && !call.id.is_empty());
+                    assert!(!call.id.is_empty());
                     response.calls.push(call);
                 }
-                Ok(ModelEvent::Usage(usage)) => assert!(response.usage.replace(usage).is_none()),
+                // An answer of nothing has a usage too, and so has the one after it.
+                Ok(ModelEvent::Usage(usage)) => *response.usage.get_or_insert_default() += usage,
                 Ok(ModelEvent::Finished(reason)) => response.finish = Some(reason),
                 Err(error) => response.error = Some(error),
             }
@@ -95,6 +101,7 @@ pub(crate) fn finish_name(reason: FinishReason) -> &'static str {
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::Length => "length",
         FinishReason::ContentFilter => "content_filter",
+        FinishReason::Refusal => "refusal",
     }
 }
 
@@ -106,5 +113,9 @@ pub(crate) fn error_kind(error: &ModelError) -> String {
         ModelError::Overloaded { status, .. } => format!("overloaded {status}"),
         ModelError::Refused { status, .. } => format!("refused {status}"),
         ModelError::InvalidResponse { .. } => "broken".to_owned(),
+        ModelError::ContextLength { limit: Some(limit), .. } => format!("context length {limit}"),
+        ModelError::ContextLength { limit: None, .. } => "context length".to_owned(),
+        ModelError::InvalidCall { status, .. } => format!("invalid call {status}"),
+        ModelError::NoAnswer { .. } => "no answer".to_owned(),
     }
 }

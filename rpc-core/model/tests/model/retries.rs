@@ -98,17 +98,15 @@ async fn failures_after_the_first_token_are_not_retried() {
 
 #[tokio::test]
 async fn retry_after_is_respected() {
-    // A date has whole seconds, so up to one of the two seconds can be lost.
-    let in_two_seconds = || (chrono::Utc::now() + Duration::from_secs(2)).format("%a, %d %b %Y %H:%M:%S GMT");
     for (header, at_least) in [
         ("retry-after: 1\r\n", 1_000),
         // The more precise header takes precedence.
         ("retry-after: 60\r\nretry-after-ms: 700\r\n", 700),
-        ("retry-after: DATE\r\n", 900),
+        // A date counts from the date of the same response: the clock of the server may be years off.
+        ("date: Wed, 21 Oct 2015 07:27:59 GMT\r\nretry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n", 1_000),
     ] {
-        let header = header.replace("DATE", &in_two_seconds().to_string());
         let started = Instant::now();
-        let server = Server::start(vec![status("429 Too Many Requests", &header, ""), fine()]).await;
+        let server = Server::start(vec![status("429 Too Many Requests", header, ""), fine()]).await;
         assert_eq!(ask(&server, 2).await.summary(), r#""fine" Stop"#);
         let waited = started.elapsed();
         assert!(waited >= Duration::from_millis(at_least) && waited < Duration::from_secs(5), "{header} {waited:?}");

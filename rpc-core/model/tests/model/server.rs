@@ -90,6 +90,7 @@ impl Server {
             token_timeout: Duration::from_secs(20),
             max_attempts: 1,
             transcription_model: None,
+            dialect: None,
         }
     }
 

@@ -70,14 +70,14 @@ async fn the_size_of_a_response_is_limited() {
     }
     // Many small events in one read do not count as one large event.
     let many = "data: {\"choices\":[{\"delta\":{}}]}\n\n".repeat(100_000) + "data: [DONE]\n\n";
-    assert_eq!(decode_parts(vec![many.into()]).await.summary(), r#""" Stop"#);
+    assert_eq!(decode_parts(vec![many.into()]).await.summary(), r#""" no answer"#);
     // Endless text.
     let long = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "a".repeat(100_000)).leak();
     assert!(flood(long, 100).await.error.unwrap().to_string().contains("bytes of text"));
     // Endless tool calls.
-    let calls =
-        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\n";
-    assert!(flood(calls, 100).await.error.unwrap().to_string().contains("tool calls"));
+    let calls: Vec<_> = (0..100).map(|number| format!("{{\"function\":{{\"name\":\"f{number}\"}}}}")).collect();
+    let calls = format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{}]}}}}]}}\n\n", calls.join(",")).leak();
+    assert!(flood(calls, 1).await.error.unwrap().to_string().contains("tool calls"));
     let long = format!(
         "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":0,\"function\":{{\"arguments\":\"{}\"}}}}]}}}}]}}\n\n",
         "a".repeat(100_000)

@@ -1,6 +1,6 @@
 //! Turns what a model wrote into a title.
 
-/// Characters of a title, at most.
+/// Maximum number of characters of a title.
 const CHARS: usize = 100;
 
 /// Quotation marks and other marks that models put around a title: opening and closing.

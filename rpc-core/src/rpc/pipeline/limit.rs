@@ -73,3 +73,102 @@ impl CallLimiter {
         params.is_some_and(|params| (self.take_free_subscribe)(params.run_id, user_id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::token::Identity;
+    use std::num::NonZeroU32;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use threadline_schema::auth::{AuthLogin, AuthMe};
+
+    /// A limiter of two calls a minute, and of three pieces for each. The first `free` subscribes are free.
+    fn limiter(free: usize) -> CallLimiter {
+        let limits = Arc::new(RateLimits::new(NonZeroU32::new(2), 3, None));
+        let taken = AtomicUsize::new(0);
+        CallLimiter::new(limits, Box::new(move |_, _| taken.fetch_add(1, Ordering::Relaxed) < free))
+    }
+
+    fn user() -> Credentials {
+        Credentials::Token(Identity::for_tests(Uuid::new_v4()))
+    }
+
+    /// Counts one call. Returns how many are left; `None` if it is refused, and `Some(None)` if it was not counted.
+    async fn count<M: RpcMethod>(limiter: &CallLimiter, credentials: &Credentials) -> Option<Option<u32>> {
+        count_call(limiter, Some(&MethodInfo::of::<M>()), credentials, &Call::for_tests(M::NAME, "{}")).await
+    }
+
+    async fn count_call(
+        limiter: &CallLimiter,
+        method: Option<&MethodInfo>,
+        credentials: &Credentials,
+        call: &Call<'_>,
+    ) -> Option<Option<u32>> {
+        let (counted, state) = limiter.count(method, credentials, call, &SignedParams::default()).await;
+        counted.ok().map(|()| state.map(|state| state.remaining))
+    }
+
+    #[tokio::test]
+    async fn a_user_counts_by_token_and_anybody_else_by_address() {
+        let limiter = limiter(0);
+        let user = user();
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, Some(Some(1)));
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, Some(Some(0)));
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, None);
+        assert_eq!(count::<AuthMe>(&limiter, &self::user()).await, Some(Some(1)), "another user at the same address");
+        assert_eq!(count::<AuthMe>(&limiter, &Credentials::None).await, Some(Some(1)));
+        assert_eq!(count::<AuthMe>(&limiter, &Credentials::InvalidCapability).await, Some(Some(0)));
+        assert_eq!(count::<AuthMe>(&limiter, &Credentials::None).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_public_method_counts_by_address_also_with_a_token() {
+        let limiter = limiter(0);
+        let user = user();
+        assert_eq!(count::<AuthLogin>(&limiter, &user).await, Some(Some(1)));
+        assert_eq!(count::<AuthLogin>(&limiter, &self::user()).await, Some(Some(0)));
+        assert_eq!(count::<AuthLogin>(&limiter, &user).await, None);
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, Some(Some(1)), "the user has lost nothing");
+    }
+
+    #[tokio::test]
+    async fn a_method_that_does_not_exist_counts_too() {
+        let limiter = limiter(0);
+        let (user, call) = (user(), Call::for_tests("no.such", "{}"));
+        for left in [Some(Some(1)), Some(Some(0)), None] {
+            assert_eq!(count_call(&limiter, None, &user, &call).await, left);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_subscribe_is_free_and_only_a_subscribe() {
+        let limiter = limiter(1);
+        let user = user();
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, Some(Some(1)));
+        let method = MethodInfo::of::<RunsSubscribe>();
+        let call = Call::for_tests(RunsSubscribe::NAME, r#"{"run_id":"0199e0f0-0000-7000-8000-000000000001"}"#);
+        assert_eq!(count_call(&limiter, Some(&method), &user, &call).await, Some(None));
+        assert_eq!(count_call(&limiter, Some(&method), &user, &call).await, Some(Some(0)));
+        assert_eq!(count_call(&limiter, Some(&method), &user, &call).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_malformed_subscribe_is_not_free() {
+        let limiter = limiter(9);
+        let (user, method) = (user(), MethodInfo::of::<RunsSubscribe>());
+        let call = Call::for_tests(RunsSubscribe::NAME, r#"{"run_id":"x"}"#);
+        assert_eq!(count_call(&limiter, Some(&method), &user, &call).await, Some(Some(1)));
+    }
+
+    #[tokio::test]
+    async fn the_later_pieces_of_a_file_have_a_limit_of_their_own() {
+        let limiter = limiter(0);
+        let (user, call) = (user(), Call::for_tests("attachments.write", r#"{"offset":7}"#));
+        let signed = SignedParams::parse(&call);
+        for allowed in [true, true, true, true, true, true, false] {
+            let (counted, state) = limiter.count(None, &user, &call, &signed).await;
+            assert_eq!((counted.is_ok(), state.is_none()), (allowed, allowed));
+        }
+        assert_eq!(count::<AuthMe>(&limiter, &user).await, Some(Some(1)));
+    }
+}

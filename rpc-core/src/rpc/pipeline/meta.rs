@@ -80,3 +80,81 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
 fn mentions_meta(params: &str) -> bool {
     memchr::memmem::find(params.as_bytes(), b"\"_meta\"").is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use threadline_schema::ErrorCode;
+
+    fn params(call: &Call<'_>) -> Value {
+        serde_json::from_str(call.params.as_deref().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn meta_leaves_the_params_and_describes_the_caller() {
+        let mut call = Call::for_tests(
+            "tasks.list",
+            r#"{"limit":1.50,"_meta":{"auth":"t","ip":"198.51.100.7","request_id":"abc","languages":"de",
+               "metadata":{"page":"cart"},"facts":true},"after":"x"}"#,
+        );
+        call.connection.trusts_meta_ip = true;
+        assert!(extract(&mut call).unwrap(), "facts asks for the response metadata");
+        assert_eq!(call.params.as_deref(), Some(r#"{"after":"x","limit":1.50}"#), "values are as they were sent");
+        let caller = &call.connection.caller;
+        assert_eq!(
+            (caller.token.as_deref(), &*caller.request_id, caller.ip.to_string()),
+            (Some("t"), "abc", "198.51.100.7".to_owned())
+        );
+        let hints = caller.hints.as_ref().unwrap();
+        assert_eq!(hints.languages.as_deref(), Some("de"));
+        assert_eq!(hints.metadata_json(), Some(json!({"page": "cart"})));
+    }
+
+    #[test]
+    fn an_address_counts_only_from_a_gateway_and_a_request_id_only_if_it_is_valid() {
+        let mut call = Call::for_tests("tasks.list", r#"{"_meta":{"ip":"198.51.100.7","request_id":"a b\n"}}"#);
+        call.connection.caller.token = Some("from the head".into());
+        assert!(!extract(&mut call).unwrap());
+        let caller = &call.connection.caller;
+        assert_eq!((caller.ip.to_string(), &*caller.request_id), ("192.0.2.1".to_owned(), "r"));
+        assert_eq!(caller.token.as_deref(), Some("from the head"), "without `auth` the token stays");
+        assert_eq!(params(&call), json!({}));
+    }
+
+    #[test]
+    fn in_process_the_gateway_passes_the_caller_itself() {
+        let mut call = Call::for_tests("tasks.list", r#"{"_meta":{"auth":"t"}}"#);
+        call.connection.transport = Transport::InProcess;
+        assert!(!extract(&mut call).unwrap());
+        assert_eq!((params(&call), call.connection.caller.token), (json!({"_meta": {"auth": "t"}}), None));
+    }
+
+    #[test]
+    fn an_invalid_meta_is_refused_and_changes_nothing() {
+        for text in [
+            r#"{"_meta":{"auth":"t","user":"x"}}"#,
+            r#"{"_meta":{"auth":7}}"#,
+            r#"{"_meta":{"auth":"t","ip":"nowhere"}}"#,
+            r#"{"_meta":{"auth":"t","facts":1}}"#,
+            r#"{"_meta":{"auth":"t","metadata":[]}}"#,
+            r#"{"_meta":"t"}"#,
+            r#"{"_meta":null}"#,
+        ] {
+            let mut call = Call::for_tests("tasks.list", text);
+            assert_eq!(extract(&mut call).unwrap_err().public().code, ErrorCode::InvalidRequest, "{text}");
+            assert_eq!((call.params.as_deref(), call.connection.caller.token), (Some(text), None));
+        }
+    }
+
+    #[test]
+    fn params_without_meta_stay_as_they_are() {
+        for text in ["", "[]", r#"["_meta"]"#, r#"{"title":"\"_meta\""}"#, r#"{"_meta": "#, r#"{"a":{"_meta":{}}}"#] {
+            let mut call = Call::for_tests("tasks.list", text);
+            assert!(!extract(&mut call).unwrap());
+            assert_eq!(call.params.as_deref(), Some(text));
+        }
+        let mut call = Call { params: None, ..Call::for_tests("tasks.list", "") };
+        assert!(!extract(&mut call).unwrap());
+    }
+}

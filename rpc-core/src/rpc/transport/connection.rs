@@ -27,7 +27,7 @@ pub(super) fn from_head(
         .get(X_REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| head::is_request_id(id))
-        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     // Only metadata can be invalid, and there is none.
     let hints = ClientHints::new(languages, None).unwrap_or_default();

@@ -27,7 +27,7 @@ impl RpcServer {
     {
         let is_upgrade = is_handshake(&request);
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
-        let connection = connection::from_head(transport, peer, request.headers(), &self.inner.trusted_proxies);
+        let connection = connection::from_head(transport, peer, request.headers(), &self.inner.parts.trusted_proxies);
         let request_id = connection.caller.request_id.clone();
         let mut response =
             if is_upgrade { self.upgrade(connection, request) } else { Box::pin(self.post(connection, request)).await };
@@ -57,7 +57,7 @@ impl RpcServer {
         if !is_json(request.headers()) {
             return refusal(&RpcError::new(ErrorCode::UnsupportedMediaType, "Send `content-type: application/json`."));
         }
-        let limit = self.inner.pipeline.max_params_bytes();
+        let limit = self.inner.parts.pipeline.max_params_bytes();
         let body = Limited::new(request.into_body(), limit).collect();
         let body = match tokio::time::timeout(self.inner.http.body_timeout, body).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -84,11 +84,11 @@ struct PostResponder<'s> {
 
 impl Responder for PostResponder<'_> {
     fn pipeline(&self) -> &Pipeline {
-        &self.server.inner.pipeline
+        &self.server.inner.parts.pipeline
     }
 
     fn max_batch_entries(&self) -> usize {
-        self.server.inner.max_batch_entries
+        self.server.inner.parts.max_batch_entries
     }
 
     async fn respond(&self, request: RpcRequest<'_>, kind: CallKind) -> String {

@@ -50,12 +50,12 @@ impl RpcServer {
     /// # Errors
     /// `UNAUTHORIZED`, `RATE_LIMITED`, or `SERVICE_UNAVAILABLE` if the database cannot be reached.
     pub async fn admit(&self, caller: Caller) -> Result<ResponseMeta, CallError> {
-        self.inner.pipeline.admit(in_process(caller).call("", None::<&str>, CallKind::Single)).await
+        self.inner.parts.pipeline.admit(in_process(caller).call("", None::<&str>, CallKind::Single)).await
     }
 
     async fn pass(&self, method: &str, params: &RawValue, caller: Caller) -> Result<Response<Reply>, CallError> {
         let call = in_process(caller).call(method, Some(params.get()), CallKind::Single);
-        self.inner.pipeline.clone().call(call).await
+        self.inner.parts.pipeline.clone().call(call).await
     }
 }
 

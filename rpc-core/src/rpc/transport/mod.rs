@@ -10,14 +10,12 @@ mod websocket;
 
 pub(in crate::rpc) use envelope::Members;
 
-use super::methods;
-use super::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
-use super::registry::DuplicateMethod;
+use super::pipeline::Pipeline;
 use crate::auth::token::Tokens;
-use crate::core::Core;
 use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::Supervisor;
 use websocket::Sockets;
 
 /// How the HTTP and WebSocket transports behave.
@@ -38,44 +36,28 @@ pub struct RpcServer {
 }
 
 struct Inner {
-    pipeline: Pipeline,
-    /// Checks the token of a WebSocket before it opens.
-    tokens: Arc<Tokens>,
-    trusted_proxies: Arc<[IpNet]>,
-    /// Most entries of one batch.
-    max_batch_entries: usize,
+    parts: RpcServerParts,
     http: RpcHttpConfig,
     sockets: Sockets,
 }
 
-/// Why the methods cannot be served: the contract names two of them alike.
-#[derive(Debug, thiserror::Error)]
-pub enum RpcServerError {
-    /// Two handlers have one method name.
-    #[error(transparent)]
-    Method(#[from] DuplicateMethod),
+/// What the transports use.
+#[derive(Clone)]
+pub(crate) struct RpcServerParts {
+    pub(crate) pipeline: Pipeline,
+    /// Checks the token of a WebSocket before it opens.
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) trusted_proxies: Arc<[IpNet]>,
+    /// Most entries of one batch.
+    pub(crate) max_batch_entries: usize,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl RpcServer {
-    /// Creates a server for all methods of this core.
-    ///
-    /// # Errors
-    /// If two methods have one name, which a test of the contract rules out.
-    pub fn new(core: Arc<Core>, http: RpcHttpConfig) -> Result<Self, RpcServerError> {
-        let (tokens, trusted_proxies) = (core.tokens.clone(), core.config.trusted_proxies.clone());
-        let limits = core.config.limits;
-        let pipeline = Pipeline::new(Steps {
-            registry: methods::registry(&core)?,
-            authenticator: Authenticator::new(tokens.clone(), core.attachments.clone(), core.store.clone()),
-            limiter: CallLimiter::new(
-                core.limits.clone(),
-                Box::new(move |run_id, user_id| core.engine.take_free_subscribe(user_id.into(), run_id.into())),
-            ),
-            max_params_bytes: limits.body_bytes,
-        });
-        let sockets = Sockets::new(&pipeline, http.max_sockets);
-        let max_batch_entries = limits.batch_entries;
-        Ok(Self { inner: Arc::new(Inner { pipeline, tokens, trusted_proxies, max_batch_entries, http, sockets }) })
+    /// Creates a server for the methods of the pipeline.
+    pub(crate) fn new(parts: RpcServerParts, http: RpcHttpConfig) -> Self {
+        let sockets = Sockets::new(&parts.pipeline, http.max_sockets);
+        Self { inner: Arc::new(Inner { parts, http, sockets }) }
     }
 
     /// Closes the WebSockets: waits for the calls in flight and cuts the subscriptions. Stop the runs first.

@@ -1,10 +1,9 @@
 //! Attachments: what they come to is kept in step with them, however they go.
 
 use crate::support::*;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, UserId};
 use threadline_store::rows::AttachmentRow;
-use threadline_store::{Conflict, Limit, NewMessageRun, NewThread, Store, StoreError, StoreResult};
+use threadline_store::{Conflict, Limit, NewMessage, NewThread, RunInput, Store, StoreError, StoreResult};
 
 fn attachment(user_id: UserId, size: i64) -> AttachmentRow {
     AttachmentRow {
@@ -26,8 +25,8 @@ async fn ready(store: &Store, user_id: UserId, size: i64) -> AttachmentId {
     store.attachment_ready(row.id, row.mime_type.clone()).await.unwrap().id
 }
 
-fn taking(attachments: &[AttachmentId]) -> NewMessageRun {
-    NewMessageRun { attachments: attachments.to_vec(), ..message_run() }
+fn taking(attachments: &[AttachmentId]) -> NewMessage {
+    NewMessage { attachments: attachments.to_vec(), ..message() }
 }
 
 fn used<T: std::fmt::Debug>(result: StoreResult<T>) {
@@ -69,7 +68,7 @@ on_both! {
         let nobody = store.attachment_create(attachment(new_id(), 1), None).await;
         assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
 
-        let new = NewThread { first_message: Some(taking(&[sent])), ..new_thread(user) };
+        let new = NewThread { first_message: Some((taking(&[sent]), new_run())), ..new_thread(user) };
         let thread = store.thread_create(new).await.unwrap().thread;
         used(store.attachment_delete(user, sent).await);
         store.attachment_delete(user, deleted).await.unwrap();
@@ -79,12 +78,12 @@ on_both! {
         store.thread_delete(user, thread.id).await.unwrap();
         assert_eq!(sum().await, 0);
 
-        let mut left = store.leftovers(UtcTime::now(), 10).await.unwrap();
+        let mut left = store.leftovers(now(), 10).await.unwrap();
         left.sort_unstable();
         assert_eq!(left, [sent, deleted, unused], "each is remembered until its bytes are gone");
         assert_eq!(store.leftovers(at(0), 10).await.unwrap(), []);
         store.leftovers_forget(left).await.unwrap();
-        assert_eq!(store.leftovers(UtcTime::now(), 10).await.unwrap(), []);
+        assert_eq!(store.leftovers(now(), 10).await.unwrap(), []);
     }
 
     async fn a_message_takes_all_it_names_or_is_not_said(db: &TestDb) {
@@ -95,13 +94,13 @@ on_both! {
         let pending = store.attachment_create(attachment(owner, 1), None).await.unwrap().id;
         let (here, there) = (thread(&store, owner).await, thread(&store, owner).await);
         for wrong in [foreign, pending, new_id()] {
-            used(store.run_start_with_message(owner, here.id, taking(&[one, wrong]), None).await);
+            used(store.run_start(owner, here.id, RunInput::Message(taking(&[one, wrong])), new_run(), None).await);
         }
         assert_eq!(store.thread_get(owner, here.id).await.unwrap(), here, "nothing was said");
-        let started = store.run_start_with_message(owner, here.id, taking(&[one, two]), None).await.unwrap();
+        let started = store.run_start(owner, here.id, RunInput::Message(taking(&[one, two])), new_run(), None).await.unwrap();
         assert_eq!(store.attachment_get(owner, two).await.unwrap().thread_id, Some(here.id));
-        used(store.run_start_with_message(owner, there.id, taking(&[two]), None).await);
+        used(store.run_start(owner, there.id, RunInput::Message(taking(&[two])), new_run(), None).await);
         store.run_finish(started.run.fencing_token(), completed(), vec![]).await.unwrap();
-        store.run_start_with_message(owner, here.id, taking(&[two]), None).await.unwrap();
+        store.run_start(owner, here.id, RunInput::Message(taking(&[two])), new_run(), None).await.unwrap();
     }
 }

@@ -71,7 +71,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         for n in 0..60_u64 {
-            let new = threadline_store::NewThread { first_message: Some(message_run()), ..new_thread(user) };
+            let new = threadline_store::NewThread { first_message: Some((message(), new_run())), ..new_thread(user) };
             let _ = tokio::time::timeout(Duration::from_micros(n * 50), store.thread_create(new)).await;
         }
         eventually(async || store.pool_status().in_use == 0).await;
@@ -128,7 +128,10 @@ async fn writers_queue_for_the_one_connection() {
         let second = tokio::spawn({
             let store = store.clone();
             async move {
-                tokio::join!(store.thread_rename(user, thread.id, "a".into()), store.thread_delete(user, thread.id))
+                tokio::join!(
+                    store.thread_rename(user, thread.id, "a".into(), now()),
+                    store.thread_delete(user, thread.id)
+                )
             }
         });
         eventually(async || store.pool_status().waiting == 1).await;

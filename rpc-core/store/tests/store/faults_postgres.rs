@@ -196,13 +196,7 @@ async fn all_connections_in_use_is_told_within_the_time() {
 #[tokio::test]
 async fn a_server_that_was_never_there_stops_the_start() {
     let url = "postgres://postgres:secret@127.0.0.1:1/none".to_owned();
-    let config = DatabaseConfig {
-        url: url.into(),
-        pool_size: 2,
-        pool_timeout: Duration::from_secs(1),
-        auto_migrate: true,
-        sqlite_full_sync: false,
-    };
+    let config = DatabaseConfig { pool_size: 2, pool_timeout: Duration::from_secs(1), ..DatabaseConfig::at(url) };
     let error = Store::open(&config).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     let text = Chain(&error).to_string();
@@ -274,7 +268,7 @@ async fn a_statement_that_is_stuck_is_given_up_by_the_server() {
 }
 
 /// Waits until so many statements on the database wait for a lock.
-async fn until_blocked(db: &TestDb, statements: i64) {
+pub(crate) async fn until_blocked(db: &TestDb, statements: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity \
                WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let blocked = async {

@@ -1,7 +1,6 @@
 //! The durable log: who may write it, how it is read, and when it goes.
 
 use crate::support::*;
-use threadline_schema::db::types::UtcTime;
 use threadline_store::rows::{EventRow, RunRow};
 use threadline_store::{RunEnd, Store};
 
@@ -89,7 +88,7 @@ on_both! {
 
     async fn the_clock_is_the_databases(db: &TestDb) {
         let store = db.store().await;
-        let (before, now, after) = (UtcTime::now(), store.now().await.unwrap(), UtcTime::now());
+        let (before, now, after) = (now(), store.now().await.unwrap(), now());
         let slack = 5_000_000;
         assert!(before.micros() - slack < now.micros() && now.micros() < after.micros() + slack);
     }

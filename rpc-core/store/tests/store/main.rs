@@ -1,11 +1,20 @@
 //! The store on real databases: every scenario is written once and runs on SQLite, and on PostgreSQL when
 //! `TEST_DATABASE_URL` names a server on which databases may be made.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
 
 #[macro_use]
 mod support;
 mod attachments;
+mod deadlocks;
+mod failover;
 mod faults;
 mod faults_postgres;
 mod items;
@@ -14,6 +23,7 @@ mod migrations;
 mod ownership;
 mod pages;
 mod plans;
+mod poolers;
 mod races;
 mod round_trip;
 mod runs;

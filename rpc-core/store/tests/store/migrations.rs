@@ -74,10 +74,33 @@ on_both! {
         migrate::up(&db.config).await.unwrap();
         db.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')").await;
         assert_eq!(migrate::standing(&db.config).await.unwrap().unknown, ["20991231000000"]);
-        let error = Store::open(&by_hand).await.unwrap_err();
-        assert!(error.to_string().contains("newer") && error.to_string().contains("threadline migrate"), "{error}");
-        // A replica of the release before, restarted during an update, serves on.
-        Store::open(&db.config).await.unwrap();
+        // A replica of the release before that restarts during an upgrade works with the newer schema, whoever migrates.
+        for config in [&by_hand, &db.config] {
+            Store::open(config).await.unwrap().ping().await.unwrap();
+        }
+        db.sql(&format!("INSERT INTO required_migrations VALUES ('{}')", applied[0])).await;
+        for config in [&by_hand, &db.config] {
+            Store::open(config).await.unwrap();
+        }
+
+        // Until a migration has taken away what it needs.
+        db.sql("INSERT INTO required_migrations VALUES ('20991231000000')").await;
+        assert_eq!(migrate::standing(&db.config).await.unwrap().missing, ["20991231000000"]);
+        for config in [&by_hand, &db.config] {
+            let error = Store::open(config).await.unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, StoreError::Schema(_)), "{text}");
+            assert!(text.contains("newer") && text.contains("threadline migrate") && text.contains("2099"), "{text}");
+        }
+    }
+
+    async fn nothing_is_migrated_in_a_schema_that_is_too_new(db: &TestDb) {
+        let applied = migrate::up(&db.config).await.unwrap();
+        db.sql("INSERT INTO required_migrations VALUES ('20991231000000')").await;
+        db.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')").await;
+        db.sql(&format!("DELETE FROM __diesel_schema_migrations WHERE version = '{}'", applied[3])).await;
+        assert!(matches!(migrate::up(&db.config).await, Err(StoreError::Schema(_))));
+        assert_eq!(migrate::standing(&db.config).await.unwrap().pending, [applied[3].clone()]);
     }
 }
 

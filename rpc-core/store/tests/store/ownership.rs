@@ -5,7 +5,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::page::Order;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use threadline_store::rows::TaskRow;
-use threadline_store::{Entity, ItemPage, StoreError, StoreResult, TaskChanges, TaskPage};
+use threadline_store::{Entity, ItemPage, RunInput, StoreError, StoreResult, TaskChanges, TaskPage};
 
 fn forbidden<T: std::fmt::Debug>(result: StoreResult<T>, entity: Entity) {
     assert!(matches!(result, Err(StoreError::Forbidden(found)) if found == entity), "{result:?}");
@@ -30,9 +30,9 @@ on_both! {
             check(store.thread_get(who, id).await.map(drop), Entity::Thread);
             check(store.thread_with_items(who, id, page).await.map(drop), Entity::Thread);
             check(store.items_page(who, id, page).await.map(drop), Entity::Thread);
-            check(store.thread_rename(who, id, "mine".into()).await.map(drop), Entity::Thread);
+            check(store.thread_rename(who, id, "mine".into(), now()).await.map(drop), Entity::Thread);
             check(store.thread_delete(who, id).await, Entity::Thread);
-            check(store.run_start_with_message(who, id, message_run(), None).await.map(drop), Entity::Thread);
+            check(store.run_start(who, id, RunInput::Message(message()), new_run(), None).await.map(drop), Entity::Thread);
         }
         forbidden(store.run_get(other, run.id).await, Entity::Run);
         missing(store.run_get(owner, new_id()).await, Entity::Run);
@@ -65,8 +65,8 @@ on_both! {
             (owner, new_id(), missing as fn(StoreResult<()>, Entity)),
         ] {
             check(store.task_get(who, id).await.map(drop), Entity::Task);
-            check(store.task_update(who, id, rename.clone()).await.map(drop), Entity::Task);
-            check(store.task_complete(who, id).await.map(drop), Entity::Task);
+            check(store.task_update(who, id, rename.clone(), now()).await.map(drop), Entity::Task);
+            check(store.task_complete(who, id, now()).await.map(drop), Entity::Task);
             check(store.task_delete(who, id).await, Entity::Task);
         }
         assert_eq!(store.task_get(owner, task.id).await.unwrap(), task);

@@ -4,7 +4,7 @@ use crate::support::*;
 use futures::future::join_all;
 use std::collections::HashSet;
 use threadline_schema::ids::{RunId, ThreadId};
-use threadline_store::{Conflict, IdempotencyKey, Limit, NewThread, StoreError};
+use threadline_store::{Conflict, IdempotencyKey, Limit, NewThread, RunInput, StoreError};
 
 on_both! { threads:
     async fn the_limit_holds(db: &TestDb) {
@@ -45,7 +45,7 @@ on_both! { threads:
         let idempotency_key = IdempotencyKey { key: "once".into(), fingerprint: "a".into() };
         let turns = (0..12).map(|_| {
             let (store, id, idempotency_key) = (store.clone(), thread.id, idempotency_key.clone());
-            tokio::spawn(async move { store.run_start_with_message(user, id, message_run(), Some(idempotency_key)).await.unwrap() })
+            tokio::spawn(async move { store.run_start(user, id, RunInput::Message(message()), new_run(), Some(idempotency_key)).await.unwrap() })
         });
         let results: Vec<_> = join_all(turns).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|started| !started.replayed).count(), 1);
@@ -55,10 +55,10 @@ on_both! { threads:
 
         // A replay tells how the run stands now, and another body under the same key is refused.
         store.run_finish(results[0].run.fencing_token(), completed(), vec![]).await.unwrap();
-        let late = store.run_start_with_message(user, thread.id, message_run(), Some(idempotency_key)).await.unwrap();
+        let late = store.run_start(user, thread.id, RunInput::Message(message()), new_run(), Some(idempotency_key)).await.unwrap();
         assert!(late.replayed && late.run.finished_at.is_some());
         let other = IdempotencyKey { key: "once".into(), fingerprint: "b".into() };
-        let refused = store.run_start_with_message(user, thread.id, message_run(), Some(other)).await;
+        let refused = store.run_start(user, thread.id, RunInput::Message(message()), new_run(), Some(other)).await;
         assert!(matches!(refused, Err(StoreError::Conflict(Conflict::KeyReused))), "{refused:?}");
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
     }
@@ -71,7 +71,7 @@ on_both! { threads:
             let store = store.clone();
             let new = NewThread {
                 max_sessions: Some(1),
-                first_message: Some(message_run()),
+                first_message: Some((message(), new_run())),
                 idempotency_key: Some(idempotency_key.clone()),
                 ..new_thread(user)
             };
@@ -91,10 +91,10 @@ on_both! { threads:
         let user = user(&store).await.id;
         let (busy, run) = running(&store, user).await;
         let idempotency_key = IdempotencyKey { key: "again".into(), fingerprint: "a".into() };
-        let refused = store.run_start_with_message(user, busy.id, message_run(), Some(idempotency_key.clone())).await;
+        let refused = store.run_start(user, busy.id, RunInput::Message(message()), new_run(), Some(idempotency_key.clone())).await;
         assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
         store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
-        assert!(!store.run_start_with_message(user, busy.id, message_run(), Some(idempotency_key)).await.unwrap().replayed);
+        assert!(!store.run_start(user, busy.id, RunInput::Message(message()), new_run(), Some(idempotency_key)).await.unwrap().replayed);
     }
 
     async fn positions_have_no_gaps(db: &TestDb) {

@@ -11,7 +11,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 use threadline_schema::page::Order;
-use threadline_schema::runs::{RunStatus, Usage};
+use threadline_schema::runs::{FinishReason, RunStatus, Usage};
 use threadline_schema::tasks::Priority;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::TaskRow;
@@ -20,7 +20,7 @@ use threadline_store::{Charge, IdempotencyKey, ItemPage, NewThread, RunEnd};
 on_both! {
     async fn users(db: &TestDb) {
         let store = db.store().await;
-        let made = store.user_create("a@example.com".into(), "$argon2id$v=19$x".into()).await.unwrap();
+        let made = store.user_create(new_id(), "a@example.com".into(), "$argon2id$v=19$x".into(), now()).await.unwrap();
         assert_eq!((made.email.as_str(), made.password_hash.as_str()), ("a@example.com", "$argon2id$v=19$x"));
         assert_eq!(made.session_count, 0);
         assert_eq!(store.user_by_id(made.id).await.unwrap().as_ref(), Some(&made));
@@ -32,9 +32,9 @@ on_both! {
     async fn threads_items_and_runs(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await;
-        let turn = message_run();
-        let (message, owner) = (turn.message.clone(), turn.owner);
-        let new = NewThread { first_message: Some(turn), created_at: at(5), ..new_thread(user.id) };
+        let (first, new_run) = (message(), new_run());
+        let (message, owner) = (first.item.clone(), new_run.owner);
+        let new = NewThread { first_message: Some((first, new_run)), created_at: at(5), ..new_thread(user.id) };
         let id = new.id;
         let made = store.thread_create(new).await.unwrap();
         assert_eq!(store.thread_get(user.id, id).await.unwrap(), made.thread);
@@ -65,17 +65,25 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await;
         let ends = [
-            (RunStatus::Completed, None),
-            (RunStatus::Failed, Some(Failure { code: ErrorCode::UpstreamTimeout, message: "It took too long.".into() })),
-            (RunStatus::Cancelled, None),
-            (RunStatus::Interrupted, None),
+            (RunStatus::Completed, Some(FinishReason::Stop), None),
+            (RunStatus::Completed, Some(FinishReason::Length), None),
+            (RunStatus::Completed, Some(FinishReason::ContentFilter), None),
+            (RunStatus::Completed, Some(FinishReason::Refusal), None),
+            (
+                RunStatus::Failed,
+                Some(FinishReason::TurnLimit),
+                Some(Failure { code: ErrorCode::UpstreamTimeout, message: "It took too long.".into() }),
+            ),
+            (RunStatus::Cancelled, None, None),
+            (RunStatus::Interrupted, None, None),
         ];
-        for (status, error) in ends {
+        for (status, finish_reason, error) in ends {
             let (thread, run) = running(&store, user.id).await;
             let answer = item(ItemKind::AssistantMessage);
             let end = RunEnd {
                 status,
                 error: error.clone(),
+                finish_reason,
                 usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
                 charge: Charge { prompt_tokens: 3, completion_tokens: 4, cost_micros: Some(5) },
                 last_seq: 12,
@@ -85,7 +93,7 @@ on_both! {
                 events: vec![],
             };
             let ended = store.run_finish(run.fencing_token(), end, vec![answer.clone()]).await.unwrap();
-            assert_eq!(ended.status, status);
+            assert_eq!((ended.status, ended.finish_reason), (status, finish_reason));
             assert_eq!(ended.error_code.as_deref(), error.as_ref().map(|failure| failure.code.name()));
             assert_eq!(ended.error_message, error.map(|failure| failure.message));
             assert_eq!((ended.prompt_tokens, ended.completion_tokens, ended.last_seq), (3, 4, 12));
@@ -123,7 +131,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await;
         let idempotency_key = IdempotencyKey { key: "k".into(), fingerprint: "f".into() };
-        let new = NewThread { first_message: Some(message_run()), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
+        let new = NewThread { first_message: Some((message(), new_run())), idempotency_key: Some(idempotency_key), ..new_thread(user.id) };
         let run = store.thread_create(new).await.unwrap().run.unwrap();
 
         let url = db.url().to_owned();

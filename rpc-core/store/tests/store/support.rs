@@ -1,4 +1,4 @@
-//! A database per test, and short words for what tests make.
+//! A database per test, and values that tests need.
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
@@ -14,7 +14,7 @@ use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{NewItem, RunRow, ThreadRow, UserRow};
 use threadline_store::{
-    Charge, NewMessageRun, NewThread, RunEnd, RunStarted, Store, StoreResult, ThreadCreated, migrate,
+    Charge, NewMessage, NewRun, NewThread, RunEnd, RunInput, RunStarted, Store, StoreResult, ThreadCreated, migrate,
 };
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
@@ -152,13 +152,7 @@ async fn admin_batch(url: &str, sql: &str) {
 }
 
 fn config(url: String) -> DatabaseConfig {
-    DatabaseConfig {
-        url: url.into(),
-        pool_size: 8,
-        pool_timeout: Duration::from_secs(5),
-        auto_migrate: true,
-        sqlite_full_sync: false,
-    }
+    DatabaseConfig { pool_size: 8, sqlite_full_sync: false, ..DatabaseConfig::at(url) }
 }
 
 /// A time that many microseconds after some moment in the past.
@@ -166,9 +160,14 @@ pub(crate) fn at(micros: i64) -> UtcTime {
     UtcTime::from_micros(1_700_000_000_000_000 + micros).unwrap()
 }
 
+/// The time of this machine, which is also that of the databases of tests.
+pub(crate) fn now() -> UtcTime {
+    chrono::Utc::now().into()
+}
+
 pub(crate) async fn user(store: &Store) -> UserRow {
-    let email = format!("{}@example.com", Uuid::now_v7().simple());
-    store.user_create(email, "$argon2id$...".to_owned()).await.unwrap()
+    let email = format!("{}@example.com", Uuid::new_v4().simple());
+    store.user_create(new_id(), email, "$argon2id$...".to_owned(), now()).await.unwrap()
 }
 
 pub(crate) fn item(kind: ItemKind) -> NewItem {
@@ -177,19 +176,22 @@ pub(crate) fn item(kind: ItemKind) -> NewItem {
         kind,
         hidden: matches!(kind, ItemKind::ToolCall | ItemKind::HiddenContext),
         body: r#"{"type":"x","text":"ä\n\"🥛\""}"#.to_owned(),
-        created_at: UtcTime::now(),
+        created_at: now(),
     }
 }
 
-pub(crate) fn message_run() -> NewMessageRun {
-    NewMessageRun {
-        message: item(ItemKind::UserMessage),
-        title: Some("What was said first".to_owned()),
-        run_id: new_id(),
+pub(crate) fn message() -> NewMessage {
+    let title = Some("What was said first".to_owned());
+    NewMessage { item: item(ItemKind::UserMessage), title, attachments: vec![] }
+}
+
+pub(crate) fn new_run() -> NewRun {
+    NewRun {
+        id: new_id(),
         owner: new_id(),
         lease_expires_at: at(1_000_000),
+        created_at: UtcTime::now(),
         reservation: None,
-        attachments: vec![],
     }
 }
 
@@ -200,7 +202,7 @@ pub(crate) fn new_thread(user_id: UserId) -> NewThread {
         max_sessions: None,
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
-        created_at: UtcTime::now(),
+        created_at: now(),
         first_message: None,
         idempotency_key: None,
     }
@@ -216,25 +218,28 @@ pub(crate) async fn thread_at(store: &Store, user_id: UserId, time: UtcTime) -> 
 
 /// A thread with a message and the run that answers it.
 pub(crate) async fn running(store: &Store, user_id: UserId) -> (ThreadRow, RunRow) {
-    let ThreadCreated { thread, run, .. } =
-        store.thread_create(NewThread { first_message: Some(message_run()), ..new_thread(user_id) }).await.unwrap();
+    let ThreadCreated { thread, run, .. } = store
+        .thread_create(NewThread { first_message: Some((message(), new_run())), ..new_thread(user_id) })
+        .await
+        .unwrap();
     (thread, run.unwrap())
 }
 
 pub(crate) async fn say(store: &Store, thread: &ThreadRow) -> StoreResult<RunStarted> {
-    store.run_start_with_message(thread.user_id, thread.id, message_run(), None).await
+    store.run_start(thread.user_id, thread.id, RunInput::Message(message()), new_run(), None).await
 }
 
 pub(crate) fn completed() -> RunEnd {
     RunEnd {
         status: RunStatus::Completed,
         error: None,
+        finish_reason: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
         charge: Charge { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
         last_seq: 7,
         message_id: None,
         results: vec![],
-        finished_at: UtcTime::now(),
+        finished_at: now(),
         events: vec![],
     }
 }

@@ -2,14 +2,13 @@
 
 use crate::support::*;
 use threadline_schema::db::text::TextList;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 use threadline_schema::tasks::{Priority, TaskFilter};
 use threadline_store::rows::TaskRow;
 use threadline_store::{Store, TaskChanges, TaskPage};
 
 async fn task(store: &Store, user_id: UserId) -> TaskRow {
-    let now = UtcTime::now();
+    let now = now();
     let task = TaskRow {
         id: new_id(),
         user_id,
@@ -31,7 +30,7 @@ on_both! {
         let user = user(&store).await.id;
         let task = task(&store, user).await;
 
-        let nothing = store.task_update(user, task.id, TaskChanges::default()).await.unwrap();
+        let nothing = store.task_update(user, task.id, TaskChanges::default(), now()).await.unwrap();
         assert_eq!(TaskRow { updated_at: task.updated_at, ..nothing }, task);
 
         let changes = TaskChanges {
@@ -41,17 +40,17 @@ on_both! {
             tags: Some(TextList(vec![])),
             completed: Some(true),
         };
-        let changed = store.task_update(user, task.id, changes).await.unwrap();
+        let changed = store.task_update(user, task.id, changes, now()).await.unwrap();
         assert_eq!((changed.title.as_str(), changed.description.as_ref()), ("Buy oat milk", None));
         assert_eq!((changed.priority, &changed.tags), (Priority::High, &TextList(vec![])));
         assert!(changed.completed && changed.completed_at == Some(changed.updated_at));
         assert_eq!(store.task_get(user, task.id).await.unwrap(), changed);
 
         let again = TaskChanges { completed: Some(true), ..TaskChanges::default() };
-        let again = store.task_update(user, task.id, again).await.unwrap();
+        let again = store.task_update(user, task.id, again, now()).await.unwrap();
         assert_eq!(again.completed_at, changed.completed_at, "done before: the time stays");
         let undone = TaskChanges { completed: Some(false), ..TaskChanges::default() };
-        let undone = store.task_update(user, task.id, undone).await.unwrap();
+        let undone = store.task_update(user, task.id, undone, now()).await.unwrap();
         assert!(!undone.completed && undone.completed_at.is_none());
     }
 
@@ -59,9 +58,9 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let task = task(&store, user).await;
-        let done = store.task_complete(user, task.id).await.unwrap();
+        let done = store.task_complete(user, task.id, now()).await.unwrap();
         assert!(done.completed && done.completed_at.is_some());
-        assert_eq!(store.task_complete(user, task.id).await.unwrap(), done);
+        assert_eq!(store.task_complete(user, task.id, now()).await.unwrap(), done);
     }
 
     async fn pages_are_newest_first_and_filtered(db: &TestDb) {
@@ -71,7 +70,7 @@ on_both! {
         for n in 0..5 {
             let task = task(&store, user).await;
             if n % 2 == 0 {
-                store.task_complete(user, task.id).await.unwrap();
+                store.task_complete(user, task.id, now()).await.unwrap();
             }
             ids.insert(0, task.id);
         }

@@ -3,13 +3,13 @@
 use crate::support::*;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewMessageRun, NewThread, StoreError};
+use threadline_store::{Limit, NewMessage, NewThread, RunInput, StoreError};
 
 on_both! {
     async fn an_email_has_one_account(db: &TestDb) {
         let store = db.store().await;
-        store.user_create("a@example.com".into(), "x".into()).await.unwrap();
-        let second = store.user_create("a@example.com".into(), "y".into()).await;
+        store.user_create(new_id(), "a@example.com".into(), "x".into(), now()).await.unwrap();
+        let second = store.user_create(new_id(), "a@example.com".into(), "y".into(), now()).await;
         assert!(matches!(second, Err(StoreError::EmailTaken)), "{second:?}");
         assert_eq!(store.user_by_email("a@example.com".into()).await.unwrap().unwrap().password_hash, "x");
     }
@@ -23,24 +23,24 @@ on_both! {
         assert!(first.is_first_message);
         assert_eq!(first.thread.title, "What was said first");
         store.run_finish(first.run.fencing_token(), completed(), vec![]).await.unwrap();
-        let mut second = message_run();
-        second.title = Some("What was said second".into());
-        let second = store.run_start_with_message(user, plain.id, second, None).await.unwrap();
+        let second = NewMessage { title: Some("What was said second".into()), ..message() };
+        let second = store.run_start(user, plain.id, RunInput::Message(second), new_run(), None).await.unwrap();
         assert!(!second.is_first_message);
         assert_eq!(second.thread.title, "What was said first");
 
         let named = thread(&store, user).await;
-        let renamed = store.thread_rename(user, named.id, "Mine".into()).await.unwrap();
+        let renamed = store.thread_rename(user, named.id, "Mine".into(), now()).await.unwrap();
         assert!(renamed.title_is_set && renamed.updated_at > named.updated_at);
         let first = say(&store, &named).await.unwrap();
         assert!(!first.is_first_message);
         assert_eq!(first.thread.title, "Mine");
 
-        // A turn without a title leaves the thread the one it had.
-        let untitled = || NewMessageRun { title: None, ..message_run() };
-        let left = store.run_start_with_message(user, thread(&store, user).await.id, untitled(), None).await.unwrap();
+        // A message without a title keeps that of the thread.
+        let untitled = || NewMessage { title: None, ..message() };
+        let old = thread(&store, user).await.id;
+        let left = store.run_start(user, old, RunInput::Message(untitled()), new_run(), None).await.unwrap();
         assert_eq!((left.is_first_message, left.thread.title.as_str()), (true, "New Chat"));
-        let made = store.thread_create(NewThread { first_message: Some(untitled()), ..new_thread(user) }).await.unwrap();
+        let made = store.thread_create(NewThread { first_message: Some((untitled(), new_run())), ..new_thread(user) }).await.unwrap();
         assert_eq!(made.thread.title, "New Chat");
     }
 
@@ -57,7 +57,7 @@ on_both! {
         assert_eq!(better, ThreadRow { title: "Better".into(), ..before });
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), better);
         // What its user has chosen stays, also if it reads the same.
-        store.thread_rename(user, thread.id, "Better".into()).await.unwrap();
+        store.thread_rename(user, thread.id, "Better".into(), now()).await.unwrap();
         assert!(retitle("Better", "Best").await.is_none());
         store.thread_delete(user, thread.id).await.unwrap();
         assert!(retitle("Better", "Best").await.is_none());
@@ -96,7 +96,7 @@ on_both! {
         let old = thread_at(&store, user, at(1)).await;
         let older = thread_at(&store, user, at(0)).await;
         let fresh = thread_at(&store, user, at(500)).await;
-        let new = NewThread { first_message: Some(message_run()), created_at: at(0), ..new_thread(user) };
+        let new = NewThread { first_message: Some((message(), new_run())), created_at: at(0), ..new_thread(user) };
         let busy = store.thread_create(new).await.unwrap().thread;
 
         assert_eq!(store.threads_archive_idle(at(100), 1).await.unwrap(), 1);

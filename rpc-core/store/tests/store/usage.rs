@@ -2,11 +2,10 @@
 
 use crate::support::*;
 use futures::future::join_all;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
-use threadline_schema::runs::RunStatus;
+use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
-use threadline_store::{Charge, Limit, NewMessageRun, Reservation, RunEnd, Store, StoreError, day_of};
+use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Store, StoreError, day_of};
 
 /// Room for ten tokens a run.
 fn reservation(limit_tokens: i64) -> Reservation {
@@ -14,7 +13,7 @@ fn reservation(limit_tokens: i64) -> Reservation {
 }
 
 async fn today(store: &Store, user: UserId) -> UsageRow {
-    let today = day_of(UtcTime::now());
+    let today = day_of(now());
     store.usage(user, today - 1, today).await.unwrap().remove(0)
 }
 
@@ -23,7 +22,10 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let (one, other) = (thread(&store, user).await, thread(&store, user).await);
-        let begin = |id| store.run_start_with_message(user, id, NewMessageRun { reservation: Some(reservation(15)), ..message_run() }, None);
+        let begin = |id| {
+            let run = NewRun { reservation: Some(reservation(15)), ..new_run() };
+            store.run_start(user, id, RunInput::Message(message()), run, None)
+        };
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
         // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
@@ -56,6 +58,34 @@ on_both! { threads:
         assert_eq!(theirs.held_tokens, 0);
     }
 
+    async fn absurd_numbers_end_no_later_run(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let charge = Charge { prompt_tokens: i64::MAX, completion_tokens: i64::MAX, cost_micros: Some(i64::MAX) };
+        let usage = Usage { prompt_tokens: u64::MAX, completion_tokens: i64::MAX as u64 };
+        for round in 0..3 {
+            let thread = thread(&store, user).await;
+            let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
+            let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
+            store.run_finish(run.fencing_token(), RunEnd { charge, usage, ..completed() }, vec![]).await.unwrap();
+            store.usage_add(user, run.created_at, charge).await.unwrap();
+            let row = today(&store, user).await;
+            assert_eq!((row.runs, row.held_tokens), (round + 1, 0));
+            assert!(row.prompt_tokens > i64::MAX / 5 && row.cost_micros > i64::MAX / 5, "{row:?}");
+        }
+        // A release before this one has stored the largest number there is.
+        db.sql(&format!("UPDATE usage_days SET prompt_tokens = {0}, completion_tokens = {0}, cost_micros = {0}", i64::MAX))
+            .await;
+        let thread = thread(&store, user).await;
+        let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
+        // With a budget, the day is used up.
+        let new = NewRun { reservation: Some(reservation(1_000_000)), ..new_run() };
+        let refused = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await;
+        assert!(matches!(refused, Err(StoreError::LimitReached(Limit::DailyBudget))), "{refused:?}");
+    }
+
     async fn many_at_once_hold_no_more_than_there_is(db: &TestDb) {
         let store = db.store().await;
         let user = user(&store).await.id;
@@ -65,8 +95,8 @@ on_both! { threads:
         }
         let begins = threads.into_iter().map(|id| {
             let store = store.clone();
-            let turn = NewMessageRun { reservation: Some(reservation(50)), ..message_run() };
-            tokio::spawn(async move { store.run_start_with_message(user, id, turn, None).await })
+            let run = NewRun { reservation: Some(reservation(50)), ..new_run() };
+            tokio::spawn(async move { store.run_start(user, id, RunInput::Message(message()), run, None).await })
         });
         let results: Vec<_> = join_all(begins).await.into_iter().map(Result::unwrap).collect();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
@@ -84,8 +114,9 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let turn = NewMessageRun { reservation: Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 }), ..message_run() };
-        let run = store.run_start_with_message(user, thread.id, turn, None).await.unwrap().run;
+        let reservation = Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 });
+        let new = NewRun { reservation, ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
         let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();
         let end = RunEnd { status: RunStatus::Interrupted, charge: Charge::default(), ..completed() };
         store.run_finish(taken.fencing_token(), end, vec![]).await.unwrap();

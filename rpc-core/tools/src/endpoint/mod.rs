@@ -8,21 +8,26 @@
 
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 mod user_context;
 
+use crate::arguments::ArgumentSchema;
 use crate::config::{CallLimits, EndpointConfig};
+use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
-use crate::widgets::{self, WidgetView};
+use crate::widgets;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jsonschema::Validator;
 use request::RequestBuilder;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::ToolSpec;
+use threadline_schema::tool_result::WidgetView;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use user_context::UserContextSigner;
@@ -61,7 +66,7 @@ pub struct EndpointDeps {
 pub struct EndpointTool {
     name: Arc<str>,
     spec: ToolSpec,
-    arguments: Validator,
+    arguments: ArgumentSchema,
     requests: RequestBuilder,
     signer: Option<UserContextSigner>,
     limits: CallLimits,
@@ -79,10 +84,11 @@ impl EndpointTool {
     /// # Errors
     /// If the configuration is invalid, which reading the agents file has ruled out. The text is for the operator.
     pub fn new(name: &Arc<str>, config: &EndpointConfig, deps: &EndpointDeps) -> Result<Self, String> {
+        let arguments = ArgumentSchema::strict(&config.parameters)?;
         Ok(Self {
             name: name.clone(),
-            spec: tool_spec(name, &config.description, &config.parameters),
-            arguments: jsonschema::validator_for(&config.parameters).map_err(|error| error.to_string())?,
+            spec: tool_spec(name, &config.description, arguments.schema()),
+            arguments,
             requests: RequestBuilder::new(config)?,
             signer: config.user_context.as_ref().map(UserContextSigner::new).transpose()?,
             limits: config.limits,
@@ -94,9 +100,8 @@ impl EndpointTool {
         })
     }
 
-    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
+    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<ToolOutput, ToolError> {
         let failed = |why: String| ToolError::Failed(why);
-        self.check_arguments(&arguments).map_err(|problem| failed(format!("Bad arguments: {problem}.")))?;
         let mut request = self.requests.build(&arguments).map_err(failed)?;
         if let Ok(id) = context.request_id.parse() {
             request.headers_mut().insert("x-request-id", id);
@@ -115,7 +120,7 @@ impl EndpointTool {
         }
     }
 
-    async fn send(&self, request: reqwest::Request) -> Result<Value, ToolError> {
+    async fn send(&self, request: reqwest::Request) -> Result<ToolOutput, ToolError> {
         let response = match self.deps.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -133,10 +138,25 @@ impl EndpointTool {
         self.read(response).await
     }
 
-    async fn read(&self, response: Response) -> Result<Value, ToolError> {
+    async fn read(&self, response: Response) -> Result<ToolOutput, ToolError> {
         let status = response.status();
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let media_type = media_type.to_ascii_lowercase();
         let widget_bytes = if self.allows_widgets { widgets::MAX_BYTES } else { 0 };
-        let body = response::read_body(response, self.limits.result_bytes + widget_bytes).await;
+        let mut max_bytes = self.limits.result_bytes + widget_bytes;
+        if ToolImage::is_supported(&media_type) {
+            max_bytes = max_bytes.max(ToolImage::MAX_BYTES);
+        }
+        let body = response::read_body(response, max_bytes).await;
+        // Its error is an answer, whatever the status.
+        if self.requests.is_json_rpc()
+            && !status.is_success()
+            && let Ok(body) = &body
+            && let Some(Err(refused)) = response::json_rpc_result(body, self.limits.result_bytes)
+        {
+            return Err(refused);
+        }
         if status.is_server_error() && self.has_side_effects && !response::NOT_EXECUTED.contains(&status) {
             tracing::warn!(tool = &*self.name, status = status.as_u16(), "internal service failed");
             return Err(ToolError::OutcomeUnknown);
@@ -148,8 +168,9 @@ impl EndpointTool {
         if self.requests.is_json_rpc() {
             response::json_rpc_result(&body, self.limits.result_bytes)
                 .unwrap_or_else(|| Err(self.lost_response("The service sent no answer.")))
+                .map(ToolOutput::from)
         } else {
-            Ok(response::http_result(&body, self.limits.result_bytes))
+            Ok(response::http_result(&body, &media_type, self.limits.result_bytes))
         }
     }
 
@@ -191,14 +212,14 @@ impl Tool for EndpointTool {
     }
 
     fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
-        self.arguments.iter_errors(arguments).next().map_or(Ok(()), |problem| Err(problem.to_string()))
+        self.arguments.check(arguments)
     }
 
     fn split_widget(&self, result: Value) -> (Value, Option<WidgetView>) {
         if self.allows_widgets { widgets::extract_widget(&self.name, result) } else { (result, None) }
     }
 
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         self.send_call(context, arguments).boxed()
     }
 }

@@ -1,10 +1,12 @@
 //! Reads the response of a service and turns it into a result for the model.
 
+use crate::json_rpc::{Refusal, integer};
+use crate::output::{ToolImage, ToolOutput};
+use crate::text::truncate;
 use crate::tool::ToolError;
 use bytes::BytesMut;
 use futures::StreamExt;
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Server errors that say that the service did not execute the request.
@@ -39,73 +41,77 @@ pub(super) async fn read_body(response: Response, max_bytes: usize) -> Result<Bo
     Ok(Body { bytes, is_truncated: false })
 }
 
-/// Returns the result of an HTTP endpoint: JSON as it is, everything else as text.
-pub(super) fn http_result(body: &Body, max_bytes: usize) -> Value {
-    if body.bytes.iter().all(u8::is_ascii_whitespace) && !body.is_truncated {
-        return json!({"ok": true});
+/// Returns the result of an HTTP endpoint: JSON as it is, images as images, everything else as text.
+pub(super) fn http_result(body: &Body, media_type: &str, max_bytes: usize) -> ToolOutput {
+    let bytes = without_mark(&body.bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) && !body.is_truncated {
+        return json!({"ok": true}).into();
     }
-    match serde_json::from_slice(&body.bytes) {
-        Ok(value) if !body.is_truncated => value,
-        // Half a JSON document would mislead the model.
-        _ if body.is_truncated && body.bytes.first().is_some_and(|first| matches!(first, b'{' | b'[')) => {
-            too_long(max_bytes)
+    if let Ok(value) = serde_json::from_slice::<Value>(bytes)
+        && !body.is_truncated
+    {
+        return value.into();
+    }
+    // Half a JSON document would mislead the model.
+    if body.is_truncated && matches!(bytes.trim_ascii_start(), [b'{' | b'[', ..]) {
+        return too_long(max_bytes).into();
+    }
+    let is_text = std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true);
+    if is_text || media_type.starts_with("text/") {
+        return json!(truncate(&String::from_utf8_lossy(bytes), max_bytes)).into();
+    }
+    match ToolImage::from_bytes(media_type, bytes).filter(|_| !body.is_truncated) {
+        Some(image) => {
+            let value = json!(format!("[an image, {media_type}, shown after this result]"));
+            ToolOutput { value, images: vec![image] }
         }
-        _ => json!(truncate_text(&String::from_utf8_lossy(&body.bytes), max_bytes)),
-    }
-}
-
-fn truncate_text(text: &str, max_bytes: usize) -> String {
-    // Leaves room for the note, and for the quotes and escapes of the JSON string that it becomes.
-    let max_bytes = if text.len() > max_bytes { max_bytes.saturating_sub(max_bytes / 4) } else { max_bytes };
-    let end = text.floor_char_boundary(max_bytes);
-    match text.get(..end) {
-        Some(start) if start.len() < text.len() => format!("{start} [cut off here]"),
-        _ => text.to_owned(),
+        None => {
+            let media_type = if media_type.is_empty() { "of an unknown type" } else { media_type };
+            json!(format!("[a file, {media_type}, that cannot be shown here]")).into()
+        }
     }
 }
 
 /// Returns the result of a JSON-RPC endpoint; `None` if the body is not a response to the call.
 pub(super) fn json_rpc_result(body: &Body, max_bytes: usize) -> Option<Result<Value, ToolError>> {
-    #[derive(Deserialize)]
-    struct RpcResponse {
-        #[serde(default)]
-        id: Value,
-        #[serde(default, deserialize_with = "present")]
-        result: Option<Value>,
-        error: Option<RpcError>,
-    }
-    #[derive(Deserialize)]
-    struct RpcError {
-        code: i64,
-        message: String,
-    }
     if body.is_truncated {
         return Some(Ok(too_long(max_bytes)));
     }
-    match serde_json::from_slice(&body.bytes).ok()? {
-        RpcResponse { error: Some(RpcError { code, message }), .. } => {
-            let message: String = message.chars().take(ERROR_CHARS).collect();
-            Some(Err(ToolError::Failed(format!("The service refused ({code}): {message}"))))
-        }
-        RpcResponse { id, result: Some(result), error: None } if id == json!(1) => Some(Ok(result)),
-        _ => None,
+    let response = match serde_json::from_slice(without_mark(&body.bytes)).ok()? {
+        Value::Array(batch) => <[Value; 1]>::try_from(batch).ok().map(|[response]| response)?,
+        response => response,
+    };
+    let Value::Object(mut members) = response else { return None };
+    // Some services send both members, one of them `null`.
+    if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
+        let Refusal { code, message } = Refusal::read(error);
+        let message: String = message.chars().take(ERROR_CHARS).collect();
+        return Some(Err(ToolError::Failed(format!("The service refused ({code}): {message}"))));
     }
+    // Without an id it can only be the response to the one call of this request.
+    let is_ours = members.get("id").is_none_or(|id| id.is_null() || integer(id) == Some(1));
+    members.remove("result").filter(|_| is_ours).map(Ok)
 }
 
 /// Returns the error for a status that is not a success, for the model.
 pub(super) fn status_error(status: StatusCode, body: &Body) -> String {
-    let text = String::from_utf8_lossy(&body.bytes);
-    let text: String = text.trim().chars().take(ERROR_CHARS).collect();
+    let text = String::from_utf8_lossy(without_mark(&body.bytes));
+    let text = match text.trim() {
+        // An error page says nothing to a model.
+        page if page.starts_with('<') => "an HTML page".to_owned(),
+        "" if status.is_redirection() => "a redirect, which is not followed".to_owned(),
+        text => text.chars().take(ERROR_CHARS).collect(),
+    };
     format!("The service answered with status {}: {text}", status.as_u16())
+}
+
+/// Removes a byte order mark, which is no part of the JSON or text behind it.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }
 
 fn too_long(max_bytes: usize) -> Value {
     json!({"error": format!("The result has more than {max_bytes} bytes, more than can be shown. Ask for less.")})
-}
-
-/// Distinguishes a result that is `null` from a missing one.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -118,24 +124,57 @@ mod tests {
 
     #[test]
     fn json_is_kept_and_text_is_text() {
-        assert_eq!(http_result(&body(r#"{"a": [1]}"#, false), 100), json!({"a": [1]}));
-        assert_eq!(http_result(&body("", false), 100), json!({"ok": true}));
-        assert_eq!(http_result(&body("all fine", false), 100), json!("all fine"));
-        assert!(http_result(&body(r#"{"a": "#, true), 100)["error"].as_str().unwrap().contains("100 bytes"));
-        let long = http_result(&body(&"ü".repeat(100), true), 100);
+        let read = |text: &str, is_truncated| http_result(&body(text, is_truncated), "text/html", 100).value;
+        assert_eq!(read(r#"{"a": [1]}"#, false), json!({"a": [1]}));
+        assert_eq!(read("\u{feff}[1]", false), json!([1]));
+        assert_eq!(read("", false), json!({"ok": true}));
+        assert_eq!(read("all fine", false), json!("all fine"));
+        assert!(read(r#" {"a": "#, true)["error"].as_str().unwrap().contains("100 bytes"));
+        let long = read(&"ü".repeat(100), true);
         assert!(long.as_str().unwrap().ends_with("ü [cut off here]") && long.to_string().len() <= 100, "{long}");
+    }
+
+    #[test]
+    fn binary_data_is_an_image_or_named() {
+        let binary = || Body { bytes: [0xff, 0xd8, 0x00, 0x80][..].into(), is_truncated: false };
+        let image = http_result(&binary(), "image/jpeg", 100);
+        assert_eq!((image.images.len(), &*image.images[0].data_url), (1, "data:image/jpeg;base64,/9gAgA=="));
+        for (media_type, is_truncated) in [("application/pdf", false), ("", false), ("image/jpeg", true)] {
+            let read = http_result(&Body { is_truncated, ..binary() }, media_type, 100);
+            assert!(read.images.is_empty() && read.value.to_string().contains("cannot be shown"), "{media_type}");
+        }
     }
 
     #[test]
     fn a_json_rpc_response_must_answer_the_call() {
         let read = |text: &str| json_rpc_result(&body(text, false), 100);
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":1,"result":null}"#).unwrap().unwrap(), Value::Null);
-        let refused = read(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such order"}}"#);
-        assert!(
-            matches!(refused.unwrap(), Err(ToolError::Failed(why)) if why.contains("-32602") && why.contains("no such order"))
-        );
-        for none in ["", "[]", "{}", r#"{"id":2,"result":1}"#, r#"{"id":1}"#, r#"{"id":1,"error":7}"#, "<html>"] {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
+            r#"{"id":"1","result":null,"error":null}"#,
+            r#"{"id":1.0,"result":null}"#,
+            r#"[{"result":null}]"#,
+            "\u{feff}{\"id\":null,\"result\":null}",
+        ] {
+            assert_eq!(read(text).unwrap().unwrap(), Value::Null, "{text}");
+        }
+        for (error, words) in [
+            (r#"{"code":-32602,"message":"no such order"}"#, "(-32602): no such order"),
+            (r#"{"code":"7","message":{"a":1}}"#, "(7): {\"a\":1}"),
+            (r#""no""#, "(-32603): no"),
+        ] {
+            let refused = read(&format!(r#"{{"id":null,"result":null,"error":{error}}}"#)).unwrap();
+            assert!(matches!(refused, Err(ToolError::Failed(why)) if why.ends_with(words)), "{error}");
+        }
+        for none in ["", "[]", "{}", r#"{"id":2,"result":1}"#, r#"{"id":1}"#, r#"{"id":1,"error":null}"#, "<html>"] {
             assert!(read(none).is_none(), "{none}");
         }
+    }
+
+    #[test]
+    fn error_pages_are_not_quoted() {
+        let error = |status: u16, text: &str| status_error(StatusCode::from_u16(status).unwrap(), &body(text, false));
+        assert_eq!(error(404, " <!doctype html><p>No"), "The service answered with status 404: an HTML page");
+        assert_eq!(error(422, "no such order"), "The service answered with status 422: no such order");
+        assert!(error(302, "").contains("redirect"));
     }
 }

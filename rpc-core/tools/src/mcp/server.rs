@@ -1,7 +1,8 @@
 //! Keeps one MCP server running or connected, in a background task.
 
 use super::connection::Transport;
-use super::listed_tool::{ListedTool, usable_tools};
+use super::listed_tool::ListedTool;
+use super::listing::{Listing, list_tools};
 use super::session::McpSession;
 use super::tasks::McpTasks;
 use super::tool::McpTool;
@@ -14,19 +15,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Time limit for the start of a server: process, protocol and list of tools.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Why a server is not connected that was not ready yet.
+const STARTING: &str = "it is starting";
 /// Pause before the first restart of a server. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// A server that ran for so long is healthy: the next pause is the first one again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
-/// Time for a server to exit before it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for a server to exit, and to be killed if it does not.
+const STOP_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Changes of the list of tools within this time are one change.
+const QUIET: Duration = Duration::from_millis(200);
 /// Time to read the last lines of a process that has ended.
 const STDERR_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -35,6 +40,17 @@ pub struct McpServer {
     pub(super) shared: Arc<Shared>,
     config: McpConfig,
     stop: DropGuard,
+}
+
+/// The state of a server, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpStatus {
+    /// Why it is not connected; `None` if it is. The text holds no secret, but names programs and addresses.
+    pub error: Option<String>,
+    /// The number of its tools. They stay while it restarts.
+    pub tools: usize,
+    /// Which of its tools are left out, and why.
+    pub left_out: Vec<String>,
 }
 
 /// State that the background task and the tools of a server share.
@@ -46,6 +62,10 @@ pub(super) struct Shared {
     state: RwLock<State>,
     /// Increases whenever the list of tools was read.
     version: AtomicU64,
+    /// Notified when a call was lost: the server may have restarted, with other tools.
+    pub(super) check_again: Notify,
+    /// Whether the first start has succeeded or failed.
+    started: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -55,6 +75,10 @@ struct State {
     /// The tools that the server listed last. They stay while the server restarts: an agent that loses its tools for a
     /// moment would tell users that it cannot do what it can.
     tools: Vec<Arc<ListedTool>>,
+    /// What was left out of the list.
+    left_out: Vec<String>,
+    /// Why there is no connection.
+    error: Option<String>,
 }
 
 impl McpServer {
@@ -66,6 +90,8 @@ impl McpServer {
             client: client.clone(),
             state: RwLock::default(),
             version: AtomicU64::new(0),
+            check_again: Notify::new(),
+            started: watch::Sender::new(false),
         });
         let stop = CancellationToken::new();
         tasks.spawn(supervise(shared.clone(), config.clone(), stop.clone()));
@@ -91,6 +117,21 @@ impl McpServer {
         state.tools.iter().map(tool).collect()
     }
 
+    /// Returns the state of the server.
+    pub fn status(&self) -> McpStatus {
+        let state = self.shared.state.read();
+        let is_connected = state.session.as_ref().is_some_and(|session| !session.is_closed());
+        let error = (!is_connected).then(|| state.error.clone().unwrap_or_else(|| STARTING.to_owned()));
+        McpStatus { error, tools: state.tools.len(), left_out: state.left_out.clone() }
+    }
+
+    /// Returns the state of the server when its first start has succeeded or failed, or after this time.
+    pub async fn first_status(&self, patience: Duration) -> McpStatus {
+        let mut started = self.shared.started.subscribe();
+        let _ = timeout(patience, started.wait_for(|is_started| *is_started)).await;
+        self.status()
+    }
+
     /// Stops the server, even if runs still hold its tools. Returns before it has stopped.
     pub fn stop(&self) {
         self.stop.token().cancel();
@@ -104,16 +145,25 @@ impl Shared {
     }
 
     async fn refresh_tools(&self, session: &McpSession) -> Result<(), String> {
-        let tools = session.list_tools().await.map_err(|error| format!("its tools cannot be listed: {error}"))?;
-        let tools = usable_tools(&self.name, tools);
+        let Listing { tools, problems: left_out } = list_tools(&self.name, session).await?;
         tracing::info!(server = &*self.name, tools = tools.len(), "MCP server listed its tools");
-        *self.state.write() = State { session: Some(session.clone()), tools };
+        let mut state = self.state.write();
+        // A server that restarts, or often changes its tools, is not reported each time.
+        if !left_out.is_empty() && left_out != state.left_out {
+            let problems = left_out.join("; ");
+            tracing::warn!(server = &*self.name, problems, "some tools of an MCP server are left out");
+        }
+        *state = State { session: Some(session.clone()), tools, left_out, error: None };
+        self.started.send_replace(true);
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
-    fn disconnect(&self) {
-        self.state.write().session = None;
+    fn disconnect(&self, error: Option<&String>) {
+        let mut state = self.state.write();
+        state.session = None;
+        state.error = error.cloned();
+        self.started.send_replace(true);
     }
 }
 
@@ -129,7 +179,7 @@ async fn supervise(shared: Arc<Shared>, config: McpConfig, stop: CancellationTok
     while !stop.is_cancelled() {
         let started = Instant::now();
         let end = run_once(&shared, &config, &stop).await;
-        shared.disconnect();
+        shared.disconnect(end.as_ref().err());
         let Err(error) = end else { return };
         if started.elapsed() >= HEALTHY_AFTER {
             pauses = backoff.build();
@@ -146,9 +196,10 @@ async fn supervise(shared: Arc<Shared>, config: McpConfig, stop: CancellationTok
 
 /// Starts the server and serves it until it ends. Returns `Ok` if it was stopped.
 async fn run_once(shared: &Shared, config: &McpConfig, stop: &CancellationToken) -> Result<(), String> {
-    let mut transport = Transport::open(config, &shared.client)?;
+    let tools_changed = Arc::new(Notify::new());
+    let mut transport = Transport::open(&shared.name, config, &shared.client, &tools_changed)?;
     let mut stderr = transport.log_stderr(shared.name.clone());
-    let mut session = pin!(run_session(shared, transport, stop));
+    let mut session = pin!(run_session(shared, transport, tools_changed, stop));
     // Standard error is read all the time, because a full pipe would block the process.
     tokio::select! {
         end = &mut session => {
@@ -162,8 +213,12 @@ async fn run_once(shared: &Shared, config: &McpConfig, stop: &CancellationToken)
     }
 }
 
-async fn run_session(shared: &Shared, transport: Transport, stop: &CancellationToken) -> Result<(), String> {
-    let tools_changed = Arc::new(Notify::new());
+async fn run_session(
+    shared: &Shared,
+    transport: Transport,
+    tools_changed: Arc<Notify>,
+    stop: &CancellationToken,
+) -> Result<(), String> {
     let start = async {
         let connection = transport.initialize(&tools_changed).await?;
         shared.refresh_tools(&McpSession::new(&connection)).await?;
@@ -187,9 +242,12 @@ async fn run_session(shared: &Shared, transport: Transport, stop: &CancellationT
                 });
             }
             () = tools_changed.notified() => {
-                if !matches!(timeout(START_TIMEOUT, shared.refresh_tools(&session)).await, Ok(Ok(()))) {
-                    tracing::warn!(server = &*shared.name, "changed tools of an MCP server cannot be listed");
+                if let Some(Err(error)) = refresh_soon(shared, &session, stop).await {
+                    tracing::warn!(server = &*shared.name, error, "changed tools of an MCP server cannot be listed");
                 }
+            }
+            () = shared.check_again.notified() => {
+                refresh_soon(shared, &session, stop).await.transpose()?;
             }
             () = stop.cancelled() => {
                 shutdown.cancel();
@@ -198,5 +256,17 @@ async fn run_session(shared: &Shared, transport: Transport, stop: &CancellationT
                 return Ok(());
             }
         }
+    }
+}
+
+/// Reads the list of tools again, after the changes that follow at once. `None` if the server is stopped meanwhile.
+async fn refresh_soon(shared: &Shared, session: &McpSession, stop: &CancellationToken) -> Option<Result<(), String>> {
+    let refresh = async {
+        tokio::time::sleep(QUIET).await;
+        shared.refresh_tools(session).await
+    };
+    tokio::select! {
+        result = refresh => Some(result),
+        () = stop.cancelled() => None,
     }
 }

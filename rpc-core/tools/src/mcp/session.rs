@@ -1,12 +1,17 @@
 //! Makes calls over one connection to a server, and receives their progress.
 
 use super::connection::Connection;
+use super::message::{Answer, read_answer};
 use crate::progress::ProgressReporter;
 use futures::{FutureExt, StreamExt};
 use rmcp::handler::client::progress::ProgressDispatcher;
-use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ProgressNotificationParam, ServerResult};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, ClientRequest, ProgressNotificationParam, ReadResourceRequest,
+    ReadResourceRequestParams, ServerResult,
+};
 use rmcp::service::{PeerRequestOptions, RequestHandle};
 use rmcp::{Peer, RoleClient, ServiceError};
+use serde_json::Value;
 use tokio::task::unconstrained;
 
 /// Makes calls over one connection.
@@ -29,9 +34,22 @@ impl McpSession {
         self.peer.is_transport_closed()
     }
 
-    /// Lists the tools of the server.
-    pub(super) async fn list_tools(&self) -> Result<Vec<rmcp::model::Tool>, ServiceError> {
-        self.peer.list_all_tools().await
+    /// Makes a request.
+    ///
+    /// # Errors
+    /// If there is no answer. An error of the server is an answer; one of `rmcp` itself says that the answer was lost.
+    pub(super) async fn request(&self, request: ClientRequest) -> Result<Answer, ServiceError> {
+        let handle = self.peer.send_cancellable_request(request, PeerRequestOptions::no_options()).await?;
+        RequestGuard(Some(handle)).response().await.map(read_answer)
+    }
+
+    /// Reads a resource; `None` if the server does not give it.
+    pub(super) async fn read_resource(&self, uri: &str) -> Option<Value> {
+        let request = ReadResourceRequest::new(ReadResourceRequestParams::new(uri));
+        match self.request(ClientRequest::ReadResourceRequest(request)).await {
+            Ok(Answer::Result(resource)) => Some(resource),
+            Ok(Answer::Refused(_)) | Err(_) => None,
+        }
     }
 
     /// Calls a tool and passes its progress notifications to `progress`. `title` is for notifications without a text.
@@ -40,7 +58,7 @@ impl McpSession {
         params: CallToolRequestParams,
         title: &str,
         progress: &ProgressReporter,
-    ) -> Result<ServerResult, ServiceError> {
+    ) -> Result<Answer, ServiceError> {
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let handle = self.peer.send_cancellable_request(request, PeerRequestOptions::no_options()).await?;
         // The token exists only now. A notification that arrives before the next line, within microseconds, is lost.
@@ -50,7 +68,7 @@ impl McpSession {
         loop {
             tokio::select! {
                 biased;
-                response = request.response() => return response,
+                response = request.response() => return response.map(read_answer),
                 Some(notification) = notifications.next() => {
                     // Progress only increases; notifications can arrive out of order.
                     if notification.progress >= highest {

@@ -1,25 +1,34 @@
 //! One tool of an MCP server.
 
+use super::call_result::{CallContent, read_result};
 use super::listed_tool::ListedTool;
+use super::message::Answer;
 use super::server::McpServer;
+use super::session::McpSession;
 use crate::config::{CallLimits, McpConfig};
+use crate::json_rpc::Refusal;
+use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title};
-use crate::widgets::{self, WidgetView};
+use crate::widgets;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rmcp::ServiceError;
-use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, MetaObject, RequestMetaObject, ServerResult};
+use rmcp::model::{CallToolRequestParams, MetaObject, RequestMetaObject};
+use rmcp::transport::streamable_http_client::StreamableHttpError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::ToolSpec;
 use threadline_schema::call::ClientHints;
+use threadline_schema::tool_result::WidgetView;
 use tokio::time::timeout;
 
 /// Maximum length of an error for the model, in characters.
 const ERROR_CHARS: usize = 2_000;
+/// Time limit for an image that a result names.
+const LINK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Added to the two time limits of a call, which cover only the waiting.
-const OVERHEAD: Duration = Duration::from_secs(5);
+const OVERHEAD: Duration = Duration::from_secs(5).saturating_add(LINK_TIMEOUT.saturating_mul(4));
 
 /// A tool of a server. It keeps its server running, so that a run can use it to the end.
 pub(super) struct McpTool {
@@ -38,7 +47,7 @@ impl McpTool {
         Self { server, listed, limits, sends_user_context, allows_widgets, is_action }
     }
 
-    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<Value, ToolError> {
+    async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<ToolOutput, ToolError> {
         let shared = &self.server.shared;
         let Ok(Ok(_permit)) = timeout(self.limits.timeout, shared.permits.acquire()).await else {
             return Err(ToolError::Failed("The server has too much to do. Nothing was done.".to_owned()));
@@ -53,17 +62,33 @@ impl McpTool {
         params.meta = self.sends_user_context.then(|| user_context(context));
         let title = self.title(&Value::Null, false);
         match timeout(self.limits.timeout, session.call_tool(params, &title, context.progress)).await {
-            Ok(Ok(ServerResult::CallToolResult(result))) => content_of(result),
-            Ok(Ok(_)) => Err(self.lost_response("The server asked for input, which is not supported here.")),
-            Ok(Err(ServiceError::McpError(error))) => {
-                let message: String = error.message.chars().take(ERROR_CHARS).collect();
-                Err(ToolError::Failed(format!("The server refused ({}): {message}", error.code.0)))
+            Ok(Ok(Answer::Result(result))) => {
+                let mut content = read_result(result, self.limits.result_bytes)?;
+                self.load_linked_images(&session, &mut content).await;
+                Ok(content.into_output(self.limits.result_bytes))
+            }
+            Ok(Ok(Answer::Refused(Refusal { code, message }))) => {
+                let message: String = message.chars().take(ERROR_CHARS).collect();
+                Err(ToolError::Failed(format!("The server refused ({code}): {message}")))
             }
             Ok(Err(error)) => {
-                tracing::warn!(tool = self.listed.spec.name, %error, "connection broke during a call to an MCP server");
-                Err(self.lost_response("The connection to the server broke."))
+                tracing::warn!(tool = self.listed.spec.name, %error, "call to an MCP server has no answer");
+                self.server.shared.check_again.notify_one();
+                Err(match was_refused(&error) {
+                    true => ToolError::Failed("The server cannot be reached. Nothing was done.".to_owned()),
+                    false => self.lost_response("The connection to the server broke."),
+                })
             }
             Err(_) => Err(self.lost_response("The server did not answer in time.")),
+        }
+    }
+
+    /// Loads the images that a result only names, as far as the server gives them.
+    async fn load_linked_images(&self, session: &McpSession, content: &mut CallContent) {
+        for uri in std::mem::take(&mut content.linked_images).iter().take(ToolImage::MAX_PER_RESULT) {
+            if let Ok(Some(resource)) = timeout(LINK_TIMEOUT, session.read_resource(uri)).await {
+                content.add_linked(&resource);
+            }
         }
     }
 
@@ -104,11 +129,15 @@ impl Tool for McpTool {
         self.is_action.then(|| self.name())
     }
 
+    fn check_arguments(&self, arguments: &Value) -> Result<(), String> {
+        self.listed.arguments.check(arguments)
+    }
+
     fn split_widget(&self, result: Value) -> (Value, Option<WidgetView>) {
         if self.allows_widgets { widgets::extract_widget(self.name(), result) } else { (result, None) }
     }
 
-    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<Value, ToolError>> {
+    fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         self.send_call(context, arguments).boxed()
     }
 }
@@ -127,24 +156,12 @@ fn user_context(context: ToolContext<'_>) -> RequestMetaObject {
     RequestMetaObject(MetaObject(members.collect()))
 }
 
-fn content_of(result: CallToolResult) -> Result<Value, ToolError> {
-    if result.is_error == Some(true) {
-        let text: String = text_of(&result.content).chars().take(ERROR_CHARS).collect();
-        return Err(ToolError::Failed(text));
+/// Whether a request was not carried out: there was no connection, or the server did not know the session.
+fn was_refused(error: &ServiceError) -> bool {
+    let ServiceError::TransportSend(error) = error else { return false };
+    match error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        Some(StreamableHttpError::Client(error)) => error.is_connect(),
+        Some(StreamableHttpError::SessionExpired | StreamableHttpError::ReinitializationFailed(_)) => true,
+        _ => false,
     }
-    // Servers send structured content as text too, for old clients. The structured form says more.
-    Ok(result.structured_content.unwrap_or_else(|| json!(text_of(&result.content))))
-}
-
-/// Joins the text blocks of a result. Blocks of other types become a note.
-fn text_of(content: &[ContentBlock]) -> String {
-    let text = |block: &ContentBlock| match block {
-        ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => format!("[an image, {}, that cannot be shown here]", image.mime_type),
-        ContentBlock::Audio(audio) => format!("[a sound, {}, that cannot be heard here]", audio.mime_type),
-        ContentBlock::Resource(resource) => serde_json::to_string(&resource.resource).unwrap_or_default(),
-        ContentBlock::ResourceLink(link) => format!("[{}]({})", link.name, link.uri),
-        _ => "[something that cannot be shown here]".to_owned(),
-    };
-    content.iter().map(text).collect::<Vec<_>>().join("\n")
 }

@@ -1,8 +1,8 @@
 //! Takes the widget out of the result of a tool of others: an internal service or an MCP server.
 
-use super::WidgetView;
 use super::validate::{WidgetError, parse_widget};
 use serde_json::{Value, json};
+use threadline_schema::tool_result::WidgetView;
 
 /// Maximum size of a widget and its `copy_text`, as JSON. It is stored with the thread and sent with each page of it.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;

@@ -37,6 +37,8 @@ fn replace(value: &Value, ids: &mut Vec<String>) -> Value {
         Value::Object(members) => {
             let mut names: Vec<&String> = members.keys().collect();
             names.sort();
+            // Only ours has it.
+            names.retain(|name| *name != "finish_reason");
             let members = names.into_iter().map(|name| {
                 let value = &members[name];
                 let value = match name.as_str() {

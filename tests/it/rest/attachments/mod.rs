@@ -45,7 +45,7 @@ async fn put(user: &Client, path: &str, bytes: impl Into<reqwest::Body>) -> Repl
 }
 
 /// Announces and uploads a file. Returns the attachment.
-async fn attach(user: &Client, name: &str, mime_type: &str, bytes: &[u8]) -> Value {
+pub(super) async fn attach(user: &Client, name: &str, mime_type: &str, bytes: &[u8]) -> Value {
     let attachment = announce(user, name, mime_type, bytes.len()).await;
     let reply = put(user, &upload_path(&attachment), bytes.to_vec()).await;
     assert_eq!((&reply.data()["ready"], &reply.data()["received"]), (&json!(true), &json!(bytes.len())));
@@ -69,7 +69,7 @@ fn message_with(text: &str, attachments: &[&Value]) -> Value {
 }
 
 /// Sends a message with attachments, and waits for the whole response.
-async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
+pub(super) async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
     let request = user.request(Method::POST, &Client::runs_path(session)).json(&message_with(text, attachments));
     read(request.header("accept", "application/json")).await
 }
@@ -82,7 +82,7 @@ async fn download(user: &Client, path: &str) -> (u16, reqwest::header::HeaderMap
 }
 
 /// Returns an encoded image.
-fn picture(format: image::ImageFormat, width: u32, height: u32) -> Vec<u8> {
+pub(super) fn picture(format: image::ImageFormat, width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 77]));
     image::DynamicImage::from(image).write_to(&mut bytes, format).expect("an image");

@@ -4,6 +4,7 @@ mod actions;
 mod answers;
 mod calls;
 mod cancel;
+mod context;
 mod late_status;
 mod readers;
 mod retry;

@@ -42,7 +42,7 @@ everywhere! {
         );
         let calls: Vec<_> =
             told[2]["tool_calls"].as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap()).collect();
-        assert_eq!(calls, ["call_0", "call_1", "call_2"]);
+        assert_eq!(calls, ["c00000000", "c00000001", "c00000002"], "ids of our own, which every server accepts");
         let back = results(&second);
         assert_eq!(back.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), calls);
         assert_eq!((&back[0].1["task"]["title"], &back[1].1["task"]["title"]), (&json!("Milk"), &json!("Bread")));

@@ -6,11 +6,9 @@ use crate::output::{Citation, FinishedCall, RequestedCall, RunWriter};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
-use threadline_schema::chatkit::{
-    Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate, ThreadStreamEvent,
-};
+use threadline_schema::chatkit::{Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate};
 use threadline_schema::error::Failure;
-use threadline_schema::event::{Event, EventKind, text_delta};
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
@@ -76,7 +74,7 @@ impl Recorded {
 }
 
 fn call(name: &str) -> RequestedCall {
-    RequestedCall { id: format!("call_{name}"), name: name.to_owned(), arguments: "{}".to_owned() }
+    RequestedCall { id: format!("call_{name}"), name: name.to_owned(), arguments: "{}".to_owned(), echo: None }
 }
 
 fn append(rows: &mut Vec<ItemRow>, thread_id: ThreadId, new: Vec<NewItem>) {

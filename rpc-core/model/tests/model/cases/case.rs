@@ -4,8 +4,10 @@ use crate::server::{Server, Step, prompt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::config::{ModelParameters, OpenAiConfig};
+use threadline_model::dialect::DialectOverrides;
 use threadline_model::{AttachedFile, FileContent, Message, ModelRequest, ToolCall, ToolSpec, UserInput};
 
 /// One file.
@@ -73,6 +75,8 @@ struct PromptCall {
     id: String,
     name: String,
     arguments: String,
+    /// What the server wants back, as JSON text: `{"model": "...", "call": {...}, "message": {...}}`.
+    echo: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +94,8 @@ struct Tool {
 #[serde(deny_unknown_fields)]
 pub(super) struct Client {
     model: Option<String>,
+    /// As `MODEL_DIALECT`.
+    dialect: Option<String>,
     max_attempts: Option<u32>,
     token_timeout_ms: Option<u64>,
 }
@@ -202,6 +208,7 @@ impl Client {
         let config = server.config();
         OpenAiConfig {
             model: self.model.clone().unwrap_or(config.model),
+            dialect: self.dialect.as_deref().map(|text| Arc::new(DialectOverrides::parse(text).unwrap())),
             max_attempts: self.max_attempts.unwrap_or(3),
             token_timeout: self.token_timeout_ms.map_or(config.token_timeout, Duration::from_millis),
             ..config
@@ -241,10 +248,11 @@ impl PromptMessage {
                 text: text.clone(),
                 tool_calls: calls
                     .iter()
-                    .map(|PromptCall { id, name, arguments }| ToolCall {
+                    .map(|PromptCall { id, name, arguments, echo }| ToolCall {
                         id: id.clone(),
                         name: name.clone(),
                         arguments: arguments.clone(),
+                        echo: echo.as_deref().map(|echo| Box::new(serde_json::from_str(echo).unwrap())),
                     })
                     .collect(),
             },

@@ -72,11 +72,11 @@ struct SocketResponder<'s> {
 
 impl Responder for SocketResponder<'_> {
     fn pipeline(&self) -> &Pipeline {
-        &self.shared.inner.pipeline
+        &self.shared.inner.parts.pipeline
     }
 
     fn max_batch_entries(&self) -> usize {
-        self.shared.inner.max_batch_entries
+        self.shared.inner.parts.max_batch_entries
     }
 
     async fn respond(&self, request: Request<'_>, kind: CallKind) -> String {
@@ -86,13 +86,13 @@ impl Responder for SocketResponder<'_> {
         let params = params.map(|params| params.get());
         if let Some(name) = inner.sockets.unsubscribes.find(&method) {
             let call = connection.call(method, params, kind);
-            return subscriptions.unsubscribe(&inner.pipeline, name, id, call);
+            return subscriptions.unsubscribe(&inner.parts.pipeline, name, id, call);
         }
-        let subscription = inner.pipeline.registry().find(&method).filter(|method| method.is_subscription());
+        let subscription = inner.parts.pipeline.registry().find(&method).filter(|method| method.is_subscription());
         match subscription.filter(|_| kind == CallKind::Single) {
             Some(info) => {
                 let call = connection.call(method, params, kind);
-                match subscriptions.subscribe(&inner.pipeline, info.info, call).await {
+                match subscriptions.subscribe(&inner.parts.pipeline, info.info, call).await {
                     Ok(subscription) => {
                         let answer = subscription.answer(id);
                         *self.subscription.lock() = Some(subscription);
@@ -101,7 +101,7 @@ impl Responder for SocketResponder<'_> {
                     Err(error) => response::failure(id, &error),
                 }
             }
-            None => codec::respond_to_call(&inner.pipeline, id, connection.call(method, params, kind)).await,
+            None => codec::respond_to_call(&inner.parts.pipeline, id, connection.call(method, params, kind)).await,
         }
     }
 }

@@ -24,7 +24,7 @@ use messages::Messages;
 use socket::Socket;
 use std::sync::Arc;
 use subscriptions::Unsubscribes;
-use threadline_runtime::GaugeGuard;
+use threadline_runtime::{GaugeGuard, TaskKind};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -74,7 +74,7 @@ impl RpcServer {
             Err(refusal) => return *refusal,
         };
         let token = connection.caller.token.as_deref();
-        if token.is_some_and(|token| self.inner.tokens.verify(token).is_none()) {
+        if token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_none()) {
             let mut response = refusal(Error::unauthorized().public());
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
@@ -91,20 +91,21 @@ impl RpcServer {
         }
         let upgrade = hyper::upgrade::on(&mut request);
         let inner = self.inner.clone();
-        sockets.tracker.spawn(async move {
+        let socket = async move {
             let _permit = permit;
             match upgrade.await {
                 Ok(upgraded) => serve(inner, connection, upgraded).await,
                 Err(error) => tracing::debug!(%error, "a connection ended before it became a WebSocket"),
             }
-        });
+        };
+        self.inner.parts.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(socket));
         response
     }
 }
 
 async fn serve(inner: Arc<Inner>, connection: Connection, upgraded: hyper::upgrade::Upgraded) {
     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
-    let config = socket_config(inner.pipeline.max_params_bytes());
+    let config = socket_config(inner.parts.pipeline.max_params_bytes());
     let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (stop, ping_interval) = (inner.sockets.stop.clone(), inner.http.ping_interval);
     let (messages, outgoing) = Messages::new(inner, connection);

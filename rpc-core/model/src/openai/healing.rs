@@ -1,0 +1,160 @@
+//! Sends a request again without what the server refuses, and remembers it.
+
+use super::endpoint::Endpoint;
+use super::outgoing::OutgoingRequest;
+use super::refusal::{self, Remedy};
+use crate::dialect::{Adjustment, Dialect, Setting};
+use crate::{ModelError, ModelRequest};
+use parking_lot::Mutex;
+use secrecy::ExposeSecret;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Most changes for one request. A server that refuses more does not speak chat completions.
+const MAX_ROUNDS: usize = 12;
+
+/// What was learned of the models of one server since the start of the process.
+#[derive(Default)]
+pub(super) struct LearnedDialects {
+    adjustments: Mutex<HashMap<String, Vec<Adjustment>>>,
+    /// Tools whose absence was logged.
+    left_out: Mutex<BTreeSet<String>>,
+}
+
+impl LearnedDialects {
+    /// Returns what was learned of a model, in the order in which it was.
+    pub(super) fn of(&self, model: &str) -> Vec<Adjustment> {
+        self.adjustments.lock().get(model).cloned().unwrap_or_default()
+    }
+
+    /// Returns those adjustments that are new.
+    fn remember(&self, model: &str, adjustments: &[Adjustment]) -> Vec<Adjustment> {
+        let mut all = self.adjustments.lock();
+        let known = all.entry(model.to_owned()).or_default();
+        let mut new = Vec::new();
+        for adjustment in adjustments {
+            // Several values of one list belong together; of another setting, the last value counts.
+            let is_same = |other: &Adjustment| {
+                if adjustment.setting == Setting::Omit {
+                    other == adjustment
+                } else {
+                    other.setting == adjustment.setting
+                }
+            };
+            let at = known.iter().position(is_same);
+            if at.and_then(|at| known.get(at)) == Some(adjustment) {
+                continue;
+            }
+            if let Some(at) = at {
+                known.remove(at);
+            }
+            known.push(adjustment.clone());
+            new.push(adjustment.clone());
+        }
+        new
+    }
+}
+
+/// One request, in the form that the server has not refused so far.
+pub(super) struct HealingRequest<'a> {
+    endpoint: &'a Endpoint,
+    request: &'a ModelRequest,
+    model: &'a str,
+    state: Mutex<State>,
+}
+
+struct State {
+    dialect: Dialect,
+    outgoing: Arc<OutgoingRequest>,
+    /// Dialects that were refused.
+    refused: Vec<Dialect>,
+    /// Changes that apply to later requests too.
+    permanent: Vec<Adjustment>,
+}
+
+impl<'a> HealingRequest<'a> {
+    /// Builds the request in the dialect that the table, the operator and earlier refusals define.
+    ///
+    /// # Errors
+    ///
+    /// If a tool's JSON Schema cannot be serialized.
+    pub(super) fn new(endpoint: &'a Endpoint, request: &'a ModelRequest) -> serde_json::Result<Self> {
+        let model = request.model.as_deref().unwrap_or(&endpoint.config.model);
+        let dialect = endpoint.model_dialect(model, request.dialect.as_deref()).current();
+        let outgoing = Arc::new(OutgoingRequest::new(model, request, &dialect)?);
+        let this = Self {
+            endpoint,
+            request,
+            model,
+            state: Mutex::new(State {
+                dialect,
+                outgoing: outgoing.clone(),
+                refused: Vec::new(),
+                permanent: Vec::new(),
+            }),
+        };
+        this.log_left_out(&outgoing);
+        Ok(this)
+    }
+
+    /// Returns the request as it is to be sent now.
+    pub(super) fn outgoing(&self) -> Arc<OutgoingRequest> {
+        self.state.lock().outgoing.clone()
+    }
+
+    pub(super) fn model(&self) -> &str {
+        self.model
+    }
+
+    /// Changes the request if the error says what is refused in it. Returns whether to send it again.
+    pub(super) fn adjust(&self, error: &ModelError) -> bool {
+        let mut state = self.state.lock();
+        if state.refused.len() >= MAX_ROUNDS {
+            return false;
+        }
+        let untried = refusal::remedies(error, &state.outgoing.facts, &state.dialect).into_iter().find_map(|remedy| {
+            let mut dialect = state.dialect.clone();
+            dialect.adjust(&remedy.adjustment);
+            (dialect != state.dialect && !state.refused.contains(&dialect)).then_some((remedy, dialect))
+        });
+        let Some((Remedy { adjustment, is_permanent }, dialect)) = untried else { return false };
+        let Ok(outgoing) = OutgoingRequest::new(self.model, self.request, &dialect) else { return false };
+        let setting = adjustment.setting.name();
+        metrics::counter!("threadline_model_dialect_adjustments_total", "setting" => setting).increment(1);
+        tracing::debug!(
+            request_id = %self.request.request_id, model = self.model, setting, value = %adjustment.value,
+            error = %self.redacted(error), "model's server refused the request; sent again in another dialect"
+        );
+        if is_permanent {
+            state.permanent.push(adjustment);
+        }
+        let refused = std::mem::replace(&mut state.dialect, dialect);
+        state.refused.push(refused);
+        state.outgoing = Arc::new(outgoing);
+        true
+    }
+
+    /// Remembers the changes, now that the server has accepted the request. Logs those that are new.
+    pub(super) fn accepted(&self) {
+        let permanent = std::mem::take(&mut self.state.lock().permanent);
+        for Adjustment { setting, value } in self.endpoint.learned.remember(self.model, &permanent) {
+            tracing::warn!(
+                model = self.model, setting = setting.name(), %value,
+                "model's server refused a request and accepted it with this setting of its dialect; the process keeps it, \
+                 and `threadline doctor --model` prints it for the agents file"
+            );
+        }
+    }
+
+    fn redacted(&self, error: &ModelError) -> ModelError {
+        super::error::redact(error.clone(), self.endpoint.config.api_key.expose_secret())
+    }
+
+    fn log_left_out(&self, outgoing: &OutgoingRequest) {
+        for (tool, reason) in outgoing.tools.left_out() {
+            if self.endpoint.learned.left_out.lock().insert(tool.clone()) {
+                tracing::warn!(%tool, model = self.model, reason, "tool is not offered to the model");
+            }
+        }
+    }
+}

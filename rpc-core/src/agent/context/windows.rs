@@ -1,0 +1,194 @@
+//! What is known of the context windows of models.
+
+use super::estimate::estimate_tools;
+use crate::model::ModelRequest;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use threadline_model::config::ModelParameters;
+
+/// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most this.
+const MAX_ANSWER_TOKENS: u64 = 4_096;
+
+/// Bounds of the ratio between the tokens that a server counts and those that were estimated. A server that reports more or
+/// less than that reports something else.
+const RATIO: std::ops::RangeInclusive<f64> = 0.5..=4.0;
+
+/// Fewest estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds is too large a
+/// part.
+const MIN_RATED_TOKENS: u64 = 200;
+
+/// Most models that are remembered. A client can only choose those that the agents file allows.
+const MAX_MODELS: usize = 1_000;
+
+/// The context windows of models, as far as they are known, for the life of the process.
+#[derive(Debug, Default)]
+pub(crate) struct ContextWindows {
+    /// Tokens of every model that nothing else is known of; from `CONTEXT_TOKENS`.
+    default_tokens: Option<u64>,
+    models: Mutex<HashMap<Arc<str>, Window>>,
+    is_listed: AtomicBool,
+}
+
+/// What was learned of one model.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    /// Tokens as the server's list of models says.
+    listed: Option<u64>,
+    /// Tokens as a refusal said.
+    refused: Option<u64>,
+    /// Most estimated tokens of a prompt, after the refusal of a longer one.
+    longest: Option<u64>,
+    /// Tokens that the server counts for each estimated one.
+    ratio: Option<f64>,
+}
+
+impl ContextWindows {
+    pub(crate) fn new(default_tokens: Option<u64>) -> Self {
+        Self { default_tokens, ..Self::default() }
+    }
+
+    /// Returns whether the caller is the first, who reads the server's list of models.
+    pub(in crate::agent) fn start_listing(&self) -> bool {
+        !self.is_listed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes what the list of models of the server says.
+    pub(crate) fn list(&self, models: impl IntoIterator<Item = (String, u64)>) {
+        for (name, tokens) in models {
+            self.change(&Arc::from(name), |window| window.listed = Some(tokens));
+        }
+    }
+
+    /// Returns the most estimated tokens that the messages of a request may have; `None` if nothing is known of its model.
+    /// `configured` is the size of the window as the agents file says.
+    pub(in crate::agent) fn budget(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
+        let window = self.models.lock().get(model).copied().unwrap_or_default();
+        let learned = [window.listed, window.refused].into_iter().flatten().min();
+        let tokens = match configured.or(self.default_tokens) {
+            // A server that says less knows better.
+            Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
+            None => learned,
+        };
+        let by_tokens = tokens.map(|tokens| {
+            let free = tokens.saturating_sub(answer_tokens(&request.parameters, tokens));
+            scale(free, 1.0 / window.ratio.unwrap_or(1.0))
+        });
+        let budget = [by_tokens, window.longest].into_iter().flatten().min()?;
+        Some(budget.saturating_sub(estimate_tools(&request.tools)))
+    }
+
+    /// Notes that the server refused a prompt of so many estimated tokens, tools not included. `limit` is the size of the
+    /// window, if the server says so.
+    pub(in crate::agent) fn refuse(
+        &self,
+        model: &Arc<str>,
+        request: &ModelRequest,
+        estimated: u64,
+        limit: Option<u64>,
+    ) {
+        let estimated = estimated + estimate_tools(&request.tools);
+        self.change(model, |window| {
+            window.refused = [window.refused, limit].into_iter().flatten().min();
+            // Shorter in any case: the estimate may be wrong, and so may the limit that the server names.
+            window.longest = Some(window.longest.map_or(estimated, |longest| longest.min(estimated)) / 3 * 2);
+        });
+    }
+
+    /// Notes how many tokens the server counted for a prompt of so many estimated ones.
+    pub(in crate::agent) fn measure(&self, model: &Arc<str>, request: &ModelRequest, estimated: u64, counted: u64) {
+        let estimated = estimated + estimate_tools(&request.tools);
+        if estimated < MIN_RATED_TOKENS || counted == 0 {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a ratio")]
+        let ratio = (counted as f64 / estimated as f64).clamp(*RATIO.start(), *RATIO.end());
+        self.change(model, |window| {
+            // At once to the safe side, and slowly to the other.
+            window.ratio = Some(match window.ratio {
+                Some(known) if known > ratio => known * 0.8 + ratio * 0.2,
+                _ => ratio,
+            });
+        });
+    }
+
+    fn change(&self, model: &Arc<str>, change: impl FnOnce(&mut Window)) {
+        let mut models = self.models.lock();
+        if models.len() < MAX_MODELS || models.contains_key(model) {
+            change(models.entry(model.clone()).or_default());
+        }
+    }
+}
+
+/// Returns the tokens that the answer may need.
+fn answer_tokens(parameters: &ModelParameters, window: u64) -> u64 {
+    let limit = parameters.max_tokens.max(parameters.max_completion_tokens).map(u64::from);
+    let free = window / 4;
+    limit.map_or(free.min(MAX_ANSWER_TOKENS), |limit| limit.min(window / 2))
+}
+
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+fn scale(tokens: u64, factor: f64) -> u64 {
+    (tokens as f64 * factor) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Arc<str> {
+        "m".into()
+    }
+
+    #[test]
+    fn nothing_is_known_at_first() {
+        assert_eq!(ContextWindows::new(None).budget("m", None, &ModelRequest::default()), None);
+    }
+
+    #[test]
+    fn the_answer_has_its_share_of_the_window() {
+        let windows = ContextWindows::new(Some(2_048));
+        let request = ModelRequest::default();
+        assert_eq!(windows.budget("m", None, &request), Some(1_536));
+        assert_eq!(windows.budget("m", Some(100_000), &request), Some(95_904));
+        let parameters = ModelParameters { max_tokens: Some(100), ..ModelParameters::default() };
+        let request = ModelRequest { parameters: Arc::new(parameters), ..ModelRequest::default() };
+        assert_eq!(windows.budget("m", None, &request), Some(1_948));
+    }
+
+    #[test]
+    fn a_refusal_makes_prompts_shorter_each_time() {
+        let windows = ContextWindows::new(None);
+        let request = ModelRequest::default();
+        windows.refuse(&name(), &request, 3_000, None);
+        assert_eq!(windows.budget("m", None, &request), Some(2_000));
+        windows.refuse(&name(), &request, 1_900, None);
+        assert_eq!(windows.budget("m", None, &request), Some(1_266));
+        windows.refuse(&name(), &request, 1_200, Some(1_000));
+        assert_eq!(windows.budget("m", None, &request), Some(750), "the limit, less the answer");
+        assert_eq!(windows.budget("m", Some(200_000), &request), Some(750), "the server knows better");
+    }
+
+    #[test]
+    fn an_estimate_is_corrected_by_what_the_server_counts() {
+        let windows = ContextWindows::new(Some(10_000));
+        let request = ModelRequest::default();
+        let free = windows.budget("m", None, &request).unwrap();
+        windows.measure(&name(), &request, 1_000, 2_000);
+        assert_eq!(windows.budget("m", None, &request), Some(free / 2));
+        windows.measure(&name(), &request, 1_000, 7);
+        let budget = windows.budget("m", None, &request).unwrap();
+        assert!(budget > free / 2 && budget < free, "slowly: {budget}");
+        windows.measure(&name(), &request, 100, 9_000);
+        assert_eq!(windows.budget("m", None, &request), Some(budget), "too short to tell");
+    }
+
+    #[test]
+    fn the_list_of_models_is_read() {
+        let windows = ContextWindows::new(None);
+        windows.list([("m".to_owned(), 4_000)]);
+        assert_eq!(windows.budget("m", None, &ModelRequest::default()), Some(3_000));
+        assert_eq!(windows.budget("other", None, &ModelRequest::default()), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! The agents of one agents file.
+
+use super::agent::Agent;
+use super::deps::{AgentDeps, AgentsError};
+use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
+use super::tool_catalog::ToolCatalog;
+use crate::config::{AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};
+use crate::error::Error;
+use crate::store::rows::ThreadRow;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use threadline_schema::chatkit::InferenceOptions;
+use threadline_tools::mcp::McpStatus;
+
+/// Name of the only agent without an agents file.
+const DEFAULT_NAME: &str = "default";
+
+/// All agents and their tools.
+pub(crate) struct AgentSet {
+    default: Arc<Agent>,
+    agents: BTreeMap<Arc<str>, Arc<Agent>>,
+    catalog: ToolCatalog,
+    settings: Arc<ModelSettingsList>,
+    /// Without an agents file, inference options are stored with the message and ignored.
+    has_file: bool,
+}
+
+/// The part of a thread's metadata that names its agent.
+#[derive(Serialize, Deserialize)]
+struct ThreadAgent {
+    #[serde(default)]
+    agent: Option<Arc<str>>,
+}
+
+impl AgentSet {
+    /// Creates the agents. Without a file there is one, with every built-in tool.
+    ///
+    /// # Errors
+    /// If a tool cannot be created.
+    pub(super) fn new(
+        defaults: &AgentConfig,
+        config: Option<&AgentsConfig>,
+        deps: &AgentDeps,
+        previous: Option<&Self>,
+    ) -> Result<Self, AgentsError> {
+        let catalog =
+            ToolCatalog::new(config, deps, previous.map(|previous| &previous.catalog)).map_err(AgentsError::Tool)?;
+        let Some(config) = config else {
+            let default = Arc::new(Agent::without_file(DEFAULT_NAME.into(), defaults));
+            let agents = BTreeMap::from([(DEFAULT_NAME.into(), default.clone())]);
+            return Ok(Self { default, agents, catalog, settings: Arc::default(), has_file: false });
+        };
+        let agent = |(name, profile): (&Arc<str>, &AgentProfile)| {
+            (name.clone(), Arc::new(Agent::new(name.clone(), profile, defaults)))
+        };
+        let agents: BTreeMap<_, _> = config.agents.iter().map(agent).collect();
+        // Reading the file has checked that the default exists.
+        let default = agents
+            .get(&config.default)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
+        Ok(Self { default, agents, catalog, settings: Arc::new(config.models.clone()), has_file: true })
+    }
+
+    /// Returns the metadata of a new thread for this agent; for the default agent if it names none.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if the agent does not exist, with those that do.
+    pub(crate) fn thread_metadata(&self, agent: Option<&str>) -> Result<String, Error> {
+        let Some(name) = agent else { return Ok("{}".to_owned()) };
+        if !self.agents.contains_key(name) {
+            let names = self.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(format!("`agent` names no agent of this server; there are: {names}.")));
+        }
+        Ok(serde_json::to_string(&ThreadAgent { agent: Some(name.into()) })?)
+    }
+
+    /// Returns the agent of a thread, without inference options. If the agent no longer exists, it is the default.
+    pub(crate) fn resolve(&self, thread: &ThreadRow) -> ResolvedAgent {
+        ResolvedAgent::new(self.agent_of(&thread.metadata), &self.catalog, &self.settings)
+    }
+
+    /// Returns the agent of a thread with this metadata, with the model and the tool that a message asks for.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if the agent does not allow them, with what it allows.
+    pub(crate) fn resolve_with_options(
+        &self,
+        metadata: &str,
+        options: &InferenceOptions,
+    ) -> Result<ResolvedAgent, Error> {
+        let agent = ResolvedAgent::new(self.agent_of(metadata), &self.catalog, &self.settings);
+        if self.has_file { agent.with_inference_options(options) } else { Ok(agent) }
+    }
+
+    /// Returns the agent of a thread for a message that was accepted earlier. Options that are no longer allowed are
+    /// ignored.
+    pub(crate) fn resolve_again(&self, thread: &ThreadRow, options: &InferenceOptions) -> ResolvedAgent {
+        self.resolve_with_options(&thread.metadata, options).unwrap_or_else(|_| self.resolve(thread))
+    }
+
+    /// Returns the agent that executes the widget actions of a thread. Its tools are those that users may call: the
+    /// built-in ones, whatever the agent, and those of the thread's agent.
+    pub(crate) fn action_agent(&self, thread: &ThreadRow) -> ResolvedAgent {
+        let agent = self.resolve(thread);
+        let tools = Arc::new(agent.tools.for_actions(self.catalog.built_in().to_vec()));
+        ResolvedAgent { tools, ..agent }
+    }
+
+    /// Whether a message with these options must be checked before it is stored.
+    pub(crate) fn must_check(&self, options: &InferenceOptions) -> bool {
+        self.has_file && (options.model.is_some() || options.tool_choice.is_some())
+    }
+
+    /// Whether an agent exists that does not name threads after their first message.
+    pub(crate) fn may_leave_untitled(&self) -> bool {
+        self.agents.values().any(|agent| agent.title_policy == TitlePolicy::Untitled)
+    }
+
+    /// Counts a call that was in flight when its process died.
+    pub(crate) fn record_unknown_outcome(&self, tool: &str) {
+        self.catalog.record_unknown_outcome(tool);
+    }
+
+    /// Returns the states of the MCP servers, by name.
+    pub(crate) fn mcp_status(&self) -> Vec<(Arc<str>, McpStatus)> {
+        self.catalog.mcp_status()
+    }
+
+    pub(super) fn stop_mcp_servers(&self) {
+        self.catalog.stop_mcp_servers();
+    }
+
+    fn agent_of(&self, metadata: &str) -> &Arc<Agent> {
+        if !self.has_file {
+            return &self.default;
+        }
+        // Integrations can write any metadata: a value of another type names no agent.
+        let name = serde_json::from_str::<ThreadAgent>(metadata).ok().and_then(|metadata| metadata.agent);
+        name.and_then(|name| self.agents.get(&*name)).unwrap_or(&self.default)
+    }
+}

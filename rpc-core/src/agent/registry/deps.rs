@@ -1,0 +1,25 @@
+//! What all agents use, whatever the agents file says.
+
+use std::sync::Arc;
+use threadline_tools::Tool;
+use threadline_tools::endpoint::EndpointDeps;
+use threadline_tools::mcp::McpTasks;
+
+/// What all agents use, whatever the agents file says.
+pub(super) struct AgentDeps {
+    /// MCP servers use its HTTP client too.
+    pub(super) endpoints: EndpointDeps,
+    pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
+    pub(super) mcp_tasks: McpTasks,
+}
+
+/// Why agents cannot be created.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentsError {
+    /// The HTTP client for tools cannot be created.
+    #[error("the HTTP client for tools cannot be created: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A tool cannot be created from its configuration.
+    #[error("{0}")]
+    Tool(String),
+}

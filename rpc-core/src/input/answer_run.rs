@@ -1,0 +1,103 @@
+//! Starts runs that answer: with the agent of the thread, within the budget of the user.
+
+use super::InputRequest;
+use crate::agent::{AgentRegistry, AgentServices, AnswerDriver, ResolvedAgent, start_title};
+use crate::budget::Budgets;
+use crate::error::Error;
+use crate::store::Store;
+use crate::store::rows::{ItemRow, ThreadRow};
+use std::sync::Arc;
+use threadline_engine::{Engine, ResumeInput, RunDriver, RunRequest, StartedRun, StoredRun};
+use threadline_schema::call::RequestContext;
+use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
+use threadline_schema::ids::{ThreadId, UserId};
+use threadline_store::{IdempotencyKey, RunInput};
+
+/// What runs that answer have in common.
+pub(crate) struct AnswerRuns {
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) services: Arc<AgentServices>,
+    pub(crate) budgets: Arc<Budgets>,
+}
+
+/// Input of a run that answers without a new message.
+pub(super) struct ResumedAnswer {
+    pub(super) input: RunInput,
+    /// The item that changes with the start, as clients see it.
+    pub(super) replaced: Option<ThreadItem>,
+    /// The options of the user message that is answered.
+    pub(super) options: InferenceOptions,
+}
+
+impl AnswerRuns {
+    /// Starts a run that answers without a new message.
+    pub(super) async fn resume(
+        self: &Arc<Self>,
+        request: InputRequest,
+        key: Option<IdempotencyKey>,
+        thread_id: ThreadId,
+        input: ResumedAnswer,
+    ) -> Result<StartedRun, Error> {
+        let permit = self.engine.start_permit()?;
+        let InputRequest { user_id, context, .. } = request;
+        let ResumedAnswer { input, replaced, options } = input;
+        // The agent must be known before the run is stored only where its prices decide what the run reserves.
+        let agent = if self.budgets.limits_cost() {
+            let thread = self.store.thread_get(user_id, thread_id).await?;
+            Some(self.agents.current().resolve_again(&thread, &options))
+        } else {
+            None
+        };
+        let reservation = self.budgets.reservation(agent.as_ref())?;
+        let (this, driver_context) = (self.clone(), context.clone());
+        let make_driver = move |run: StoredRun<'_>| {
+            let agent = agent.unwrap_or_else(|| this.agents.current().resolve_again(run.thread, &options));
+            this.driver(agent, &run, None, &driver_context)
+        };
+        let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
+        let started = self.engine.resume(request, thread_id, ResumeInput { input, replaced, reservation }).await;
+        started.map_err(|error| self.budgets.explain(error))
+    }
+
+    /// Returns the agent of a thread, where it must be known before the message is stored: the message asks for a model
+    /// or a tool, the run is charged, or the agent decides about the title. `None` where the run can look it up later.
+    pub(super) async fn agent_if_needed(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+        options: &InferenceOptions,
+    ) -> Result<Option<ResolvedAgent>, Error> {
+        let agents = self.agents.current();
+        if !(agents.must_check(options) || agents.may_leave_untitled() || self.budgets.limits_cost()) {
+            return Ok(None);
+        }
+        let thread: ThreadRow = self.store.thread_get(user_id, thread_id).await?;
+        agents.resolve_with_options(&thread.metadata, options).map(Some)
+    }
+
+    /// Makes the driver of a run. `first_words` are the words of the first message of a thread: a model may be asked for
+    /// a title.
+    pub(super) fn driver(
+        &self,
+        agent: ResolvedAgent,
+        run: &StoredRun<'_>,
+        first_words: Option<&str>,
+        context: &RequestContext,
+    ) -> Box<dyn RunDriver> {
+        let limits_cost = self.budgets.limits_cost();
+        let title = first_words.and_then(|words| {
+            start_title(&self.services, &self.engine, &agent, limits_cost, run, words, &context.request_id)
+        });
+        Box::new(AnswerDriver::new(self.services.clone(), agent, title))
+    }
+}
+
+/// Returns the options of a stored user message.
+pub(super) fn inference_options_of(message: &ItemRow) -> InferenceOptions {
+    match serde_json::from_str(&message.body) {
+        Ok(ThreadItem::UserMessage(message)) => message.inference_options,
+        _ => InferenceOptions::default(),
+    }
+}

@@ -1,0 +1,61 @@
+//! `input.*`
+
+use crate::error::Error;
+use crate::model::Model;
+use crate::model::Recording;
+use crate::rpc::call::CallContext;
+use crate::rpc::registry::Registry;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use std::sync::Arc;
+use threadline_schema::ErrorCode;
+use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
+
+/// File name extensions of recordings, by media type: what browsers record, and what people upload.
+const FORMATS: &[(&str, &str)] = &[
+    ("audio/webm", "webm"),
+    ("audio/ogg", "ogg"),
+    ("audio/mp4", "m4a"),
+    ("audio/mpeg", "mp3"),
+    ("audio/wav", "wav"),
+    ("audio/x-wav", "wav"),
+    ("audio/flac", "flac"),
+];
+
+/// Handlers of `input.*`.
+pub(crate) struct InputMethods {
+    pub(crate) model: Arc<dyn Model>,
+}
+
+impl InputMethods {
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry.namespace(self).command(InputTranscribe, Self::transcribe);
+    }
+
+    async fn transcribe(
+        self: Arc<Self>,
+        call: CallContext,
+        params: InputTranscribeParams,
+    ) -> Result<Transcription, Error> {
+        call.user_id()?;
+        let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
+            let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(format!("`mime_type` is none of those that are taken: {known}.")));
+        };
+        let bytes = BASE64.decode(params.audio_base64).map_err(|_| Error::invalid("`audio_base64` is no base64."))?;
+        if bytes.is_empty() {
+            return Err(Error::invalid("`audio_base64` is empty: there is nothing to hear."));
+        }
+        let request_id = call.request_id().clone();
+        let recording = Recording { bytes: bytes.into(), mime_type, extension, request_id };
+        let Some(transcribed) = self.model.transcribe(recording) else {
+            let message = "This server turns no speech into text. Its operator has to set TRANSCRIPTION_MODEL, and a \
+                           model's server that has it.";
+            return Err(Error::new(ErrorCode::ServiceUnavailable, message));
+        };
+        let text =
+            transcribed.await.map_err(|error| Error::new(error.code(), error.public_message()).because(error))?;
+        Ok(Transcription { text })
+    }
+}

@@ -1,0 +1,72 @@
+//! `items.*`
+
+use crate::error::Error;
+use crate::page;
+use crate::rpc::call::CallContext;
+use crate::rpc::registry::Registry;
+use crate::store::{Clock, ItemPage, Store};
+use crate::wire;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use threadline_schema::chatkit::ThreadItem;
+use threadline_schema::ids::ItemId;
+use threadline_schema::items::{
+    Feedback, ItemsFeedback, ItemsFeedbackParams, ItemsList, ItemsListFeedback, ItemsListFeedbackParams,
+    ItemsListParams,
+};
+use threadline_schema::page::{MAX_LIMIT, Order, Page, Raw};
+use threadline_schema::threads::Done;
+
+/// Handlers of `items.*`.
+pub(crate) struct ItemMethods {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
+}
+
+impl ItemMethods {
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry
+            .namespace(self)
+            .command(ItemsList, Self::list)
+            .command(ItemsFeedback, Self::feedback)
+            .command(ItemsListFeedback, Self::list_feedback);
+    }
+
+    async fn list(self: Arc<Self>, call: CallContext, params: ItemsListParams) -> Result<Page<Raw<ThreadItem>>, Error> {
+        let query = ItemPage {
+            limit: page::limit(params.limit, page::MAX)?,
+            order: params.order.unwrap_or(Order::Desc),
+            after: page::id_cursor(params.after.as_deref())?,
+            hidden: false,
+        };
+        let (items, has_more) = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await?;
+        Ok(wire::item_page(items, has_more)?)
+    }
+
+    async fn feedback(self: Arc<Self>, call: CallContext, params: ItemsFeedbackParams) -> Result<Done, Error> {
+        let ItemsFeedbackParams { thread_id, item_ids, kind } = params;
+        let count = u32::try_from(item_ids.len()).unwrap_or(u32::MAX);
+        if !(1..=MAX_LIMIT).contains(&count) {
+            return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {count}.")));
+        }
+        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
+        let distinct = item_ids.len() as u64;
+        let user_id = call.user_id()?.into();
+        self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await?;
+        metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(distinct);
+        Ok(Done {})
+    }
+
+    async fn list_feedback(
+        self: Arc<Self>,
+        call: CallContext,
+        params: ItemsListFeedbackParams,
+    ) -> Result<Page<Feedback>, Error> {
+        let limit = page::limit(params.limit, page::MAX)?;
+        let after = page::id_cursor(params.after.as_deref())?;
+        let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
+        let (rows, has_more) = self.store.feedback_page(user_id, thread_id, limit, after).await?;
+        let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
+        Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
+    }
+}

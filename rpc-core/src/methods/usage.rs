@@ -1,0 +1,91 @@
+//! `usage.*`
+
+use crate::budget::Budgets;
+use crate::error::Error;
+use crate::rpc::call::CallContext;
+use crate::rpc::registry::Registry;
+use crate::store::Store;
+use crate::store::rows::UsageRow;
+use chrono::{DateTime, Days, NaiveDate};
+use std::sync::Arc;
+use threadline_schema::usage::{DayUsage, UsageGet, UsageGetParams, UsageReport, Used};
+
+/// Maximum number of days of a report.
+const MAX_DAYS: i64 = 366;
+/// Number of days of a report if `since` is absent.
+const DEFAULT_DAYS: u64 = 30;
+
+/// Handlers of `usage.*`.
+pub(crate) struct UsageMethods {
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) store: Store,
+}
+
+impl UsageMethods {
+    pub(crate) fn register(self, registry: &mut Registry) {
+        registry.namespace(self).command(UsageGet, Self::get);
+    }
+
+    async fn get(self: Arc<Self>, call: CallContext, params: UsageGetParams) -> Result<UsageReport, Error> {
+        let user_id = call.user_id()?.into();
+        let today = self.budgets.today();
+        let until = match params.until {
+            Some(until) => until,
+            None => date(today)?,
+        };
+        let since = match params.since {
+            Some(since) => since,
+            None => until.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(until),
+        };
+        let (first, last) = (day(since), day(until));
+        if first > last {
+            return Err(Error::invalid("`since` must not be after `until`."));
+        }
+        if last - first >= MAX_DAYS {
+            return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
+        }
+        let rows = self.store.usage(user_id, first, last).await?;
+        let budget = if self.budgets.has_limits() {
+            let row = match rows.iter().find(|row| row.day == today) {
+                Some(row) => row.clone(),
+                None => {
+                    let rows = self.store.usage(user_id, today, today).await?;
+                    rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
+                }
+            };
+            Some(self.budgets.status(&row))
+        } else {
+            None
+        };
+        let mut total = Used::default();
+        let mut days = Vec::with_capacity(rows.len());
+        for row in rows {
+            let used = used(&row);
+            total += used;
+            days.push(DayUsage { date: date(row.day)?, used });
+        }
+        Ok(UsageReport { days, total, budget })
+    }
+}
+
+fn used(row: &UsageRow) -> Used {
+    let count = |stored: i64| u64::try_from(stored).unwrap_or_default();
+    Used {
+        runs: count(row.runs),
+        prompt_tokens: count(row.prompt_tokens),
+        completion_tokens: count(row.completion_tokens),
+        cost_micros: count(row.cost_micros),
+        unpriced_runs: count(row.unpriced_runs),
+    }
+}
+
+/// Days since 1970-01-01.
+fn day(date: NaiveDate) -> i64 {
+    (date - DateTime::UNIX_EPOCH.date_naive()).num_days()
+}
+
+fn date(day: i64) -> Result<NaiveDate, Error> {
+    let date =
+        chrono::TimeDelta::try_days(day).and_then(|days| DateTime::UNIX_EPOCH.date_naive().checked_add_signed(days));
+    date.ok_or_else(|| Error::internal(format!("there is no day {day}")))
+}

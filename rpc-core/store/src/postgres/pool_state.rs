@@ -1,0 +1,72 @@
+//! What the connections of one pool learn from each other.
+
+use crate::config::PreparedStatements;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// An outage is one line in the log, not one for each generation of connections.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// Shared by the connections of a pool.
+#[derive(Debug)]
+pub(super) struct PoolState {
+    setting: PreparedStatements,
+    /// Whether a statement that was prepared by name was not there: a pooler that was not recognised.
+    names_lost: AtomicBool,
+    /// Connections of an earlier generation are not used again: one of them led to a server that is no primary any more,
+    /// or to none.
+    generation: AtomicU64,
+    /// When the log last said so.
+    told: Mutex<Option<Instant>>,
+}
+
+impl PoolState {
+    pub(super) fn new(setting: PreparedStatements) -> Self {
+        Self { setting, names_lost: AtomicBool::new(false), generation: AtomicU64::new(0), told: Mutex::new(None) }
+    }
+
+    /// Returns whether statements are prepared by name.
+    pub(super) fn prepares(&self, is_pooler: bool) -> bool {
+        match self.setting {
+            PreparedStatements::On => true,
+            PreparedStatements::Off => false,
+            PreparedStatements::Auto => !is_pooler && !self.names_lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Records that a statement that was prepared by name was not there.
+    pub(super) fn found_names_lost(&self) {
+        let is_new = !self.names_lost.swap(true, Ordering::Relaxed);
+        match self.setting {
+            PreparedStatements::On if is_new => tracing::error!(
+                "a pooler loses the names of prepared statements: remove DATABASE_PREPARED=on, or let the pooler keep \
+                 track of them (PgBouncer: max_prepared_statements)"
+            ),
+            PreparedStatements::Auto if is_new => {
+                tracing::warn!(
+                    "a pooler loses the names of prepared statements: statements are sent without names now"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Retires the connections of this generation.
+    pub(super) fn doubt(&self, generation: u64) {
+        let next = generation.wrapping_add(1);
+        let changed = self.generation.compare_exchange(generation, next, Ordering::Relaxed, Ordering::Relaxed);
+        if changed.is_err() {
+            return;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!("connections to PostgreSQL are replaced: one led to no primary, or was lost");
+        }
+    }
+}

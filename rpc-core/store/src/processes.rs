@@ -1,0 +1,160 @@
+//! Which processes serve the database, and which of them are gone.
+//!
+//! A lease says only how long a process is believed to live. A process that reaches PostgreSQL without a pooler also holds
+//! an advisory lock in a session of its own, and says so in its row. The server frees the lock as soon as it sees the
+//! connection closed, which a process that is killed does at once. A process that is frozen, or cut off, keeps its lock,
+//! and is judged by its lease.
+
+use super::advisory_lock::AdvisoryLock;
+use super::db::{Db, Store};
+use super::error::{StoreError, StoreResult};
+use super::postgres::{Server, Session};
+use super::unit::{change, tx};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::RunQueryDsl;
+use futures::StreamExt;
+use threadline_schema::db::tables::{processes, runs};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::ProcessId;
+use tokio_postgres::types::{ToSql, Type};
+
+/// The lock by which others see that a process lives, and the way to it.
+pub struct Presence {
+    server: Server,
+    key: i64,
+}
+
+/// A lock that is held.
+pub struct HeldPresence {
+    session: Session,
+}
+
+/// Why a lock is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHeld {
+    /// Somebody has it: the server has not noticed yet that an earlier connection is gone.
+    Taken,
+    /// A pooler is in between. It would keep the lock after the process has died.
+    Pooler,
+}
+
+impl Presence {
+    /// Connects, and takes the lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server is not reached.
+    pub async fn acquire(&self) -> StoreResult<Result<HeldPresence, NotHeld>> {
+        let mut session = self.server.session().await?;
+        if session.is_pooler {
+            return Ok(Err(NotHeld::Pooler));
+        }
+        let locked = {
+            let Session { client, messages, .. } = &mut session;
+            let key: [(&(dyn ToSql + Sync), Type); 1] = [(&self.key, Type::INT8)];
+            tokio::select! {
+                rows = client.query_typed("SELECT pg_try_advisory_lock($1)", &key) => rows.map_err(StoreError::unavailable)?,
+                () = async { while let Some(Ok(_)) = messages.next().await {} } => {
+                    return Err(StoreError::unavailable("the connection was closed"));
+                }
+            }
+        };
+        let is_locked = locked.iter().any(|row| row.try_get(0).unwrap_or(false));
+        Ok(if is_locked { Ok(HeldPresence { session }) } else { Err(NotHeld::Taken) })
+    }
+}
+
+impl HeldPresence {
+    /// Waits until the connection, and the lock with it, is lost.
+    pub async fn lost(mut self) {
+        while let Some(Ok(_)) = self.session.messages.next().await {}
+    }
+}
+
+/// The advisory lock of a process: the random part of its id.
+fn key(id: ProcessId) -> i64 {
+    let (_, random) = id.0.as_u64_pair();
+    i64::from_be_bytes(random.to_be_bytes())
+}
+
+impl Store {
+    /// The lock of a process; `None` where no other process can use the database.
+    pub fn presence(&self, id: ProcessId) -> Option<Presence> {
+        match self.db() {
+            Db::Pg(connections) => Some(Presence { server: connections.pool.manager().direct().clone(), key: key(id) }),
+            Db::Lite { .. } => None,
+        }
+    }
+
+    /// Records that a process serves the database, and whether it holds its lock.
+    ///
+    /// # Errors
+    /// Only when the database fails, or takes no writes.
+    pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
+        change!(self, |c| {
+            diesel::insert_into(processes::table)
+                .values((processes::id.eq(id), processes::holds_lock.eq(holds_lock), processes::seen_at.eq(now)))
+                .on_conflict(processes::id)
+                .do_update()
+                .set((
+                    processes::holds_lock.eq(excluded(processes::holds_lock)),
+                    processes::seen_at.eq(excluded(processes::seen_at)),
+                ))
+                .execute(c)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// Writes the time to a process's row, and makes the row if need be: the least that shows whether the database takes
+    /// writes.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
+        change!(self, |c| {
+            diesel::insert_into(processes::table)
+                .values((processes::id.eq(id), processes::holds_lock.eq(false), processes::seen_at.eq(now)))
+                .on_conflict(processes::id)
+                .do_update()
+                .set(processes::seen_at.eq(excluded(processes::seen_at)))
+                .execute(c)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// Processes other than `me` that have active runs, say that they hold their locks, and do not. That may be for a
+    /// moment only, while a process connects again.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn processes_without_lock(&self, me: ProcessId) -> StoreResult<Vec<ProcessId>> {
+        tx!(self, |c| {
+            let owners: Vec<ProcessId> = runs::table
+                .inner_join(processes::table.on(processes::id.eq(runs::owner)))
+                .filter(runs::finished_at.is_null().and(runs::owner.ne(me)).and(processes::holds_lock.eq(true)))
+                .select(runs::owner)
+                .distinct()
+                .load(c)
+                .await?;
+            let mut free = Vec::new();
+            for owner in owners {
+                if c.is_free(key(owner)).await? {
+                    free.push(owner);
+                }
+            }
+            Ok(free)
+        })
+    }
+
+    /// Forgets processes that have not been seen since.
+    ///
+    /// # Errors
+    /// Only when the database fails.
+    pub async fn processes_trim(&self, before: UtcTime) -> StoreResult<usize> {
+        change!(self, |c| {
+            Ok(diesel::delete(processes::table.filter(processes::seen_at.lt(before))).execute(c).await?)
+        })
+    }
+}

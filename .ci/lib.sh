@@ -213,7 +213,7 @@ fake_time() {
 }
 
 # PgBouncer; the tests find it where Debian installs it.
-pgbouncer() {
+pooler() {
     step "PgBouncer"
     if [ -z "${TEST_PGBOUNCER:-}" ]; then
         if [ ! -x /usr/sbin/pgbouncer ] && ! have pgbouncer; then install_package pgbouncer; fi

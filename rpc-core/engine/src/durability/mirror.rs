@@ -59,7 +59,7 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     // Nothing was heard for a while: then the run may be gone, with its thread.
     let mut is_quiet = false;
     let mut failing_since: Option<Instant> = None;
-    let started_at = Instant::now();
+    let mut waiting_since = Instant::now();
     loop {
         let Some(shared) = shared.upgrade() else { return };
         match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
@@ -74,9 +74,12 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
         }
         let cannot_read = failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE);
         // The database can be read and takes no writes: the end of a run of this process cannot be stored, and nobody else
-        // will store one.
+        // will store one. Those who have waited are told; who comes later waits as long.
+        if !log.is_read() {
+            waiting_since = Instant::now();
+        }
         let cannot_write = until == Until::Ended
-            && started_at.elapsed() > READER_PATIENCE
+            && waiting_since.elapsed() > READER_PATIENCE
             && shared
                 .store
                 .runs_owned(shared.process_id)

@@ -6,7 +6,6 @@ use futures::FutureExt;
 use secrecy::ExposeSecret;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
-use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, UserId};
 pub(crate) use threadline_schema::items::ItemKind;
@@ -186,13 +185,7 @@ pub(crate) fn message() -> NewMessage {
 }
 
 pub(crate) fn new_run() -> NewRun {
-    NewRun {
-        id: new_id(),
-        owner: new_id(),
-        lease_expires_at: at(1_000_000),
-        created_at: UtcTime::now(),
-        reservation: None,
-    }
+    NewRun { id: new_id(), owner: new_id(), lease_expires_at: at(1_000_000), created_at: now(), reservation: None }
 }
 
 pub(crate) fn new_thread(user_id: UserId) -> NewThread {

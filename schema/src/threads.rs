@@ -322,6 +322,15 @@ pub enum EventCursor {
     },
 }
 
+impl EventCursor {
+    /// Returns the run that a cursor names, also if its number is larger than that of any event can be.
+    pub fn run_of(cursor: &str) -> Option<Uuid> {
+        let (run_id, seq) = cursor.trim().split_once(':')?;
+        let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
+        run_id.parse().ok().filter(|_| is_number)
+    }
+}
+
 impl fmt::Display for EventCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,6 +4,7 @@ use crate::support::database::Database;
 use crate::support::process::{SECRET, command, run};
 use crate::support::{Setup, eventually};
 use serde_json::Value;
+use threadline::config::{LogConfig, LogFormat};
 
 /// Reads each line as JSON.
 #[track_caller]
@@ -36,6 +37,30 @@ async fn a_server_writes_nothing_but_its_log() {
         }
         let _ = std::fs::remove_file(path);
     }
+}
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    /// Set in the process that panics: the log and what happens with panics belong to a whole process.
+    const PANICS: &str = "THREADLINE_TEST_PANICS";
+    if std::env::var_os(PANICS).is_some() {
+        let config = LogConfig { filter: "info".to_owned(), format: Some(LogFormat::Json) };
+        threadline::telemetry::install_log(&config).unwrap();
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        assert!(thread.spawn(|| panic!("out of\nink: {}", 3)).unwrap().join().is_err());
+        return;
+    }
+    let itself = std::env::current_exe().unwrap();
+    let mut child = std::process::Command::new(itself);
+    child.args(["--exact", "log_lines::a_panic_is_a_line_of_the_log", "--nocapture"]).env(PANICS, "1");
+    let output = child.env("RUST_BACKTRACE", "1").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let [line] = lines(&said).try_into().unwrap_or_else(|_| panic!("one line: {said}"));
+    assert_eq!((&line["level"], &line["target"]), (&"ERROR".into(), &"threadline::panic".into()), "{line}");
+    assert_eq!((&line["thread"], &line["cause"]), (&"worker".into(), &"out of\nink: 3".into()), "{line}");
+    assert!(line["location"].as_str().unwrap().contains("log_lines.rs:"), "{line}");
+    assert!(line["backtrace"].as_str().unwrap().contains("log_lines"), "{line}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::rpc::MethodInfo;
 use threadline_schema::runs::{After, Run, RunsSubscribeParams};
+use threadline_schema::threads::EventCursor;
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
@@ -113,9 +114,11 @@ async fn start_run(
     let started = upstream.call(call).await.map_err(|error| translate(rule, error))?;
     let invalid_result = |error| invalid_result(&caller.request_id, method, error);
     let run_id = run_id(&started.result).map_err(invalid_result)?;
-    let after = last_event_id.filter(|_| started.meta.replayed).map(|cursor| After::Cursor(cursor.to_owned()));
-    // A cursor of another run says nothing about this one.
-    let after = after.filter(|after| after.seq_of(run_id).is_some());
+    let cursor = last_event_id.filter(|_| started.meta.replayed);
+    let after = cursor.map(|cursor| (EventCursor::run_of(cursor), After::Cursor(cursor.to_owned())));
+    // A cursor of another run says nothing about this one. One of this run is refused if it has no such event.
+    let after = after.filter(|(run, after)| *run == Some(run_id) || after.seq_of(run_id).is_some());
+    let after = after.map(|(_, after)| after);
     let goes_on = after.is_some();
     let params = RunsSubscribeParams { run_id, after, cancel_when_left };
     let params = to_raw_value(&params).map_err(invalid_result)?;

@@ -70,13 +70,18 @@ impl HeaderPolicy {
 
     /// Adds the headers of a preflight response, if the origin is allowed.
     pub(crate) fn preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        if self.allowed_origin(request).is_some() {
+        if self.allows(request) {
             response.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
             response.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(request));
             response.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
         }
         // Also without the rest: a cache must not serve one preflight the response of another.
         response.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+    }
+
+    /// Returns whether the page that makes this request may read the response.
+    pub(crate) fn allows(&self, request: &HeaderMap) -> bool {
+        self.allowed_origin(request).is_some()
     }
 
     fn allowed_origin(&self, request: &HeaderMap) -> Option<&HeaderValue> {

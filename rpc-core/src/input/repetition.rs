@@ -21,9 +21,8 @@ impl InputRequest {
     /// for any other request: it starts a run of its own. An idempotency key decides alone if there is one.
     pub(super) async fn find_run(&self, engine: &Engine, repeated: Repeated<'_>) -> Result<Option<StartedRun>, Error> {
         let cursor = self.last_event_id.as_deref().filter(|_| self.key.is_none());
-        let Some(EventCursor::Event { run_id, .. }) = cursor.and_then(|cursor| cursor.parse().ok()) else {
-            return Ok(None);
-        };
+        // Whether the run has such an event is checked when it is subscribed to, as for any subscriber.
+        let Some(run_id) = cursor.and_then(EventCursor::run_of) else { return Ok(None) };
         let is_same = |run: &RunRow, items: &[ItemRow]| match repeated {
             Repeated::Message(thread_id, input) => {
                 thread_id.is_none_or(|thread_id| run.thread_id == thread_id)

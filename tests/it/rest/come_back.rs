@@ -40,6 +40,24 @@ everywhere! {
         assert_eq!(user.history(session).await["messages"].as_array().unwrap().len(), 2);
     }
 
+    async fn a_number_that_no_event_has_is_refused_and_starts_nothing(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let run = user.say(session, "Hello").await.run_id();
+        for number in ["1000", "18446744073709551615", "18446744073709551616", "99999999999999999999999999"] {
+            let cursor = format!("{run}:{number}");
+            let posted = Sse::open(again(&user, session, &Client::message("Hello"), &cursor)).await.unwrap_err();
+            let events = user.request(Method::GET, &format!("/api/v1/chatkit/runs/{run}/events"));
+            let got = Sse::open(events.header("last-event-id", &cursor)).await.unwrap_err();
+            for reply in [posted, got] {
+                reply.fails(400, "INVALID_REQUEST");
+            }
+        }
+        assert_eq!(upstream.requests().len(), 1, "no second answer is paid for");
+    }
+
     async fn any_other_request_is_one_of_its_own(setup: Setup) {
         let upstream = Upstream::start().await;
         let app = setup.upstream(&upstream).start().await;

@@ -10,6 +10,12 @@ use uuid::Uuid;
 /// connection. The pipeline removes it, so that no method sees it.
 pub const META: &str = "_meta";
 
+/// Returns a new request id. Ids of one process are in the order of time, for people who read logs; nothing is decided by it.
+#[expect(clippy::disallowed_methods, reason = "only people read the order, and each machine has a clock")]
+pub fn new_request_id() -> Arc<str> {
+    Uuid::now_v7().to_string().into()
+}
+
 /// Who makes a call, as far as the transport knows. Nothing in it is trusted before the token is verified.
 #[derive(Clone)]
 pub struct Caller {

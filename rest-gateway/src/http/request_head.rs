@@ -5,9 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use threadline_schema::call::ClientHints;
+use threadline_schema::call::{ClientHints, new_request_id};
 use threadline_schema::head;
-use uuid::Uuid;
 
 /// Name of the header with the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,7 +17,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Arc<str> {
         .get(REQUEST_ID)
         .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         .filter(|id| head::is_request_id(id))
-        .map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from)
+        .map_or_else(new_request_id, Arc::from)
 }
 
 /// Returns the bearer token. Another scheme, a malformed header and more than one header count as no token; the core
@@ -75,6 +74,7 @@ pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn headers(name: &'static str, values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -91,7 +91,7 @@ mod tests {
         }
         for bad in [&b""[..], b"a b", b"\xfc", "ü".as_bytes(), &[b'x'; 129]] {
             let generated = request_id(&headers("x-request-id", &[bad]));
-            assert_eq!(generated.parse::<Uuid>().unwrap().get_version_num(), 4);
+            assert_eq!(generated.parse::<Uuid>().unwrap().get_version_num(), 7);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use std::borrow::Cow;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
-use threadline_schema::call::{Caller, RequestContext};
+use threadline_schema::call::{Caller, RequestContext, new_request_id};
 use uuid::Uuid;
 
 /// How a call reaches the service.
@@ -39,7 +39,7 @@ impl Connection {
     ) -> Call<'a> {
         let mut connection = self.clone();
         if connection.transport == Transport::WebSocket {
-            connection.caller.request_id = Uuid::new_v4().to_string().into();
+            connection.caller.request_id = new_request_id();
         }
         Call { method: method.into(), params: params.map(Into::into), kind, connection }
     }

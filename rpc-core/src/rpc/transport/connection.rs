@@ -5,9 +5,8 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
-use threadline_schema::call::{Caller, ClientHints};
+use threadline_schema::call::{Caller, ClientHints, new_request_id};
 use threadline_schema::head::{self, client_ip};
-use uuid::Uuid;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,12 +26,12 @@ pub(super) fn from_head(
         .get(X_REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| head::is_request_id(id))
-        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        .map_or_else(new_request_id, Arc::from);
     let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     // Only metadata can be invalid, and there is none.
     let hints = ClientHints::new(languages, None).unwrap_or_default();
     Connection {
-        caller: Caller { token: bearer_token(headers).map(Into::into), ip, request_id: request_id.into(), hints },
+        caller: Caller { token: bearer_token(headers).map(Into::into), ip, request_id, hints },
         transport,
         // A proxy sets `X-Forwarded-For`, and passes on whatever its client writes into `_meta`. A trusted peer without
         // the header is a gateway: it names its clients in `_meta`.

@@ -107,6 +107,8 @@ fn safe_content_type(mime_type: &str) -> HeaderValue {
         "image/webp" => "image/webp",
         "application/pdf" => "application/pdf",
         "application/json" => "application/json",
+        // In UTF-8, or as Excel saves it.
+        "text/csv" => "text/plain",
         text if text.starts_with("text/") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     })

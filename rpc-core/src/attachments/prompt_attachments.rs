@@ -76,13 +76,7 @@ impl Attachments {
         let max_bytes = MAX_FILE_TEXT_BYTES.min(max_bytes as u64);
         let (bytes, size) = self.storage.read(id, StoredObject::Content, 0, max_bytes).await?;
         let is_complete = bytes.len() as u64 == size;
-        // Cut off at the start of a character. The upload has checked that the file is UTF-8.
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                bytes.get(..error.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
-            }
-        };
+        let text = content_check::decode(&bytes, is_complete);
         Ok(if is_complete { text.into() } else { format!("{text}\n[cut off: the file has {size} bytes]").into() })
     }
 }

@@ -88,7 +88,8 @@ serve_and_split! {
             ("application/pdf", b"\x89PNG\r\n\x1a\n"),
             ("text/plain", b"\xff\xfe\x00"),
             ("text/plain", b"a\0b"),
-            ("text/csv", b"half a character: \xc3"),
+            ("text/markdown", b"half a character: \xc3"),
+            ("text/csv", b"neither UTF-8 nor a table: \xc3\x1a"),
             ("application/json", &png),
         ];
         for (mime_type, bytes) in lies {
@@ -103,7 +104,7 @@ serve_and_split! {
             user.delete(&format!("/api/v1/chatkit/sessions/{session}")).await.data();
         }
         let metrics = app.metrics().await;
-        assert!(metrics.contains("threadline_attachments_total{outcome=\"refused\"} 13"), "{metrics}");
+        assert!(metrics.contains("threadline_attachments_total{outcome=\"refused\"} 14"), "{metrics}");
         // After a wrong file, the right one is accepted.
         let attachment = announce(&user, "x.png", "image/png", png.len()).await;
         let lie = vec![b'x'; png.len()];

@@ -2,6 +2,7 @@
 
 use super::{ATTACHMENTS, announce, attach, content_path, picture, put, say_with, upload_path};
 use crate::serve_and_split;
+use crate::support::Upstream;
 use crate::support::client::read;
 use reqwest::Method;
 use serde_json::json;
@@ -40,6 +41,24 @@ serve_and_split! {
         let known = attach(&user, "a.txt", "text/plain;charset=utf-8", b"x").await;
         let content = read(user.request(Method::GET, &content_path(&known))).await;
         assert_eq!(content.status, 200);
+    }
+
+    async fn a_table_as_excel_saves_it_reaches_the_model_with_its_letters(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let bytes = b"Gr\xf6\xdfe;Preis\r\n3;5 \x80\r\n";
+        let table = attach(&user, "sizes.csv", "text/csv", bytes).await;
+        let session = user.session().await;
+        say_with(&user, session, "Look", &[&table]).await.data();
+        let sent = upstream.requests()[0]["messages"].to_string();
+        assert!(sent.contains("Größe;Preis") && sent.contains("5 €"), "{sent}");
+        let content = read(user.request(Method::GET, &content_path(&table))).await;
+        assert_eq!(content.headers["content-type"], "text/plain", "no encoding is claimed");
+        // Other text must be UTF-8.
+        let text = announce(&user, "sizes.txt", "text/plain", bytes.len()).await;
+        let reply = put(&user, &upload_path(&text), bytes.to_vec()).await;
+        assert!(reply.fails(400, "INVALID_REQUEST").contains("UTF-8"), "{}", reply.text);
     }
 
     async fn what_is_not_taken_is_refused_all_the_same(setup: Setup) {

@@ -6,12 +6,14 @@
 //! | `answers.rs` | [`PendingAnswers`]: answers to what a run has left pending |
 //! | `widget_action.rs` | [`WidgetActions`]: actions of widgets |
 //! | `answer_run.rs` | [`AnswerRuns`]: how a run that answers is started, for the first two |
+//! | `repetition.rs` | finds the run of a request that is repeated with the cursor of its last event |
 //! | `message_text.rs`, `idempotency.rs` | checks of the text, and of the idempotency key |
 
 mod answer_run;
 mod answers;
 mod idempotency;
 mod message_text;
+mod repetition;
 mod user_message;
 mod widget_action;
 

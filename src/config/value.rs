@@ -239,6 +239,18 @@ impl Value for Synchronous {
     }
 }
 
+impl Value for DialectOverrides {
+    const PLACEHOLDER: &'static str = "NAME,KEY=VALUE";
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+
+    fn expected() -> String {
+        Self::expected()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,17 +276,5 @@ mod tests {
             RedisUrl::parse("redis://:hunter2@cache"),
         );
         assert!(!debug.contains("hunter2") && !debug.contains("None"), "{debug}");
-    }
-}
-
-impl Value for DialectOverrides {
-    const PLACEHOLDER: &'static str = "NAME,KEY=VALUE";
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::parse(text).ok()
-    }
-
-    fn expected() -> String {
-        Self::expected()
     }
 }

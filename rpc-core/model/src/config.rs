@@ -80,24 +80,10 @@ pub struct ModelParameters {
     pub reasoning_effort: Option<String>,
 }
 
-impl ModelParameters {
-    /// Names of all parameters.
-    pub const NAMES: &'static [&'static str] = &[
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "max_completion_tokens",
-        "frequency_penalty",
-        "presence_penalty",
-        "seed",
-        "stop",
-        "reasoning_effort",
-    ];
-}
-
 #[cfg(test)]
 mod tests {
     use super::ModelParameters;
+    use crate::dialect::PARAMETERS;
 
     #[test]
     fn every_parameter_has_its_name() {
@@ -114,7 +100,7 @@ mod tests {
         };
         let all = serde_json::to_value(&all).unwrap();
         let mut names: Vec<&str> = all.as_object().unwrap().keys().map(String::as_str).collect();
-        let mut expected = ModelParameters::NAMES.to_vec();
+        let mut expected = PARAMETERS.to_vec();
         names.sort_unstable();
         expected.sort_unstable();
         assert_eq!(names, expected);

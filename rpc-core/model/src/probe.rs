@@ -242,9 +242,10 @@ fn weather() -> ToolSpec {
 fn calls(results: &mut Vec<ProbeResult>, feature: &'static str, all: &[ToolCall], call: &ToolCall) {
     let detail = format!("{} with {}", shortened(&call.name), shortened(&call.arguments));
     let is_valid = call.name == "get_weather"
-        && all
-            .iter()
-            .all(|call| serde_json::from_str::<Value>(&call.arguments).is_ok_and(|value| value["city"].is_string()));
+        && all.iter().all(|call| {
+            serde_json::from_str::<Value>(&call.arguments)
+                .is_ok_and(|value| value.get("city").is_some_and(Value::is_string))
+        });
     if is_valid {
         works(results, feature, detail)
     } else {

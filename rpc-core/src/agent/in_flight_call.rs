@@ -29,7 +29,7 @@ pub(super) struct InFlightCall<'a> {
 
 /// An update of a running call.
 pub(super) enum CallUpdate {
-    Ended(ToolResult),
+    Ended(Box<ToolResult>),
     /// It is still running. A sentence for the user.
     Progress(String),
 }
@@ -68,7 +68,7 @@ impl<'a> InFlightCall<'a> {
         };
         tokio::select! {
             biased;
-            result = result => CallUpdate::Ended(result),
+            result = result => CallUpdate::Ended(Box::new(result)),
             text = report => {
                 *quiet_until = Instant::now() + MIN_GAP;
                 *next_notice = None;

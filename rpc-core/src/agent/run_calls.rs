@@ -72,7 +72,7 @@ pub(super) async fn run_calls(
                     steps.push(async move { Step::ResultStored(id, stored.await) }.boxed());
                 }
                 if let Some(slot) = results.get_mut(index) {
-                    *slot = Some(result);
+                    *slot = Some(*result);
                 }
             }
             Step::ResultStored(id, Ok(())) => writer.result_stored(id),

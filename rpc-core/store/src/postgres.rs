@@ -123,6 +123,7 @@ impl Server {
         // The name of the host is looked up each time: after a failover it leads elsewhere.
         let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(refused)?;
         // Ends with the client, or when the server closes the connection.
+        #[expect(clippy::disallowed_methods, reason = "ends with its connection, and whoever uses that one sees it")]
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %Chain(&error), "a connection to PostgreSQL was lost");

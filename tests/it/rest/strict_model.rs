@@ -170,4 +170,47 @@ everywhere! {
         assert_eq!(server.refusals(), Vec::<String>::new());
         assert_eq!(server.upstream.requests()[0]["max_completion_tokens"], 100);
     }
+    async fn what_the_server_wants_back_survives_a_pause_and_a_crash(setup: Setup) {
+        // Like Gemini and DeepSeek: calls of the current turn come back with what was sent with them.
+        let server = StrictServer::start(|request| {
+            let messages = request["messages"].as_array()?;
+            let turn = messages.iter().rposition(|message| message["role"] == "user").unwrap_or(0);
+            let calls = messages.iter().enumerate().filter(|(_, message)| message.get("tool_calls").is_some());
+            for (index, message) in calls {
+                if message["tool_calls"][0]["extra_content"]["google"]["thought_signature"] != "QUJD" {
+                    return Some("a thought signature is not what it was".to_owned());
+                }
+                if (index > turn) != (message["reasoning_content"] == "Hm, where?") {
+                    return Some("the reasoning of this turn is missing, or an older one is there".to_owned());
+                }
+            }
+            violation(request)
+        })
+        .await;
+        let file = AgentsFile::new(AGENTS);
+        let app = file.of(setup).upstream(&server.upstream).with("AGENT_MAX_ATTEMPTS", 1).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let call = json!({
+            "index": 0, "id": "x", "type": "function", "function": {"name": "where_am_i", "arguments": "{}"},
+            "extra_content": {"google": {"thought_signature": "QUJD"}},
+        });
+        let thinks = |text: &str| json!({"reasoning_content": text});
+        let asks = Script::stream().event(thinks("Hm, "), None).event(thinks("where?"), None);
+        server.next(asks.event(json!({"tool_calls": [call]}), None).done("tool_calls")).next(Script::says(&["In Rome"]));
+        let mut seen = completed(&user, session, "Where am I?").await.events;
+        let app = app.crash_and_restart().await;
+        let user = user.at(&app);
+        let output = json!({"thread_id": session, "result": {"city": "Rome"}});
+        let stream = user.chatkit_stream("threads.add_client_tool_output", output).await.unwrap().finish().await;
+        assert_eq!((stream.text().as_str(), &stream.terminal()["type"]), ("In Rome", &json!("run.completed")));
+        seen.extend(stream.events);
+        seen.extend(completed(&user, session, "Thanks").await.events);
+        assert_eq!(server.refusals(), Vec::<String>::new());
+        let history = user.history(session).await.to_string();
+        let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?order=asc&limit=100")).await.text;
+        for shown in seen.iter().map(|(_, event)| event.to_string()).chain([history, items]) {
+            assert!(!shown.contains("QUJD") && !shown.contains("\"echo\""), "clients do not see it: {shown}");
+        }
+    }
 }

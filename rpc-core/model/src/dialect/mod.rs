@@ -15,8 +15,8 @@ mod table;
 pub use markdown::markdown;
 pub use overrides::DialectOverrides;
 pub use settings::{
-    Authentication, CallIds, CallsPerMessage, Dialect, EmptyContent, ExtraContent, MaxTokensField, ParallelCalls,
-    ReasoningContent, SchemaDialect, Setting, SystemRole, ToolChoiceForm,
+    Authentication, CallIds, CallsPerMessage, Dialect, EmptyContent, ExtraContent, MaxTokensField, PARAMETERS,
+    ParallelCalls, ReasoningContent, SchemaDialect, Setting, SystemRole, ToolChoiceForm,
 };
 pub use table::{ENTRIES, Entry};
 

@@ -1,7 +1,19 @@
 //! The settings of a dialect.
 
-use crate::config::ModelParameters;
 use std::collections::BTreeSet;
+
+/// Names of the parameters that an agent can set.
+pub const PARAMETERS: &[&str] = &[
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+    "stop",
+    "reasoning_effort",
+];
 
 /// Declares an enum whose values have names in the agents file.
 macro_rules! choice {
@@ -272,7 +284,7 @@ macro_rules! settings {
     (@expected choice ($type:ty)) => { one_of(<$type>::NAMES) };
     (@expected switch) => { "true or false".to_owned() };
     (@expected number) => { "a number from 1 to 100000".to_owned() };
-    (@expected list) => { format!("a list of {}", ModelParameters::NAMES.join(", ")) };
+    (@expected list) => { format!("a list of {}", PARAMETERS.join(", ")) };
     (@parse choice ($type:ty) $value:ident) => { <$type>::from_name($value) };
     (@parse switch $value:ident) => { $value.parse::<bool>().ok() };
     (@parse number $value:ident) => { $value.parse::<usize>().ok().filter(|number| (1..=100_000).contains(number)) };
@@ -320,5 +332,5 @@ fn one_of(names: &[&str]) -> String {
 
 fn parameters(list: &str) -> Option<BTreeSet<String>> {
     let names = list.split('+').map(str::trim).filter(|name| !name.is_empty());
-    names.map(|name| ModelParameters::NAMES.contains(&name).then(|| name.to_owned())).collect()
+    names.map(|name| PARAMETERS.contains(&name).then(|| name.to_owned())).collect()
 }

@@ -307,7 +307,7 @@ mod tests {
             calls_per_message: 2,
             empty_content: true,
             echo: true,
-            parameters: crate::config::ModelParameters::NAMES
+            parameters: crate::dialect::PARAMETERS
                 .iter()
                 .filter(|name| **name != "max_completion_tokens")
                 .map(|name| (*name).to_owned())

@@ -33,8 +33,7 @@ impl Utf8Input {
             }
         }
         let mut valid: Option<BytesMut> = None;
-        loop {
-            let Err(error) = std::str::from_utf8(&bytes) else { break };
+        while let Err(error) = std::str::from_utf8(&bytes) {
             let end = error.valid_up_to();
             let Some(length) = error.error_len() else {
                 self.tail = bytes.split_off(end);

@@ -3,7 +3,6 @@
 
 use crate::faults_postgres::until_blocked;
 use crate::support::*;
-use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ThreadId, UserId};
 use threadline_store::rows::{AttachmentRow, EventRow, RunRow};
 use threadline_store::{Conflict, IdempotencyKey, NewMessage, NewThread, RunEnd, RunInput, Store, StoreError};
@@ -82,7 +81,7 @@ async fn trimming_idempotency_keys_and_deleting_their_thread_do_not_deadlock() {
 
         let blocker = hold(db, "SELECT 1 FROM submissions WHERE key = 'old' FOR UPDATE").await;
         let other = store.clone();
-        let trimmed = tokio::spawn(async move { other.idempotency_keys_trim(UtcTime::now(), 10).await });
+        let trimmed = tokio::spawn(async move { other.idempotency_keys_trim(now(), 10).await });
         // A job that waits for the key would hold none yet. It must not wait.
         let trimmed = tokio::time::timeout(std::time::Duration::from_secs(3), trimmed).await;
         let other = store.clone();
@@ -124,10 +123,10 @@ async fn renewing_leases_and_taking_runs_over_do_not_deadlock() {
 
         let blocker = hold(db, &format!("SELECT 1 FROM runs WHERE id = '{}' FOR UPDATE", late.id)).await;
         let other = store.clone();
-        let taken = tokio::spawn(async move { other.runs_take_expired(new_id(), at(0), UtcTime::now(), 10).await });
+        let taken = tokio::spawn(async move { other.runs_take_expired(new_id(), at(0), now(), 10).await });
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let other = store.clone();
-        let renewed = tokio::spawn(async move { other.leases_renew(owner, UtcTime::now()).await });
+        let renewed = tokio::spawn(async move { other.leases_renew(owner, now()).await });
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         blocker.batch_execute("COMMIT").await.unwrap();
 

@@ -18,7 +18,10 @@ const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activi
 async fn write_on(store: Store, stop: Arc<AtomicBool>) -> (Option<Instant>, u32) {
     let (mut failed, mut written) = (None, 0);
     while !stop.load(Ordering::Relaxed) {
-        match store.user_create(format!("{}@example.com", uuid::Uuid::now_v7().simple()), "x".into()).await {
+        match store
+            .user_create(new_id(), format!("{}@example.com", uuid::Uuid::now_v7().simple()), "x".into(), now())
+            .await
+        {
             Ok(_) => written += 1,
             Err(StoreError::Unavailable(_)) => {
                 (failed, written) = (Some(Instant::now()), 0);
@@ -41,7 +44,7 @@ async fn sessions_that_only_read_are_replaced_soon_after_the_database_takes_writ
         db.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
         db.sql(END_SESSIONS).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let user = store.user_create("reads@example.com".into(), "x".into()).await;
+        let user = store.user_create(new_id(), "reads@example.com".into(), "x".into(), now()).await;
         assert!(matches!(user, Err(StoreError::Unavailable(_))), "{user:?}");
         store.ping().await.expect("it can be read");
         // The first statement lets this session make the second.
@@ -78,7 +81,7 @@ async fn few_connections_are_made_while_the_database_only_reads() {
         let mut failed = 0;
         while began.elapsed() < Duration::from_secs(2) {
             let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
-            failed += i32::from(store.user_create(email, "x".into()).await.is_err());
+            failed += i32::from(store.user_create(new_id(), email, "x".into(), now()).await.is_err());
         }
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         let made = db.number(sessions).await - before;

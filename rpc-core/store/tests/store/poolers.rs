@@ -18,7 +18,9 @@ fn through(db: &TestDb, pooler: &PgBouncer) -> DatabaseConfig {
 async fn work(store: &Store, rounds: usize) -> Result<usize, StoreError> {
     let mut calls = 0;
     for _ in 0..rounds {
-        let user = store.user_create(format!("{}@example.com", uuid::Uuid::now_v7().simple()), "x".into()).await?;
+        let user = store
+            .user_create(new_id(), format!("{}@example.com", uuid::Uuid::now_v7().simple()), "x".into(), now())
+            .await?;
         let thread = store.thread_create(new_thread(user.id)).await?.thread;
         let started = say(store, &thread).await?;
         store.run_finish(started.run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await?;

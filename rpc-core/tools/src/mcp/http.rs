@@ -8,7 +8,7 @@ use super::sse::{bounded, events_of, readable_events};
 use crate::json_rpc::Refusal;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
@@ -64,7 +64,7 @@ impl McpHttpClient {
         let has_session = session_id.is_some();
         let headers = all_headers(headers, session_id.as_deref(), None);
         let request = self.client.post(uri).headers(headers).json(message);
-        let response = send(request).await?;
+        let response = send(&self.client, request).await?;
         let ClientJsonRpcMessage::Request(request) = message else {
             self.notice_renewal(message);
             // Nothing waits for an answer to a notification. A server that refuses one refuses the next request too.
@@ -122,7 +122,8 @@ impl StreamableHttpClient for McpHttpClient {
         headers: HashMap<http::HeaderName, HeaderValue>,
     ) -> Result<(), HttpError> {
         // A server that cannot end a session forgets it some day.
-        send(self.client.delete(&*uri).headers(all_headers(headers, Some(&session_id), None))).await.map(|_| ())
+        let request = self.client.delete(&*uri).headers(all_headers(headers, Some(&session_id), None));
+        send(&self.client, request).await.map(|_| ())
     }
 
     async fn get_stream(
@@ -147,7 +148,7 @@ impl StreamableHttpClient for McpHttpClient {
         max_event_bytes: usize,
     ) -> Result<Events, HttpError> {
         let headers = all_headers(headers, session_id.as_deref(), last_event_id.as_deref());
-        let response = send(self.client.get(&*uri).headers(headers)).await?;
+        let response = send(&self.client, self.client.get(&*uri).headers(headers)).await?;
         let status = response.status();
         if !status.is_success() || !has_type(&response, "text/event-stream") {
             // Many servers have no such stream, and say so in their own way. A server in trouble is asked again.
@@ -267,9 +268,24 @@ fn set_id(message: &mut ServerJsonRpcMessage, id: &RequestId) {
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Response, HttpError> {
+/// Sends a request. A redirect within the server, such as that to the path with a slash at its end, is followed once;
+/// the configured headers go to no other server.
+async fn send(client: &Client, request: RequestBuilder) -> Result<Response, HttpError> {
     // The URL can hold a key.
-    request.send().await.map_err(|error| HttpError::Client(error.without_url()))
+    let failed = |error: reqwest::Error| HttpError::Client(error.without_url());
+    let request = request.build().map_err(failed)?;
+    let again = request.try_clone();
+    let response = client.execute(request).await.map_err(failed)?;
+    if let (StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT, Some(mut again)) =
+        (response.status(), again)
+        && let Some(target) = response.headers().get(LOCATION).and_then(|target| target.to_str().ok())
+        && let Ok(target) = again.url().join(target)
+        && target.origin() == again.url().origin()
+    {
+        *again.url_mut() = target;
+        return client.execute(again).await.map_err(failed);
+    }
+    Ok(response)
 }
 
 async fn read_body(response: Response, max_bytes: usize) -> Result<Body, HttpError> {

@@ -109,7 +109,7 @@ impl OutgoingRequest {
     /// Gives a tool call of the response the name and the arguments that the tool knows.
     pub(super) fn understand(&self, model: &str, mut event: ModelEvent) -> ModelEvent {
         if let ModelEvent::ToolCall(call) = &mut event {
-            call.name = self.names.from_wire(std::mem::take(&mut call.name));
+            call.name = self.names.original(std::mem::take(&mut call.name));
             call.arguments = self.tools.without_nulls(&call.name, std::mem::take(&mut call.arguments));
             if let Some(echo) = &mut call.echo {
                 model.clone_into(&mut echo.model);

@@ -43,7 +43,7 @@ impl ToolNames {
     }
 
     /// Returns the name that was sent in this form; the form itself if there is none.
-    pub(super) fn from_wire(&self, wire: String) -> String {
+    pub(super) fn original(&self, wire: String) -> String {
         let found = self.sent.iter().find(|(_, sent)| **sent == wire);
         found.map_or(wire, |(name, _)| name.clone())
     }
@@ -86,7 +86,7 @@ mod tests {
         let cut = "x".repeat(64);
         assert_eq!(sent, ["a__b__c", "a__b__c_2", "unnamed", "_", "3d", &cut, "files_read", "files_read_2"]);
         for name in names {
-            assert_eq!(of.from_wire(of.to_wire(name).to_owned()), name);
+            assert_eq!(of.original(of.to_wire(name).to_owned()), name);
         }
         assert_eq!(ToolNames::new(["3d"].into_iter(), true).to_wire("3d"), "_3d");
     }

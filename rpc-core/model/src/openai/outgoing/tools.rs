@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// The tools that are sent, in the dialect of the model.
 #[derive(Default)]
-pub(in super::super) struct WireTools {
+pub(crate) struct WireTools {
     params: Vec<ToolParam>,
     /// Names of the tools that are sent.
     names: Vec<String>,
@@ -74,7 +74,7 @@ impl WireTools {
     }
 
     /// Returns the tools that are left out, and why.
-    pub(in super::super) fn left_out(&self) -> &[(String, &'static str)] {
+    pub(crate) fn left_out(&self) -> &[(String, &'static str)] {
         &self.left_out
     }
 

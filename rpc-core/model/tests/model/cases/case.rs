@@ -172,6 +172,8 @@ pub(super) struct ExpectedCall {
     pub(super) id: Option<String>,
     pub(super) name: String,
     pub(super) arguments: String,
+    /// What goes back with the call, as JSON text; any, if nothing is given.
+    pub(super) echo: Option<String>,
 }
 
 fn default_status() -> u16 {

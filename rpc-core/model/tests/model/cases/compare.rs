@@ -21,6 +21,7 @@ pub(super) fn response(expect: &Expect, response: &Response) -> Vec<String> {
             call.name == expected.name
                 && call.arguments == expected.arguments
                 && expected.id.as_ref().is_none_or(|id| *id == call.id)
+                && expected.echo.as_ref().is_none_or(|echo| serde_json::from_str(echo).ok() == call.echo)
         });
     check("calls", are_calls_right, &expect.calls, &response.calls);
     let citations = response.citation_names();

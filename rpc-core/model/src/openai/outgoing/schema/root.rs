@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 ///
 /// References are replaced by what they refer to. Alternatives at the root become one object that has the properties of
 /// all. The tool itself validates arguments by its own schema.
-pub(in super::super) fn object_schema(schema: Value) -> Option<Value> {
+pub(crate) fn object_schema(schema: Value) -> Option<Value> {
     let Value::Object(mut root) = refs::inline(schema) else { return None };
     for key in ["$schema", "$id", "id", "$anchor", "$comment", "$vocabulary"] {
         if root.get(key).is_some_and(Value::is_string) {

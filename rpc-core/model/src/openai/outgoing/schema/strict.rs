@@ -29,7 +29,7 @@ const REFUSED: &[&str] = &[
 
 /// Returns the schema for `strict`: no further properties, all properties required, optional ones nullable. `None` if
 /// that would change its meaning: free properties, or combinations of schemas.
-pub(in super::super) fn strict(schema: &Value) -> Option<Value> {
+pub(crate) fn strict(schema: &Value) -> Option<Value> {
     let mut schema = schema.clone();
     make_strict(&mut schema)?;
     Some(schema)
@@ -107,7 +107,7 @@ fn make_nullable(schema: &mut Value) {
 
 /// Removes from the arguments what the model wrote as `null` because its schema requires all properties. `schema` is the
 /// one of the tool.
-pub(in super::super) fn remove_added_nulls(schema: &Value, arguments: &mut Value) {
+pub(crate) fn remove_added_nulls(schema: &Value, arguments: &mut Value) {
     match arguments {
         Value::Object(members) => {
             let required = texts(schema.get("required"));

@@ -31,13 +31,13 @@ const BASIC_KEYS: &[&str] = &["type", "description", "enum", "items", "propertie
 const TYPES: &[&str] = &["string", "number", "integer", "boolean", "array", "object"];
 
 /// Reduces a schema to what Gemini reads.
-pub(in super::super) fn gemini(mut schema: Value) -> Value {
+pub(crate) fn gemini(mut schema: Value) -> Value {
     reduce(&mut schema, GEMINI_KEYS);
     schema
 }
 
 /// Reduces a schema to types, properties, items, enums and descriptions.
-pub(in super::super) fn basic(mut schema: Value) -> Value {
+pub(crate) fn basic(mut schema: Value) -> Value {
     reduce(&mut schema, BASIC_KEYS);
     schema
 }

@@ -22,7 +22,8 @@ export function drawApproval(item, handlers) {
     const outcome = OUTCOMES[approval.outcome] ?? "This call was not made.";
     return element("div", { class: "approval card" }, call, element("p", { class: "outcome" }, outcome));
   }
-  return element("div", { class: "approval card", role: "group", "aria-label": "Approval" }, call, drawForm(item, handlers));
+  const attributes = { class: "approval card", role: "group", "aria-label": "Approval" };
+  return element("div", attributes, call, drawForm(item, handlers));
 }
 
 function drawForm(item, handlers) {
@@ -36,8 +37,10 @@ function drawForm(item, handlers) {
     const answers = Object.fromEntries(Object.entries(given).map(([id, value]) => [id, answer(value)]));
     handlers.answer(item, { status: "answered", answers });
   };
-  const button = (name, words, click) =>
-    element("button", { type: "button", class: name === "approve" ? "primary" : null, "data-decision": name, click }, words);
+  const button = (name, words, click) => {
+    const style = name === "approve" && "primary";
+    return element("button", { type: "button", class: style, "data-decision": name, click }, words);
+  };
   const sendEdited = () => {
     if (!isObject(editor.value)) {
       problem.textContent = "The arguments must be a JSON object.";

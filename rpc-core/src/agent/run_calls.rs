@@ -28,7 +28,6 @@ async fn next_update(mut call: InFlightCall<'_>) -> Step<'_> {
 /// order of the calls.
 ///
 /// Each result is stored when its call ends: if the run is stopped before the others end, this one is known.
-#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub(super) async fn run_calls(
     store: &Store,
     agent: &ResolvedAgent,

@@ -94,8 +94,8 @@ everywhere! {
             (&json!("add_task"), &json!("call_0"), &json!({"title": "Milk"}), &Value::Null)
         );
         let expires: chrono::DateTime<chrono::Utc> = approval["expires_at"].as_str().unwrap().parse().unwrap();
-        let hours = (expires - chrono::Utc::now()).num_minutes() as f64 / 60.0;
-        assert!((23.0..=24.0).contains(&hours), "{hours}");
+        let minutes = (expires - chrono::Utc::now()).num_minutes();
+        assert!((23 * 60..=24 * 60).contains(&minutes), "{minutes}");
         let options: Vec<_> = item["inputs"][0]["options"].as_array().unwrap().iter().map(|o| o["value"].clone()).collect();
         assert_eq!(options, ["approve", "approve_always", "edit", "refuse"]);
         assert!(item["inputs"][0]["question"].as_str().unwrap().contains("\"Milk\""));

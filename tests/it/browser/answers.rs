@@ -158,6 +158,7 @@ async fn a_call_is_approved_edited_and_refused() {
     say(&browser, "Add milk").await;
     browser.click(".approval [data-decision=approve_always]").await;
     browser.see(".item:last-child.assistant_message").await;
+    answer(&browser).await;
     asks();
     say(&browser, "Add milk").await;
     eventually("nobody is asked", || async { (titles().await.len() == 3).then_some(()) }).await;

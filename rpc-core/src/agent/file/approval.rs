@@ -38,9 +38,11 @@ impl AgentsFileReader<'_> {
                 let (mut others, mut single) = McpApproval::default();
                 for (name, mode) in modes {
                     let mode = self.approval_mode(&at(mode))?;
-                    match self.text(&at(name))? {
-                        name if *name == *ALL_OTHERS => others = mode,
-                        name => drop(single.insert(name, mode)),
+                    let name = self.text(&at(name))?;
+                    if *name == *ALL_OTHERS {
+                        others = mode;
+                    } else {
+                        single.insert(name, mode);
                     }
                 }
                 Ok((others, single))

@@ -11,9 +11,9 @@ use threadline_model::config::ModelParameters;
 /// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most this.
 const MAX_ANSWER_TOKENS: u64 = 4_096;
 
-/// Bounds of the ratio between the tokens that a server counts and those that were estimated. A server that reports more or
-/// less than that reports something else.
-const RATIO: std::ops::RangeInclusive<f64> = 0.5..=4.0;
+/// Bounds of the ratio between the tokens that a server counts and those that were estimated: from four bytes of text in a
+/// token, as in English, to less than one. A server that reports anything else does not count the tokens of the prompt.
+const RATIO: std::ops::RangeInclusive<f64> = 0.75..=4.0;
 
 /// Fewest estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds is too large a
 /// part.

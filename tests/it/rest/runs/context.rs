@@ -62,15 +62,15 @@ everywhere! {
     async fn the_configured_window_is_respected_without_a_refusal(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.answer_with(|_| Script::says(&["Noted."]));
-        let app = setup.upstream(&upstream).with("CONTEXT_TOKENS", 3000).start().await;
+        let app = setup.upstream(&upstream).with("CONTEXT_TOKENS", 2000).start().await;
         let user = app.user().await;
         let session = user.session().await;
         for number in 0..20 {
             user.say(session, &message(number)).await.terminal();
         }
         let longest = upstream.requests().iter().map(texts).max().unwrap();
-        // Tools and answer have their share of the 3,000 tokens, of three bytes each.
-        assert!(longest < 9_000, "{longest}");
+        // Tools and answer have their share of the 2,000 tokens, of four bytes at most.
+        assert!(longest < 8_000, "{longest}");
         assert!(upstream.requests().last().unwrap()["messages"].as_array().unwrap().len() < 40);
     }
 }

@@ -47,7 +47,7 @@ async fn start(database: &str) -> Result<(Arc<Core>, RpcServer, String)> {
     let http =
         RpcHttpConfig { max_sockets: 1, body_timeout: Duration::from_secs(1), ping_interval: Duration::from_secs(30) };
     let core = Core::start(config, &Supervisor::default()).await?;
-    let server = core.rpc_server(http)?;
+    let server = core.rpc_server(http);
     let credentials = json!({"email": "ada@example.com", "password": "correct horse"});
     call(&server, "auth.register", &credentials, None).await?;
     let login = call(&server, "auth.login", &credentials, None).await?;

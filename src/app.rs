@@ -10,7 +10,6 @@ use crate::{banner, reload, shutdown};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
-use jsonrpsee::server::HttpBody;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +45,10 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
     let core = Core::start(config, &supervisor).await?;
     reload::on_signal(settings, &core, &supervisor)?;
-    let rpc_server = rpc_server(&core, &server)?;
+    let rpc_server = rpc_server(&core, &server);
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(rpc_server.clone()));
     let gateway = Gateway::new(gateway_config(&server), upstream, metrics_renderer(&metrics));
-    banner::print(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server)?;
+    banner::announce(Some(rest.local_addr()?), Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
 
     let limits = connection_limits(&server);
     let rest_handler = {
@@ -99,8 +98,8 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 
     let core = Core::start(config, &supervisor).await?;
     reload::on_signal(settings, &core, &supervisor)?;
-    let rpc_server = rpc_server(&core, &server)?;
-    banner::print(None, Some(rpc.local_addr()?), Some(&core), &server)?;
+    let rpc_server = rpc_server(&core, &server);
+    banner::announce(None, Some(rpc.local_addr()?), Some(&core), &server, &settings.log())?;
 
     let rpc_handler = {
         let rpc_server = rpc_server.clone();
@@ -132,7 +131,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let remote =
         Remote::connect(config, &supervisor).map_err(|error| ConfigError::new("CORE_URL", error.to_string()))?;
     let gateway = Gateway::new(gateway_config(&server), Arc::new(remote), metrics_renderer(&metrics));
-    banner::print(Some(rest.local_addr()?), None, None, &server)?;
+    banner::announce(Some(rest.local_addr()?), None, None, &server, &settings.log())?;
 
     let handler = move |peer: SocketAddr, request: Request<Incoming>| {
         let gateway = gateway.clone();
@@ -155,7 +154,7 @@ const META_BYTES: usize = 8 * 1024;
 const RPC_PATH: &str = "/rpc";
 
 /// A response of the JSON-RPC port.
-type RpcResponse = Response<Either<Full<Bytes>, HttpBody>>;
+type RpcResponse = Response<Full<Bytes>>;
 
 /// Handles a request to the JSON-RPC port: JSON-RPC, `/health` and `/metrics`.
 async fn handle_rpc_port(
@@ -168,13 +167,13 @@ async fn handle_rpc_port(
     match request.uri().path() {
         "/health" if is_get => text(StatusCode::OK, "application/json", r#"{"status":"healthy"}"#.into()),
         "/metrics" if is_get => text(StatusCode::OK, "text/plain; version=0.0.4", metrics.render().into()),
-        "/" | RPC_PATH => rpc_server.handle(peer.ip(), request).await.map(Either::Right),
+        "/" | RPC_PATH => rpc_server.handle(peer.ip(), request).await,
         _ => text(StatusCode::NOT_FOUND, "text/plain", "JSON-RPC is spoken at / and at /rpc.\n".into()),
     }
 }
 
 fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
-    let mut response = Response::new(Either::Left(Full::new(body)));
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
@@ -230,10 +229,10 @@ async fn listener(
     Listener::bind(name, variable, address, tls).await
 }
 
-fn rpc_server(core: &Core, server: &ServerConfig) -> anyhow::Result<RpcServer> {
+fn rpc_server(core: &Core, server: &ServerConfig) -> RpcServer {
     let http =
         RpcHttpConfig { max_sockets: server.max_connections, body_timeout: BODY_TIMEOUT, ping_interval: PING_INTERVAL };
-    Ok(core.rpc_server(http)?)
+    core.rpc_server(http)
 }
 
 fn gateway_config(server: &ServerConfig) -> GatewayConfig {

@@ -1,20 +1,41 @@
-//! The text that a started server prints: where it listens, and a first request.
+//! What a started server says: where it listens, as a line of the log, and with a first request for a person.
 
-use crate::config::ServerConfig;
-use std::io::Write;
+use crate::config::{LogConfig, LogFormat, ServerConfig};
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use threadline_core::Core;
 
-/// Prints where the process listens, to stdout. The log goes to stderr.
+/// Logs where the process listens. Prints it too, to stdout, if a person looks there: a container's stdout and stderr
+/// are one stream, of which each line is a line of the log.
 ///
 /// # Errors
-/// When stdout is closed.
-pub fn print(
+/// When the terminal is closed.
+pub fn announce(
     rest: Option<SocketAddr>,
     rpc: Option<SocketAddr>,
     core: Option<&Core>,
     server: &ServerConfig,
+    log: &LogConfig,
 ) -> std::io::Result<()> {
+    tracing::info!(
+        target: "threadline::started",
+        version = env!("CARGO_PKG_VERSION"),
+        rest = rest.map(tracing::field::display),
+        rpc = rpc.map(tracing::field::display),
+        tls = server.tls.is_some(),
+        database = core.map(|core| core.store().kind()).map(tracing::field::display),
+        model = core.map(|core| core.model().name()),
+        "listening"
+    );
+    if log.format == Some(LogFormat::Json) || !std::io::stdout().is_terminal() {
+        return Ok(());
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(text(rest, rpc, core, server).as_bytes())?;
+    out.flush()
+}
+
+fn text(rest: Option<SocketAddr>, rpc: Option<SocketAddr>, core: Option<&Core>, server: &ServerConfig) -> String {
     let (http, ws) = if server.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut text = format!("Threadline {}\n\n", env!("CARGO_PKG_VERSION"));
     if let Some(rest) = rest {
@@ -44,7 +65,5 @@ pub fn print(
         ));
     }
     text.push('\n');
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    text
 }

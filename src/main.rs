@@ -4,17 +4,23 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, commands, healthcheck, probe_model};
+use threadline::{app, commands, healthcheck, probe_model, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let invocation = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let is_server = matches!(invocation.command, Command::Serve | Command::Core | Command::Gateway);
+    let logs_json = is_server && Sources::log_json(&invocation.flags);
     match run(invocation.command, invocation.flags) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("threadline: {error:#}");
+            if logs_json {
+                telemetry::write_failure(&error);
+            } else {
+                eprintln!("threadline: {error:#}");
+            }
             ExitCode::from(if error.is::<ConfigError>() { config::EXIT_USAGE } else { 1 })
         }
     }

@@ -42,7 +42,7 @@ async fn setup(database: &str, upstream: &Upstream) -> Option<Setup> {
         .with("DATABASE_POOL_TIMEOUT_SECONDS", 60)
         .with("DATABASE_POOL_SIZE", 20)
         .with("MAX_CONNECTIONS", 10_000)
-        .with("LOG_LEVEL", "warn");
+        .with("LOG_LEVEL", "warn,threadline::started=info");
     Some(unlimited(setup, upstream))
 }
 

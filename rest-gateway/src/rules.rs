@@ -31,7 +31,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsCreate>()
         .returns::<CreatedSession>()
         .optional_body()
-        .presets(&[("input", Preset::Omitted)])
+        .presets(&[("input", Preset::Omitted), ("last_event_id", Preset::Omitted)])
         .fails(&[SessionLimit, Conflict])
         .documented(
             "createSession",

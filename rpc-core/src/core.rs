@@ -20,7 +20,7 @@ use crate::model::{self, Model};
 use crate::redis;
 use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
 use crate::rpc::registry::{DuplicateMethod, Registry};
-use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerError, RpcServerParts};
+use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerParts};
 use crate::signals::Signals;
 use crate::store::{Clock, FileLock, Store, StoreError};
 use crate::todo::{TaskMethods, TodoList};
@@ -134,10 +134,7 @@ impl Core {
     }
 
     /// Creates a server for the methods. Keep the core for as long as it is used.
-    ///
-    /// # Errors
-    /// If two subscriptions share a name, which a test of the contract rules out.
-    pub fn rpc_server(&self, http: RpcHttpConfig) -> Result<RpcServer, RpcServerError> {
+    pub fn rpc_server(&self, http: RpcHttpConfig) -> RpcServer {
         RpcServer::new(self.rpc.clone(), http)
     }
 

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct InputTranscribeParams {
     /// The recording in base64.
+    #[schemars(length(min = 1))]
     pub audio_base64: String,
     /// Media type of the recording, such as `audio/webm;codecs=opus`.
+    #[schemars(regex(pattern = r"^audio/(webm|ogg|mp4|mpeg|wav|x-wav|flac)( *;.*)?$"))]
     pub mime_type: String,
 }
 

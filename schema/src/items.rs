@@ -80,12 +80,14 @@ pub struct ItemsListParams {
     pub thread_id: Uuid,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u32>,
     /// Order of the items. Default: newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The `after` of the previous page: the id of its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))]
     pub after: Option<String>,
 }
 
@@ -96,6 +98,7 @@ pub struct ItemsFeedbackParams {
     /// The thread.
     pub thread_id: Uuid,
     /// Items of this thread, 1 to 100: usually an assistant message and the items that led to it.
+    #[schemars(length(min = 1, max = 100))]
     pub item_ids: Vec<Uuid>,
     /// Rating of the items.
     pub kind: FeedbackKind,
@@ -109,9 +112,11 @@ pub struct ItemsListFeedbackParams {
     pub thread_id: Uuid,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u32>,
     /// The `after` of the previous page: the id of its last item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))]
     pub after: Option<String>,
 }
 

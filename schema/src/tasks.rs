@@ -81,15 +81,18 @@ pub struct Task {
 #[serde(deny_unknown_fields)]
 pub struct TasksCreateParams {
     /// Title, 1 to 200 characters.
+    #[schemars(length(min = 1, max = 200))]
     pub title: String,
     /// Description, at most 2000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2000))]
     pub description: Option<String>,
     /// Priority; medium if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// At most 20 tags of at most 50 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
     pub tags: Option<Vec<String>>,
 }
 
@@ -102,9 +105,11 @@ pub struct TasksListParams {
     pub status: Option<TaskFilter>,
     /// Maximum number of tasks, 1 to 100; 20 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u32>,
     /// Cursor: `after` of the previous page, which is the id of its last task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))]
     pub after: Option<String>,
 }
 
@@ -124,15 +129,18 @@ pub struct TasksUpdateParams {
     pub task_id: Uuid,
     /// New title, 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
     pub title: Option<String>,
     /// New description, at most 2000 characters; `null` removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schemars(length(max = 2000))]
     pub description: Option<Option<String>>,
     /// New priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// New tags, which replace the old ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
     pub tags: Option<Vec<String>>,
     /// Whether the task is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]

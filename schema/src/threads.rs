@@ -83,11 +83,17 @@ pub struct ThreadsCreateParams {
     pub input: Option<UserMessageInput>,
     /// Name of the agent in the agents file. Default: the default agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub agent: Option<String>,
     /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// A new thread, and the run that its first message started.
@@ -108,12 +114,14 @@ pub struct ThreadsGetByIdParams {
     pub thread_id: Uuid,
     /// Maximum number of items on the page, 1 to 1000. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<u32>,
     /// Order of the items. Default: oldest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The `after` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))]
     pub after: Option<String>,
     /// Whether to include the tool calls that led to the messages.
     #[serde(default)]
@@ -126,12 +134,16 @@ pub struct ThreadsGetByIdParams {
 pub struct ThreadsListParams {
     /// Maximum number of threads on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u32>,
     /// Order by `updated_at`. Default: newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The `after` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(
+        pattern = r"^([0-9]{1,16}_)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+    ))]
     pub after: Option<String>,
 }
 
@@ -156,6 +168,7 @@ pub struct ThreadsUpdateParams {
     /// The thread.
     pub thread_id: Uuid,
     /// The new title, 1 to 200 characters. It stays until it is changed again.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     pub title: String,
 }
 
@@ -178,7 +191,12 @@ pub struct AddUserMessageParams {
     /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.retry_after_item`.
@@ -192,7 +210,12 @@ pub struct RetryAfterItemParams {
     /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.add_client_tool_output`.
@@ -207,6 +230,7 @@ pub struct AddClientToolOutputParams {
     /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
 }
 
@@ -224,6 +248,7 @@ pub struct AddStructuredInputParams {
     /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
 }
 
@@ -241,6 +266,7 @@ pub struct CustomActionParams {
     /// Idempotency key, at most 255 characters. A second request with the same key does nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
 }
 
@@ -274,6 +300,9 @@ pub struct ThreadsSubscribeParams {
     /// Cursor `run_id:seq` of the last event that the subscriber has; `0` for all events. Default: the active run from
     /// its first event, and everything after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(
+        pattern = r"^(0|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}:[0-9]{1,19})$"
+    ))]
     pub after: Option<String>,
     /// Whether to send the thread with its newest items first, as `thread.snapshot`.
     #[serde(default)]
@@ -292,6 +321,15 @@ pub enum EventCursor {
         /// Number of the event.
         seq: u64,
     },
+}
+
+impl EventCursor {
+    /// Returns the run that a cursor names, also if its number is larger than that of any event can be.
+    pub fn run_of(cursor: &str) -> Option<Uuid> {
+        let (run_id, seq) = cursor.trim().split_once(':')?;
+        let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
+        run_id.parse().ok().filter(|_| is_number)
+    }
 }
 
 impl fmt::Display for EventCursor {

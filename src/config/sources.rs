@@ -1,6 +1,6 @@
 //! The sources of settings: flags, environment, `.env`.
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, LogFormat, Settings, Value};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -29,6 +29,15 @@ impl Sources {
     /// Returns the value of `name` in the first layer that has one. Ignores empty values.
     pub fn get(&self, name: &str) -> Option<String> {
         self.layers.iter().filter_map(|layer| layer.get(name)).find(|text| !text.trim().is_empty()).cloned()
+    }
+
+    /// Returns whether a process with these flags must log JSON, also if other settings cannot be read.
+    pub fn log_json(flags: &HashMap<String, String>) -> bool {
+        let format = match Self::of_process(flags.clone()) {
+            Ok(sources) => sources.get("LOG_FORMAT"),
+            Err(_) => flags.get("LOG_FORMAT").cloned().or_else(|| std::env::var("LOG_FORMAT").ok()),
+        };
+        format.and_then(|format| LogFormat::parse(format.trim())) == Some(LogFormat::Json)
     }
 
     /// Parses all settings.

@@ -16,7 +16,30 @@ pub fn install(config: &LogConfig) -> anyhow::Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
     subscriber(&config.filter, format, terminal, std::io::stderr)?.try_init()?;
+    if format == LogFormat::Json {
+        std::panic::set_hook(Box::new(|panic| {
+            let thread = std::thread::current();
+            tracing::error!(
+                target: "threadline::panic",
+                thread = thread.name(),
+                location = panic.location().map(tracing::field::display),
+                cause = panic.payload_as_str(),
+                backtrace = %std::backtrace::Backtrace::capture(),
+                "a thread panicked"
+            );
+        }));
+    }
     Ok(())
+}
+
+/// Writes to stderr, as a line of a log in JSON, why a server ends or does not start. The log itself may not have been
+/// installed by then.
+pub fn write_failure(error: &anyhow::Error) {
+    // The filter is none that can be wrong.
+    let Ok(subscriber) = subscriber("error", LogFormat::Json, false, std::io::stderr) else { return };
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::error!(target: "threadline", error = format!("{error:#}"), "the server has failed");
+    });
 }
 
 /// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message`

@@ -377,13 +377,16 @@ async fn flags_override_the_environment_which_overrides_the_file() {
         .envs([directory.database()])
         .envs([("MAX_SESSIONS_PER_USER", "2"), ("MAX_MESSAGE_CHARS", "2"), ("SECRET_KEY", SECRET)])
         .envs([("REST_LISTEN", "127.0.0.1:0"), ("RPC_LISTEN", "127.0.0.1:0")])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-    let line = lines.find_map(|line| line.ok().filter(|line| line.trim_start().starts_with("REST"))).unwrap();
-    let rest = line.split("http://").nth(1).unwrap().trim().to_owned();
+    let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+    let lines = std::io::BufRead::lines(&mut errors).map_while(Result::ok);
+    let mut lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok());
+    let started = lines.find(|line| line["target"] == "threadline::started").expect("a line with the addresses");
+    let rest = started["rest"].as_str().unwrap().to_owned();
+    std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
     let user = Client::new(&rest, "", None).register().await;
     let mut last = None;
     for _ in 0..3 {

@@ -21,6 +21,7 @@ mod doctor_model;
 mod faults;
 mod generated;
 mod lifecycle;
+mod log_lines;
 mod replicas;
 mod rest;
 mod rpc;

@@ -27,7 +27,7 @@ export class Composer {
       this.send();
     });
     this.stopButton.addEventListener("click", stop);
-    this.text.addEventListener("input", () => this.fit());
+    for (const name of ["input", "pointerdown"]) this.text.addEventListener(name, () => this.fit());
     this.text.addEventListener("keydown", (event) => this.sendOnEnter(event));
     byId("attach").addEventListener("change", ({ currentTarget: input }) => {
       this.add(input.files);
@@ -66,7 +66,8 @@ export class Composer {
       this.list.replaceChildren();
       this.setText("");
     } catch (error) {
-      // The text stays, so that the user can send it again.
+      // The text stays, so that the user can change it and send it again. Until then it must not hide the conversation.
+      this.text.style.height = "";
       this.failed(error);
     } finally {
       this.isSending = false;
@@ -123,8 +124,8 @@ export class Composer {
     this.list.append(entry.node);
     this.updateSendButton();
     try {
-      // A file whose type the browser does not know is usually text. The server checks the type.
-      const params = { name: file.name, size: file.size, mime_type: file.type || "text/plain" };
+      // The browser knows no type for many files. The server then goes by the name and the content.
+      const params = { name: file.name, size: file.size, mime_type: file.type };
       const { id, upload_descriptor: descriptor } = await server.requestJson("attachments.create", params);
       entry.id = id;
       entry.controller.signal.throwIfAborted();

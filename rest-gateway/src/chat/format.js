@@ -8,6 +8,8 @@ const HEADING = /^ {0,3}#{1,6} +(.*)$/;
 const RULE = /^ {0,3}([-*_])( *\1){2,} *$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)]) +(.*)$/;
+/** The line below the head of a table, with its alignments. */
+const DELIMITERS = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
 /**
  * Code, bold, italic, and links with and without a label. The lengths are limited, so that a text of many opening
@@ -48,6 +50,7 @@ const DRAWN = {
   quote: (lines) => element("blockquote", {}, spans(lines.map((line) => line.replace(QUOTE, "")).join("\n"))),
   list: drawList,
   code: drawCode,
+  table: drawTable,
 };
 
 function blocksOf(text) {
@@ -56,6 +59,11 @@ function blocksOf(text) {
   for (const line of text.split("\n")) {
     const kind = kindOf(line, open);
     if (kind === null) open = null;
+    else if (kind === "paragraph" && open?.kind === "paragraph" && isTable(open.lines.at(-1), line)) {
+      const head = open.lines.pop();
+      if (open.lines.length === 0) blocks.pop();
+      blocks.push((open = { kind: "table", lines: [head, line] }));
+    }
     else if (kind === open?.kind && kind !== "heading" && kind !== "rule") open.lines.push(line);
     else blocks.push((open = { kind, lines: [line] }));
     if (kind === "code" && closes(open.lines)) open = null;
@@ -73,7 +81,19 @@ function kindOf(line, open) {
   if (QUOTE.test(line)) return "quote";
   // Indented lines continue a list item.
   if (ITEM.test(line) || (open?.kind === "list" && line.startsWith("  "))) return "list";
-  return "paragraph";
+  // A table goes on to the next empty line or other block.
+  return open?.kind === "table" ? "table" : "paragraph";
+}
+
+/** Returns whether two lines are the head of a table and the line below it, which has as many cells. */
+function isTable(head, line) {
+  return head.includes("|") && DELIMITERS.test(line) && cellsOf(head).length === cellsOf(line).length;
+}
+
+/** Returns the texts of a row of a table. A bar after a backslash is part of the text. */
+function cellsOf(line) {
+  const inner = line.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "");
+  return inner.split(/(?<!\\)\|/).map((cell) => cell.replaceAll("\\|", "|").trim());
 }
 
 /** Returns whether the last line closes the block of code. */
@@ -86,6 +106,29 @@ function drawCode(lines) {
   const code = lines.slice(1, closes(lines) ? -1 : undefined);
   // The tab index allows to scroll wide code with the keyboard.
   return element("pre", { tabindex: 0 }, element("code", {}, code.join("\n")));
+}
+
+/** Draws a table, in a box that scrolls where the table is wider than the page. */
+function drawTable([head, delimiters, ...rows]) {
+  const aligns = cellsOf(delimiters).map(alignOf);
+  const draw = (name, cells) =>
+    element(
+      "tr",
+      {},
+      aligns.map((align, at) => {
+        const cell = element(name, { scope: name === "th" && "col" }, spans(cells[at] ?? ""));
+        cell.style.textAlign = align;
+        return cell;
+      }),
+    );
+  const body = rows.map((row) => draw("td", cellsOf(row)));
+  const table = element("table", {}, element("thead", {}, draw("th", cellsOf(head))), element("tbody", {}, body));
+  return element("div", { class: "table", tabindex: 0 }, table);
+}
+
+function alignOf(delimiter) {
+  if (!delimiter.endsWith(":")) return "start";
+  return delimiter.startsWith(":") ? "center" : "end";
 }
 
 /** Draws a list with its nested lists. The indentation of an item is its level. */

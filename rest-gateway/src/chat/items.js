@@ -44,7 +44,7 @@ function drawUserMessage({ content, attachments, quoted_text: quoted }) {
   const words = content.map(({ text }) => text).join("");
   return [
     element("h3", { class: "hidden" }, "You"),
-    quoted && element("blockquote", {}, quoted),
+    quoted?.trim() && element("blockquote", {}, quoted),
     attachments?.length > 0 &&
       element(
         "ul",

@@ -14,7 +14,7 @@ mod stream;
 mod upload;
 
 use crate::bind::{BindInput, Bound, bind};
-use crate::http::{BodyChunks, BodyError, prefers_json, read_body, require_json};
+use crate::http::{BodyChunks, BodyError, last_event_id, read_body, require_json};
 use crate::operation::Operation;
 use crate::response::ResponseResult;
 use crate::rule::{ResponseMode, StreamScope};
@@ -89,10 +89,11 @@ impl Dispatcher {
                 call::call(rule, format, &path_id, upstream, call).await
             }
             ResponseMode::StartedRun { subscribe } => {
-                stream::started_run(rule, subscribe, upstream, call, prefers_json(&head.headers)).await
+                let answer = stream::AnswerAs::of(&head.headers);
+                stream::started_run(rule, subscribe, upstream, call, answer).await
             }
             ResponseMode::ChatKitRun { subscribe, run_id } => {
-                stream::chatkit_run(rule, subscribe, *run_id, upstream, call).await
+                stream::chatkit_run(rule, subscribe, *run_id, upstream, call, last_event_id(&head.headers)).await
             }
             ResponseMode::Subscription(StreamScope::Run) => stream::run(rule, &path_id, upstream, call).await,
             ResponseMode::Subscription(StreamScope::Thread) => stream::thread(rule, upstream, call).await,
@@ -115,7 +116,7 @@ impl Dispatcher {
         };
         let parsed = require_json(&head.headers, &body).and_then(|()| chatkit::parse(&head.headers, &body));
         match parsed {
-            Ok(request) => chatkit::respond(request, upstream, caller).await,
+            Ok(request) => chatkit::respond(request, upstream, caller, last_event_id(&head.headers)).await,
             Err(error) => Err(reject(error, upstream, caller).await),
         }
     }

@@ -1,39 +1,56 @@
 //! Operations that respond with events, of a run or of a thread.
 
 use super::errors::{invalid_result, translate};
+use crate::http::{last_event_id, prefers_json};
 use crate::response::{ErrorResponse, Response, ResponseResult};
 use crate::rule::{Rule, StartsRun};
 use crate::sse::{SseSource, StreamStart, await_first_output, buffered_response};
 use crate::upstream::{Call, CallError, FrameStream, Subscription, Upstream};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use serde_json::value::{RawValue, to_raw_value};
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::rpc::MethodInfo;
-use threadline_schema::runs::{Run, RunsSubscribeParams};
+use threadline_schema::runs::{After, Run, RunsSubscribeParams};
+use threadline_schema::threads::EventCursor;
 use threadline_schema::{ErrorCode, RpcError};
 use uuid::Uuid;
 
-/// Starts a run, and streams it from its first output on. With `as_json`, waits for its end and responds with the whole
-/// message.
+/// How a client wants the answer of a run.
+pub(super) enum AnswerAs<'a> {
+    /// The whole message, when the run has ended.
+    Json,
+    /// Its events, after the one with this cursor if the client has events of the run already.
+    Events(Option<&'a str>),
+}
+
+impl<'a> AnswerAs<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        if prefers_json(headers) { Self::Json } else { Self::Events(last_event_id(headers)) }
+    }
+}
+
+/// Starts a run, and streams it from its first output on, or responds with the whole message.
 pub(super) async fn started_run(
     rule: &Rule,
     subscribe: &MethodInfo,
     upstream: &dyn Upstream,
     call: Call,
-    as_json: bool,
+    answer: AnswerAs<'_>,
 ) -> ResponseResult {
-    let run = start_run(rule, subscribe, Run::run_id, false, upstream, call).await?;
-    let StartedRun { id_header, mut frames, meta } = run;
-    let response = if as_json {
-        match buffered_response(&mut frames).await {
+    let last_event_id = if let AnswerAs::Events(last_event_id) = answer { last_event_id } else { None };
+    let run = start_run(rule, subscribe, Run::run_id, false, upstream, call, last_event_id).await?;
+    let StartedRun { id_header, goes_on, mut frames, meta } = run;
+    let response = match answer {
+        AnswerAs::Json => match buffered_response(&mut frames).await {
             Ok(body) => Response::json(200, body),
             Err(error) => Response::error(&error),
-        }
-    } else {
-        match await_first_output(&mut frames).await {
+        },
+        // The client has the beginning, and so the status.
+        AnswerAs::Events(_) if goes_on => Response::events(SseSource::run(Vec::new(), frames)),
+        AnswerAs::Events(_) => match await_first_output(&mut frames).await {
             StreamStart::Streaming(buffered) => Response::events(SseSource::run(buffered, frames)),
             StreamStart::Failed(error) => Response::error(&error),
-        }
+        },
     };
     Ok(response.with_meta(meta).with_header("x-run-id", id_header))
 }
@@ -46,8 +63,10 @@ pub(super) async fn chatkit_run(
     run_id: ReadRunId,
     upstream: &dyn Upstream,
     call: Call,
+    last_event_id: Option<&str>,
 ) -> ResponseResult {
-    let StartedRun { id_header, frames, meta } = start_run(rule, subscribe, run_id, true, upstream, call).await?;
+    let run = start_run(rule, subscribe, run_id, true, upstream, call, last_event_id).await?;
+    let StartedRun { id_header, frames, meta, .. } = run;
     Ok(Response::events(SseSource::chatkit(frames)).with_meta(meta).with_header("x-run-id", id_header))
 }
 
@@ -74,10 +93,14 @@ type ReadRunId = fn(&RawValue) -> serde_json::Result<Uuid>;
 /// A run that was started, and the subscription to it.
 struct StartedRun {
     id_header: HeaderValue,
+    /// Whether the events begin after one that the client has.
+    goes_on: bool,
     frames: FrameStream,
     meta: ResponseMeta,
 }
 
+/// Starts a run and subscribes to it. A client that sends its request again, and gets the run that it has started before,
+/// gets the events after the last one that it has.
 async fn start_run(
     rule: &Rule,
     subscribe: &MethodInfo,
@@ -85,17 +108,24 @@ async fn start_run(
     cancel_when_left: bool,
     upstream: &dyn Upstream,
     call: Call,
+    last_event_id: Option<&str>,
 ) -> Result<StartedRun, ErrorResponse> {
     let (method, caller) = (call.method, call.caller.clone());
     let started = upstream.call(call).await.map_err(|error| translate(rule, error))?;
     let invalid_result = |error| invalid_result(&caller.request_id, method, error);
     let run_id = run_id(&started.result).map_err(invalid_result)?;
-    let params = RunsSubscribeParams { run_id, after: None, cancel_when_left };
+    let cursor = last_event_id.filter(|_| started.meta.replayed);
+    let after = cursor.map(|cursor| (EventCursor::run_of(cursor), After::Cursor(cursor.to_owned())));
+    // A cursor of another run says nothing about this one. One of this run is refused if it has no such event.
+    let after = after.filter(|(run, after)| *run == Some(run_id) || after.seq_of(run_id).is_some());
+    let after = after.map(|(_, after)| after);
+    let goes_on = after.is_some();
+    let params = RunsSubscribeParams { run_id, after, cancel_when_left };
     let params = to_raw_value(&params).map_err(invalid_result)?;
     let id_header = id_header(run_id);
     match upstream.subscribe(Call { method: subscribe.name, params, caller }).await {
         Ok(Subscription { frames, meta, .. }) => {
-            Ok(StartedRun { id_header, frames, meta: merge_meta(started.meta, meta) })
+            Ok(StartedRun { id_header, goes_on, frames, meta: merge_meta(started.meta, meta) })
         }
         Err(CallError { error, meta }) => {
             // The run exists, so the client gets its id to follow it later.

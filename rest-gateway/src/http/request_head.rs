@@ -44,6 +44,11 @@ pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) ->
     head::client_ip(peer, forwarded_for, |ip| trusted.iter().any(|net| net.contains(ip)))
 }
 
+/// Returns the cursor of the last event that the client has, if it comes back.
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("last-event-id")?.to_str().ok()
+}
+
 /// Returns whether the client wants the whole message as JSON instead of a stream: `Accept` has `application/json` and
 /// not `text/event-stream`.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {

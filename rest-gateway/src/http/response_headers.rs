@@ -2,8 +2,9 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, ORIGIN,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, HeaderName, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
 use threadline_schema::call::{RateLimitState, ResponseMeta};
@@ -11,12 +12,16 @@ use threadline_schema::call::{RateLimitState, ResponseMeta};
 /// Response headers that scripts of other origins may read, in addition to those that CORS always allows.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "X-Request-Id, X-Run-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, \
-     Idempotency-Replayed",
+     Idempotency-Replayed, WWW-Authenticate, Content-Disposition",
 );
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Accept, Origin, Last-Event-ID, Idempotency-Key, X-Request-Id",
-);
+/// Request headers that are always allowed.
+const ALLOWED_HEADERS: &str =
+    "Authorization, Content-Type, Accept, Origin, Last-Event-ID, Idempotency-Key, X-Request-Id";
+/// Most headers that a preflight can ask for in addition, and their total length in bytes. Browsers ask for the few that
+/// the page has set.
+const MAX_REQUESTED_HEADERS: usize = 64;
+const MAX_REQUESTED_BYTES: usize = 4096;
 /// Seconds for which a browser may cache a preflight response. Chromium accepts two hours at most.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The content security policy of responses that are no pages: nothing is loaded, and no page may frame them.
@@ -53,7 +58,10 @@ impl HeaderPolicy {
         if self.hsts {
             set_default(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
         }
-        response.append(VARY, HeaderValue::from_static("Origin"));
+        // Before what a preflight varies by.
+        if let Some(also) = response.insert(VARY, HeaderValue::from_static("Origin")) {
+            response.append(VARY, also);
+        }
         if let Some(origin) = self.allowed_origin(request) {
             response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
@@ -62,17 +70,43 @@ impl HeaderPolicy {
 
     /// Adds the headers of a preflight response, if the origin is allowed.
     pub(crate) fn preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        if self.allowed_origin(request).is_some() {
+        if self.allows(request) {
             response.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+            response.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(request));
             response.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
         }
+        // Also without the rest: a cache must not serve one preflight the response of another.
+        response.append(VARY, HeaderValue::from_static("Access-Control-Request-Headers"));
+    }
+
+    /// Returns whether the page that makes this request may read the response.
+    pub(crate) fn allows(&self, request: &HeaderMap) -> bool {
+        self.allowed_origin(request).is_some()
     }
 
     fn allowed_origin(&self, request: &HeaderMap) -> Option<&HeaderValue> {
         let origin = request.get(ORIGIN)?;
         self.origins.iter().find(|allowed| *allowed == origin || *allowed == "*")
     }
+}
+
+/// Returns the request headers that a preflight allows: those that clients of this service need, and those that this one
+/// asks for. Tracing libraries add headers of their own to each request, and a name that is not listed blocks it; a star
+/// never covers `Authorization`. Nothing is given away, because no cookie is read, and unknown headers are ignored.
+fn allowed_headers(request: &HeaderMap) -> HeaderValue {
+    let asked = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
+    let names = asked.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let mut allowed = ALLOWED_HEADERS.to_owned();
+    // An empty part of the list, and what is no name of a header, asks for nothing.
+    let names = names.filter(|name| HeaderName::from_bytes(name.as_bytes()).is_ok());
+    for name in names.take(MAX_REQUESTED_HEADERS) {
+        let is_listed = allowed.split(", ").any(|listed| listed.eq_ignore_ascii_case(&name));
+        if !is_listed && allowed.len() + name.len() <= MAX_REQUESTED_BYTES {
+            allowed.push_str(", ");
+            allowed.push_str(&name);
+        }
+    }
+    HeaderValue::try_from(allowed).unwrap_or(HeaderValue::from_static(ALLOWED_HEADERS))
 }
 
 /// Adds what the core knows about a call: the state of the rate limit, and whether the reply was replayed.
@@ -112,8 +146,45 @@ mod tests {
             policy().apply(&from(origin), &mut response);
             policy().preflight(&from(origin), &mut response);
             assert!(!response.keys().any(|name| name.as_str().starts_with("access-control")), "{origin}");
-            assert_eq!(response[VARY], "Origin", "a cache must not serve one origin the response of another");
+            let varies: Vec<_> = response.get_all(VARY).iter().collect();
+            assert_eq!(
+                varies,
+                ["Origin", "Access-Control-Request-Headers"],
+                "a cache must not serve one origin the response of another"
+            );
         }
+    }
+
+    #[test]
+    fn a_preflight_allows_the_headers_that_it_asks_for() {
+        let allowed = |asked: &[&str]| -> Vec<String> {
+            let mut request = from("https://app.example");
+            for asked in asked {
+                request.append(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_str(asked).unwrap());
+            }
+            let mut response = HeaderMap::new();
+            policy().preflight(&request, &mut response);
+            let allowed = response[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+            allowed.split(", ").map(str::to_owned).collect()
+        };
+        let always = allowed(&[]);
+        assert!(always.iter().any(|name| name == "Last-Event-ID"), "{always:?}");
+        let names = allowed(&["authorization,baggage", "Sentry-Trace , ,traceparent,baggage"]);
+        assert_eq!(names[always.len()..], ["baggage", "sentry-trace", "traceparent"]);
+        assert_eq!(
+            allowed(&["a b", "x:y, \"quoted\"", "*", ""])[always.len()..],
+            ["*"],
+            "a star is a name like others"
+        );
+        let many: Vec<_> = (0..1000).map(|number| format!("x-{number}")).collect();
+        assert!(allowed(&[&many.join(",")]).len() <= always.len() + MAX_REQUESTED_HEADERS);
+        let long = vec!["x".repeat(1000); 3].join("y,");
+        assert!(allowed(&[&long]).iter().map(String::len).sum::<usize>() <= MAX_REQUESTED_BYTES);
+        let mut stranger = from("https://evil.example");
+        stranger.insert(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("baggage"));
+        let mut response = HeaderMap::new();
+        policy().preflight(&stranger, &mut response);
+        assert!(!response.contains_key(ACCESS_CONTROL_ALLOW_HEADERS));
     }
 
     #[test]

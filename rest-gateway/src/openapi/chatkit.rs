@@ -14,7 +14,11 @@ pub(super) fn request_body(generator: &mut SchemaGenerator) -> Value {
         .iter()
         .filter_map(|operation| {
             let method = operation.rule.method()?;
-            let (properties, required) = members(operation.params_from(&ParamSource::BodyMember));
+            let (mut properties, required) = members(operation.params_from(&ParamSource::BodyMember));
+            if let Some(limit) = properties.get_mut("limit").and_then(Value::as_object_mut) {
+                // Larger ones are capped.
+                limit.remove("maximum");
+            }
             Some(json!({
                 "type": "object",
                 "title": method.name,
@@ -22,7 +26,7 @@ pub(super) fn request_body(generator: &mut SchemaGenerator) -> Value {
                 "properties": {
                     "type": {"const": method.name},
                     "params": {"type": "object", "properties": properties, "required": required},
-                    "metadata": {"type": "object"},
+                    "metadata": {"type": ["object", "null"]},
                 },
                 "required": if required.is_empty() { json!(["type"]) } else { json!(["type", "params"]) },
             }))

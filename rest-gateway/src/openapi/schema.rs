@@ -59,13 +59,19 @@ pub(super) fn events<E: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     )
 }
 
-/// Returns the schema of an event stream as text, with the schema of its events.
+/// Returns the schema of each event of a stream: its fields, and the schema of its data.
 pub(super) fn event_stream(description: &str, event: Value) -> Value {
     json!({
-        "type": "string",
+        "type": "object",
         "description": description,
-        "contentMediaType": "application/json",
-        "contentSchema": event,
+        "required": ["data"],
+        "properties": {
+            "id": {"type": "string", "description": "Cursor of the event."},
+            "data": {"anyOf": [
+                {"const": "[DONE]", "description": "Nothing more comes."},
+                {"type": "string", "contentMediaType": "application/json", "contentSchema": event},
+            ]},
+        },
     })
 }
 

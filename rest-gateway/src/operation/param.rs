@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 /// Name of the header with the idempotency key.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Name of the header with the cursor of a client that comes back.
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 
 /// One parameter of an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,8 +138,10 @@ fn source(rule: &Rule, name: &str, preset: Option<Preset>) -> ParamSource {
     }
     match (name, rule.message) {
         ("idempotency_key", _) => ParamSource::Header(IDEMPOTENCY_KEY),
+        // So does a client that reads the stream of a POST, with the same body.
+        ("last_event_id", _) => ParamSource::Header(LAST_EVENT_ID),
         // A browser's EventSource sends the cursor in this header when it reconnects.
-        ("after", _) if rule.is_subscription() => ParamSource::Query(Some("last-event-id")),
+        ("after", _) if rule.is_subscription() => ParamSource::Query(Some(LAST_EVENT_ID)),
         (_, Some(message)) if message == name => ParamSource::BodyMessage,
         // A capability is part of a signed URL.
         ("token", _) => ParamSource::Query(None),
@@ -214,6 +218,7 @@ mod tests {
             (Verb::Patch, session, "title", ParamSource::BodyMember, ParamType::String),
             (Verb::Post, runs, "thread_id", ParamSource::Path(vec!["session_id", "thread_id"]), ParamType::Uuid),
             (Verb::Post, runs, "idempotency_key", ParamSource::Header("idempotency-key"), ParamType::String),
+            (Verb::Post, runs, "last_event_id", ParamSource::Header("last-event-id"), ParamType::String),
             (Verb::Get, events, "after", ParamSource::Query(Some("last-event-id")), ParamType::String),
             (Verb::Get, "/api/v1/tasks", "status", ParamSource::Query(None), ParamType::String),
             (Verb::Post, "/api/v1/tasks", "tags", ParamSource::BodyMember, ParamType::Json),

@@ -117,15 +117,24 @@ async fn keep_connected(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::StreamExt;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     /// A core that opens WebSockets and answers nothing.
     async fn core() -> (RemoteConfig, AbortOnDropHandle<()>) {
-        let server = jsonrpsee::server::Server::builder().build("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", server.local_addr().unwrap());
-        let handle = server.start(jsonrpsee::RpcModule::new(()));
-        let task = tokio::spawn(async move { handle.stopped().await });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            let mut sockets = JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                sockets.spawn(async move {
+                    let mut socket = tokio_tungstenite::accept_async(connection).await.unwrap();
+                    while socket.next().await.is_some() {}
+                });
+            }
+        });
         (RemoteConfig::new(url), AbortOnDropHandle::new(task))
     }
 

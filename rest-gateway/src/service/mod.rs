@@ -127,7 +127,7 @@ impl Inner {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let Some((path, variables)) = self.router.find(head.uri.path()) else {
-            return Err(not_found().into());
+            return self.unknown_path(head);
         };
         observation.set_route(path.template());
         if head.method == Method::OPTIONS {
@@ -171,6 +171,18 @@ impl Inner {
             Page::Chat => Some(chat::page()),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
         }
+    }
+
+    /// Refuses a path that does not exist. A preflight of a page that may read the refusal is answered as for other paths:
+    /// if it failed, the page would see an error of the network and not the 404.
+    fn unknown_path(&self, head: &Parts) -> ResponseResult {
+        let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if !(asks && self.headers.allows(&head.headers)) {
+            return Err(not_found().into());
+        }
+        let mut response = Response::empty(204);
+        self.headers.preflight(&head.headers, &mut response.headers);
+        Ok(response)
     }
 
     fn options(&self, head: &Parts, path: &PathItem) -> Response {

@@ -115,6 +115,23 @@ async fn options_lists_verbs_and_preflights_only_listed_origins() {
 }
 
 #[tokio::test]
+async fn a_preflight_of_an_unknown_path_lets_the_page_see_the_404() {
+    let ours = ("origin", "https://app.example");
+    let asks = ("access-control-request-method", "POST");
+    let response = send("OPTIONS", "/api/v1/nothing", &[ours, asks], "").await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.headers[ACCESS_CONTROL_ALLOW_ORIGIN], ours.1);
+    assert!(response.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+    assert!(!response.headers.contains_key(ALLOW), "the path has no methods");
+    let theirs = ("origin", "https://evil.example");
+    for headers in [&[theirs, asks][..], &[ours], &[asks], &[]] {
+        let response = send("OPTIONS", "/api/v1/nothing", headers, "").await;
+        assert_eq!((response.status, response.code().as_str()), (404, "NOT_FOUND"), "{headers:?}");
+        assert!(!response.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS), "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_requests_without_a_token_do_not_reach_the_core() {
     let login = "/api/v1/auth/login";
     let long = "x".repeat(1001);

@@ -5,6 +5,7 @@ use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
+use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
 use crate::shared::Shared;
@@ -17,7 +18,7 @@ use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
-use threadline_store::rows::RunRow;
+use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ impl Engine {
         let hub = Arc::new(Hub::new(config.events_retention));
         let process_id = clock.new_id();
         let leases = Leases::new();
-        let presences = recovery::Presences::default();
+        let presences = Presences::default();
         let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
         if !shared.store.is_shared() {
             recovery::close_all_open_runs(&shared).await?;
@@ -125,6 +126,19 @@ impl Engine {
         key: Option<&IdempotencyKey>,
     ) -> Result<Option<StartedRun>, EngineError> {
         Ok(lifecycle::find_replay(&self.shared, user_id, key).await?)
+    }
+
+    /// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_started(
+        &self,
+        user_id: UserId,
+        run_id: RunId,
+        is_same: impl FnOnce(&RunRow, &[ItemRow]) -> bool + Send,
+    ) -> Result<Option<StartedRun>, EngineError> {
+        Ok(lifecycle::find_started(&self.shared, user_id, run_id, is_same).await?)
     }
 
     /// Returns a run as its owner sees it.

@@ -138,7 +138,8 @@ fn user_input(message: UserMessage) -> UserInput {
 
 fn words_of(message: &UserMessage) -> String {
     let words = message.content.iter().map(|part| part.text()).collect::<Vec<_>>().join("\n");
-    match &message.quoted_text {
+    // Messages that were stored by earlier versions can have blank quotes.
+    match message.quoted_text.as_deref().filter(|quote| !quote.trim().is_empty()) {
         Some(quoted) => format!("The user refers to this passage:\n> {}\n\n{words}", quoted.replace('\n', "\n> ")),
         None => words,
     }

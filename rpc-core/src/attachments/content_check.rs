@@ -5,7 +5,7 @@ use bytes::Bytes;
 use threadline_schema::ids::AttachmentId;
 
 /// How many bytes at the start of a file are enough to detect its type.
-const HEAD_BYTES: usize = 8 * 1024;
+pub(super) const HEAD_BYTES: usize = 8 * 1024;
 /// Bytes per read.
 const READ_BYTES: u64 = 1 << 20;
 

@@ -16,20 +16,19 @@ use threadline_schema::ids::UserId;
 
 /// Maximum length of a name, in characters.
 const MAX_NAME_CHARS: usize = 255;
-/// Maximum length of a media type, in characters.
-const MAX_MIME_TYPE_CHARS: usize = 127;
 /// Maximum size of an image, in bytes: it is decoded as a whole.
-const MAX_IMAGE_BYTES: u64 = 32 << 20;
+pub(super) const MAX_IMAGE_BYTES: u64 = 32 << 20;
 
 impl Attachments {
     /// Creates an attachment. Its bytes are uploaded afterwards.
     pub(crate) async fn create(&self, user_id: UserId, params: AttachmentsCreateParams) -> Result<Attachment, Error> {
-        let mime_type = check_mime_type(&self.config, &params.mime_type)?;
+        let name = check_file_name(params.name)?;
+        let mime_type = self.allowed_types().announced(&name, params.mime_type.as_deref())?;
         let row = AttachmentRow {
             id: self.clock.new_id(),
             user_id,
             thread_id: None,
-            name: check_file_name(params.name)?,
+            name,
             size: check_size(&self.config, &mime_type, params.size)?,
             mime_type,
             ready: false,
@@ -103,28 +102,6 @@ fn check_file_name(name: String) -> Result<String, Error> {
         return Err(Error::invalid("`name` is not the name of a file: it needs printable characters on one line."));
     }
     page::text("name", name.to_owned(), MAX_NAME_CHARS)
-}
-
-/// Returns the type without parameters, in lower case. It must be one of the allowed types.
-fn check_mime_type(config: &AttachmentsConfig, mime_type: &str) -> Result<String, Error> {
-    let bare = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_token = |text: &str| {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
-        !text.is_empty() && text.bytes().all(is_allowed)
-    };
-    let is_type = bare.split_once('/').is_some_and(|(kind, rest)| is_token(kind) && is_token(rest));
-    if !is_type || bare.len() > MAX_MIME_TYPE_CHARS {
-        return Err(Error::invalid("`mime_type` is not a media type such as image/png."));
-    }
-    let matches = |pattern: &String| match pattern.strip_suffix('*') {
-        Some(prefix) => bare.starts_with(prefix),
-        None => *pattern == bare,
-    };
-    if config.types.iter().any(matches) {
-        return Ok(bare);
-    }
-    let types = config.types.join(", ");
-    Err(Error::invalid(format!("This server takes no attachments of type {bare}; it takes {types}.")))
 }
 
 fn check_size(config: &AttachmentsConfig, mime_type: &str, size: u64) -> Result<i64, Error> {

@@ -21,6 +21,7 @@ mod capability;
 mod cleanup;
 mod content_check;
 mod create;
+mod media_type;
 mod message;
 mod preview;
 mod prompt_attachments;
@@ -71,6 +72,10 @@ pub enum AttachmentsError {
 }
 
 impl Attachments {
+    fn allowed_types(&self) -> media_type::AllowedTypes<'_> {
+        media_type::AllowedTypes(&self.config.types)
+    }
+
     /// Creates the service. The storage is not contacted yet.
     ///
     /// # Errors

@@ -110,29 +110,37 @@ impl Attachments {
 
     /// Checks the content of a complete file and marks the attachment as ready. A file of another type is deleted.
     async fn check_content(&self, row: &AttachmentRow) -> Result<AttachmentRow, Error> {
-        let mismatch = match preview::image_format(&row.mime_type) {
+        let checked = match self.allowed_types().uploaded(&self.storage, row).await.map_err(storage_error)? {
+            Ok(mime_type) => self.find_mismatch(row, &mime_type).await?.map_or(Ok(mime_type), Err),
+            Err(refusal) => Err(refusal.public().message.clone()),
+        };
+        let outcome = if checked.is_ok() { "ready" } else { "refused" };
+        metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
+        match checked {
+            Ok(mime_type) => Ok(self.store.attachment_ready(row.id, mime_type).await?),
+            Err(mismatch) => {
+                self.storage.delete_content(row.id).await.map_err(storage_error)?;
+                Err(Error::invalid(mismatch))
+            }
+        }
+    }
+
+    /// Returns why the content does not fit the type; `None` if it does. Stores the preview of an image.
+    async fn find_mismatch(&self, row: &AttachmentRow, mime_type: &str) -> Result<Option<String>, Error> {
+        Ok(match preview::image_format(mime_type) {
             Some(format) => match self.make_preview(row.id, format).await? {
                 Ok(preview) => {
                     self.storage.put_preview(row.id, preview).await.map_err(storage_error)?;
                     None
                 }
-                Err(error) => Some(format!("The file was announced as {}, and {error}.", row.mime_type)),
+                Err(error) => Some(format!("The file was announced as {mime_type}, and {error}.")),
             },
             None => {
                 let size = u64::try_from(row.size).unwrap_or_default();
-                let mismatch = content_check::find_mismatch(&self.storage, row.id, &row.mime_type, size).await;
+                let mismatch = content_check::find_mismatch(&self.storage, row.id, mime_type, size).await;
                 mismatch.map_err(storage_error)?
             }
-        };
-        let outcome = if mismatch.is_none() { "ready" } else { "refused" };
-        metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
-        match mismatch {
-            None => Ok(self.store.attachment_ready(row.id).await?),
-            Some(mismatch) => {
-                self.storage.delete_content(row.id).await.map_err(storage_error)?;
-                Err(Error::invalid(mismatch))
-            }
-        }
+        })
     }
 
     async fn make_preview(

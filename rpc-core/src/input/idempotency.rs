@@ -17,6 +17,9 @@ pub(crate) struct InputRequest {
     pub(crate) user_id: UserId,
     /// The idempotency key, not checked yet.
     pub(crate) key: Option<String>,
+    /// The cursor of the last event that the client has of the run: a client that sends its request again when the
+    /// stream breaks sends it along, as the standard of Server-Sent Events says.
+    pub(crate) last_event_id: Option<String>,
     /// What the run keeps of the request.
     pub(crate) context: RequestContext,
 }

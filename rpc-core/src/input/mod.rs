@@ -7,6 +7,7 @@
 //! | `approvals.rs` | decisions about tool calls that wait for approval |
 //! | `widget_action.rs` | [`WidgetActions`]: actions of widgets |
 //! | `answer_run.rs` | [`AnswerRuns`]: how a run that answers is started, for the first two |
+//! | `repetition.rs` | finds the run of a request that is repeated with the cursor of its last event |
 //! | `message_text.rs`, `idempotency.rs` | checks of the text, and of the idempotency key |
 
 mod answer_run;
@@ -14,6 +15,7 @@ mod answers;
 mod approvals;
 mod idempotency;
 mod message_text;
+mod repetition;
 mod user_message;
 mod widget_action;
 

@@ -3,6 +3,7 @@
 use super::InputRequest;
 use super::answer_run::{AnswerRuns, ResumedAnswer, inference_options_of};
 use super::message_text::{check_message, title_of};
+use super::repetition::Repeated;
 use crate::agent::title_words;
 use crate::attachments::Attachments;
 use crate::config::{LimitsConfig, TitlePolicy};
@@ -36,6 +37,9 @@ impl UserMessages {
         input: UserMessageInput,
     ) -> Result<StartedRun, Error> {
         let runs = &self.runs;
+        if let Some(run) = request.find_run(&runs.engine, Repeated::Message(Some(thread_id), &input)).await? {
+            return Ok(run);
+        }
         let permit = runs.engine.start_permit()?;
         check_message(&input, self.limits.message_chars)?;
         let key = request.idempotency_key("threads.add_user_message", Some(thread_id), &input)?;
@@ -70,6 +74,11 @@ impl UserMessages {
         agent_name: Option<String>,
     ) -> Result<StartedRun, Error> {
         let runs = &self.runs;
+        if let Some(input) = &input
+            && let Some(run) = request.find_run(&runs.engine, Repeated::Message(None, input)).await?
+        {
+            return Ok(run);
+        }
         let agents = runs.agents.current();
         let metadata = agents.thread_metadata(agent_name.as_deref())?;
         let options = input.as_ref().map(|input| input.inference_options.clone()).unwrap_or_default();
@@ -113,6 +122,9 @@ impl UserMessages {
         thread_id: ThreadId,
         item_id: ItemId,
     ) -> Result<StartedRun, Error> {
+        if let Some(run) = request.find_run(&self.runs.engine, Repeated::Retry(thread_id, item_id)).await? {
+            return Ok(run);
+        }
         let key = request.idempotency_key("threads.retry_after_item", Some(thread_id), &item_id)?;
         // The transaction that starts the run refuses what is no user message.
         let message = self.runs.store.item_get(request.user_id, thread_id, item_id).await.ok();
@@ -140,7 +152,8 @@ impl UserMessages {
             created_at: created_at.utc(),
             content: input.content,
             attachments: self.attachments.in_thread(attached, thread_id)?,
-            quoted_text: input.quoted_text,
+            // ChatKit's front end sends an empty quote with every message that quotes nothing.
+            quoted_text: input.quoted_text.filter(|quote| !quote.trim().is_empty()),
             inference_options: input.inference_options,
             extra: Extra::new(),
         });

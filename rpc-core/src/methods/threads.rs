@@ -64,8 +64,9 @@ impl ThreadMethods {
         call: CallContext,
         params: ThreadsCreateParams,
     ) -> Result<Success<ThreadCreated>, Error> {
-        let ThreadsCreateParams { input, agent, idempotency_key: key } = params;
-        let started = self.messages.create_thread(input_request(&call, key)?, input, agent).await?;
+        let ThreadsCreateParams { input, agent, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        let started = self.messages.create_thread(request, input, agent).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
         Ok(Success { result, replayed: started.is_replayed })
@@ -135,8 +136,9 @@ impl ThreadMethods {
         call: CallContext,
         params: AddUserMessageParams,
     ) -> Result<Success<Run>, Error> {
-        let AddUserMessageParams { thread_id, input, idempotency_key: key } = params;
-        started_run(&self.messages.add(input_request(&call, key)?, thread_id.into(), input).await?)
+        let AddUserMessageParams { thread_id, input, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.messages.add(request, thread_id.into(), input).await?)
     }
 
     async fn retry_after_item(
@@ -144,8 +146,9 @@ impl ThreadMethods {
         call: CallContext,
         params: RetryAfterItemParams,
     ) -> Result<Success<Run>, Error> {
-        let RetryAfterItemParams { thread_id, item_id, idempotency_key: key } = params;
-        started_run(&self.messages.retry(input_request(&call, key)?, thread_id.into(), item_id.into()).await?)
+        let RetryAfterItemParams { thread_id, item_id, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.messages.retry(request, thread_id.into(), item_id.into()).await?)
     }
 
     async fn add_client_tool_output(
@@ -210,7 +213,7 @@ fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
 }
 
 fn input_request(call: &CallContext, key: Option<String>) -> Result<InputRequest, Error> {
-    Ok(InputRequest { user_id: call.user_id()?.into(), key, context: call.request_context() })
+    Ok(InputRequest { user_id: call.user_id()?.into(), key, last_event_id: None, context: call.request_context() })
 }
 
 /// Returns the run that a request started, or that an earlier request with the same key has started.

@@ -119,14 +119,18 @@ impl Store {
         })
     }
 
-    /// Notes that an attachment is uploaded and what it is said to be. Saying so twice does no harm.
+    /// Notes that an attachment is uploaded, and the type of its content. Saying so twice does no harm.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn attachment_ready(&self, id: AttachmentId) -> StoreResult<AttachmentRow> {
+    pub async fn attachment_ready(&self, id: AttachmentId, mime_type: String) -> StoreResult<AttachmentRow> {
         change!(self, |c| {
             diesel::update(attachments::table.find(id))
-                .set((attachments::ready.eq(true), attachments::upload_id.eq(None::<UploadId>)))
+                .set((
+                    attachments::ready.eq(true),
+                    attachments::upload_id.eq(None::<UploadId>),
+                    attachments::mime_type.eq(&mime_type),
+                ))
                 .returning(AttachmentRow::as_returning())
                 .get_result(c)
                 .await

@@ -98,6 +98,72 @@ async fn what_is_said_stays_text() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_shown_as_one_and_its_text_stays_text() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    let head = ["Prices:\n| Fruit | Pr", "ice |\n|:---", "|---:|\n| *Apple* |"];
+    let script = Script::stream().words(&head).stop(&gate);
+    let rest = [" 1 \\| 2 | 3 |\n| <b>x</b> |\nPear | `2`\n\nNo table: a | b\n\na | b\n---|---|---\n"];
+    upstream.queue(script.words(&rest).done("stop"));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A table").await;
+    browser.read(".assistant_message.growing td em", "Apple").await;
+    gate.open();
+    answer(&browser).await;
+    let shape = "return [...document.querySelector('.formatted').children].map((block) => block.localName).join()";
+    assert_eq!(browser.run(shape).await, "p,div,p,p");
+    let cells = "return [...document.querySelectorAll('.formatted tr')].map((row) => \
+                 [...row.children].map((cell) => cell.localName + ':' + cell.style.textAlign + ':' + cell.innerText))";
+    let expected = json!([
+        ["th:start:Fruit", "th:end:Price"],
+        ["td:start:Apple", "td:end:1 | 2"],
+        ["td:start:<b>x</b>", "td:end:"],
+        ["td:start:Pear", "td:end:2"],
+    ]);
+    assert_eq!(browser.run(cells).await, expected);
+    assert_eq!(browser.count(".formatted b").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lines_and_wide_tables_do_not_make_the_page_wider() {
+    let long = "x".repeat(3_000);
+    let wide = format!("|{}\n|{}\n|{}", "head|".repeat(60), "-|".repeat(60), "cell|".repeat(60));
+    let said = format!(
+        "{long}\n\n# {long}\n\n- {long}\n\n> {long}\n\n`{}`\n\nhttps://example.com/{long}\n\n```\n{long}\n```\n\n{wide}",
+        &long[..900]
+    );
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::says(&[&said]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, &"y".repeat(400)).await;
+    answer(&browser).await;
+    browser.see(".formatted table").await;
+    let overflow = "const wide = [document.scrollingElement, ...document.querySelectorAll('main, #log, .item, .text')]; \
+                    return wide.filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.className)";
+    assert_eq!(browser.run(overflow).await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_composer_is_small_again_after_a_refusal() {
+    let app = Setup::new().await.with("MAX_MESSAGE_CHARS", 100).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    let height = "return document.querySelector('#message').offsetHeight";
+    let before = browser.run(height).await.as_u64().unwrap();
+    let fill = "const text = document.querySelector('#message'); text.value = 'a line\\n'.repeat(100); \
+                text.dispatchEvent(new Event('input')); return text.offsetHeight";
+    assert!(browser.run(fill).await.as_u64().unwrap() > 3 * before);
+    browser.click("#send").await;
+    browser.read("#alert", "at most 100").await;
+    assert_eq!(browser.run(height).await.as_u64().unwrap(), before);
+    let kept = "return document.querySelector('#message').value.length";
+    assert_eq!(browser.run(kept).await, 700, "what was written is not lost");
+    browser.click("#message").await;
+    assert!(browser.run(height).await.as_u64().unwrap() > 3 * before, "whoever writes on sees the text");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incomplete_answer_says_so_and_can_be_continued() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Once upon"]).done("length"));

@@ -7,6 +7,7 @@ mod ends;
 mod errors;
 mod leaving;
 mod models;
+mod payloads;
 mod python;
 mod requests;
 mod titles;

@@ -4,6 +4,7 @@ mod attachments;
 mod auth;
 mod bodies;
 mod changes;
+mod come_back;
 mod feedback;
 mod follow;
 mod head;

@@ -5,6 +5,7 @@ use crate::support::client::read;
 use crate::support::{Reply, Setup};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalid_calls_are_refused() {
@@ -17,6 +18,8 @@ async fn invalid_calls_are_refused() {
         let reply = user.rpc_raw(body).await;
         assert_eq!((reply.status, &reply.body["id"]), (200, &json!(null)), "{body:?}: {}", reply.text);
         refusal(&reply.body, -32700, "INVALID_JSON");
+        socket.send(body).await;
+        assert_eq!(socket.receive().await.unwrap(), reply.body, "{body:?} over a socket");
     }
     let not_a_call = [
         (json!({}), json!(null)),
@@ -30,26 +33,76 @@ async fn invalid_calls_are_refused() {
         (json!({"jsonrpc": "2.0", "id": 3, "method": 7}), json!(3)),
         (json!({"jsonrpc": "2.0", "id": {}, "method": "auth.me"}), json!(null)),
         (json!({"jsonrpc": "2.0", "id": true, "method": "auth.me"}), json!(null)),
-        (json!({"jsonrpc": "2.0", "id": -1, "method": "auth.me"}), json!(null)),
-        (json!({"jsonrpc": "2.0", "id": 1.5, "method": "auth.me"}), json!(null)),
+        (json!({"jsonrpc": "2.0", "id": [1], "method": "auth.me"}), json!(null)),
+        (json!({"foo": 1}), json!(null)),
+        (json!([]), json!(null)),
     ];
     for (message, id) in not_a_call {
         let reply = user.rpc_raw(message.to_string()).await;
         assert_eq!((reply.status, &reply.body["id"]), (200, &id), "{message}: {}", reply.text);
         let words = refusal(&reply.body, -32600, "INVALID_REQUEST");
         assert!(words.contains("jsonrpc"), "{words}");
-        // On a socket jsonrpsee parses the envelope. Its errors have no name; without an id it takes a wrong envelope
-        // for wrong JSON, and with a wrong one for a notification.
-        if message.is_object() && (message.get("id").is_none() || id != Value::Null) {
-            socket.send(&message.to_string()).await;
-            let answer = socket.receive().await.unwrap();
-            let code = if id.is_null() { -32700 } else { -32600 };
-            assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(code)), "{message}: {answer}");
+        socket.send(&message.to_string()).await;
+        assert_eq!(socket.receive().await.unwrap(), reply.body, "{message} over a socket");
+    }
+    socket.ok("auth.me", json!({})).await;
+    assert!(socket.kept().is_empty(), "{:?}", socket.kept());
+}
+
+/// Members that are there twice, under whatever spelling: what could be read in two ways is not carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doubled_members_are_refused_and_not_carried_out() {
+    let app = Setup::new().await.start().await;
+    let user = app.user().await;
+    let mut socket = user.socket().await;
+    let call = |members: &str| format!(r#"{{"jsonrpc": "2.0", {members}}}"#);
+    for (message, id) in [
+        (call(r#""id": 1, "method": "tasks.create", "params": {"title": "x"}, "id": 1"#), json!(null)),
+        (call(r#""id": 1, "method": "tasks.create", "params": {"title": "x"}, "\u0069d": 2"#), json!(null)),
+        (call(r#""id": null, "method": "tasks.create", "params": {"title": "x"}, "id": null"#), json!(null)),
+        (call(r#""id": 1, "method": "tasks.list", "method": "tasks.create", "params": {"title": "x"}"#), json!(1)),
+        (call(r#""id": 1, "method": "tasks.create", "params": {"title": "x"}, "params": {"title": "y"}"#), json!(1)),
+        (call(r#""id": "a", "jsonrpc": "2.0", "method": "tasks.create", "params": {"title": "x"}"#), json!("a")),
+        (call(r#""id": true, "method": "tasks.create", "params": {"title": "x"}"#), json!(null)),
+        (call(r#""id": {}, "method": "tasks.create", "params": {"title": "x"}"#), json!(null)),
+    ] {
+        for batched in [false, true] {
+            let message = if batched { format!("[{message}]") } else { message.clone() };
+            let reply = user.rpc_raw(message.clone()).await;
+            socket.send(&message).await;
+            assert_eq!(socket.receive().await.unwrap(), reply.body, "{message}");
+            let answer = if batched { &reply.body[0] } else { &reply.body };
+            assert_eq!(answer["id"], id, "{message}: {}", reply.text);
+            refusal(answer, -32600, "INVALID_REQUEST");
         }
     }
-    socket.send("nonsense").await;
-    assert_eq!(socket.receive().await.unwrap()["error"]["code"], json!(-32700));
-    socket.ok("auth.me", json!({})).await;
+    for params in [r#"{"title": "x", "title": "y"}"#, r#"{"title": "x", "_meta": {}, "title": "y"}"#] {
+        let reply = user.rpc_raw(call(&format!(r#""id": 1, "method": "tasks.create", "params": {params}"#))).await;
+        assert!(refusal(&reply.body, -32602, "INVALID_REQUEST").contains("title"), "{}", reply.text);
+    }
+    let doubled = r#""id": 1, "method": "tasks.create", "params": {"_meta": {}, "title": "x", "_meta": {}}"#;
+    refusal(&user.rpc_raw(call(doubled)).await.body, -32602, "INVALID_REQUEST");
+    assert_eq!(user.rpc_ok("tasks.list", json!({})).await["data"], json!([]), "nothing was carried out");
+}
+
+/// An id is whatever JSON says is a number or a text: also numbers that no integer and no double holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_comes_back_as_it_was_written() {
+    let app = Setup::new().await.start().await;
+    let user = app.user().await;
+    let mut socket = super::raw::upgraded(&app.rpc, user.token.as_deref(), 65_536).await;
+    let long = format!("1{}", "0".repeat(500));
+    for id in ["-1", "1.5", "-0.0", "1e400", "18446744073709551616", "0.10", &long, r#""\ud83d\ude00\n""#, "null"] {
+        let message = format!(r#"{{"jsonrpc": "2.0", "method": "auth.me", "id" : {id} }}"#);
+        let expected = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#);
+        let reply = user.rpc_raw(message.clone()).await;
+        assert!(reply.text.starts_with(&expected), "{message}: {}", reply.text);
+        let reply = user.rpc_raw(format!("[{message}]")).await;
+        assert!(reply.text.starts_with(&format!("[{expected}")), "{message}: {}", reply.text);
+        socket.write_all(&super::raw::frame(super::raw::TEXT, message.as_bytes())).await.unwrap();
+        let answer = super::raw::next_text(&mut socket).await;
+        assert!(answer.starts_with(&expected), "{message}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

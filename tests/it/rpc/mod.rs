@@ -3,6 +3,8 @@
 mod batches;
 mod errors;
 mod follow;
+mod frames;
+mod handshakes;
 mod heartbeats;
 mod hunt;
 mod identity;

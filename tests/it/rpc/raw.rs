@@ -43,9 +43,13 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
         short @ ..126 => bytes.push(0x80 | u8::try_from(short).unwrap()),
-        long => {
+        long @ ..65_536 => {
             bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&u16::try_from(long).expect("a short payload").to_be_bytes());
+            bytes.extend_from_slice(&u16::try_from(long).unwrap().to_be_bytes());
+        }
+        longer => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(longer as u64).to_be_bytes());
         }
     }
     bytes.extend_from_slice(&[0; 4]);
@@ -63,7 +67,19 @@ pub async fn next_text(stream: &mut TcpStream) -> String {
     }
 }
 
-async fn next_frame(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
+/// How the server closes the socket: the code and the reason. What comes before is skipped.
+pub async fn closed(stream: &mut TcpStream) -> (u16, String) {
+    loop {
+        let (opcode, payload) = next_frame(stream).await.expect("a close frame before the end");
+        if opcode == 8 {
+            let (code, reason) = payload.split_first_chunk::<2>().expect("a code");
+            return (u16::from_be_bytes(*code), String::from_utf8(reason.to_vec()).unwrap());
+        }
+    }
+}
+
+/// The next frame of any kind, with its opcode.
+pub async fn next_frame(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
     let first = within(stream.read_u8()).await?;
     let length = match within(stream.read_u8()).await? {
         126 => u64::from(within(stream.read_u16()).await?),
@@ -73,6 +89,11 @@ async fn next_frame(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
     let mut payload = vec![0; usize::try_from(length).unwrap()];
     within(stream.read_exact(&mut payload)).await?;
     Ok((first & 0x0f, payload))
+}
+
+/// The next byte.
+pub async fn byte(stream: &mut TcpStream) -> u8 {
+    within(stream.read_u8()).await.expect("a byte before the end")
 }
 
 /// Reads to the end, which has to come.

@@ -5,7 +5,7 @@ use super::database::Database;
 use super::files::Files;
 use super::upstream::Upstream;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -252,6 +252,13 @@ pub fn run(arguments: &[&str], settings: &[(&str, String)]) -> Output {
     output.expect("what the command printed")
 }
 
+/// Returns the addresses of REST and of JSON-RPC, if this is the line of the log that has them.
+fn listening(line: &str) -> Option<(Option<String>, Option<String>)> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let address = |name: &str| line[name].as_str().map(str::to_owned);
+    (line["target"] == "threadline::started").then(|| (address("rest"), address("rpc")))
+}
+
 impl Process {
     fn start(arguments: &[&str], settings: &BTreeMap<String, String>) -> Self {
         let mut binary = match settings.get(FILE_BLOCKS) {
@@ -261,60 +268,37 @@ impl Process {
         let mut child = binary
             .envs(settings)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
         let stderr = Arc::new(Mutex::new(String::new()));
-        let mut errors = child.stderr.take().expect("stderr is piped");
+        let mut errors = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let collected = stderr.clone();
         let unread = settings.contains_key(UNREAD_LOG);
+        let (started_sent, started) = mpsc::channel();
         std::thread::spawn(move || {
-            if unread {
-                return;
-            }
-            let mut buffer = [0_u8; 4096];
-            while let Ok(read @ 1..) = errors.read(&mut buffer) {
-                collected.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
-            }
-        });
-        let (line_sent, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if line_sent.send(line).is_err() {
-                    break;
+            let mut line = Vec::new();
+            while let Ok(1..) = errors.read_until(b'\n', &mut line) {
+                let text = String::from_utf8_lossy(&line);
+                collected.lock().unwrap().push_str(&text);
+                if let Some(addresses) = listening(&text) {
+                    let _ = started_sent.send(addresses);
+                    if unread {
+                        return;
+                    }
                 }
+                line.clear();
             }
         });
         let mut process = Self { child, rest: None, rpc: None, stderr };
-        process.read_banner(&lines);
+        let Ok(addresses) = started.recv_timeout(super::PATIENCE) else {
+            // Not under the lock, which `drop` takes too.
+            let log = process.stderr();
+            panic!("the server did not start:\n{log}");
+        };
+        (process.rest, process.rpc) = addresses;
         process
-    }
-
-    /// Reads the ports from the text that the server prints when it is ready.
-    fn read_banner(&mut self, lines: &mpsc::Receiver<String>) {
-        let deadline = Instant::now() + super::PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = lines.recv_timeout(left) else {
-                // Not under the lock, which `drop` takes too.
-                let log = self.stderr();
-                panic!("the server did not start:\n{log}");
-            };
-            let address = |line: &str| {
-                line.split("http://").nth(1).map(|rest| rest.split([' ', '/']).next().unwrap_or_default().to_owned())
-            };
-            match line.split_whitespace().next() {
-                Some("REST") => self.rest = address(&line),
-                Some("JSON-RPC") => self.rpc = address(&line),
-                _ => {}
-            }
-            let banner_ends = line.is_empty() && (self.rest.is_some() || self.rpc.is_some());
-            if banner_ends {
-                return;
-            }
-        }
     }
 
     pub fn id(&self) -> u32 {

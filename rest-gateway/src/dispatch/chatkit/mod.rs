@@ -11,7 +11,7 @@ use crate::response::ResponseResult;
 use crate::rule::{ResponseMode, Target};
 use crate::upstream::{Call, Upstream};
 use http::HeaderMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,10 +27,16 @@ const MAX_ECHOED_CHARS: usize = 100;
 struct RequestBody<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    /// `null` is not the same as absent: ChatKit's own server refuses it.
+    #[serde(borrow, default, deserialize_with = "present")]
     params: Option<&'a RawValue>,
     #[serde(borrow, default)]
     metadata: Option<&'a RawValue>,
+}
+
+/// Reads a member that is there, also if it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 /// A valid request.
@@ -58,7 +64,12 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<ChatKitRequest, 
 }
 
 /// Calls the method of a request, and makes the response.
-pub(super) async fn respond(request: ChatKitRequest, upstream: &dyn Upstream, mut caller: Caller) -> ResponseResult {
+pub(super) async fn respond(
+    request: ChatKitRequest,
+    upstream: &dyn Upstream,
+    mut caller: Caller,
+    last_event_id: Option<&str>,
+) -> ResponseResult {
     let ChatKitRequest { operation, params, hints } = request;
     caller.hints = hints;
     let rule = operation.rule;
@@ -67,7 +78,7 @@ pub(super) async fn respond(request: ChatKitRequest, upstream: &dyn Upstream, mu
     match mode {
         ResponseMode::Json(format) => call::call(rule, format, "", upstream, call).await,
         ResponseMode::ChatKitRun { subscribe, run_id } => {
-            stream::chatkit_run(rule, subscribe, *run_id, upstream, call).await
+            stream::chatkit_run(rule, subscribe, *run_id, upstream, call, last_event_id).await
         }
         ResponseMode::StartedRun { .. }
         | ResponseMode::Subscription(_)

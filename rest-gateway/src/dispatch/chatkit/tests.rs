@@ -47,6 +47,7 @@ fn errors_say_what_is_wrong() {
         (json!({"params": {}}), "must look like"),
         (json!([]), "must look like"),
         (json!({"type": "threads.list", "params": []}), "`params`"),
+        (json!({"type": "threads.list", "params": null}), "`params`"),
         (json!({"type": "threads.list", "metadata": []}), "`metadata`"),
         (json!({"type": "threads.list", "metadata": {"x": "y".repeat(5000)}}), "`metadata`"),
         (json!({"type": "threads.create", "params": {}}), "input"),

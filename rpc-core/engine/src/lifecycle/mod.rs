@@ -11,5 +11,5 @@ pub(crate) use cancel::{apply_cancel_request, apply_cancel_requests, cancel_run,
 pub(crate) use disconnect::cancel_on_disconnect;
 pub use execute::count_tokens;
 pub use start::{NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
-pub(crate) use start::{create_thread, find_replay, resume, start_with_message};
+pub(crate) use start::{create_thread, find_replay, find_started, resume, start_with_message};
 pub(crate) use state::status_after_owner_died;

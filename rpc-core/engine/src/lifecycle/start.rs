@@ -11,9 +11,11 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{StreamOptions, ThreadItem};
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadStreamEvent};
-use threadline_schema::ids::{AttachmentId, ThreadId, UserId};
-use threadline_store::rows::{NewItem, RunRow, ThreadRow};
-use threadline_store::{IdempotencyKey, NewMessage, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreResult};
+use threadline_schema::ids::{AttachmentId, RunId, ThreadId, UserId};
+use threadline_store::rows::{ItemRow, NewItem, RunRow, ThreadRow};
+use threadline_store::{
+    IdempotencyKey, NewMessage, NewRun, NewThread, Reservation, RunInput, RunStarted, StoreError, StoreResult,
+};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Permission to start a run. While it is held, a shutdown waits: take it before the checks of a request.
@@ -97,6 +99,29 @@ pub(crate) async fn find_replay(
     let Some(key) = key else { return Ok(None) };
     let earlier = shared.store.find_replay(user_id, key.clone()).await?;
     Ok(earlier.map(|earlier| StartedRun::replayed(shared, earlier)))
+}
+
+/// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items.
+pub(crate) async fn find_started(
+    shared: &Shared,
+    user_id: UserId,
+    run_id: RunId,
+    is_same: impl FnOnce(&RunRow, &[ItemRow]) -> bool + Send,
+) -> StoreResult<Option<StartedRun>> {
+    fn if_there<T>(found: StoreResult<T>) -> StoreResult<Option<T>> {
+        match found {
+            Ok(row) => Ok(Some(row)),
+            Err(StoreError::NotFound(_) | StoreError::Forbidden(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+    let Some(run) = if_there(shared.store.run_get(user_id, run_id).await)? else { return Ok(None) };
+    if !is_same(&run, &shared.store.run_items(run_id).await?) {
+        return Ok(None);
+    }
+    let thread = if_there(shared.store.thread_get(user_id, run.thread_id).await)?;
+    let Some(thread) = thread else { return Ok(None) };
+    Ok(Some(StartedRun::replayed(shared, RunStarted { thread, is_first_message: false, run, replayed: true })))
 }
 
 /// Stores a message and starts the run that answers it.

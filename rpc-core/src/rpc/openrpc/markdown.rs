@@ -45,6 +45,9 @@ JSON-RPC 2.0 over HTTP POST and WebSocket, at `/` and `/rpc`. Params are by name
 `_meta` may also contain hints for tools: `languages`, in the format of `Accept-Language`, and `metadata`, an object of at
 most 4096 bytes.
 
+An id is a string, a number or null, and comes back as it was written. A call with another id, or with a member that is there
+twice, is not carried out.
+
 Each entry of a batch is authenticated, counted and answered on its own. `rpc.discover` returns this description as an
 OpenRPC document.
 

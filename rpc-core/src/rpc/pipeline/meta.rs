@@ -3,10 +3,10 @@
 
 use crate::error::Error;
 use crate::rpc::call::{Call, Transport};
+use crate::rpc::transport::Members;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use threadline_schema::call::{ClientHints, META};
 use threadline_schema::head::is_request_id;
@@ -41,15 +41,22 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
         return Ok(false);
     }
     let Some(params) = call.params.as_deref().filter(|params| mentions_meta(params)) else { return Ok(false) };
-    let Ok(mut members) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(params) else {
+    let Ok(Members(members)) = serde_json::from_str(params) else {
         // Not an object: the method reports that.
         return Ok(false);
     };
-    let Some(meta) = members.remove(META) else { return Ok(false) };
+    let (meta, rest): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| name == META);
+    let meta = match *meta {
+        [] => return Ok(false),
+        [(_, meta)] => meta,
+        // One of them might be of somebody who wrote the params, and not of the gateway.
+        _ => return Err(Error::invalid("`_meta` is there twice.")),
+    };
     let meta: Meta<'_> = serde_json::from_str(meta.get()).map_err(|_| Error::invalid(INVALID_META))?;
     let hints = ClientHints::new(meta.languages.as_deref(), meta.metadata);
     let hints = hints.map_err(|error| Error::invalid(error.to_string()))?;
-    let rest = serde_json::to_string(&members)?;
+    // With members that are there twice: the method refuses those.
+    let rest = Members(rest).to_json()?;
 
     let caller = &mut call.connection.caller;
     if hints.is_some() {

@@ -130,8 +130,8 @@ impl Pipeline {
 
     /// Checks the size of the params of a call, or of all calls of a batch together.
     ///
-    /// HTTP checks the body while it reads. jsonrpsee reads more from a socket than is allowed, so that the error can
-    /// be one of the table; what is larger still, jsonrpsee refuses itself.
+    /// HTTP checks the body while it reads. A socket reads more than is allowed, so that the call can be answered; what
+    /// is larger still closes the socket.
     ///
     /// # Errors
     /// `PAYLOAD_TOO_LARGE`.

@@ -4,37 +4,33 @@
 //! are in the JSON-RPC response.
 
 use super::RpcServer;
-use super::codec::{self, Responder, error_object};
+use super::codec::{self, Responder};
 use super::connection::{self, X_REQUEST_ID};
+use super::envelope::{Id, Request as RpcRequest};
+use super::response::{self, error_object};
+use super::websocket::is_handshake;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::pipeline::Pipeline;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use jsonrpsee::core::middleware::Request as RpcRequest;
-use jsonrpsee::server::{HttpBody, MethodResponse, ws};
-use jsonrpsee::types::Id;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use std::net::IpAddr;
 use threadline_schema::{ErrorCode, RpcError};
 
 impl RpcServer {
     /// Answers one HTTP request: a call, a batch, or the start of a WebSocket.
-    pub async fn handle<B>(&self, peer: IpAddr, request: Request<B>) -> Response<HttpBody>
+    pub async fn handle<B>(&self, peer: IpAddr, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let is_upgrade = ws::is_upgrade_request(&request);
+        let is_upgrade = is_handshake(&request);
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
         let connection = connection::from_head(transport, peer, request.headers(), &self.inner.parts.trusted_proxies);
         let request_id = connection.caller.request_id.clone();
-        let mut response = if is_upgrade {
-            // Boxed: the future is large and a handshake is rare, but every connection would reserve room for it.
-            Box::pin(self.upgrade(connection, request)).await
-        } else {
-            Box::pin(self.post(connection, request)).await
-        };
+        let mut response =
+            if is_upgrade { self.upgrade(connection, request) } else { Box::pin(self.post(connection, request)).await };
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             headers.insert(X_REQUEST_ID, value);
@@ -46,7 +42,7 @@ impl RpcServer {
         response
     }
 
-    async fn post<B>(&self, connection: Connection, request: Request<B>) -> Response<HttpBody>
+    async fn post<B>(&self, connection: Connection, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -73,11 +69,10 @@ impl RpcServer {
             Err(_) => return refusal(&RpcError::new(ErrorCode::InvalidRequest, "The body did not arrive in time.")),
         };
         let responder = PostResponder { server: self, connection };
-        let response = codec::respond_to_body(&responder, &body).await;
-        if response.is_notification() {
-            return http_response(StatusCode::NO_CONTENT, String::new());
+        match codec::respond_to_message(&responder, &body).await {
+            Some(json) => http_response(StatusCode::OK, json),
+            None => http_response(StatusCode::NO_CONTENT, String::new()),
         }
-        http_response(StatusCode::OK, Box::<str>::from(response.into_json()).into_string())
     }
 }
 
@@ -96,10 +91,10 @@ impl Responder for PostResponder<'_> {
         self.server.inner.parts.max_batch_entries
     }
 
-    async fn respond(&self, request: RpcRequest<'_>, kind: CallKind) -> MethodResponse {
-        let RpcRequest { id, method, params, .. } = request;
-        let call = self.connection.call(method, codec::params_text(params), kind);
-        codec::respond_to_call(self.pipeline(), id, call).await
+    async fn respond(&self, request: RpcRequest<'_>, kind: CallKind) -> String {
+        let RpcRequest { id, method, params } = request;
+        let call = self.connection.call(method, params.map(|params| params.get()), kind);
+        codec::respond_to_call(self.pipeline(), id.unwrap_or(Id::NULL), call).await
     }
 }
 
@@ -110,14 +105,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the response to an HTTP request that holds no call: a JSON-RPC error with the HTTP status of its code.
-pub(super) fn refusal(error: &RpcError) -> Response<HttpBody> {
-    let response = MethodResponse::error(Id::Null, error_object(error));
+pub(super) fn refusal(error: &RpcError) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-    http_response(status, Box::<str>::from(response.into_json()).into_string())
+    refusal_with(status, error)
 }
 
-fn http_response(status: StatusCode, json: String) -> Response<HttpBody> {
-    let mut response = Response::new(HttpBody::from(json));
+/// Returns [`refusal`] with another status than that of the error's code.
+pub(super) fn refusal_with(status: StatusCode, error: &RpcError) -> Response<Full<Bytes>> {
+    http_response(status, response::failure(Id::NULL, &error_object(error)))
+}
+
+fn http_response(status: StatusCode, json: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(json));
     *response.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -2,14 +2,17 @@
 
 mod codec;
 mod connection;
+mod envelope;
 mod http;
 mod in_process;
+mod response;
 mod websocket;
+
+pub(in crate::rpc) use envelope::Members;
 
 use super::pipeline::Pipeline;
 use crate::auth::token::Tokens;
 use ipnet::IpNet;
-use jsonrpsee::core::RegisterMethodError;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::Supervisor;
@@ -50,19 +53,11 @@ pub(crate) struct RpcServerParts {
     pub(crate) supervisor: Supervisor,
 }
 
-/// Why the subscriptions cannot be served: two of them share a name.
-#[derive(Debug, thiserror::Error)]
-#[error("a subscription cannot be registered: {0}")]
-pub struct RpcServerError(#[from] RegisterMethodError);
-
 impl RpcServer {
     /// Creates a server for the methods of the pipeline.
-    ///
-    /// # Errors
-    /// If two subscriptions share a name, which a test of the contract rules out.
-    pub(crate) fn new(parts: RpcServerParts, http: RpcHttpConfig) -> Result<Self, RpcServerError> {
-        let sockets = Sockets::new(&parts.pipeline, http.max_sockets)?;
-        Ok(Self { inner: Arc::new(Inner { parts, http, sockets }) })
+    pub(crate) fn new(parts: RpcServerParts, http: RpcHttpConfig) -> Self {
+        let sockets = Sockets::new(&parts.pipeline, http.max_sockets);
+        Self { inner: Arc::new(Inner { parts, http, sockets }) }
     }
 
     /// Closes the WebSockets: waits for the calls in flight and cuts the subscriptions. Stop the runs first.

@@ -7,6 +7,7 @@ mod limits;
 mod pieces;
 mod sweep;
 mod transcriptions;
+mod types;
 
 use crate::support::client::read;
 use crate::support::{Client, Reply};

@@ -1,0 +1,123 @@
+//! WebSockets (RFC 6455). tungstenite reads and writes the frames; what they mean is decided here, and every call
+//! passes the pipeline.
+
+mod close;
+mod handshake;
+mod messages;
+mod socket;
+mod subscriptions;
+
+pub(super) use handshake::is_handshake;
+
+use super::connection;
+use super::http::refusal;
+use super::{Inner, RpcServer};
+use crate::error::Error;
+use crate::rpc::call::Connection;
+use crate::rpc::pipeline::Pipeline;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use messages::Messages;
+use socket::Socket;
+use std::sync::Arc;
+use subscriptions::Unsubscribes;
+use threadline_runtime::{GaugeGuard, TaskKind};
+use tokio::sync::Semaphore;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Room in a message for the envelope and for `_meta`, in bytes: a gateway adds them to params of full size.
+const ENVELOPE_BYTES: usize = 16 * 1024;
+/// Bytes that are read at a time. Each socket has a buffer of this size, so that an idle one is cheap.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes that are collected before they are written, unless nothing else waits to be written.
+const WRITE_BUFFER_BYTES: usize = 32 * 1024;
+/// Seconds after which a client may try to connect again. Sockets last long, so this is a guess.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// All WebSockets of this process.
+pub(super) struct Sockets {
+    unsubscribes: Unsubscribes,
+    permits: Arc<Semaphore>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Sockets {
+    pub(super) fn new(pipeline: &Pipeline, max_sockets: usize) -> Self {
+        Self {
+            unsubscribes: Unsubscribes::of(pipeline.registry()),
+            permits: Arc::new(Semaphore::new(max_sockets)),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Closes all sockets and waits for them.
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl RpcServer {
+    /// Answers the HTTP request that opens a WebSocket.
+    pub(super) fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
+        let mut response = match handshake::accept(&request) {
+            Ok(response) => response,
+            Err(refusal) => return *refusal,
+        };
+        let token = connection.caller.token.as_deref();
+        if token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_none()) {
+            let mut response = refusal(Error::unauthorized().public());
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
+        let sockets = &self.inner.sockets;
+        let Ok(permit) = sockets.permits.clone().try_acquire_owned() else {
+            let mut response = refusal(Error::unavailable("Too many WebSockets are open.").public());
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            return response;
+        };
+        if connection::offered_protocols(request.headers()).iter().any(|protocol| protocol == "bearer") {
+            // A browser drops the socket unless the server confirms one of the protocols that it offered.
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
+        }
+        let upgrade = hyper::upgrade::on(&mut request);
+        let inner = self.inner.clone();
+        let socket = async move {
+            let _permit = permit;
+            match upgrade.await {
+                Ok(upgraded) => serve(inner, connection, upgraded).await,
+                Err(error) => tracing::debug!(%error, "a connection ended before it became a WebSocket"),
+            }
+        };
+        self.inner.parts.supervisor.spawn(TaskKind::Connection, sockets.tracker.track_future(socket));
+        response
+    }
+}
+
+async fn serve(inner: Arc<Inner>, connection: Connection, upgraded: hyper::upgrade::Upgraded) {
+    let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
+    let config = socket_config(inner.parts.pipeline.max_params_bytes());
+    let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let (stop, ping_interval) = (inner.sockets.stop.clone(), inner.http.ping_interval);
+    let (messages, outgoing) = Messages::new(inner, connection);
+    Socket::new(stream, messages, outgoing, ping_interval).run(&stop).await;
+}
+
+fn socket_config(max_params_bytes: usize) -> WebSocketConfig {
+    // Twice the limit: params that are somewhat too large are read, and refused by the pipeline with its own error.
+    let message_bytes = max_params_bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES);
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes))
+}

@@ -1,0 +1,172 @@
+//! The life of one socket: it reads messages, writes answers and events, sends pings, and closes with a reason.
+
+use super::close;
+use super::messages::Messages;
+use futures::{SinkExt, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_util::sync::CancellationToken;
+
+/// Most messages of one socket that are answered at a time. No more are read until one of them is.
+const MAX_UNANSWERED: u32 = 1024;
+/// Longest time that a socket that is being closed waits for the calls that it has begun.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time that a closed socket reads what its peer had sent before: a peer that is cut off while it sends may
+/// never see the reason.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Intervals of pings without a sign of life after which a socket is closed.
+const MAX_SILENT_INTERVALS: u32 = 2;
+
+/// One WebSocket.
+pub(super) struct Socket<S> {
+    stream: WebSocketStream<S>,
+    messages: Messages,
+    outgoing: mpsc::Receiver<String>,
+    /// One permit for each message that is not answered yet.
+    unanswered: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    ping_interval: Duration,
+}
+
+/// How a socket ends.
+enum End {
+    /// The connection is gone, or the peer has closed it.
+    Gone,
+    /// This side closes it.
+    Close(CloseFrame),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(super) fn new(
+        stream: WebSocketStream<S>,
+        messages: Messages,
+        outgoing: mpsc::Receiver<String>,
+        ping_interval: Duration,
+    ) -> Self {
+        let unanswered = Arc::new(Semaphore::new(MAX_UNANSWERED as usize));
+        Self { stream, messages, outgoing, unanswered, tasks: JoinSet::new(), ping_interval }
+    }
+
+    /// Serves the socket until one side closes it, or until `stop`.
+    pub(super) async fn run(mut self, stop: &CancellationToken) {
+        if let End::Close(frame) = self.serve(stop).await {
+            // A call that is carried out is answered, whatever else the peer has sent.
+            if self.finish_calls().await.is_ok() && self.stream.close(Some(frame)).await.is_ok() {
+                // Errors of a connection that ends matter to nobody.
+                let _ = timeout(DRAIN_TIMEOUT, drain(self.stream.get_mut())).await;
+            }
+        }
+        // Dropping the tasks ends the subscriptions, and the calls that nobody waits for.
+    }
+
+    async fn serve(&mut self, stop: &CancellationToken) -> End {
+        let mut ping = interval_at(Instant::now() + self.ping_interval, self.ping_interval);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent_intervals = 0;
+        let mut permit: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let end = tokio::select! {
+                () = stop.cancelled() => Some(End::Close(close::going_away())),
+                acquired = self.unanswered.clone().acquire_owned(), if permit.is_none() => {
+                    permit = acquired.ok();
+                    None
+                }
+                message = self.stream.next(), if permit.is_some() => {
+                    silent_intervals = 0;
+                    match message {
+                        Some(Ok(Message::Text(text))) => self.answer(text, permit.take()),
+                        Some(Ok(Message::Binary(_))) => Some(End::Close(close::binary())),
+                        Some(Ok(Message::Close(_))) => self.confirm_close().await,
+                        // tungstenite sends the answer to a ping with the next read.
+                        Some(Ok(_)) => None,
+                        Some(Err(error)) => self.after_error(&error).await,
+                        None => Some(End::Gone),
+                    }
+                }
+                Some(text) = self.outgoing.recv() => self.write(text).await.is_err().then_some(End::Gone),
+                Some(task) = self.tasks.join_next() => after_task(&task),
+                _ = ping.tick() => {
+                    // While nothing is read, no pong can arrive.
+                    silent_intervals += u32::from(permit.is_some());
+                    if silent_intervals > MAX_SILENT_INTERVALS {
+                        Some(End::Close(close::silent()))
+                    } else {
+                        self.stream.send(Message::Ping(Bytes::new())).await.is_err().then_some(End::Gone)
+                    }
+                }
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn answer(&mut self, message: Utf8Bytes, permit: Option<OwnedSemaphorePermit>) -> Option<End> {
+        if let Some(permit) = permit {
+            self.tasks.spawn(self.messages.clone().answer(message, permit));
+        }
+        None
+    }
+
+    /// Writes a message and those that wait behind it.
+    async fn write(&mut self, text: String) -> Result<(), Error> {
+        self.stream.feed(Message::text(text)).await?;
+        while let Ok(text) = self.outgoing.try_recv() {
+            self.stream.feed(Message::text(text)).await?;
+        }
+        self.stream.flush().await
+    }
+
+    /// Sends the close frame that answers the peer's, which tungstenite has ready.
+    async fn confirm_close(&mut self) -> Option<End> {
+        // Fails if the connection is gone, which is the end as well.
+        let _ = self.stream.flush().await;
+        Some(End::Gone)
+    }
+
+    async fn after_error(&mut self, error: &Error) -> Option<End> {
+        let Some(frame) = close::after(error) else { return Some(End::Gone) };
+        tracing::debug!(%error, "a WebSocket is closed");
+        if matches!(error, Error::Capacity(_)) && self.write(Messages::too_large()).await.is_err() {
+            return Some(End::Gone);
+        }
+        Some(End::Close(frame))
+    }
+
+    /// Waits for the calls that were begun, and writes their answers.
+    async fn finish_calls(&mut self) -> Result<(), Error> {
+        let all_answered = timeout(FINISH_TIMEOUT, self.unanswered.clone().acquire_many_owned(MAX_UNANSWERED));
+        tokio::pin!(all_answered);
+        loop {
+            let text = tokio::select! {
+                biased;
+                text = self.outgoing.recv() => text,
+                _ = &mut all_answered => None,
+            };
+            match text {
+                Some(text) => self.write(text).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn after_task(task: &Result<(), JoinError>) -> Option<End> {
+    // Its call cannot be answered: the client learns it from the end of the socket.
+    task.as_ref().is_err_and(JoinError::is_panic).then(|| End::Close(close::internal_error()))
+}
+
+/// Says that nothing more comes, and reads to the end what the peer has sent before it knew.
+async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut discarded = [0; 1024];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
+}

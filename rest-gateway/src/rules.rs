@@ -169,7 +169,9 @@ pub static RULES: &[Rule] = &[
         .documented(
             "addStructuredInput",
             "Answer the questions that a session waits for, and stream the run that continues.\n\n\
-             A question has one value, or several if it allows them. A question without an answer is skipped.",
+             A question has one value, or several if it allows them. A question without an answer is skipped.\n\n\
+             An item with an `approval` asks for a decision about a tool call: `approve`, `approve_always`, `edit` (with \
+             `arguments`) or `refuse`. Anything else refuses the call.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}/actions")
         .calls::<threads::ThreadsCustomAction>()

@@ -9,7 +9,8 @@ pub use threadline_model::dialect::DialectOverrides;
 pub use threadline_signals::RedisConfig;
 pub use threadline_store::config::{DatabaseConfig, PreparedStatements};
 pub use threadline_tools::config::{
-    CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair, UserContext,
+    ApprovalMode, CallLimits, ClientTool, EndpointConfig, EndpointKind, McpConfig, McpTransport, SecretPair,
+    UserContext,
 };
 
 use ipnet::IpNet;

@@ -242,7 +242,8 @@ pub struct AddStructuredInputParams {
     pub thread_id: Uuid,
     /// The item with the questions: a pending item of type `structured_input`.
     pub item_id: Uuid,
-    /// The answers. A question without an answer is skipped.
+    /// The answers. A question without an answer is skipped. An item with an `approval` takes the answers `decision`
+    /// (`approve`, `approve_always`, `edit` or `refuse`), `arguments` and `reason`; anything else refuses the call.
     pub input: StructuredInputSubmission,
     /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
     /// reply.

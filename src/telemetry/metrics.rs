@@ -67,6 +67,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
     Metric { name: "threadline_attachments_total", kind: Counter, labels: "outcome", doc: "Attachments that were uploaded and checked: ready or refused." },
+    Metric { name: "threadline_tool_approvals_total", kind: Counter, labels: "outcome", doc: "Decisions about tool calls that need approval: approved, approved_always, edited, refused, expired or abandoned." },
     Metric { name: "threadline_answers_incomplete_total", kind: Counter, labels: "reason", doc: "Answers that ended before they were complete: length, content_filter, turn_limit or refusal." },
     Metric { name: "threadline_prompts_refused_total", kind: Counter, labels: "", doc: "Prompts that the model's server refused because of their length. A shorter one is sent." },
     Metric { name: "threadline_model_tokens_total", kind: Counter, labels: "direction", doc: "Tokens, as the model's server reports them." },

@@ -1,5 +1,6 @@
 //! Agents of the agents file: their models and tools, and the options of a message.
 
+mod approval;
 mod choice;
 mod client;
 mod endpoints;

@@ -22,6 +22,7 @@ macro_rules! files {
 
 /// The files of the page, by name.
 const FILES: &[(&str, &str)] = files![
+    "approvals.js",
     "base.css",
     "chat.js",
     "composer.js",

@@ -1,8 +1,10 @@
 // Questions of the assistant: a form while they are open, the answers after that.
 
+import { drawApproval } from "./approvals.js";
 import { element } from "./dom.js";
 
 export function drawQuestions(item, handlers) {
+  if (item.approval) return drawApproval(item, handlers);
   return item.status === "pending" ? drawForm(item, handlers) : drawAnswers(item);
 }
 

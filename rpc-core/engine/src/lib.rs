@@ -43,5 +43,7 @@ pub use engine::{Engine, EngineConfig};
 pub use error::EngineError;
 pub use hub::RunHandle;
 pub use lifecycle::{NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput, count_tokens};
-pub use output::{Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, cost_micros};
+pub use output::{
+    Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WaitingCall, cost_micros,
+};
 pub use subscribe::{FeedEnd, RunFeed, ThreadFeed};

@@ -1,11 +1,12 @@
 //! Converts rows to wire types, by hand: what is stored and what is sent may change independently.
 
 use crate::log::to_unsigned;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
-use threadline_schema::chatkit::ThreadStatus;
+use threadline_schema::chatkit::{ApprovalOutcome, ThreadStatus};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::{Feedback, ItemKind};
@@ -35,9 +36,25 @@ pub struct ToolCallBody {
     /// The item that shows what the call waits for, if the client or the user gives its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Uuid>,
+    /// What the call needs if it is made only with the user's approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<CallApproval>,
     /// What the model's server wants back with the call. Clients never get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Value>,
+}
+
+/// The approval of a tool call, as it is stored with the call. Clients never write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallApproval {
+    /// From then on, the call is refused.
+    pub expires_at: DateTime<Utc>,
+    /// Whether the approval of this call is one of all later calls of the tool in the thread.
+    #[serde(default)]
+    pub is_first: bool,
+    /// What was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<ApprovalOutcome>,
 }
 
 /// An account.

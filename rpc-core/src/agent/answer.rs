@@ -1,18 +1,25 @@
 //! Answers a message: prompt, model, tools, and again, until the model answers in text.
 
 use super::abandon_pending::abandon_pending_calls;
+use super::approved_call::{ApprovedCall, MadeCall};
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
 use crate::model::{Message, ToolCall};
+use chrono::TimeDelta;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter};
+use threadline_engine::wire::CallApproval;
+use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, WaitingCall};
+use threadline_schema::chatkit::ToolApproval;
+use threadline_schema::db::types::UtcTime;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
+use threadline_tools::{ApprovalRequest, Permission, approval_questions};
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
@@ -20,23 +27,47 @@ pub(crate) struct AnswerDriver {
     agent: ResolvedAgent,
     /// The title that a model thinks of meanwhile.
     title: Option<TitleHandle>,
+    /// The call that the run begins with.
+    approved: Option<ApprovedCall>,
 }
 
 impl AnswerDriver {
-    pub(crate) fn new(services: Arc<AgentServices>, agent: ResolvedAgent, title: Option<TitleHandle>) -> Self {
-        Self { services, agent, title }
+    pub(crate) fn new(
+        services: Arc<AgentServices>,
+        agent: ResolvedAgent,
+        title: Option<TitleHandle>,
+        approved: Option<ApprovedCall>,
+    ) -> Self {
+        Self { services, agent, title, approved }
     }
 
     async fn answer(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
         let Self { services, agent: resolved, .. } = self;
         let AgentServices { store, clock, .. } = &**services;
         let agent = &resolved.agent;
+        // First of all: whatever fails, the run knows the call.
+        let made = match &self.approved {
+            Some(call) => Some(call.make(store, resolved, run, writer).await?),
+            None => None,
+        };
         let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
         let mut history = history.await?;
-        abandon_pending_calls(store, run.token, &mut history, writer).await?;
+        if let Some(made) = &made {
+            made.put_into(&mut history)?;
+        }
+        abandon_pending_calls(store, run, &mut history, writer).await?;
+        let approved = match resolved.tools.may_ask_for_approval() {
+            true => store.approved_tools(run.token.thread_id).await?,
+            false => BTreeSet::new(),
+        };
+        let permission = Permission::OfModel(&approved);
         let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
         let mut messages = prompt::build(&agent.instructions, facts, &history)?;
         services.attachments.load_into_prompt(&mut messages).await;
+        let first_turn = u32::from(made.is_some());
+        if let Some(MadeCall { name, result, .. }) = made {
+            tool_results::push_images(&mut messages, &name, result.images);
+        }
         let mut models = ModelChain::new(services, resolved, run);
 
         for turn in 0..agent.max_turns {
@@ -45,17 +76,20 @@ impl AnswerDriver {
                 return Ok(());
             }
             let text = writer.open_text().to_owned();
-            let pending = resolved.tools.first_pending(&calls);
+            let pending = resolved.tools.first_pending(&calls, permission);
+            let pending = pending.map(|(index, pending)| (index, waiting_call(pending, clock.now())));
             let pending_index = pending.as_ref().map(|(index, _)| *index);
+            let waiting =
+                pending.as_ref().map(|(index, waiting)| WaitingCall { index: *index, approval: waiting.approval });
             let requested: Vec<RequestedCall> = calls.iter().map(requested_call).collect();
-            writer.begin_calls(turn, &requested, pending_index);
+            writer.begin_calls(first_turn + turn, &requested, waiting);
             writer.store_items(store, run.token).await?;
-            let results = run_calls(store, resolved, run, &calls, pending_index, writer).await?;
-            if let Some((index, pending)) = pending
+            let results = run_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
+            if let Some((index, waiting)) = pending
                 && let Some(call) = requested.get(index)
             {
                 // Another run continues with the answer.
-                writer.leave_pending(index, call, pending_call(pending));
+                writer.leave_pending(index, call, waiting.into_pending(call));
                 return Ok(());
             }
             messages.push(Message::Assistant { text, tool_calls: calls.clone() });
@@ -91,9 +125,41 @@ pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
     RequestedCall { id, name, arguments, echo }
 }
 
-fn pending_call(pending: threadline_tools::PendingCall) -> PendingCall {
-    match pending {
-        threadline_tools::PendingCall::ClientTool(arguments) => PendingCall::ClientTool(arguments),
-        threadline_tools::PendingCall::Questions(questions) => PendingCall::StructuredInput(questions),
+/// What a call waits for.
+struct Waiting {
+    pending: threadline_tools::PendingCall,
+    /// Stored with the call if it waits for the user's approval.
+    approval: Option<CallApproval>,
+}
+
+fn waiting_call(pending: threadline_tools::PendingCall, now: UtcTime) -> Waiting {
+    let approval = match &pending {
+        threadline_tools::PendingCall::Approval(ApprovalRequest { is_first, expires_after, .. }) => {
+            let expires_at = now.utc().checked_add_signed(TimeDelta::from_std(*expires_after).unwrap_or_default());
+            Some(CallApproval { expires_at: expires_at.unwrap_or(now.utc()), is_first: *is_first, outcome: None })
+        }
+        _ => None,
+    };
+    Waiting { pending, approval }
+}
+
+impl Waiting {
+    fn into_pending(self, call: &RequestedCall) -> PendingCall {
+        match (self.pending, self.approval) {
+            (threadline_tools::PendingCall::ClientTool(arguments), _) => PendingCall::ClientTool(arguments),
+            (threadline_tools::PendingCall::Questions(questions), _) => PendingCall::StructuredInput(questions),
+            (threadline_tools::PendingCall::Approval(ApprovalRequest { arguments, .. }), approval) => {
+                let questions = approval_questions(&call.name, &arguments);
+                let shown = ToolApproval {
+                    call_id: call.id.clone(),
+                    tool: call.name.clone(),
+                    arguments,
+                    expires_at: approval.map(|approval| approval.expires_at).unwrap_or_default(),
+                    outcome: None,
+                    edited_arguments: None,
+                };
+                PendingCall::Approval(questions, shown)
+            }
+        }
     }
 }

@@ -9,11 +9,13 @@
 //! | `prompt.rs` | what the model reads |
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
 //! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
+//! | `approved_call.rs` | a call that the user has approved |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
 
 mod abandon_pending;
 mod answer;
+mod approved_call;
 mod context;
 mod error;
 mod file;
@@ -27,6 +29,7 @@ mod tool_results;
 mod widget_action;
 
 pub(crate) use answer::AnswerDriver;
+pub(crate) use approved_call::{ApprovedCall, record_decision};
 pub(crate) use context::ContextWindows;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;

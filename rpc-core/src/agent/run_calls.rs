@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use threadline_engine::{FinishedCall, RunContext, RunWriter};
 use threadline_schema::error::Chain;
 use threadline_schema::ids::ItemId;
-use threadline_tools::{CallOutcome, ProgressReporter, ToolContext, ToolResult};
+use threadline_tools::{CallOutcome, Permission, ProgressReporter, ToolContext, ToolResult};
 
 /// What has happened to a call.
 enum Step<'a> {
@@ -34,6 +34,7 @@ pub(super) async fn run_calls(
     run: &RunContext,
     calls: &[ToolCall],
     pending: Option<usize>,
+    permission: Permission<'_>,
     writer: &mut RunWriter,
 ) -> Result<Vec<Option<ToolResult>>, AgentError> {
     let tools = &agent.tools;
@@ -53,7 +54,7 @@ pub(super) async fn run_calls(
         }
         let title = tools.title(call, None);
         writer.start_call(index, &title);
-        let result = tools.execute(context(progress), call).boxed();
+        let result = tools.execute(context(progress), call, permission).boxed();
         steps.push(next_update(InFlightCall::new(index, call, title, progress, result)).boxed());
     }
     let mut results: Vec<Option<ToolResult>> = calls.iter().map(|_| None).collect();

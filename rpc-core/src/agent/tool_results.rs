@@ -18,6 +18,16 @@ pub(super) fn push(messages: &mut Vec<Message>, calls: Vec<ToolCall>, results: V
         );
         messages.push(Message::Tool { call_id: call.id, content });
     }
+    push_attached(messages, images);
+}
+
+/// Appends the images in the result of a call that is in the prompt already.
+pub(super) fn push_images(messages: &mut Vec<Message>, tool: &str, images: Vec<ToolImage>) {
+    let images = images.into_iter().enumerate().map(|(index, image)| attached(tool, index + 1, image));
+    push_attached(messages, images.collect());
+}
+
+fn push_attached(messages: &mut Vec<Message>, images: Vec<AttachedFile>) {
     if !images.is_empty() {
         messages.push(Message::ToolImages(images));
         omit_older_images(messages);

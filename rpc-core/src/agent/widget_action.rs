@@ -17,7 +17,7 @@ use threadline_schema::chatkit::{ItemUpdate, NoticeLevel, ThreadItem, WidgetItem
 use threadline_schema::error::Failure;
 use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
-use threadline_tools::widgets;
+use threadline_tools::{Permission, widgets};
 
 /// How often a widget is changed again after other requests have changed it at the same time.
 const TRIES: u32 = 10;
@@ -56,7 +56,7 @@ impl WidgetActionDriver {
         let WidgetCall { call, widget_id, agent } = &self.action;
         writer.begin_calls(0, &[requested_call(call)], None);
         writer.store_items(store, run.token).await.map_err(AgentError::from)?;
-        let results = run_calls(store, agent, run, slice::from_ref(call), None, writer).await?;
+        let results = run_calls(store, agent, run, slice::from_ref(call), None, Permission::OfUser, writer).await?;
         let Some(result) = results.into_iter().flatten().next() else { return Ok(()) };
         if let Some(Failure { message, .. }) = result.failure {
             writer.emit(&ThreadStreamEvent::Notice {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 pub use threadline_engine::ModelPrices;
 use threadline_model::config::ModelParameters;
 use threadline_model::dialect::DialectOverrides;
-use threadline_tools::config::{ClientTool, EndpointConfig, McpConfig};
+use threadline_tools::config::{ApprovalMode, ClientTool, EndpointConfig, McpConfig};
 
 /// The contents of an agents file.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct AgentsConfig {
     pub mcp: BTreeMap<Arc<str>, McpConfig>,
     /// Tools of internal services by name.
     pub tools: BTreeMap<Arc<str>, EndpointConfig>,
+    /// How long a call waits for approval; `None` is the service's default. In the file: `approval_expires_seconds`.
+    pub approval_expires: Option<Duration>,
 }
 
 /// What is set of one model.
@@ -58,6 +61,10 @@ pub struct AgentProfile {
     pub title_model: Option<Arc<str>>,
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
+    /// Which calls of these tools wait for approval. Rules of single tools have precedence over the others.
+    pub approvals: Vec<(ToolSelector, ApprovalMode)>,
+    /// How long a call waits for approval; `None` is the service's default.
+    pub approval_expires: Option<Duration>,
 }
 
 /// The title that a thread gets with its first message, unless its user has named it.

@@ -1,7 +1,7 @@
 //! Starts runs that answer: with the agent of the thread, within the budget of the user.
 
 use super::InputRequest;
-use crate::agent::{AgentRegistry, AgentServices, AnswerDriver, ResolvedAgent, start_title};
+use crate::agent::{AgentRegistry, AgentServices, AnswerDriver, ApprovedCall, ResolvedAgent, start_title};
 use crate::budget::Budgets;
 use crate::error::Error;
 use crate::store::Store;
@@ -29,6 +29,8 @@ pub(super) struct ResumedAnswer {
     pub(super) replaced: Option<ThreadItem>,
     /// The options of the user message that is answered.
     pub(super) options: InferenceOptions,
+    /// The call that the run begins with.
+    pub(super) approved: Option<ApprovedCall>,
 }
 
 impl AnswerRuns {
@@ -42,7 +44,7 @@ impl AnswerRuns {
     ) -> Result<StartedRun, Error> {
         let permit = self.engine.start_permit()?;
         let InputRequest { user_id, context, .. } = request;
-        let ResumedAnswer { input, replaced, options } = input;
+        let ResumedAnswer { input, replaced, options, approved } = input;
         // The agent must be known before the run is stored only where its prices decide what the run reserves.
         let agent = if self.budgets.limits_cost() {
             let thread = self.store.thread_get(user_id, thread_id).await?;
@@ -54,7 +56,7 @@ impl AnswerRuns {
         let (this, driver_context) = (self.clone(), context.clone());
         let make_driver = move |run: StoredRun<'_>| {
             let agent = agent.unwrap_or_else(|| this.agents.current().resolve_again(run.thread, &options));
-            this.driver(agent, &run, None, &driver_context)
+            this.driver(agent, &run, None, approved, &driver_context)
         };
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
         let started = self.engine.resume(request, thread_id, ResumeInput { input, replaced, reservation }).await;
@@ -78,19 +80,20 @@ impl AnswerRuns {
     }
 
     /// Makes the driver of a run. `first_words` are the words of the first message of a thread: a model may be asked for
-    /// a title.
+    /// a title. `approved` is the call that the run begins with.
     pub(super) fn driver(
         &self,
         agent: ResolvedAgent,
         run: &StoredRun<'_>,
         first_words: Option<&str>,
+        approved: Option<ApprovedCall>,
         context: &RequestContext,
     ) -> Box<dyn RunDriver> {
         let limits_cost = self.budgets.limits_cost();
         let title = first_words.and_then(|words| {
             start_title(&self.services, &self.engine, &agent, limits_cost, run, words, &context.request_id)
         });
-        Box::new(AnswerDriver::new(self.services.clone(), agent, title))
+        Box::new(AnswerDriver::new(self.services.clone(), agent, title, approved))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::InputRequest;
 use super::answer_run::{AnswerRuns, ResumedAnswer, inference_options_of};
+use super::approvals::DecidedCall;
+use crate::agent::record_decision;
 use crate::error::Error;
 use crate::page;
 use crate::store::ItemPage;
@@ -9,7 +11,7 @@ use crate::store::rows::ItemRow;
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_engine::StartedRun;
-use threadline_engine::wire::ToolCallBody;
+use threadline_engine::wire::{CallApproval, ToolCallBody};
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{
     ClientToolCallStatus, InferenceOptions, StructuredInput, StructuredInputAnswer, StructuredInputItem,
@@ -39,6 +41,14 @@ struct Answered {
     item: ThreadItem,
     /// The result of the tool call behind it. JSON text.
     result: String,
+}
+
+/// A call that waits for an answer.
+struct WaitingCall {
+    /// The call as it is stored.
+    call: ItemRow,
+    /// The same, read.
+    body: ToolCallBody,
 }
 
 impl PendingAnswers {
@@ -71,8 +81,9 @@ impl PendingAnswers {
         };
         call.status = ClientToolCallStatus::Completed;
         call.output = Some(output);
+        let waiting = self.waiting_call(&row).await?;
         let answered = Answered { row, item: ThreadItem::ClientToolCall(call), result: text };
-        self.continue_with(request, key, answered).await
+        self.continue_with(request, key, answered, waiting).await
     }
 
     /// Stores the user's answers to questions, and starts the run that continues with them.
@@ -97,6 +108,10 @@ impl PendingAnswers {
         if questions.status != StructuredInputStatus::Pending {
             return Err(Error::new(ErrorCode::Conflict, "These questions have been answered or skipped already."));
         }
+        let waiting = self.waiting_call(&row).await?;
+        if let Some(approval) = waiting.body.approval {
+            return self.decide(request, key, row, questions, waiting, approval, input).await;
+        }
         record_answers(&mut questions, input)?;
         let is_answered = questions.status == StructuredInputStatus::Answered;
         let result = ask_user::result_of_answers(if is_answered { "answered" } else { "skipped" }, &questions.inputs);
@@ -105,7 +120,48 @@ impl PendingAnswers {
             return Err(Error::new(ErrorCode::PayloadTooLarge, message));
         }
         let answered = Answered { row, item: ThreadItem::StructuredInput(questions), result };
-        self.continue_with(request, key, answered).await
+        self.continue_with(request, key, answered, waiting).await
+    }
+
+    /// Decides about the call that waits for approval, and starts the run that makes it, or reads that it is refused.
+    #[expect(clippy::too_many_arguments, reason = "what was read before it is known that this is an approval")]
+    async fn decide(
+        &self,
+        request: InputRequest,
+        key: Option<IdempotencyKey>,
+        row: ItemRow,
+        questions: StructuredInputItem,
+        waiting: WaitingCall,
+        approval: CallApproval,
+        submission: StructuredInputSubmission,
+    ) -> Result<StartedRun, Error> {
+        let AnswerRuns { store, services, agents, .. } = &*self.runs;
+        // Who has said something else since has refused, also if the run that answers it died before it wrote so.
+        let newest_message = store.message_before(row.thread_id, i64::MAX).await?;
+        if newest_message.is_some_and(|message| message.position > row.position) {
+            return Err(nothing_waits());
+        }
+        let (user_id, thread_id) = (request.user_id, row.thread_id);
+        let thread = store.thread_get(user_id, thread_id).await?;
+        let options = self.options_of(&row).await?;
+        let agent = agents.current().resolve_again(&thread, &options);
+        let WaitingCall { call, body } = waiting;
+        let decided = DecidedCall::new(approval, body, questions, submission, &agent, services.clock.now().utc())?;
+        let approved = decided.approved_call(call.id);
+        let DecidedCall { outcome, body, questions, approved_tool } = decided;
+        let item = ThreadItem::StructuredInput(questions);
+        let input = RunInput::Answer {
+            item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
+            call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
+            makes_call: approved.is_some(),
+            approved_tool,
+        };
+        let input = ResumedAnswer { input, replaced: Some(item), options, approved };
+        let started = self.runs.resume(request, key, thread_id, input).await?;
+        if !started.is_replayed {
+            record_decision(outcome, user_id, thread_id, started.run.as_ref().map(|run| run.id), &body);
+        }
+        Ok(started)
     }
 
     /// Stores an answer, in its item and as the result of the tool call behind it, and starts the run that continues.
@@ -114,31 +170,45 @@ impl PendingAnswers {
         request: InputRequest,
         key: Option<IdempotencyKey>,
         answered: Answered,
+        waiting: WaitingCall,
     ) -> Result<StartedRun, Error> {
-        let store = &self.runs.store;
         let Answered { row, item, result } = answered;
+        let WaitingCall { call, mut body } = waiting;
+        body.result = Some(result);
+        let options = self.options_of(&row).await?;
+        let input = RunInput::Answer {
+            item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
+            call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
+            makes_call: false,
+            approved_tool: None,
+        };
+        let input = ResumedAnswer { input, replaced: Some(item), options, approved: None };
+        self.runs.resume(request, key, row.thread_id, input).await
+    }
+
+    /// Returns the call that waits for the answer to an item.
+    async fn waiting_call(&self, row: &ItemRow) -> Result<WaitingCall, Error> {
         let items = match row.run_id {
-            Some(run_id) => store.run_items(run_id).await?,
+            Some(run_id) => self.runs.store.run_items(run_id).await?,
             None => Vec::new(),
         };
         let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
         let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
         let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
-        let Some((mut body, call)) = calls.next() else {
-            return Err(Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more."));
-        };
-        body.result = Some(result);
-        let message = store.message_before(row.thread_id, row.position).await?;
-        // The run continues as the message asked; the tool that had to be called first has been called.
-        let options = message.as_ref().map(inference_options_of).unwrap_or_default();
-        let options = InferenceOptions { tool_choice: None, ..options };
-        let input = RunInput::Answer {
-            item: ItemRewrite { id: row.id, old: row.body, new: serde_json::to_string(&item)? },
-            call: ItemRewrite { id: call.id, old: call.body, new: serde_json::to_string(&body)? },
-        };
-        let input = ResumedAnswer { input, replaced: Some(item), options };
-        self.runs.resume(request, key, row.thread_id, input).await
+        calls.next().map(|(body, call)| WaitingCall { call, body }).ok_or_else(nothing_waits)
     }
+
+    /// Returns the options of the run that continues: as the message asked. The tool that had to be called first has been
+    /// called.
+    async fn options_of(&self, row: &ItemRow) -> Result<InferenceOptions, Error> {
+        let message = self.runs.store.message_before(row.thread_id, row.position).await?;
+        let options = message.as_ref().map(inference_options_of).unwrap_or_default();
+        Ok(InferenceOptions { tool_choice: None, ..options })
+    }
+}
+
+fn nothing_waits() -> Error {
+    Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more.")
 }
 
 /// Records answers in the questions.

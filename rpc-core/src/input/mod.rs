@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `user_message.rs` | [`UserMessages`]: a message in a thread that exists or is new, or that is answered again |
 //! | `answers.rs` | [`PendingAnswers`]: answers to what a run has left pending |
+//! | `approvals.rs` | decisions about tool calls that wait for approval |
 //! | `widget_action.rs` | [`WidgetActions`]: actions of widgets |
 //! | `answer_run.rs` | [`AnswerRuns`]: how a run that answers is started, for the first two |
 //! | `repetition.rs` | finds the run of a request that is repeated with the cursor of its last event |
@@ -11,6 +12,7 @@
 
 mod answer_run;
 mod answers;
+mod approvals;
 mod idempotency;
 mod message_text;
 mod repetition;

@@ -58,7 +58,7 @@ impl UserMessages {
         let make_driver = move |run: StoredRun<'_>| {
             let agent = agent.unwrap_or_else(|| driver_runs.agents.current().resolve(run.thread));
             let words = run.is_first_message.then_some(words);
-            driver_runs.driver(agent, &run, words.as_deref(), &driver_context)
+            driver_runs.driver(agent, &run, words.as_deref(), None, &driver_context)
         };
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
         let started = runs.engine.start_with_message(request, thread_id, message).await;
@@ -108,7 +108,8 @@ impl UserMessages {
         let max_threads = self.limits.sessions_per_user;
         let new = NewThreadInput { thread_id, title: NEW_TITLE.to_owned(), metadata, max_threads, message };
         let (driver_runs, driver_context) = (runs.clone(), context.clone());
-        let make_driver = move |run: StoredRun<'_>| driver_runs.driver(agent, &run, words.as_deref(), &driver_context);
+        let make_driver =
+            move |run: StoredRun<'_>| driver_runs.driver(agent, &run, words.as_deref(), None, &driver_context);
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
         let created = runs.engine.create_thread(request, new).await;
         created.map_err(|error| runs.budgets.explain_new_thread(error, max_threads))
@@ -128,7 +129,7 @@ impl UserMessages {
         // The transaction that starts the run refuses what is no user message.
         let message = self.runs.store.item_get(request.user_id, thread_id, item_id).await.ok();
         let options = message.as_ref().map(inference_options_of).unwrap_or_default();
-        let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options };
+        let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options, approved: None };
         self.runs.resume(request, key, thread_id, input).await
     }
 

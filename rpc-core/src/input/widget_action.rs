@@ -10,7 +10,7 @@ use threadline_schema::chatkit::{Action, WidgetItem};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_store::RunInput;
-use threadline_tools::{ProgressReporter, ToolContext};
+use threadline_tools::{Permission, ProgressReporter, ToolContext};
 
 /// Runs the actions of widgets.
 pub(crate) struct WidgetActions {
@@ -67,7 +67,7 @@ impl WidgetActions {
                 // There is no run that could emit progress.
                 progress: &ProgressReporter::default(),
             };
-            let result = agent.tools.execute(tool_context, &call).await;
+            let result = agent.tools.execute(tool_context, &call, Permission::OfUser).await;
             if let Some(Failure { code, message }) = result.failure {
                 return Err(Error::new(code, message));
             }

@@ -47,6 +47,7 @@ mod thread_runs;
 mod threads;
 pub mod timing;
 mod tls;
+mod tool_approvals;
 mod unit;
 mod usage;
 mod users;

@@ -5,6 +5,7 @@ use super::error::{Conflict, Entity, StoreError, StoreResult};
 use super::idempotency::{IdempotencyKey, IdempotencySteps, Replay};
 use super::rows::{NewItem, RunRow, ThreadRow};
 use super::threads::closed_error;
+use super::tool_approvals::ToolApprovalSteps;
 use super::unit::{steps, tx};
 use super::usage::{Reservation, UsageSteps};
 use diesel::dsl::case_when;
@@ -30,8 +31,12 @@ pub enum RunInput {
     Answer {
         /// The visible item that asked for the answer. It belongs to the new run from now on.
         item: ItemRewrite,
-        /// The call, whose body gets the result.
+        /// The call, whose body gets the result, or the approval.
         call: ItemRewrite,
+        /// Whether the new run makes the call. Then the call belongs to it from now on.
+        makes_call: bool,
+        /// A tool whose calls the user approves for the rest of the thread.
+        approved_tool: Option<String>,
     },
 }
 
@@ -254,9 +259,12 @@ impl Store {
                 RunInput::Message(message) => c.insert_message(&thread, &row, message).await?,
                 RunInput::Retry(message) => c.check_user_message(thread_id, message).await?,
                 RunInput::Action => {}
-                RunInput::Answer { item, call } => {
+                RunInput::Answer { item, call, makes_call, approved_tool } => {
                     c.rewrite_item(thread_id, item, Some(row.id)).await?;
-                    c.rewrite_item(thread_id, call, None).await?;
+                    c.rewrite_item(thread_id, call, makes_call.then_some(row.id)).await?;
+                    if let Some(tool) = approved_tool {
+                        c.approve_tool(thread_id, tool, row.created_at).await?;
+                    }
                 }
             }
             c.unarchive(&mut thread).await?;

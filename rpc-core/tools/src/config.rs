@@ -2,8 +2,21 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Which calls of a tool wait for the approval of the user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ApprovalMode {
+    /// None.
+    #[default]
+    Never,
+    /// Those of a conversation until its user has approved one.
+    First,
+    /// Each one.
+    Always,
+}
 
 /// A tool that the client runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +42,10 @@ pub struct McpConfig {
     pub allows_widgets: bool,
     /// Tools that users may call from widgets, by the server's own names.
     pub actions: Vec<Arc<str>>,
+    /// Which calls wait for approval, unless `approval_of` has the tool.
+    pub approval: ApprovalMode,
+    /// Which calls of a tool wait for approval, by the server's own names.
+    pub approval_of: BTreeMap<Arc<str>, ApprovalMode>,
 }
 
 /// How to reach an MCP server.
@@ -75,6 +92,8 @@ pub struct EndpointConfig {
     pub allows_widgets: bool,
     /// Whether users may call the tool from widgets.
     pub is_action: bool,
+    /// Which calls wait for approval.
+    pub approval: ApprovalMode,
 }
 
 /// The protocol of an endpoint.

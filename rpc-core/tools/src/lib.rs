@@ -12,6 +12,7 @@
 //! | `result.rs` | [`ToolResult`]: how a call ended; the metrics of calls |
 //! | `actions.rs` | calls that users make through the actions of a widget |
 //! | `pending.rs` | calls that the client or the user answers, not this service |
+//! | `approval.rs` | calls that are made only if the user allows them |
 //! | `ask_user.rs` | the tool `ask_user`: questions to the user |
 //! | `endpoint/` | tools of internal services, over HTTP or JSON-RPC |
 //! | `mcp/` | tools of MCP servers |
@@ -27,6 +28,7 @@
 )]
 
 mod actions;
+mod approval;
 mod arguments;
 pub mod ask_user;
 pub mod config;
@@ -43,6 +45,9 @@ mod toolbox;
 pub mod widgets;
 
 pub use actions::ActionError;
+pub use approval::{
+    ABANDONED_RESULT, ApprovalDecision, ApprovalRequest, EXPIRED_RESULT, Permission, approval_questions, refused_result,
+};
 pub use arguments::argument_problem;
 pub use output::{ToolImage, ToolOutput};
 pub use pending::PendingCall;

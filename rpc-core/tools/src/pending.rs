@@ -1,8 +1,10 @@
 //! Calls that the client or the user answers, not this service. They end the run; another run continues with the
 //! answer.
 
+use crate::approval::{ApprovalRequest, Permission};
 use crate::arguments::parse_arguments;
 use crate::ask_user;
+use crate::config::ApprovalMode;
 use crate::toolbox::Toolbox;
 use serde_json::{Map, Value};
 use threadline_model::ToolCall;
@@ -14,16 +16,36 @@ pub enum PendingCall {
     ClientTool(Map<String, Value>),
     /// Questions to the user.
     Questions(Vec<StructuredInput>),
+    /// A call that is made if the user approves it.
+    Approval(ApprovalRequest),
 }
 
 /// Tells the model why a second pending call was not made.
-const ONE_AT_A_TIME: &str = "Another call has to be answered first. Make this one again when it has been.";
+pub(crate) const ONE_AT_A_TIME: &str = "Another call has to be answered first. Make this one again when it has been.";
 
 impl Toolbox {
     /// Returns the first of these calls that has to wait for an answer, and its index. A run can wait for one call
-    /// only.
-    pub fn first_pending(&self, calls: &[ToolCall]) -> Option<(usize, PendingCall)> {
-        calls.iter().enumerate().find_map(|(index, call)| Some((index, self.pending(call)?.ok()?)))
+    /// only: the others that would have to wait are not made.
+    pub fn first_pending(&self, calls: &[ToolCall], permission: Permission<'_>) -> Option<(usize, PendingCall)> {
+        calls.iter().enumerate().find_map(|(index, call)| {
+            let approval = || self.approval_request(call, permission).map(PendingCall::Approval);
+            Some((index, self.pending(call).and_then(Result::ok).or_else(approval)?))
+        })
+    }
+
+    /// Returns what a call waits for if it needs an approval. A call whose arguments do not fit is not made whatever the
+    /// user says, so nobody is asked.
+    fn approval_request(&self, call: &ToolCall, permission: Permission<'_>) -> Option<ApprovalRequest> {
+        let tool = self.find(&call.name)?;
+        let mode = self.approval_of(&call.name);
+        if permission.allows(&call.name, mode) {
+            return None;
+        }
+        let arguments = Value::Object(parse_arguments(call).ok()?);
+        tool.check_arguments(&arguments).ok()?;
+        let Value::Object(arguments) = arguments else { return None };
+        let is_first = mode == ApprovalMode::First;
+        Some(ApprovalRequest { arguments, is_first, expires_after: self.approval_expires_after() })
     }
 
     /// Returns why a call of a client tool or of `ask_user` was not made; `None` for other tools.

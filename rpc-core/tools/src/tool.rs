@@ -1,5 +1,6 @@
 //! The trait of all tools.
 
+use crate::config::ApprovalMode;
 use crate::output::ToolOutput;
 use crate::progress::ProgressReporter;
 use futures::future::BoxFuture;
@@ -75,6 +76,11 @@ pub trait Tool: Send + Sync {
     /// Returns the name of the widget action that calls this tool; `None` if users cannot call it.
     fn action_name(&self) -> Option<&str> {
         None
+    }
+
+    /// Returns which calls wait for the approval of the user, unless an agent has another rule.
+    fn approval(&self) -> ApprovalMode {
+        ApprovalMode::Never
     }
 
     /// Validates arguments without calling the tool. [`Self::call`] gets only arguments that are valid.

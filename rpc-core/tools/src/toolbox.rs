@@ -1,16 +1,23 @@
 //! The tools of one agent.
 
+use crate::approval::Permission;
 use crate::arguments::{object_schema, parse_arguments};
 use crate::ask_user;
-use crate::config::ClientTool;
+use crate::config::{ApprovalMode, ClientTool};
 use crate::output::ToolOutput;
+use crate::pending::ONE_AT_A_TIME;
 use crate::result::{CallMetrics, CallOutcome, ToolResult, UNKNOWN_TOOL};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_model::{ToolCall, ToolSpec};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
+
+/// How long a call waits for approval, unless the agents file says otherwise.
+const APPROVAL_EXPIRES_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
 pub struct Toolbox {
@@ -18,6 +25,9 @@ pub struct Toolbox {
     may_ask_user: bool,
     /// Names of the tools that the client runs.
     client_tools: Vec<Arc<str>>,
+    /// Tools whose calls can wait for approval, by name.
+    approvals: HashMap<String, ApprovalMode>,
+    approval_expires_after: Duration,
     /// Built once, because every request to the model carries them.
     specs: Arc<[ToolSpec]>,
 }
@@ -41,7 +51,44 @@ impl Toolbox {
                 client_names.push(name.clone());
             }
         }
-        Self { tools, may_ask_user, client_tools: client_names, specs: specs.into() }
+        let approvals = tools.iter().map(|tool| (tool.name().to_owned(), tool.approval())).collect();
+        Self {
+            tools,
+            may_ask_user,
+            client_tools: client_names,
+            approvals,
+            approval_expires_after: APPROVAL_EXPIRES_AFTER,
+            specs: specs.into(),
+        }
+    }
+
+    /// Replaces the approval rules of some tools, and how long calls wait for approval.
+    #[must_use]
+    pub fn with_approvals(
+        mut self,
+        rules: impl IntoIterator<Item = (String, ApprovalMode)>,
+        expires_after: Option<Duration>,
+    ) -> Self {
+        for (name, mode) in rules {
+            if let Some(current) = self.approvals.get_mut(&name) {
+                *current = mode;
+            }
+        }
+        self.approval_expires_after = expires_after.unwrap_or(APPROVAL_EXPIRES_AFTER);
+        self
+    }
+
+    /// Returns whether calls of some tool can wait for approval.
+    pub fn may_ask_for_approval(&self) -> bool {
+        self.approvals.values().any(|mode| *mode != ApprovalMode::Never)
+    }
+
+    /// Checks arguments for a tool. `None` if there is no such tool.
+    ///
+    /// # Errors
+    /// What to change, without a full stop at the end.
+    pub fn check_arguments(&self, name: &str, arguments: &Value) -> Option<Result<(), String>> {
+        self.find(name).map(|tool| tool.check_arguments(arguments))
     }
 
     /// Removes `ask_user` from the specs. Calls of it are still accepted.
@@ -66,11 +113,15 @@ impl Toolbox {
         tool.title(&arguments, result.is_some_and(|result| result.failure.is_none()))
     }
 
-    /// Executes a call. Every failure becomes a result for the model, which can report it or try something else.
-    pub async fn execute(&self, context: ToolContext<'_>, call: &ToolCall) -> ToolResult {
+    /// Executes a call, if it is permitted. Every failure becomes a result for the model, which can report it or try
+    /// something else.
+    pub async fn execute(&self, context: ToolContext<'_>, call: &ToolCall, permission: Permission<'_>) -> ToolResult {
         let metrics = CallMetrics::start(self.metric_label(&call.name));
         let result = match self.find(&call.name) {
-            Some(tool) => execute(tool, context, call, metrics.tool).await,
+            Some(tool) => {
+                let is_permitted = permission.allows(&call.name, self.approval_of(&call.name));
+                execute(tool, context, call, metrics.tool, is_permitted).await
+            }
             None => {
                 let no_such_tool = || format!("There is no tool called {}.", call.name);
                 let message = self.reason_not_pending(call).unwrap_or_else(no_such_tool);
@@ -83,6 +134,14 @@ impl Toolbox {
 
     pub(crate) fn tools(&self) -> &[Arc<dyn Tool>] {
         &self.tools
+    }
+
+    pub(crate) fn approval_of(&self, name: &str) -> ApprovalMode {
+        self.approvals.get(name).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn approval_expires_after(&self) -> Duration {
+        self.approval_expires_after
     }
 
     pub(crate) fn is_client_tool(&self, name: &str) -> bool {
@@ -103,7 +162,13 @@ impl Toolbox {
     }
 }
 
-async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, label: &str) -> ToolResult {
+async fn execute(
+    tool: &dyn Tool,
+    context: ToolContext<'_>,
+    call: &ToolCall,
+    label: &str,
+    is_permitted: bool,
+) -> ToolResult {
     let failed = |message: String| Err(ToolError::Failed(message));
     let arguments = parse_arguments(call).map(Value::Object).and_then(|arguments| {
         let problem = tool.check_arguments(&arguments).err();
@@ -111,6 +176,7 @@ async fn execute(tool: &dyn Tool, context: ToolContext<'_>, call: &ToolCall, lab
     });
     let result = match arguments {
         Err(problem) => failed(problem),
+        Ok(_) if !is_permitted => failed(ONE_AT_A_TIME.to_owned()),
         Ok(arguments) => {
             let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
             // The other side may go on with the call after our timeout.

@@ -28,9 +28,9 @@ pub use item::{
 pub use message::{AssistantContent, InferenceOptions, ToolChoice, UserContent, UserMessageInput};
 pub use source::{Annotation, EntityPreview, EntitySource, FileSource, Source, UrlSource};
 pub use structured_input::{
-    StructuredInput, StructuredInputAnswer, StructuredInputFreeform, StructuredInputItem,
+    ApprovalOutcome, StructuredInput, StructuredInputAnswer, StructuredInputFreeform, StructuredInputItem,
     StructuredInputMultipleChoice, StructuredInputOption, StructuredInputStatus, StructuredInputSubmission,
-    SubmissionStatus,
+    SubmissionStatus, ToolApproval,
 };
 pub use thread::{Thread, ThreadStatus};
 pub use update::ItemUpdate;

@@ -4,6 +4,7 @@ use super::Extra;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -22,9 +23,67 @@ pub struct StructuredInputItem {
     pub status: StructuredInputStatus,
     /// The questions.
     pub inputs: Vec<StructuredInput>,
+    /// The tool call that the questions are about; absent for questions that the model asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ToolApproval>,
     /// Members that this version does not know.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// A tool call that is made only if the user approves it.
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolApproval {
+    /// Id of the call.
+    pub call_id: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// The arguments, exactly as the call is made with them if it is approved.
+    pub arguments: Map<String, Value>,
+    /// From then on, an answer refuses the call.
+    pub expires_at: DateTime<Utc>,
+    /// What was decided; absent until then.
+    pub outcome: Option<ApprovalOutcome>,
+    /// The arguments that the user has put in place of `arguments`.
+    pub edited_arguments: Option<Map<String, Value>>,
+}
+
+/// What was decided about a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalOutcome {
+    /// The user has approved the call.
+    Approved,
+    /// The user has approved the call, and the calls of the tool in the rest of the thread.
+    ApprovedAlways,
+    /// The user has approved the call with other arguments.
+    Edited,
+    /// The user has refused the call.
+    Refused,
+    /// The answer came too late. The call is refused.
+    Expired,
+    /// The user went on without an answer. The call is refused.
+    Abandoned,
+}
+
+impl ApprovalOutcome {
+    /// Returns whether the call is made.
+    pub fn is_approval(self) -> bool {
+        matches!(self, Self::Approved | Self::ApprovedAlways | Self::Edited)
+    }
+
+    /// Returns the name, for metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::ApprovedAlways => "approved_always",
+            Self::Edited => "edited",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Abandoned => "abandoned",
+        }
+    }
 }
 
 /// Whether the user has answered.

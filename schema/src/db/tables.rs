@@ -254,6 +254,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Tools whose calls the user of a thread has approved for the rest of the thread.
+    tool_approvals (thread_id, tool) {
+        thread_id -> Id,
+        /// The name that models know.
+        tool -> Text,
+        created_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -262,6 +275,7 @@ diesel::joinable!(idempotency_keys -> threads (thread_id));
 diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
 diesel::joinable!(attachments -> threads (thread_id));
+diesel::joinable!(tool_approvals -> threads (thread_id));
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     threads,
@@ -274,5 +288,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     usage_days,
     attachments,
     attachment_leftovers,
-    processes
+    processes,
+    tool_approvals
 );

@@ -182,3 +182,51 @@ async fn an_incomplete_answer_says_so_and_can_be_continued() {
     assert_eq!(sent[3], json!({"role": "user", "content": "Continue"}));
     assert_eq!(sent[2], json!({"role": "assistant", "content": "Once upon"}));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_approved_edited_and_refused() {
+    let upstream = Upstream::start().await;
+    let asks = || upstream.queue(Script::calls(&[("add_task", json!({"title": "Milk"}))]));
+    let file = "[agents.a]\napproval = { add_task = \"always\" }\n";
+    let app = Setup::new().await.upstream(&upstream).agents(file).start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    let titles = || async {
+        let tasks = user.get("/api/v1/tasks").await;
+        tasks
+            .data()
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["title"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    asks();
+    say(&browser, "Add milk").await;
+    browser.read(".approval strong", "Call add_task?").await;
+    browser.read(".approval .arguments", "\"title\": \"Milk\"").await;
+    browser.see("#log[aria-busy=false]").await;
+    browser.client.refresh().await.unwrap();
+    browser.click(".approval [data-decision=edit]").await;
+    browser.run("document.querySelector('.approval textarea').value = '{\"title\": \"Tea\"}'").await;
+    browser.click(".approval [data-decision=send_edited]").await;
+    browser.read(".approval .outcome", "You changed the arguments and approved this call.").await;
+    answer(&browser).await;
+    assert_eq!(titles().await, ["Tea"]);
+
+    asks();
+    say(&browser, "Add milk").await;
+    browser.click(".approval [data-decision=refuse]").await;
+    browser.see(".item:last-child.assistant_message").await;
+    answer(&browser).await;
+    assert_eq!(titles().await, ["Tea"]);
+
+    asks();
+    say(&browser, "Add milk").await;
+    browser.click(".approval [data-decision=approve_always]").await;
+    browser.see(".item:last-child.assistant_message").await;
+    answer(&browser).await;
+    asks();
+    say(&browser, "Add milk").await;
+    eventually("nobody is asked", || async { (titles().await.len() == 3).then_some(()) }).await;
+    assert_eq!(browser.count(".approval [data-decision=approve]").await, 0);
+}

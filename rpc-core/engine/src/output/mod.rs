@@ -14,6 +14,6 @@ pub use citations::Citation;
 pub use pending_call::PendingCall;
 pub use run_writer::RunWriter;
 pub(crate) use run_writer::{CANCEL_NOTE, hidden_note, new_item};
-pub use tool_calls::{FinishedCall, RequestedCall};
+pub use tool_calls::{FinishedCall, RequestedCall, WaitingCall};
 pub use usage_meter::{ModelPrices, UsageMeter, cost_micros};
 pub(crate) use workflow::{empty_workflow, is_running, mark_outcome_unknown, task_entry};

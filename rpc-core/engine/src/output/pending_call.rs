@@ -5,7 +5,7 @@ use super::run_writer::RunWriter;
 use serde_json::{Map, Value};
 use threadline_schema::chatkit::{
     ClientToolCall, ClientToolCallStatus, Extra, StructuredInput, StructuredInputItem, StructuredInputStatus,
-    ThreadItem,
+    ThreadItem, ToolApproval,
 };
 use threadline_schema::event::ThreadStreamEvent;
 use threadline_schema::items::ItemKind;
@@ -17,6 +17,8 @@ pub enum PendingCall {
     ClientTool(Map<String, Value>),
     /// The user's answers to these questions.
     StructuredInput(Vec<StructuredInput>),
+    /// The user's approval of the call, which these questions ask for.
+    Approval(Vec<StructuredInput>, ToolApproval),
 }
 
 impl RunWriter {
@@ -28,21 +30,23 @@ impl RunWriter {
         self.close_widgets();
         let Some(id) = self.calls.leave_pending(index) else { return };
         self.has_output = true;
-        let (thread_id, now, extra) = (self.thread_id.0, self.clock.now(), Extra::default());
+        let (thread_id, now) = (self.thread_id.0, self.clock.now());
         let created_at = now.utc();
+        let questions = |inputs, approval| {
+            let (status, extra) = (StructuredInputStatus::Pending, Extra::default());
+            let item = StructuredInputItem { id: id.0, thread_id, created_at, status, inputs, approval, extra };
+            (ItemKind::StructuredInput, ThreadItem::StructuredInput(item))
+        };
         let (kind, item) = match pending {
             PendingCall::ClientTool(arguments) => {
                 let RequestedCall { id: call_id, name, .. } = call.clone();
-                let (status, output) = (ClientToolCallStatus::Pending, None);
+                let (status, output, extra) = (ClientToolCallStatus::Pending, None, Extra::default());
                 let item =
                     ClientToolCall { id: id.0, thread_id, created_at, status, call_id, name, arguments, output, extra };
                 (ItemKind::ClientToolCall, ThreadItem::ClientToolCall(item))
             }
-            PendingCall::StructuredInput(inputs) => {
-                let status = StructuredInputStatus::Pending;
-                let item = StructuredInputItem { id: id.0, thread_id, created_at, status, inputs, extra };
-                (ItemKind::StructuredInput, ThreadItem::StructuredInput(item))
-            }
+            PendingCall::StructuredInput(inputs) => questions(inputs, None),
+            PendingCall::Approval(inputs, approval) => questions(inputs, Some(approval)),
         };
         self.store_later(id, kind, false, &item, now);
         self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });

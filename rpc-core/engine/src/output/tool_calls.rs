@@ -1,7 +1,7 @@
 //! Tool calls: what is stored of them before they run, and after.
 
 use super::run_writer::new_item;
-use crate::wire::ToolCallBody;
+use crate::wire::{CallApproval, ToolCallBody};
 use serde_json::Value;
 use threadline_schema::chatkit::WorkflowTask;
 use threadline_schema::error::Failure;
@@ -23,6 +23,15 @@ pub struct RequestedCall {
     pub arguments: String,
     /// What the model's server wants back with the call. The engine stores it and does not read it.
     pub echo: Option<Value>,
+}
+
+/// The call of a turn that waits for the client or the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingCall {
+    /// Its index in the turn.
+    pub index: usize,
+    /// What it needs if it is made only with the user's approval.
+    pub approval: Option<CallApproval>,
 }
 
 /// How a tool call ended.
@@ -69,25 +78,33 @@ struct UnstoredResult {
 }
 
 impl TurnCalls {
-    /// Replaces the calls by those of a new turn. The call at `pending` waits for the client or the user. Returns the
-    /// items to store before any of the calls runs.
+    /// Replaces the calls by those of a new turn. One can wait for the client or the user. Returns the items to store
+    /// before any of the calls runs.
     pub(super) fn begin_turn(
         &mut self,
         clock: &Clock,
         turn: u32,
         calls: &[RequestedCall],
-        pending: Option<usize>,
+        waiting: Option<WaitingCall>,
     ) -> Vec<NewItem> {
         self.calls.clear();
         for (index, call) in calls.iter().enumerate() {
             let RequestedCall { id, name, arguments, echo } = call.clone();
-            let waits_for = (pending == Some(index)).then(|| clock.new_id::<ItemId>().0);
-            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for, echo };
+            let waiting = waiting.filter(|waiting| waiting.index == index);
+            let waits_for = waiting.map(|_| clock.new_id::<ItemId>().0);
+            let approval = waiting.and_then(|waiting| waiting.approval);
+            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for, approval, echo };
             self.calls.push(StoredCall { item_id: clock.new_id(), body, entry: None, has_ended: false });
         }
         let now = clock.now();
         let calls = self.calls.iter();
         calls.filter_map(|call| new_item(call.item_id, ItemKind::ToolCall, true, &call.body, now)).collect()
+    }
+
+    /// Replaces the calls by one that is stored already.
+    pub(super) fn adopt(&mut self, item_id: ItemId, body: ToolCallBody) {
+        self.calls.clear();
+        self.calls.push(StoredCall { item_id, body, entry: None, has_ended: false });
     }
 
     /// Records that a call runs, and which workflow entry shows it.

@@ -1,7 +1,8 @@
 //! Tool calls that run: stored as items for the model, and shown as the entries of a workflow.
 
 use super::run_writer::RunWriter;
-use super::tool_calls::{FinishedCall, RequestedCall};
+use super::tool_calls::{FinishedCall, RequestedCall, WaitingCall};
+use crate::wire::ToolCallBody;
 use chrono::{DateTime, Utc};
 use threadline_schema::chatkit::{
     CustomTask, Extra, ItemUpdate, StatusIndicator, ThreadItem, Workflow, WorkflowItem, WorkflowKind, WorkflowSummary,
@@ -13,16 +14,23 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
 impl RunWriter {
-    /// Records the calls that the model asks for in a turn. The call at `pending` waits for the client or the user.
+    /// Records the calls that the model asks for in a turn. One can wait for the client or the user.
     ///
     /// Then call [`store_items`](Self::store_items), before any call runs: whatever happens to this process, it is known
     /// which calls may have taken effect.
-    pub fn begin_calls(&mut self, turn: u32, calls: &[RequestedCall], pending: Option<usize>) {
+    pub fn begin_calls(&mut self, turn: u32, calls: &[RequestedCall], waiting: Option<WaitingCall>) {
         self.close_thoughts();
         self.close_message();
         self.has_tool_calls = true;
-        let items = self.calls.begin_turn(&self.clock, turn, calls, pending);
+        let items = self.calls.begin_turn(&self.clock, turn, calls, waiting);
         self.items.extend(items);
+    }
+
+    /// Begins with a call that is stored already, and belongs to this run: the user has approved it. It is the only one of
+    /// its turn.
+    pub fn adopt_call(&mut self, item_id: ItemId, body: ToolCallBody) {
+        self.has_tool_calls = true;
+        self.calls.adopt(item_id, body);
     }
 
     /// Shows that the call at `index` runs.

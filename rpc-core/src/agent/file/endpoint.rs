@@ -40,6 +40,7 @@ impl AgentsFileReader<'_> {
             has_side_effects: table.acts.unwrap_or(true),
             allows_widgets: table.widgets,
             is_action: table.action,
+            approval: table.approval.map(|mode| self.approval_mode(&mode)).transpose()?.unwrap_or_default(),
         })
     }
 

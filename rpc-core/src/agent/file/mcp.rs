@@ -44,12 +44,15 @@ impl AgentsFileReader<'_> {
             }
             (None, None) => return Err(self.error_at(name.span(), "an MCP server needs a `command` or a `url`")),
         };
+        let (approval, approval_of) = self.mcp_approval(table.approval)?;
         Ok(McpConfig {
             transport,
             sends_user_context: table.user_context,
             limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
             allows_widgets: table.widgets,
             actions: table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?,
+            approval,
+            approval_of,
         })
     }
 }

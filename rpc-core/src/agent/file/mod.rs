@@ -3,6 +3,7 @@
 //! `raw.rs` has the TOML tables; each of the other files validates one of them.
 
 mod agent;
+mod approval;
 mod client_tools;
 mod endpoint;
 mod mcp;
@@ -77,6 +78,7 @@ impl AgentsFileReader<'_> {
             models: BTreeMap::new(),
             mcp: BTreeMap::new(),
             tools: BTreeMap::new(),
+            approval_expires: self.approval_expires(file.approval_expires_seconds.clone())?,
         };
         for (name, table) in file.models {
             config.models.insert(self.text(&name)?, self.model(&name, table)?);

@@ -14,6 +14,7 @@ pub(super) type TableOf<T> = BTreeMap<SpannedText, T>;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFile {
     pub(super) default: Option<SpannedText>,
+    pub(super) approval_expires_seconds: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) agents: TableOf<RawAgent>,
     #[serde(default)]
@@ -42,6 +43,9 @@ pub(super) struct RawAgent {
     pub(super) starter_title: Option<SpannedText>,
     pub(super) title_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) approval: TableOf<SpannedText>,
+    pub(super) approval_expires_seconds: Option<Spanned<u32>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) top_p: Option<Spanned<f64>>,
     pub(super) max_tokens: Option<Spanned<u32>>,
@@ -89,6 +93,7 @@ pub(super) struct RawMcp {
     pub(super) widgets: bool,
     #[serde(default)]
     pub(super) actions: Vec<SpannedText>,
+    pub(super) approval: Option<Spanned<RawMcpApproval>>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +115,15 @@ pub(super) struct RawEndpoint {
     pub(super) widgets: bool,
     #[serde(default)]
     pub(super) action: bool,
+    pub(super) approval: Option<SpannedText>,
+}
+
+/// Which calls of the tools of an MCP server wait for approval.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected \"never\", \"first\" or \"always\", or a table of them by tool")]
+pub(super) enum RawMcpApproval {
+    All(String),
+    ByTool(BTreeMap<String, String>),
 }
 
 /// The value of a header or an environment variable: text, or the name of one of our environment variables.

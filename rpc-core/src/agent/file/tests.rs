@@ -1,5 +1,5 @@
 use super::AgentsFileError;
-use crate::config::{AgentsConfig, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{AgentsConfig, ApprovalMode, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
@@ -169,6 +169,46 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn approval_is_read() {
+    let config = read(
+        r#"
+approval_expires_seconds = 60
+default = "a"
+[agents.a]
+approval = { delete_task = "always", "mcp:files" = "first", built-in = "never" }
+[agents.b]
+approval_expires_seconds = 5
+[mcp.files]
+command = "x"
+approval = { "*" = "first", "read" = "never" }
+[mcp.wiki]
+command = "x"
+approval = "always"
+[mcp.other]
+command = "x"
+[tools.order]
+kind = "http"
+url = "http://z"
+description = "x"
+approval = "first"
+"#,
+    )
+    .unwrap();
+    let approvals = [
+        (ToolSelector::BuiltIn, ApprovalMode::Never),
+        (ToolSelector::Named("delete_task".into()), ApprovalMode::Always),
+        (ToolSelector::Mcp("files".into()), ApprovalMode::First),
+    ];
+    assert_eq!(config.agents["a"].approvals, approvals);
+    assert_eq!(config.agents["a"].approval_expires, Some(Duration::from_secs(60)));
+    assert_eq!(config.agents["b"].approval_expires, Some(Duration::from_secs(5)));
+    let [files, wiki, other] = ["files", "wiki", "other"].map(|name| &config.mcp[name]);
+    assert_eq!((files.approval, files.approval_of["read"]), (ApprovalMode::First, ApprovalMode::Never));
+    assert_eq!((wiki.approval, other.approval), (ApprovalMode::Always, ApprovalMode::Never));
+    assert_eq!(config.tools["order"].approval, ApprovalMode::First);
+}
+
+#[test]
 fn the_only_agent_is_the_default() {
     assert_eq!(&*read("[agents.only]\n").unwrap().default, "only");
 }
@@ -192,6 +232,13 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\ntell = [\"time\", \"weather\"]\n", 2, 17, "\"languages\", \"metadata\" or \"time\""),
     ("[agents.a]\nstarter_title = \"first\"\n", 2, 17, "\"message\" or \"none\""),
     ("[agents.a]\ntitle_model = \"\"\n", 2, 15, "must not be empty"),
+    ("[agents.a]\napproval = { add_task = \"ask\" }\n", 2, 25, "\"first\" or \"always\""),
+    ("[agents.a]\napproval = { fly = \"always\" }\n", 2, 14, "there are: built-in, add_task"),
+    ("[agents.a]\napproval = { ask_user = \"always\" }\n", 2, 14, "asks the user anyway"),
+    ("[agents.a]\napproval_expires_seconds = 0\n", 2, 28, "not from 1 to"),
+    ("[agents.a]\n[mcp.x]\ncommand = \"y\"\napproval = \"yes\"\n", 4, 12, "\"first\" or \"always\""),
+    ("[agents.a]\n[mcp.x]\ncommand = \"y\"\napproval = 1\n", 4, 12, "expected \"never\""),
+    ("[agents.a]\n[mcp.x]\ncommand = \"y\"\napproval = { w = \"no\" }\n", 4, 12, "\"first\" or \"always\""),
     ("[agents.\"a b\"]\n", 1, 9, "letters, digits"),
     ("[agents.a]\ntools = [\"list_tasks\", \"fly\"]\n", 2, 24, "there are: built-in, add_task"),
     ("[agents.a]\ntools = [\"mcp:wiki\"]\n", 2, 10, "no table [mcp.wiki]"),

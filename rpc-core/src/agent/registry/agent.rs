@@ -1,9 +1,12 @@
 //! One agent.
 
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentConfig, AgentProfile, ClientTool, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{
+    AgentConfig, AgentProfile, ApprovalMode, ClientTool, ModelParameters, PromptFact, TitlePolicy, ToolSelector,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_tools::Toolbox;
 
 /// One agent of the agents file, or the only agent without a file.
@@ -23,6 +26,8 @@ pub(crate) struct Agent {
     fallback_models: Vec<Arc<str>>,
     tools: Vec<ToolSelector>,
     client_tools: Vec<ClientTool>,
+    approvals: Vec<(ToolSelector, ApprovalMode)>,
+    approval_expires: Option<Duration>,
     /// Whether the model is told that it can ask the user.
     shows_ask_user: bool,
     /// The tools, with the catalog generation that they are from.
@@ -44,6 +49,8 @@ impl Agent {
             fallback_models: profile.fallback_models.clone(),
             tools: profile.tools.clone(),
             client_tools: profile.client_tools.clone(),
+            approvals: profile.approvals.clone(),
+            approval_expires: profile.approval_expires,
             shows_ask_user: true,
             toolbox: Mutex::new(None),
         }
@@ -64,6 +71,8 @@ impl Agent {
             Some((of, toolbox)) if *of == generation => toolbox.clone(),
             _ => {
                 let toolbox = catalog.toolbox(&self.tools, &self.client_tools);
+                let rules = catalog.approval_rules(&self.approvals);
+                let toolbox = toolbox.with_approvals(rules, self.approval_expires);
                 let toolbox = if self.shows_ask_user { toolbox } else { toolbox.hide_ask_user() };
                 cached.insert((generation, Arc::new(toolbox))).1.clone()
             }

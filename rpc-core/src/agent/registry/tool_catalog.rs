@@ -1,7 +1,7 @@
 //! All tools that agents can have.
 
 use super::deps::AgentDeps;
-use crate::config::{AgentsConfig, ClientTool, ToolSelector};
+use crate::config::{AgentsConfig, ApprovalMode, ClientTool, ToolSelector};
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +55,16 @@ impl ToolCatalog {
         };
         let tools = selectors.iter().flat_map(|selector| self.select(selector));
         Toolbox::new(tools, selectors.iter().any(selects_ask_user), client_tools)
+    }
+
+    /// Returns the approval rules of an agent, by the names of tools. Rules of single tools come last, and win.
+    pub(super) fn approval_rules(&self, rules: &[(ToolSelector, ApprovalMode)]) -> Vec<(String, ApprovalMode)> {
+        let is_single = |selector: &ToolSelector| matches!(selector, ToolSelector::Named(_));
+        let (single, groups): (Vec<_>, Vec<_>) = rules.iter().partition(|(selector, _)| is_single(selector));
+        let in_order = groups.into_iter().chain(single);
+        let of_tools = in_order
+            .flat_map(|(selector, mode)| self.select(selector).into_iter().map(|tool| (tool.name().to_owned(), *mode)));
+        of_tools.collect()
     }
 
     /// Returns the built-in tools.

@@ -3,7 +3,8 @@
 use crate::support::*;
 use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::RunStatus;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::rows::ItemRow;
+use threadline_store::{Conflict, ItemRewrite, RunEnd, RunInput, StoreError, StoreResult};
 
 fn superseded<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Conflict(Conflict::RunSuperseded))), "{result:?}");
@@ -151,5 +152,34 @@ on_both! {
         assert_eq!((taken.owner, taken.epoch), (run.owner, 2));
         superseded(store.run_finish(run.fencing_token(), completed(), vec![]).await);
         store.run_finish(taken.fencing_token(), completed(), vec![]).await.unwrap();
+    }
+
+    async fn an_approved_call_belongs_to_the_run_that_makes_it(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, asked) = running(&store, user).await;
+        let new = vec![item(ItemKind::ToolCall), item(ItemKind::StructuredInput)];
+        let rows = store.items_append(asked.fencing_token(), new).await.unwrap();
+        store.run_finish(asked.fencing_token(), completed(), vec![]).await.unwrap();
+        let rewrite = |row: &ItemRow| ItemRewrite { id: row.id, old: row.body.clone(), new: r#"{"new":1}"#.into() };
+        let answer = |tool: &str| RunInput::Answer {
+            item: rewrite(&rows[1]),
+            call: rewrite(&rows[0]),
+            makes_call: true,
+            approved_tool: Some(tool.into()),
+        };
+        let started = store.run_start(user, thread.id, answer("pay"), new_run(), None).await.unwrap().run;
+        assert_eq!(store.approved_tools(thread.id).await.unwrap(), ["pay".to_owned()].into());
+        let ids = |rows: &[ItemRow]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+        assert_eq!(ids(&store.run_items(started.id).await.unwrap()), ids(&rows));
+        store.item_complete(started.fencing_token(), rows[0].id, r#"{"result":1}"#.into()).await.unwrap();
+        store.run_finish(started.fencing_token(), completed(), vec![]).await.unwrap();
+
+        // A second answer stores nothing, and what is approved goes with the thread.
+        let second = store.run_start(user, thread.id, answer("other"), new_run(), None).await;
+        assert!(matches!(second, Err(StoreError::Conflict(Conflict::AnsweredAlready))), "{second:?}");
+        assert_eq!(store.approved_tools(thread.id).await.unwrap(), ["pay".to_owned()].into());
+        store.thread_delete(user, thread.id).await.unwrap();
+        assert!(store.approved_tools(thread.id).await.unwrap().is_empty());
     }
 }

@@ -13,7 +13,7 @@ mod tests;
 mod user_context;
 
 use crate::arguments::ArgumentSchema;
-use crate::config::{CallLimits, EndpointConfig};
+use crate::config::{ApprovalMode, CallLimits, EndpointConfig};
 use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
 use crate::widgets;
@@ -75,6 +75,7 @@ pub struct EndpointTool {
     has_side_effects: bool,
     allows_widgets: bool,
     is_action: bool,
+    approval: ApprovalMode,
     deps: EndpointDeps,
 }
 
@@ -96,6 +97,7 @@ impl EndpointTool {
             has_side_effects: config.has_side_effects,
             allows_widgets: config.allows_widgets,
             is_action: config.is_action,
+            approval: config.approval,
             deps: deps.clone(),
         })
     }
@@ -209,6 +211,10 @@ impl Tool for EndpointTool {
 
     fn action_name(&self) -> Option<&str> {
         self.is_action.then_some(&*self.name)
+    }
+
+    fn approval(&self) -> ApprovalMode {
+        self.approval
     }
 
     fn check_arguments(&self, arguments: &Value) -> Result<(), String> {

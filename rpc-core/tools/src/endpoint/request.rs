@@ -122,7 +122,7 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::CallLimits;
+    use crate::config::{ApprovalMode, CallLimits};
     use std::time::Duration;
 
     fn builder(kind: EndpointKind, url: &str) -> RequestBuilder {
@@ -138,6 +138,7 @@ mod tests {
             has_side_effects: true,
             allows_widgets: false,
             is_action: false,
+            approval: ApprovalMode::Never,
         })
         .unwrap()
     }

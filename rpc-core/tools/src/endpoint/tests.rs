@@ -26,6 +26,7 @@ fn tool(url: String, now: NowFn) -> EndpointTool {
         has_side_effects: false,
         allows_widgets: false,
         is_action: false,
+        approval: ApprovalMode::Never,
     };
     EndpointTool::new(&"orders".into(), &config, &EndpointDeps { client: http_client().unwrap(), now }).unwrap()
 }

@@ -5,7 +5,7 @@ use super::listed_tool::ListedTool;
 use super::message::Answer;
 use super::server::McpServer;
 use super::session::McpSession;
-use crate::config::{CallLimits, McpConfig};
+use crate::config::{ApprovalMode, CallLimits, McpConfig};
 use crate::json_rpc::Refusal;
 use crate::output::{ToolImage, ToolOutput};
 use crate::tool::{Tool, ToolContext, ToolError, default_title};
@@ -38,13 +38,15 @@ pub(super) struct McpTool {
     sends_user_context: bool,
     allows_widgets: bool,
     is_action: bool,
+    approval: ApprovalMode,
 }
 
 impl McpTool {
     pub(super) fn new(server: Arc<McpServer>, listed: Arc<ListedTool>, config: &McpConfig) -> Self {
         let is_action = config.actions.contains(&listed.name);
+        let approval = config.approval_of.get(&listed.name).copied().unwrap_or(config.approval);
         let McpConfig { limits, sends_user_context, allows_widgets, .. } = *config;
-        Self { server, listed, limits, sends_user_context, allows_widgets, is_action }
+        Self { server, listed, limits, sends_user_context, allows_widgets, is_action, approval }
     }
 
     async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<ToolOutput, ToolError> {
@@ -127,6 +129,10 @@ impl Tool for McpTool {
 
     fn action_name(&self) -> Option<&str> {
         self.is_action.then(|| self.name())
+    }
+
+    fn approval(&self) -> ApprovalMode {
+        self.approval
     }
 
     fn check_arguments(&self, arguments: &Value) -> Result<(), String> {

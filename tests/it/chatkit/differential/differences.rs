@@ -43,6 +43,7 @@ pub const ALL: &[&Difference] = &[&PART_DONE, &HALF_KEPT, &OUTPUT_TOLD, &REMOVAL
 pub const BESIDES: &[&str] = &[
     "Ids of threads and items are UUIDs, and times have a time zone.",
     "An assistant message and a notice have `finish_reason`",
+    "A structured input that asks for the [approval](AGENTS.md#approval) of a call has `approval`.",
     "A thread always has a title",
     "When a run fails, `error` has a sentence of this server and the code `custom`",
     "A stream of the model's server that ends without a finish reason is a failure",

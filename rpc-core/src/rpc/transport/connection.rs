@@ -5,6 +5,7 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use threadline_schema::call::{Caller, ClientHints, new_request_id};
 use threadline_schema::head::{self, client_ip};
 

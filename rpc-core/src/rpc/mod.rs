@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 mod feed;
+mod members;
 mod open_streams;
 pub mod openrpc;
 pub(crate) mod pipeline;

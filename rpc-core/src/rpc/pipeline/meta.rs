@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::rpc::call::{Call, Transport};
-use crate::rpc::transport::Members;
+use crate::rpc::members::Members;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

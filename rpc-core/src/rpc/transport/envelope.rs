@@ -3,8 +3,7 @@
 //! The same for all transports. It is our own because an id has to come back as it was written, whatever number it is,
 //! and because a member that is there twice has to be refused before the call is carried out.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use crate::rpc::members::{Members, Text};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -20,14 +19,6 @@ pub(super) struct Request<'a> {
     pub(super) method: Cow<'a, str>,
     pub(super) params: Option<&'a RawValue>,
 }
-
-/// The members of a JSON object in their order. Names can occur more than once.
-#[derive(Debug)]
-pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A string of JSON that is borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Id<'a> {
     /// The id of an answer to what has no valid id.
@@ -78,45 +69,6 @@ impl<'a> Request<'a> {
 
     pub(super) fn params_bytes(&self) -> usize {
         self.params.map_or(0, |params| params.get().len())
-    }
-}
-
-impl Members<'_> {
-    /// Returns the object with these members as JSON text.
-    ///
-    /// # Errors
-    /// None in practice: a name is a string.
-    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
-        let mut json = String::from("{");
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            json += &format!("{comma}{}:{}", serde_json::to_string(name)?, value.get());
-        }
-        Ok(json + "}")
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(4);
-                while let Some((Text(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor)
     }
 }
 

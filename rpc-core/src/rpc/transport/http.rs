@@ -7,7 +7,7 @@ use super::RpcServer;
 use super::codec::{self, Responder};
 use super::connection::{self, X_REQUEST_ID};
 use super::envelope::{Id, Request as RpcRequest};
-use super::response::{self, error_object};
+use super::http_response::{http_response, refusal};
 use super::websocket::is_handshake;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::pipeline::Pipeline;
@@ -102,24 +102,4 @@ fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(media_type.as_str(), "application/json" | "application/json-rpc" | "application/jsonrequest")
-}
-
-/// Returns the response to an HTTP request that holds no call: a JSON-RPC error with the HTTP status of its code.
-pub(super) fn refusal(error: &RpcError) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-    refusal_with(status, error)
-}
-
-/// Returns [`refusal`] with another status than that of the error's code.
-pub(super) fn refusal_with(status: StatusCode, error: &RpcError) -> Response<Full<Bytes>> {
-    http_response(status, response::failure(Id::NULL, &error_object(error)))
-}
-
-fn http_response(status: StatusCode, json: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(json));
-    *response.status_mut() = status;
-    if status != StatusCode::NO_CONTENT {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    response
 }

@@ -4,19 +4,19 @@ mod codec;
 mod connection;
 mod envelope;
 mod http;
+mod http_response;
 mod in_process;
 mod response;
+mod sockets;
 mod websocket;
-
-pub(in crate::rpc) use envelope::Members;
 
 use super::pipeline::Pipeline;
 use crate::auth::token::Tokens;
 use ipnet::IpNet;
+use sockets::Sockets;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::Supervisor;
-use websocket::Sockets;
 
 /// How the HTTP and WebSocket transports behave.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The opening handshake (RFC 6455, section 4.2).
 
-use crate::rpc::transport::http::{refusal, refusal_with};
+use crate::rpc::transport::http_response::{refusal, refusal_with};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

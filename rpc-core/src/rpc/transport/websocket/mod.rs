@@ -10,11 +10,10 @@ mod subscriptions;
 pub(super) use handshake::is_handshake;
 
 use super::connection;
-use super::http::refusal;
+use super::http_response::refusal;
 use super::{Inner, RpcServer};
 use crate::error::Error;
 use crate::rpc::call::Connection;
-use crate::rpc::pipeline::Pipeline;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Request, Response};
@@ -23,13 +22,9 @@ use hyper_util::rt::TokioIo;
 use messages::Messages;
 use socket::Socket;
 use std::sync::Arc;
-use subscriptions::Unsubscribes;
 use threadline_runtime::{GaugeGuard, TaskKind};
-use tokio::sync::Semaphore;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Room in a message for the envelope and for `_meta`, in bytes: a gateway adds them to params of full size.
 const ENVELOPE_BYTES: usize = 16 * 1024;
@@ -39,32 +34,6 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 const WRITE_BUFFER_BYTES: usize = 32 * 1024;
 /// Seconds after which a client may try to connect again. Sockets last long, so this is a guess.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
-
-/// All WebSockets of this process.
-pub(super) struct Sockets {
-    unsubscribes: Unsubscribes,
-    permits: Arc<Semaphore>,
-    tracker: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Sockets {
-    pub(super) fn new(pipeline: &Pipeline, max_sockets: usize) -> Self {
-        Self {
-            unsubscribes: Unsubscribes::of(pipeline.registry()),
-            permits: Arc::new(Semaphore::new(max_sockets)),
-            tracker: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        }
-    }
-
-    /// Closes all sockets and waits for them.
-    pub(super) async fn close(&self) {
-        self.stop.cancel();
-        self.tracker.close();
-        self.tracker.wait().await;
-    }
-}
 
 impl RpcServer {
     /// Answers the HTTP request that opens a WebSocket.

@@ -4,7 +4,6 @@ use crate::error::Error;
 use crate::rpc::call::Call;
 use crate::rpc::feed::Feed;
 use crate::rpc::pipeline::Pipeline;
-use crate::rpc::registry::Registry;
 use crate::rpc::reply::{Reply, Response};
 use crate::rpc::transport::envelope::Id;
 use crate::rpc::transport::response;
@@ -12,7 +11,7 @@ use jsonrpsee::types::{ErrorObject, SubscriptionId};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use threadline_runtime::GaugeGuard;
@@ -24,9 +23,6 @@ use tower::Service;
 
 /// Most subscriptions of one socket. A gateway puts those of many users on one.
 const MAX_SUBSCRIPTIONS_PER_SOCKET: usize = 16_384;
-
-/// The methods that end subscriptions.
-pub(super) struct Unsubscribes(HashSet<&'static str>);
 
 /// The open subscriptions of one socket.
 #[derive(Default)]
@@ -59,20 +55,6 @@ struct Entry {
 
 /// The socket is closed.
 struct Closed;
-
-impl Unsubscribes {
-    pub(super) fn of(registry: &Registry) -> Self {
-        let names = registry.methods().filter_map(|method| match method.kind {
-            Kind::Subscription { unsubscribe, .. } => Some(unsubscribe),
-            Kind::Command => None,
-        });
-        Self(names.collect())
-    }
-
-    pub(super) fn find(&self, method: &str) -> Option<&'static str> {
-        self.0.get(method).copied()
-    }
-}
 
 impl Subscriptions {
     /// Makes the call that subscribes.

@@ -5,6 +5,7 @@ use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
+use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
 use crate::shared::Shared;
@@ -43,7 +44,7 @@ impl Engine {
         let hub = Arc::new(Hub::new(config.events_retention));
         let process_id = clock.new_id();
         let leases = Leases::new();
-        let presences = recovery::Presences::default();
+        let presences = Presences::default();
         let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
         if !shared.store.is_shared() {
             recovery::close_all_open_runs(&shared).await?;

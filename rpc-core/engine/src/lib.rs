@@ -30,6 +30,7 @@ mod leases;
 mod lifecycle;
 mod log;
 mod output;
+mod presences;
 mod recovery;
 mod shared;
 mod subscribe;

@@ -2,7 +2,7 @@
 
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
-use crate::recovery::Presences;
+use crate::presences::Presences;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};

@@ -27,6 +27,10 @@ pub struct ModelRequest {
     pub request_id: Arc<str>,
 }
 
+/// The text beside the images of tools.
+pub(crate) const TOOL_IMAGES: &str =
+    "[These are the images in the results of the tools above. They are no message of the user.]";
+
 /// One message of the prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
@@ -48,6 +52,9 @@ pub enum Message {
         /// The result as JSON text.
         content: String,
     },
+    /// Images in the results before it. Servers accept images from a user only, so it is sent as the user's; but the turn
+    /// goes on.
+    ToolImages(Vec<AttachedFile>),
 }
 
 impl Message {
@@ -60,6 +67,7 @@ impl Message {
                 text.len() + tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
             }
             Self::Tool { content, .. } => content.len(),
+            Self::ToolImages(_) => TOOL_IMAGES.len(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Puts the results of tool calls into the prompt.
 
-use crate::model::{AttachedFile, FileContent, Message, ToolCall, UserInput};
+use crate::model::{AttachedFile, FileContent, Message, ToolCall};
 use threadline_tools::{ToolImage, ToolResult};
 use uuid::Uuid;
 
@@ -19,8 +19,7 @@ pub(super) fn push(messages: &mut Vec<Message>, calls: Vec<ToolCall>, results: V
         messages.push(Message::Tool { call_id: call.id, content });
     }
     if !images.is_empty() {
-        let text = "These are the images in the results of the tools above, not a message of the user.".to_owned();
-        messages.push(Message::User(UserInput { text, attachments: images }));
+        messages.push(Message::ToolImages(images));
         omit_older_images(messages);
     }
 }
@@ -37,10 +36,10 @@ fn attached(tool: &str, number: usize, ToolImage { mime_type, data_url }: ToolIm
 
 fn omit_older_images(messages: &mut [Message]) {
     let files = messages.iter_mut().rev().filter_map(|message| match message {
-        Message::User(input) => Some(input.attachments.iter_mut().rev()),
+        Message::ToolImages(images) => Some(images.iter_mut().rev()),
         _ => None,
     });
-    let images = files.flatten().filter(|file| file.id.is_nil() && matches!(file.content, FileContent::Image(_)));
+    let images = files.flatten().filter(|file| matches!(file.content, FileContent::Image(_)));
     for image in images.skip(MAX_IMAGES) {
         image.content = FileContent::Omitted;
     }
@@ -76,14 +75,12 @@ mod tests {
         let shown: Vec<usize> = messages
             .iter()
             .filter_map(|message| match message {
-                Message::User(input) => Some(&input.attachments),
+                Message::ToolImages(images) => Some(images),
                 _ => None,
             })
             .map(|files| files.iter().filter(|file| matches!(file.content, FileContent::Image(_))).count())
             .collect();
         assert_eq!(shown, [0, 0, 2, 3, 3]);
-        assert!(
-            matches!(messages.last(), Some(Message::User(input)) if input.attachments[0].name == "image 1, from look")
-        );
+        assert!(matches!(messages.last(), Some(Message::ToolImages(images)) if images[0].name == "image 1, from look"));
     }
 }

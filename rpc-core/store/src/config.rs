@@ -1,6 +1,6 @@
 //! How the database is reached.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 /// Where conversations are kept.
@@ -51,5 +51,11 @@ impl DatabaseConfig {
             sqlite_full_sync: true,
             allow_network_file_system: false,
         }
+    }
+
+    /// Returns whether the URL is one of PostgreSQL's.
+    pub(crate) fn is_postgres(&self) -> bool {
+        let url = self.url.expose_secret();
+        url.starts_with("postgres://") || url.starts_with("postgresql://")
     }
 }

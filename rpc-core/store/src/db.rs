@@ -1,14 +1,14 @@
 //! The store itself: which database it is, and what can be asked of any.
 
+use super::connections::Connections;
 use super::error::StoreResult;
 use super::postgres::PgManager;
 use super::sqlite::LiteManager;
-use super::unit::{Connections, read};
+use super::unit::read;
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use secrecy::ExposeSecret;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
 use threadline_schema::ids::UserId;
@@ -47,7 +47,7 @@ impl Store {
     /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used, [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not
     /// answer, [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
-        let db = if is_postgres(config.url.expose_secret()) {
+        let db = if config.is_postgres() {
             Db::Pg(postgres::connections(config)?)
         } else {
             let path = sqlite::file(config)?;
@@ -138,9 +138,4 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("kind", &self.kind()).field("pool", &self.pool_status()).finish()
     }
-}
-
-/// Whether a URL is one of PostgreSQL's.
-pub(super) fn is_postgres(url: &str) -> bool {
-    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

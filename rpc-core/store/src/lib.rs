@@ -20,6 +20,7 @@ mod advisory_lock;
 mod attachments;
 mod clock;
 pub mod config;
+mod connections;
 mod db;
 pub mod error;
 mod feedback;
@@ -30,6 +31,7 @@ pub mod lenient_tls;
 mod log;
 pub mod migrate;
 mod postgres;
+mod postgres_facts;
 mod processes;
 mod retries;
 mod row_locks;
@@ -54,7 +56,8 @@ pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
-pub use postgres::{Listener, PostgresFacts};
+pub use postgres::Listener;
+pub use postgres_facts::PostgresFacts;
 pub use processes::{HeldPresence, NotHeld, Presence};
 pub use run_start::{ItemRewrite, NewMessage, NewRun, RunInput, RunStarted};
 pub use runs::RunEnd;
@@ -79,7 +82,7 @@ impl FileLock {
     /// # Errors
     /// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the file system fails.
     pub fn acquire(config: &crate::config::DatabaseConfig) -> StoreResult<Option<Self>> {
-        if db::is_postgres(config.url.expose_secret()) {
+        if config.is_postgres() {
             return Ok(None);
         }
         sqlite::lock_file(config).map(|lock| Some(Self { _lock: lock }))
@@ -91,11 +94,7 @@ impl FileLock {
 /// # Errors
 /// [`StoreError::Config`] if the URL cannot be used.
 pub fn database_name(config: &crate::config::DatabaseConfig) -> StoreResult<String> {
-    if db::is_postgres(config.url.expose_secret()) {
-        postgres::database_name(config)
-    } else {
-        sqlite::path(config.url.expose_secret())
-    }
+    if config.is_postgres() { postgres::database_name(config) } else { sqlite::path(config.url.expose_secret()) }
 }
 
 /// Removes the row that was read beyond the limit, and returns whether there was one.

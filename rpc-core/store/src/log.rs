@@ -1,11 +1,12 @@
 //! The stored events of runs.
 
 use super::advisory_lock::{AdvisoryLock, Job};
+use super::connections::Begin;
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::row_locks::RowLocks;
 use super::rows::EventRow;
-use super::unit::{Begin, LiteConn, PgConn, change, end, read, steps, tx, work};
+use super::unit::{LiteConn, PgConn, change, end, read, steps, tx, work};
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};

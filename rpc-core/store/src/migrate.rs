@@ -4,7 +4,6 @@
 //! both databases are migrated in one transaction: SQLite's is exclusive, PostgreSQL's holds an advisory lock. The lock
 //! ends with the transaction, also when the process is killed or a pooler keeps the session. To look takes no lock.
 
-use super::db::is_postgres;
 use super::error::{Cause, StoreError, StoreResult};
 use super::postgres::Server;
 use super::sqlite::{self, Role, Settings};
@@ -18,7 +17,6 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::ExposeSecret;
 use std::time::{Duration, Instant};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
@@ -152,7 +150,7 @@ struct Done {
 }
 
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
-    if is_postgres(config.url.expose_secret()) {
+    if config.is_postgres() {
         // Without the pool's limit on statements, and without a pooler's: a migration may take long.
         let server = Server::direct(config)?;
         let connection =

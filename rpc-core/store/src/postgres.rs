@@ -2,7 +2,6 @@
 
 mod backend;
 mod connection;
-mod facts;
 mod pool_state;
 mod row;
 mod sqlstate;
@@ -10,13 +9,12 @@ mod statement;
 mod url;
 
 pub(super) use self::connection::PgConn;
-pub use self::facts::PostgresFacts;
 
 use self::pool_state::PoolState;
 use self::url::UrlOptions;
+use super::connections::Connections;
 use super::error::{StoreError, StoreResult};
 use super::tls;
-use super::unit::Connections;
 use crate::config::{DatabaseConfig, PreparedStatements};
 use deadpool::managed::{Manager, Metrics, Pool, RecycleError, RecycleResult};
 use diesel::{ConnectionError, ConnectionResult};
@@ -168,7 +166,7 @@ impl Listener {
     /// # Errors
     /// [`StoreError::Config`] when the URL cannot be used.
     pub fn of(database: &DatabaseConfig) -> StoreResult<Option<Self>> {
-        if !super::db::is_postgres(database.url.expose_secret()) {
+        if !database.is_postgres() {
             return Ok(None);
         }
         Ok(Some(Self { server: Server::direct(database)?, is_direct: database.direct_url.is_some() }))

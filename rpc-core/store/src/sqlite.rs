@@ -1,8 +1,9 @@
 //! SQLite: the file, how it is opened, and its two pools.
 
+use super::connections::Connections;
 use super::error::{StoreError, StoreResult};
 use super::file_system;
-use super::unit::{Connections, LiteConn};
+use super::unit::LiteConn;
 use crate::config::DatabaseConfig;
 use diesel::connection::SimpleConnection;
 use diesel::result::Error;

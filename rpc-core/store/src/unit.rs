@@ -8,16 +8,15 @@
 //! an ordinary task.
 
 use super::error::{StoreError, StoreResult};
-use deadpool::managed::{Manager, Object, Pool, Status};
 use diesel::connection::AnsiTransactionManager;
 use diesel::{QueryResult, SqliteConnection};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_async::{AsyncConnection, TransactionManager};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::connections::{Begin, Connections};
 pub(super) use super::postgres::PgConn;
 use super::postgres::PgManager;
 
@@ -40,36 +39,6 @@ impl SpawnBlocking for Inline {
 
     fn get_runtime() -> Self {
         Self
-    }
-}
-
-/// A pool, and how long to wait for one of its connections.
-pub(super) struct Connections<M: Manager> {
-    pub(super) pool: Pool<M>,
-    pub(super) wait: Duration,
-}
-
-impl<M> Connections<M>
-where
-    M: Manager<Error: std::error::Error + Send + Sync + 'static> + 'static,
-{
-    /// A connection that works as far as anybody knows, made if need be.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when there is none within the time: all are in use, or the server does not answer.
-    pub(super) async fn get(&self) -> StoreResult<Object<M>> {
-        match tokio::time::timeout(self.wait, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(StoreError::unavailable(error)),
-            Err(_) => {
-                let Status { max_size, size, available, waiting } = self.pool.status();
-                Err(StoreError::unavailable(format!(
-                    "no connection within {:?} ({} of {max_size} in use, {waiting} requests waiting)",
-                    self.wait,
-                    size.saturating_sub(available),
-                )))
-            }
-        }
     }
 }
 
@@ -137,12 +106,6 @@ pub(super) mod patience {
     pub(in super::super) fn write(wait: Duration) -> Limit {
         Limit { after: super::super::postgres::STATEMENT_TIMEOUT + wait, aborts: false }
     }
-}
-
-/// Begins transactions that may write.
-pub(super) trait Begin {
-    /// Begins one.
-    fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }
 
 impl Begin for LiteConn {
@@ -226,7 +189,7 @@ macro_rules! change {
 macro_rules! tx {
     ($store:expr, |$c:ident| $body:block) => {
         $crate::unit::unit!($store, write, |connection| {
-            $crate::unit::Begin::begin(connection).await?;
+            $crate::connections::Begin::begin(connection).await?;
             let result = $crate::unit::work(async {
                 let $c = &mut *connection;
                 $body

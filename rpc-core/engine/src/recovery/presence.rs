@@ -1,14 +1,11 @@
 //! Shows other processes that this one lives, and finds those that do not: see `threadline_store::Presence`.
 
 use super::reaper::close_runs_of;
+use crate::presences::GONE_AFTER;
 use crate::shared::Shared;
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::time::Duration;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::ProcessId;
 use threadline_store::{HeldPresence, NotHeld};
-use tokio::time::Instant;
 
 /// Pause before the lock is asked for again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -16,53 +13,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const POOLER_RETRY: Duration = Duration::from_secs(60);
 /// How often the lock is told of.
 const TELL_EVERY: Duration = Duration::from_secs(3600);
-/// How long the lock of another process is free before that process counts as gone. One that lives takes its lock again
-/// within a fraction of this.
-const GONE_AFTER: Duration = Duration::from_secs(1);
-/// How long this process judges no other after it has lost its own lock: the server may have lost all of them.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// What this process knows about locks.
-#[derive(Debug, Default)]
-pub(crate) struct Presences {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Since when this process holds its own lock.
-    held_since: Option<Instant>,
-    was_lost: bool,
-    /// Processes whose locks are free, and since when.
-    missing: HashMap<ProcessId, Instant>,
-}
-
-impl Presences {
-    fn hold(&self) {
-        self.state.lock().held_since = Some(Instant::now());
-    }
-
-    fn lose(&self) {
-        let mut state = self.state.lock();
-        state.held_since = None;
-        state.was_lost = true;
-        state.missing.clear();
-    }
-
-    /// Returns whether a free lock says something about its process.
-    fn can_judge(&self) -> bool {
-        let state = self.state.lock();
-        state.held_since.is_some_and(|since| !state.was_lost || since.elapsed() >= GRACE)
-    }
-
-    /// Takes note of which locks are free now. Returns the processes whose locks have been free for long enough.
-    fn gone(&self, free: &[ProcessId]) -> Vec<ProcessId> {
-        let mut state = self.state.lock();
-        state.missing.retain(|id, _| free.contains(id));
-        let now = Instant::now();
-        free.iter().copied().filter(|id| now - *state.missing.entry(*id).or_insert(now) >= GONE_AFTER).collect()
-    }
-}
 
 /// Holds the lock of this process for as long as it lives.
 pub(crate) async fn hold_presence(shared: &Shared) {
@@ -145,40 +95,5 @@ pub(crate) async fn close_runs_of_gone_processes(shared: &Shared) {
             }
         }
         Err(error) => tracing::debug!(error = %Chain(&error), "locks of other processes could not be looked up"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lock_that_is_free_for_a_moment_is_no_death() {
-        let presences = Presences::default();
-        let other: ProcessId = uuid::Uuid::from_u128(1).into();
-        assert!(!presences.can_judge(), "it has no lock of its own");
-        presences.hold();
-        assert!(presences.can_judge());
-        assert!(presences.gone(&[other]).is_empty());
-        tokio::time::advance(GONE_AFTER / 2).await;
-        // It has its lock again.
-        assert!(presences.gone(&[]).is_empty());
-        assert!(presences.gone(&[other]).is_empty());
-        tokio::time::advance(GONE_AFTER / 2).await;
-        assert!(presences.gone(&[other]).is_empty());
-        tokio::time::advance(GONE_AFTER / 2).await;
-        assert_eq!(presences.gone(&[other]), [other]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_process_that_lost_its_own_lock_gives_others_time() {
-        let presences = Presences::default();
-        presences.hold();
-        presences.lose();
-        assert!(!presences.can_judge());
-        presences.hold();
-        assert!(!presences.can_judge(), "the server may have lost all locks");
-        tokio::time::advance(GRACE).await;
-        assert!(presences.can_judge());
     }
 }

@@ -4,6 +4,7 @@ use super::chunk::{ChatCompletionChunk, Choice, Delta};
 use super::citations::CitationCollector;
 use super::clean_text::{TextJoiner, is_blank_char};
 use super::content::{Content, Role};
+use super::echo::EchoCollector;
 use super::error;
 use super::error_body::{ServerError, is_nothing};
 use super::finish_reason::{self, ResponseEnd};
@@ -38,6 +39,7 @@ pub(super) struct ResponseAssembler {
     text: String,
     thought_bytes: usize,
     tool_calls: ToolCallAssembler,
+    echo: EchoCollector,
     citations: CitationCollector,
     usage: ReportedUsage,
     end: Option<ResponseEnd>,
@@ -234,7 +236,8 @@ impl ResponseAssembler {
         self.leading_thought.finish(&mut self.parts);
         self.pass_on_parts();
         let end = self.end.unwrap_or(ResponseEnd::Complete);
-        let calls = self.tool_calls.finish(end != ResponseEnd::Complete);
+        let (mut calls, extra) = self.tool_calls.finish(end != ResponseEnd::Complete);
+        self.echo.attach(&mut calls, extra);
         let reason = match end {
             ResponseEnd::Length => FinishReason::Length,
             ResponseEnd::ContentFilter => FinishReason::ContentFilter,
@@ -290,6 +293,12 @@ impl ResponseAssembler {
             if content.thought.is_empty() {
                 content.read(raw, Role::Thought);
             }
+        }
+        if let Some(raw) = delta.reasoning_content {
+            self.echo.push_reasoning(raw);
+        }
+        if let Some(raw) = delta.reasoning_details {
+            self.echo.push_details(raw);
         }
         if let Some(raw) = delta.content {
             content.read(raw, Role::Text);

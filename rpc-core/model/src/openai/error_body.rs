@@ -127,6 +127,12 @@ impl ServerError {
                 self.read_text(text, depth);
             }
         }
+        // OpenAI names what is wrong beside the message, which need not repeat it.
+        if let Some(param) = fields.get("param").and_then(Value::as_str).filter(|param| !param.trim().is_empty())
+            && !self.message.contains(param)
+        {
+            self.message.push_str(&format!(" ({param})"));
+        }
         // OpenRouter has the provider's own words here, which say more than "Provider returned error".
         if let Some(raw) = fields.get("metadata").and_then(|metadata| metadata.get("raw")) {
             self.read(raw, depth + 1);

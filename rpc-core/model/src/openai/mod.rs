@@ -14,6 +14,7 @@
 //! | `json.rs` | tolerant readers of JSON values |
 //! | `chunk.rs`, `content.rs`, `finish_reason.rs`, `usage.rs` | the values of one chunk, in the forms of all servers |
 //! | `assembler.rs`, `tool_calls.rs`, `arguments.rs`, `citations.rs` | assemble a response from its chunks |
+//! | `echo.rs` | collects what the server wants back with its tool calls |
 //! | `clean_text.rs`, `leading_thought.rs` | make valid text, and separate thoughts from it |
 //! | `unrecognized.rs` | counts what is not understood |
 //! | `error.rs`, `error_body.rs`, `error_kind.rs` | map failures to `ModelError`, by words where there is no status |
@@ -30,6 +31,7 @@ mod citations;
 mod clean_text;
 mod content;
 mod decoder;
+mod echo;
 mod endpoint;
 mod error;
 mod error_body;

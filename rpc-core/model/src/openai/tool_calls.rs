@@ -7,6 +7,7 @@ use super::json::{count, elements, scalar, word};
 use super::unrecognized::Unrecognized;
 use crate::{ModelError, ToolCall};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -108,15 +109,15 @@ impl ToolCallAssembler {
         Ok(true)
     }
 
-    /// Returns the complete calls in the order in which they began.
+    /// Returns the complete calls in the order in which they began, and what the server wants back with each.
     ///
     /// `truncated` means that the response reached a limit. Calls with incomplete arguments are then left out, because
     /// half of a request must not be executed.
-    pub(super) fn finish(self, truncated: bool) -> Vec<ToolCall> {
+    pub(super) fn finish(self, truncated: bool) -> (Vec<ToolCall>, Vec<Map<String, Value>>) {
         let partial_calls = if self.calls.is_empty() { self.function_call.into_iter().collect() } else { self.calls };
         let mut ids = HashSet::new();
-        let mut calls = Vec::with_capacity(partial_calls.len());
-        for PartialToolCall { mut id, name, arguments, .. } in partial_calls {
+        let (mut calls, mut extra) = (Vec::with_capacity(partial_calls.len()), Vec::new());
+        for PartialToolCall { mut id, name, arguments, extra_content, .. } in partial_calls {
             let arguments = arguments.finish();
             if truncated && !is_json(&arguments) {
                 continue;
@@ -131,8 +132,10 @@ impl ToolCallAssembler {
                 id = format!("call_{}", Uuid::new_v4().simple());
             }
             calls.push(ToolCall { id, name: name.to_owned(), arguments, echo: None });
+            let content = extra_content.and_then(|json| serde_json::from_str(&json).ok());
+            extra.push(content.map(|content| ("extra_content".to_owned(), content)).into_iter().collect());
         }
-        calls
+        (calls, extra)
     }
 
     /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call. `touched`

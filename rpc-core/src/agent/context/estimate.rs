@@ -15,17 +15,14 @@ const TOKENS_PER_IMAGE: u64 = 1_600;
 
 /// Estimates the tokens of a message.
 pub(in crate::agent) fn estimate(message: &Message) -> u64 {
-    let images = match message {
-        Message::User(input) => {
-            input.attachments.iter().filter(|file| matches!(file.content, FileContent::Image(_))).count()
-        }
-        _ => 0,
+    let files = match message {
+        Message::User(input) => input.attachments.as_slice(),
+        Message::ToolImages(images) => images.as_slice(),
+        _ => &[],
     };
+    let images = files.iter().filter(|file| matches!(file.content, FileContent::Image(_))).count();
     // A name and a type are in the prompt with each file.
-    let names: usize = match message {
-        Message::User(input) => input.attachments.iter().map(|file| 64 + file.name.len() + file.mime_type.len()).sum(),
-        _ => 0,
-    };
+    let names: usize = files.iter().map(|file| 64 + file.name.len() + file.mime_type.len()).sum();
     TOKENS_PER_MESSAGE + tokens(message.bytes() + names) + TOKENS_PER_IMAGE * u64::try_from(images).unwrap_or(u64::MAX)
 }
 

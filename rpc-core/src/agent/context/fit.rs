@@ -20,7 +20,7 @@ const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: i
 /// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them.
 ///
 /// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest turns
-/// are left out, each as a whole; long results of tools of the current turn are shortened; its oldest tool calls are left
+/// are left out, each as a whole; images of tools are left out; long results of tools of the current turn are shortened; its oldest tool calls are left
 /// out; its files; and last the middle of the user's own message. The instructions and the last message of the user are
 /// always there, so the result can be longer than the budget if the instructions are.
 pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Message]> {
@@ -36,6 +36,10 @@ pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Messa
         prompt.leave_out_images(index);
     }
     prompt.leave_out_turns();
+    // The images of tools, the oldest first. Those of the user go last.
+    for index in prompt.current_turn() + 1..prompt.messages.len() {
+        prompt.leave_out_images(index);
+    }
     for bytes in [CURRENT_TEXT_BYTES, MIN_TEXT_BYTES] {
         for index in prompt.current_turn()..prompt.messages.len() {
             prompt.shorten_result(index, bytes);
@@ -116,8 +120,12 @@ impl Prompt {
 
     fn leave_out_images(&mut self, index: usize) {
         self.change(index, |message| {
-            let Message::User(UserInput { attachments, .. }) = message else { return };
-            for file in attachments {
+            let files = match message {
+                Message::User(UserInput { attachments, .. }) => attachments,
+                Message::ToolImages(images) => images,
+                _ => return,
+            };
+            for file in files {
                 if matches!(file.content, FileContent::Image(_)) {
                     file.content = FileContent::Omitted;
                 }
@@ -260,6 +268,24 @@ mod tests {
         let fitted = fit(&prompt, 2_000);
         let expected = [Message::System("s".into()), with(FileContent::Omitted), assistant("a cat"), prompt[3].clone()];
         assert_eq!(fitted[..], expected[..]);
+    }
+
+    #[test]
+    fn images_of_tools_belong_to_the_turn_of_the_question() {
+        let image = |content| {
+            let (name, mime_type) = ("image 1".into(), "image/png".into());
+            Message::ToolImages(vec![AttachedFile { id: Uuid::nil(), name, mime_type, content }])
+        };
+        let round = |content| [call("a"), result("a", "seen"), image(content)];
+        let prompt = |first, second| {
+            let start = [Message::System("s".into()), user("what is it?")];
+            start.into_iter().chain(round(first)).chain(round(second)).collect::<Vec<_>>()
+        };
+        let shown = || FileContent::Image("data:".into());
+        // The older image goes first, and the question stays.
+        let fitted = fit(&prompt(shown(), shown()), 2_000).into_owned();
+        assert!(matches!(&fitted[1], Message::User(input) if input.text == "what is it?"), "{fitted:?}");
+        assert_eq!(fitted[1..], prompt(FileContent::Omitted, shown())[1..]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::row::PgRow;
 use super::sqlstate::{Verdict, to_diesel, verdict};
 use super::statement::PgStatement;
 use super::{STATEMENT_TIMEOUT, TRANSACTION_PAUSE};
-use crate::unit::Begin;
+use crate::connections::Begin;
 use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, InstrumentationEvent, StrQueryHelper};
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
@@ -92,12 +92,12 @@ impl PgConn {
     }
 
     /// Returns whether a pooler answers in the place of the server.
-    pub(super) fn is_pooler(&self) -> bool {
+    pub(crate) fn is_pooler(&self) -> bool {
         self.is_pooler
     }
 
     /// Returns whether statements are prepared by name.
-    pub(super) fn prepares(&self) -> bool {
+    pub(crate) fn prepares(&self) -> bool {
         self.pool.prepares(self.is_pooler)
     }
 

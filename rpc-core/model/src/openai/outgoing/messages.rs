@@ -7,7 +7,8 @@
 use super::arguments::valid_arguments;
 use super::names::ToolNames;
 use crate::dialect::{CallsPerMessage, Dialect, SystemRole};
-use crate::{AttachedFile, Echo, FileContent, Message, ToolCall, UserInput};
+use crate::request::TOOL_IMAGES;
+use crate::{AttachedFile, Echo, FileContent, Message, ToolCall};
 use std::sync::Arc;
 use threadline_schema::tool_result::UNKNOWN_RESULT;
 
@@ -28,8 +29,16 @@ pub(super) struct Conversation {
 /// A message, or an assistant message with the results of its calls.
 #[derive(Debug)]
 pub(super) enum Block {
-    User { text: String, images: Vec<Arc<str>> },
-    Assistant { text: String, calls: Vec<Call> },
+    User {
+        text: String,
+        images: Vec<Arc<str>>,
+        /// Whether it is only images of tools, within a turn.
+        is_of_tools: bool,
+    },
+    Assistant {
+        text: String,
+        calls: Vec<Call>,
+    },
 }
 
 /// A tool call with its result.
@@ -51,7 +60,8 @@ impl Conversation {
         for (index, message) in messages.iter().enumerate() {
             match message {
                 Message::System(text) => append(&mut system, text),
-                Message::User(input) => push(&mut blocks, user(input, dialect.images)),
+                Message::User(input) => push(&mut blocks, user(&input.text, &input.attachments, dialect.images)),
+                Message::ToolImages(images) => push(&mut blocks, tool_images(images, dialect.images)),
                 Message::Assistant { text, tool_calls } => {
                     let calls = tool_calls.iter().map(|call| with_result(call, results.take(index, &call.id), names));
                     let calls: Vec<Call> = calls.collect();
@@ -72,7 +82,7 @@ impl Conversation {
 
     /// Returns the index of the newest message of the user. What follows is the current turn.
     pub(super) fn turn_start(&self) -> usize {
-        self.blocks.iter().rposition(|block| matches!(block, Block::User { .. })).unwrap_or(0)
+        self.blocks.iter().rposition(|block| matches!(block, Block::User { is_of_tools: false, .. })).unwrap_or(0)
     }
 
     /// Makes the instructions the beginning of the first user message.
@@ -83,7 +93,7 @@ impl Conversation {
         }
         match self.blocks.first_mut() {
             Some(Block::User { text, .. }) => *text = joined(system, text),
-            _ => self.blocks.insert(0, Block::User { text: system, images: Vec::new() }),
+            _ => self.blocks.insert(0, Block::User { text: system, images: Vec::new(), is_of_tools: false }),
         }
     }
 }
@@ -158,7 +168,7 @@ fn push_as_text(blocks: &mut Vec<Block>, mut text: String, calls: &[Call]) {
     }
     push(blocks, Block::Assistant { text, calls: Vec::new() });
     if !results.is_empty() {
-        push(blocks, Block::User { text: results, images: Vec::new() });
+        push(blocks, Block::User { text: results, images: Vec::new(), is_of_tools: false });
     }
 }
 
@@ -166,9 +176,13 @@ fn push_as_text(blocks: &mut Vec<Block>, mut text: String, calls: &[Call]) {
 fn push(blocks: &mut Vec<Block>, block: Block) {
     match (blocks.last_mut(), block) {
         (_, Block::Assistant { text, calls }) if text.is_empty() && calls.is_empty() => {}
-        (Some(Block::User { text, images }), Block::User { text: more, images: more_images }) => {
+        (
+            Some(Block::User { text, images, is_of_tools }),
+            Block::User { text: more, images: more_images, is_of_tools: more_is_of_tools },
+        ) => {
             append(text, &more);
             images.extend(more_images);
+            *is_of_tools &= more_is_of_tools;
         }
         (Some(Block::Assistant { text, calls }), Block::Assistant { text: more, calls: more_calls })
             if calls.is_empty() =>
@@ -182,7 +196,7 @@ fn push(blocks: &mut Vec<Block>, block: Block) {
 
 /// Adds the messages that are missing between two others, at the beginning and at the end.
 fn alternating(blocks: Vec<Block>) -> Vec<Block> {
-    let filler = |text: &str| Block::User { text: text.to_owned(), images: Vec::new() };
+    let filler = |text: &str| Block::User { text: text.to_owned(), images: Vec::new(), is_of_tools: false };
     let mut all: Vec<Block> = Vec::with_capacity(blocks.len() + 2);
     for block in blocks {
         match (all.last(), &block) {
@@ -204,11 +218,11 @@ fn alternating(blocks: Vec<Block>) -> Vec<Block> {
 }
 
 /// Returns the text of a user message with its text files and the names of all files, and its images.
-fn user(input: &UserInput, with_images: bool) -> Block {
+fn user(written: &str, files: &[AttachedFile], with_images: bool) -> Block {
     let mut text = String::new();
-    append(&mut text, &input.text);
+    append(&mut text, written);
     let mut images = Vec::new();
-    for AttachedFile { name, mime_type, content, .. } in &input.attachments {
+    for AttachedFile { name, mime_type, content, .. } in files {
         append(
             &mut text,
             &match content {
@@ -229,7 +243,16 @@ fn user(input: &UserInput, with_images: bool) -> Block {
     if text.is_empty() {
         text.push_str(NO_MESSAGE);
     }
-    Block::User { text, images }
+    Block::User { text, images, is_of_tools: false }
+}
+
+/// Returns a user message with the images of tools.
+fn tool_images(files: &[AttachedFile], with_images: bool) -> Block {
+    let mut block = user(TOOL_IMAGES, files, with_images);
+    if let Block::User { is_of_tools, .. } = &mut block {
+        *is_of_tools = true;
+    }
+    block
 }
 
 /// Appends a paragraph, unless it is blank.
@@ -246,4 +269,35 @@ fn append(text: &mut String, paragraph: &str) {
 fn joined(mut first: String, second: &str) -> String {
     append(&mut first, second);
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_tools_do_not_end_a_turn() {
+        let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into(), echo: None };
+        let image = AttachedFile {
+            id: uuid::Uuid::nil(),
+            name: "image 1".into(),
+            mime_type: "image/png".into(),
+            content: FileContent::Image("data:image/png;base64,QQ==".into()),
+        };
+        let mut messages = vec![
+            Message::User("question".into()),
+            Message::Assistant { text: String::new(), tool_calls: vec![call] },
+            Message::Tool { call_id: "c".into(), content: "{}".into() },
+            Message::ToolImages(vec![image]),
+        ];
+        let names = ToolNames::new(["look"].into_iter(), false);
+        let turn_start = |messages: &[Message]| {
+            let conversation = Conversation::new(messages, &Dialect::default(), &names, true);
+            assert!(matches!(conversation.blocks.last(), Some(Block::User { .. })));
+            conversation.turn_start()
+        };
+        assert_eq!(turn_start(&messages), 0);
+        messages.push(Message::User("next".into()));
+        assert_ne!(turn_start(&messages), 0, "a message of the user does");
+    }
 }

@@ -177,7 +177,7 @@ impl Renderer<'_> {
         let turn_start = conversation.turn_start();
         for (index, block) in conversation.blocks.iter().enumerate() {
             match block {
-                Block::User { text, images } => {
+                Block::User { text, images, .. } => {
                     self.facts.images |= !images.is_empty();
                     messages.push(MessageParam::new("user", user_content(text, images)));
                 }

@@ -62,6 +62,7 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         4 => (text(), vec(call(), 0..4)).prop_map(|(text, tool_calls)| Message::Assistant { text, tool_calls }),
         4 => (id(), text()).prop_map(|(call_id, content)| Message::Tool { call_id, content }),
+        1 => Just(Message::ToolImages(vec![image("data:image/png;base64,QQ==")])),
     ]
 }
 

@@ -41,7 +41,7 @@ impl Messages {
     /// the answer.
     pub(super) async fn answer(self, message: Utf8Bytes, unanswered: OwnedSemaphorePermit) {
         let responder = SocketResponder { shared: &self.shared, subscription: Mutex::new(None) };
-        let answer = codec::respond_to_message(&responder, message.as_bytes()).await;
+        let answer = Box::pin(codec::respond_to_message(&responder, message.as_bytes())).await;
         drop(message);
         let subscription = responder.subscription.into_inner();
         if let Some(answer) = answer
@@ -92,7 +92,7 @@ impl Responder for SocketResponder<'_> {
         match subscription.filter(|_| kind == CallKind::Single) {
             Some(info) => {
                 let call = connection.call(method, params, kind);
-                match subscriptions.subscribe(&inner.parts.pipeline, info.info, call).await {
+                match Box::pin(subscriptions.subscribe(&inner.parts.pipeline, info.info, call)).await {
                     Ok(subscription) => {
                         let answer = subscription.answer(id);
                         *self.subscription.lock() = Some(subscription);

@@ -100,7 +100,7 @@ mod tests {
         );
         call.connection.trusts_meta_ip = true;
         assert!(extract(&mut call).unwrap(), "facts asks for the response metadata");
-        assert_eq!(call.params.as_deref(), Some(r#"{"after":"x","limit":1.50}"#), "values are as they were sent");
+        assert_eq!(call.params.as_deref(), Some(r#"{"limit":1.50,"after":"x"}"#), "the rest is as it was sent");
         let caller = &call.connection.caller;
         assert_eq!(
             (caller.token.as_deref(), &*caller.request_id, caller.ip.to_string()),

@@ -97,7 +97,12 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            [("Idempotency-Key", json!("header")), ("session_id", json!("path")), ("thread_id", json!("path"))]
+            [
+                ("Idempotency-Key", json!("header")),
+                ("Last-Event-ID", json!("header")),
+                ("session_id", json!("path")),
+                ("thread_id", json!("path"))
+            ]
         );
         assert_eq!(runs["security"], json!([{"bearer": []}]));
         assert!(runs["requestBody"]["content"]["application/json"]["schema"]["$ref"].is_string());

@@ -53,9 +53,12 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace`, jsonrpsee logs whole messages with their tokens; rmcp does so at `warn`. The callers of rmcp log its
-    // errors.
-    let filter = format!("{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,rmcp=off");
+    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers of
+    // rmcp log its errors.
+    let filter = format!(
+        "{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,\
+         tungstenite=info,tokio_tungstenite=info,rmcp=off"
+    );
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         // A line that cannot be written is lost. Reporting that on stderr, which has just failed, would panic in the

@@ -57,7 +57,7 @@ impl<'a> ModelChain<'a> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
         let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
-        let mut request = ModelRequest {
+        let template = ModelRequest {
             model,
             dialect: agent.dialect_of(&name),
             parameters: agent.agent.parameters.clone(),
@@ -69,12 +69,13 @@ impl<'a> ModelChain<'a> {
         };
         let mut refused = None;
         loop {
-            let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &request);
-            request.messages = budget.map_or(Cow::Borrowed(messages), |budget| fit(messages, budget)).into_owned();
-            let estimated = request.messages.iter().map(estimate).sum();
+            let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &template);
+            let prompt = budget.map_or(Cow::Borrowed(messages), |budget| fit(messages, budget));
+            let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
-            writer.start_request(request.messages.iter().map(Message::bytes).sum(), agent.prices_of(&name));
-            let error = match self.stream(&name, &request, estimated, writer).await {
+            writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
+            let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
+            let error = match self.stream(&name, request, estimated, writer).await {
                 Err(AgentError::Model(error)) => error,
                 result => return result,
             };
@@ -84,7 +85,7 @@ impl<'a> ModelChain<'a> {
                 return Err(error.into());
             }
             refused = Some(estimated);
-            services.windows.refuse(&name, &request, estimated, limit);
+            services.windows.refuse(&name, &template.tools, estimated, limit);
             metrics::counter!("threadline_prompts_refused_total").increment(1);
             tracing::info!(
                 request_id = %run.request.request_id, run_id = %run.token.run_id, model = %name, estimated, limit, %error,
@@ -96,11 +97,12 @@ impl<'a> ModelChain<'a> {
     async fn stream(
         &self,
         name: &Arc<str>,
-        request: &ModelRequest,
+        request: ModelRequest,
         estimated: u64,
         writer: &mut RunWriter,
     ) -> Result<Vec<ToolCall>, AgentError> {
-        let mut stream = self.services.model.stream(request.clone());
+        let tools = request.tools.clone();
+        let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
         let mut has_text = false;
         while let Some(event) = stream.next().await {
@@ -120,7 +122,7 @@ impl<'a> ModelChain<'a> {
                 }
                 ModelEvent::ToolCall(call) => calls.push(call),
                 ModelEvent::Usage(usage) => {
-                    self.services.windows.measure(name, request, estimated, usage.prompt_tokens);
+                    self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);
                 }
                 // Thoughts, and tool calls of earlier turns, are no answer.

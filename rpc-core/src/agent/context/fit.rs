@@ -24,10 +24,12 @@ const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: i
 /// out; its files; and last the middle of the user's own message. The instructions and the last message of the user are
 /// always there, so the result can be longer than the budget if the instructions are.
 pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Message]> {
-    let mut prompt = Prompt::new(messages, budget);
-    if prompt.fits() {
+    let tokens: Vec<u64> = messages.iter().map(estimate).collect();
+    let total = tokens.iter().sum();
+    if total <= budget {
         return Cow::Borrowed(messages);
     }
+    let mut prompt = Prompt { messages: messages.to_vec(), tokens, total, budget };
     let current = prompt.current_turn();
     for index in 0..current {
         prompt.shorten_text(index, EARLIER_TEXT_BYTES);
@@ -64,11 +66,6 @@ struct Prompt {
 }
 
 impl Prompt {
-    fn new(messages: &[Message], budget: u64) -> Self {
-        let tokens: Vec<u64> = messages.iter().map(estimate).collect();
-        Self { messages: messages.to_vec(), total: tokens.iter().sum(), tokens, budget }
-    }
-
     fn fits(&self) -> bool {
         self.total <= self.budget
     }

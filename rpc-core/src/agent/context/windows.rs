@@ -1,7 +1,7 @@
 //! What is known of the context windows of models.
 
 use super::estimate::estimate_tools;
-use crate::model::ModelRequest;
+use crate::model::{ModelRequest, ToolSpec};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,14 +81,8 @@ impl ContextWindows {
 
     /// Notes that the server refused a prompt of so many estimated tokens, tools not included. `limit` is the size of the
     /// window, if the server says so.
-    pub(in crate::agent) fn refuse(
-        &self,
-        model: &Arc<str>,
-        request: &ModelRequest,
-        estimated: u64,
-        limit: Option<u64>,
-    ) {
-        let estimated = estimated + estimate_tools(&request.tools);
+    pub(in crate::agent) fn refuse(&self, model: &Arc<str>, tools: &[ToolSpec], estimated: u64, limit: Option<u64>) {
+        let estimated = estimated + estimate_tools(tools);
         self.change(model, |window| {
             window.refused = [window.refused, limit].into_iter().flatten().min();
             // Shorter in any case: the estimate may be wrong, and so may the limit that the server names.
@@ -97,8 +91,8 @@ impl ContextWindows {
     }
 
     /// Notes how many tokens the server counted for a prompt of so many estimated ones.
-    pub(in crate::agent) fn measure(&self, model: &Arc<str>, request: &ModelRequest, estimated: u64, counted: u64) {
-        let estimated = estimated + estimate_tools(&request.tools);
+    pub(in crate::agent) fn measure(&self, model: &Arc<str>, tools: &[ToolSpec], estimated: u64, counted: u64) {
+        let estimated = estimated + estimate_tools(tools);
         if estimated < MIN_RATED_TOKENS || counted == 0 {
             return;
         }
@@ -161,11 +155,11 @@ mod tests {
     fn a_refusal_makes_prompts_shorter_each_time() {
         let windows = ContextWindows::new(None);
         let request = ModelRequest::default();
-        windows.refuse(&name(), &request, 3_000, None);
+        windows.refuse(&name(), &[], 3_000, None);
         assert_eq!(windows.budget("m", None, &request), Some(2_000));
-        windows.refuse(&name(), &request, 1_900, None);
+        windows.refuse(&name(), &[], 1_900, None);
         assert_eq!(windows.budget("m", None, &request), Some(1_266));
-        windows.refuse(&name(), &request, 1_200, Some(1_000));
+        windows.refuse(&name(), &[], 1_200, Some(1_000));
         assert_eq!(windows.budget("m", None, &request), Some(750), "the limit, less the answer");
         assert_eq!(windows.budget("m", Some(200_000), &request), Some(750), "the server knows better");
     }
@@ -175,12 +169,12 @@ mod tests {
         let windows = ContextWindows::new(Some(10_000));
         let request = ModelRequest::default();
         let free = windows.budget("m", None, &request).unwrap();
-        windows.measure(&name(), &request, 1_000, 2_000);
+        windows.measure(&name(), &[], 1_000, 2_000);
         assert_eq!(windows.budget("m", None, &request), Some(free / 2));
-        windows.measure(&name(), &request, 1_000, 7);
+        windows.measure(&name(), &[], 1_000, 7);
         let budget = windows.budget("m", None, &request).unwrap();
         assert!(budget > free / 2 && budget < free, "slowly: {budget}");
-        windows.measure(&name(), &request, 100, 9_000);
+        windows.measure(&name(), &[], 100, 9_000);
         assert_eq!(windows.budget("m", None, &request), Some(budget), "too short to tell");
     }
 

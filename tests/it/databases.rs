@@ -6,6 +6,10 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use threadline_test_requirements::PgBouncer;
 
+/// Ends all other sessions of the database, as a failover does.
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// Sends a message as soon as the conversation is free. Returns how long that took, and how it ended.
 async fn say_when_free(user: &Client, session: uuid::Uuid) -> (Duration, String) {
     let asked = Instant::now();
@@ -81,12 +85,7 @@ async fn a_process_whose_connections_are_killed_keeps_its_runs() {
     let _other = one.again().start().await;
     let (user, _, run) = in_mid_run(&one).await;
     for _ in 0..3 {
-        one.database
-            .batch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            )
-            .await;
+        one.database.batch(END_SESSIONS).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     gate.open();
@@ -110,10 +109,8 @@ async fn a_database_that_takes_no_writes_is_told_to_readers_and_by_health() {
     let mut stream = user.start(session, "Hello").await.unwrap();
     stream.until_said("Some words").await;
     let name = app.database.url().rsplit_once('/').unwrap().1.to_owned();
-    let end_sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
     app.database.batch(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
-    app.database.batch(end_sessions).await;
+    app.database.batch(END_SESSIONS).await;
     gate.open();
     for path in ["/health/db", "/health/all"] {
         eventually("health says so", || async { (user.get(path).await.status == 503).then_some(()) }).await;

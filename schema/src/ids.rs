@@ -100,6 +100,8 @@ ids! {
     UploadId
     /// Id of a process: the owner of the runs that it executes. Each start of the service makes a new one.
     ProcessId
+    /// Id of a job that writes the summary of a thread.
+    SummaryJobId
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@ use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    attachments, feedback, idempotency_keys, items, run_events, runs, tasks, threads, usage_days, users,
+    attachments, feedback, idempotency_keys, items, run_events, runs, tasks, thread_summaries, threads, usage_days,
+    users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
+use threadline_schema::ids::{
+    AttachmentId, ItemId, ProcessId, RunId, SummaryJobId, TaskId, ThreadId, UploadId, UserId,
+};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, RunStatus};
 use threadline_schema::tasks::Priority;
@@ -45,6 +48,22 @@ rows! {
         created_at: UtcTime,
         /// Bytes of its attachments, counting those that are not uploaded yet with their announced size.
         attachment_bytes: i64,
+    }
+
+    /// What models read in place of the oldest turns of a thread.
+    ThreadSummaryRow in thread_summaries {
+        /// The thread.
+        thread_id: ThreadId,
+        /// Position of the last item in the summary; -1 if there is no summary yet.
+        through_position: i64,
+        /// The summary.
+        text: String,
+        /// The job that writes the next summary.
+        job_id: Option<SummaryJobId>,
+        /// No other job begins before this time: while one is at work, and for a while after one has failed.
+        next_job_at: UtcTime,
+        /// Time of the last change of the text.
+        updated_at: UtcTime,
     }
 
     /// A thread.

@@ -267,6 +267,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// What models read in place of the oldest turns of a thread.
+    thread_summaries (thread_id) {
+        thread_id -> Id,
+        /// Position of the last item in the summary; -1 if there is no summary yet.
+        through_position -> BigInt,
+        text -> Text,
+        /// The job that writes the next summary.
+        job_id -> Nullable<Id>,
+        /// No other job begins before this time.
+        next_job_at -> UtcTime,
+        updated_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -276,6 +294,7 @@ diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
 diesel::joinable!(attachments -> threads (thread_id));
 diesel::joinable!(tool_approvals -> threads (thread_id));
+diesel::joinable!(thread_summaries -> threads (thread_id));
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     threads,
@@ -289,5 +308,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     attachment_leftovers,
     processes,
-    tool_approvals
+    tool_approvals,
+    thread_summaries
 );

@@ -29,5 +29,6 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod thread_runs;
+mod thread_summaries;
 mod threads;
 mod usage;

@@ -207,6 +207,7 @@ impl MethodParts {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            budget: config.budget,
             supervisor: supervisor.clone(),
         });
         let runs = Arc::new(AnswerRuns {

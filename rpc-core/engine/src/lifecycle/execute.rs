@@ -98,6 +98,7 @@ impl RunTask {
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
         self.report(&outcome, writer.usage, started);
+        self.driver.after_end();
     }
 
     /// Runs the driver. An answer that replaces another then announces what it replaces.

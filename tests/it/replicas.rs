@@ -1,7 +1,7 @@
 //! Several processes on one database.
 
 use crate::support::relay::Relay;
-use crate::support::{App, Client, Gate, Reply, Script, Setup, Upstream, eventually};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Gate, Reply, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     let gate = Gate::closed();
     upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).words(&[" more"]).done("stop"));
     upstream.queue(Script::stream().words(&["Hello again"]).done("stop"));
-    let app = setup.upstream(&upstream).start().await;
+    let app = setup.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
     let user = app.user().await;
     let session = user.session().await;
     let mut stream = user.start(session, "Hello").await.unwrap();
@@ -113,7 +113,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
         .await;
     gate.open();
     logged(&app, "another process has taken the run over").await;
-    logged(&app, "dead run could not be closed").await;
+    logged(&app, "dead run could not be recovered").await;
     // Long enough that it counts as unread.
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.database.batch("DROP TRIGGER refuse ON items").await;

@@ -72,8 +72,7 @@ impl StoredCall {
     }
 }
 
-/// Makes the entries of workflows that are not stored agree with the calls: each call has one entry, in the same order. A
-/// call that is made again gets its entry when it is, unless it has one.
+/// Makes the entries of workflows that are not stored agree with the calls: each call has one entry, in the same order.
 pub(super) fn show_calls(
     projection: &mut RunProjection,
     clock: &Clock,
@@ -116,8 +115,7 @@ pub(super) fn show_calls(
         }
     }
     // Calls that are stored and whose entries are not in the log.
-    let missing = calls.skip(unlogged_entries);
-    let missing: Vec<_> = missing.filter(|call| call.body.result.is_some() || died == WhoHasDied::Run).collect();
+    let missing: Vec<_> = calls.skip(unlogged_entries).collect();
     let Some(first) = missing.first() else { return };
     let mut new_workflow: Option<WorkflowItem> = None;
     let workflow = match open_workflow {

@@ -20,7 +20,6 @@ use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
-use uuid::Uuid;
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -237,7 +236,7 @@ impl Engine {
         lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
         self.shared.hub.notifier.notify(thread_id);
         // The feeds of other processes read the database when something has happened in a thread, whatever it is.
-        self.shared.signals.began(thread_id.0, Uuid::nil());
+        self.shared.signals.began(thread_id, RunId::nil());
         Ok(())
     }
 

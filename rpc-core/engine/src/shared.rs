@@ -51,7 +51,7 @@ impl Shared {
     /// Tells the feeds of a thread, in every process, that its title, its status or an item has changed.
     pub(crate) fn announce_change(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
         self.hub.notifier.notify_changed(thread_id, item_id);
-        self.signals.changed(thread_id.0, item_id.map(|id| id.0));
+        self.signals.changed(thread_id, item_id);
     }
 
     /// Runs `work` to its end even if the caller goes away: nothing may stop between a stored run and its execution.

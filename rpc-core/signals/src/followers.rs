@@ -3,8 +3,8 @@
 use super::message::Grown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use threadline_schema::ids::RunId;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 /// What has come for one follower: merged, so that a slow one costs no more than a quick one.
 #[derive(Debug, Default)]
@@ -38,14 +38,14 @@ pub(super) struct Followers {
 
 #[derive(Debug, Default)]
 struct State {
-    runs: BTreeMap<Uuid, Vec<Arc<Mailbox>>>,
+    runs: BTreeMap<RunId, Vec<Arc<Mailbox>>>,
     /// Runs of which the first follower came or the last went; `None` while nobody takes note of it.
-    changes: Option<BTreeSet<Uuid>>,
+    changes: Option<BTreeSet<RunId>>,
 }
 
 impl Followers {
     /// Adds a follower. Whether it is the run's first.
-    pub(super) fn add(&self, run_id: Uuid) -> (Arc<Mailbox>, bool) {
+    pub(super) fn add(&self, run_id: RunId) -> (Arc<Mailbox>, bool) {
         let mailbox = Arc::new(Mailbox::default());
         let mut state = self.state();
         let mailboxes = state.runs.entry(run_id).or_default();
@@ -58,7 +58,7 @@ impl Followers {
     }
 
     /// Takes a follower out.
-    pub(super) fn remove(&self, run_id: Uuid, mailbox: &Arc<Mailbox>) {
+    pub(super) fn remove(&self, run_id: RunId, mailbox: &Arc<Mailbox>) {
         let mut state = self.state();
         let Some(mailboxes) = state.runs.get_mut(&run_id) else { return };
         mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
@@ -69,7 +69,7 @@ impl Followers {
     }
 
     /// Hands out what was said of a run.
-    pub(super) fn tell(&self, run_id: Uuid, grown: Grown) {
+    pub(super) fn tell(&self, run_id: RunId, grown: Grown) {
         let mailboxes = self.state().runs.get(&run_id).cloned().unwrap_or_default();
         if let Some((last, others)) = mailboxes.split_last() {
             for mailbox in others {
@@ -88,12 +88,12 @@ impl Followers {
     }
 
     /// The runs that are followed.
-    pub(super) fn runs(&self) -> Vec<Uuid> {
+    pub(super) fn runs(&self) -> Vec<RunId> {
         self.state().runs.keys().copied().collect()
     }
 
     /// The runs that are followed now; from now on changes are noted, until [`Followers::forget_changes`].
-    pub(super) fn note_changes(&self) -> Vec<Uuid> {
+    pub(super) fn note_changes(&self) -> Vec<RunId> {
         let mut state = self.state();
         state.changes = Some(BTreeSet::new());
         state.runs.keys().copied().collect()
@@ -105,7 +105,7 @@ impl Followers {
     }
 
     /// Waits for a change. Gives the runs that have followers now, and those that have none, as far as that is new.
-    pub(super) async fn changes(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+    pub(super) async fn changes(&self) -> (Vec<RunId>, Vec<RunId>) {
         loop {
             {
                 let mut state = self.state();
@@ -118,7 +118,7 @@ impl Followers {
         }
     }
 
-    fn note(&self, state: &mut State, run_id: Uuid) {
+    fn note(&self, state: &mut State, run_id: RunId) {
         if let Some(changes) = &mut state.changes {
             changes.insert(run_id);
             self.changed.notify_one();

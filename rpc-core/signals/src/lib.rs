@@ -32,6 +32,7 @@ use self::outbox::Outbox;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::EventRow;
 use threadline_store::{Listener, StoreResult};
@@ -53,21 +54,21 @@ pub enum Command {
     /// A run has begun in a thread.
     Began {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
         /// The run.
-        run_id: Uuid,
+        run_id: RunId,
     },
     /// A thread is another: its title, for instance, or an item of it.
     Changed {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
         /// The item.
-        item_id: Option<Uuid>,
+        item_id: Option<ItemId>,
     },
     /// A run's user asks for its end.
     Cancel {
         /// The run.
-        run_id: Uuid,
+        run_id: RunId,
     },
 }
 
@@ -120,32 +121,32 @@ impl Signals {
     }
 
     /// Whether another process follows a run: only then does [`grown`](Self::grown) tell anybody.
-    pub fn is_followed(&self, run_id: Uuid) -> bool {
+    pub fn is_followed(&self, run_id: RunId) -> bool {
         self.shared.outbox.cares(run_id)
     }
 
     /// A run's log has grown, by the rows just committed. They travel along where Redis carries.
-    pub fn grown(&self, run_id: Uuid, last_seq: u64, ended: bool, rows: &[EventRow]) {
+    pub fn grown(&self, run_id: RunId, last_seq: u64, ended: bool, rows: &[EventRow]) {
         self.shared.outbox.grown(run_id, last_seq, ended, rows);
     }
 
     /// A run has begun in a thread.
-    pub fn began(&self, thread_id: Uuid, run_id: Uuid) {
+    pub fn began(&self, thread_id: ThreadId, run_id: RunId) {
         self.shared.outbox.say(Said::Began { thread_id, run_id });
     }
 
     /// A thread is another, or an item of it.
-    pub fn changed(&self, thread_id: Uuid, item_id: Option<Uuid>) {
+    pub fn changed(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
         self.shared.outbox.say(Said::Changed { thread_id, item_id });
     }
 
     /// A run's user asks for its end, and its process is another.
-    pub fn cancel(&self, run_id: Uuid) {
+    pub fn cancel(&self, run_id: RunId) {
         self.shared.outbox.say(Said::Cancel { run_id });
     }
 
     /// Follows a run of another process, until the follower is dropped.
-    pub fn follow(&self, run_id: Uuid) -> Follower {
+    pub fn follow(&self, run_id: RunId) -> Follower {
         let (mailbox, first) = self.shared.followers.add(run_id);
         if first {
             self.shared.outbox.say(Said::Follow { run_id });
@@ -161,7 +162,7 @@ impl Signals {
 
 /// Somebody who wants to hear how a run grows.
 pub struct Follower {
-    run_id: Uuid,
+    run_id: RunId,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
     first_look: Option<Instant>,

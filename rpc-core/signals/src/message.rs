@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{Id, ItemId, RunId, ThreadId};
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
 
@@ -47,29 +47,31 @@ pub(super) fn bytes_of(rows: &[EventRow]) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// A run has begun in a thread.
-    Began { thread_id: Uuid, run_id: Uuid },
+    Began { thread_id: ThreadId, run_id: RunId },
     /// A thread is another, or an item of it.
-    Changed { thread_id: Uuid, item_id: Option<Uuid> },
+    Changed { thread_id: ThreadId, item_id: Option<ItemId> },
     /// A run's user asks for its end.
-    Cancel { run_id: Uuid },
+    Cancel { run_id: RunId },
     /// Somebody wants to hear of a run's growth.
-    Follow { run_id: Uuid },
+    Follow { run_id: RunId },
     /// A run has grown.
-    Grown { run_id: Uuid, last_seq: u64, ended: bool },
+    Grown { run_id: RunId, last_seq: u64, ended: bool },
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Began { thread_id, run_id } => write!(f, "b:{}:{}", thread_id.simple(), run_id.simple()),
-            Self::Changed { thread_id, item_id: None } => write!(f, "t:{}", thread_id.simple()),
-            Self::Changed { thread_id, item_id: Some(item_id) } => {
-                write!(f, "i:{}:{}", thread_id.simple(), item_id.simple())
+            Self::Began { thread_id, run_id } => {
+                write!(f, "b:{}:{}", thread_id.as_uuid().simple(), run_id.as_uuid().simple())
             }
-            Self::Cancel { run_id } => write!(f, "c:{}", run_id.simple()),
-            Self::Follow { run_id } => write!(f, "f:{}", run_id.simple()),
-            Self::Grown { run_id, last_seq, ended: false } => write!(f, "g:{}:{last_seq}", run_id.simple()),
-            Self::Grown { run_id, last_seq, ended: true } => write!(f, "e:{}:{last_seq}", run_id.simple()),
+            Self::Changed { thread_id, item_id: None } => write!(f, "t:{}", thread_id.as_uuid().simple()),
+            Self::Changed { thread_id, item_id: Some(item_id) } => {
+                write!(f, "i:{}:{}", thread_id.as_uuid().simple(), item_id.as_uuid().simple())
+            }
+            Self::Cancel { run_id } => write!(f, "c:{}", run_id.as_uuid().simple()),
+            Self::Follow { run_id } => write!(f, "f:{}", run_id.as_uuid().simple()),
+            Self::Grown { run_id, last_seq, ended: false } => write!(f, "g:{}:{last_seq}", run_id.as_uuid().simple()),
+            Self::Grown { run_id, last_seq, ended: true } => write!(f, "e:{}:{last_seq}", run_id.as_uuid().simple()),
         }
     }
 }
@@ -78,21 +80,25 @@ impl Said {
     fn parse(word: &str) -> Option<Self> {
         let mut parts = word.split(':');
         let kind = parts.next()?;
-        let mut id = || parts.next()?.parse::<Uuid>().ok();
         match kind {
-            "b" => Some(Self::Began { thread_id: id()?, run_id: id()? }),
-            "t" => Some(Self::Changed { thread_id: id()?, item_id: None }),
-            "i" => Some(Self::Changed { thread_id: id()?, item_id: Some(id()?) }),
-            "c" => Some(Self::Cancel { run_id: id()? }),
-            "f" => Some(Self::Follow { run_id: id()? }),
+            "b" => Some(Self::Began { thread_id: next_id(&mut parts)?, run_id: next_id(&mut parts)? }),
+            "t" => Some(Self::Changed { thread_id: next_id(&mut parts)?, item_id: None }),
+            "i" => Some(Self::Changed { thread_id: next_id(&mut parts)?, item_id: Some(next_id(&mut parts)?) }),
+            "c" => Some(Self::Cancel { run_id: next_id(&mut parts)? }),
+            "f" => Some(Self::Follow { run_id: next_id(&mut parts)? }),
             "g" | "e" => {
-                let run_id = id()?;
+                let run_id = next_id(&mut parts)?;
                 let last_seq = parts.next()?.parse().ok()?;
                 Some(Self::Grown { run_id, last_seq, ended: kind == "e" })
             }
             _ => None,
         }
     }
+}
+
+/// Reads the next part of a word as an id.
+fn next_id<T: Id>(parts: &mut std::str::Split<'_, char>) -> Option<T> {
+    parts.next()?.parse().ok()
 }
 
 /// Writes down what `from` says, in as few texts as fit into `max_bytes` each.
@@ -142,13 +148,13 @@ pub(super) fn write_grown(from: Uuid, grown: &Grown) -> Option<Vec<u8>> {
 }
 
 /// Reads how a run has grown; `None` for what `me` said, and for what is not understood.
-pub(super) fn read_grown(me: Uuid, run_id: Uuid, text: &[u8]) -> Option<Grown> {
+pub(super) fn read_grown(me: Uuid, run_id: RunId, text: &[u8]) -> Option<Grown> {
     let told: Told<'_> = serde_json::from_slice(text).ok()?;
     if told.from == me {
         return None;
     }
     let rows = told.rows.into_iter().map(|ToldRow(first_seq, last_seq, event, cuts)| EventRow {
-        run_id: RunId(run_id),
+        run_id,
         first_seq,
         last_seq,
         event: event.into_owned(),
@@ -164,11 +170,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_others_and_by_them_only() {
-        let [me, other, thread_id, run_id] = std::array::from_fn(|_| Uuid::now_v7());
+        let (me, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let (thread_id, item_id, run_id) = (ThreadId::random(), ItemId::random(), RunId::random());
         let said = [
             Said::Began { thread_id, run_id },
             Said::Changed { thread_id, item_id: None },
-            Said::Changed { thread_id, item_id: Some(run_id) },
+            Said::Changed { thread_id, item_id: Some(item_id) },
             Said::Cancel { run_id },
             Said::Follow { run_id },
             Said::Grown { run_id, last_seq: 7, ended: false },
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_text_is_never_longer_than_allowed() {
-        let said = (0..1_000).map(|last_seq| Said::Grown { run_id: Uuid::now_v7(), last_seq, ended: false });
+        let said = (0..1_000).map(|last_seq| Said::Grown { run_id: RunId::random(), last_seq, ended: false });
         let texts = pack(Uuid::nil(), said, 7_900);
         assert!(texts.len() <= 6 && texts.iter().all(|text| text.len() <= 7_900), "{}", texts.len());
         let read: usize = texts.iter().map(|text| unpack(Uuid::max(), text).count()).sum();
@@ -193,9 +200,9 @@ mod tests {
 
     #[test]
     fn rows_travel_whole_and_are_dropped_when_there_are_too_many() {
-        let (me, run_id) = (Uuid::now_v7(), Uuid::now_v7());
+        let (me, run_id) = (Uuid::new_v4(), RunId::random());
         let row = |seq, event: &str| EventRow {
-            run_id: RunId(run_id),
+            run_id,
             first_seq: seq,
             last_seq: seq + 1,
             event: event.to_owned(),

@@ -4,10 +4,10 @@ use super::message::{Grown, Said, bytes_of};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Commands that wait at most, and runs of which growth waits.
 const MAX_COMMANDS: usize = 4_096;
@@ -32,7 +32,7 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) commands: Vec<Said>,
-    pub(super) grown: BTreeMap<Uuid, Grown>,
+    pub(super) grown: BTreeMap<RunId, Grown>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ struct State {
     growth_since: Option<Instant>,
     last_urgent: Option<Instant>,
     /// Runs that others follow, and until when that is believed.
-    followed: BTreeMap<Uuid, Instant>,
+    followed: BTreeMap<RunId, Instant>,
 }
 
 impl Outbox {
@@ -69,7 +69,7 @@ impl Outbox {
     }
 
     /// Says how a run has grown, if anybody elsewhere cares.
-    pub(super) fn grown(&self, run_id: Uuid, last_seq: u64, ended: bool, rows: &[EventRow]) {
+    pub(super) fn grown(&self, run_id: RunId, last_seq: u64, ended: bool, rows: &[EventRow]) {
         let mut state = self.state();
         let state = &mut *state;
         if !state.cares(run_id) {
@@ -89,12 +89,12 @@ impl Outbox {
     }
 
     /// Whether anybody elsewhere follows a run, as far as it is known.
-    pub(super) fn cares(&self, run_id: Uuid) -> bool {
+    pub(super) fn cares(&self, run_id: RunId) -> bool {
         self.state().cares(run_id)
     }
 
     /// Others follow these runs.
-    pub(super) fn followed(&self, run_id: Uuid) {
+    pub(super) fn followed(&self, run_id: RunId) {
         self.state().followed.insert(run_id, Instant::now() + FOLLOWED_FOR);
     }
 
@@ -140,7 +140,7 @@ impl Outbox {
 }
 
 impl State {
-    fn cares(&self, run_id: Uuid) -> bool {
+    fn cares(&self, run_id: RunId) -> bool {
         self.open && self.followed.get(&run_id).is_some_and(|until| *until >= Instant::now())
     }
 
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn growth_waits_for_company_and_ends_do_not() {
-        let (outbox, run_id) = (open(), Uuid::now_v7());
+        let (outbox, run_id) = (open(), RunId::random());
         outbox.followed(run_id);
         let started = Instant::now();
         for seq in 1..=5 {
@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_follows_or_nobody_carries_is_not_kept() {
-        let (outbox, run_id) = (open(), Uuid::now_v7());
+        let (outbox, run_id) = (open(), RunId::random());
         outbox.grown(run_id, 1, true, &[]);
         assert!(tokio::time::timeout(Duration::from_secs(1), outbox.next(PACE)).await.is_err());
         outbox.followed(run_id);
@@ -239,9 +239,9 @@ mod tests {
         let event = "x".repeat(200 * 1024);
         let mut kept = 0;
         for _ in 0..100 {
-            let run_id = Uuid::now_v7();
+            let run_id = RunId::random();
             outbox.followed(run_id);
-            let row = EventRow { run_id: run_id.into(), first_seq: 1, last_seq: 1, event: event.clone(), cuts: None };
+            let row = EventRow { run_id, first_seq: 1, last_seq: 1, event: event.clone(), cuts: None };
             outbox.grown(run_id, 1, false, &[row]);
         }
         let batch = outbox.next(PACE).await;

@@ -12,7 +12,7 @@ use redis::RedisResult;
 use redis::aio::{MultiplexedConnection, PubSubSink};
 use std::convert::Infallible;
 use std::time::Duration;
-use uuid::Uuid;
+use threadline_schema::ids::RunId;
 
 /// How often a connection that has nothing to do is asked whether it still works.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -37,11 +37,11 @@ struct Names {
 }
 
 impl Names {
-    fn of_run(&self, run_id: Uuid) -> String {
-        format!("{}{}", self.run, run_id.simple())
+    fn of_run(&self, run_id: RunId) -> String {
+        format!("{}{}", self.run, run_id.as_uuid().simple())
     }
 
-    fn of_runs(&self, run_ids: &[Uuid]) -> Vec<String> {
+    fn of_runs(&self, run_ids: &[RunId]) -> Vec<String> {
         run_ids.iter().map(|run_id| self.of_run(*run_id)).collect()
     }
 }

@@ -5,7 +5,7 @@ use crate::RedisConfig;
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{RunId, ThreadId};
 use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -102,8 +102,8 @@ impl Relay {
     }
 }
 
-fn row(run_id: Uuid, seq: i64, event: &str) -> EventRow {
-    EventRow { run_id: RunId(run_id), first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
+fn row(run_id: RunId, seq: i64, event: &str) -> EventRow {
+    EventRow { run_id, first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
 }
 
 /// Says something until it is heard.
@@ -134,7 +134,7 @@ async fn up_to(follower: &mut Follower, seq: u64) -> Grown {
 }
 
 async fn hear_each_other_and_not_themselves(one: &Signals, other: &Signals) {
-    let [thread_id, run_id] = std::array::from_fn(|_| Uuid::now_v7());
+    let (thread_id, run_id) = (ThreadId::random(), RunId::random());
     let (mut at_one, mut at_other) = (one.commands(), other.commands());
     let began = until_heard(|| one.began(thread_id, run_id), async || at_other.recv().await.unwrap()).await;
     assert_eq!(began, Command::Began { thread_id, run_id });
@@ -155,7 +155,7 @@ async fn hear_each_other_and_not_themselves(one: &Signals, other: &Signals) {
 }
 
 async fn growth_is_told_to_who_follows(one: &Signals, other: &Signals, with_rows: bool) {
-    let (run_id, unknown) = (Uuid::now_v7(), Uuid::now_v7());
+    let (run_id, unknown) = (RunId::random(), RunId::random());
     let mut follower = other.follow(run_id);
     let looked = timeout(PATIENCE, follower.next()).await.unwrap();
     assert_eq!(looked, Grown::default(), "a new follower is told to look for itself");
@@ -194,7 +194,7 @@ async fn over_postgres() {
     growth_is_told_to_who_follows(&one, &other, false).await;
 
     // The server ends both connections.
-    let run_id = Uuid::now_v7();
+    let run_id = RunId::random();
     let mut follower = other.follow(run_id);
     timeout(PATIENCE, follower.next()).await.unwrap();
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
@@ -219,14 +219,14 @@ async fn over_redis() {
     assert!(strange.try_recv().is_err(), "installations on one server do not hear each other");
 
     // Redis is away for a while.
-    let run_id = Uuid::now_v7();
+    let run_id = RunId::random();
     let mut follower = other.follow(run_id);
     timeout(PATIENCE, follower.next()).await.unwrap();
     relay.cut();
     tokio::time::sleep(Duration::from_millis(300)).await;
     one.cancel(run_id);
     one.grown(run_id, 1, false, &[]);
-    let meanwhile = other.follow(Uuid::now_v7());
+    let meanwhile = other.follow(RunId::random());
     relay.mend();
     assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "something may have been missed");
     hear_each_other_and_not_themselves(&one, &other).await;
@@ -239,7 +239,7 @@ async fn over_redis() {
     .await;
 
     // What is not followed is not subscribed.
-    let channel = redis.name(format_args!("run:{}", run_id.simple()));
+    let channel = redis.name(format_args!("run:{}", run_id.as_uuid().simple()));
     let subscribers = async || {
         let client = ::redis::Client::open(relay.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -265,7 +265,7 @@ async fn many_runs_are_few_notifications() {
     const RUNS: usize = 1_000;
     let Some(database) = Database::new().await else { return };
     let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None, &Supervisor::default()).unwrap());
-    let run_ids: Vec<_> = (0..RUNS).map(|_| Uuid::now_v7()).collect();
+    let run_ids: Vec<_> = (0..RUNS).map(|_| RunId::random()).collect();
     let mut followers: Vec<_> = run_ids.iter().map(|run_id| other.follow(*run_id)).collect();
     for follower in &mut followers {
         timeout(PATIENCE, follower.next()).await.unwrap();
@@ -312,6 +312,6 @@ async fn sqlite_has_nobody_to_tell() {
     let signals =
         Signals::open(&Database::config_of("sqlite://unused.db".to_owned()), None, &Supervisor::default()).unwrap();
     assert!(!signals.has_carrier());
-    signals.began(Uuid::now_v7(), Uuid::now_v7());
-    assert_eq!(signals.follow(Uuid::now_v7()).next().await, Grown::default());
+    signals.began(ThreadId::random(), RunId::random());
+    assert_eq!(signals.follow(RunId::random()).next().await, Grown::default());
 }

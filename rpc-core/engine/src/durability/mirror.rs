@@ -8,7 +8,6 @@ use std::time::Duration;
 use threadline_runtime::TaskKind;
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, RunLifecycleEvent};
-use threadline_schema::ids::RunId;
 use threadline_schema::runs::{Run, RunStatus};
 use threadline_signals::Grown;
 use threadline_store::StoreResult;
@@ -25,7 +24,7 @@ const ROWS: u32 = 256;
 
 /// Returns the log of a run that another process executes. One task fills it for all readers in this process.
 pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
-    let (log, is_new) = shared.hub.mirror(RunId::from(run.id));
+    let (log, is_new) = shared.hub.mirror(run.id);
     if is_new {
         let task = fill(Arc::downgrade(shared), log.clone(), run, Until::Unread);
         shared.supervisor.spawn(TaskKind::Mirror, task);
@@ -54,7 +53,7 @@ enum Until {
 async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     let run_id = log.run_id();
     let mut last_read_at = Instant::now();
-    let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id.0), shared.hub.notifier.reading_ended()));
+    let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id), shared.hub.notifier.reading_ended()));
     let Some((mut follower, reading_ended)) = started else { return };
     // Nothing was heard for a while: then the run may be gone, with its thread.
     let mut is_quiet = false;

@@ -159,7 +159,7 @@ mod tests {
     use uuid::Uuid;
 
     fn thread(number: u128) -> ThreadId {
-        Uuid::from_u128(number).into()
+        ThreadId::from_uuid(Uuid::from_u128(number))
     }
 
     #[tokio::test]
@@ -184,7 +184,7 @@ mod tests {
         let notifier = Arc::new(ThreadNotifier::default());
         let thread = thread(1);
         let mut early = notifier.watch(thread);
-        let items: Vec<ItemId> = (0..=MAX_ITEMS).map(|number| Uuid::from_u128(number as u128).into()).collect();
+        let items: Vec<_> = (0..=MAX_ITEMS).map(|_| ItemId::random()).collect();
         notifier.notify(thread);
         assert!(early.changed().now_or_never().is_none() && early.take_changes().is_none(), "a run is no change");
         notifier.notify_changed(thread, None);

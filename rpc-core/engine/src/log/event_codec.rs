@@ -131,9 +131,9 @@ pub(crate) fn to_unsigned(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::ItemId;
 
-    fn delta(item: Uuid, index: u32, text: &str) -> Event {
+    fn delta(item: ItemId, index: u32, text: &str) -> Event {
         Event::from_json(text_delta::write(item, index, text).unwrap())
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn deltas_of_one_text_are_one_row_and_come_back_as_they_were() {
-        let (run, item, other) = (Uuid::new_v4().into(), Uuid::new_v4(), Uuid::new_v4());
+        let (run, item, other) = (RunId::random(), ItemId::random(), ItemId::random());
         let added = Event::from_json(r#"{"type":"thread.item.added","item":{}}"#);
         let events = vec![
             added.clone(),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_several_rows() {
-        let (run, item) = (Uuid::new_v4().into(), Uuid::new_v4());
+        let (run, item) = (RunId::random(), ItemId::random());
         let events: Vec<_> = (0..1_000).map(|n| delta(item, 0, &format!("{n} ").repeat(20))).collect();
         let rows = encode_rows(run, 1, &events);
         assert!((2..100).contains(&rows.len()), "{}", rows.len());
@@ -175,11 +175,11 @@ mod tests {
 
     #[test]
     fn a_corrupt_row_is_no_panic_and_loses_no_text() {
-        let item = Uuid::new_v4();
+        let item = ItemId::random();
         let event = delta(item, 0, "ä").json().to_string();
         for cuts in ["1,1", "2", "1,1,0", "99", "x", "", "-1"] {
             let row = EventRow {
-                run_id: item.into(),
+                run_id: RunId::nil(),
                 first_seq: 1,
                 last_seq: 2,
                 event: event.clone(),

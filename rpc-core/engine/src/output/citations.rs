@@ -40,8 +40,7 @@ impl RunWriter {
 
     /// Shows the citations whose passages are there. When the message `is_complete`, shows the others at its end.
     pub(super) fn show_citations(&mut self, is_complete: bool) {
-        let Some(OpenMessage { id: item_id, text, .. }) = &self.message else { return };
-        let item_id = item_id.0;
+        let Some(&OpenMessage { id: item_id, ref text, .. }) = &self.message else { return };
         if self.citations.waiting.is_empty() {
             return;
         }
@@ -89,7 +88,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::VecDeque;
     use std::sync::Arc;
-    use uuid::Uuid;
+    use threadline_schema::ids::RunId;
 
     fn page(name: &str, end: Option<u64>) -> Citation {
         Citation { url: format!("https://{name}.example/"), title: name.to_owned(), end }
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_citation_waits_for_its_words_and_stands_within_them() {
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let mut writer = RunWriter::for_tests(log.clone());
         writer.start_request(0, None);
         writer.cite(page("early", Some(3)));
@@ -136,7 +135,7 @@ mod tests {
 
     #[test]
     fn citations_go_with_their_answer() {
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let mut writer = RunWriter::for_tests(log.clone());
         writer.write_text("Half");
         writer.cite(page("half", Some(2)));

@@ -164,7 +164,7 @@ impl RunFeed {
         match self.position {
             // The error event of a feed that has given no event yet.
             0 => Frame::Side(event),
-            seq => Frame::Run { run_id: self.run_id.0, seq, event },
+            seq => Frame::Run { run_id: self.run_id, seq, event },
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_reader_gets_all_events_after_its_position() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let early = tokio::spawn(rest(RunFeed::live(log.clone(), 0, LONG)));
         let count = 3 * READ_AHEAD as u64;
         for seq in 1..=count {
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_at_the_terminal_event_gets_it_again() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         log.append(Event::from_json("1"));
         log.close([Event::from_json("end")]);
         assert_eq!(rest(RunFeed::live(log, 2, LONG)).await, vec![(2, "end".to_owned())]);
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_feed_ends_with_an_error_event_when_the_token_expires() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         log.append(Event::from_json("1"));
         let frames = rest(RunFeed::live(log, 0, Duration::from_secs(5))).await;
         assert_eq!(frames.len(), 2);

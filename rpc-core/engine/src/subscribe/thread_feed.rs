@@ -209,7 +209,7 @@ impl ThreadFeed {
             Err(Unavailable::ForNow) => self.wait(RETRY_AFTER).await,
             Err(Unavailable::ThreadDeleted) => {
                 self.end = Some(FeedEnd::ThreadDeleted);
-                let event = ThreadLifecycleEvent::Deleted { thread_id: self.thread_id.0 };
+                let event = ThreadLifecycleEvent::Deleted { thread_id: self.thread_id };
                 Event::new(&event).ok().map(Frame::Side)
             }
             Err(Unavailable::ForGood) => {

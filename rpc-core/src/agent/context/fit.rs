@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::model::{AttachedFile, ToolCall};
     use proptest::prelude::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::AttachmentId;
 
     fn user(text: &str) -> Message {
         Message::User(text.into())
@@ -253,8 +253,12 @@ mod tests {
 
     #[test]
     fn images_of_earlier_turns_are_left_out_before_text() {
-        let image =
-            |content| AttachedFile { id: Uuid::nil(), name: "cat.png".into(), mime_type: "image/png".into(), content };
+        let image = |content| AttachedFile {
+            id: AttachmentId::nil(),
+            name: "cat.png".into(),
+            mime_type: "image/png".into(),
+            content,
+        };
         let with = |content| Message::User(UserInput { text: "look".into(), attachments: vec![image(content)] });
         let prompt = [
             Message::System("s".into()),
@@ -271,7 +275,7 @@ mod tests {
     fn images_of_tools_belong_to_the_turn_of_the_question() {
         let image = |content| {
             let (name, mime_type) = ("image 1".into(), "image/png".into());
-            Message::ToolImages(vec![AttachedFile { id: Uuid::nil(), name, mime_type, content }])
+            Message::ToolImages(vec![AttachedFile { id: AttachmentId::nil(), name, mime_type, content }])
         };
         let round = |content| [call("a"), result("a", "seen"), image(content)];
         let prompt = |first, second| {

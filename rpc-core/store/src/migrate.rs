@@ -64,8 +64,8 @@ impl Standing {
     fn accept_newer(&self) -> StoreResult<()> {
         if !self.missing.is_empty() {
             return Err(StoreError::Schema(format!(
-                "the schema of the database is too new for this binary: run the release that last ran `threadline \
-                 migrate`, or a later one (required migrations that this binary does not know: {})",
+                "the schema of the database is newer than this binary supports: run the release that last ran \
+                 `threadline migrate`, or a later one (required migrations that this binary does not know: {})",
                 self.missing.join(", ")
             )));
         }
@@ -114,7 +114,7 @@ pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
     standing.accept_newer()?;
     if !standing.pending.is_empty() {
         return Err(StoreError::Schema(format!(
-            "the schema of the database is too old for this binary: run `threadline migrate`, or set AUTO_MIGRATE=true \
+            "the schema of the database is older than this binary needs: run `threadline migrate`, or set AUTO_MIGRATE=true \
              (pending migrations: {})",
             standing.pending.join(", ")
         )));

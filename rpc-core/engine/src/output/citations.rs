@@ -1,6 +1,6 @@
 //! Citations: the sources of the words of a message.
 
-use super::run_writer::{OpenMessage, RunWriter};
+use super::run_writer::RunWriter;
 use threadline_schema::chatkit::{Annotation, Extra, ItemUpdate, Source, UrlSource};
 use threadline_schema::event::ThreadStreamEvent;
 
@@ -40,11 +40,12 @@ impl RunWriter {
 
     /// Shows the citations whose passages are there. When the message `is_complete`, shows the others at its end.
     pub(super) fn show_citations(&mut self, is_complete: bool) {
-        let Some(&OpenMessage { id: item_id, ref text, .. }) = &self.message else { return };
+        let Some(message) = &self.message else { return };
+        let item_id = message.id;
         if self.citations.waiting.is_empty() {
             return;
         }
-        for annotation in self.citations.take_due(text, is_complete) {
+        for annotation in self.citations.take_due(&message.text, is_complete) {
             let annotation_index = u32::try_from(self.citations.shown.len()).unwrap_or(u32::MAX);
             self.citations.shown.push(annotation.clone());
             let annotation = Box::new(annotation);

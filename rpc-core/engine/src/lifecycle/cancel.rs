@@ -39,7 +39,7 @@ pub(crate) async fn cancel_run(shared: &Shared, user_id: UserId, run_id: RunId) 
     Ok(shared.store.run_get(user_id, run_id).await?)
 }
 
-/// Stops the active run of a thread that is about to be deleted. The deletion goes on either way: a run whose thread is
+/// Stops the active run of a thread that is about to be deleted. The deletion continues either way: a run whose thread is
 /// gone ends by itself.
 pub(crate) async fn stop_run_in_thread(shared: &Shared, user_id: UserId, thread_id: ThreadId) -> StoreResult<()> {
     if let Some(handle) = shared.hub.active_in(thread_id) {

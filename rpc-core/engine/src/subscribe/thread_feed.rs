@@ -50,7 +50,7 @@ pub struct ThreadFeed {
 /// Where a feed of a thread starts.
 pub(super) struct Start {
     pub(super) position: ThreadPosition,
-    /// The feed of the run at that position, if that run goes on.
+    /// The feed of the run at that position, if that run is active.
     pub(super) feed: Option<RunFeed>,
     pub(super) header: ThreadHeader,
     pub(super) snapshot: Option<Event>,

@@ -79,7 +79,7 @@ pub(super) async fn close_run(
         events: encode_rows(ended.id, first_seq, &last_events),
     };
     shared.store.run_finish(token, end, append).await?;
-    shared.signals.grown(token.run_id.0, last_seq, true, &[]);
+    shared.signals.grown(token.run_id, last_seq, true, &[]);
     let (run_id, thread_id, status) = (ended.id, ended.thread_id, status.name());
     tracing::warn!(target: "threadline::run", %run_id, %thread_id, status, "closed a run of a dead process");
     metrics::counter!("threadline_runs_total", "status" => status).increment(1);

@@ -62,7 +62,7 @@ pub(super) async fn continue_run(
     // From here on nothing waits: the run is stored as one of this process.
     events.extend((first_seq..).zip(first_events));
     let guard = shared.hub.register_continued(run.id, run.user_id, run.thread_id, events);
-    shared.signals.grown(run.id.0, last_seq, false, &[]);
+    shared.signals.grown(run.id, last_seq, false, &[]);
     let request = wire::request_context(run.request.as_deref());
     let (run_id, thread_id, epoch) = (run.id, run.thread_id, run.epoch);
     tracing::warn!(

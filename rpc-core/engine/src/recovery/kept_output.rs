@@ -19,7 +19,6 @@ use threadline_schema::runs::Run;
 use threadline_schema::tool_result::NOT_MADE_RESULT;
 use threadline_store::rows::{ItemRow, NewItem, RunRow};
 use threadline_store::{Clock, StoreError, StoreResult};
-use uuid::Uuid;
 
 /// What is kept of the output of a run that goes on.
 #[derive(Debug, Default)]
@@ -31,7 +30,7 @@ pub(super) struct KeptOutput {
     /// What the writer begins with, except `shown`.
     pub(super) output: ResumedOutput,
     /// Items that clients have seen begin, and that are dropped.
-    dropped: Vec<Uuid>,
+    dropped: Vec<ItemId>,
 }
 
 impl KeptOutput {
@@ -101,12 +100,12 @@ impl KeptOutput {
             items.iter().filter(is_shown).map(|item| (item.id, item.body.clone())).collect();
         if let Some(workflow) = &self.output.workflow {
             let body = serde_json::to_string(&ThreadItem::Workflow(workflow.clone())).map_err(unreadable)?;
-            shown.push((workflow.id.into(), body));
+            shown.push((workflow.id, body));
         }
         let is_output =
             |item: &&ItemRow| matches!(item.kind, ItemKind::AssistantMessage | ItemKind::Workflow | ItemKind::Widget);
         self.output.shown = items.iter().filter(is_output).map(|item| item.id).collect();
-        self.output.shown.extend(self.output.workflow.as_ref().map(|workflow| ItemId::from(workflow.id)));
+        self.output.shown.extend(self.output.workflow.as_ref().map(|workflow| workflow.id));
         let data = shown.into_iter().map(|(_, body)| Raw::from_json(body)).collect::<Result<_, _>>();
         let items = Page { data: data.map_err(unreadable)?, has_more: false, after: None };
         let run = Box::new(Run { tool_calls, last_seq: first_seq, ..wire::run(run) });
@@ -118,7 +117,7 @@ impl KeptOutput {
 }
 
 fn workflow_item(item: WorkflowItem, is_hidden: bool) -> Option<NewItem> {
-    let (id, created_at) = (ItemId::from(item.id), item.created_at.into());
+    let (id, created_at) = (item.id, item.created_at.into());
     new_item(id, ItemKind::Workflow, is_hidden, &ThreadItem::Workflow(item), created_at)
 }
 

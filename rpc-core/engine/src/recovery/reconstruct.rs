@@ -56,13 +56,13 @@ impl RecoveredItems {
                     if message.content.iter().all(|part| part.text().is_empty()) {
                         continue;
                     }
-                    let (id, created_at) = (ItemId::from(message.id), message.created_at.into());
+                    let (id, created_at) = (message.id, message.created_at.into());
                     let item = ThreadItem::AssistantMessage(message);
                     this.append.extend(new_item(id, ItemKind::AssistantMessage, false, &item, created_at));
                     this.message_id = Some(id);
                 }
                 BegunItem::Workflow { item, .. } => {
-                    let (id, created_at) = (ItemId::from(item.id), item.created_at.into());
+                    let (id, created_at) = (item.id, item.created_at.into());
                     this.append.extend(new_item(
                         id,
                         ItemKind::Workflow,

@@ -6,9 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
-use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_store::rows::{ItemRow, NewItem};
-use uuid::Uuid;
 
 /// A run, its events, and its items after each write.
 pub(super) struct Recorded {
@@ -22,8 +21,8 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn new() -> Self {
-        let thread_id = Uuid::new_v4().into();
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let thread_id = ThreadId::random();
+        let log = Arc::new(RunLog::new(RunId::random()));
         let writer = RunWriter::for_tests(log.clone());
         Self { thread_id, log, writer, rows: Vec::new(), stored: vec![(0, Vec::new())] }
     }

@@ -11,7 +11,6 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_RESULT;
 use threadline_store::Clock;
 use threadline_store::rows::ItemRow;
-use uuid::Uuid;
 
 /// A tool call that is stored.
 pub(super) struct StoredCall {
@@ -19,7 +18,7 @@ pub(super) struct StoredCall {
     pub(super) body: ToolCallBody,
     created_at: DateTime<Utc>,
     /// The workflow and the index of the entry that shows it, if that workflow is not stored.
-    pub(super) shown_at: Option<(Uuid, usize)>,
+    pub(super) shown_at: Option<(ItemId, usize)>,
 }
 
 /// What has died: the run with its process, or only the process.
@@ -83,8 +82,8 @@ pub(super) fn show_calls(
 ) {
     // Entries of workflows that are stored and not in the log: the newest ones.
     let unlogged = items.iter().filter(|item| item.kind == ItemKind::Workflow);
-    let unlogged = unlogged.filter(|row| projection.items.iter().all(|begun| begun.id() != row.id.0));
-    let unlogged_entries: usize = unlogged.map(|row| entry_count(items, row.id.0)).sum();
+    let unlogged = unlogged.filter(|row| projection.items.iter().all(|begun| begun.id() != row.id));
+    let unlogged_entries: usize = unlogged.map(|row| entry_count(items, row.id)).sum();
     let mut calls = calls.iter_mut();
     let mut open_workflow = None;
     for begun in &mut projection.items {
@@ -132,13 +131,13 @@ pub(super) fn show_calls(
     projection.items.extend(new_workflow.map(|item| BegunItem::Workflow { item, is_done }));
 }
 
-pub(super) fn is_stored(items: &[ItemRow], id: Uuid) -> bool {
-    items.iter().any(|item| item.id.0 == id)
+pub(super) fn is_stored(items: &[ItemRow], id: ItemId) -> bool {
+    items.iter().any(|item| item.id == id)
 }
 
 /// Returns how many calls a stored workflow shows.
-fn entry_count(items: &[ItemRow], id: Uuid) -> usize {
-    let body = items.iter().find(|item| item.id.0 == id).map(|item| serde_json::from_str(&item.body));
+fn entry_count(items: &[ItemRow], id: ItemId) -> usize {
+    let body = items.iter().find(|item| item.id == id).map(|item| serde_json::from_str(&item.body));
     match body {
         Some(Ok(ThreadItem::Workflow(item))) if item.workflow.kind == WorkflowKind::Custom => item.workflow.tasks.len(),
         _ => 0,

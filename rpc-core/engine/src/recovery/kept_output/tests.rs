@@ -7,21 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use threadline_schema::chatkit::StatusIndicator;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::event::EventKind;
-use threadline_schema::ids::ProcessId;
+use threadline_schema::ids::{ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::RunStatus;
 
 /// Number of the first event of the second owner.
 const FIRST: u64 = 1_000_000_001;
 
-fn run_of(thread_id: threadline_schema::ids::ThreadId) -> RunRow {
+fn run_of(thread_id: ThreadId) -> RunRow {
     let time = UtcTime::from_micros(1_800_000_000_000_000).unwrap();
     RunRow {
-        id: Uuid::new_v4().into(),
+        id: RunId::random(),
         thread_id,
-        user_id: Uuid::new_v4().into(),
+        user_id: UserId::random(),
         position: 0,
         status: RunStatus::Running,
-        owner: ProcessId::from(Uuid::new_v4()),
+        owner: ProcessId::random(),
         epoch: 2,
         lease_expires_at: time,
         last_seq: 0,
@@ -45,11 +45,11 @@ fn run_of(thread_id: threadline_schema::ids::ThreadId) -> RunRow {
 }
 
 /// The items that a reader of the run has after these events.
-fn fold(events: &[NumberedEvent]) -> BTreeSet<Uuid> {
+fn fold(events: &[NumberedEvent]) -> BTreeSet<ItemId> {
     let mut items = BTreeSet::new();
     for (_, event) in events {
         let json: serde_json::Value = serde_json::from_str(event.json()).unwrap();
-        let id = |value: &serde_json::Value| value.as_str().unwrap().parse::<Uuid>().unwrap();
+        let id = |value: &serde_json::Value| value.as_str().unwrap().parse::<ItemId>().unwrap();
         match event.kind() {
             EventKind::RunResync => {
                 items = json["items"]["data"].as_array().unwrap().iter().map(|item| id(&item["id"])).collect();
@@ -73,11 +73,11 @@ fn check(run: &RunRow, events: &[NumberedEvent], stored: &[ItemRow]) -> (Vec<Num
     let mut all = events.to_vec();
     all.extend((FIRST..).zip(first));
 
-    let mut visible: BTreeSet<Uuid> = rows.iter().filter(|row| !row.hidden).map(|row| row.id.0).collect();
+    let mut visible: BTreeSet<ItemId> = rows.iter().filter(|row| !row.hidden).map(|row| row.id).collect();
     let workflow = kept.output.workflow.as_ref();
     visible.extend(workflow.map(|workflow| workflow.id));
     assert_eq!(fold(&all), visible, "a reader has what is stored, and the workflow that goes on");
-    let resumed: BTreeSet<Uuid> = kept.output.shown.iter().map(|id| id.0).collect();
+    let resumed: BTreeSet<ItemId> = kept.output.shown.iter().copied().collect();
     assert_eq!(resumed, visible);
 
     // Each call has one entry; one that is made again gets it then, unless it has one.

@@ -29,9 +29,9 @@ use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::ids::{RunId, UserId};
 use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
@@ -119,7 +119,7 @@ impl Core {
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
-                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                    move |run_id: RunId, user_id: UserId| engine.take_free_subscribe(user_id, run_id);
                 CallLimiter::new(limits, Box::new(take_free_subscribe))
             },
             max_params_bytes: config.limits.body_bytes,

@@ -90,7 +90,8 @@ async fn a_message_that_is_too_long_is_not_sent_and_an_old_one_can_be_edited() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_are_found_by_the_words_of_their_titles() {
-    let app = Setup::new().await.with("MAX_SESSIONS_PER_USER", 0).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+    let app =
+        Setup::new().await.with("MAX_SESSIONS_PER_USER", 0).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
     let Some((browser, user)) = newcomer(&app).await else { return };
     for number in 0..120 {
         let session = user.session().await;
@@ -140,7 +141,8 @@ async fn everybody_can_use_the_page_also_on_a_phone() {
     let Some(axe) = Requirement::Axe.find() else { return };
     let axe = std::fs::read_to_string(axe).expect("TEST_AXE is the path of axe.min.js");
     let upstream = Upstream::start().await;
-    let table = "# Plan\n\n| Fruit | Price |\n|---|--:|\n| Apple | 3 |\n\n> quote\n\n```rust\n// greet\nlet x = \"a\";\n```\n";
+    let table =
+        "# Plan\n\n| Fruit | Price |\n|---|--:|\n| Apple | 3 |\n\n> quote\n\n```rust\n// greet\nlet x = \"a\";\n```\n";
     upstream.queue(Script::says(&[table])).queue(Script::fails(400, &json!({"error": "no"})));
     let app = Setup::new().await.upstream(&upstream).start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };

@@ -3,7 +3,7 @@
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
 use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns};
-use crate::attachments::{Attachments, AttachmentsError};
+use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
@@ -30,6 +30,7 @@ use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
 use threadline_schema::ids::{RunId, UserId};
+use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
@@ -254,8 +255,18 @@ impl MethodParts {
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
         InputMethods { model }.register(&mut registry);
-        SystemMethods { health }.register(&mut registry);
+        SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
+    }
+}
+
+/// The limits that front ends are told.
+fn message_limits(config: &CoreConfig) -> MessageLimits {
+    MessageLimits {
+        message_chars: config.limits.message_chars,
+        attachments: MAX_PER_MESSAGE,
+        attachment_bytes: config.attachments.max_bytes,
+        attachment_types: config.attachments.types.to_vec(),
     }
 }
 

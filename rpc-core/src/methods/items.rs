@@ -49,7 +49,7 @@ impl ItemMethods {
         if !(1..=MAX_LIMIT).contains(&count) {
             return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {count}.")));
         }
-        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
+        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().collect();
         let distinct = item_ids.len() as u64;
         let user_id = call.user_id()?;
         self.store.feedback_give(user_id, thread_id, item_ids, kind, self.clock.now()).await?;

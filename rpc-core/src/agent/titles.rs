@@ -169,7 +169,7 @@ impl TitleTask {
         }
     }
 
-    /// Announces the new title and books the usage: with the run as long as that goes on, else separately.
+    /// Announces the new title and books the usage: with the run while that is active, otherwise separately.
     async fn end(self, changed: Option<ThreadRow>) {
         let (usage, charge) = self.used.total();
         {

@@ -69,7 +69,7 @@ impl InputRequest {
     fn read_run(&self) -> Option<RunId> {
         let cursor = self.last_event_id.as_deref().filter(|_| self.key.is_none());
         // Whether the run has such an event is checked when it is subscribed to, as for any subscriber.
-        cursor.and_then(EventCursor::run_of).map(RunId)
+        cursor.and_then(EventCursor::run_of)
     }
 }
 

@@ -1,5 +1,6 @@
 use threadline_engine::testing::{decode_row, encode_rows};
-use threadline_schema::event::{Event, text_delta};
+use threadline_schema::event::Event;
+use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
@@ -15,12 +16,12 @@ pub fn check_event_codec(data: &[u8]) {
     let events: Vec<Event> = text.split('\0').map(event).collect();
     let rows = encode_rows(RunId::from(Uuid::nil()), 5, &events);
     let decoded: Vec<(u64, String)> =
-        rows.into_iter().flat_map(decode_row).map(|(seq, event)| (seq, event.json().to_string())).collect();
-    let expected: Vec<(u64, String)> = (5..).zip(events).map(|(seq, event)| (seq, event.json().to_string())).collect();
+        rows.into_iter().flat_map(decode_row).map(|(seq, event)| (seq, event.json().into_owned())).collect();
+    let expected: Vec<(u64, String)> = (5..).zip(events).map(|(seq, event)| (seq, event.json().into_owned())).collect();
     assert_eq!(decoded, expected);
 
     let (cuts, text) = text.split_once('\0').unwrap_or(("3,1", text));
-    let json = text_delta::write(Uuid::nil(), 0, text).unwrap();
+    let json = TextDelta::new(Uuid::nil(), 0, text).json();
     let row = EventRow {
         run_id: RunId::from(Uuid::nil()),
         first_seq: 1,
@@ -30,7 +31,7 @@ pub fn check_event_codec(data: &[u8]) {
     };
     let decoded = decode_row(row);
     assert_eq!(decoded.last().map(|(seq, _)| *seq), Some(2));
-    assert!(decoded.len() == 2 || decoded[0].1.json().to_string() == json, "{decoded:?}");
+    assert!(decoded.len() == 2 || decoded[0].1.json() == json, "{decoded:?}");
 }
 
 fn event(text: &str) -> Event {
@@ -41,7 +42,7 @@ fn event(text: &str) -> Event {
         }
         item => Uuid::from_u128(u128::from(item / 4)),
     };
-    Event::from_json(text_delta::write(item, 0, text).unwrap())
+    TextDelta::new(item, 0, text).into()
 }
 
 #[cfg(test)]

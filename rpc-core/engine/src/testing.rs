@@ -11,10 +11,11 @@ use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_store::Clock;
 use threadline_store::rows::{EventRow, NewItem};
+use uuid::Uuid;
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    log::encode_rows(run_id, first_seq, events)
+    log::encode_rows(run_id, first_seq, &log::stretches(events))
 }
 
 /// Decodes a row as a replay does: events with their sequence numbers.
@@ -48,14 +49,15 @@ pub struct Log(Arc<RunLog>);
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Arc::new(RunLog::new(uuid::Uuid::new_v4().into())))
+        Self(Arc::new(RunLog::new(Uuid::new_v4().into())))
     }
 }
 
 impl Log {
-    /// Appends an event and returns its number.
-    pub fn append(&self, event: String) -> u64 {
-        self.0.append(Event::from_json(event))
+    /// Appends a text delta of a message.
+    pub fn append_text(&self, item_id: Uuid, delta: &str) {
+        self.0.append_text(item_id, 0, delta);
+        self.0.wake_readers();
     }
 
     /// Returns a feed from the beginning.

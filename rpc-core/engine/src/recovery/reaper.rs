@@ -4,7 +4,7 @@ use super::reconstruct::RecoveredItems;
 use crate::durability::{mirror_log, resync_events};
 use crate::hub::StopReason;
 use crate::lifecycle::status_after_owner_died;
-use crate::log::{NumberedEvent, decode_row, encode_rows, last_seq_before_epoch, to_signed};
+use crate::log::{NumberedEvent, Stretch, decode_row, encode_rows, last_seq_before_epoch, to_signed};
 use crate::shared::Shared;
 use crate::wire;
 use futures::StreamExt;
@@ -174,7 +174,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
         message_id: ended.message_id,
         finished_at,
         results: completed_calls,
-        events: encode_rows(ended.id, first_seq, &last_events),
+        events: encode_rows(ended.id, first_seq, &last_events.map(Stretch::Event)),
     };
     shared.store.run_finish(token, end, append).await?;
     shared.signals.grown(token.run_id.0, first_seq + 1, true, &[]);

@@ -2,7 +2,7 @@
 
 use crate::rpc::{Feed, OpenStreams};
 use threadline_engine::testing;
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// The log of a run.
 #[derive(Default)]
@@ -10,7 +10,7 @@ pub struct Log(testing::Log);
 
 impl Log {
     /// Appends a text delta of a message.
-    pub fn append_text(&self, item_id: Uuid, delta: &str) {
+    pub fn append_text(&self, item_id: ItemId, delta: &str) {
         self.0.append_text(item_id, delta);
     }
 

@@ -3,7 +3,7 @@
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
 use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
-use crate::attachments::{Attachments, AttachmentsError};
+use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
@@ -29,8 +29,9 @@ use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::ids::{RunId, UserId};
+use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
@@ -118,7 +119,7 @@ impl Core {
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
-                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                    move |run_id: RunId, user_id: UserId| engine.take_free_subscribe(user_id, run_id);
                 CallLimiter::new(limits, Box::new(take_free_subscribe))
             },
             max_params_bytes: config.limits.body_bytes,
@@ -250,8 +251,18 @@ impl MethodParts {
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
         InputMethods { model }.register(&mut registry);
-        SystemMethods { health }.register(&mut registry);
+        SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
+    }
+}
+
+/// The limits that front ends are told.
+fn message_limits(config: &CoreConfig) -> MessageLimits {
+    MessageLimits {
+        message_chars: config.limits.message_chars,
+        attachments: MAX_PER_MESSAGE,
+        attachment_bytes: config.attachments.max_bytes,
+        attachment_types: config.attachments.types.to_vec(),
     }
 }
 

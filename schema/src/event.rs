@@ -2,6 +2,7 @@
 
 use crate::chatkit::{StreamEvent, ThreadItem};
 use crate::error::Failure;
+use crate::ids::ThreadId;
 use crate::page::{Page, Raw};
 use crate::runs::{Run, RunStatus};
 use crate::threads::Thread;
@@ -9,7 +10,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-use uuid::Uuid;
 
 pub mod text_delta;
 
@@ -116,7 +116,7 @@ pub enum ThreadLifecycleEvent {
     #[serde(rename = "thread.deleted")]
     Deleted {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
     },
 }
 
@@ -258,10 +258,11 @@ fn type_of(event: &str) -> Option<&str> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::ids::ItemId;
 
     #[test]
     fn the_kind_is_read_without_parsing() {
-        let removed = ThreadStreamEvent::ItemRemoved { item_id: Uuid::now_v7() };
+        let removed = ThreadStreamEvent::ItemRemoved { item_id: ItemId::random() };
         let event = Event::new(&removed).unwrap();
         assert_eq!(event.kind(), EventKind::ItemRemoved);
         assert_eq!(event.text_delta(), None);

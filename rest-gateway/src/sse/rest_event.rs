@@ -25,7 +25,7 @@ pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> boo
     if let Frame::Run { run_id, seq, .. } = frame {
         let mut id = Uuid::encode_buffer();
         out.extend_from_slice(b"id: ");
-        out.extend_from_slice(run_id.hyphenated().encode_lower(&mut id).as_bytes());
+        out.extend_from_slice(run_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
         out.push(b':');
         out.extend_from_slice(itoa::Buffer::new().format(*seq).as_bytes());
         out.push(b'\n');
@@ -35,7 +35,7 @@ pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> boo
         Some(TextDelta { item_id, content_index, text }) => {
             out.extend_from_slice(br#"{"type":"thread.item.content.part.delta","item_id":""#);
             let mut id = Uuid::encode_buffer();
-            out.extend_from_slice(item_id.hyphenated().encode_lower(&mut id).as_bytes());
+            out.extend_from_slice(item_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
             out.extend_from_slice(br#"","content_index":"#);
             out.extend_from_slice(itoa::Buffer::new().format(*content_index).as_bytes());
             out.extend_from_slice(br#","delta":""#);

@@ -11,7 +11,6 @@ use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_store::Clock;
 use threadline_store::rows::{EventRow, NewItem};
-use uuid::Uuid;
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
@@ -30,8 +29,8 @@ pub fn decode_row(row: EventRow) -> Vec<(u64, Event)> {
 pub fn text_message(clock: &Clock, thread_id: ThreadId, text: &str) -> serde_json::Result<UserMessageInput> {
     let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
     let message = ThreadItem::UserMessage(UserMessage {
-        id: id.0,
-        thread_id: thread_id.0,
+        id,
+        thread_id,
         created_at: created_at.utc(),
         content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
         attachments: Vec::new(),
@@ -49,13 +48,13 @@ pub struct Log(Arc<RunLog>);
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Arc::new(RunLog::new(Uuid::new_v4().into())))
+        Self(Arc::new(RunLog::new(RunId::random())))
     }
 }
 
 impl Log {
     /// Appends a text delta of a message.
-    pub fn append_text(&self, item_id: Uuid, delta: &str) {
+    pub fn append_text(&self, item_id: ItemId, delta: &str) {
         self.0.append_text(item_id, 0, delta);
         self.0.wake_readers();
     }

@@ -3,6 +3,7 @@
 //! Its JSON is exactly what serde writes for `ThreadStreamEvent::ItemUpdated` with an `ItemUpdate::TextDelta`. A test
 //! compares them.
 
+use crate::ids::ItemId;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ const TAIL: &str = r#""}}"#;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextDelta {
     /// The item of the message.
-    pub item_id: Uuid,
+    pub item_id: ItemId,
     /// Index of the content part.
     pub content_index: u32,
     /// The text to append.
@@ -34,7 +35,7 @@ pub struct TextPiece {
 
 impl TextDelta {
     /// Creates the delta of a text that is not escaped.
-    pub fn new(item_id: Uuid, content_index: u32, text: &str) -> Self {
+    pub fn new(item_id: ItemId, content_index: u32, text: &str) -> Self {
         let mut escaped = String::with_capacity(text.len());
         push_escaped(&mut escaped, text);
         Self { item_id, content_index, text: TextPiece::new(escaped) }
@@ -48,10 +49,10 @@ impl TextDelta {
         let rest = rest.strip_prefix(MIDDLE)?;
         let (index, rest) = rest.split_once(DELTA)?;
         let text = rest.strip_suffix(TAIL)?;
-        let item_id = Uuid::try_parse(id).ok()?;
+        let item_id = ItemId::from_uuid(Uuid::try_parse(id).ok()?);
         let content_index: u32 = index.parse().ok()?;
         let mut buffer = Uuid::encode_buffer();
-        let is_as_written = item_id.hyphenated().encode_lower(&mut buffer) == id
+        let is_as_written = item_id.as_uuid().hyphenated().encode_lower(&mut buffer) == id
             && content_index.to_string() == index
             && !text.contains(['\n', '\r']);
         is_as_written.then(|| Self { item_id, content_index, text: TextPiece::new(text) })
@@ -64,7 +65,7 @@ impl TextDelta {
             String::with_capacity(HEAD.len() + 36 + MIDDLE.len() + 10 + DELTA.len() + text.len() + TAIL.len());
         out.push_str(HEAD);
         let mut id = Uuid::encode_buffer();
-        out.push_str(self.item_id.hyphenated().encode_lower(&mut id));
+        out.push_str(self.item_id.as_uuid().hyphenated().encode_lower(&mut id));
         out.push_str(MIDDLE);
         // Writing to a String cannot fail.
         let _ = write!(out, "{}", self.content_index);
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_json_is_what_serde_writes() {
-        let item_id = Uuid::now_v7();
+        let item_id = ItemId::random();
         for text in ["", "plain", "a \"quoted\"\nline\u{0}\u{7f}", "äöü — 日本語 🥛\\", r#"","delta":"}}"#] {
             for content_index in [0, 7, 12] {
                 let delta = TextDelta::new(item_id, content_index, text);
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn json_that_would_be_written_in_another_way_is_kept_as_it_is() {
-        let json = TextDelta::new(Uuid::from_u128(0xA), 1, "a").json();
+        let json = TextDelta::new(ItemId::from_uuid(Uuid::from_u128(0xA)), 1, "a").json();
         let other = [
             json.replace("0000000a", "0000000A"),
             json.replace(":1,", ":01,"),

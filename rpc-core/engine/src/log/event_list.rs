@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use threadline_schema::event::Event;
 use threadline_schema::event::text_delta::{TextDelta, TextPiece, push_escaped};
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// Bytes after which another text begins: a text that grows for ever would be copied again and again.
 const TEXT_BYTES: usize = 256 * 1024;
@@ -36,7 +36,7 @@ enum Body {
 /// Neighbouring deltas of one text.
 #[derive(Debug)]
 struct Text {
-    item_id: Uuid,
+    item_id: ItemId,
     content_index: u32,
     /// As it stands between the quotes of its JSON.
     text: String,
@@ -95,11 +95,11 @@ impl EventList {
     }
 
     /// Appends a text delta of a text that is not escaped.
-    pub(super) fn push_text(&mut self, item_id: Uuid, content_index: u32, delta: &str) {
+    pub(super) fn push_text(&mut self, item_id: ItemId, content_index: u32, delta: &str) {
         self.push_piece(item_id, content_index, |text| push_escaped(text, delta));
     }
 
-    fn push_piece(&mut self, item_id: Uuid, content_index: u32, append: impl FnOnce(&mut String)) {
+    fn push_piece(&mut self, item_id: ItemId, content_index: u32, append: impl FnOnce(&mut String)) {
         let goes_on = matches!(
             self.entries.last(),
             Some(Entry { body: Body::Text(text), .. })

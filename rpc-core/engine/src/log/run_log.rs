@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use threadline_schema::event::Event;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{ItemId, RunId};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 /// An event and its sequence number.
 pub(crate) type NumberedEvent = (u64, Event);
@@ -110,7 +109,7 @@ impl RunLog {
 
     /// Appends a text delta. Readers are not woken: many deltas come together, and [`wake_readers`](Self::wake_readers)
     /// follows the last of them.
-    pub(crate) fn append_text(&self, item_id: Uuid, content_index: u32, delta: &str) {
+    pub(crate) fn append_text(&self, item_id: ItemId, content_index: u32, delta: &str) {
         self.state.lock().events.push_text(item_id, content_index, delta);
     }
 
@@ -276,7 +275,7 @@ mod tests {
     use super::*;
 
     fn log() -> RunLog {
-        RunLog::new(uuid::Uuid::from_u128(1).into())
+        RunLog::new(RunId::random())
     }
 
     fn numbers(log: &RunLog, after: u64) -> Vec<u64> {

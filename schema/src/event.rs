@@ -52,14 +52,15 @@ pub enum RunLifecycleEvent {
         /// The run.
         run: Box<Run>,
     },
-    /// The server stopped or crashed during the run.
+    /// The server stopped during the run, or crashed and could not continue it.
     #[serde(rename = "run.interrupted")]
     Interrupted {
         /// The run.
         run: Box<Run>,
     },
-    /// The events after the cursor are no longer stored. Instead, this event has the current items of the run. Replace
-    /// everything built from the events of this run by them. If a completed run has `retry_of`, also remove the items
+    /// The current items of the run. Replace everything built from the events of this run by them. It comes instead of
+    /// events that are no longer stored, and then the terminal event follows. It also comes when the process of the run has
+    /// died: the run ends, or continues in another process and more events follow. If a completed run has `retry_of`, also remove the items
     /// after that message that are not of this run.
     #[serde(rename = "run.resync")]
     Resync {

@@ -14,7 +14,7 @@ use threadline_store::rows::{EventRow, NewItem};
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    log::encode_rows(run_id, first_seq, &log::stretches(events))
+    log::encode_events(run_id, first_seq, events)
 }
 
 /// Decodes a row as a replay does: events with their sequence numbers.

@@ -39,10 +39,10 @@ pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> 
     rows.collect()
 }
 
-/// Joins events to stretches, as a log does.
-pub(crate) fn stretches(events: &[Event]) -> Vec<Stretch> {
+/// Encodes events that are in no log, like [`encode_rows`].
+pub(crate) fn encode_events(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
     let events: EventList = events.iter().cloned().collect();
-    events.stretches(0, usize::MAX, ROW_BYTES)
+    encode_rows(run_id, first_seq, &events.stretches(0, usize::MAX, ROW_BYTES))
 }
 
 /// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text
@@ -100,10 +100,6 @@ mod tests {
         TextDelta::new(item, index, text).into()
     }
 
-    fn encode(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-        encode_rows(run_id, first_seq, &stretches(events))
-    }
-
     fn decode(rows: Vec<EventRow>) -> Vec<NumberedEvent> {
         rows.into_iter().flat_map(decode_row).collect()
     }
@@ -122,7 +118,7 @@ mod tests {
             added,
             delta(item, 0, "end"),
         ];
-        let rows = encode(run, 5, &events);
+        let rows = encode_events(run, 5, &events);
         let ranges: Vec<_> = rows.iter().map(|row| (row.first_seq, row.last_seq)).collect();
         assert_eq!(ranges, [(5, 5), (6, 8), (9, 9), (10, 10), (11, 11), (12, 12)]);
         assert_eq!(rows[1].event, delta(item, 0, "Hello \"you\"\n\u{1F95B} ä").json());
@@ -134,7 +130,7 @@ mod tests {
     fn a_long_text_is_several_rows() {
         let (run, item) = (RunId::random(), ItemId::random());
         let events: Vec<_> = (0..1_000).map(|n| delta(item, 0, &format!("{n} ").repeat(20))).collect();
-        let rows = encode(run, 1, &events);
+        let rows = encode_events(run, 1, &events);
         assert!((2..100).contains(&rows.len()), "{}", rows.len());
         assert!(rows.iter().all(|row| row.event.len() < ROW_BYTES + 1_000));
         assert_eq!(decode(rows), (1..).zip(events).collect::<Vec<_>>());

@@ -6,6 +6,6 @@ mod event_list;
 mod properties;
 mod run_log;
 
-pub(crate) use event_codec::{decode_row, encode_rows, last_seq_before_epoch, stretches, to_signed, to_unsigned};
+pub(crate) use event_codec::{decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned};
 pub(crate) use event_list::Stretch;
 pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog};

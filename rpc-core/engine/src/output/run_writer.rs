@@ -65,7 +65,7 @@ pub struct RunWriter {
     pub(crate) finish_reason: Option<FinishReason>,
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
-    meter: UsageMeter,
+    pub(super) meter: UsageMeter,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
     /// Whether there is text that the subscribers were not told of.

@@ -1,5 +1,6 @@
 //! The items of a run, computed from its events.
 
+use serde::Deserialize;
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::ids::ItemId;
@@ -32,6 +33,9 @@ impl RunProjection {
             self.append_text(delta.item_id, delta.content_index, &delta.text.unescaped());
             return;
         }
+        if event.kind() == EventKind::RunResync {
+            return self.replace(event);
+        }
         if !matches!(
             event.kind(),
             EventKind::ItemAdded | EventKind::ItemDone | EventKind::ItemUpdated | EventKind::ItemRemoved
@@ -45,6 +49,29 @@ impl RunProjection {
             Ok(ThreadStreamEvent::ItemRemoved { item_id }) => self.items.retain(|item| item.id() != item_id),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "event in the log of a run cannot be read"),
+        }
+    }
+
+    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without a
+    /// summary go on.
+    fn replace(&mut self, resync: &Event) {
+        #[derive(Deserialize)]
+        struct Resync {
+            items: Items,
+        }
+        #[derive(Deserialize)]
+        struct Items {
+            data: Vec<ThreadItem>,
+        }
+        match serde_json::from_str(resync.json()) {
+            Ok(Resync { items: Items { data } }) => {
+                self.items.clear();
+                for item in data {
+                    let is_done = !matches!(&item, ThreadItem::Workflow(item) if item.workflow.summary.is_none());
+                    self.put_item(item, is_done);
+                }
+            }
+            Err(error) => tracing::error!(%error, "resync event in the log of a run cannot be read"),
         }
     }
 

@@ -87,7 +87,8 @@ async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
         }
     }
     for (table, column) in [("items", "body"), ("threads", "title"), ("tasks", "title"), ("run_events", "event")] {
-        let rows = database.count(&format!("SELECT COUNT(*) AS rows FROM {table} WHERE {column} LIKE '%{WORD}%'")).await;
+        let rows =
+            database.count(&format!("SELECT COUNT(*) AS rows FROM {table} WHERE {column} LIKE '%{WORD}%'")).await;
         if rows > 0 {
             found.push((format!("{table}.{column}"), rows));
         }

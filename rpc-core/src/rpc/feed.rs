@@ -57,15 +57,16 @@ impl Feed {
         if self.is_withdrawn {
             return None;
         }
+        let Self { source, permit, .. } = self;
         let next = async {
-            match &mut self.source {
+            match source {
                 Source::Run(feed) => feed.next().await,
                 Source::Thread(feed, _) => feed.next().await,
             }
         };
         let frame = tokio::select! {
             biased;
-            () = self.permit.withdrawn() => None,
+            () = permit.withdrawn() => None,
             frame = next => Some(frame),
         };
         let Some(frame) = frame else {

@@ -10,7 +10,7 @@ use crate::rpc::call::{Call, Principal};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
-use threadline_schema::auth::AuthCreateClientToken;
+use threadline_schema::auth::{AuthCreateClientToken, AuthMe};
 use threadline_schema::{Access, ErrorCode, RpcError, RpcMethod};
 use uuid::Uuid;
 
@@ -58,7 +58,8 @@ impl Credentials {
             (Self::Refused(error, _), _) => Err(error.clone().into()),
             (Self::Token(identity), Access::User | Access::Signed) => {
                 let scope = identity.grant.as_ref().map(|grant| &grant.methods);
-                if scope.is_some_and(|scope| !scope.allows(method)) {
+                // Whoever has a token may ask whose it is.
+                if method != AuthMe::NAME && scope.is_some_and(|scope| !scope.allows(method)) {
                     let message = format!("The scope of this key or token does not have `{method}`.");
                     return Err(Error::new(ErrorCode::Forbidden, message));
                 }

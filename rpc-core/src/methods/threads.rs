@@ -196,7 +196,7 @@ impl ThreadMethods {
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
-        let permit = self.streams.acquire(identity).await?;
+        let permit = self.streams.acquire(identity.clone()).await?;
         let has_cursor = params.after.is_some();
         let (feed, since) = self.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
         Ok(Feed::of_thread(feed, (!has_cursor).then_some(since), permit))

@@ -14,7 +14,7 @@ pub(crate) mod reply;
 mod transport;
 
 pub use feed::Feed;
-pub(crate) use open_streams::OpenStreams;
+pub(crate) use open_streams::{OpenStreams, StreamPermit};
 pub use reply::{CallError, Response};
 pub(crate) use transport::RpcServerParts;
 pub use transport::{RpcHttpConfig, RpcServer};

@@ -28,7 +28,8 @@ struct Counts(Mutex<HashMap<Uuid, NonZeroU32>>);
 /// Permission for one open stream of a user. Dropping it gives it back.
 pub(crate) struct StreamPermit {
     _count: Option<Counted>,
-    watch: AccessWatch,
+    /// `None` for a stream that belongs to nobody.
+    watch: Option<AccessWatch>,
 }
 
 /// One stream among those of its user.
@@ -38,7 +39,15 @@ struct Counted(Arc<Counts>, Uuid);
 impl StreamPermit {
     /// Waits until the token of the stream is not accepted any more. Cancel safe.
     pub(crate) async fn withdrawn(&self) {
-        self.watch.withdrawn().await;
+        match &self.watch {
+            Some(watch) => watch.withdrawn().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns a permit that counts nowhere and belongs to nobody.
+    pub(crate) const fn of_nobody() -> Self {
+        Self { _count: None, watch: None }
     }
 }
 
@@ -55,7 +64,7 @@ impl OpenStreams {
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
     pub(crate) async fn acquire(&self, identity: Identity) -> Result<StreamPermit, Error> {
         let count = self.max_per_user.map(|max| self.counts.add(identity.user_id, max)).transpose()?;
-        Ok(StreamPermit { _count: count, watch: self.standings.watch(identity).await? })
+        Ok(StreamPermit { _count: count, watch: Some(self.standings.watch(identity).await?) })
     }
 }
 

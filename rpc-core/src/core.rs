@@ -4,7 +4,7 @@
 
 use crate::accounts::{AccountExport, Accounts, Erasure};
 use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
-use crate::attachments::{Attachments, AttachmentsError};
+use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::audit::AuditLog;
 use crate::auth::foreign::ForeignTokens;
 use crate::auth::service_keys::ServiceKeys;
@@ -34,8 +34,9 @@ use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::ids::{RunId, UserId};
+use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
@@ -149,7 +150,7 @@ impl Core {
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
-                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                    move |run_id: RunId, user_id: UserId| engine.take_free_subscribe(user_id, run_id);
                 CallLimiter::new(limits, registrations, KeyLimits::new(redis_for_limits), Box::new(take_free_subscribe))
             },
             audit,
@@ -312,8 +313,18 @@ impl MethodParts {
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
         InputMethods { model }.register(&mut registry);
-        SystemMethods { health }.register(&mut registry);
+        SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
+    }
+}
+
+/// The limits that front ends are told.
+fn message_limits(config: &CoreConfig) -> MessageLimits {
+    MessageLimits {
+        message_chars: config.limits.message_chars,
+        attachments: MAX_PER_MESSAGE,
+        attachment_bytes: config.attachments.max_bytes,
+        attachment_types: config.attachments.types.to_vec(),
     }
 }
 

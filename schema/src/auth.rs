@@ -1,15 +1,15 @@
 //! `auth.*`: accounts and tokens.
 
+use crate::ids::UserId;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Id of the account; the claim `sub` of its tokens.
-    pub id: Uuid,
+    pub id: UserId,
     /// Email address, normalised. Absent for a user of an identity provider whose tokens have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -133,7 +133,7 @@ pub struct ClientToken {
     /// A JWT, to send as `Authorization: Bearer <token>`.
     pub token: String,
     /// Its user.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Time at which it expires.
     pub expires_at: DateTime<Utc>,
     /// The methods that it may call.
@@ -199,7 +199,7 @@ impl std::fmt::Debug for AccountDeletion {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasureBegun {
     /// Id of the account.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Time of the request.
     pub requested_at: DateTime<Utc>,
 }

@@ -6,9 +6,15 @@ export function fold(conversation, event) {
   APPLY_EVENT[event.type]?.(conversation, event);
 }
 
+/** Returns whether an event is the last one of its run. */
+export function isEnd({ type }) {
+  return ["run.completed", "run.failed", "run.cancelled", "run.interrupted"].includes(type);
+}
+
 const APPLY_EVENT = {
   "thread.created": (conversation, { thread }) => conversation.setThread(thread),
   "thread.updated": (conversation, { thread }) => conversation.setThread(thread),
+  "thread.snapshot": (conversation, { thread }) => conversation.setSnapshot(thread),
   "thread.item.added": (conversation, { item }) => {
     conversation.growing.add(item.id);
     conversation.put(item);

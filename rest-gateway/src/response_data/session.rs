@@ -5,17 +5,17 @@ use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Raw;
 use threadline_schema::threads::{Done, Thread, ThreadCreated, ThreadPage};
-use uuid::Uuid;
 
 /// A session without its messages.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// Id of the session.
-    pub id: Raw<Uuid>,
+    pub id: Raw<ThreadId>,
     /// The user who owns it.
-    pub user_id: Raw<Uuid>,
+    pub user_id: Raw<UserId>,
     /// Its title.
     pub title: Raw<String>,
     /// When it was created.
@@ -61,9 +61,9 @@ impl ResponseData<ThreadPage> for Sessions {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedSession {
     /// Id of the session.
-    pub id: Raw<Uuid>,
+    pub id: Raw<ThreadId>,
     /// The user who owns it.
-    pub user_id: Raw<Uuid>,
+    pub user_id: Raw<UserId>,
     /// When it was created.
     pub created_at: Raw<DateTime<Utc>>,
 }
@@ -83,9 +83,9 @@ impl ResponseData<ThreadCreated> for CreatedSession {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SessionThread {
     /// Id of the thread: the session's.
-    pub id: Raw<Uuid>,
+    pub id: Raw<ThreadId>,
     /// Id of the session.
-    pub session_id: Raw<Uuid>,
+    pub session_id: Raw<ThreadId>,
     /// When it was created.
     pub created_at: Raw<DateTime<Utc>>,
 }
@@ -106,9 +106,9 @@ impl ResponseData<Thread> for SessionThread {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DeletedSession {
     /// Id of the session.
-    pub id: Uuid,
+    pub id: ThreadId,
     /// The same id.
-    pub session_id: Uuid,
+    pub session_id: ThreadId,
     /// Always true.
     pub deleted: bool,
 }
@@ -152,7 +152,7 @@ struct ThreadCreatedView {
 
 #[derive(Deserialize)]
 struct ThreadView {
-    id: Raw<Uuid>,
+    id: Raw<ThreadId>,
     created_at: Raw<DateTime<Utc>>,
 }
 

@@ -74,11 +74,11 @@ async fn listen(shared: Arc<Shared>) {
     let mut commands = shared.signals.commands();
     loop {
         match commands.recv().await {
-            Ok(Command::Began { thread_id, .. }) => shared.hub.notifier.notify(thread_id.into()),
+            Ok(Command::Began { thread_id, .. }) => shared.hub.notifier.notify(thread_id),
             Ok(Command::Changed { thread_id, item_id }) => {
-                shared.hub.notifier.notify_changed(thread_id.into(), item_id.map(Into::into));
+                shared.hub.notifier.notify_changed(thread_id, item_id);
             }
-            Ok(Command::Cancel { run_id }) => apply_cancel_request(&shared, run_id.into()),
+            Ok(Command::Cancel { run_id }) => apply_cancel_request(&shared, run_id),
             // What was missed is found by the polls.
             Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "missed signals of other processes"),
             Err(RecvError::Closed) => return,

@@ -1,4 +1,4 @@
-//! The engine as the rest of the service sees it.
+//! The public interface of the engine.
 
 use crate::background::spawn_background_tasks;
 use crate::error::EngineError;
@@ -20,7 +20,6 @@ use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
-use uuid::Uuid;
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -76,12 +75,12 @@ impl Engine {
         if self.shared.hub.is_shutting_down() { Err(EngineError::ShuttingDown) } else { Ok(permit) }
     }
 
-    /// Returns a permit for work that starts no run: it goes on while the process shuts down.
+    /// Returns a permit for work that starts no run. Such work is still allowed while the process shuts down.
     pub fn permit_without_run(&self) -> StartPermit {
         StartPermit(self.shared.hub.hold_shutdown())
     }
 
-    /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
+    /// Stores a message and starts the run that answers it. Continues if the caller drops the future.
     ///
     /// # Errors
     /// Those of `Store::run_start`.
@@ -94,8 +93,8 @@ impl Engine {
         lifecycle::start_with_message(&self.shared, request, thread_id, input).await
     }
 
-    /// Stores a thread, and starts the run that answers its first message if it has one. Goes on if the caller drops the
-    /// future.
+    /// Stores a thread, and starts the run that answers its first message if it has one. Continues if the caller drops
+    /// the future.
     ///
     /// # Errors
     /// Those of `Store::thread_create`.
@@ -103,7 +102,7 @@ impl Engine {
         lifecycle::create_thread(&self.shared, request, input).await
     }
 
-    /// Starts a run without a new message. Goes on if the caller drops the future.
+    /// Starts a run without a new message. Continues if the caller drops the future.
     ///
     /// # Errors
     /// Those of `Store::run_start`.
@@ -211,13 +210,13 @@ impl Engine {
         self.shared.hub.take_free_subscribe(run_id, user_id)
     }
 
-    /// Tells the feeds of a thread, in every process, that its title or status has changed outside of a run. Call it
+    /// Notifies the feeds of a thread, in all processes, that its title or status has changed outside of a run. Call it
     /// after the commit.
     pub fn thread_changed(&self, thread_id: ThreadId) {
         self.shared.announce_change(thread_id, None);
     }
 
-    /// Tells the feeds of a thread, in every process, that an item has changed outside of a run. Call it after the
+    /// Notifies the feeds of a thread, in all processes, that an item has changed outside of a run. Call it after the
     /// commit.
     pub fn item_changed(&self, thread_id: ThreadId, item_id: ItemId) {
         self.shared.announce_change(thread_id, Some(item_id));
@@ -229,7 +228,7 @@ impl Engine {
     /// When the thread is missing or another user's.
     pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
         let store = &self.shared.store;
-        // First whose it is: a request to delete another user's thread must not stop its run.
+        // Check the owner first: a request to delete the thread of another user must not stop its run.
         store.thread_get(user_id, thread_id).await?;
         lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
         store.thread_delete(user_id, thread_id).await?;
@@ -237,7 +236,7 @@ impl Engine {
         lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
         self.shared.hub.notifier.notify(thread_id);
         // The feeds of other processes read the database when something has happened in a thread, whatever it is.
-        self.shared.signals.began(thread_id.0, Uuid::nil());
+        self.shared.signals.began(thread_id, RunId::nil());
         Ok(())
     }
 

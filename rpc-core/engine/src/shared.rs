@@ -22,9 +22,9 @@ pub struct EngineConfig {
     pub events_retention: Duration,
     /// How long an event may be in memory only; `None` until the run ends.
     pub journal_interval: Option<Duration>,
-    /// How long a run goes on after the disconnect of a reader that cancels it by disconnecting.
+    /// How long a run continues after the disconnect of a reader that cancels it by disconnecting.
     pub cancel_grace: Duration,
-    /// Called with the name of each tool whose call was under way when its process died.
+    /// Is called with the name of each tool that had an unfinished call when its process died.
     pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -48,10 +48,10 @@ impl Shared {
         (self.clock.now().utc() + LEASE).into()
     }
 
-    /// Tells the feeds of a thread, in every process, that its title, its status or an item has changed.
+    /// Notifies the feeds of a thread, in all processes, that its title, its status or an item has changed.
     pub(crate) fn announce_change(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
         self.hub.notifier.notify_changed(thread_id, item_id);
-        self.signals.changed(thread_id.0, item_id.map(|id| id.0));
+        self.signals.changed(thread_id, item_id);
     }
 
     /// Runs `work` to its end even if the caller goes away: nothing may stop between a stored run and its execution.

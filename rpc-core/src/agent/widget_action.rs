@@ -78,7 +78,7 @@ impl WidgetActionDriver {
         })?;
         if let Some(UpdatedWidget { item, updates }) = updated {
             for update in updates {
-                writer.emit(&ThreadStreamEvent::ItemUpdated { item_id: item_id.0, update });
+                writer.emit(&ThreadStreamEvent::ItemUpdated { item_id, update });
             }
             writer.emit(&ThreadStreamEvent::ItemReplaced { item: Box::new(ThreadItem::Widget(item)) });
         }

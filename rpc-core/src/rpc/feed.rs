@@ -5,8 +5,8 @@ use crate::error::Error;
 use futures::Stream;
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed, error_event};
 use threadline_schema::frame::Frame;
+use threadline_schema::ids::RunId;
 use threadline_schema::threads::EventCursor;
-use uuid::Uuid;
 
 /// The message of the event that ends a feed whose caller may not read it any more.
 const ACCESS_WITHDRAWN: &str =
@@ -19,7 +19,7 @@ pub struct Feed {
     permit: StreamPermit,
     is_withdrawn: bool,
     /// Run and number of the last event that was given out.
-    last: Option<(Uuid, u64)>,
+    last: Option<(RunId, u64)>,
 }
 
 enum Source {

@@ -37,7 +37,7 @@ impl Store {
                 .on_conflict_do_nothing()
                 .execute(c)
                 .await?;
-            c.record_access_change(change, user_id.0.into()).await
+            c.record_access_change(change, user_id.into()).await
         })
     }
 

@@ -71,7 +71,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::ServiceKey)?;
-            c.record_access_change(change, id.0.into()).await?;
+            c.record_access_change(change, id.into()).await?;
             Ok(key)
         })
     }
@@ -106,7 +106,7 @@ impl Store {
                 .on_conflict_do_nothing()
                 .execute(c)
                 .await?;
-            c.record_access_change(change, id.0.into()).await
+            c.record_access_change(change, id.into()).await
         })
     }
 

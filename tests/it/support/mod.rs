@@ -5,6 +5,7 @@
 pub mod client;
 pub mod database;
 pub mod files;
+pub mod paused_answer;
 pub mod process;
 pub mod provider;
 pub mod relay;

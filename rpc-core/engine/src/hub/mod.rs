@@ -229,17 +229,18 @@ impl State {
 mod tests {
     use super::*;
     use threadline_schema::event::Event;
+    use uuid::Uuid;
 
     fn hub() -> Arc<Hub> {
         Arc::new(Hub::new(KEEP_FOR))
     }
 
     fn register(hub: &Arc<Hub>, number: u128, user_id: UserId) -> RunGuard {
-        hub.register(uuid::Uuid::from_u128(number).into(), user_id, uuid::Uuid::from_u128(number).into())
+        hub.register(RunId::from_uuid(Uuid::from_u128(number)), user_id, ThreadId::from_uuid(Uuid::from_u128(number)))
     }
 
     fn user(number: u128) -> UserId {
-        uuid::Uuid::from_u128(number).into()
+        UserId::from_uuid(Uuid::from_u128(number))
     }
 
     #[tokio::test]
@@ -258,7 +259,7 @@ mod tests {
         assert!(!hub.take_free_subscribe(run_id, user(2)));
         assert!(hub.take_free_subscribe(run_id, user(1)));
         assert!(!hub.take_free_subscribe(run_id, user(1)));
-        assert!(!hub.take_free_subscribe(uuid::Uuid::from_u128(7).into(), user(1)));
+        assert!(!hub.take_free_subscribe(RunId::from_uuid(Uuid::from_u128(7)), user(1)));
     }
 
     #[test]

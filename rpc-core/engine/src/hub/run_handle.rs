@@ -60,7 +60,7 @@ impl RunHandle {
         self.user_id
     }
 
-    /// Appends an event to the log. Call it only while the run goes on: nothing follows the terminal event.
+    /// Appends an event to the log. Call it only while the run is active: nothing follows the terminal event.
     pub fn append(&self, event: Event) {
         self.log.append(event);
     }

@@ -50,7 +50,7 @@ impl RunTask {
 /// Starts the execution. The caller holds a permit, so a shutdown waits for the run.
 pub(super) fn spawn_run(shared: &Arc<Shared>, task: RunTask) {
     task.guard.activate();
-    shared.signals.began(task.token.thread_id.0, task.token.run_id.0);
+    shared.signals.began(task.token.thread_id, task.token.run_id);
     let hold = shared.hub.hold_shutdown();
     let task_shared = shared.clone();
     shared.supervisor.spawn(TaskKind::Run, async move {

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     fn log() -> RunLog {
-        RunLog::new(uuid::Uuid::from_u128(1).into())
+        RunLog::new(RunId::random())
     }
 
     fn numbers(log: &RunLog, after: u64) -> Vec<u64> {

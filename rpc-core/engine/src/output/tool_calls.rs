@@ -91,7 +91,7 @@ impl TurnCalls {
         for (index, call) in calls.iter().enumerate() {
             let RequestedCall { id, name, arguments, echo } = call.clone();
             let waiting = waiting.filter(|waiting| waiting.index == index);
-            let waits_for = waiting.map(|_| clock.new_id::<ItemId>().0);
+            let waits_for = waiting.map(|_| clock.new_id::<ItemId>());
             let approval = waiting.and_then(|waiting| waiting.approval);
             let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for, approval, echo };
             self.calls.push(StoredCall { item_id: clock.new_id(), body, entry: None, has_ended: false });

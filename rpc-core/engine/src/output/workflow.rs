@@ -104,7 +104,7 @@ impl RunWriter {
             // The run was stopped while the call ran.
             mark_outcome_unknown(task);
         }
-        let (id, created_at) = (ItemId::from(item.id), item.created_at);
+        let (id, created_at) = (item.id, item.created_at);
         let duration = (self.clock.now().utc() - created_at).num_seconds();
         let duration = u64::try_from(duration).unwrap_or_default();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
@@ -119,7 +119,7 @@ impl RunWriter {
 pub(crate) fn empty_workflow(id: ItemId, thread_id: ThreadId, created_at: DateTime<Utc>) -> WorkflowItem {
     let workflow =
         Workflow { kind: WorkflowKind::Custom, tasks: Vec::new(), summary: None, expanded: false, extra: Extra::new() };
-    WorkflowItem { id: id.0, thread_id: thread_id.0, created_at, workflow, extra: Extra::new() }
+    WorkflowItem { id, thread_id, created_at, workflow, extra: Extra::new() }
 }
 
 /// Returns whether an entry shows a call that runs.

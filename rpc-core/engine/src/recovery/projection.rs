@@ -2,7 +2,7 @@
 
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// The items that the assistant has begun, in their order.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) enum BegunItem {
 }
 
 impl BegunItem {
-    pub(super) fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> ItemId {
         match self {
             Self::Message(message) => message.id,
             Self::Workflow { item, .. } => item.id,
@@ -63,7 +63,7 @@ impl RunProjection {
         }
     }
 
-    fn update_item(&mut self, item_id: Uuid, update: ItemUpdate) {
+    fn update_item(&mut self, item_id: ItemId, update: ItemUpdate) {
         match update {
             ItemUpdate::TextDelta { content_index, delta } => self.append_text(item_id, content_index, &delta),
             ItemUpdate::ContentPartAdded { content_index, content }
@@ -90,7 +90,7 @@ impl RunProjection {
         }
     }
 
-    fn append_text(&mut self, item_id: Uuid, content_index: u32, delta: &str) {
+    fn append_text(&mut self, item_id: ItemId, content_index: u32, delta: &str) {
         let Some(BegunItem::Message(message)) = self.find(item_id) else { return };
         let index = usize::try_from(content_index).unwrap_or(usize::MAX);
         match message.content.get_mut(index) {
@@ -99,7 +99,7 @@ impl RunProjection {
         }
     }
 
-    fn find(&mut self, id: Uuid) -> Option<&mut BegunItem> {
+    fn find(&mut self, id: ItemId) -> Option<&mut BegunItem> {
         self.items.iter_mut().rev().find(|item| item.id() == id)
     }
 }

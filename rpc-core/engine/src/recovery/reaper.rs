@@ -49,7 +49,8 @@ pub(crate) async fn close_lost_runs(shared: &Arc<Shared>) {
     };
     for handle in active {
         if !open.iter().any(|run| run.id == handle.run_id) {
-            // Another process has taken it over. The run would notice at its next write; its subscribers hear of it now.
+            // Another process has taken it over. The run would notice that at its next write; its subscribers get the
+            // end now.
             handle.stop(StopReason::Superseded);
         }
     }
@@ -98,8 +99,8 @@ pub(super) async fn close_runs_of(shared: &Shared, gone: Vec<ProcessId>) {
     }
 }
 
-/// Closes runs that this process has taken over. One that cannot be closed now is a lost run of this process, and is closed
-/// as such.
+/// Closes runs that this process has taken over. One that cannot be closed now is a lost run of this process, and is
+/// closed as such.
 async fn close_taken(shared: &Shared, taken: Vec<RunRow>) {
     let close = |run: RunRow| async move {
         let run_id = run.id;
@@ -110,14 +111,14 @@ async fn close_taken(shared: &Shared, taken: Vec<RunRow>) {
     futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, close).await;
 }
 
-/// Takes a run over and closes it, under a new epoch: its owner, be it this process, may have emitted events that are
-/// not durable.
+/// Takes a run over and closes it. That needs a new epoch even if this process is the owner, because the owner may have
+/// emitted events that are not durable.
 async fn take_over_and_close(shared: &Shared, run: RunRow) -> StoreResult<()> {
     let taken = shared.store.run_take_over(&run, shared.process_id, shared.lease_until()).await?;
     close_run(shared, taken).await
 }
 
-/// A run that has ended meanwhile, or that another process closes, needs nothing more.
+/// Turns the error of a run that has already ended, or that another process closes, into success.
 fn ignore_closed(closed: StoreResult<()>) -> StoreResult<()> {
     match closed {
         Err(StoreError::Conflict(Conflict::RunSuperseded) | StoreError::NotFound(_)) => Ok(()),
@@ -144,7 +145,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
     for tool in &unknown_tools {
         (shared.config.on_unknown_outcome)(tool);
     }
-    // Numbers that the dead process cannot have given out, whatever it did after its last durable event.
+    // The dead process cannot have used these numbers.
     let first_seq = last_seq_before_epoch(run.epoch) + 1;
     let finished_at = shared.clock.now();
     let ended = RunRow {
@@ -157,8 +158,8 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
     wire::replace_bodies(&mut items, &completed_calls);
     let added = append.iter().cloned().map(|item| item.at(i64::MAX, token.thread_id, Some(token.run_id)));
     items.extend(added);
-    // The resync event stands for everything that was emitted, also for what was heard and is lost. An item that cannot
-    // be read must not keep the run open, and its thread busy, for ever.
+    // The resync event replaces all earlier events, also those that were sent and are not in the log. An item that
+    // cannot be read must not keep the run active and its thread busy for ever.
     let last_events = resync_events(&ended, &items).or_else(|error| {
         tracing::error!(run_id = %ended.id, error = %Chain(&error), "items of a dead run cannot be read");
         resync_events(&ended, &[])
@@ -177,7 +178,7 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
         events: encode_rows(ended.id, first_seq, &last_events),
     };
     shared.store.run_finish(token, end, append).await?;
-    shared.signals.grown(token.run_id.0, first_seq + 1, true, &[]);
+    shared.signals.grown(token.run_id, first_seq + 1, true, &[]);
     let (run_id, thread_id, status) = (ended.id, ended.thread_id, status.name());
     tracing::warn!(target: "threadline::run", %run_id, %thread_id, status, "closed a run of a dead process");
     metrics::counter!("threadline_runs_total", "status" => status).increment(1);

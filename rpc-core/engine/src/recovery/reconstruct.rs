@@ -19,7 +19,6 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::{NOT_MADE_RESULT, UNKNOWN_RESULT};
 use threadline_store::Clock;
 use threadline_store::rows::{ItemRow, NewItem};
-use uuid::Uuid;
 
 /// What is written when the run is closed, in one transaction with its end.
 #[derive(Debug, Default)]
@@ -59,13 +58,13 @@ impl RecoveredItems {
                     if message.content.iter().all(|part| part.text().is_empty()) {
                         continue;
                     }
-                    let (id, created_at) = (ItemId::from(message.id), message.created_at.into());
+                    let (id, created_at) = (message.id, message.created_at.into());
                     let item = ThreadItem::AssistantMessage(message);
                     this.append.extend(new_item(id, ItemKind::AssistantMessage, false, &item, created_at));
                     this.message_id = Some(id);
                 }
                 BegunItem::Workflow { item, .. } => {
-                    let (id, created_at) = (ItemId::from(item.id), item.created_at.into());
+                    let (id, created_at) = (item.id, item.created_at.into());
                     this.append.extend(new_item(
                         id,
                         ItemKind::Workflow,
@@ -154,8 +153,8 @@ fn show_calls(
 ) {
     // Entries of workflows that are stored and not in the log: the newest ones.
     let unlogged = items.iter().filter(|item| item.kind == ItemKind::Workflow);
-    let unlogged = unlogged.filter(|row| projection.items.iter().all(|begun| begun.id() != row.id.0));
-    let unlogged_entries: usize = unlogged.map(|row| entry_count(items, row.id.0)).sum();
+    let unlogged = unlogged.filter(|row| projection.items.iter().all(|begun| begun.id() != row.id));
+    let unlogged_entries: usize = unlogged.map(|row| entry_count(items, row.id)).sum();
     let mut calls = calls.iter();
     let mut open_workflow = None;
     for begun in &mut projection.items {
@@ -196,13 +195,13 @@ fn show_calls(
     projection.items.extend(new_workflow.map(|item| BegunItem::Workflow { item, is_done: true }));
 }
 
-fn is_stored(items: &[ItemRow], id: Uuid) -> bool {
-    items.iter().any(|item| item.id.0 == id)
+fn is_stored(items: &[ItemRow], id: ItemId) -> bool {
+    items.iter().any(|item| item.id == id)
 }
 
 /// Returns how many calls a stored workflow shows.
-fn entry_count(items: &[ItemRow], id: Uuid) -> usize {
-    let body = items.iter().find(|item| item.id.0 == id).map(|item| serde_json::from_str(&item.body));
+fn entry_count(items: &[ItemRow], id: ItemId) -> usize {
+    let body = items.iter().find(|item| item.id == id).map(|item| serde_json::from_str(&item.body));
     match body {
         Some(Ok(ThreadItem::Workflow(item))) if item.workflow.kind == WorkflowKind::Custom => item.workflow.tasks.len(),
         _ => 0,

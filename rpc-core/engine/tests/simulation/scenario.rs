@@ -166,7 +166,7 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
     };
     let observer =
         Store::open_simulated(&cluster.database, Arc::new(NoFaults), started, 1_767_225_600_000_000).await.unwrap();
-    let user_id = UserId::from(uuid::Uuid::from_u128(u128::from(seed) + 1));
+    let user_id = UserId::from_uuid(uuid::Uuid::from_u128(u128::from(seed) + 1));
     let now = observer.now().await.unwrap();
     observer.user_create(user_id, "ada@example.com".to_owned(), "hash".to_owned(), now).await.unwrap();
     let world = Arc::new(World {
@@ -188,7 +188,7 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
     let end = Instant::now() + length;
     let mut actors = Vec::new();
     for number in 0..rng.u128(1..=3) {
-        let thread_id = ThreadId::from(uuid::Uuid::from_u128(seed as u128 * 1_000 + number + 1));
+        let thread_id = ThreadId::from_uuid(uuid::Uuid::from_u128(seed as u128 * 1_000 + number + 1));
         create_thread(&observer, user_id, thread_id).await;
         let client = Client { world: world.clone(), thread_id, rng: rng.fork(), sent: 0 };
         actors.push(tokio::spawn(client.run(end)));

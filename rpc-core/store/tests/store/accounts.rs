@@ -41,7 +41,7 @@ on_both! {
         assert_eq!(store.user_by_id(user.id).await.unwrap(), Some(disabled));
 
         let row = |change: AccessChange| {
-            AccessChangeRow { id: change.id, subject_id: AccessSubjectId(user.id.0), changed_at: change.at }
+            AccessChangeRow { id: change.id, subject_id: AccessSubjectId::from(user.id), changed_at: change.at }
         };
         // What failed left no record.
         assert_eq!(store.access_changes(first.at, 10).await.unwrap(), [row(first), row(second), row(third)]);

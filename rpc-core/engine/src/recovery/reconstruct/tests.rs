@@ -9,6 +9,7 @@ use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::{Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate};
 use threadline_schema::error::Failure;
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
+use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
@@ -24,8 +25,8 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
-        let thread_id = Uuid::new_v4().into();
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let thread_id = ThreadId::random();
+        let log = Arc::new(RunLog::new(RunId::random()));
         let writer = RunWriter::for_tests(log.clone());
         Self { thread_id, log, writer, rows: Vec::new(), stored: vec![(0, Vec::new())] }
     }
@@ -121,8 +122,8 @@ fn page(title: &str, end: Option<u64>) -> Citation {
 }
 
 /// The citations of each message so far.
-fn citations_in(events: &[NumberedEvent]) -> HashMap<Uuid, Vec<Annotation>> {
-    let mut cited: HashMap<Uuid, Vec<Annotation>> = HashMap::new();
+fn citations_in(events: &[NumberedEvent]) -> HashMap<ItemId, Vec<Annotation>> {
+    let mut cited: HashMap<ItemId, Vec<Annotation>> = HashMap::new();
     for (_, event) in events.iter().filter(|(_, event)| event.kind() == EventKind::ItemUpdated) {
         if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(event.json())
             && let ItemUpdate::AnnotationAdded { annotation, .. } = update
@@ -134,8 +135,8 @@ fn citations_in(events: &[NumberedEvent]) -> HashMap<Uuid, Vec<Annotation>> {
 }
 
 /// The text of each message so far.
-fn texts_in(events: &[NumberedEvent]) -> HashMap<Uuid, String> {
-    let mut said: HashMap<Uuid, String> = HashMap::new();
+fn texts_in(events: &[NumberedEvent]) -> HashMap<ItemId, String> {
+    let mut said: HashMap<ItemId, String> = HashMap::new();
     for delta in events.iter().filter_map(|(_, event)| text_delta::split(event.json())) {
         let text: String = serde_json::from_str(delta.delta).unwrap();
         said.entry(delta.item_id.parse().unwrap()).or_default().push_str(&text);
@@ -189,16 +190,16 @@ fn check(thread_id: ThreadId, events: &[NumberedEvent], stored: &[ItemRow]) -> V
     complete(&mut rows, recovered.completed_calls);
     append(&mut rows, thread_id, recovered.append);
 
-    let ids: HashSet<_> = rows.iter().map(|row| row.id.0).collect();
+    let ids: HashSet<_> = rows.iter().map(|row| row.id).collect();
     assert_eq!(ids.len(), rows.len(), "an id twice");
 
     let messages: Vec<_> = rows.iter().filter(|row| row.kind == ItemKind::AssistantMessage).collect();
     for (id, annotations) in citations_in(events) {
-        let row = messages.iter().find(|row| row.id.0 == id).expect("a message for each text");
+        let row = messages.iter().find(|row| row.id == id).expect("a message for each text");
         assert!(annotations_of(row).starts_with(&annotations));
     }
     for (id, text) in texts_in(events) {
-        let row = messages.iter().find(|row| row.id.0 == id).expect("a message for each text");
+        let row = messages.iter().find(|row| row.id == id).expect("a message for each text");
         if is_stored(stored, id) {
             assert!(text_of(row).starts_with(&text));
         } else {

@@ -2,15 +2,16 @@
 
 use crate::rpc::{Feed, StreamPermit};
 use threadline_engine::testing;
+use threadline_schema::ids::ItemId;
 
 /// The log of a run.
 #[derive(Default)]
 pub struct Log(testing::Log);
 
 impl Log {
-    /// Appends an event and returns its number.
-    pub fn append(&self, event: String) -> u64 {
-        self.0.append(event)
+    /// Appends a text delta of a message.
+    pub fn append_text(&self, item_id: ItemId, delta: &str) {
+        self.0.append_text(item_id, delta);
     }
 
     /// Returns a feed from the beginning.

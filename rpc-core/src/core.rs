@@ -3,7 +3,7 @@
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
 use crate::accounts::{AccountExport, Accounts, Erasure};
-use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns};
 use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::audit::AuditLog;
 use crate::auth::foreign::ForeignTokens;
@@ -114,7 +114,16 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
-        let engine_config = engine_config(&config, &agents);
+        let services = Arc::new(AgentServices {
+            store: store.clone(),
+            clock: clock.clone(),
+            model: model.clone(),
+            attachments: attachments.clone(),
+            history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            supervisor: supervisor.clone(),
+        });
+        let engine_config = engine_config(&config, &agents, &services);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
@@ -137,6 +146,7 @@ impl Core {
             redis,
             model: model.clone(),
             agents: agents.clone(),
+            services,
             engine: engine.clone(),
             attachments: attachments.clone(),
             tokens: tokens.clone(),
@@ -215,13 +225,15 @@ impl Core {
     }
 }
 
-fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>) -> EngineConfig {
+fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, services: &Arc<AgentServices>) -> EngineConfig {
+    let drivers = Arc::new(ContinuedRuns { services: services.clone(), agents: agents.clone() });
     let agents = agents.clone();
     EngineConfig {
         run_timeout: config.agent.run_timeout,
         events_retention: config.run_events_retention,
         journal_interval: config.run_events_interval,
         cancel_grace: config.cancel_grace,
+        drivers,
         on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
     }
 }
@@ -233,6 +245,7 @@ struct MethodParts {
     redis: Option<Redis>,
     model: Arc<dyn Model>,
     agents: Arc<AgentRegistry>,
+    services: Arc<AgentServices>,
     engine: Engine,
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
@@ -244,19 +257,22 @@ struct MethodParts {
 impl MethodParts {
     /// Registers every method of the contract.
     fn register(self, config: &CoreConfig) -> Result<Registry, DuplicateMethod> {
-        let Self { store, clock, redis, model, agents, engine, attachments, tokens, standings, todo, supervisor } =
-            self;
+        let Self {
+            store,
+            clock,
+            redis,
+            model,
+            agents,
+            services,
+            engine,
+            attachments,
+            tokens,
+            standings,
+            todo,
+            supervisor,
+        } = self;
         let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let streams = Arc::new(OpenStreams::new(config.limits.streams_per_user, standings.clone()));
-        let services = Arc::new(AgentServices {
-            store: store.clone(),
-            clock: clock.clone(),
-            model: model.clone(),
-            attachments: attachments.clone(),
-            history_items: config.agent.history_items,
-            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
-            supervisor: supervisor.clone(),
-        });
         let runs = Arc::new(AnswerRuns {
             store: store.clone(),
             engine: engine.clone(),

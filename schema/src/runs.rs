@@ -26,7 +26,7 @@ pub enum RunStatus {
     Failed,
     /// Ended by the user. The output so far is kept.
     Cancelled,
-    /// Ended because the server stopped or crashed. The output so far is kept.
+    /// Ended because the server stopped, or crashed and could not continue it. The output so far is kept.
     Interrupted,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::paused_answer::{FIRST_WORDS, PausedAnswer, queue_paused_answer};
 use crate::support::relay::Relay;
-use crate::support::{App, Client, Gate, Reply, Script, Setup, Upstream, eventually};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Gate, Reply, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     let upstream = Upstream::start().await;
     let gate = queue_paused_answer(&upstream);
     upstream.queue(Script::stream().words(&["Hello again"]).done("stop"));
-    let app = setup.upstream(&upstream).start().await;
+    let app = setup.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
     let (user, session, run) = PausedAnswer::start(&app).await.logged(&app).await;
 
     // Another process takes the run over, and dies before it has closed it. For the next process, closing fails too.
@@ -107,7 +107,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
         .await;
     gate.open();
     logged(&app, "another process has taken the run over").await;
-    logged(&app, "dead run could not be closed").await;
+    logged(&app, "dead run could not be recovered").await;
     // Long enough that it counts as unread.
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.database.batch("DROP TRIGGER refuse ON items").await;

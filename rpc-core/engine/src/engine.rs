@@ -28,7 +28,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Closes what a dead process has left open, if this one has the database to itself, and starts the background
+    /// Recovers what a dead process has left open, if this one has the database to itself, and starts the background
     /// tasks.
     ///
     /// # Errors
@@ -44,9 +44,21 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let presences = Presences::default();
-        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
+        let recovering = tokio::sync::Mutex::default();
+        let shared = Arc::new(Shared {
+            process_id,
+            config,
+            store,
+            clock,
+            signals,
+            supervisor,
+            hub,
+            leases,
+            presences,
+            recovering,
+        });
         if !shared.store.is_shared() {
-            recovery::close_all_open_runs(&shared).await?;
+            recovery::recover_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })

@@ -1,5 +1,6 @@
 //! The collaborators of the engine.
 
+use crate::driver::DriverSource;
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
 use crate::presences::Presences;
@@ -9,6 +10,7 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
 use threadline_signals::Signals;
+use threadline_store::rows::RunRow;
 use threadline_store::{Clock, Store};
 
 use crate::error::EngineError;
@@ -24,6 +26,8 @@ pub struct EngineConfig {
     pub journal_interval: Option<Duration>,
     /// How long a run continues after the disconnect of a reader that cancels it by disconnecting.
     pub cancel_grace: Duration,
+    /// Makes the drivers of runs that continue after their process has died.
+    pub drivers: Arc<dyn DriverSource>,
     /// Is called with the name of each tool that had an unfinished call when its process died.
     pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -40,12 +44,19 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) leases: Leases,
     pub(crate) presences: Presences,
+    /// Held by the task that takes over runs.
+    pub(crate) recovering: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
     /// Returns when a lease that is renewed now expires.
     pub(crate) fn lease_until(&self) -> UtcTime {
         (self.clock.now().utc() + LEASE).into()
+    }
+
+    /// Returns how long ago a run was created.
+    pub(crate) fn age_of(&self, run: &RunRow) -> Duration {
+        (self.clock.now().utc() - run.created_at.utc()).to_std().unwrap_or_default()
     }
 
     /// Notifies the feeds of a thread, in all processes, that its title, its status or an item has changed.

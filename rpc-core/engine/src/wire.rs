@@ -4,8 +4,10 @@ use crate::log::to_unsigned;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
+use threadline_schema::call::{ClientHints, RequestContext, new_request_id};
 use threadline_schema::chatkit::{ApprovalOutcome, ThreadStatus};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, RunId};
@@ -41,6 +43,10 @@ pub struct ToolCallBody {
     /// What the model's server wants back with the call. Clients never get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Value>,
+    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call that
+    /// has no result is made again then, and only then.
+    #[serde(rename = "idempotent", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_idempotent: bool,
 }
 
 /// The approval of a tool call, as it is stored with the call. Clients never write it.
@@ -179,6 +185,35 @@ pub fn task(row: TaskRow) -> Task {
         updated_at: row.updated_at.utc(),
         completed_at: row.completed_at.map(|at| at.utc()),
     }
+}
+
+/// The request that started a run, as it is stored with the run.
+#[derive(Serialize, Deserialize)]
+struct StoredRequest {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    languages: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<str>>,
+}
+
+/// Returns the JSON of a request that is stored with the run that it starts.
+pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
+    let ClientHints { languages, metadata } = context.hints.as_deref().cloned().unwrap_or_default();
+    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata };
+    // Made of texts, which can always be serialised.
+    serde_json::to_string(&request).ok()
+}
+
+/// Returns the request that started a run, from what is stored with it. A run of an earlier release has nothing stored.
+pub(crate) fn request_context(stored: Option<&str>) -> RequestContext {
+    let request = stored.and_then(|json| serde_json::from_str::<StoredRequest>(json).ok());
+    let Some(StoredRequest { id, languages, metadata }) = request else {
+        return RequestContext { request_id: new_request_id(), hints: None };
+    };
+    let hints = ClientHints { languages, metadata };
+    let hints = (hints != ClientHints::default()).then(|| Arc::new(hints));
+    RequestContext { request_id: id.into(), hints }
 }
 
 fn corrupt(what: &str, error: serde_json::Error) -> StoreError {

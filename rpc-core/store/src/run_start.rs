@@ -63,7 +63,7 @@ pub struct ItemRewrite {
 }
 
 /// A run to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewRun {
     /// Id.
     pub id: RunId,
@@ -75,6 +75,8 @@ pub struct NewRun {
     pub created_at: UtcTime,
     /// What it reserves of its user's budget; `None` without a budget.
     pub reservation: Option<Reservation>,
+    /// The request that started it, for a process that goes on with it. JSON.
+    pub request: Option<String>,
 }
 
 /// A run that has been started.
@@ -241,6 +243,7 @@ impl Store {
             RunInput::Message(message) => (message.item.messages(), message.title.clone()),
             RunInput::Retry(_) | RunInput::Action | RunInput::Answer { .. } => (0, None),
         };
+        let reservation = run.reservation;
         tx!(self, |c| {
             if let Some(key) = key {
                 let row = key.row(user_id, thread_id, Some(run.id), run.created_at);
@@ -268,7 +271,7 @@ impl Store {
                 }
             }
             c.unarchive(&mut thread).await?;
-            c.reserve_budget(&row, run.reservation).await?;
+            c.reserve_budget(&row, reservation).await?;
             let is_first_message = is_message && thread.message_count == messages && !thread.title_is_set;
             Ok(RunStarted { thread, is_first_message, run: row, replayed: false })
         })
@@ -278,7 +281,7 @@ impl Store {
 impl NewRun {
     /// Returns the row of the run.
     pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
-        let Self { id, owner, lease_expires_at, created_at, reservation } = self;
+        let Self { id, owner, lease_expires_at, created_at, reservation, request } = self;
         RunRow {
             id,
             thread_id: thread.id,
@@ -303,6 +306,8 @@ impl NewRun {
             held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
             held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
+            request,
+            used: None,
         }
     }
 }

@@ -114,6 +114,10 @@ diesel::table! {
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
+        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        request -> Nullable<Text>,
+        /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
+        used -> Nullable<Text>,
     }
 }
 

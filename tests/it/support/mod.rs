@@ -91,6 +91,9 @@ macro_rules! in_variants {
     )+ };
 }
 
+/// An agents file whose agent ends its runs when their process dies.
+pub const ENDS_WITH_ITS_PROCESS: &str = "[agents.a]\non_crash = \"interrupt\"\n";
+
 /// Polls until there is a value; for what happens by itself and soon.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let deadline = std::time::Instant::now() + PATIENCE;

@@ -61,6 +61,10 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     let mut waiting_since = Instant::now();
     loop {
         let Some(shared) = shared.upgrade() else { return };
+        if log.is_adopted() {
+            // This process has taken the run over, and writes the log itself.
+            return;
+        }
         match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
             Ok(HasEnded(true)) => return shared.hub.remove_mirror(&log),
             Ok(HasEnded(false)) => failing_since = None,
@@ -83,7 +87,9 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 .store
                 .runs_owned(shared.process_id)
                 .await
-                .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id));
+                .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id))
+            // Unless this process has lost the run, taken it over again and goes on with it.
+            && shared.hub.find(run_id).is_none_or(|handle| handle.has_ended());
         log.set_unreachable(cannot_read || cannot_write);
         let has_readers = Arc::strong_count(&log) > 2;
         if has_readers || until == Until::Ended {
@@ -148,7 +154,7 @@ async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> St
         }
     }
     let Some(run) = run else { return Ok(HasEnded(false)) };
-    if shared.store.run_exists(run_id).await? {
+    if shared.store.run_exists(run_id).await? || log.is_adopted() {
         return Ok(HasEnded(false));
     }
     // The run was deleted with its thread.

@@ -37,12 +37,12 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
-    fn new(run_id: RunId, user_id: UserId, thread_id: ThreadId) -> Self {
+    fn new(run_id: RunId, user_id: UserId, thread_id: ThreadId, log: Arc<RunLog>) -> Self {
         Self {
             run_id,
             user_id,
             thread_id,
-            log: Arc::new(RunLog::new(run_id)),
+            log,
             stop: watch::Sender::new(None),
             free_subscribe: AtomicBool::new(true),
             ended: AtomicBool::new(false),
@@ -120,10 +120,10 @@ pub(crate) struct RunGuard {
 }
 
 impl RunGuard {
-    pub(super) fn new(hub: Arc<Hub>, run_id: RunId, user_id: UserId, thread_id: ThreadId) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, run_id: RunId, user_id: UserId, thread_id: ThreadId, log: Arc<RunLog>) -> Self {
         Self {
             hub,
-            handle: Arc::new(RunHandle::new(run_id, user_id, thread_id)),
+            handle: Arc::new(RunHandle::new(run_id, user_id, thread_id, log)),
             is_discarded: false,
             _active: GaugeGuard::new(metrics::gauge!("threadline_runs_active")),
         }

@@ -36,7 +36,15 @@ impl RunWriter {
     /// Shows that the call at `index` runs.
     pub fn start_call(&mut self, index: usize, title: &str) {
         self.has_output = true;
-        let entry = self.add_to_workflow(task_entry(title, StatusIndicator::Loading, None));
+        let task = task_entry(title, StatusIndicator::Loading, None);
+        let entry = match self.calls.entry(index) {
+            // Another process has shown it, and it is made again.
+            Some(entry) => {
+                self.update_workflow(entry, task);
+                entry
+            }
+            None => self.add_to_workflow(task),
+        };
         self.calls.set_entry(index, entry);
     }
 

@@ -1,8 +1,9 @@
 //! Shows other processes that this one is alive, and finds dead processes: see `threadline_store::Presence`.
 
-use super::reaper::close_runs_of;
+use super::reaper::recover_runs_of;
 use crate::presences::GONE_AFTER;
 use crate::shared::Shared;
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::error::Chain;
 use threadline_store::{HeldPresence, NotHeld};
@@ -81,8 +82,8 @@ async fn record_loss(shared: &Shared) {
     }
 }
 
-/// Closes the runs of dead processes.
-pub(crate) async fn close_runs_of_gone_processes(shared: &Shared) {
+/// Recovers the runs of processes that are dead.
+pub(crate) async fn recover_runs_of_gone_processes(shared: &Arc<Shared>) {
     if !shared.presences.can_judge() {
         return;
     }
@@ -90,7 +91,7 @@ pub(crate) async fn close_runs_of_gone_processes(shared: &Shared) {
         Ok(free) => {
             let gone = shared.presences.gone(&free);
             if !gone.is_empty() {
-                close_runs_of(shared, gone).await;
+                recover_runs_of(shared, gone).await;
             }
         }
         Err(error) => tracing::debug!(error = %Chain(&error), "the locks of other processes could not be read"),

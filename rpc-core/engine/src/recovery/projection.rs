@@ -1,7 +1,8 @@
 //! The items of a run, computed from its events.
 
+use serde::Deserialize;
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
-use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::ids::ItemId;
 
 /// The items that the assistant has begun, in their order.
@@ -28,11 +29,12 @@ impl BegunItem {
 impl RunProjection {
     /// Applies the next event.
     pub(super) fn apply(&mut self, event: &Event) {
-        if let Some(delta) = text_delta::split(event.json()) {
-            if let (Ok(id), Ok(text)) = (delta.item_id.parse(), serde_json::from_str::<String>(delta.delta)) {
-                self.append_text(id, delta.content_index.parse().unwrap_or_default(), &text);
-            }
+        if let Some(delta) = event.text_delta() {
+            self.append_text(delta.item_id, delta.content_index, &delta.text.unescaped());
             return;
+        }
+        if event.kind() == EventKind::RunResync {
+            return self.replace(event);
         }
         if !matches!(
             event.kind(),
@@ -40,13 +42,36 @@ impl RunProjection {
         ) {
             return;
         }
-        match serde_json::from_str(event.json()) {
+        match serde_json::from_str(&event.json()) {
             Ok(ThreadStreamEvent::ItemAdded { item }) => self.put_item(*item, false),
             Ok(ThreadStreamEvent::ItemDone { item }) => self.put_item(*item, true),
             Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) => self.update_item(item_id, update),
             Ok(ThreadStreamEvent::ItemRemoved { item_id }) => self.items.retain(|item| item.id() != item_id),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "event in the log of a run cannot be read"),
+        }
+    }
+
+    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without a
+    /// summary go on.
+    fn replace(&mut self, resync: &Event) {
+        #[derive(Deserialize)]
+        struct Resync {
+            items: Items,
+        }
+        #[derive(Deserialize)]
+        struct Items {
+            data: Vec<ThreadItem>,
+        }
+        match serde_json::from_str(resync.json()) {
+            Ok(Resync { items: Items { data } }) => {
+                self.items.clear();
+                for item in data {
+                    let is_done = !matches!(&item, ThreadItem::Workflow(item) if item.workflow.summary.is_none());
+                    self.put_item(item, is_done);
+                }
+            }
+            Err(error) => tracing::error!(%error, "resync event in the log of a run cannot be read"),
         }
     }
 

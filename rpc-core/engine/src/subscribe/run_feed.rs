@@ -194,7 +194,7 @@ mod tests {
         let mut frames = Vec::new();
         while let Some(frame) = feed.next().await {
             let Frame::Run { seq, event, .. } = frame else { panic!("a side event in the feed of a run") };
-            frames.push((seq, event.json().to_string()));
+            frames.push((seq, event.json().into_owned()));
         }
         frames
     }

@@ -185,7 +185,14 @@ pub(crate) fn message() -> NewMessage {
 }
 
 pub(crate) fn new_run() -> NewRun {
-    NewRun { id: new_id(), owner: new_id(), lease_expires_at: at(1_000_000), created_at: now(), reservation: None }
+    NewRun {
+        id: new_id(),
+        owner: new_id(),
+        lease_expires_at: at(1_000_000),
+        created_at: now(),
+        reservation: None,
+        request: None,
+    }
 }
 
 pub(crate) fn new_thread(user_id: UserId) -> NewThread {

@@ -151,7 +151,7 @@ on_both! {
         }
         let gone = store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
-        let gone = store.items_append(run.fencing_token(), vec![item(ItemKind::ToolCall)]).await;
+        let gone = store.items_append(run.fencing_token(), vec![item(ItemKind::ToolCall)], None).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }

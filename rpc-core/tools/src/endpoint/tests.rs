@@ -23,6 +23,7 @@ fn tool(url: String, now: NowFn) -> EndpointTool {
         user_context: Some(UserContext { header: "x-user-context".to_owned(), key: KEY.into() }),
         limits: CallLimits { timeout: Duration::from_secs(10), concurrency: 1, result_bytes: 1000 },
         has_side_effects: false,
+        is_idempotent: false,
         allows_widgets: false,
         is_action: false,
         approval: ApprovalMode::Never,

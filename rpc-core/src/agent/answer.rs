@@ -51,15 +51,18 @@ impl AnswerDriver {
             None => None,
         };
         let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
-        let mut history = history.await?;
+        let approved = async {
+            match resolved.tools.may_ask_for_approval() {
+                true => store.approved_tools(run.token.thread_id).await,
+                false => Ok(BTreeSet::new()),
+            }
+        };
+        // At the same time: on PostgreSQL each is a round trip before the first token.
+        let (mut history, approved) = tokio::try_join!(history, approved)?;
         if let Some(made) = &made {
             made.put_into(&mut history)?;
         }
         abandon_pending_calls(store, run, &mut history, writer).await?;
-        let approved = match resolved.tools.may_ask_for_approval() {
-            true => store.approved_tools(run.token.thread_id).await?,
-            false => BTreeSet::new(),
-        };
         let permission = Permission::OfModel(&approved);
         let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
         let mut messages = prompt::build(&agent.instructions, facts, &history)?;

@@ -48,6 +48,7 @@ rows! {
     }
 
     /// A thread.
+    #[derive(QueryableByName)]
     ThreadRow in threads {
         /// Id.
         id: ThreadId,

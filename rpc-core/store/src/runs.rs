@@ -5,13 +5,13 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -109,6 +109,7 @@ impl Store {
                     runs::cost_micros.eq(end.charge.bounded().cost_micros),
                 ))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
@@ -136,6 +137,7 @@ impl Store {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
             diesel::update(open.filter(runs::cancel_requested_at.is_null()))
                 .set(runs::cancel_requested_at.eq(now))
+                .fixed()
                 .execute(c)
                 .await?;
             let run: RunRow =
@@ -164,6 +166,7 @@ impl Store {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
                 .set(runs::lease_expires_at.eq(until))
+                .fixed()
                 .execute(c)
                 .await?)
         })
@@ -273,6 +276,7 @@ impl Store {
                 .filter(runs::epoch.eq(epoch).and(runs::finished_at.is_null()))
                 .set((runs::owner.eq(owner), runs::epoch.eq(epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?

@@ -17,6 +17,7 @@ mod deadlocks;
 mod failover;
 mod faults;
 mod faults_postgres;
+mod groups;
 mod items;
 mod log;
 mod migrations;

@@ -6,6 +6,21 @@ use threadline_store::rows::ThreadRow;
 use threadline_store::{Limit, NewMessage, NewThread, RunInput, StoreError};
 
 on_both! {
+    async fn only_an_idle_thread_of_the_user_is_deleted_at_once(db: &TestDb) {
+        let store = db.store().await;
+        let (owner, other) = (user(&store).await.id, user(&store).await.id);
+        let (busy, run) = running(&store, owner).await;
+        assert!(!store.thread_delete_idle(owner, busy.id).await.unwrap(), "it has an active run");
+        store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+        assert!(!store.thread_delete_idle(other, busy.id).await.unwrap(), "it is another user's");
+        assert!(store.thread_delete_idle(owner, busy.id).await.unwrap());
+        assert!(!store.thread_delete_idle(owner, busy.id).await.unwrap(), "it is gone");
+        for table in ["threads", "items", "runs", "run_events"] {
+            assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+        }
+        assert_eq!(db.number("SELECT CAST(sum(session_count) AS bigint) FROM users").await, 0);
+    }
+
     async fn an_email_has_one_account(db: &TestDb) {
         let store = db.store().await;
         store.user_create(new_id(), "a@example.com".into(), "x".into(), now()).await.unwrap();

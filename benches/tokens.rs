@@ -6,7 +6,7 @@ use std::hint::black_box;
 use threadline_core::bench::Log;
 use threadline_gateway::bench::write_event;
 use threadline_schema::event::text_delta;
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// Tokens of one response.
 const TOKENS: u64 = 1_000;
@@ -16,7 +16,7 @@ fn tokens(criterion: &mut Criterion) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return eprintln!("no runtime, so nothing is measured");
     };
-    let item = Uuid::new_v4();
+    let item = ItemId::random();
     let mut group = criterion.benchmark_group("tokens");
     for readers in [1, 10] {
         group.throughput(Throughput::Elements(TOKENS * readers));

@@ -10,8 +10,8 @@ use crate::bench::BenchOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadState;
-use uuid::Uuid;
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Command {
     /// Open, lock or close a thread.
     Thread {
         /// The id of the thread.
-        id: Uuid,
+        id: ThreadId,
         /// The new state of the thread.
         status: ThreadState,
         /// The reason, which the user sees.
@@ -177,7 +177,7 @@ fn definition() -> Definition {
         );
     let thread = flags::add(Definition::new("thread"), Scope::Database)
         .about("Open, lock or close a thread; a locked or closed one accepts no messages")
-        .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(Uuid)))
+        .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(ThreadId)))
         .arg(
             option("status", "STATUS", "New status")
                 .required(true)

@@ -250,6 +250,7 @@ pub static RULES: &[Rule] = &[
     delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().returns::<Deleted>(),
     patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().returns::<Unchanged>(),
     get("/api/v1/usage").calls::<usage::UsageGet>().returns::<Unchanged>(),
+    get("/api/v1/limits").calls::<system::SystemLimits>().returns::<Unchanged>(),
     get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()

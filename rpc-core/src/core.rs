@@ -2,8 +2,8 @@
 //!
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
-use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
-use crate::attachments::{Attachments, AttachmentsError};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns};
+use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
@@ -29,8 +29,9 @@ use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::ids::{RunId, UserId};
+use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
@@ -87,7 +88,16 @@ impl Core {
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
         let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
         let agents = Arc::new(agents);
-        let engine_config = engine_config(&config, &agents);
+        let services = Arc::new(AgentServices {
+            store: store.clone(),
+            clock: clock.clone(),
+            model: model.clone(),
+            attachments: attachments.clone(),
+            history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            supervisor: supervisor.clone(),
+        });
+        let engine_config = engine_config(&config, &agents, &services);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
@@ -106,6 +116,7 @@ impl Core {
             redis,
             model: model.clone(),
             agents: agents.clone(),
+            services,
             engine: engine.clone(),
             attachments: attachments.clone(),
             tokens: tokens.clone(),
@@ -118,7 +129,7 @@ impl Core {
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
-                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                    move |run_id: RunId, user_id: UserId| engine.take_free_subscribe(user_id, run_id);
                 CallLimiter::new(limits, Box::new(take_free_subscribe))
             },
             max_params_bytes: config.limits.body_bytes,
@@ -169,13 +180,15 @@ impl Core {
     }
 }
 
-fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>) -> EngineConfig {
+fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, services: &Arc<AgentServices>) -> EngineConfig {
+    let drivers = Arc::new(ContinuedRuns { services: services.clone(), agents: agents.clone() });
     let agents = agents.clone();
     EngineConfig {
         run_timeout: config.agent.run_timeout,
         events_retention: config.run_events_retention,
         journal_interval: config.run_events_interval,
         cancel_grace: config.cancel_grace,
+        drivers,
         on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
     }
 }
@@ -187,6 +200,7 @@ struct MethodParts {
     redis: Option<Redis>,
     model: Arc<dyn Model>,
     agents: Arc<AgentRegistry>,
+    services: Arc<AgentServices>,
     engine: Engine,
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
@@ -197,18 +211,9 @@ struct MethodParts {
 impl MethodParts {
     /// Registers every method of the contract.
     fn register(self, config: &CoreConfig) -> Result<Registry, DuplicateMethod> {
-        let Self { store, clock, redis, model, agents, engine, attachments, tokens, todo, supervisor } = self;
+        let Self { store, clock, redis, model, agents, services, engine, attachments, tokens, todo, supervisor } = self;
         let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let streams = OpenStreams::new(config.limits.streams_per_user);
-        let services = Arc::new(AgentServices {
-            store: store.clone(),
-            clock: clock.clone(),
-            model: model.clone(),
-            attachments: attachments.clone(),
-            history_items: config.agent.history_items,
-            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
-            supervisor: supervisor.clone(),
-        });
         let runs = Arc::new(AnswerRuns {
             store: store.clone(),
             engine: engine.clone(),
@@ -250,8 +255,18 @@ impl MethodParts {
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
         InputMethods { model }.register(&mut registry);
-        SystemMethods { health }.register(&mut registry);
+        SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
+    }
+}
+
+/// The limits that front ends are told.
+fn message_limits(config: &CoreConfig) -> MessageLimits {
+    MessageLimits {
+        message_chars: config.limits.message_chars,
+        attachments: MAX_PER_MESSAGE,
+        attachment_bytes: config.attachments.max_bytes,
+        attachment_types: config.attachments.types.to_vec(),
     }
 }
 

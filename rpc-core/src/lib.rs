@@ -11,6 +11,7 @@
 mod agent;
 mod attachments;
 mod auth;
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod budget;

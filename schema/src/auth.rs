@@ -1,15 +1,15 @@
 //! `auth.*`: accounts and tokens.
 
+use crate::ids::UserId;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Id of the account; the claim `sub` of its tokens.
-    pub id: Uuid,
+    pub id: UserId,
     /// Email address in lower case.
     pub email: String,
     /// Time of registration.

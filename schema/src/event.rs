@@ -2,6 +2,7 @@
 
 use crate::chatkit::{StreamEvent, ThreadItem};
 use crate::error::Failure;
+use crate::ids::{ItemId, ThreadId};
 use crate::page::{Page, Raw};
 use crate::runs::{Run, RunStatus};
 use crate::threads::Thread;
@@ -47,14 +48,15 @@ pub enum RunLifecycleEvent {
         /// The run.
         run: Box<Run>,
     },
-    /// The server stopped or crashed during the run.
+    /// The server stopped during the run, or crashed and could not continue it.
     #[serde(rename = "run.interrupted")]
     Interrupted {
         /// The run.
         run: Box<Run>,
     },
-    /// The events after the cursor are no longer stored. Instead, this event has the current items of the run. Replace
-    /// everything built from the events of this run by them. If a completed run has `retry_of`, also remove the items
+    /// The current items of the run. Replace everything built from the events of this run by them. It comes instead of
+    /// events that are no longer stored, and then the terminal event follows. It also comes when the process of the run has
+    /// died: the run ends, or continues in another process and more events follow. If a completed run has `retry_of`, also remove the items
     /// after that message that are not of this run.
     #[serde(rename = "run.resync")]
     Resync {
@@ -111,7 +113,7 @@ pub enum ThreadLifecycleEvent {
     #[serde(rename = "thread.deleted")]
     Deleted {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
     },
 }
 
@@ -227,7 +229,7 @@ fn type_of(event: &str) -> Option<&str> {
 /// [`write`](text_delta::write) returns exactly what serde writes for `ThreadStreamEvent::ItemUpdated` with an
 /// `ItemUpdate::TextDelta`. A test compares them.
 pub mod text_delta {
-    use super::Uuid;
+    use super::{ItemId, Uuid};
     use std::io::Write;
 
     const HEAD: &str = r#"{"type":"thread.item.updated","item_id":""#;
@@ -239,11 +241,11 @@ pub mod text_delta {
     ///
     /// # Errors
     /// Never in practice: text and numbers are always valid JSON.
-    pub fn write(item_id: Uuid, content_index: u32, delta: &str) -> serde_json::Result<String> {
+    pub fn write(item_id: ItemId, content_index: u32, delta: &str) -> serde_json::Result<String> {
         let mut out = Vec::with_capacity(HEAD.len() + 36 + MIDDLE.len() + 2 + DELTA.len() + delta.len() + 8);
         out.extend_from_slice(HEAD.as_bytes());
         let mut id = Uuid::encode_buffer();
-        out.extend_from_slice(item_id.hyphenated().encode_lower(&mut id).as_bytes());
+        out.extend_from_slice(item_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
         out.extend_from_slice(MIDDLE.as_bytes());
         write!(out, "{content_index}").map_err(serde_json::Error::io)?;
         out.extend_from_slice(DELTA.as_bytes());
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn write_returns_what_serde_writes() {
-        let item_id = Uuid::now_v7();
+        let item_id = ItemId::random();
         for delta in ["", "plain", "a \"quoted\"\nline\u{0}", "äöü — 日本語 🥛", r#"","delta":"}}"#] {
             for content_index in [0, 7, 12] {
                 let by_hand = text_delta::write(item_id, content_index, delta).unwrap();
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn other_events_are_not_split() {
-        let item_id = Uuid::now_v7();
+        let item_id = ItemId::random();
         let event = ThreadStreamEvent::ItemRemoved { item_id };
         let json = serde_json::to_string(&event).unwrap();
         assert_eq!(text_delta::split(&json), None);

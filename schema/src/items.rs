@@ -1,12 +1,12 @@
 //! `items.*`: the entries of a thread.
 
 use crate::chatkit::{FeedbackKind, ThreadItem};
+use crate::ids::{ItemId, ThreadId};
 use crate::page::{Order, Page, Raw};
 use crate::threads::Done;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Kind of an item, with the name that the database and ChatKit use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ impl ItemKind {
 #[serde(deny_unknown_fields)]
 pub struct ItemsListParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -96,10 +96,10 @@ pub struct ItemsListParams {
 #[serde(deny_unknown_fields)]
 pub struct ItemsFeedbackParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Items of this thread, 1 to 100: usually an assistant message and the items that led to it.
     #[schemars(length(min = 1, max = 100))]
-    pub item_ids: Vec<Uuid>,
+    pub item_ids: Vec<ItemId>,
     /// Rating of the items.
     pub kind: FeedbackKind,
 }
@@ -109,7 +109,7 @@ pub struct ItemsFeedbackParams {
 #[serde(deny_unknown_fields)]
 pub struct ItemsListFeedbackParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -124,9 +124,9 @@ pub struct ItemsListFeedbackParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feedback {
     /// The item.
-    pub item_id: Uuid,
+    pub item_id: ItemId,
     /// The thread of the item.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The rating.
     pub kind: FeedbackKind,
     /// Time of the last rating.

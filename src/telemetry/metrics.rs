@@ -58,6 +58,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_websockets", kind: Gauge, labels: "", doc: "Open WebSockets." },
     Metric { name: "threadline_runs_active", kind: Gauge, labels: "", doc: "Active runs." },
     Metric { name: "threadline_runs_total", kind: Counter, labels: "status", doc: "Ended runs." },
+    Metric { name: "threadline_runs_taken_over_total", kind: Counter, labels: "outcome", doc: "Runs whose process died or lost them: continued, or interrupted, cancelled or failed." },
     Metric { name: "threadline_run_seconds", kind: Histogram, labels: "status", doc: "Duration of a run." },
     Metric { name: "threadline_run_events", kind: Histogram, labels: "", doc: "Events per run." },
     Metric { name: "threadline_log_write_seconds", kind: Histogram, labels: "", doc: "Duration of one write of the journal: one transaction for all runs." },

@@ -5,19 +5,19 @@ use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::{Done, Thread, ThreadCreated, ThreadPage};
-use uuid::Uuid;
 
 /// A session without its messages.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Session<'a> {
     /// Id of the session.
     #[serde(borrow)]
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ThreadId")]
     pub id: &'a RawValue,
     /// The user who owns it.
     #[serde(borrow)]
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "UserId")]
     pub user_id: &'a RawValue,
     /// Its title.
     #[serde(borrow)]
@@ -73,11 +73,11 @@ impl ResponseData<ThreadPage> for Sessions {
 pub struct CreatedSession<'a> {
     /// Id of the session.
     #[serde(borrow)]
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ThreadId")]
     pub id: &'a RawValue,
     /// The user who owns it.
     #[serde(borrow)]
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "UserId")]
     pub user_id: &'a RawValue,
     /// When it was created.
     #[serde(borrow)]
@@ -100,10 +100,10 @@ impl ResponseData<ThreadCreated> for CreatedSession<'_> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SessionThread<'a> {
     /// Id of the thread: the session's.
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ThreadId")]
     pub id: &'a RawValue,
     /// Id of the session.
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ThreadId")]
     pub session_id: &'a RawValue,
     /// When it was created.
     #[schemars(with = "DateTime<Utc>")]
@@ -126,9 +126,9 @@ impl ResponseData<Thread> for SessionThread<'_> {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DeletedSession {
     /// Id of the session.
-    pub id: Uuid,
+    pub id: ThreadId,
     /// The same id.
-    pub session_id: Uuid,
+    pub session_id: ThreadId,
     /// Always true.
     pub deleted: bool,
 }

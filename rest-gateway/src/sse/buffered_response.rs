@@ -117,7 +117,7 @@ mod tests {
     use futures::stream;
     use serde_json::{Value, json};
     use threadline_schema::frame::Frame;
-    use uuid::Uuid;
+    use threadline_schema::ids::RunId;
 
     const TIME: &str = "2026-01-01T00:00:00Z";
 
@@ -143,7 +143,7 @@ mod tests {
         let frames: Vec<_> = events
             .iter()
             .zip(1..)
-            .map(|(event, seq)| Frame::Run { run_id: Uuid::nil(), seq, event: Event::from_json(event.as_str()) })
+            .map(|(event, seq)| Frame::Run { run_id: RunId::nil(), seq, event: Event::from_json(event.as_str()) })
             .collect();
         let body = buffered_response(&mut stream::iter(frames).boxed()).await?;
         Ok(serde_json::from_slice(&body).unwrap())

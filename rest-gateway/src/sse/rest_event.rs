@@ -27,7 +27,7 @@ pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> boo
     if let Frame::Run { run_id, seq, .. } = frame {
         let mut id = Uuid::encode_buffer();
         out.extend_from_slice(b"id: ");
-        out.extend_from_slice(run_id.hyphenated().encode_lower(&mut id).as_bytes());
+        out.extend_from_slice(run_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
         // Writing to a Vec cannot fail.
         let _ = writeln!(out, ":{seq}");
     }

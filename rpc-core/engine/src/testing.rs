@@ -29,8 +29,8 @@ pub fn decode_row(row: EventRow) -> Vec<(u64, Event)> {
 pub fn text_message(clock: &Clock, thread_id: ThreadId, text: &str) -> serde_json::Result<UserMessageInput> {
     let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
     let message = ThreadItem::UserMessage(UserMessage {
-        id: id.0,
-        thread_id: thread_id.0,
+        id,
+        thread_id,
         created_at: created_at.utc(),
         content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
         attachments: Vec::new(),
@@ -48,7 +48,7 @@ pub struct Log(Arc<RunLog>);
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Arc::new(RunLog::new(uuid::Uuid::new_v4().into())))
+        Self(Arc::new(RunLog::new(RunId::random())))
     }
 }
 

@@ -10,9 +10,9 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::ids::AttachmentId;
 use threadline_schema::runs::Usage;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Tokens that a probe can cost, thoughts included.
 const MAX_TOKENS: u32 = 1_024;
@@ -163,7 +163,7 @@ impl Prober<'_> {
 
     async fn images(&self, results: &mut Vec<ProbeResult>) {
         let image = AttachedFile {
-            id: Uuid::nil(),
+            id: AttachmentId::nil(),
             name: "square.png".to_owned(),
             mime_type: "image/png".to_owned(),
             content: FileContent::Image(RED_SQUARE.into()),

@@ -1,7 +1,7 @@
 //! Answers a message: prompt, model, tools, and again, until the model answers in text.
 
 use super::abandon_pending::abandon_pending_calls;
-use super::approved_call::{ApprovedCall, MadeCall};
+use super::approved_call::{ApprovedCall, MadeCall, make_open_calls};
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
@@ -19,7 +19,7 @@ use threadline_schema::chatkit::ToolApproval;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
-use threadline_tools::{ApprovalRequest, Permission, approval_questions};
+use threadline_tools::{ApprovalRequest, Permission, Toolbox, approval_questions};
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
@@ -50,30 +50,37 @@ impl AnswerDriver {
             Some(call) => Some(call.make(store, resolved, run, writer).await?),
             None => None,
         };
-        let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
-        let approved = async {
-            match resolved.tools.may_ask_for_approval() {
-                true => store.approved_tools(run.token.thread_id).await,
-                false => Ok(BTreeSet::new()),
-            }
+        let approved = match resolved.tools.may_ask_for_approval() {
+            true => store.approved_tools(run.token.thread_id).await?,
+            false => BTreeSet::new(),
         };
-        // At the same time: on PostgreSQL each is a round trip before the first token.
-        let (mut history, approved) = tokio::try_join!(history, approved)?;
-        if let Some(made) = &made {
+        let permission = Permission::OfModel(&approved);
+        let mut made = Vec::from_iter(made);
+        made.extend(make_open_calls(store, resolved, run, permission, writer).await?);
+        let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
+        let mut history = history.await?;
+        if run.progress.is_some() && run.retry_of.is_some() {
+            // What the run has done so far is behind the answer that it replaces.
+            history.extend(store.run_items(run.token.run_id).await?);
+        }
+        for made in &made {
             made.put_into(&mut history)?;
         }
         abandon_pending_calls(store, run, &mut history, writer).await?;
-        let permission = Permission::OfModel(&approved);
         let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
         let mut messages = prompt::build(&agent.instructions, facts, &history)?;
         services.attachments.load_into_prompt(&mut messages).await;
-        let first_turn = u32::from(made.is_some());
-        if let Some(MadeCall { name, result, .. }) = made {
+        let (first_turn, next_turn) = match run.progress {
+            Some(progress) => (u32::from(progress.began_with_approved_call), progress.next_turn),
+            None => (u32::from(self.approved.is_some()), u32::from(self.approved.is_some())),
+        };
+        for MadeCall { name, result, .. } in made {
             tool_results::push_images(&mut messages, &name, result.images);
         }
         let mut models = ModelChain::new(services, resolved, run);
 
-        for turn in 0..agent.max_turns {
+        // A call that the user had approved is a turn without a question to the model.
+        for turn in next_turn.saturating_sub(first_turn)..agent.max_turns {
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
                 return Ok(());
@@ -84,7 +91,8 @@ impl AnswerDriver {
             let pending_index = pending.as_ref().map(|(index, _)| *index);
             let waiting =
                 pending.as_ref().map(|(index, waiting)| WaitingCall { index: *index, approval: waiting.approval });
-            let requested: Vec<RequestedCall> = calls.iter().map(requested_call).collect();
+            let requested: Vec<RequestedCall> =
+                calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
             writer.begin_calls(first_turn + turn, &requested, waiting);
             writer.store_items(store, run.token).await?;
             let results = run_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
@@ -121,11 +129,12 @@ impl RunDriver for AnswerDriver {
     }
 }
 
-pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
+pub(super) fn requested_call(call: &ToolCall, tools: &Toolbox) -> RequestedCall {
     let ToolCall { id, name, arguments, echo } = call.clone();
+    let is_idempotent = tools.is_idempotent(&name);
     // Made of text and numbers, which can always be serialised.
     let echo = echo.and_then(|echo| serde_json::to_value(echo).ok());
-    RequestedCall { id, name, arguments, echo }
+    RequestedCall { id, name, arguments, echo, is_idempotent }
 }
 
 /// What a call waits for.

@@ -9,7 +9,8 @@
 //! | `prompt.rs` | what the model reads |
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
 //! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
-//! | `approved_call.rs` | a call that the user has approved |
+//! | `approved_call.rs` | calls that are made before the model is asked: approved ones, and those of a process that died |
+//! | `continued_run.rs` | runs that go on after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
 
@@ -17,6 +18,7 @@ mod abandon_pending;
 mod answer;
 mod approved_call;
 mod context;
+mod continued_run;
 mod error;
 mod file;
 mod in_flight_call;
@@ -31,6 +33,7 @@ mod widget_action;
 pub(crate) use answer::AnswerDriver;
 pub(crate) use approved_call::{ApprovedCall, record_decision};
 pub(crate) use context::ContextWindows;
+pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
 pub(crate) use registry::{AgentRegistry, ResolvedAgent};

@@ -148,20 +148,19 @@ fn words_of(message: &UserMessage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use threadline_schema::ids::ThreadId;
-    use uuid::Uuid;
+    use threadline_schema::ids::{ItemId, ThreadId};
 
     fn row(run: RunId, kind: ItemKind, body: serde_json::Value) -> ItemRow {
-        let thread: ThreadId = Uuid::new_v4().into();
+        let thread = ThreadId::random();
         let mut body = body;
         if kind != ItemKind::ToolCall {
             body["type"] = kind.name().into();
-            body["id"] = json!(Uuid::new_v4());
+            body["id"] = json!(ItemId::random());
             body["thread_id"] = json!(thread.0);
             body["created_at"] = json!("2026-01-02T03:04:05Z");
         }
         ItemRow {
-            id: Uuid::new_v4().into(),
+            id: ItemId::random(),
             thread_id: thread,
             run_id: Some(run),
             position: 0,
@@ -207,7 +206,7 @@ mod tests {
 
     #[test]
     fn calls_of_one_turn_share_a_message() {
-        let (first, second): (RunId, RunId) = (Uuid::new_v4().into(), Uuid::new_v4().into());
+        let (first, second) = (RunId::random(), RunId::random());
         let items = [
             assistant_message(first, "cut off"),
             user_message(second, "do it"),
@@ -234,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_call_keeps_what_the_server_wants_back() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let body = json!({
             "id": "a", "name": "t", "arguments": "{}", "result": "ok", "round": 0,
             "echo": {"model": "m", "call": {"extra_content": {"google": {"thought_signature": "QUJD"}}}},
@@ -251,7 +250,7 @@ mod tests {
 
     #[test]
     fn every_call_has_a_result() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let open = row(run, ItemKind::ToolCall, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
         let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap();
         let unknown = Message::Tool { call_id: "a".into(), content: UNKNOWN_RESULT.into() };
@@ -260,7 +259,7 @@ mod tests {
 
     #[test]
     fn two_messages_of_one_role_are_joined() {
-        let (failed, answered_one): (RunId, RunId) = (Uuid::new_v4().into(), Uuid::new_v4().into());
+        let (failed, answered_one) = (RunId::random(), RunId::random());
         let items =
             [user_message(failed, "one"), user_message(answered_one, "two"), assistant_message(answered_one, "three")];
         let prompt = build("", None, &items).unwrap();
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_note_is_added_to_the_answer_it_is_about() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let items = [
             user_message(run, "tell me"),
             assistant_message(run, "Once"),

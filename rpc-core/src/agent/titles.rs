@@ -197,7 +197,7 @@ impl TitleTask {
         Ok(answer)
     }
 
-    /// Announces the new title and books the usage: with the run as long as that goes on, else separately.
+    /// Announces the new title and books the usage: with the run while that is active, otherwise separately.
     async fn end(self, changed: Option<ThreadRow>) {
         let (usage, charge) = (self.usage, self.meter.charge());
         {

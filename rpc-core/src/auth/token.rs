@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
+use threadline_schema::ids::UserId;
 
 /// Issues and verifies tokens. Times are those of the database, so a token of one replica is valid at all of them.
 pub struct Tokens {
@@ -24,7 +24,7 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// When the token expires: Unix time in seconds.
     pub expires_at: i64,
     remaining: Duration,
@@ -33,7 +33,7 @@ pub struct Identity {
 impl Identity {
     /// A user whose token is valid for a minute.
     #[cfg(test)]
-    pub(crate) fn for_tests(user_id: Uuid) -> Self {
+    pub(crate) fn for_tests(user_id: UserId) -> Self {
         Self { user_id, expires_at: 1_800_000_060, remaining: Duration::from_secs(60) }
     }
 
@@ -45,7 +45,7 @@ impl Identity {
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    sub: Uuid,
+    sub: UserId,
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
@@ -85,7 +85,7 @@ impl Tokens {
     /// If signing fails, which depends on the secret alone.
     pub fn issue(
         &self,
-        user_id: Uuid,
+        user_id: UserId,
         lifetime: Option<Duration>,
     ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
         let now = self.clock.now().utc();
@@ -115,6 +115,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn tokens(secret: &str, algorithm: TokenAlgorithm) -> Tokens {
         let config = AuthConfig { secret: secret.into(), algorithm, token_lifetime: Duration::from_secs(60) };
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn a_token_identifies_its_user() {
         let tokens = tokens("a secret of the tests", TokenAlgorithm::Hs256);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (token, expires_at) = tokens.issue(user, None).unwrap();
         let identity = tokens.verify(&token).unwrap();
         assert_eq!((identity.user_id, identity.expires_at), (user, expires_at.timestamp()));
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn invalid_tokens_are_refused() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (good, _) = ours.issue(user, None).unwrap();
         let (foreign, _) = tokens("another secret", TokenAlgorithm::Hs256).issue(user, None).unwrap();
         let (longer, _) = tokens("a secret of the tests", TokenAlgorithm::Hs512).issue(user, None).unwrap();

@@ -194,7 +194,7 @@ impl PendingAnswers {
         };
         let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
         let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
-        let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
+        let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id) && body.result.is_none());
         calls.next().map(|(body, call)| WaitingCall { call, body }).ok_or_else(nothing_waits)
     }
 

@@ -30,7 +30,7 @@ impl InputRequest {
             }
             Repeated::Retry(thread_id, item_id) => run.thread_id == thread_id && run.retry_of == Some(item_id),
         };
-        Ok(engine.find_started(self.user_id, run_id.into(), is_same).await?)
+        Ok(engine.find_started(self.user_id, run_id, is_same).await?)
     }
 }
 

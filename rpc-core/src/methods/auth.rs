@@ -57,12 +57,12 @@ impl AuthMethods {
         let hash = row.as_ref().map(|row| row.password_hash.clone());
         let right = self.passwords.verify(params.password, hash).await.map_err(Error::internal)?;
         let row = row.filter(|_| right).ok_or_else(wrong)?;
-        let (token, expires_at) = self.tokens.issue(row.id.0, None).map_err(Error::internal)?;
+        let (token, expires_at) = self.tokens.issue(row.id, None).map_err(Error::internal)?;
         Ok(Login { user: wire::user(&row), token, expires_at })
     }
 
     async fn me(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<User, Error> {
-        let row = self.store.user_by_id(call.user_id()?.into()).await?.ok_or_else(Error::unauthorized)?;
+        let row = self.store.user_by_id(call.user_id()?).await?.ok_or_else(Error::unauthorized)?;
         Ok(wire::user(&row))
     }
 }

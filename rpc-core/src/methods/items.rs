@@ -39,7 +39,7 @@ impl ItemMethods {
             after: page::id_cursor(params.after.as_deref())?,
             hidden: false,
         };
-        let (items, has_more) = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await?;
+        let (items, has_more) = self.store.items_page(call.user_id()?, params.thread_id, query).await?;
         Ok(wire::item_page(items, has_more)?)
     }
 
@@ -49,10 +49,10 @@ impl ItemMethods {
         if !(1..=MAX_LIMIT).contains(&count) {
             return Err(Error::invalid(format!("`item_ids` must name 1 to {MAX_LIMIT} items; it names {count}.")));
         }
-        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().map(ItemId).collect();
+        let item_ids: BTreeSet<ItemId> = item_ids.into_iter().collect();
         let distinct = item_ids.len() as u64;
-        let user_id = call.user_id()?.into();
-        self.store.feedback_give(user_id, thread_id.into(), item_ids, kind, self.clock.now()).await?;
+        let user_id = call.user_id()?;
+        self.store.feedback_give(user_id, thread_id, item_ids, kind, self.clock.now()).await?;
         metrics::counter!("threadline_feedback_total", "kind" => kind.name()).increment(distinct);
         Ok(Done {})
     }
@@ -64,9 +64,9 @@ impl ItemMethods {
     ) -> Result<Page<Feedback>, Error> {
         let limit = page::limit(params.limit, page::MAX)?;
         let after = page::id_cursor(params.after.as_deref())?;
-        let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
+        let (user_id, thread_id) = (call.user_id()?, params.thread_id);
         let (rows, has_more) = self.store.feedback_page(user_id, thread_id, limit, after).await?;
-        let after = rows.last().filter(|_| has_more).map(|row| row.item_id.0.to_string());
+        let after = rows.last().filter(|_| has_more).map(|row| row.item_id.to_string());
         Ok(Page { data: rows.into_iter().map(wire::feedback).collect(), has_more, after })
     }
 }

@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 /// Seconds after which a client should try again: streams end when runs end and when readers leave.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -16,12 +16,12 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 pub(crate) struct OpenStreams {
     max_per_user: Option<u32>,
     /// Users with at least one.
-    open: Mutex<HashMap<Uuid, NonZeroU32>>,
+    open: Mutex<HashMap<UserId, NonZeroU32>>,
 }
 
 /// Permission for one open stream of a user. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct StreamPermit(Option<(Arc<OpenStreams>, Uuid)>);
+pub(crate) struct StreamPermit(Option<(Arc<OpenStreams>, UserId)>);
 
 impl OpenStreams {
     /// Allows each user this many; any number for `None`.
@@ -33,7 +33,7 @@ impl OpenStreams {
     ///
     /// # Errors
     /// `RATE_LIMITED` if the user has the maximum open.
-    pub(crate) fn acquire(self: &Arc<Self>, user_id: Uuid) -> Result<StreamPermit, Error> {
+    pub(crate) fn acquire(self: &Arc<Self>, user_id: UserId) -> Result<StreamPermit, Error> {
         let Some(max) = self.max_per_user else { return Ok(Self::unlimited()) };
         let mut open = self.open.lock();
         let count = open.get(&user_id).map_or(1, |count| count.saturating_add(1).get());
@@ -75,12 +75,12 @@ mod tests {
     #[test]
     fn a_user_has_a_maximum_and_a_dropped_permit_is_free_again() {
         let streams = OpenStreams::new(Some(2));
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (one, _two) = (streams.acquire(user).unwrap(), streams.acquire(user).unwrap());
         let (error, _) = streams.acquire(user).unwrap_err().into_parts();
         assert_eq!((error.code, error.retry_after()), (ErrorCode::RateLimited, Some(RETRY_AFTER_SECONDS)));
         assert!(error.message.contains('2'), "{}", error.message);
-        let other = streams.acquire(Uuid::now_v7()).unwrap();
+        let other = streams.acquire(UserId::random()).unwrap();
         drop(one);
         let three = streams.acquire(user).unwrap();
         assert!(streams.acquire(user).is_err());
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn no_limit_counts_nothing() {
         let streams = OpenStreams::new(None);
-        let permits: Vec<_> = (0..1_000).map(|_| streams.acquire(Uuid::nil()).unwrap()).collect();
+        let permits: Vec<_> = (0..1_000).map(|_| streams.acquire(UserId::nil()).unwrap()).collect();
         assert!(streams.open.lock().is_empty());
         drop(permits);
     }

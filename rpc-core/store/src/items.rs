@@ -68,16 +68,17 @@ steps! {
             Ok(rows)
         }
 
-        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over.
+        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over. Records
+        /// what the run has used so far, if that is given.
         ///
         /// # Errors
         /// [`Conflict::RunSuperseded`] if the run has ended or has another owner.
-        fn check_token(c, token: FencingToken) -> () {
-            // The update changes nothing. It is the lock.
+        fn check_token(c, token: FencingToken, used: Option<String>) -> () {
+            // Without `used` the update changes nothing. It is the lock.
             let current = diesel::update(runs::table.find(token.run_id))
                 .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
                 .filter(runs::finished_at.is_null())
-                .set(runs::epoch.eq(token.epoch))
+                .set((runs::epoch.eq(token.epoch), used.map(|used| runs::used.eq(used))))
                 .fixed()
                 .execute(c)
                 .await?;
@@ -242,18 +243,24 @@ impl Store {
         })
     }
 
-    /// Appends items of an active run, and returns them with their positions.
+    /// Appends items of an active run, and returns them with their positions. `used` is JSON of what the run has used so
+    /// far; `None` leaves what is recorded.
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
     /// Nothing is appended then.
-    pub async fn items_append(&self, token: FencingToken, new: Vec<NewItem>) -> StoreResult<Vec<ItemRow>> {
+    pub async fn items_append(
+        &self,
+        token: FencingToken,
+        new: Vec<NewItem>,
+        used: Option<String>,
+    ) -> StoreResult<Vec<ItemRow>> {
         let Some(now) = new.iter().map(|item| item.created_at).max() else {
             return Ok(Vec::new());
         };
         tx!(self, |c| {
             let first = c.allocate_positions(token.thread_id, &new, now).await?;
-            c.check_token(token).await?;
+            c.check_token(token, used).await?;
             c.insert_items(token, first, new).await
         })
     }
@@ -265,7 +272,7 @@ impl Store {
     /// is changed then.
     pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
-            c.check_token(token).await?;
+            c.check_token(token, None).await?;
             let completed = c.complete_items(token, vec![(id, body)]).await?;
             if completed == 0 { Err(StoreError::NotFound(Entity::Item)) } else { Ok(()) }
         })
@@ -277,7 +284,7 @@ impl Store {
     /// [`Conflict::RunSuperseded`] if the token is not current; nothing is changed then.
     pub async fn items_rewrite(&self, token: FencingToken, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
-            c.check_token(token).await?;
+            c.check_token(token, None).await?;
             for (id, body) in bodies {
                 diesel::update(items::table.find(id).filter(items::thread_id.eq(token.thread_id)))
                     .set(items::body.eq(body))

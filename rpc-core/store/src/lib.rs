@@ -63,7 +63,7 @@ pub use postgres::Listener;
 pub use postgres_facts::PostgresFacts;
 pub use processes::{HeldPresence, NotHeld, Presence};
 pub use run_start::{ItemRewrite, NewMessage, NewRun, RunInput, RunStarted};
-pub use runs::RunEnd;
+pub use runs::{RunContinuation, RunEnd};
 pub use tasks::{TaskChanges, TaskPage};
 pub use thread_create::{NewThread, ThreadCreated};
 pub use thread_runs::NextRun;

@@ -73,7 +73,7 @@ impl HeldPresence {
 
 /// Returns the key of the advisory lock of a process: the random part of its id.
 fn key(id: ProcessId) -> i64 {
-    let (_, random) = id.0.as_u64_pair();
+    let (_, random) = id.as_uuid().as_u64_pair();
     i64::from_be_bytes(random.to_be_bytes())
 }
 

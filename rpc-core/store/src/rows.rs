@@ -144,6 +144,10 @@ rows! {
         held_micros: i64,
         /// Its cost in millionths of the currency, if it is known.
         cost_micros: Option<i64>,
+        /// JSON: the request that started it, while it is active.
+        request: Option<String>,
+        /// JSON: what it had used when its last step was stored, while it is active.
+        used: Option<String>,
     }
 
     /// One event of a run, or several consecutive text deltas.

@@ -64,7 +64,7 @@ pub struct ItemRewrite {
 }
 
 /// A run to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewRun {
     /// Id.
     pub id: RunId,
@@ -76,6 +76,8 @@ pub struct NewRun {
     pub created_at: UtcTime,
     /// What it reserves of its user's budget; `None` without a budget.
     pub reservation: Option<Reservation>,
+    /// The request that started it, for a process that goes on with it. JSON.
+    pub request: Option<String>,
 }
 
 /// A run that has been started.
@@ -245,12 +247,14 @@ impl Store {
             RunInput::Message(message) => (message.item.messages(), message.title.clone()),
             RunInput::Retry(_) | RunInput::Action | RunInput::Answer { .. } => (0, None),
         };
+        let reservation = run.reservation;
         if let RunInput::Message(NewMessage { item, title, attachments }) = &input
             && self.is_postgres()
             && key.is_none()
             && attachments.is_empty()
-            && run.reservation.is_none()
-            && let Some(started) = self.start_at_once(user_id, thread_id, item.clone(), title.clone(), run).await?
+            && reservation.is_none()
+            && let Some(started) =
+                self.start_at_once(user_id, thread_id, item.clone(), title.clone(), run.clone()).await?
         {
             return Ok(started);
         }
@@ -281,7 +285,7 @@ impl Store {
                 }
             }
             c.unarchive(&mut thread).await?;
-            c.reserve_budget(&row, run.reservation).await?;
+            c.reserve_budget(&row, reservation).await?;
             let is_first_message = is_message && thread.message_count == messages && !thread.title_is_set;
             Ok(RunStarted { thread, is_first_message, run: row, replayed: false })
         })
@@ -318,7 +322,7 @@ impl NewRun {
 
     /// Returns the row of the run, for a thread that has not been read.
     pub(super) fn row(self, thread_id: ThreadId, user_id: UserId, position: i64) -> RunRow {
-        let Self { id, owner, lease_expires_at, created_at, reservation } = self;
+        let Self { id, owner, lease_expires_at, created_at, reservation, request } = self;
         RunRow {
             id,
             thread_id,
@@ -343,6 +347,8 @@ impl NewRun {
             held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
             held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
+            request,
+            used: None,
         }
     }
 }

@@ -43,6 +43,19 @@ pub struct RunEnd {
     pub events: Vec<EventRow>,
 }
 
+/// What a process stores when it goes on with a run that it has taken over.
+#[derive(Debug, Clone)]
+pub struct RunContinuation {
+    /// Items that were complete and not stored.
+    pub append: Vec<NewItem>,
+    /// Tool calls that the former owner had not begun: pairs of the item and its whole new body.
+    pub results: Vec<(ItemId, String)>,
+    /// The first events of the new owner.
+    pub events: Vec<EventRow>,
+    /// The time.
+    pub now: UtcTime,
+}
+
 impl Store {
     /// Returns a run.
     ///
@@ -107,6 +120,8 @@ impl Store {
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
                     runs::cost_micros.eq(end.charge.bounded().cost_micros),
+                    runs::request.eq(None::<String>),
+                    runs::used.eq(None::<String>),
                 ))
                 .returning(RunRow::as_returning())
                 .fixed()
@@ -124,6 +139,21 @@ impl Store {
             c.insert_events(&end.events).await?;
             c.settle(run.user_id, run.created_at, end.charge, run.held()).await?;
             Ok(run)
+        })
+    }
+
+    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    ///
+    /// # Errors
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
+        let RunContinuation { append, results, events, now } = continuation;
+        tx!(self, |c| {
+            let first = c.allocate_positions(token.thread_id, &append, now).await?;
+            c.check_token(token, None).await?;
+            c.insert_items(token, first, append).await?;
+            c.complete_items(token, results).await?;
+            c.insert_events(&events).await
         })
     }
 

@@ -96,9 +96,10 @@ impl Store {
             let Some((message, run)) = new.first_message else {
                 return Ok(ThreadCreated { thread, run: None, replayed: false });
             };
+            let reservation = run.reservation;
             let row = c.insert_run(run.at(&thread, 0)).await?;
             c.insert_message(&thread, &row, message).await?;
-            c.reserve_budget(&row, run.reservation).await?;
+            c.reserve_budget(&row, reservation).await?;
             Ok(ThreadCreated { thread, run: Some(row), replayed: false })
         })
     }

@@ -43,8 +43,8 @@ title = CASE WHEN title_is_set OR message_count > 0 THEN title ELSE coalesce($3,
 WHERE id = $4 AND user_id = $5 AND status = 'active' AND NOT archived RETURNING *), \
 started AS (\
 INSERT INTO runs (id, thread_id, user_id, position, status, owner, epoch, lease_expires_at, last_seq, prompt_tokens, \
-completion_tokens, log_kept, created_at, held_tokens, held_micros) \
-SELECT $6, id, user_id, next_position - 1, $7, $8, $9, $10, $11, $12, $13, $14, $2, $15, $16 FROM prepared), \
+completion_tokens, log_kept, created_at, held_tokens, held_micros, request) \
+SELECT $6, id, user_id, next_position - 1, $7, $8, $9, $10, $11, $12, $13, $14, $2, $15, $16, $22 FROM prepared), \
 said AS (\
 INSERT INTO items (id, thread_id, run_id, position, kind, hidden, body, created_at) \
 SELECT $17, id, $6, next_position - 1, $18, $19, $20, $21 FROM prepared) \
@@ -134,8 +134,10 @@ impl ThreadWrites for PgConn {
             .bind::<Text, _>(item.kind)
             .bind::<Bool, _>(item.hidden)
             .bind::<Text, _>(&item.body)
-            .bind::<SqlTime, _>(item.created_at);
-        match start.fixed().get_result::<ThreadRow>(self).await.optional() {
+            .bind::<SqlTime, _>(item.created_at)
+            .bind::<Nullable<Text>, _>(row.request.as_deref());
+        let started: QueryResult<Option<ThreadRow>> = start.fixed().get_result(self).await.optional();
+        match started {
             Ok(Some(thread)) => {
                 let position = thread.next_position - 1;
                 Ok(Some((thread, RunRow { position, ..row })))

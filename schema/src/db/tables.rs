@@ -75,8 +75,8 @@ diesel::table! {
         id -> Id,
         thread_id -> Id,
         user_id -> Id,
-        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of a
-        /// thread's runs, whatever the clocks say.
+        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of
+        /// a thread's runs, whatever the clocks say.
         position -> BigInt,
         /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
         status -> Text,
@@ -103,11 +103,15 @@ diesel::table! {
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,
-        /// What it holds of its user's budget while it goes on, on the day it was made.
+        /// What it reserves of the budget of its user while it is active, on the day when it was created.
         held_tokens -> BigInt,
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
+        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        request -> Nullable<Text>,
+        /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
+        used -> Nullable<Text>,
     }
 }
 
@@ -233,7 +237,7 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::{Id, UtcTime};
 
-    /// Attachments that are gone, and whose bytes may not be. Written by a trigger.
+    /// Deleted attachments whose bytes may still exist. A trigger writes this table.
     attachment_leftovers (attachment_id) {
         attachment_id -> Id,
         deleted_at -> UtcTime,

@@ -1,8 +1,8 @@
 //! Events as rows of the database, and back.
 //!
-//! A model emits many small pieces of text. Neighbouring text deltas become one row, which remembers where they end.
-//! Decoding gives the same events again, number by number and byte by byte: a client whose cursor is in the middle of a
-//! row gets exactly the deltas that it misses.
+//! A model emits many small pieces of text. Neighbouring text deltas become one row, with the positions where they end.
+//! Decoding returns the same events with the same numbers and bytes: a client whose cursor is in the middle of a row
+//! gets exactly the missing deltas.
 
 use super::run_log::NumberedEvent;
 use threadline_schema::event::Event;
@@ -10,11 +10,11 @@ use threadline_schema::event::text_delta::{self, Parts};
 use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 
-/// Bytes of JSON text in one row, at most: a client whose cursor is in its middle makes us read the whole row.
+/// Maximum size of the JSON text in one row, in bytes. For a cursor in the middle of a row, the whole row is read.
 const ROW_BYTES: usize = 16 * 1024;
 
-/// Sequence numbers per epoch. A process that closes a run of a dead process starts at the next multiple, because nobody
-/// knows which numbers the dead process had given out. No run has nearly as many events.
+/// Sequence numbers per epoch. A process that closes a run of a dead process starts at the next multiple, because it
+/// cannot know which numbers the dead process has used. No run has nearly as many events.
 const EPOCH_EVENTS: u64 = 1_000_000_000;
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.
@@ -43,8 +43,8 @@ pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Ve
     rows
 }
 
-/// Decodes a row. A row whose cuts do not fit its text becomes one event with the last of its numbers: no text is lost,
-/// and a reader gets past it.
+/// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text
+/// is lost, and a reader continues after it.
 pub(crate) fn decode_row(row: EventRow) -> Vec<NumberedEvent> {
     let (first, last, json) = (to_unsigned(row.first_seq), to_unsigned(row.last_seq), row.event);
     let Some((cuts, parts)) = row.cuts.as_deref().zip(text_delta::split(&json)) else {
@@ -131,9 +131,9 @@ pub(crate) fn to_unsigned(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::ItemId;
 
-    fn delta(item: Uuid, index: u32, text: &str) -> Event {
+    fn delta(item: ItemId, index: u32, text: &str) -> Event {
         Event::from_json(text_delta::write(item, index, text).unwrap())
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn deltas_of_one_text_are_one_row_and_come_back_as_they_were() {
-        let (run, item, other) = (Uuid::new_v4().into(), Uuid::new_v4(), Uuid::new_v4());
+        let (run, item, other) = (RunId::random(), ItemId::random(), ItemId::random());
         let added = Event::from_json(r#"{"type":"thread.item.added","item":{}}"#);
         let events = vec![
             added.clone(),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_several_rows() {
-        let (run, item) = (Uuid::new_v4().into(), Uuid::new_v4());
+        let (run, item) = (RunId::random(), ItemId::random());
         let events: Vec<_> = (0..1_000).map(|n| delta(item, 0, &format!("{n} ").repeat(20))).collect();
         let rows = encode_rows(run, 1, &events);
         assert!((2..100).contains(&rows.len()), "{}", rows.len());
@@ -175,11 +175,11 @@ mod tests {
 
     #[test]
     fn a_corrupt_row_is_no_panic_and_loses_no_text() {
-        let item = Uuid::new_v4();
+        let item = ItemId::random();
         let event = delta(item, 0, "ä").json().to_string();
         for cuts in ["1,1", "2", "1,1,0", "99", "x", "", "-1"] {
             let row = EventRow {
-                run_id: item.into(),
+                run_id: RunId::nil(),
                 first_seq: 1,
                 last_seq: 2,
                 event: event.clone(),

@@ -6,13 +6,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use threadline_schema::event::{Event, text_delta};
+use threadline_schema::ids::{ItemId, RunId};
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
 
 /// Deltas of a few texts, and other events.
 fn event() -> impl Strategy<Value = Event> {
-    let delta = (0..2_u128, 0..2_u32, any::<String>())
-        .prop_map(|(item, index, text)| text_delta::write(Uuid::from_u128(item), index, &text).unwrap());
+    let delta = (0..2_u128, 0..2_u32, any::<String>()).prop_map(|(item, index, text)| {
+        text_delta::write(ItemId::from_uuid(Uuid::from_u128(item)), index, &text).unwrap()
+    });
     let other = any::<u32>().prop_map(|number| format!(r#"{{"type":"notice","number":{number}}}"#));
     prop_oneof![8 => delta, 1 => other].prop_map(Event::from_json)
 }
@@ -44,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn decoding_gives_the_encoded_events(first in 1..u64::MAX / 4, events in vec(event(), 0..40)) {
-        let rows = encode_rows(Uuid::from_u128(1).into(), first, &events);
+        let rows = encode_rows(RunId::nil(), first, &events);
         let mut next = first;
         for row in &rows {
             prop_assert_eq!(to_unsigned(row.first_seq), next);
@@ -57,13 +59,13 @@ proptest! {
 
     #[test]
     fn decoding_anything_ends_at_the_last_number(
-        event in prop_oneof![any::<String>(), any::<String>().prop_map(|text| text_delta::write(Uuid::nil(), 0, &text).unwrap())],
+        event in prop_oneof![any::<String>(), any::<String>().prop_map(|text| text_delta::write(ItemId::nil(), 0, &text).unwrap())],
         cuts in proptest::option::of("[-0-9,x]{0,12}"),
         first in any::<i64>(),
         length in 0..5_i64,
     ) {
         let last = first.saturating_add(length);
-        let row = EventRow { run_id: Uuid::nil().into(), first_seq: first, last_seq: last, event, cuts };
+        let row = EventRow { run_id: RunId::nil(), first_seq: first, last_seq: last, event, cuts };
         let decoded = decode_row(row);
         prop_assert_eq!(decoded.last().map(|(seq, _)| *seq), Some(to_unsigned(last)));
     }
@@ -75,7 +77,7 @@ proptest! {
         after in 0..2_100_u64,
         limit in 0..60_usize,
     ) {
-        let log = RunLog::new(Uuid::nil().into());
+        let log = RunLog::new(RunId::nil());
         let mut reference = Reference::default();
         for (index, step) in steps.into_iter().enumerate() {
             match step {

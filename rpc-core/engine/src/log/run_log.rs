@@ -49,9 +49,9 @@ impl Drop for ReaderGuard {
 #[derive(Debug, Default)]
 struct State {
     events: Vec<Event>,
-    /// `(index, seq)`: from this index on, events are numbered from this number. They were written by the owner of a
-    /// later epoch, after the first owner died.
-    epoch_start: Option<(usize, u64)>,
+    /// `(index, seq)`, in order: from this index on, events are numbered from this number. They were written by the owner
+    /// of a later epoch, after the owner before it died.
+    epoch_starts: Vec<(usize, u64)>,
     bytes: usize,
     is_closed: bool,
     /// Number of the last event that is known to be durable.
@@ -62,6 +62,8 @@ struct State {
     is_sealed: bool,
     /// Whether the next events cannot be read at the moment.
     is_unreachable: bool,
+    /// Whether this process has taken the run over, and is the one that appends events.
+    is_adopted: bool,
 }
 
 /// Events that are not durable yet.
@@ -105,18 +107,35 @@ impl RunLog {
     pub(crate) fn copy(&self, events: impl IntoIterator<Item = NumberedEvent>, is_last: bool) {
         {
             let mut state = self.state.lock();
+            if state.is_adopted {
+                return;
+            }
             for (seq, event) in events {
-                if seq <= state.last_seq() {
-                    continue;
-                }
-                if seq > state.last_seq() + 1 {
-                    state.epoch_start = Some((state.events.len(), seq));
-                }
-                state.push(event);
+                state.push_numbered(seq, event);
             }
             state.is_closed |= is_last;
         }
         self.changed.notify_waiters();
+    }
+
+    /// Begins to append to the log of a run that this process has taken over. `events` are all that are durable: those of
+    /// the former owners, and the first of this one. Nothing is copied into the log any more.
+    pub(crate) fn adopt(&self, events: impl IntoIterator<Item = NumberedEvent>) {
+        {
+            let mut state = self.state.lock();
+            for (seq, event) in events {
+                state.push_numbered(seq, event);
+            }
+            state.saved_seq = state.last_seq();
+            state.is_adopted = true;
+            state.is_unreachable = false;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Returns whether this process has taken the run over, so that nothing may be copied into the log.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.state.lock().is_adopted
     }
 
     /// Returns the number of the last event; 0 before the first.
@@ -141,9 +160,14 @@ impl RunLog {
 
     /// Sets whether the next events can be read, for a log that another process writes.
     pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
-        if std::mem::replace(&mut self.state.lock().is_unreachable, is_unreachable) != is_unreachable {
-            self.changed.notify_waiters();
+        {
+            let mut state = self.state.lock();
+            if state.is_adopted || state.is_unreachable == is_unreachable {
+                return;
+            }
+            state.is_unreachable = is_unreachable;
         }
+        self.changed.notify_waiters();
     }
 
     /// Returns whether readers should not wait for the next events at the moment.
@@ -214,11 +238,32 @@ impl State {
         self.events.push(event);
     }
 
-    fn seq_at(&self, index: usize) -> u64 {
-        match self.epoch_start {
-            Some((start, seq)) if index >= start => seq + (index - start) as u64,
-            _ => index as u64 + 1,
+    /// Appends an event that is numbered already, unless it is there.
+    fn push_numbered(&mut self, seq: u64, event: Event) {
+        let last = self.last_seq();
+        if seq <= last {
+            return;
         }
+        if seq > last + 1 {
+            self.epoch_starts.push((self.events.len(), seq));
+        }
+        self.push(event);
+    }
+
+    fn seq_at(&self, index: usize) -> u64 {
+        match self.epoch_starts.iter().rfind(|(start, _)| index >= *start) {
+            Some((start, seq)) => seq + (index - start) as u64,
+            None => index as u64 + 1,
+        }
+    }
+
+    /// Returns the index of the first event with a greater number than this.
+    fn index_after(&self, number: u64) -> usize {
+        let to_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let is_later = |(_, seq): &&(usize, u64)| *seq > number;
+        let next_start = self.epoch_starts.iter().find(is_later).map_or(usize::MAX, |(start, _)| *start);
+        let (start, seq) = self.epoch_starts.iter().rfind(|start| !is_later(start)).copied().unwrap_or((0, 1));
+        start.saturating_add(to_index(number.saturating_add(1).saturating_sub(seq))).min(next_start)
     }
 
     fn last_seq(&self) -> u64 {
@@ -231,13 +276,7 @@ impl State {
     }
 
     fn after(&self, after: u64) -> impl Iterator<Item = NumberedEvent> + '_ {
-        let to_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let from = match self.epoch_start {
-            Some((start, seq)) if after >= seq => start.saturating_add(to_index(after - seq)).saturating_add(1),
-            Some((start, _)) => start.min(to_index(after)),
-            None => to_index(after),
-        };
-        let numbered = self.events.iter().enumerate().skip(from);
+        let numbered = self.events.iter().enumerate().skip(self.index_after(after));
         numbered.map(|(index, event)| (self.seq_at(index), event.clone()))
     }
 }
@@ -247,7 +286,7 @@ mod tests {
     use super::*;
 
     fn log() -> RunLog {
-        RunLog::new(uuid::Uuid::from_u128(1).into())
+        RunLog::new(RunId::random())
     }
 
     fn numbers(log: &RunLog, after: u64) -> Vec<u64> {
@@ -271,6 +310,25 @@ mod tests {
         {
             assert_eq!(numbers(&log, after), expected, "{after}");
         }
+    }
+
+    #[test]
+    fn an_adopted_log_goes_on_after_each_owner_before() {
+        let log = log();
+        let event = |seq: u64| (seq, Event::from_json(seq.to_string()));
+        log.copy([1, 2].map(event), false);
+        log.adopt([1, 2, 3, 1_000, 1_001, 2_000].map(event));
+        log.copy([2_001, 2_002].map(event), true);
+        assert!(log.is_adopted() && !log.is_closed(), "nothing is copied into it any more");
+        assert!(log.begin_saving(10).is_none(), "all of it is durable");
+        assert_eq!(log.append(Event::from_json("2001")), 2_001);
+        let all = [1, 2, 3, 1_000, 1_001, 2_000, 2_001];
+        for after in [0, 1, 2, 3, 4, 999, 1_000, 1_001, 1_002, 1_999, 2_000, 2_001, 2_002, u64::MAX] {
+            let expected: Vec<u64> = all.into_iter().filter(|seq| *seq > after).collect();
+            assert_eq!(numbers(&log, after), expected, "{after}");
+        }
+        let unsaved = log.begin_saving(10).unwrap();
+        assert_eq!((unsaved.first_seq, unsaved.events.len()), (2_001, 1));
     }
 
     #[tokio::test]

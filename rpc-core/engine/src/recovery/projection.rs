@@ -1,8 +1,9 @@
 //! The items of a run, computed from its events.
 
+use serde::Deserialize;
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// The items that the assistant has begun, in their order.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub(super) enum BegunItem {
 }
 
 impl BegunItem {
-    pub(super) fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> ItemId {
         match self {
             Self::Message(message) => message.id,
             Self::Workflow { item, .. } => item.id,
@@ -33,6 +34,9 @@ impl RunProjection {
                 self.append_text(id, delta.content_index.parse().unwrap_or_default(), &text);
             }
             return;
+        }
+        if event.kind() == EventKind::RunResync {
+            return self.replace(event);
         }
         if !matches!(
             event.kind(),
@@ -50,6 +54,29 @@ impl RunProjection {
         }
     }
 
+    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without a
+    /// summary go on.
+    fn replace(&mut self, resync: &Event) {
+        #[derive(Deserialize)]
+        struct Resync {
+            items: Items,
+        }
+        #[derive(Deserialize)]
+        struct Items {
+            data: Vec<ThreadItem>,
+        }
+        match serde_json::from_str(resync.json()) {
+            Ok(Resync { items: Items { data } }) => {
+                self.items.clear();
+                for item in data {
+                    let is_done = !matches!(&item, ThreadItem::Workflow(item) if item.workflow.summary.is_none());
+                    self.put_item(item, is_done);
+                }
+            }
+            Err(error) => tracing::error!(%error, "resync event in the log of a run cannot be read"),
+        }
+    }
+
     fn put_item(&mut self, item: ThreadItem, is_done: bool) {
         let item = match item {
             ThreadItem::AssistantMessage(message) => BegunItem::Message(message),
@@ -63,7 +90,7 @@ impl RunProjection {
         }
     }
 
-    fn update_item(&mut self, item_id: Uuid, update: ItemUpdate) {
+    fn update_item(&mut self, item_id: ItemId, update: ItemUpdate) {
         match update {
             ItemUpdate::TextDelta { content_index, delta } => self.append_text(item_id, content_index, &delta),
             ItemUpdate::ContentPartAdded { content_index, content }
@@ -90,7 +117,7 @@ impl RunProjection {
         }
     }
 
-    fn append_text(&mut self, item_id: Uuid, content_index: u32, delta: &str) {
+    fn append_text(&mut self, item_id: ItemId, content_index: u32, delta: &str) {
         let Some(BegunItem::Message(message)) = self.find(item_id) else { return };
         let index = usize::try_from(content_index).unwrap_or(usize::MAX);
         match message.content.get_mut(index) {
@@ -99,7 +126,7 @@ impl RunProjection {
         }
     }
 
-    fn find(&mut self, id: Uuid) -> Option<&mut BegunItem> {
+    fn find(&mut self, id: ItemId) -> Option<&mut BegunItem> {
         self.items.iter_mut().rev().find(|item| item.id() == id)
     }
 }

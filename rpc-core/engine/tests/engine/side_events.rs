@@ -30,7 +30,7 @@ async fn idle_feed(test: &TestEngine) -> (ThreadFeed, ThreadId) {
     while !test.engine.run(test.user_id, run_id).await.unwrap().status.is_final() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let params = ThreadsSubscribeParams { thread_id: thread_id.0, after: None, snapshot: false };
+    let params = ThreadsSubscribeParams { thread_id, after: None, snapshot: false };
     let (feed, _) = test.engine.subscribe_thread(test.user_id, params, Duration::from_secs(600)).await.unwrap();
     (feed, thread_id)
 }

@@ -19,10 +19,11 @@ const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: i
 
 /// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them.
 ///
-/// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest turns
-/// are left out, each as a whole; images of tools are left out; long results of tools of the current turn are shortened; its oldest tool calls are left
-/// out; its files; and last the middle of the user's own message. The instructions and the last message of the user are
-/// always there, so the result can be longer than the budget if the instructions are.
+/// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest
+/// turns are left out, each as a whole; images of tools are left out; long results of tools of the current turn are
+/// shortened; its oldest tool calls are left out; its files; and last the middle of the user's own message. The
+/// instructions and the last message of the user are always there, so the result can be longer than the budget if the
+/// instructions are.
 pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Message]> {
     let tokens: Vec<u64> = messages.iter().map(estimate).collect();
     let total = tokens.iter().sum();
@@ -202,7 +203,7 @@ fn cut(text: &str, head: usize, tail: usize) -> String {
     let (start, rest) = text.split_at(head);
     let (middle, end) = rest.split_at(tail - head);
     let note = format!("\n[... {} bytes left out ...]\n", middle.len());
-    // A note that is longer than what it stands for helps nobody.
+    // A note that is longer than the text that it replaces saves nothing.
     if note.len() >= middle.len() { text.to_owned() } else { format!("{start}{note}{end}") }
 }
 
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
     use crate::model::{AttachedFile, ToolCall};
     use proptest::prelude::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::AttachmentId;
 
     fn user(text: &str) -> Message {
         Message::User(text.into())
@@ -253,8 +254,12 @@ mod tests {
 
     #[test]
     fn images_of_earlier_turns_are_left_out_before_text() {
-        let image =
-            |content| AttachedFile { id: Uuid::nil(), name: "cat.png".into(), mime_type: "image/png".into(), content };
+        let image = |content| AttachedFile {
+            id: AttachmentId::nil(),
+            name: "cat.png".into(),
+            mime_type: "image/png".into(),
+            content,
+        };
         let with = |content| Message::User(UserInput { text: "look".into(), attachments: vec![image(content)] });
         let prompt = [
             Message::System("s".into()),
@@ -271,7 +276,7 @@ mod tests {
     fn images_of_tools_belong_to_the_turn_of_the_question() {
         let image = |content| {
             let (name, mime_type) = ("image 1".into(), "image/png".into());
-            Message::ToolImages(vec![AttachedFile { id: Uuid::nil(), name, mime_type, content }])
+            Message::ToolImages(vec![AttachedFile { id: AttachmentId::nil(), name, mime_type, content }])
         };
         let round = |content| [call("a"), result("a", "seen"), image(content)];
         let prompt = |first, second| {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::Access;
-use uuid::Uuid;
+use threadline_schema::ids::UserId;
 
 /// How long a user that was found in the database is assumed to exist. A token outlives the deletion of its user by
 /// this much.
@@ -24,7 +24,7 @@ pub(crate) struct Authenticator {
     attachments: Arc<Attachments>,
     store: Store,
     /// Users that exist, and when the database said so.
-    known_users: quick_cache::sync::Cache<Uuid, Instant>,
+    known_users: quick_cache::sync::Cache<UserId, Instant>,
 }
 
 /// What a call shows as proof of who makes it.
@@ -41,11 +41,11 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    pub(super) fn user_id(&self) -> Option<Uuid> {
+    pub(super) fn user_id(&self) -> Option<UserId> {
         match self {
             Self::None | Self::InvalidCapability => None,
             Self::Token(identity) => Some(identity.user_id),
-            Self::Capability(capability) => Some(capability.user_id.0),
+            Self::Capability(capability) => Some(capability.user_id),
         }
     }
 
@@ -87,11 +87,11 @@ impl Authenticator {
     }
 
     /// Whether the user still exists. Asks the database once per user and [`KNOWN_USER_TTL`].
-    async fn user_exists(&self, user_id: Uuid) -> Result<bool, Error> {
+    async fn user_exists(&self, user_id: UserId) -> Result<bool, Error> {
         if self.known_users.get(&user_id).is_some_and(|seen| seen.elapsed() < KNOWN_USER_TTL) {
             return Ok(true);
         }
-        let exists = self.store.user_by_id(user_id.into()).await?.is_some();
+        let exists = self.store.user_by_id(user_id).await?.is_some();
         if exists {
             self.known_users.insert(user_id, Instant::now());
         }

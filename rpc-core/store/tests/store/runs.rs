@@ -19,7 +19,7 @@ on_both! {
         assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
         let before = store.thread_get(user, thread.id).await.unwrap();
 
-        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
@@ -37,7 +37,7 @@ on_both! {
         let (elsewhere, _) = running(&store, user).await;
         let mut token = run.fencing_token();
         token.thread_id = elsewhere.id;
-        superseded(store.items_append(token, vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(token, vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_finish(token, completed(), vec![]).await);
         assert_eq!(store.history(elsewhere.id, 10).await.unwrap().len(), 1);
     }
@@ -52,7 +52,7 @@ on_both! {
         store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.active_run(thread.id).await.unwrap(), None);
         superseded(store.run_finish(run.fencing_token(), completed(), vec![]).await);
-        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         say(&store, &thread).await.unwrap();
     }
@@ -88,7 +88,7 @@ on_both! {
         let (thread, run) = running(&store, user).await;
         let (_, other) = running(&store, user).await;
         let (call, answer) = (item(ItemKind::ToolCall), item(ItemKind::AssistantMessage));
-        let appended = store.items_append(run.fencing_token(), vec![call.clone(), answer.clone()]).await.unwrap();
+        let appended = store.items_append(run.fencing_token(), vec![call.clone(), answer.clone()], None).await.unwrap();
         let body = |of: &str| format!(r#"{{"result":"{of}"}}"#);
 
         store.item_complete(run.fencing_token(), call.id, body("one")).await.unwrap();
@@ -159,7 +159,7 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, asked) = running(&store, user).await;
         let new = vec![item(ItemKind::ToolCall), item(ItemKind::StructuredInput)];
-        let rows = store.items_append(asked.fencing_token(), new).await.unwrap();
+        let rows = store.items_append(asked.fencing_token(), new, None).await.unwrap();
         store.run_finish(asked.fencing_token(), completed(), vec![]).await.unwrap();
         let rewrite = |row: &ItemRow| ItemRewrite { id: row.id, old: row.body.clone(), new: r#"{"new":1}"#.into() };
         let answer = |tool: &str| RunInput::Answer {

@@ -171,7 +171,8 @@ everywhere! {
         let mut stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap();
         stream.until_said("In").await;
         let run = stream.run_id();
-        // The output is acknowledged, so it is stored whatever happens to the run.
+        // The output is acknowledged, so it is stored whatever happens to the run, which goes on with it.
+        upstream.queue(Script::says(&["In Rome"]));
         let app = app.crash_and_restart().await;
         let user = user.at(&app);
         let deadline = std::time::Instant::now() + 3 * PATIENCE;
@@ -179,9 +180,12 @@ everywhere! {
             assert!(std::time::Instant::now() < deadline, "the run of a dead process goes on for ever");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        assert_eq!(user.run(run).await["status"], "interrupted");
-        assert_eq!(items(&user, session).await[1]["output"], "Rome");
-        upstream.queue(Script::says(&["Rome"]));
+        assert_eq!(user.run(run).await["status"], "completed");
+        assert_eq!(asked(&upstream)[2]["content"], r#""Rome""#);
+        let items = items(&user, session).await;
+        assert_eq!(items[1]["output"], "Rome");
+        assert_eq!(items[2]["content"][0]["text"], "In Rome");
+        assert_eq!(items.len(), 3, "{items:?}");
         user.say(session, "And?").await.terminal();
         assert_eq!(asked(&upstream)[2]["content"], r#""Rome""#);
     }

@@ -114,7 +114,7 @@ impl Service {
 
     fn caller(&self) -> Caller {
         let token = Some(self.token.as_str()).filter(|token| !token.is_empty()).map(Into::into);
-        Caller { token, ip: Ipv4Addr::LOCALHOST.into(), request_id: "bench".into(), hints: None }
+        Caller { token, acts_for: None, ip: Ipv4Addr::LOCALHOST.into(), request_id: "bench".into(), hints: None }
     }
 }
 

@@ -76,6 +76,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because the user's daily budget was used up." },
     Metric { name: "threadline_upstream_failures_total", kind: Counter, labels: "code", doc: "Runs that failed because of the model." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls and streams refused by a limit." },
+    Metric { name: "threadline_provider_key_reads_total", kind: Counter, labels: "outcome", doc: "Reads of the identity provider's keys." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
     Metric { name: "threadline_db_connections", kind: Gauge, labels: "state", doc: "Connections to the database: open, in use, and requests that wait for one." },
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Open connections." },

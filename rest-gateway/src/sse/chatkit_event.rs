@@ -18,7 +18,7 @@ pub(super) const EVENTS_LOST: &[u8] = br#"data: {"type":"error","code":"stream.e
 /// not written as a second error. Returns whether the event is the last of the run.
 pub(super) fn write(out: &mut Vec<u8>, frame: &Frame, after_error: bool) -> bool {
     let event = frame.event();
-    let json: &str = event.json();
+    let json: &str = &event.json();
     match event.kind() {
         // ChatKit's threads have fewer members than those of the service.
         EventKind::ThreadCreated => write_thread(out, r#"{"type":"thread.created","thread":"#, json),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_events_of_chatkit_are_written() {
-        let delta = threadline_schema::event::text_delta::write(ItemId::nil(), 0, "a\n").unwrap();
+        let delta = threadline_schema::event::text_delta::TextDelta::new(ItemId::nil(), 0, "a\n").json();
         assert_eq!(written(&[&delta]), (format!("data: {delta}\n\n"), false));
         assert_eq!(written(&[r#"{"type":"run.completed","run":{}}"#]), (String::new(), true));
         assert_eq!(written(&[r#"{"type":"run.cancelled","run":{}}"#]), (String::new(), true));

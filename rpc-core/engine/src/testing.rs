@@ -14,7 +14,7 @@ use threadline_store::rows::{EventRow, NewItem};
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    log::encode_rows(run_id, first_seq, events)
+    log::encode_events(run_id, first_seq, events)
 }
 
 /// Decodes a row as a replay does: events with their sequence numbers.
@@ -53,9 +53,10 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Appends an event and returns its number.
-    pub fn append(&self, event: String) -> u64 {
-        self.0.append(Event::from_json(event))
+    /// Appends a text delta of a message.
+    pub fn append_text(&self, item_id: ItemId, delta: &str) {
+        self.0.append_text(item_id, 0, delta);
+        self.0.wake_readers();
     }
 
     /// Returns a feed from the beginning.

@@ -6,9 +6,13 @@ use super::{AgentError, AgentServices};
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::sync::Arc;
 use threadline_engine::{Citation, RunContext, RunWriter};
 use threadline_schema::runs;
+
+/// Pieces of a response that subscribers are not told of for the time being, at most.
+const MAX_UNHEARD: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -75,7 +79,9 @@ impl<'a> ModelChain<'a> {
             services.list_windows(estimated);
             writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
             let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
-            let error = match self.stream(&name, request, estimated, writer).await {
+            let answered = self.stream(&name, request, estimated, writer).await;
+            writer.wake_readers();
+            let error = match answered {
                 Err(AgentError::Model(error)) => error,
                 result => return result,
             };
@@ -105,7 +111,19 @@ impl<'a> ModelChain<'a> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
         let mut has_text = false;
-        while let Some(event) = stream.next().await {
+        let mut unheard = 0;
+        loop {
+            let event = poll_fn(|cx| {
+                let polled = stream.poll_next_unpin(cx);
+                // What came in one read of the socket is one wake-up of the subscribers.
+                if polled.is_pending() || unheard >= MAX_UNHEARD {
+                    unheard = 0;
+                    writer.wake_readers();
+                }
+                polled
+            });
+            let Some(event) = event.await else { break };
+            unheard += 1;
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
                 ModelEvent::TextWasThought => {
@@ -115,7 +133,7 @@ impl<'a> ModelChain<'a> {
                 ModelEvent::Text(delta) => {
                     has_text = true;
                     writer.show_widgets(&self.services.store, self.run.token).await?;
-                    writer.write_text(&delta);
+                    writer.add_text(&delta);
                 }
                 ModelEvent::Citation(citation) => {
                     writer.cite(Citation { url: citation.url, title: citation.title, end: citation.end })

@@ -103,7 +103,7 @@ impl Batch {
             }
             let Some(unsaved) = handle.log.begin_saving(MAX_RUN_EVENTS) else { continue };
             batch.rows.extend(encode_rows(handle.run_id, unsaved.first_seq, &unsaved.events));
-            let up_to = unsaved.first_seq + unsaved.events.len() as u64 - 1;
+            let up_to = unsaved.last_seq();
             batch.runs.push(SavingRun { handle, up_to });
         }
         batch

@@ -4,14 +4,16 @@
 //! Decoding returns the same events with the same numbers and bytes: a client whose cursor is in the middle of a row
 //! gets exactly the missing deltas.
 
+use super::event_list::{EventList, Stretch, TextStretch};
 use super::run_log::NumberedEvent;
+use std::fmt::Write;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{self, Parts};
+use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 
-/// Maximum size of the JSON text in one row, in bytes. For a cursor in the middle of a row, the whole row is read.
-const ROW_BYTES: usize = 16 * 1024;
+/// Bytes of text in one row, at most and one delta more. For a cursor in the middle of a row, the whole row is read.
+pub(super) const ROW_BYTES: usize = 16 * 1024;
 
 /// Sequence numbers per epoch. A process that closes a run of a dead process starts at the next multiple, because it
 /// cannot know which numbers the dead process has used. No run has nearly as many events.
@@ -22,100 +24,61 @@ pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
     to_unsigned(epoch.saturating_sub(1)).saturating_mul(EPOCH_EVENTS)
 }
 
-/// Encodes events that are numbered from `first_seq` on.
-pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    let mut rows: Vec<EventRow> = Vec::new();
-    let mut open: Option<DeltaRow<'_>> = None;
-    for (seq, event) in (first_seq..).zip(events) {
-        let delta = text_delta::split(event.json());
-        match (&mut open, delta) {
-            (Some(row), Some(delta)) if row.accepts(&delta) => row.add(&delta),
-            (_, delta) => {
-                rows.extend(open.take().map(|row| row.finish(run_id)));
-                match delta {
-                    Some(delta) => open = Some(DeltaRow::new(seq, delta)),
-                    None => rows.push(event_row(run_id, seq, seq, event.json().to_string(), None)),
-                }
-            }
-        }
-    }
-    rows.extend(open.map(|row| row.finish(run_id)));
-    rows
+/// Encodes events that are numbered from `first_seq` on: a row for each stretch.
+pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> Vec<EventRow> {
+    let mut next = first_seq;
+    let rows = events.iter().map(|stretch| {
+        let first = next;
+        next += stretch.len() as u64;
+        let (event, cuts) = match stretch {
+            Stretch::Event(event) => (event.json().into_owned(), None),
+            Stretch::Text(TextStretch { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
+        };
+        EventRow { run_id, first_seq: to_signed(first), last_seq: to_signed(next - 1), event, cuts }
+    });
+    rows.collect()
+}
+
+/// Encodes events that are in no log, like [`encode_rows`].
+pub(crate) fn encode_events(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
+    let events: EventList = events.iter().cloned().collect();
+    encode_rows(run_id, first_seq, &events.stretches(0, usize::MAX, ROW_BYTES))
 }
 
 /// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text
 /// is lost, and a reader continues after it.
 pub(crate) fn decode_row(row: EventRow) -> Vec<NumberedEvent> {
-    let (first, last, json) = (to_unsigned(row.first_seq), to_unsigned(row.last_seq), row.event);
-    let Some((cuts, parts)) = row.cuts.as_deref().zip(text_delta::split(&json)) else {
-        return vec![(last, Event::from_json(json))];
-    };
-    let mut rest = unquote(parts.delta);
+    let (first, last) = (to_unsigned(row.first_seq), to_unsigned(row.last_seq));
+    let event = Event::from_json(row.event);
+    let Some((cuts, whole)) = row.cuts.as_deref().zip(event.text_delta()) else { return vec![(last, event)] };
     let mut events = Vec::new();
+    let mut start = 0_usize;
     for (seq, cut) in (first..).zip(cuts.split(',')) {
-        let Some((piece, tail)) = cut.parse().ok().and_then(|cut| rest.split_at_checked(cut)) else {
+        let end = cut.parse().ok().and_then(|cut: usize| start.checked_add(cut));
+        let Some(end) = end.filter(|end| whole.text.as_str().get(start..*end).is_some()) else {
             tracing::error!(run_id = %row.run_id, first, "event row has cuts that do not fit its text");
-            return vec![(last, Event::from_json(json))];
+            return vec![(last, event)];
         };
-        rest = tail;
-        let delta = ["\"", piece, "\""].concat();
-        events.push((seq, Event::from_json(text_delta::join(Parts { delta: &delta, ..parts }))));
+        events.push((seq, TextDelta { text: whole.text.part(start, end), ..whole.clone() }.into()));
+        start = end;
     }
-    if events.last().is_none_or(|(seq, _)| *seq != last) || !rest.is_empty() {
+    if events.last().is_none_or(|(seq, _)| *seq != last) || start != whole.text.as_str().len() {
         tracing::error!(run_id = %row.run_id, first, "event row has other events than its numbers say");
-        return vec![(last, Event::from_json(json))];
+        return vec![(last, event)];
     }
     events
 }
 
-/// A row of neighbouring deltas of one text.
-struct DeltaRow<'a> {
-    first_seq: u64,
-    parts: Parts<'a>,
-    /// The text as it stands between the quotes of its JSON.
-    text: String,
-    /// Bytes of each delta in `text`.
-    cuts: Vec<usize>,
-}
-
-impl<'a> DeltaRow<'a> {
-    fn new(first_seq: u64, parts: Parts<'a>) -> Self {
-        let mut row = Self { first_seq, parts, text: String::new(), cuts: Vec::new() };
-        row.add(&parts);
-        row
+fn join(cuts: &[u32]) -> String {
+    let mut out = String::with_capacity(cuts.len() * 3);
+    for cut in cuts {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{cut}");
     }
-
-    fn accepts(&self, delta: &Parts<'_>) -> bool {
-        self.parts.item_id == delta.item_id
-            && self.parts.content_index == delta.content_index
-            && self.text.len() < ROW_BYTES
-    }
-
-    fn add(&mut self, delta: &Parts<'_>) {
-        let text = unquote(delta.delta);
-        self.text.push_str(text);
-        self.cuts.push(text.len());
-    }
-
-    fn finish(self, run_id: RunId) -> EventRow {
-        let delta = ["\"", &self.text, "\""].concat();
-        let json = text_delta::join(Parts { delta: &delta, ..self.parts });
-        let last_seq = self.first_seq + self.cuts.len() as u64 - 1;
-        let cuts = (self.cuts.len() > 1).then(|| {
-            let cuts: Vec<String> = self.cuts.iter().map(ToString::to_string).collect();
-            cuts.join(",")
-        });
-        event_row(run_id, self.first_seq, last_seq, json, cuts)
-    }
-}
-
-fn event_row(run_id: RunId, first_seq: u64, last_seq: u64, event: String, cuts: Option<String>) -> EventRow {
-    EventRow { run_id, first_seq: to_signed(first_seq), last_seq: to_signed(last_seq), event, cuts }
-}
-
-/// Removes the quotes of a JSON string.
-fn unquote(json: &str) -> &str {
-    json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default()
+    out
 }
 
 /// Converts a number to the type of the database. Saturates.
@@ -134,7 +97,7 @@ mod tests {
     use threadline_schema::ids::ItemId;
 
     fn delta(item: ItemId, index: u32, text: &str) -> Event {
-        Event::from_json(text_delta::write(item, index, text).unwrap())
+        TextDelta::new(item, index, text).into()
     }
 
     fn decode(rows: Vec<EventRow>) -> Vec<NumberedEvent> {
@@ -155,10 +118,10 @@ mod tests {
             added,
             delta(item, 0, "end"),
         ];
-        let rows = encode_rows(run, 5, &events);
+        let rows = encode_events(run, 5, &events);
         let ranges: Vec<_> = rows.iter().map(|row| (row.first_seq, row.last_seq)).collect();
         assert_eq!(ranges, [(5, 5), (6, 8), (9, 9), (10, 10), (11, 11), (12, 12)]);
-        assert_eq!(rows[1].event, **delta(item, 0, "Hello \"you\"\n\u{1F95B} ä").json());
+        assert_eq!(rows[1].event, delta(item, 0, "Hello \"you\"\n\u{1F95B} ä").json());
         let expected: Vec<_> = (5..).zip(events).collect();
         assert_eq!(decode(rows), expected);
     }
@@ -167,7 +130,7 @@ mod tests {
     fn a_long_text_is_several_rows() {
         let (run, item) = (RunId::random(), ItemId::random());
         let events: Vec<_> = (0..1_000).map(|n| delta(item, 0, &format!("{n} ").repeat(20))).collect();
-        let rows = encode_rows(run, 1, &events);
+        let rows = encode_events(run, 1, &events);
         assert!((2..100).contains(&rows.len()), "{}", rows.len());
         assert!(rows.iter().all(|row| row.event.len() < ROW_BYTES + 1_000));
         assert_eq!(decode(rows), (1..).zip(events).collect::<Vec<_>>());
@@ -176,7 +139,7 @@ mod tests {
     #[test]
     fn a_corrupt_row_is_no_panic_and_loses_no_text() {
         let item = ItemId::random();
-        let event = delta(item, 0, "ä").json().to_string();
+        let event = delta(item, 0, "ä").json().into_owned();
         for cuts in ["1,1", "2", "1,1,0", "99", "x", "", "-1"] {
             let row = EventRow {
                 run_id: RunId::nil(),

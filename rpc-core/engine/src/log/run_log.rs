@@ -1,11 +1,13 @@
 //! The events of one run in memory.
 
+use super::event_codec::ROW_BYTES;
+use super::event_list::{EventList, Stretch};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use threadline_schema::event::Event;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{ItemId, RunId};
 use tokio::sync::Notify;
 
 /// An event and its sequence number.
@@ -19,8 +21,10 @@ pub(crate) type NumberedEvent = (u64, Event);
 pub(crate) struct RunLog {
     run_id: RunId,
     state: Mutex<State>,
-    /// Wakes readers after each change. A reader then looks for itself what is new.
+    /// Wakes readers after a change. A reader then looks for itself what is new.
     changed: Notify,
+    /// Wakes whoever seals the log, when the journal has written.
+    saved: Notify,
     /// Number of readers in this process.
     readers: AtomicUsize,
 }
@@ -48,11 +52,10 @@ impl Drop for ReaderGuard {
 
 #[derive(Debug, Default)]
 struct State {
-    events: Vec<Event>,
+    events: EventList,
     /// `(index, seq)`, in order: from this index on, events are numbered from this number. They were written by the owner
     /// of a later epoch, after the owner before it died.
     epoch_starts: Vec<(usize, u64)>,
-    bytes: usize,
     is_closed: bool,
     /// Number of the last event that is known to be durable.
     saved_seq: u64,
@@ -70,12 +73,25 @@ struct State {
 pub(crate) struct UnsavedEvents {
     /// Number of the first event.
     pub(crate) first_seq: u64,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Stretch>,
+}
+
+impl UnsavedEvents {
+    /// Returns the number of the last event.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + self.events.iter().map(Stretch::len).sum::<usize>() as u64 - 1
+    }
 }
 
 impl RunLog {
     pub(crate) fn new(run_id: RunId) -> Self {
-        Self { run_id, state: Mutex::default(), changed: Notify::new(), readers: AtomicUsize::new(0) }
+        Self {
+            run_id,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            saved: Notify::new(),
+            readers: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn run_id(&self) -> RunId {
@@ -86,18 +102,34 @@ impl RunLog {
     pub(crate) fn append(&self, event: Event) -> u64 {
         let seq = {
             let mut state = self.state.lock();
-            state.push(event);
+            state.events.push(event);
             state.last_seq()
         };
-        self.changed.notify_waiters();
+        self.wake_readers();
         seq
+    }
+
+    /// Appends a text delta. Readers are not woken: many deltas come together, and [`wake_readers`](Self::wake_readers)
+    /// follows the last of them.
+    pub(crate) fn append_text(&self, item_id: ItemId, content_index: u32, delta: &str) {
+        self.state.lock().events.push_text(item_id, content_index, delta);
+    }
+
+    /// Wakes the readers.
+    pub(crate) fn wake_readers(&self) {
+        // Whoever waits for the end of the log is woken by it. A reader counts before it looks at the log, so either it
+        // sees what was appended, or it is counted here.
+        if self.is_read() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Appends the last events. Nothing is appended after them.
     pub(crate) fn close(&self, events: impl IntoIterator<Item = Event>) {
         {
             let mut state = self.state.lock();
-            events.into_iter().for_each(|event| state.push(event));
+            events.into_iter().for_each(|event| state.events.push(event));
+            state.events.shrink();
             state.is_closed = true;
         }
         self.changed.notify_waiters();
@@ -143,9 +175,9 @@ impl RunLog {
         self.state.lock().last_seq()
     }
 
-    /// Returns how many bytes of JSON the log holds.
+    /// Returns about how many bytes the log holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.state.lock().bytes
+        self.state.lock().events.bytes()
     }
 
     /// Returns whether the log has its last event.
@@ -177,13 +209,15 @@ impl RunLog {
 
     /// Waits for the last event.
     pub(crate) async fn closed(&self) {
-        self.wait_until(|state| state.is_closed).await;
+        wait_until(&self.changed, || self.is_closed()).await;
     }
 
     /// Moves up to `limit` events after number `after` into `into`. Returns whether the log is closed.
     pub(crate) fn read(&self, after: u64, limit: usize, into: &mut VecDeque<NumberedEvent>) -> bool {
         let state = self.state.lock();
-        into.extend(state.after(after).take(limit));
+        let mut events = VecDeque::new();
+        state.events.read(state.index_after(after), limit, &mut events);
+        into.extend(events.into_iter().map(|(index, event)| (state.seq_at(index), event)));
         state.is_closed
     }
 
@@ -211,33 +245,28 @@ impl RunLog {
             state.is_saving = false;
             state.saved_seq = state.saved_seq.max(saved_seq.unwrap_or_default());
         }
-        self.changed.notify_waiters();
+        self.saved.notify_waiters();
     }
 
     /// Takes the log from the journal, after the write that is under way. Returns the events that are not durable.
     pub(crate) async fn seal(&self) -> UnsavedEvents {
         self.state.lock().is_sealed = true;
-        self.wait_until(|state| !state.is_saving).await;
+        wait_until(&self.saved, || !self.state.lock().is_saving).await;
         self.state.lock().unsaved(usize::MAX)
     }
+}
 
-    async fn wait_until(&self, condition: impl Fn(&State) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if condition(&self.state.lock()) {
-                return;
-            }
-            changed.await;
+async fn wait_until(notify: &Notify, condition: impl Fn() -> bool) {
+    loop {
+        let notified = notify.notified();
+        if condition() {
+            return;
         }
+        notified.await;
     }
 }
 
 impl State {
-    fn push(&mut self, event: Event) {
-        self.bytes += event.json().len();
-        self.events.push(event);
-    }
-
     /// Appends an event that is numbered already, unless it is there.
     fn push_numbered(&mut self, seq: u64, event: Event) {
         let last = self.last_seq();
@@ -247,7 +276,7 @@ impl State {
         if seq > last + 1 {
             self.epoch_starts.push((self.events.len(), seq));
         }
-        self.push(event);
+        self.events.push(event);
     }
 
     fn seq_at(&self, index: usize) -> u64 {
@@ -271,13 +300,8 @@ impl State {
     }
 
     fn unsaved(&self, limit: usize) -> UnsavedEvents {
-        let events = self.after(self.saved_seq).take(limit).map(|(_, event)| event).collect();
+        let events = self.events.stretches(self.index_after(self.saved_seq), limit, ROW_BYTES);
         UnsavedEvents { first_seq: self.saved_seq + 1, events }
-    }
-
-    fn after(&self, after: u64) -> impl Iterator<Item = NumberedEvent> + '_ {
-        let numbered = self.events.iter().enumerate().skip(self.index_after(after));
-        numbered.map(|(index, event)| (self.seq_at(index), event.clone()))
     }
 }
 
@@ -339,10 +363,10 @@ mod tests {
             log.append(Event::from_json(n.to_string()));
         }
         let unsaved = log.begin_saving(3).unwrap();
-        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
+        assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
         log.end_saving(None);
         let unsaved = log.begin_saving(3).unwrap();
-        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
+        assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
         log.end_saving(Some(3));
 
         assert!(log.begin_saving(10).is_some());
@@ -357,7 +381,7 @@ mod tests {
         assert!(!sealing.is_finished(), "the journal is still writing");
         log.end_saving(Some(4));
         let rest = sealing.await.unwrap();
-        assert_eq!((rest.first_seq, rest.events.len()), (5, 1));
+        assert_eq!((rest.first_seq, rest.last_seq()), (5, 5));
         assert!(log.begin_saving(10).is_none(), "it is written with the end of the run");
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         let mut events = VecDeque::new();
         log.read(0, usize::MAX, &mut events);
         let updates =
-            events.iter().map(|(_, event)| serde_json::from_str::<Value>(event.json()).unwrap()["update"].take());
+            events.iter().map(|(_, event)| serde_json::from_str::<Value>(&event.json()).unwrap()["update"].take());
         let shown = updates.filter_map(|update| match update["type"].as_str()? {
             "assistant_message.content_part.text_delta" => Some(update["delta"].clone()),
             "assistant_message.content_part.annotation_added" => {

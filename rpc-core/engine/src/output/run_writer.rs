@@ -14,7 +14,7 @@ use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
+use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
@@ -68,6 +68,8 @@ pub struct RunWriter {
     pub(super) meter: UsageMeter,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
+    /// Whether there is text that the subscribers were not told of.
+    has_unheard: bool,
 }
 
 /// A message that is being written.
@@ -110,6 +112,7 @@ impl RunWriter {
             meter: UsageMeter::default(),
             has_output: false,
             has_tool_calls: false,
+            has_unheard: false,
         }
     }
 
@@ -153,6 +156,13 @@ impl RunWriter {
 
     /// Appends to the assistant's message, and opens one if there is none.
     pub fn write_text(&mut self, delta: &str) {
+        self.add_text(delta);
+        self.wake_readers();
+    }
+
+    /// Like [`write_text`](Self::write_text), but subscribers hear of it with the next [`wake_readers`](Self::wake_readers):
+    /// many pieces of text can come together.
+    pub fn add_text(&mut self, delta: &str) {
         self.meter.add_output(delta.len());
         if self.message.is_none() {
             self.close_thoughts();
@@ -161,13 +171,16 @@ impl RunWriter {
         }
         let Some(message) = &mut self.message else { return };
         message.text.push_str(delta);
-        match text_delta::write(message.id, 0, delta) {
-            Ok(json) => {
-                self.log.append(Event::from_json(json));
-            }
-            Err(error) => tracing::error!(%error, "text delta cannot be serialised"),
-        }
+        self.log.append_text(message.id, 0, delta);
+        self.has_unheard = true;
         self.show_citations(false);
+    }
+
+    /// Wakes the subscribers if there is text that they were not told of.
+    pub fn wake_readers(&mut self) {
+        if std::mem::take(&mut self.has_unheard) {
+            self.log.wake_readers();
+        }
     }
 
     /// Notes how the answer ended. If it is incomplete, the user reads why.
@@ -213,6 +226,7 @@ impl RunWriter {
 
     /// Completes what is being written, as far as it got, and abandons the running calls: their outcome is unknown.
     pub(crate) fn close(&mut self) {
+        self.wake_readers();
         self.close_thoughts();
         self.close_message();
         self.close_workflow();

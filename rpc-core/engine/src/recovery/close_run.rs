@@ -2,7 +2,7 @@
 
 use super::reconstruct::RecoveredItems;
 use crate::durability::resync_events;
-use crate::log::{NumberedEvent, encode_rows, last_seq_before_epoch, to_signed};
+use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch, to_signed};
 use crate::output::UsedSoFar;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -76,7 +76,7 @@ pub(super) async fn close_run(
         message_id: ended.message_id,
         finished_at,
         results: completed_calls,
-        events: encode_rows(ended.id, first_seq, &last_events),
+        events: encode_events(ended.id, first_seq, &last_events),
     };
     shared.store.run_finish(token, end, append).await?;
     shared.signals.grown(token.run_id, last_seq, true, &[]);

@@ -3,7 +3,7 @@
 use super::kept_output::KeptOutput;
 use crate::driver::{RunDriver, RunProgress};
 use crate::lifecycle::{RunTask, spawn_run};
-use crate::log::{NumberedEvent, encode_rows, last_seq_before_epoch};
+use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch};
 use crate::shared::Shared;
 use crate::wire;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(super) async fn continue_run(
     let continuation = RunContinuation {
         append: std::mem::take(&mut kept.append),
         results: std::mem::take(&mut kept.completed_calls),
-        events: encode_rows(run.id, first_seq, &first_events),
+        events: encode_events(run.id, first_seq, &first_events),
         now: shared.clock.now(),
     };
     shared.store.run_continue(run.fencing_token(), continuation).await?;

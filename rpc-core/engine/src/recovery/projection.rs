@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
-use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::ids::ItemId;
 
 /// The items that the assistant has begun, in their order.
@@ -29,10 +29,8 @@ impl BegunItem {
 impl RunProjection {
     /// Applies the next event.
     pub(super) fn apply(&mut self, event: &Event) {
-        if let Some(delta) = text_delta::split(event.json()) {
-            if let (Ok(id), Ok(text)) = (delta.item_id.parse(), serde_json::from_str::<String>(delta.delta)) {
-                self.append_text(id, delta.content_index.parse().unwrap_or_default(), &text);
-            }
+        if let Some(delta) = event.text_delta() {
+            self.append_text(delta.item_id, delta.content_index, &delta.text.unescaped());
             return;
         }
         if event.kind() == EventKind::RunResync {
@@ -44,7 +42,7 @@ impl RunProjection {
         ) {
             return;
         }
-        match serde_json::from_str(event.json()) {
+        match serde_json::from_str(&event.json()) {
             Ok(ThreadStreamEvent::ItemAdded { item }) => self.put_item(*item, false),
             Ok(ThreadStreamEvent::ItemDone { item }) => self.put_item(*item, true),
             Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) => self.update_item(item_id, update),

@@ -175,7 +175,7 @@ impl RunFeed {
 }
 
 /// Returns the event of an error with this message for the user. It allows the client to try again.
-pub(crate) fn error_event(message: &str) -> Event {
+pub fn error_event(message: &str) -> Event {
     let event = ThreadStreamEvent::Error {
         code: StreamErrorCode::Custom,
         message: Some(message.to_owned()),
@@ -194,7 +194,7 @@ mod tests {
         let mut frames = Vec::new();
         while let Some(frame) = feed.next().await {
             let Frame::Run { seq, event, .. } = frame else { panic!("a side event in the feed of a run") };
-            frames.push((seq, event.json().to_string()));
+            frames.push((seq, event.json().into_owned()));
         }
         frames
     }

@@ -26,6 +26,6 @@ impl ThreadHeader {
         if !matches!(event.kind(), EventKind::ThreadCreated | EventKind::ThreadUpdated) {
             return None;
         }
-        serde_json::from_str(event.json()).ok().map(|WithThread { thread }| thread)
+        serde_json::from_str(&event.json()).ok().map(|WithThread { thread }| thread)
     }
 }

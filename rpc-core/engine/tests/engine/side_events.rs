@@ -58,7 +58,7 @@ async fn a_reader_that_stops_waiting_at_any_moment_misses_no_change() {
     test.engine.thread_changed(thread_id);
     let mut last = String::new();
     while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_secs(3), feed.next()).await {
-        last = frame.event().json().to_string();
+        last = frame.event().json().into_owned();
         if last.contains("The last one") {
             return;
         }

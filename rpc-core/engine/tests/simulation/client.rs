@@ -140,7 +140,7 @@ pub(crate) async fn follow(world: Arc<World>, run_id: RunId, mut rng: Rng) {
                 // The error event of a feed that ends early.
                 Frame::Run { .. } | Frame::Side(_) => break,
             };
-            record(&world, run_id, seq, event.json());
+            record(&world, run_id, seq, &event.json());
             cursor = seq;
             fold.apply(&event);
             if rng.u32(0..200) < disconnects {

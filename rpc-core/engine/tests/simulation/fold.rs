@@ -20,7 +20,7 @@ impl Fold {
             return;
         }
         if event.kind() == EventKind::RunResync {
-            let event: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+            let event: serde_json::Value = serde_json::from_str(&event.json()).unwrap();
             self.items.clear();
             for item in event["items"]["data"].as_array().unwrap() {
                 let item: ThreadItem = serde_json::from_value(item.clone()).unwrap();
@@ -28,7 +28,7 @@ impl Fold {
             }
             return;
         }
-        match serde_json::from_str(event.json()) {
+        match serde_json::from_str(&event.json()) {
             Ok(
                 ThreadStreamEvent::ItemAdded { item }
                 | ThreadStreamEvent::ItemDone { item }

@@ -48,7 +48,7 @@ fn run_of(thread_id: ThreadId) -> RunRow {
 fn fold(events: &[NumberedEvent]) -> BTreeSet<ItemId> {
     let mut items = BTreeSet::new();
     for (_, event) in events {
-        let json: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&event.json()).unwrap();
         let id = |value: &serde_json::Value| value.as_str().unwrap().parse::<ItemId>().unwrap();
         match event.kind() {
             EventKind::RunResync => {

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 use threadline_schema::chatkit::{
     Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate, StatusIndicator, WorkflowTask,
 };
-use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
+use threadline_schema::event::text_delta::TextDelta;
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
@@ -15,7 +16,7 @@ use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 fn citations_in(events: &[NumberedEvent]) -> HashMap<ItemId, Vec<Annotation>> {
     let mut cited: HashMap<ItemId, Vec<Annotation>> = HashMap::new();
     for (_, event) in events.iter().filter(|(_, event)| event.kind() == EventKind::ItemUpdated) {
-        if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(event.json())
+        if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(&event.json())
             && let ItemUpdate::AnnotationAdded { annotation, .. } = update
         {
             cited.entry(item_id).or_default().push(*annotation);
@@ -27,9 +28,8 @@ fn citations_in(events: &[NumberedEvent]) -> HashMap<ItemId, Vec<Annotation>> {
 /// The text of each message so far.
 fn texts_in(events: &[NumberedEvent]) -> HashMap<ItemId, String> {
     let mut said: HashMap<ItemId, String> = HashMap::new();
-    for delta in events.iter().filter_map(|(_, event)| text_delta::split(event.json())) {
-        let text: String = serde_json::from_str(delta.delta).unwrap();
-        said.entry(delta.item_id.parse().unwrap()).or_default().push_str(&text);
+    for delta in events.iter().filter_map(|(_, event)| event.text_delta()) {
+        said.entry(delta.item_id).or_default().push_str(&delta.text.unescaped());
     }
     said
 }
@@ -148,9 +148,9 @@ fn joined_deltas_give_the_same_text() {
     run.writer.write_text(" two");
     let mut events = run.events();
     let (_, last) = events.pop().unwrap();
-    let id = text_delta::split(last.json()).unwrap().item_id.parse().unwrap();
+    let id = last.text_delta().unwrap().item_id;
     events.pop();
-    events.push((0, Event::from_json(text_delta::write(id, 0, "One two").unwrap())));
+    events.push((0, TextDelta::new(id, 0, "One two").into()));
     let rows = check(run.thread_id, &events, &[]);
     assert_eq!(text_of(&rows[0]), "One two");
 }

@@ -128,6 +128,8 @@ pub struct AgentConfig {
     pub context_tokens: Option<u64>,
     /// Name of the model that writes the titles of threads; `None` without one.
     pub title_model: Option<Arc<str>>,
+    /// Name of the model that summarises the turns that prompts leave out; `None` without one.
+    pub summary_model: Option<Arc<str>>,
 }
 
 /// What one user may use per day (UTC). `None` is no limit.

@@ -121,6 +121,7 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            budget: config.budget,
             supervisor: supervisor.clone(),
         });
         let engine_config = engine_config(&config, &agents, &services);

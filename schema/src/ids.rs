@@ -131,6 +131,8 @@ ids! {
     AccessSubjectId
     /// Id of a process: the owner of the runs that it executes. Each start of the service makes a new one.
     ProcessId
+    /// Id of a job that writes the summary of a thread.
+    SummaryJobId
 }
 
 impl From<UserId> for AccessSubjectId {

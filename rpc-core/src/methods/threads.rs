@@ -157,8 +157,8 @@ impl ThreadMethods {
         call: CallContext,
         params: AddClientToolOutputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
+        let AddClientToolOutputParams { thread_id, result, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
         started_run(&self.answers.add_client_tool_output(request, thread_id, result).await?)
     }
 
@@ -167,8 +167,8 @@ impl ThreadMethods {
         call: CallContext,
         params: AddStructuredInputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
+        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
         let started = self.answers.add_structured_input(request, thread_id, item_id, input).await?;
         started_run(&started)
     }
@@ -178,9 +178,9 @@ impl ThreadMethods {
         call: CallContext,
         params: CustomActionParams,
     ) -> Result<Success<Run>, Error> {
-        let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-        let (request, widget_id) = (input_request(&call, key)?, item_id);
-        started_run(&self.actions.start_run(request, thread_id, widget_id, action).await?)
+        let CustomActionParams { thread_id, item_id, action, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.actions.start_run(request, thread_id, item_id, action).await?)
     }
 
     async fn sync_custom_action(

@@ -216,10 +216,23 @@ impl Store {
     /// # Errors
     /// Only if the database fails.
     pub async fn message_before(&self, thread_id: ThreadId, position: i64) -> StoreResult<Option<ItemRow>> {
+        self.item_before(thread_id, ItemKind::UserMessage, position).await
+    }
+
+    /// Returns the last item of a kind before a position of a thread.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn item_before(
+        &self,
+        thread_id: ThreadId,
+        kind: ItemKind,
+        position: i64,
+    ) -> StoreResult<Option<ItemRow>> {
         read!(self, |c| {
             let before = items::table.filter(items::thread_id.eq(thread_id).and(items::position.lt(position)));
             Ok(before
-                .filter(items::kind.eq(ItemKind::UserMessage))
+                .filter(items::kind.eq(kind))
                 .order(items::position.desc())
                 .select(ItemRow::as_select())
                 .first(c)

@@ -6,7 +6,7 @@
 //! # Lock order
 //!
 //! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, attachments, user, day of usage. Several rows of one table are locked in the order of their ids. No other
+//! run, items, summary, attachments, user, day of usage. Several rows of one table are locked in the order of their ids. No other
 //! transaction can lock a thread that is being created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
@@ -52,6 +52,7 @@ mod sqlite;
 mod tasks;
 mod thread_create;
 mod thread_runs;
+mod thread_summaries;
 mod thread_writes;
 mod threads;
 pub mod timing;

@@ -6,6 +6,7 @@ use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::RunRow;
+use super::thread_summaries::SummarySteps;
 use super::unit::{read, steps};
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, threads};
@@ -29,6 +30,7 @@ steps! {
             let counted = items::kind.eq_any([ItemKind::UserMessage, ItemKind::AssistantMessage]);
             let deleted = diesel::delete(items::table.filter(old).filter(items::hidden.eq(false)).filter(counted));
             let deleted = deleted.execute(c).await?;
+            c.forget_summary(run.thread_id, position + 1).await?;
             diesel::delete(items::table.filter(old)).execute(c).await?;
             let new = items::run_id.eq(run.id).and(items::hidden.eq(true));
             let shown = diesel::update(items::table.filter(new).filter(items::kind.eq(ItemKind::AssistantMessage)));

@@ -33,7 +33,7 @@ pub struct Reservation {
     pub limit_micros: i64,
 }
 
-/// What a run or a title is booked with.
+/// What a run, a title or a summary is booked with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Charge {
     /// Input tokens.

@@ -281,6 +281,24 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::{Id, UtcTime};
 
+    /// What models read in place of the oldest turns of a thread.
+    thread_summaries (thread_id) {
+        thread_id -> Id,
+        /// Position of the last item in the summary; -1 if there is no summary yet.
+        through_position -> BigInt,
+        text -> Text,
+        /// The job that writes the next summary.
+        job_id -> Nullable<Id>,
+        /// No other job begins before this time.
+        next_job_at -> UtcTime,
+        updated_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
     /// Permissions to register an account.
     invitations (id) {
         id -> Id,
@@ -431,6 +449,7 @@ diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
 diesel::joinable!(attachments -> threads (thread_id));
 diesel::joinable!(tool_approvals -> threads (thread_id));
+diesel::joinable!(thread_summaries -> threads (thread_id));
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     threads,
@@ -445,6 +464,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachment_leftovers,
     processes,
     tool_approvals,
+    thread_summaries,
     invitations,
     access_changes,
     foreign_identities,

@@ -31,5 +31,6 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod thread_runs;
+mod thread_summaries;
 mod threads;
 mod usage;

@@ -4,8 +4,10 @@
 //! values are checked later, together with those of the environment ([`crate::config::Sources`]).
 
 mod flags;
+mod smoke;
 
 use self::flags::Scope;
+pub use self::smoke::SmokeOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -68,6 +70,8 @@ pub enum Command {
     },
     /// Check that the server on this machine answers.
     Healthcheck,
+    /// Try out a deployment from outside.
+    Smoke(SmokeOptions),
 }
 
 /// What `threadline migrate` does.
@@ -128,6 +132,7 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "doctor" => Command::Doctor,
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
+        "smoke" => Command::Smoke(smoke::options(matches)),
         _ => Command::Serve,
     }
 }
@@ -198,6 +203,7 @@ fn definition() -> Definition {
             flags::add(Definition::new("healthcheck"), Scope::Rest)
                 .about("Request /health from the server on this machine; exit code 0 if it is healthy"),
         )
+        .subcommand(smoke::definition(option))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -298,6 +304,9 @@ mod tests {
         let id = "0199a3f4-0000-7000-8000-000000000000";
         assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
+        assert!(refused(&["smoke"]).contains("--url"));
+        assert!(refused(&["smoke", "--url", "http://x", "--token", "t", "--email", "e"]).contains("--email"));
+        assert!(refused(&["smoke", "--url", "http://x", "--skip", "stream"]).contains("model, tool"));
         // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));

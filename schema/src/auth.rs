@@ -21,7 +21,12 @@ pub struct User {
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Email address, at most 254 characters. Case does not matter.
-    #[schemars(length(min = 5, max = 254), regex(pattern = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"))]
+    #[schemars(
+        length(min = 5, max = 254),
+        regex(
+            pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s.\u0000-\u001f\u007f-\u009f]+(\.[^@\s.\u0000-\u001f\u007f-\u009f]+)+$"
+        )
+    )]
     pub email: String,
     /// Password, 8 to 128 characters.
     #[schemars(length(min = 8, max = 128))]

@@ -16,6 +16,7 @@ mod chatkit;
 mod cli;
 mod contract;
 mod databases;
+mod deployment;
 mod docs;
 mod doctor_model;
 mod faults;

@@ -6,6 +6,7 @@ pub mod client;
 pub mod database;
 pub mod files;
 pub mod process;
+pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod token;

@@ -31,6 +31,8 @@ pub(crate) async fn run_journal(shared: Arc<Shared>, interval: Duration) {
         }
         tokio::time::sleep(if failing_since.is_some() { PAUSE_AFTER_FAILURE } else { interval }).await;
         write_all(&shared, &mut failing_since).await;
+        let lag = failing_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        metrics::gauge!("threadline_journal_lag_seconds").set(lag);
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) async fn close_runs_of(shared: &Shared, gone: Vec<ProcessId>) {
 /// Closes runs that this process has taken over. One that cannot be closed now is a lost run of this process, and is closed
 /// as such.
 async fn close_taken(shared: &Shared, taken: Vec<RunRow>) {
+    metrics::counter!("threadline_runs_taken_over_total").increment(taken.len() as u64);
     let close = |run: RunRow| async move {
         let run_id = run.id;
         if let Err(error) = ignore_closed(close_run(shared, run).await) {

@@ -200,6 +200,19 @@ browser() {
     "$TEST_CHROMEDRIVER" --version
 }
 
+# Installs axe-core, a checker of accessibility, and sets TEST_AXE.
+axe() {
+    step "axe-core"
+    local version=$1 venv="$TOOLS/axe-$1"
+    if [ -z "${TEST_AXE:-}" ]; then
+        python_package "$venv" "axe-core-python==$version" TEST_AXE
+        TEST_AXE="$(compgen -G "$venv/lib/python*/site-packages/axe_core_python/axe.min.js" | head -n 1)" || true
+        [ -n "$TEST_AXE" ] || fail "the package axe-core-python has no axe.min.js; set TEST_AXE"
+        export TEST_AXE
+    fi
+    echo "axe-core: $TEST_AXE"
+}
+
 # The library that gives a process a wrong clock; the tests find it where Debian installs it.
 fake_time() {
     step "libfaketime"

@@ -1,5 +1,9 @@
 //! The commands that end by themselves.
 
+mod accounts;
+
+pub use self::accounts::{invite, key, user};
+
 use crate::cli::Migrate;
 use crate::config::Settings;
 use crate::probe_model;
@@ -10,10 +14,9 @@ use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
-use threadline_core::{McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
-use threadline_schema::ids::{ThreadId, UserId};
+use threadline_core::{Accounts, McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
+use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadState;
-use uuid::Uuid;
 
 /// Maximum number of characters of the reason why a thread is locked or closed: a sentence or two.
 const REASON_CHARS: usize = 500;
@@ -74,16 +77,17 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
 pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>) -> anyhow::Result<()> {
     let auth = settings.persistent_auth()?;
     let store = Store::open(&settings.database()).await?;
-    let tokens = Tokens::new(&auth, Arc::new(Clock::read(&store).await?));
-    let found = match user.parse::<Uuid>() {
-        Ok(id) => store.user_by_id(UserId(id)).await?,
-        Err(_) => store.user_by_email(user.trim().to_lowercase()).await?,
+    let clock = Arc::new(Clock::read(&store).await?);
+    let tokens = Tokens::new(&auth, clock.clone());
+    let found = match user.parse() {
+        Ok(id) => store.user_by_id(id).await?,
+        Err(_) => Accounts::new(store, clock).find_by_email(user).await?,
     };
     let Some(row) = found else {
-        anyhow::bail!("there is no user {user:?}; register one with POST /api/v1/auth/register");
+        anyhow::bail!("there is no user {user:?}; create one with `threadline user create EMAIL`");
     };
     let lifetime = expires_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    let (token, _) = tokens.issue(row.id.0, lifetime)?;
+    let (token, _) = tokens.issue(row.id, row.token_generation, lifetime)?;
     print(format_args!("{token}\n"))
 }
 
@@ -91,7 +95,12 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
 ///
 /// # Errors
 /// When there is no such thread, or the reason is too long.
-pub async fn thread(settings: &Settings, id: Uuid, status: ThreadState, reason: Option<String>) -> anyhow::Result<()> {
+pub async fn thread(
+    settings: &Settings,
+    id: ThreadId,
+    status: ThreadState,
+    reason: Option<String>,
+) -> anyhow::Result<()> {
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS || reason.contains('\0')) {
         anyhow::bail!("--reason has at most {REASON_CHARS} characters, and no NUL");
@@ -100,7 +109,7 @@ pub async fn thread(settings: &Settings, id: Uuid, status: ThreadState, reason: 
         anyhow::bail!("--reason says why a thread is locked or closed; omit it with --status active");
     }
     let store = Store::open(&settings.database()).await?;
-    match store.thread_set_status(ThreadId(id), status, reason).await {
+    match store.thread_set_status(id, status, reason).await {
         Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status.name())),
         Err(StoreError::NotFound(_)) => anyhow::bail!("there is no thread {id}"),
         Err(error) => Err(error.into()),

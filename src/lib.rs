@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod banner;
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -91,7 +91,7 @@ def check_pod(name, pod, grace):
         check(limits.get("capabilities") == {"drop": ["ALL"]}, f"{name}: has capabilities")
         check("memory" in container["resources"]["limits"], f"{name}: no limit of memory")
         for variable in container.get("env", []):
-            check("KEY" not in variable["name"], f"{name}: {variable['name']} is in the manifest")
+            check("value" not in variable or "KEY" not in variable["name"], f"{name}: {variable['name']} is in the manifest")
         if grace:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 check(probe in container, f"{name}: no {probe}")

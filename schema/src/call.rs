@@ -1,5 +1,6 @@
 //! What travels with a call besides its params and its result, over every transport.
 
+use crate::ids::UserId;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub fn new_request_id() -> Arc<str> {
 pub struct Caller {
     /// The bearer token, without the word `Bearer`.
     pub token: Option<Arc<str>>,
+    /// The user for whom a service acts, as the service names it: an id, or `ISSUER|SUBJECT`.
+    pub acts_for: Option<Arc<str>>,
     /// Address of the client, not of a proxy in between.
     pub ip: IpAddr,
     /// Identifies the request in log lines, here and in the services that this one calls.
@@ -111,7 +114,7 @@ pub struct ResponseMeta {
     /// The rate limit that the call counted against; `None` if no limit applied.
     pub rate_limit: Option<RateLimitState>,
     /// The verified user.
-    pub user_id: Option<Uuid>,
+    pub user_id: Option<UserId>,
     /// Time that the call spent in the database.
     pub db_time: Duration,
     /// Whether the reply is that of an earlier request with the same idempotency key.

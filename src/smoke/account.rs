@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Path of the method that deletes the account of the token.
+/// Path of the account of the token.
 const ME: &str = "/api/v1/auth/me";
 
 /// A user of the deployment.
@@ -88,7 +88,7 @@ impl Account {
     pub(super) async fn delete(&self) -> anyhow::Result<&'static str> {
         let Some(password) = &self.made_with else { return Ok("") };
         let body = json!({"password": password.expose_secret()});
-        match self.api.call(Method::DELETE, ME, Some(&body)).await {
+        match self.api.call(Method::POST, "/api/v1/auth/delete-account", Some(&body)).await {
             Ok(_) => Ok(", and the account"),
             Err(error) => match status(&error) {
                 Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {

@@ -14,6 +14,7 @@ mod agents;
 mod browser;
 mod chatkit;
 mod cli;
+mod continuation;
 mod contract;
 mod databases;
 mod deployment;

@@ -40,6 +40,8 @@ pub enum Requirement {
     Python,
     /// ChromeDriver and Chromium.
     Browser,
+    /// axe-core, a checker of accessibility: the file `axe.min.js`.
+    Axe,
     /// The library that gives a process a wrong clock.
     FakeTime,
     /// PgBouncer, a pooler for PostgreSQL.
@@ -71,6 +73,7 @@ impl Requirement {
             Self::ChatKit => variable("TEST_CHATKIT_PYTHON"),
             Self::Python => python(),
             Self::Browser => variable("TEST_CHROMEDRIVER").or_else(|| program("chromedriver", "--version")),
+            Self::Axe => variable("TEST_AXE"),
             Self::FakeTime => variable("DURABILITY_FAKETIME").or_else(faketime),
             Self::PgBouncer => variable("TEST_PGBOUNCER").or_else(pgbouncer),
             Self::Prometheus => variable("TEST_PROMETHEUS").or_else(|| program("prometheus", "--version")),
@@ -123,6 +126,7 @@ impl Requirement {
                 "a browser",
                 "install Chromium and ChromeDriver so that chromedriver is on PATH, or set TEST_CHROMEDRIVER",
             ),
+            Self::Axe => ("axe-core", "set TEST_AXE to axe.min.js of the npm package axe-core"),
             Self::FakeTime => {
                 ("libfaketime", "install it (Debian: libfaketime), or set DURABILITY_FAKETIME to libfaketime.so.1")
             }

@@ -45,6 +45,15 @@ pub(super) const fn remedy(code: ErrorCode) -> &'static str {
         E::EmptyMessage => "Send a message with text that is more than white space, or with an attachment.",
         E::MessageTooLong => "Shorten the message, or send the text as an attachment. Operators: `MAX_MESSAGE_CHARS`.",
         E::EmailTaken => "Log in with this email, or register another one.",
+        E::RegistrationClosed => {
+            "Ask the operator for an account. Operators: `threadline user create` makes one; `REGISTRATION` says who may \
+             register."
+        }
+        E::InvitationRequired => {
+            "Send the code of an invitation as `invitation`. A code counts once, and expires. Operators: \
+             `threadline invite create`."
+        }
+        E::AccountDisabled => "Ask the operator. Operators: `threadline user enable` accepts its tokens again.",
         E::Unauthorized => {
             "Log in again, and send `Authorization: Bearer <token>`. If new tokens are refused too, the processes have \
              different keys: set the same `SECRET_KEY` for all of them, and do not leave it out, as a random key ends with \

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use std::marker::PhantomData;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
+use threadline_schema::auth::{ExportPiece, ExportPosition};
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
 use threadline_schema::threads::{ThreadCreated, ThreadNotification};
-use uuid::Uuid;
 
 /// Starts a rule that reads.
 pub const fn get(path: &'static str) -> RuleBuilder {
@@ -148,28 +149,35 @@ impl<M: RpcMethod<Params = AttachmentsReadParams, Result = Piece>> MethodRuleBui
     }
 }
 
+impl<M: RpcMethod<Params = ExportPosition, Result = ExportPiece>> MethodRuleBuilder<M> {
+    /// Responds with JSON Lines.
+    pub const fn exports_lines(self) -> Rule {
+        self.responds(ResponseMode::Export)
+    }
+}
+
 /// A result that names the run that the method has started.
 pub trait StartsRun {
     /// Reads the id of the run.
     ///
     /// # Errors
     /// When the result has none.
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid>;
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId>;
 }
 
 #[derive(Deserialize)]
 struct RunView {
-    id: Uuid,
+    id: RunId,
 }
 
 impl StartsRun for Run {
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId> {
         serde_json::from_str::<RunView>(result.get()).map(|run| run.id)
     }
 }
 
 impl StartsRun for ThreadCreated {
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId> {
         #[derive(Deserialize)]
         struct ThreadCreatedView {
             run: RunView,

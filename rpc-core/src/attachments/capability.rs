@@ -44,25 +44,29 @@ pub(crate) struct Capability {
 /// Signs and verifies capabilities.
 pub(super) struct CapabilitySigner {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The key that signs, and those that signed before it.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
 }
 
 impl CapabilitySigner {
-    /// Derives the key.
+    /// Derives the keys.
     ///
     /// # Errors
     /// If the cryptographic library fails.
     pub(super) fn new(config: &AuthConfig) -> Result<Self, jsonwebtoken::errors::Error> {
-        let secret = EncodingKey::from_secret(config.secret.expose_secret().as_bytes());
-        let key = jsonwebtoken::crypto::sign(KEY_CONTEXT, &secret, Algorithm::HS256)?;
+        let derive = |secret: &str| {
+            let secret = EncodingKey::from_secret(secret.as_bytes());
+            jsonwebtoken::crypto::sign(KEY_CONTEXT, &secret, Algorithm::HS256)
+        };
+        let decoding = config.all_secrets().map(|secret| Ok(DecodingKey::from_secret(derive(secret)?.as_bytes())));
         let mut validation = Validation::new(Algorithm::HS256);
         // `verify` checks the expiry, by the clock that all processes share.
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["sub"]);
         Ok(Self {
-            encoding: EncodingKey::from_secret(key.as_bytes()),
-            decoding: DecodingKey::from_secret(key.as_bytes()),
+            encoding: EncodingKey::from_secret(derive(config.secret.expose_secret())?.as_bytes()),
+            decoding: decoding.collect::<Result<_, jsonwebtoken::errors::Error>>()?,
             validation,
         })
     }
@@ -85,7 +89,8 @@ impl CapabilitySigner {
 
     /// Verifies a capability; `None` if it is invalid for any reason.
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Capability> {
-        let capability = jsonwebtoken::decode::<Capability>(token, &self.decoding, &self.validation).ok()?.claims;
+        let decode = |key| jsonwebtoken::decode::<Capability>(token, key, &self.validation).ok();
+        let capability = self.decoding.iter().find_map(decode)?.claims;
         let has_expired = capability.expires_at.is_some_and(|at| now.timestamp() >= at);
         (!has_expired).then_some(capability)
     }
@@ -96,11 +101,10 @@ mod tests {
     use super::*;
     use crate::auth::token::Tokens;
     use crate::config::TokenAlgorithm;
-    use uuid::Uuid;
 
     fn config(secret: &str) -> AuthConfig {
         let token_lifetime = Duration::from_secs(60);
-        AuthConfig { secret: secret.into(), algorithm: TokenAlgorithm::Hs256, token_lifetime }
+        AuthConfig { secret: secret.into(), former_secrets: vec![], algorithm: TokenAlgorithm::Hs256, token_lifetime }
     }
 
     fn now() -> DateTime<Utc> {
@@ -110,7 +114,7 @@ mod tests {
     #[test]
     fn a_capability_has_one_attachment_and_one_purpose() {
         let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
-        let (user, attachment) = (UserId(Uuid::now_v7()), AttachmentId(Uuid::now_v7()));
+        let (user, attachment) = (UserId::random(), AttachmentId::random());
         let later = now() + UPLOAD_LIFETIME;
         for (purpose, expires_at) in [(CapabilityPurpose::Upload, Some(later)), (CapabilityPurpose::Preview, None)] {
             let token = signer.sign(user, attachment, purpose, expires_at).unwrap();
@@ -128,12 +132,12 @@ mod tests {
         let other = CapabilitySigner::new(&config("another secret")).unwrap();
         let clock = std::sync::Arc::new(crate::store::Clock::for_tests());
         let tokens = Tokens::new(&config("a secret of the tests"), clock);
-        let id = Uuid::now_v7();
-        let valid = signer.sign(id.into(), id.into(), CapabilityPurpose::Preview, None).unwrap();
+        let user = UserId::random();
+        let valid = signer.sign(user, AttachmentId::random(), CapabilityPurpose::Preview, None).unwrap();
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
         assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
         assert_eq!(
-            signer.verify(&tokens.issue(id, None).unwrap().0, now()),
+            signer.verify(&tokens.issue(user, 0, None).unwrap().0, now()),
             None,
             "a user's token is not a capability"
         );

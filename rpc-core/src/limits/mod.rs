@@ -6,8 +6,12 @@
 //!
 //! With Redis, all replicas share one count. Without it, and while it does not answer, each process counts for itself.
 
+mod keys;
+mod registrations;
 mod shared;
 
+pub(crate) use self::keys::KeyLimits;
+pub(crate) use self::registrations::RegistrationLimit;
 use self::shared::{Count, SharedLimits};
 use crate::Redis;
 use governor::clock::{Clock, DefaultClock};
@@ -20,8 +24,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 use threadline_schema::call::RateLimitState;
+use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
@@ -33,11 +37,11 @@ pub(crate) struct RateLimits {
 struct Inner {
     per_minute: NonZeroU32,
     clock: DefaultClock,
-    users: Keyed<Uuid>,
+    users: Keyed<UserId>,
     addresses: Keyed<IpAddr>,
     shared: Option<SharedLimits>,
     /// Pieces of files after the first.
-    pieces: Keyed<Uuid>,
+    pieces: Keyed<UserId>,
     shared_pieces: Option<SharedLimits>,
 }
 
@@ -68,7 +72,7 @@ impl RateLimits {
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_user(&self, user_id: Uuid) -> Verdict {
+    pub(crate) async fn check_user(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         inner.check(&inner.users, inner.shared.as_ref(), &user_id, "user").await.map(Some)
     }
@@ -77,7 +81,7 @@ impl RateLimits {
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_piece(&self, user_id: Uuid) -> Verdict {
+    pub(crate) async fn check_piece(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         // Clients are told about requests only.
         inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
@@ -175,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn calls_use_up_the_allowance() {
         let limits = RateLimits::new(NonZeroU32::new(3), 1, None);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         for left in [2, 1, 0] {
             let rate = limits.check_user(user).await.unwrap().unwrap();
             assert_eq!((rate.limit, rate.remaining), (3, left));
@@ -184,7 +188,7 @@ mod tests {
         assert_eq!(error.code, ErrorCode::RateLimited);
         assert!((1..=20).contains(&error.retry_after().unwrap()), "{error:?}");
         assert_eq!(rate.remaining, 0);
-        assert!(limits.check_user(Uuid::now_v7()).await.is_ok(), "another user is not affected");
+        assert!(limits.check_user(UserId::random()).await.is_ok(), "another user is not affected");
     }
 
     #[tokio::test]
@@ -203,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_have_a_limit_of_their_own() {
         let limits = RateLimits::new(NonZeroU32::new(2), 3, None);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         for _ in 0..6 {
             assert_eq!(limits.check_piece(user).await, Ok(None));
         }
@@ -215,7 +219,7 @@ mod tests {
     async fn without_a_limit_every_call_is_allowed() {
         let limits = RateLimits::new(None, 1, None);
         for _ in 0..1_000 {
-            assert_eq!(limits.check_user(Uuid::nil()).await, Ok(None));
+            assert_eq!(limits.check_user(UserId::nil()).await, Ok(None));
         }
         assert_eq!(limits.len(), 0);
     }

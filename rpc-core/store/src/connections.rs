@@ -2,7 +2,6 @@
 
 use super::error::{StoreError, StoreResult};
 use deadpool::managed::{Manager, Object, Pool, Status};
-use diesel::QueryResult;
 use std::time::Duration;
 
 /// A pool, and how long to wait for one of its connections.
@@ -34,10 +33,4 @@ where
             }
         }
     }
-}
-
-/// Begins transactions that may write.
-pub(super) trait Begin {
-    /// Begins one.
-    fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }

@@ -5,13 +5,13 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::unit::{change, read, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -41,6 +41,19 @@ pub struct RunEnd {
     pub finished_at: UtcTime,
     /// The events that are not stored yet, with the terminal event.
     pub events: Vec<EventRow>,
+}
+
+/// What a process stores when it goes on with a run that it has taken over.
+#[derive(Debug, Clone)]
+pub struct RunContinuation {
+    /// Items that were complete and not stored.
+    pub append: Vec<NewItem>,
+    /// Tool calls that the former owner had not begun: pairs of the item and its whole new body.
+    pub results: Vec<(ItemId, String)>,
+    /// The first events of the new owner.
+    pub events: Vec<EventRow>,
+    /// The time.
+    pub now: UtcTime,
 }
 
 impl Store {
@@ -107,8 +120,11 @@ impl Store {
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
                     runs::cost_micros.eq(end.charge.bounded().cost_micros),
+                    runs::request.eq(None::<String>),
+                    runs::used.eq(None::<String>),
                 ))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
@@ -126,6 +142,21 @@ impl Store {
         })
     }
 
+    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    ///
+    /// # Errors
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
+        let RunContinuation { append, results, events, now } = continuation;
+        tx!(self, |c| {
+            let first = c.allocate_positions(token.thread_id, &append, now).await?;
+            c.check_token(token, None).await?;
+            c.insert_items(token, first, append).await?;
+            c.complete_items(token, results).await?;
+            c.insert_events(&events).await
+        })
+    }
+
     /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
     /// recorded already. Returns the run.
     ///
@@ -136,6 +167,7 @@ impl Store {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
             diesel::update(open.filter(runs::cancel_requested_at.is_null()))
                 .set(runs::cancel_requested_at.eq(now))
+                .fixed()
                 .execute(c)
                 .await?;
             let run: RunRow =
@@ -164,6 +196,7 @@ impl Store {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
                 .set(runs::lease_expires_at.eq(until))
+                .fixed()
                 .execute(c)
                 .await?)
         })
@@ -273,6 +306,7 @@ impl Store {
                 .filter(runs::epoch.eq(epoch).and(runs::finished_at.is_null()))
                 .set((runs::owner.eq(owner), runs::epoch.eq(epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?

@@ -1,27 +1,28 @@
-//! Stores for simulations: deterministic, on one thread, with faults.
+//! Stores for simulations: deterministic, on one thread, with injected faults.
 //!
-//! A simulated store keeps its rows in a real SQLite file. Its work runs in place instead of on another thread, so that a
-//! runtime with one thread and paused time gives the same interleaving for the same seed. Several stores can open one
-//! file: they stand for the processes that share a database.
+//! A simulated store keeps its rows in a real SQLite file. It runs its work on the calling thread. So a runtime with
+//! one thread and paused time produces the same interleaving for the same seed. Several stores can open one file: each
+//! represents one of the processes that share a database.
 
 use crate::StoreResult;
 use crate::config::DatabaseConfig;
-use crate::db::{Db, Store};
+use crate::db::{Db, Lite, Store};
 use crate::{migrate, sqlite};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use threadline_schema::db::types::UtcTime;
 use tokio::time::Instant;
 
-/// The faults of one simulated process.
+/// Injects faults into the store operations of one simulated process.
 pub trait Faults: Send + Sync {
-    /// Called before a store operation. May wait, may fail the operation, and may never return.
+    /// Is called before a store operation. May wait, may fail the operation, and may never return.
     fn before(&self, operation: &'static str) -> BoxFuture<'_, StoreResult<()>>;
-    /// Called after a store operation that was carried out. May wait, may lose the reply, and may never return.
+    /// Is called after an executed store operation. May wait, may lose the reply by returning an error, and may never
+    /// return.
     fn after(&self, operation: &'static str) -> BoxFuture<'_, StoreResult<()>>;
 }
 
-/// What a simulated store has beside its database.
+/// The parts of a simulated store besides its database.
 pub(crate) struct Simulation {
     faults: Arc<dyn Faults>,
     started: Instant,
@@ -30,22 +31,23 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// The time of the database: it advances with the paused time of the runtime.
+    /// Returns the time of the database, which advances with the paused time of the runtime; `None` if it is out of
+    /// range.
     pub(crate) fn now(&self) -> Option<UtcTime> {
         let elapsed = i64::try_from(self.started.elapsed().as_micros()).ok()?;
         UtcTime::from_micros(self.started_micros.saturating_add(elapsed))
     }
 
-    /// Carries out an operation with its faults, in a task of its own: like a real unit of work it goes on when its
-    /// caller is dropped.
+    /// Runs an operation with its faults in a separate task. Like a real unit of work, it continues when its caller is
+    /// dropped.
     pub(crate) async fn run<T: Send + 'static>(
         self: Arc<Self>,
         operation: &'static str,
-        unit: impl FnOnce() -> StoreResult<T> + Send + 'static,
+        unit: impl Future<Output = StoreResult<T>> + Send + 'static,
     ) -> StoreResult<T> {
         let task = crate::unit::spawn(async move {
             self.faults.before(operation).await?;
-            let result = unit();
+            let result = unit.await;
             self.faults.after(operation).await?;
             result
         });
@@ -54,8 +56,8 @@ impl Simulation {
 }
 
 impl Store {
-    /// Opens a simulated store on an SQLite file. `started` and `started_micros` must be the same for all stores on one
-    /// file: they are the clock of the database.
+    /// Opens a simulated store on an SQLite file. `started` and `started_micros` define the clock of the database, so
+    /// they must be the same for all stores on one file.
     ///
     /// # Errors
     /// Those of [`Store::open`].
@@ -67,13 +69,12 @@ impl Store {
     ) -> StoreResult<Self> {
         use secrecy::ExposeSecret;
         let path = sqlite::path(config.url.expose_secret())?;
-        let read = sqlite::connections(&path, sqlite::Role::Reader, config, sqlite::OpenOn::ThisThread)?;
-        let write = sqlite::connections(&path, sqlite::Role::Writer, config, sqlite::OpenOn::ThisThread)?;
+        let mut lite = Lite::new(&path, config, sqlite::OpenOn::ThisThread)?;
         if config.auto_migrate {
             migrate::up(config).await?;
         }
-        let simulation = Some(Arc::new(Simulation { faults, started, started_micros }));
-        Ok(Self::from_db(Db::Lite { read, write, simulation }))
+        lite.simulation = Some(Arc::new(Simulation { faults, started, started_micros }));
+        Ok(Self::from_db(Db::Lite(Arc::new(lite))))
     }
 }
 

@@ -160,6 +160,9 @@ async fn an_account_that_is_refused_is_told() {
     smoke(&closed, &[], &[]).await.fails(&["account"], &["Registration is closed", "SMOKE_EMAIL", "SMOKE_TOKEN"]);
     let user = app.user().await;
     smoke(&closed, &[], &[("SMOKE_EMAIL", user.email.as_str()), ("SMOKE_PASSWORD", PASSWORD)]).await.works(&ALL);
+    let really = Setup::new().await.with("REGISTRATION", "closed").start().await;
+    let said = smoke(&format!("http://{}", really.rest), &[], &[]).await;
+    said.fails(&["account"], &["REGISTRATION_CLOSED", "SMOKE_EMAIL"]);
     smoke(&url, &["--email", &user.email], &[]).await.fails(&["account"], &["SMOKE_PASSWORD"]);
     let wrong = [("SMOKE_EMAIL", user.email.as_str()), ("SMOKE_PASSWORD", "not the password")];
     smoke(&url, &[], &wrong).await.fails(&["account"], &["INVALID_CREDENTIALS"]);

@@ -5,7 +5,9 @@
 pub mod client;
 pub mod database;
 pub mod files;
+pub mod paused_answer;
 pub mod process;
+pub mod provider;
 pub mod proxy;
 pub mod relay;
 pub mod socket;
@@ -14,6 +16,7 @@ pub mod upstream;
 
 pub use client::{Client, Reply, Sse};
 pub use process::{App, Setup};
+pub use provider::{Provider, SigningKey};
 pub use socket::Socket;
 pub use upstream::{Gate, Script, Upstream};
 
@@ -88,6 +91,9 @@ macro_rules! in_variants {
         }
     )+ };
 }
+
+/// An agents file whose agent ends its runs when their process dies.
+pub const ENDS_WITH_ITS_PROCESS: &str = "[agents.a]\non_crash = \"interrupt\"\n";
 
 /// Polls until there is a value; for what happens by itself and soon.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {

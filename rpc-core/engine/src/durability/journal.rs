@@ -45,7 +45,7 @@ async fn write_all(shared: &Shared, failing_since: &mut Option<Instant>) {
         }
         let is_full = rows.len() >= MAX_ROWS;
         let followed: Vec<EventRow> =
-            rows.iter().filter(|row| shared.signals.is_followed(row.run_id.0)).cloned().collect();
+            rows.iter().filter(|row| shared.signals.is_followed(row.run_id)).cloned().collect();
         let started = Instant::now();
         match shared.store.events_append(shared.process_id, rows).await {
             Ok(written) => {
@@ -59,7 +59,7 @@ async fn write_all(shared: &Shared, failing_since: &mut Option<Instant>) {
                     handle.log.end_saving(is_ours.then_some(up_to));
                     if is_ours {
                         let rows = followed.get(&handle.run_id).copied().unwrap_or_default();
-                        shared.signals.grown(handle.run_id.0, up_to, false, rows);
+                        shared.signals.grown(handle.run_id, up_to, false, rows);
                     } else {
                         // Another process has taken it over, or its thread is gone.
                         handle.stop(StopReason::Superseded);
@@ -105,7 +105,7 @@ impl Batch {
             }
             let Some(unsaved) = handle.log.begin_saving(MAX_RUN_EVENTS) else { continue };
             batch.rows.extend(encode_rows(handle.run_id, unsaved.first_seq, &unsaved.events));
-            let up_to = unsaved.first_seq + unsaved.events.len() as u64 - 1;
+            let up_to = unsaved.last_seq();
             batch.runs.push(SavingRun { handle, up_to });
         }
         batch

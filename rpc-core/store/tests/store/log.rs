@@ -1,6 +1,7 @@
-//! The durable log: who may write it, how it is read, and when it goes.
+//! The durable log: which process may write it, how it is read, and when its rows are deleted.
 
 use crate::support::*;
+use threadline_schema::ids::ProcessId;
 use threadline_store::rows::{EventRow, RunRow};
 use threadline_store::{RunEnd, Store};
 
@@ -24,8 +25,8 @@ on_both! {
         let (_, foreign) = running(&store, user).await;
         db.sql(&format!("UPDATE runs SET owner = {}", db.literal(one.owner))).await;
         store.run_finish(ended.fencing_token(), completed(), vec![]).await.unwrap();
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(taken.id))).await;
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(foreign.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(ProcessId::random()), db.literal(taken.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(ProcessId::random()), db.literal(foreign.id))).await;
 
         let rows = [&one, &taken, &ended, &foreign].map(|run| row(run, 1, 1)).to_vec();
         let written = store.events_append(one.owner, rows).await.unwrap();
@@ -41,7 +42,7 @@ on_both! {
         for rows in [vec![row(&run, 1, 1), row(&run, 2, 3)], vec![row(&run, 1, 1), row(&run, 2, 9), row(&run, 10, 10)]] {
             store.events_append(run.owner, rows).await.unwrap();
         }
-        // The first try was under way all the time, and comes last.
+        // The first attempt was delayed, and arrives last.
         store.events_append(run.owner, vec![row(&run, 1, 1), row(&run, 2, 3)]).await.unwrap();
         assert_eq!(ranges(&store, &run, 0).await, [(1, 1), (2, 9), (10, 10)]);
         let end = RunEnd { events: vec![row(&run, 10, 12), row(&run, 13, 13)], ..completed() };

@@ -1,5 +1,5 @@
-//! The store on real databases: every scenario is written once and runs on SQLite, and on PostgreSQL when
-//! `TEST_DATABASE_URL` names a server on which databases may be made.
+//! The store on real databases. Each scenario runs on SQLite, and on PostgreSQL if `TEST_DATABASE_URL` names a server
+//! where the tests may create databases.
 
 #![allow(
     missing_docs,
@@ -12,11 +12,13 @@
 
 #[macro_use]
 mod support;
+mod accounts;
 mod attachments;
 mod deadlocks;
 mod failover;
 mod faults;
 mod faults_postgres;
+mod groups;
 mod items;
 mod log;
 mod migrations;
@@ -29,5 +31,6 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod thread_runs;
+mod thread_summaries;
 mod threads;
 mod usage;

@@ -4,6 +4,7 @@ use crate::config::{LogConfig, LogFormat, ServerConfig};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use threadline_core::Core;
+use threadline_core::config::Registration;
 
 /// Logs where the process listens. Prints it too, to stdout, if a person looks there: a container's stdout and stderr
 /// are one stream, of which each line is a line of the log.
@@ -57,7 +58,9 @@ fn text(rest: Option<SocketAddr>, rpc: Option<SocketAddr>, core: Option<&Core>, 
         };
         text.push_str(&format!("  model     {name}\n"));
     }
-    if let Some(rest) = rest {
+    if let Some(rest) = rest
+        && core.is_some_and(|core| core.registration() == Registration::Open)
+    {
         text.push_str(&format!(
             "\nTry:\n  curl -s {http}://{rest}/api/v1/auth/register -H 'content-type: application/json' \\\n    \
              -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse\"}}'\n\

@@ -3,9 +3,14 @@
 //! The flags are generated from the table of settings: each setting is a flag of each command that uses it. Their
 //! values are checked later, together with those of the environment ([`crate::config::Sources`]).
 
+mod accounts;
 mod flags;
+mod smoke;
 
+pub use self::accounts::{InviteCommand, KeyCommand, UserCommand};
 use self::flags::Scope;
+pub use self::smoke::SmokeOptions;
+use crate::bench::BenchOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -39,6 +44,12 @@ pub enum Command {
         /// Lifetime in minutes; `None` for the one of the settings.
         expires_minutes: Option<u32>,
     },
+    /// Create or change accounts.
+    User(UserCommand),
+    /// Create, list or revoke invitations.
+    Invite(InviteCommand),
+    /// Create, list or revoke service keys.
+    Key(KeyCommand),
     /// Open, lock or close a thread.
     Thread {
         /// The id of the thread.
@@ -68,6 +79,10 @@ pub enum Command {
     },
     /// Check that the server on this machine answers.
     Healthcheck,
+    /// Try out a deployment from outside.
+    Smoke(SmokeOptions),
+    /// Measure an installation.
+    Bench(BenchOptions),
 }
 
 /// What `threadline migrate` does.
@@ -94,7 +109,15 @@ where
 {
     let matches = definition().try_get_matches_from(arguments)?;
     let (name, matches) = matches.subcommand().unwrap_or((SERVE, &matches));
-    Ok(Invocation { command: command(name, matches), flags: flags::values(matches) })
+    // The flags of a command with subcommands are those of the subcommand.
+    let (command, matches) = match name {
+        "user" => accounts::user_command(matches).map(|(user, matches)| (Command::User(user), matches)),
+        "invite" => accounts::invite_command(matches).map(|(invite, matches)| (Command::Invite(invite), matches)),
+        "key" => accounts::key_command(matches).map(|(key, matches)| (Command::Key(key), matches)),
+        _ => None,
+    }
+    .unwrap_or_else(|| (command(name, matches), matches));
+    Ok(Invocation { command, flags: flags::values(matches) })
 }
 
 const SERVE: &str = "serve";
@@ -128,8 +151,37 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "doctor" => Command::Doctor,
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
+        "smoke" => Command::Smoke(smoke::options(matches)),
+        "bench" => Command::Bench(bench_options(matches)),
         _ => Command::Serve,
     }
+}
+
+fn bench_options(matches: &ArgMatches) -> BenchOptions {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    let number = |name| matches.get_one(name).copied().unwrap_or(1);
+    BenchOptions {
+        url: text("url").unwrap_or_default(),
+        token: text("token"),
+        streams: number("streams"),
+        connections: number("connections"),
+        seconds: number("seconds"),
+        message: text("message").unwrap_or_default(),
+    }
+}
+
+fn bench_definition() -> Definition {
+    let number = |name: &'static str, help: &'static str, default: &'static str| {
+        option(name, "N", help).default_value(default).value_parser(value_parser!(u32).range(1..=100_000))
+    };
+    Definition::new("bench")
+        .about("Measure an installation over its REST API; exit code 0 if it meets the targets")
+        .arg(option("url", "URL", "Address of the REST API").default_value("http://127.0.0.1:8000"))
+        .arg(option("token", "TOKEN", "Token of the user who asks [env: BENCH_TOKEN] [default: that of a new user]"))
+        .arg(number("streams", "Answers at the same time", "20"))
+        .arg(number("connections", "Connections that make other calls at the same time", "8"))
+        .arg(number("seconds", "Length of each of the two parts, in seconds", "10"))
+        .arg(option("message", "TEXT", "Message that is answered").default_value("Tell me about the sea."))
 }
 
 fn definition() -> Definition {
@@ -180,6 +232,9 @@ fn definition() -> Definition {
         )
         .subcommand(migrate)
         .subcommand(token)
+        .subcommand(accounts::user_definition())
+        .subcommand(accounts::invite_definition())
+        .subcommand(accounts::key_definition())
         .subcommand(thread)
         .subcommand(Definition::new("routes").about("Print the REST routes and their JSON-RPC methods"))
         .subcommand(Definition::new("openapi").about("Print the OpenAPI document of the REST API"))
@@ -194,10 +249,12 @@ fn definition() -> Definition {
                 ),
         )
         .subcommand(env_example)
+        .subcommand(bench_definition())
         .subcommand(
             flags::add(Definition::new("healthcheck"), Scope::Rest)
                 .about("Request /health from the server on this machine; exit code 0 if it is healthy"),
         )
+        .subcommand(smoke::definition(option))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -258,6 +315,31 @@ mod tests {
                     reason: Some("Under review".into()),
                 },
             ),
+            (
+                &["user", "create", "a@b.example"],
+                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: false }),
+            ),
+            (
+                &["user", "create", "--email", "a@b.example", "--password-stdin"],
+                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: true }),
+            ),
+            (
+                &["invite", "create", "--uses", "3"],
+                Command::Invite(InviteCommand::Create { email: None, uses: 3, expires_hours: 168 }),
+            ),
+            (&["invite", "list"], Command::Invite(InviteCommand::List)),
+            (
+                &["key", "create", "shop", "--methods", "threads.*,runs.*", "--users", "*"],
+                Command::Key(KeyCommand::Create {
+                    name: "shop".into(),
+                    methods: vec!["threads.*".into(), "runs.*".into()],
+                    users: vec!["*".into()],
+                    requests_per_minute: None,
+                    expires_days: None,
+                }),
+            ),
+            (&["key", "revoke", "shop"], Command::Key(KeyCommand::Revoke("shop".into()))),
+            (&["invite", "revoke", USER], Command::Invite(InviteCommand::Revoke { id: USER.parse().unwrap() })),
             (&["routes"], Command::Routes),
             (&["openapi"], Command::OpenApi),
             (&["openrpc"], Command::OpenRpc),
@@ -267,6 +349,17 @@ mod tests {
             (&["env-example"], Command::EnvExample { markdown: false }),
             (&["env-example", "--markdown"], Command::EnvExample { markdown: true }),
             (&["healthcheck"], Command::Healthcheck),
+            (
+                &["bench", "--url", "https://chat.example", "--streams", "3", "--seconds", "1"],
+                Command::Bench(BenchOptions {
+                    url: "https://chat.example".into(),
+                    token: None,
+                    streams: 3,
+                    connections: 8,
+                    seconds: 1,
+                    message: "Tell me about the sea.".into(),
+                }),
+            ),
         ];
         for (arguments, command) in cases {
             assert_eq!(parsed(arguments).command, command, "{arguments:?}");
@@ -283,6 +376,10 @@ mod tests {
                 .into();
         assert_eq!(parsed(&arguments).flags, expected);
         assert_eq!(parsed(&[&["serve"], &arguments[..]].concat()).flags, expected);
+        assert_eq!(
+            parsed(&["user", "create", "a@b.c", "--database-url", "sqlite://x"]).flags["DATABASE_URL"],
+            "sqlite://x"
+        );
         assert_eq!(parsed(&["gateway", "--core", "ws://c"]).flags["CORE_URL"], "ws://c");
         assert_eq!(parsed(&["core", "--jwt-secret", "x"]).flags["SECRET_KEY"], "x");
         assert_eq!(parsed(&["--drain-seconds", "-1"]).flags["DRAIN_SECONDS"], "-1");
@@ -293,11 +390,16 @@ mod tests {
         assert!(refused(&["--databse-url", "x"]).contains("--database-url"));
         assert!(refused(&["fly"]).contains("fly"));
         assert!(refused(&["token"]).contains("--user"));
+        assert!(refused(&["user", "create"]).contains("EMAIL"));
+        assert!(refused(&["invite", "create", "--uses", "0"]).contains("--uses"));
         assert!(refused(&["token", "--user", "x", "--expires-minutes", "0"]).contains("--expires-minutes"));
         assert!(refused(&["thread", "--id", "x", "--status", "locked"]).contains("--id"));
         let id = "0199a3f4-0000-7000-8000-000000000000";
         assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
+        assert!(refused(&["smoke"]).contains("--url"));
+        assert!(refused(&["smoke", "--url", "http://x", "--token", "t", "--email", "e"]).contains("--email"));
+        assert!(refused(&["smoke", "--url", "http://x", "--skip", "stream"]).contains("model, tool"));
         // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, commands, healthcheck, probe_model, telemetry};
+use threadline::{app, bench, commands, healthcheck, probe_model, smoke, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,6 +39,9 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         Command::Thread { id, status, reason } => {
             command_runtime()?.block_on(commands::thread(&settings()?, id, status, reason))?;
         }
+        Command::User(what) => command_runtime()?.block_on(commands::user(&settings()?, what))?,
+        Command::Key(what) => command_runtime()?.block_on(commands::key(&settings()?, what))?,
+        Command::Invite(what) => command_runtime()?.block_on(commands::invite(&settings()?, what))?,
         Command::Routes => commands::print(threadline_gateway::routes_text())?,
         Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
         Command::OpenRpc => {
@@ -54,6 +57,14 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         }
         Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
         Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,
+        Command::Smoke(options) => {
+            let works = command_runtime()?.block_on(smoke::smoke(&options))?;
+            return Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Bench(options) => {
+            let meets_targets = command_runtime()?.block_on(bench::bench(options))?;
+            return Ok(if meets_targets { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Healthcheck => command_runtime()?.block_on(healthcheck::check(&settings()?.server()?))?,
     }
     Ok(ExitCode::SUCCESS)

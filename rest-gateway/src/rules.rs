@@ -1,13 +1,14 @@
 //! THE TABLE: one row per REST operation. Routing, binding, documents, metrics and logs are all made from it.
 
 use crate::response_data::{
-    CreatedSession, Deleted, DeletedSession, LenientHealth, PageRows, Session, SessionThread, Sessions, StrictHealth,
-    Transcript, Unchanged,
+    CreatedSession, Deleted, DeletedSession, Items, LenientHealth, PageRows, Session, SessionThread, Sessions,
+    StrictHealth, Transcript, Unchanged,
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong,
-    PayloadTooLarge, SessionLimit, TaskNotFound, ThreadBusy, UpstreamError, UpstreamTimeout,
+    AccountDisabled, BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, InvitationRequired,
+    ItemNotFound, MessageTooLong, PayloadTooLarge, RegistrationClosed, SessionLimit, TaskNotFound, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads, usage};
 
@@ -24,9 +25,40 @@ const CHATKIT: &str = "Send a request of ChatKit's protocol, for its front ends.
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
-    post("/api/v1/auth/register").calls::<auth::AuthRegister>().returns::<Unchanged>().status(201).fails(&[EmailTaken]),
-    post("/api/v1/auth/login").calls::<auth::AuthLogin>().returns::<Unchanged>().fails(&[InvalidCredentials]),
+    post("/api/v1/auth/register").calls::<auth::AuthRegister>().returns::<Unchanged>().status(201).fails(&[
+        EmailTaken,
+        InvitationRequired,
+        RegistrationClosed,
+    ]),
+    post("/api/v1/auth/login").calls::<auth::AuthLogin>().returns::<Unchanged>().fails(&[InvalidCredentials, AccountDisabled]),
     get("/api/v1/auth/me").calls::<auth::AuthMe>().returns::<Unchanged>(),
+    post("/api/v1/auth/change-password")
+        .calls::<auth::AuthChangePassword>()
+        .returns::<Unchanged>()
+        .fails(&[InvalidCredentials]),
+    post("/api/v1/auth/client-tokens")
+        .calls::<auth::AuthCreateClientToken>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .status(201),
+    post("/api/v1/auth/client-tokens/cancel")
+        .calls::<auth::AuthCancelClientToken>()
+        .returns::<Unchanged>()
+        .optional_body(),
+    get("/api/v1/auth/export").calls::<auth::AuthExport>().exports_lines().presets(&[("cursor", Preset::Omitted)]).documented(
+        "exportAccount",
+        "Download everything that is stored about the user, as JSON Lines.\n\n\
+         Each line is an object with a `type`: `export`, `account`, `usage`, `task`, `thread`, `item`, `run`, `feedback`, \
+         `attachment`, `attachment_bytes` (in base64), `audit`. The last line has the type `end`; without it, the \
+         download was interrupted.",
+    ),
+    post("/api/v1/auth/delete-account")
+        .calls::<auth::AuthDeleteAccount>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .status(202)
+        .fails(&[InvalidCredentials]),
+    post("/api/v1/auth/logout-everywhere").calls::<auth::AuthLogoutEverywhere>().returns::<Unchanged>().optional_body(),
     post("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsCreate>()
         .returns::<CreatedSession>()
@@ -77,12 +109,13 @@ pub static RULES: &[Rule] = &[
         ),
     get("/api/v1/chatkit/sessions/{session_id}/items")
         .calls::<items::ItemsList>()
-        .returns::<PageRows>()
+        .returns::<Items>()
         .renames(&[("session_id", "thread_id")])
         .documented(
             "listItems",
             "List the ChatKit items of a session, page by page.\n\n\
-             Hidden items are not included.",
+             Hidden items are not included. With `include_summary`, `meta.summary` is what models read in place of the \
+             oldest items, if these do not fit into the model's context window.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/feedback")
         .calls::<items::ItemsFeedback>()

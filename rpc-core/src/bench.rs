@@ -1,6 +1,6 @@
 //! Access for benchmarks to what is private. Not part of the API.
 
-use crate::rpc::{Feed, OpenStreams};
+use crate::rpc::{Feed, StreamPermit};
 use threadline_engine::testing;
 use threadline_schema::ids::ItemId;
 
@@ -16,6 +16,6 @@ impl Log {
 
     /// Returns a feed from the beginning.
     pub fn feed(&self) -> Feed {
-        Feed::of_run(self.0.feed(), OpenStreams::unlimited())
+        Feed::of_run(self.0.feed(), StreamPermit::of_nobody())
     }
 }

@@ -1,18 +1,26 @@
 //! Maintenance jobs: remove old data and record gauges.
 
 use crate::attachments::Attachments;
-use crate::limits::RateLimits;
-use crate::store::Store;
+use crate::limits::{RateLimits, RegistrationLimit};
+use crate::store::{Clock, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::Engine;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::error::Chain;
 use tokio::time::MissedTickBehavior;
 
-/// How often memory is swept and gauges are recorded.
+/// How often memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often gauges are recorded: several times per scrape of Prometheus.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// How often old logs and unused attachments are removed.
 const REMOVE_EVERY: Duration = Duration::from_secs(60);
+/// How long the records of changes of access are kept. A process that could not read them for longer looks at all that it
+/// knows.
+const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+/// How long the hashes of erased identities are kept: longer than tokens of identity providers are valid.
+const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -20,8 +28,10 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) struct Maintenance {
     pub(crate) engine: Engine,
     pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
+    pub(crate) registrations: Arc<RegistrationLimit>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
 }
@@ -33,12 +43,14 @@ impl Maintenance {
         this.every(supervisor, REMOVE_EVERY, |this| async move {
             this.engine.remove_expired_logs().await;
             this.attachments.delete_unused().await;
+            this.trim_access_changes().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
+            this.registrations.sweep();
             this.engine.sweep();
-            this.record_gauges();
         });
+        this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         if let Some(max_idle) = this.max_idle {
             let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };
             this.every(supervisor, ARCHIVE_EVERY, archive);
@@ -60,6 +72,19 @@ impl Maintenance {
                 work(this.clone()).await;
             }
         });
+    }
+
+    /// Deletes the records of changes of access that every process has read.
+    async fn trim_access_changes(&self) {
+        let before = (self.clock.now().utc() - KEEP_ACCESS_CHANGES).into();
+        let trimmed = async {
+            self.store.access_changes_trim(before).await?;
+            self.store.cancelled_client_tokens_trim(before).await?;
+            self.store.erased_identities_trim((self.clock.now().utc() - KEEP_ERASED_IDENTITIES).into()).await
+        };
+        if let Err(error) = trimmed.await {
+            tracing::warn!(error = %Chain(&error), "old records of changes of access could not be deleted");
+        }
     }
 
     /// Records what is measured now and then instead of at every change.

@@ -232,6 +232,10 @@ pub struct AddClientToolOutputParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.add_structured_input`.
@@ -250,6 +254,10 @@ pub struct AddStructuredInputParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.custom_action`.
@@ -268,6 +276,10 @@ pub struct CustomActionParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.sync_custom_action`.

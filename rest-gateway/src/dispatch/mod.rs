@@ -9,6 +9,7 @@ mod call;
 mod chatkit;
 mod download;
 mod errors;
+mod export;
 mod reject;
 mod stream;
 mod upload;
@@ -16,13 +17,13 @@ mod upload;
 use crate::bind::{BindInput, Bound, bind};
 use crate::http::{BodyChunks, BodyError, last_event_id, read_body, require_json};
 use crate::operation::Operation;
-use crate::response::ResponseResult;
+use crate::response::{ErrorResponse, ResponseResult};
 use crate::rule::{ResponseMode, StreamScope};
 use crate::upstream::{Call, Upstream};
 use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
-use reject::{reject, reject_malformed, reject_unread, require_token};
+use reject::{reject, reject_malformed, reject_unknown, reject_unread, require_token};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,13 @@ impl Dispatcher {
             ResponseMode::Subscription(StreamScope::Run) => stream::run(rule, &path_id, upstream, call).await,
             ResponseMode::Subscription(StreamScope::Thread) => stream::thread(rule, upstream, call).await,
             ResponseMode::Download => download::download(rule, &self.upstream, call).await,
+            ResponseMode::Export => export::export(rule, &self.upstream, call).await,
         }
+    }
+
+    /// Refuses a request for a path or an HTTP method that does not exist.
+    pub(crate) async fn reject_unknown(&self, error: RpcError, caller: Caller) -> ErrorResponse {
+        reject_unknown(error, self.upstream.as_ref(), caller).await
     }
 
     /// Handles a request to ChatKit's endpoint.

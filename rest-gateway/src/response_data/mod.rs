@@ -5,6 +5,7 @@
 
 mod chatkit;
 mod health;
+mod items;
 mod message;
 mod page;
 mod session;
@@ -13,6 +14,7 @@ mod transcript;
 pub(crate) use chatkit::ThreadView;
 pub use chatkit::{ChatKitThread, ChatKitThreads};
 pub use health::{LenientHealth, StrictHealth};
+pub use items::{Items, ItemsMeta};
 pub(crate) use message::{ItemView, Message, ToolCall, ToolCallView};
 pub use page::{PageMeta, PageRows};
 pub use session::{CreatedSession, DeletedSession, Session, SessionThread, Sessions, SessionsMeta};

@@ -32,6 +32,9 @@ pub trait RunDriver: Send + Sync + 'static {
     fn finish(&mut self) -> Option<(Usage, Charge)> {
         None
     }
+
+    /// Called once, when the end of the run has been stored: the place to start what nobody waits for.
+    fn after_end(&mut self) {}
 }
 
 /// Which run a driver works for.

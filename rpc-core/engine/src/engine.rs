@@ -248,12 +248,14 @@ impl Engine {
     /// When the thread is missing or another user's.
     pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
         let store = &self.shared.store;
-        // Check the owner first: a request to delete the thread of another user must not stop its run.
-        store.thread_get(user_id, thread_id).await?;
-        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
-        store.thread_delete(user_id, thread_id).await?;
+        if !store.thread_delete_idle(user_id, thread_id).await? {
+            // Check the owner first: a request to delete the thread of another user must not stop its run.
+            store.thread_get(user_id, thread_id).await?;
+            lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+            store.thread_delete(user_id, thread_id).await?;
+        }
         // Another run may have started in between. It has no readers.
-        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+        lifecycle::stop_local_run(&self.shared, thread_id).await;
         self.shared.hub.notifier.notify(thread_id);
         // The feeds of other processes read the database when something has happened in a thread, whatever it is.
         self.shared.signals.began(thread_id, RunId::nil());

@@ -20,6 +20,12 @@ pub enum TaskKind {
     SignalListener,
     /// Sends and receives signals over Redis or PostgreSQL.
     SignalCarrier,
+    /// Notices changes of access, and ends the streams of tokens that are not accepted any more.
+    AccessChanges,
+    /// Stores the entries of the audit log. Without it, services cannot act for users.
+    AuditLog,
+    /// Erases accounts whose erasure was requested.
+    Erasure,
     /// Finds runs that other processes started in threads with subscribers here.
     ThreadPoll,
     /// Removes old data and records gauges.
@@ -34,6 +40,10 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Asks a model for the summary of the oldest turns of a thread.
+    Summary,
+    /// Reads the keys of the identity provider.
+    ProviderKeys,
     /// Reads the list of models of the model's server.
     ModelList,
     /// Keeps one MCP server running.
@@ -81,6 +91,9 @@ impl TaskKind {
             | Self::CancelRequests
             | Self::SignalListener
             | Self::SignalCarrier
+            | Self::AccessChanges
+            | Self::AuditLog
+            | Self::Erasure
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Listener
@@ -90,10 +103,12 @@ impl TaskKind {
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::Summary
             | Self::ModelList
             | Self::McpServer
             | Self::Connection
             | Self::AgentsReload
+            | Self::ProviderKeys
             | Self::MetricsUpkeep
             | Self::CoreSocket => OnFailure::Log,
         }
@@ -103,7 +118,9 @@ impl TaskKind {
     pub const fn on_shutdown(self) -> OnShutdown {
         match self {
             // These end by themselves, and what they write must be whole.
-            Self::Run | Self::Request | Self::Title | Self::McpServer | Self::Connection => OnShutdown::Wait,
+            Self::Run | Self::Request | Self::Title | Self::Summary | Self::McpServer | Self::Connection => {
+                OnShutdown::Wait
+            }
             // It ends when it is told to stop and its connections are closed, which is after the runs have ended.
             Self::Listener => OnShutdown::Wait,
             // During the shutdown, a second signal ends the process at once.
@@ -115,10 +132,14 @@ impl TaskKind {
             | Self::CancelRequests
             | Self::SignalListener
             | Self::SignalCarrier
+            | Self::AccessChanges
+            | Self::AuditLog
+            | Self::Erasure
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
             | Self::ModelList
+            | Self::ProviderKeys
             | Self::DisconnectGrace
             | Self::AgentsReload
             | Self::MetricsUpkeep
@@ -142,6 +163,9 @@ impl TaskKind {
             Self::CancelRequests => "cancel_requests",
             Self::SignalListener => "signal_listener",
             Self::SignalCarrier => "signal_carrier",
+            Self::AccessChanges => "access_changes",
+            Self::AuditLog => "audit_log",
+            Self::Erasure => "erasure",
             Self::ThreadPoll => "thread_poll",
             Self::Maintenance => "maintenance",
             Self::Run => "run",
@@ -149,7 +173,9 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::Summary => "summary",
             Self::ModelList => "model_list",
+            Self::ProviderKeys => "provider_keys",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
             Self::Listener => "listener",

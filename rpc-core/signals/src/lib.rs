@@ -32,7 +32,7 @@ use self::outbox::Outbox;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
-use threadline_schema::ids::{ItemId, RunId, ThreadId};
+use threadline_schema::ids::{AccessSubjectId, ItemId, RunId, ThreadId};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::EventRow;
 use threadline_store::{Listener, StoreResult};
@@ -87,6 +87,41 @@ struct Shared {
     outbox: Outbox,
     followers: Followers,
     commands: broadcast::Sender<Command>,
+    access: broadcast::Sender<AccessSubjectId>,
+}
+
+/// Tells the other processes whose access has changed, and hears it from them.
+pub struct AccessSignals {
+    shared: Arc<Shared>,
+}
+
+/// What other processes say about access.
+pub struct AccessFeed {
+    received: broadcast::Receiver<AccessSubjectId>,
+}
+
+impl AccessSignals {
+    /// Tells whose access has changed.
+    pub fn changed(&self, subject_id: AccessSubjectId) {
+        self.shared.outbox.send(Signal::Access { subject_id });
+    }
+
+    /// Returns what other processes say from now on.
+    pub fn subscribe(&self) -> AccessFeed {
+        AccessFeed { received: self.shared.access.subscribe() }
+    }
+}
+
+impl AccessFeed {
+    /// Waits for the next word: whose access has changed; `None` if words were missed. Cancel safe.
+    pub async fn next(&mut self) -> Option<AccessSubjectId> {
+        match self.received.recv().await {
+            Ok(subject_id) => Some(subject_id),
+            Err(broadcast::error::RecvError::Lagged(_)) => None,
+            // Nobody can say anything any more.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 impl Signals {
@@ -101,6 +136,7 @@ impl Signals {
             outbox: Outbox::default(),
             followers: Followers::default(),
             commands: broadcast::Sender::new(COMMANDS_WAITING),
+            access: broadcast::Sender::new(COMMANDS_WAITING),
         });
         let carrier = Listener::of(database)?.map(|listener| {
             let (shared, redis) = (shared.clone(), redis.cloned());
@@ -115,6 +151,11 @@ impl Signals {
             }))
         });
         Ok(Self { shared, carrier })
+    }
+
+    /// Returns the part that is about access.
+    pub fn access(&self) -> AccessSignals {
+        AccessSignals { shared: self.shared.clone() }
     }
 
     /// Returns whether other processes can exist. If they cannot, nothing needs to be polled for them either.
@@ -233,6 +274,7 @@ impl Shared {
                     drop(self.commands.send(Command::Changed { thread_id, item_id }));
                 }
                 Signal::Cancel { run_id } => drop(self.commands.send(Command::Cancel { run_id })),
+                Signal::Access { subject_id } => drop(self.access.send(subject_id)),
                 Signal::Follow { run_id } => self.outbox.note_follower(run_id),
                 Signal::Grown { run_id, last_seq, ended } => {
                     self.followers.deliver(run_id, Grown { last_seq, ended, rows: Vec::new() });

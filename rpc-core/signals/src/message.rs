@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use threadline_schema::ids::{Id, ItemId, RunId, ThreadId};
+use threadline_schema::ids::{AccessSubjectId, Id, ItemId, RunId, ThreadId};
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
 
@@ -52,6 +52,8 @@ pub(super) enum Signal {
     Changed { thread_id: ThreadId, item_id: Option<ItemId> },
     /// The user has cancelled a run.
     Cancel { run_id: RunId },
+    /// The access of a user, a service key or a client token has changed.
+    Access { subject_id: AccessSubjectId },
     /// The sender follows the growth of a run.
     Follow { run_id: RunId },
     /// A run has grown.
@@ -69,6 +71,7 @@ impl fmt::Display for Signal {
                 write!(f, "i:{}:{}", thread_id.as_uuid().simple(), item_id.as_uuid().simple())
             }
             Self::Cancel { run_id } => write!(f, "c:{}", run_id.as_uuid().simple()),
+            Self::Access { subject_id } => write!(f, "a:{}", subject_id.as_uuid().simple()),
             Self::Follow { run_id } => write!(f, "f:{}", run_id.as_uuid().simple()),
             Self::Grown { run_id, last_seq, ended: false } => write!(f, "g:{}:{last_seq}", run_id.as_uuid().simple()),
             Self::Grown { run_id, last_seq, ended: true } => write!(f, "e:{}:{last_seq}", run_id.as_uuid().simple()),
@@ -85,6 +88,7 @@ impl Signal {
             "t" => Some(Self::Changed { thread_id: next_id(&mut parts)?, item_id: None }),
             "i" => Some(Self::Changed { thread_id: next_id(&mut parts)?, item_id: Some(next_id(&mut parts)?) }),
             "c" => Some(Self::Cancel { run_id: next_id(&mut parts)? }),
+            "a" => Some(Self::Access { subject_id: next_id(&mut parts)? }),
             "f" => Some(Self::Follow { run_id: next_id(&mut parts)? }),
             "g" | "e" => {
                 let run_id = next_id(&mut parts)?;
@@ -177,6 +181,7 @@ mod tests {
             Signal::Changed { thread_id, item_id: None },
             Signal::Changed { thread_id, item_id: Some(item_id) },
             Signal::Cancel { run_id },
+            Signal::Access { subject_id: AccessSubjectId::random() },
             Signal::Follow { run_id },
             Signal::Grown { run_id, last_seq: 7, ended: false },
             Signal::Grown { run_id, last_seq: 1_000_000_001, ended: true },

@@ -13,6 +13,9 @@
 //! | `continued_run.rs` | runs that go on after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
+//! | `summaries/` | asks a model for the summary of the turns that prompts leave out |
+//! | `side_request.rs` | a request to a model for one of the two |
+//! | `context/` | which part of a conversation fits into the context window of a model |
 
 mod abandon_pending;
 mod answer;
@@ -26,6 +29,8 @@ mod model_chain;
 mod prompt;
 mod registry;
 mod run_calls;
+mod side_request;
+mod summaries;
 mod titles;
 mod tool_results;
 mod widget_action;
@@ -42,6 +47,7 @@ pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
+use crate::config::BudgetConfig;
 use crate::model::Model;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
@@ -56,6 +62,8 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
+    /// What users may use per day.
+    pub(crate) budget: BudgetConfig,
     pub(crate) supervisor: Supervisor,
 }
 

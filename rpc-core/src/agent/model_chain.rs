@@ -1,11 +1,10 @@
 //! The models of a run: when one fails, the next one answers.
 
-use super::context::{estimate, fit};
+use super::context::{Conversation, WantedSummary, estimate};
 use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use threadline_engine::{Citation, RunContext, RunWriter};
@@ -21,11 +20,18 @@ pub(super) struct ModelChain<'a> {
     run: &'a RunContext,
     /// Index of the model that answers.
     current: usize,
+    /// The summary that the last prompt has been in want of.
+    wanted_summary: Option<WantedSummary>,
 }
 
 impl<'a> ModelChain<'a> {
     pub(super) fn new(services: &'a AgentServices, agent: &'a ResolvedAgent, run: &'a RunContext) -> Self {
-        Self { services, agent, run, current: 0 }
+        Self { services, agent, run, current: 0, wanted_summary: None }
+    }
+
+    /// Returns the summary that the last prompt has been in want of.
+    pub(super) fn wanted_summary(&self) -> Option<WantedSummary> {
+        self.wanted_summary
     }
 
     /// Streams one turn: text goes to the writer, tool calls are returned. There is text, or a tool call.
@@ -35,12 +41,12 @@ impl<'a> ModelChain<'a> {
     pub(super) async fn answer(
         &mut self,
         turn: u32,
-        messages: &[Message],
+        conversation: &Conversation,
         writer: &mut RunWriter,
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { agent, run, .. } = *self;
         loop {
-            let error = match self.ask(turn, messages, writer).await {
+            let error = match self.ask(turn, conversation, writer).await {
                 Ok(calls) => return Ok(calls),
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
@@ -57,7 +63,12 @@ impl<'a> ModelChain<'a> {
     }
 
     /// Asks the current model. A prompt that it refuses because of its length is shortened until it takes it.
-    async fn ask(&self, turn: u32, messages: &[Message], writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
+    async fn ask(
+        &mut self,
+        turn: u32,
+        conversation: &Conversation,
+        writer: &mut RunWriter,
+    ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
         let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
@@ -74,7 +85,9 @@ impl<'a> ModelChain<'a> {
         let mut refused = None;
         loop {
             let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &template);
-            let prompt = budget.map_or(Cow::Borrowed(messages), |budget| fit(messages, budget));
+            let fitted = conversation.fit(budget);
+            let wanted_summary = conversation.wanted_summary(&fitted, budget);
+            let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
             writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
@@ -83,7 +96,10 @@ impl<'a> ModelChain<'a> {
             writer.wake_readers();
             let error = match answered {
                 Err(AgentError::Model(error)) => error,
-                result => return result,
+                result => {
+                    self.wanted_summary = wanted_summary;
+                    return result;
+                }
             };
             let ModelError::ContextLength { limit, .. } = error else { return Err(error.into()) };
             if refused.is_some_and(|refused| estimated >= refused) {

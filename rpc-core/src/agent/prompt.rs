@@ -1,6 +1,7 @@
 //! Builds the prompt of a model from the items of a thread.
 
 use super::AgentError;
+use super::context::{Conversation, Turn};
 use crate::config::PromptFact;
 use crate::model::{AttachedFile, FileContent, Message, ToolCall, UserInput};
 use crate::store::rows::ItemRow;
@@ -34,12 +35,13 @@ pub(super) fn request_facts(wanted: &[PromptFact], hints: Option<&ClientHints>, 
 
 /// Builds the prompt from the newest items, oldest first. Items before the first user message are left out: the result
 /// of a tool call without the call confuses every model.
-pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]) -> Result<Vec<Message>, AgentError> {
+pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]) -> Result<Conversation, AgentError> {
     let mut system = instructions.to_owned();
     if let Some(facts) = facts {
         append_paragraph(&mut system, &facts);
     }
     let mut messages = vec![Message::System(system)];
+    let mut turns = Vec::new();
     let mut previous_turn: Option<(Option<RunId>, u32)> = None;
     for item in items.iter().skip_while(|item| item.kind != ItemKind::UserMessage) {
         if item.kind == ItemKind::ToolCall {
@@ -54,7 +56,13 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
             continue;
         }
         match serde_json::from_str(&item.body)? {
-            ThreadItem::UserMessage(message) => push_user(&mut messages, user_input(message)),
+            ThreadItem::UserMessage(message) => {
+                push_user(&mut messages, user_input(message));
+                let message = messages.len() - 1;
+                if turns.last().is_none_or(|turn: &Turn| turn.message != message) {
+                    turns.push(Turn { message, position: item.position });
+                }
+            }
             ThreadItem::AssistantMessage(message) => {
                 let text = message.content.iter().map(|part| part.text()).collect();
                 push_assistant(&mut messages, text);
@@ -64,7 +72,7 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
             _ => {}
         }
     }
-    Ok(messages)
+    Ok(Conversation { messages, turns, is_partial: false, summary: None })
 }
 
 /// Adds a user message. If the last message is the user's too, because its run failed, the two are joined: the chat
@@ -228,7 +236,9 @@ mod tests {
             result("c"),
             Message::Assistant { text: "done".into(), tool_calls: vec![] },
         ];
-        assert_eq!(build("be kind", None, &items).unwrap(), expected);
+        let conversation = build("be kind", None, &items).unwrap();
+        assert_eq!(conversation.messages, expected);
+        assert_eq!(conversation.turns, [Turn { message: 1, position: 0 }]);
     }
 
     #[test]
@@ -239,7 +249,7 @@ mod tests {
             "echo": {"model": "m", "call": {"extra_content": {"google": {"thought_signature": "QUJD"}}}},
         });
         let items = [user_message(run, "do it"), row(run, ItemKind::ToolCall, body)];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         let Message::Assistant { tool_calls, .. } = &prompt[2] else { panic!("{prompt:?}") };
         let echo = tool_calls[0].echo.as_deref().unwrap();
         assert_eq!(
@@ -252,7 +262,7 @@ mod tests {
     fn every_call_has_a_result() {
         let run = RunId::random();
         let open = row(run, ItemKind::ToolCall, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
-        let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap();
+        let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap().messages;
         let unknown = Message::Tool { call_id: "a".into(), content: UNKNOWN_RESULT.into() };
         assert_eq!(prompt[3..], [unknown, Message::Tool { call_id: "b".into(), content: "ok".into() }]);
     }
@@ -262,7 +272,7 @@ mod tests {
         let (failed, answered_one) = (RunId::random(), RunId::random());
         let items =
             [user_message(failed, "one"), user_message(answered_one, "two"), assistant_message(answered_one, "three")];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         assert_eq!(prompt[1], Message::User("one\n\ntwo".into()));
         assert_eq!(prompt.len(), 3);
     }
@@ -275,7 +285,7 @@ mod tests {
             assistant_message(run, "Once"),
             row(run, ItemKind::HiddenContext, json!({"content": "Stop."})),
         ];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         assert_eq!(prompt.last(), Some(&Message::Assistant { text: "Once\n\n[Stop.]".into(), tool_calls: vec![] }));
     }
 }

@@ -59,6 +59,8 @@ pub struct AgentProfile {
     pub title_policy: TitlePolicy,
     /// Name of the model that writes the titles of threads; `None` is the service's default, if it has one.
     pub title_model: Option<Arc<str>>,
+    /// Name of the model that summarises the turns that prompts leave out; `None` is the service's default, if it has one.
+    pub summary_model: Option<Arc<str>>,
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
     /// What becomes of a run whose process has died.

@@ -8,13 +8,12 @@ use crate::store::{Clock, ItemPage, Store};
 use crate::wire;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::ids::ItemId;
 use threadline_schema::items::{
     Feedback, ItemsFeedback, ItemsFeedbackParams, ItemsList, ItemsListFeedback, ItemsListFeedbackParams,
-    ItemsListParams,
+    ItemsListParams, ItemsPage, Summary,
 };
-use threadline_schema::page::{MAX_LIMIT, Order, Page, Raw};
+use threadline_schema::page::{MAX_LIMIT, Order, Page};
 use threadline_schema::threads::Done;
 
 /// Handlers of `items.*`.
@@ -32,7 +31,7 @@ impl ItemMethods {
             .command(ItemsListFeedback, Self::list_feedback);
     }
 
-    async fn list(self: Arc<Self>, call: CallContext, params: ItemsListParams) -> Result<Page<Raw<ThreadItem>>, Error> {
+    async fn list(self: Arc<Self>, call: CallContext, params: ItemsListParams) -> Result<ItemsPage, Error> {
         let query = ItemPage {
             limit: page::limit(params.limit, page::MAX)?,
             order: params.order.unwrap_or(Order::Desc),
@@ -40,7 +39,17 @@ impl ItemMethods {
             hidden: false,
         };
         let (items, has_more) = self.store.items_page(call.user_id()?, params.thread_id, query).await?;
-        Ok(wire::item_page(items, has_more)?)
+        let Page { data, has_more, after } = wire::item_page(items, has_more)?;
+        let summary = match params.include_summary {
+            Some(true) => self.store.thread_summary_with_end(params.thread_id).await?,
+            _ => None,
+        };
+        let summary = summary.map(|(row, end)| Summary {
+            text: row.text,
+            through_item_id: end,
+            updated_at: row.updated_at.utc(),
+        });
+        Ok(ItemsPage { data, has_more, after, summary })
     }
 
     async fn feedback(self: Arc<Self>, call: CallContext, params: ItemsFeedbackParams) -> Result<Done, Error> {

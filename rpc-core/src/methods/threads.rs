@@ -66,6 +66,7 @@ impl ThreadMethods {
     ) -> Result<Success<ThreadCreated>, Error> {
         let ThreadsCreateParams { input, agent, idempotency_key: key, last_event_id } = params;
         let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        let agent = call.agent_for_new_thread(agent)?;
         let started = self.messages.create_thread(request, input, agent).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
@@ -156,8 +157,8 @@ impl ThreadMethods {
         call: CallContext,
         params: AddClientToolOutputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
+        let AddClientToolOutputParams { thread_id, result, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
         started_run(&self.answers.add_client_tool_output(request, thread_id, result).await?)
     }
 
@@ -166,8 +167,8 @@ impl ThreadMethods {
         call: CallContext,
         params: AddStructuredInputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
+        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
         let started = self.answers.add_structured_input(request, thread_id, item_id, input).await?;
         started_run(&started)
     }
@@ -177,9 +178,9 @@ impl ThreadMethods {
         call: CallContext,
         params: CustomActionParams,
     ) -> Result<Success<Run>, Error> {
-        let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-        let (request, widget_id) = (input_request(&call, key)?, item_id);
-        started_run(&self.actions.start_run(request, thread_id, widget_id, action).await?)
+        let CustomActionParams { thread_id, item_id, action, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.actions.start_run(request, thread_id, item_id, action).await?)
     }
 
     async fn sync_custom_action(
@@ -195,7 +196,7 @@ impl ThreadMethods {
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
-        let permit = self.streams.acquire(identity.user_id)?;
+        let permit = self.streams.acquire(identity.clone()).await?;
         let has_cursor = params.after.is_some();
         let (feed, since) = self.engine.subscribe_thread(identity.user_id, params, identity.remaining()).await?;
         Ok(Feed::of_thread(feed, (!has_cursor).then_some(since), permit))

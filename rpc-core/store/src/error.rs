@@ -23,6 +23,10 @@ pub enum Entity {
     Task,
     /// An attachment.
     Attachment,
+    /// An invitation.
+    Invitation,
+    /// A service key.
+    ServiceKey,
 }
 
 impl fmt::Display for Entity {
@@ -34,6 +38,8 @@ impl fmt::Display for Entity {
             Self::Run => "run",
             Self::Task => "task",
             Self::Attachment => "attachment",
+            Self::Invitation => "invitation",
+            Self::ServiceKey => "service key",
         })
     }
 }
@@ -86,6 +92,9 @@ pub enum StoreError {
     /// The email has an account.
     #[error("the email has an account")]
     EmailTaken,
+    /// The invitation is unknown, used up or expired, or is for another email address.
+    #[error("the invitation cannot be used")]
+    InvitationInvalid,
     /// The thread accepts no messages.
     #[error("the thread is {}", if *.locked { "locked" } else { "closed" })]
     Closed {
@@ -185,6 +194,9 @@ pub enum Conflict {
     /// The attachment belongs to a message.
     #[error("the attachment belongs to a message")]
     AttachmentUsed,
+    /// Another service key has the name.
+    #[error("another service key has the name")]
+    NameTaken,
 }
 
 impl From<Conflict> for StoreError {

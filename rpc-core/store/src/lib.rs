@@ -6,7 +6,7 @@
 //! # Lock order
 //!
 //! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, attachments, user, day of usage. Several rows of one table are locked in the order of their ids. No other
+//! run, items, summary, attachments, user, day of usage. Several rows of one table are locked in the order of their ids. No other
 //! transaction can lock a thread that is being created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
@@ -16,8 +16,12 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+mod account_access;
+mod account_erasure;
+mod account_export;
 mod advisory_lock;
 mod attachments;
+mod audit_log;
 mod clock;
 pub mod config;
 mod connections;
@@ -25,7 +29,9 @@ mod db;
 pub mod error;
 mod feedback;
 mod file_system;
+mod foreign_identities;
 mod idempotency;
+mod invitations;
 mod items;
 pub mod lenient_tls;
 mod log;
@@ -34,6 +40,7 @@ pub mod migrate;
 mod postgres;
 mod postgres_facts;
 mod processes;
+mod query;
 mod retries;
 mod row_locks;
 pub mod rows;
@@ -41,12 +48,15 @@ mod run_start;
 mod runs;
 mod segment;
 mod segments;
+mod service_keys;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod sqlite;
 mod tasks;
 mod thread_create;
 mod thread_runs;
+mod thread_summaries;
+mod thread_writes;
 mod threads;
 pub mod timing;
 mod tls;
@@ -55,9 +65,11 @@ mod unit;
 mod usage;
 mod users;
 
+pub use account_access::{AccessChange, UserAccess};
 pub use clock::Clock;
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
+pub use foreign_identities::ForeignIdentity;
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
 pub use postgres::Listener;

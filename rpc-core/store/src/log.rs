@@ -1,17 +1,16 @@
 //! The stored events of runs.
 
 use super::advisory_lock::{AdvisoryLock, Job};
-use super::connections::Begin;
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::row_locks::RowLocks;
 use super::rows::EventRow;
-use super::unit::{LiteConn, PgConn, change, end, read, steps, tx, work};
+use super::unit::{LiteConn, PgConn, change, read, steps, tx};
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::db::tables::{run_events, runs};
 use threadline_schema::db::types::UtcTime;
@@ -57,7 +56,7 @@ impl LogSteps for LiteConn {
                     run_events::cuts.eq(excluded(run_events::cuts)),
                 ));
             let longer = run_events::last_seq.le(excluded(run_events::last_seq));
-            diesel::query_dsl::methods::FilterDsl::filter(insert, longer).execute(self).await?;
+            diesel::query_dsl::methods::FilterDsl::filter(insert, longer).fixed().execute(self).await?;
         }
         Ok(())
     }
@@ -167,16 +166,11 @@ impl AppendEvents for PgConn {
 
 impl AppendEvents for LiteConn {
     async fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
-        self.begin().await?;
-        let result = work(async {
-            let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
-            let owned: BTreeSet<RunId> = owned.select(runs::id).load(self).await?.into_iter().collect();
-            let rows: Vec<EventRow> = rows.into_iter().filter(|row| owned.contains(&row.run_id)).collect();
-            self.insert_events(&rows).await?;
-            Ok(rows.iter().map(|row| row.run_id).collect())
-        })
-        .await;
-        end(self, result).await
+        let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
+        let owned: BTreeSet<RunId> = owned.select(runs::id).load(self).await?.into_iter().collect();
+        let rows: Vec<EventRow> = rows.into_iter().filter(|row| owned.contains(&row.run_id)).collect();
+        self.insert_events(&rows).await?;
+        Ok(rows.iter().map(|row| row.run_id).collect())
     }
 }
 
@@ -247,7 +241,7 @@ impl Store {
         if let Some(now) = self.simulation().and_then(|simulation| simulation.now()) {
             return Ok(now);
         }
-        if let Db::Lite { .. } = self.db() {
+        if let Db::Lite(_) = self.db() {
             return Ok(machine_time());
         }
         #[derive(QueryableByName)]

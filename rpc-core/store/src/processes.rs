@@ -9,10 +9,10 @@ use super::advisory_lock::AdvisoryLock;
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::postgres::{Server, Session};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::unit::{change, tx};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use futures::StreamExt;
 use threadline_schema::db::tables::{processes, runs};
 use threadline_schema::db::types::UtcTime;
@@ -105,6 +105,7 @@ impl Store {
                     processes::holds_lock.eq(excluded(processes::holds_lock)),
                     processes::seen_at.eq(excluded(processes::seen_at)),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())
@@ -128,6 +129,7 @@ impl Store {
                 .on_conflict(processes::id)
                 .do_update()
                 .set(processes::seen_at.eq(excluded(processes::seen_at)))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())

@@ -5,6 +5,7 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
@@ -12,7 +13,6 @@ use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -135,6 +135,7 @@ impl Store {
                     runs::used.eq(None::<String>),
                 ))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
@@ -177,6 +178,7 @@ impl Store {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
             diesel::update(open.filter(runs::cancel_requested_at.is_null()))
                 .set(runs::cancel_requested_at.eq(now))
+                .fixed()
                 .execute(c)
                 .await?;
             let run: RunRow =
@@ -205,6 +207,7 @@ impl Store {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
                 .set(runs::lease_expires_at.eq(until))
+                .fixed()
                 .execute(c)
                 .await?)
         })
@@ -324,6 +327,7 @@ impl Store {
                 .filter(runs::epoch.eq(epoch).and(runs::finished_at.is_null()))
                 .set((runs::owner.eq(owner), runs::epoch.eq(epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?

@@ -7,19 +7,18 @@
 //! is only written while its process knows the current number. Whoever takes a run over then moves the run's events to
 //! `run_events`, where everybody reads them.
 
-use super::connections::Begin;
 use super::db::Store;
 use super::error::StoreResult;
 use super::log::{LogSteps, ReadLog};
 use super::logged_events::{EPOCH_EVENTS, LoggedEvents, in_order};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::EventRow;
 use super::segment;
-use super::unit::{LiteConn, PgConn, change, end, read, steps, tx, work};
+use super::unit::{LiteConn, PgConn, change, read, steps, tx};
 use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use std::collections::{BTreeMap, BTreeSet};
 use threadline_schema::db::tables::{log_segments, processes, run_events, runs};
 use threadline_schema::db::types::UtcTime;
@@ -116,25 +115,21 @@ impl AppendSegment for LiteConn {
         number: i64,
         events: Vec<u8>,
     ) -> StoreResult<bool> {
-        self.begin().await?;
-        let result = work(async {
-            let current: Option<i64> =
-                processes::table.find(process).select(processes::fence).first(self).await.optional()?;
-            if current != Some(fence) {
-                return Ok(false);
-            }
-            diesel::insert_into(log_segments::table)
-                .values((
-                    log_segments::process_id.eq(process),
-                    log_segments::number.eq(number),
-                    log_segments::events.eq(events),
-                ))
-                .execute(self)
-                .await?;
-            Ok(true)
-        })
-        .await;
-        end(self, result).await
+        let processes = processes::table.find(process).select(processes::fence);
+        let current: Option<i64> = processes.first(self).await.optional()?;
+        if current != Some(fence) {
+            return Ok(false);
+        }
+        diesel::insert_into(log_segments::table)
+            .values((
+                log_segments::process_id.eq(process),
+                log_segments::number.eq(number),
+                log_segments::events.eq(events),
+            ))
+            .fixed()
+            .execute(self)
+            .await?;
+        Ok(true)
     }
 }
 

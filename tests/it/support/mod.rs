@@ -7,6 +7,8 @@ pub mod database;
 pub mod files;
 pub mod paused_answer;
 pub mod process;
+pub mod provider;
+pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod token;
@@ -14,6 +16,7 @@ pub mod upstream;
 
 pub use client::{Client, Reply, Sse};
 pub use process::{App, Setup};
+pub use provider::{Provider, SigningKey};
 pub use socket::Socket;
 pub use upstream::{Gate, Script, Upstream};
 

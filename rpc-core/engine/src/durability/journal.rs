@@ -46,6 +46,8 @@ pub(crate) async fn run_journal(shared: Arc<Shared>, interval: Duration) {
         if let Err(error) = journal.write_all().await {
             journal.note_failure(&error);
         }
+        let lag = journal.failing_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        metrics::gauge!("threadline_journal_lag_seconds").set(lag);
     }
 }
 

@@ -122,6 +122,7 @@ impl RunTask {
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
         self.report(&outcome, writer.usage, age + started.elapsed());
+        self.driver.after_end();
     }
 
     /// Runs the driver. An answer that replaces another then announces what it replaces.

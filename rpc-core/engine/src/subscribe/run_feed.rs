@@ -175,7 +175,7 @@ impl RunFeed {
 }
 
 /// Returns the event of an error with this message for the user. It allows the client to try again.
-pub(crate) fn error_event(message: &str) -> Event {
+pub fn error_event(message: &str) -> Event {
     let event = ThreadStreamEvent::Error {
         code: StreamErrorCode::Custom,
         message: Some(message.to_owned()),

@@ -47,6 +47,7 @@ mod open_stream;
 mod outgoing;
 mod refusal;
 mod retry;
+mod retry_delay;
 mod second_try;
 mod sse_input;
 mod tool_calls;

@@ -25,6 +25,7 @@ impl AgentsFileReader<'_> {
         let prompt_facts = table.tell.iter().map(|fact| self.prompt_fact(fact)).collect::<Result<_>>()?;
         let title_policy = self.title_policy(table.starter_title.as_ref())?;
         let title_model = table.title_model.as_ref().map(|model| self.text(model)).transpose()?;
+        let summary_model = table.summary_model.as_ref().map(|model| self.text(model)).transpose()?;
         let on_crash = self.crash_policy(table.on_crash.as_ref())?;
         let approvals = self.agent_approvals(config, &table.approval)?;
         let approval_expires = self.approval_expires(table.approval_expires_seconds.take())?;
@@ -41,6 +42,7 @@ impl AgentsFileReader<'_> {
             prompt_facts,
             title_policy,
             title_model,
+            summary_model,
             max_turns,
             on_crash,
             approvals,

@@ -42,6 +42,7 @@ pub(super) struct RawAgent {
     pub(super) tell: Vec<SpannedText>,
     pub(super) starter_title: Option<SpannedText>,
     pub(super) title_model: Option<SpannedText>,
+    pub(super) summary_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,

@@ -44,6 +44,7 @@ tools = ["list_tasks", "mcp:files", "files_read", "order"]
 tell = ["time", "metadata"]
 starter_title = "none"
 title_model = "m/small"
+summary_model = "m/cheap"
 
 [[agents.helper.client_tools]]
 name = "where"
@@ -114,6 +115,7 @@ fn a_whole_file_is_read() {
     assert_eq!((helper.model.as_deref(), helper.max_turns), (Some("m/one"), Some(3)));
     assert_eq!(helper.prompt_facts, [PromptFact::Time, PromptFact::Metadata]);
     assert_eq!((helper.title_policy, helper.title_model.as_deref()), (TitlePolicy::Untitled, Some("m/small")));
+    assert_eq!(helper.summary_model.as_deref(), Some("m/cheap"));
     assert_eq!((&*helper.selectable_models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
     assert_eq!(
         serde_json::to_value(&helper.parameters).unwrap(),

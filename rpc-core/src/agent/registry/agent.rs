@@ -21,6 +21,8 @@ pub(crate) struct Agent {
     pub(super) on_crash: CrashPolicy,
     /// The model that writes the titles of threads; `None` if titles are not written by a model.
     pub(crate) title_model: Option<Arc<str>>,
+    /// The model that summarises the turns that prompts leave out; `None` if they are only left out.
+    pub(crate) summary_model: Option<Arc<str>>,
     /// `None` is the service's default.
     pub(super) model: Option<Arc<str>>,
     /// Further models that a message may ask for.
@@ -47,6 +49,7 @@ impl Agent {
             title_policy: profile.title_policy,
             on_crash: profile.on_crash,
             title_model: profile.title_model.clone().or_else(|| defaults.title_model.clone()),
+            summary_model: profile.summary_model.clone().or_else(|| defaults.summary_model.clone()),
             model: profile.model.clone(),
             selectable_models: profile.selectable_models.clone(),
             fallback_models: profile.fallback_models.clone(),

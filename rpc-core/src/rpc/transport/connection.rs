@@ -1,8 +1,8 @@
 //! What the head of an HTTP request says about its sender.
 
 use crate::rpc::call::{Connection, Transport};
-use http::HeaderMap;
 use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +32,13 @@ pub(super) fn from_head(
     // Only metadata can be invalid, and there is none.
     let hints = ClientHints::new(languages, None).unwrap_or_default();
     Connection {
-        caller: Caller { token: bearer_token(headers).map(Into::into), ip, request_id, hints },
+        caller: Caller {
+            token: bearer_token(headers).map(Into::into),
+            acts_for: head::acts_for(headers.get_all(head::ACTS_FOR).iter().map(HeaderValue::as_bytes)).map(Into::into),
+            ip,
+            request_id,
+            hints,
+        },
         transport,
         // A proxy sets `X-Forwarded-For`, and passes on whatever its client writes into `_meta`. A trusted peer without
         // the header is a gateway: it names its clients in `_meta`.

@@ -29,8 +29,11 @@ impl RpcServer {
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
         let connection = connection::from_head(transport, peer, request.headers(), &self.inner.parts.trusted_proxies);
         let request_id = connection.caller.request_id.clone();
-        let mut response =
-            if is_upgrade { self.upgrade(connection, request) } else { Box::pin(self.post(connection, request)).await };
+        let mut response = if is_upgrade {
+            Box::pin(self.upgrade(connection, request)).await
+        } else {
+            Box::pin(self.post(connection, request)).await
+        };
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             headers.insert(X_REQUEST_ID, value);

@@ -11,7 +11,6 @@ mod sockets;
 mod websocket;
 
 use super::pipeline::Pipeline;
-use crate::auth::token::Tokens;
 use ipnet::IpNet;
 use sockets::Sockets;
 use std::sync::Arc;
@@ -45,8 +44,6 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct RpcServerParts {
     pub(crate) pipeline: Pipeline,
-    /// Checks the token of a WebSocket before it opens.
-    pub(crate) tokens: Arc<Tokens>,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
     /// Most entries of one batch.
     pub(crate) max_batch_entries: usize,

@@ -12,11 +12,13 @@
 
 #[macro_use]
 mod support;
+mod accounts;
 mod attachments;
 mod deadlocks;
 mod failover;
 mod faults;
 mod faults_postgres;
+mod groups;
 mod items;
 mod log;
 mod migrations;
@@ -29,5 +31,6 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod thread_runs;
+mod thread_summaries;
 mod threads;
 mod usage;

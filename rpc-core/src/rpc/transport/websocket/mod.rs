@@ -37,16 +37,25 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 impl RpcServer {
     /// Answers the HTTP request that opens a WebSocket.
-    pub(super) fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
+    pub(super) async fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
         let mut response = match handshake::accept(&request) {
             Ok(response) => response,
             Err(refusal) => return *refusal,
         };
-        let token = connection.caller.token.as_deref();
-        if token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_none()) {
-            let mut response = refusal(Error::unauthorized().public());
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return response;
+        if let Some(token) = connection.caller.token.as_deref() {
+            match self.inner.parts.pipeline.is_token(token).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let mut response = refusal(Error::unauthorized().public());
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                    return response;
+                }
+                Err(error) => {
+                    let mut response = refusal(error.public());
+                    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+                    return response;
+                }
+            }
         }
         let sockets = &self.inner.sockets;
         let Ok(permit) = sockets.permits.clone().try_acquire_owned() else {

@@ -5,9 +5,11 @@
 
 mod accounts;
 mod flags;
+mod smoke;
 
 pub use self::accounts::{InviteCommand, KeyCommand, UserCommand};
 use self::flags::Scope;
+pub use self::smoke::SmokeOptions;
 use crate::bench::BenchOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
@@ -77,6 +79,8 @@ pub enum Command {
     },
     /// Check that the server on this machine answers.
     Healthcheck,
+    /// Try out a deployment from outside.
+    Smoke(SmokeOptions),
     /// Measure an installation.
     Bench(BenchOptions),
 }
@@ -130,7 +134,8 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
             expires_minutes: matches.get_one("expires-minutes").copied(),
         },
         "thread" => Command::Thread {
-            id: matches.get_one("id").copied().unwrap_or_default(),
+            // The command line without an id is refused.
+            id: matches.get_one("id").copied().unwrap_or(ThreadId::nil()),
             status: matches
                 .get_one::<String>("status")
                 .and_then(|name| ThreadState::from_name(name))
@@ -147,6 +152,7 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "doctor" => Command::Doctor,
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
+        "smoke" => Command::Smoke(smoke::options(matches)),
         "bench" => Command::Bench(bench_options(matches)),
         _ => Command::Serve,
     }
@@ -249,6 +255,7 @@ fn definition() -> Definition {
             flags::add(Definition::new("healthcheck"), Scope::Rest)
                 .about("Request /health from the server on this machine; exit code 0 if it is healthy"),
         )
+        .subcommand(smoke::definition(option))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -391,6 +398,9 @@ mod tests {
         let id = "0199a3f4-0000-7000-8000-000000000000";
         assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
+        assert!(refused(&["smoke"]).contains("--url"));
+        assert!(refused(&["smoke", "--url", "http://x", "--token", "t", "--email", "e"]).contains("--email"));
+        assert!(refused(&["smoke", "--url", "http://x", "--skip", "stream"]).contains("model, tool"));
         // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));

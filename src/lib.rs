@@ -17,4 +17,5 @@ pub mod listen;
 pub mod probe_model;
 pub mod reload;
 pub mod shutdown;
+pub mod smoke;
 pub mod telemetry;

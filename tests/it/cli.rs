@@ -66,6 +66,7 @@ fn commands_that_print_need_nothing() {
         "doctor",
         "env-example",
         "healthcheck",
+        "smoke",
         "bench",
     ] {
         assert!(help.contains(&format!("  {name} ")), "{name} is missing in {help}");

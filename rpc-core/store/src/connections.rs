@@ -23,6 +23,7 @@ where
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(StoreError::unavailable(error)),
             Err(_) => {
+                metrics::counter!("threadline_db_pool_timeouts_total").increment(1);
                 let Status { max_size, size, available, waiting } = self.pool.status();
                 Err(StoreError::unavailable(format!(
                     "no connection within {:?} ({} of {max_size} in use, {waiting} requests waiting)",

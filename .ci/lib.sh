@@ -237,6 +237,32 @@ pooler() {
     "$TEST_PGBOUNCER" --version | head -n 1
 }
 
+# Prometheus and promtool, which check the alert rules, the metrics and the dashboard.
+prometheus() {
+    step "Prometheus"
+    if [ -z "${TEST_PROMETHEUS:-}" ]; then
+        if ! have prometheus; then install_package prometheus; fi
+        TEST_PROMETHEUS="$(command -v prometheus)" || fail "no Prometheus: install it, or set TEST_PROMETHEUS"
+        export TEST_PROMETHEUS
+    fi
+    "$TEST_PROMETHEUS" --version 2>&1 | head -n 1
+}
+
+# The programs that check deploy/: ShellCheck, systemd-analyze, Node.js, and those in a virtual environment. Sets TEST_DEPLOY_PYTHON.
+deploy_checks() {
+    step "Checks of deploy/"
+    if ! have shellcheck; then install_package shellcheck; fi
+    if ! have systemd-analyze; then install_package systemd; fi
+    if ! have node; then install_package nodejs; fi
+    if [ -z "${TEST_DEPLOY_PYTHON:-}" ]; then
+        local list=deploy/checks/requirements.txt venv
+        venv="$TOOLS/deploy-$(cksum <"$list" | cut -d ' ' -f 1)"
+        python_package "$venv" "--requirement=$list" TEST_DEPLOY_PYTHON
+        export TEST_DEPLOY_PYTHON="$venv/bin/python"
+    fi
+    "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
+}
+
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

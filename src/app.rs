@@ -5,7 +5,7 @@
 use crate::config::{ConfigError, ServerConfig, Settings};
 use crate::in_process::InProcess;
 use crate::listen::{self, ConnectionLimits, Listener};
-use crate::telemetry::{self, MetricsPage};
+use crate::telemetry::{self, MetricsPage, Volume};
 use crate::{banner, reload, shutdown};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
@@ -36,7 +36,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let metrics = start_telemetry(settings, &warnings, &supervisor)?;
+    let metrics = start_telemetry(settings, &warnings, telemetry::volumes(settings), &supervisor)?;
     let stop = shutdown::on_signal(&supervisor)?;
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
@@ -92,7 +92,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let metrics = start_telemetry(settings, &warnings, &supervisor)?;
+    let metrics = start_telemetry(settings, &warnings, telemetry::volumes(settings), &supervisor)?;
     let stop = shutdown::on_signal(&supervisor)?;
     let rpc = listener("rpc", "RPC_LISTEN", server.rpc_listen, &server).await?;
 
@@ -123,7 +123,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let metrics = start_telemetry(settings, &[], &supervisor)?;
+    let metrics = start_telemetry(settings, &[], Vec::new(), &supervisor)?;
     let stop = shutdown::on_signal(&supervisor)?;
     let rest = listener("rest", "REST_LISTEN", server.rest_listen, &server).await?;
 
@@ -209,13 +209,18 @@ async fn drain(
     failure.map_or(Ok(()), Err)
 }
 
-fn start_telemetry(settings: &Settings, warnings: &[String], supervisor: &Supervisor) -> anyhow::Result<MetricsPage> {
+fn start_telemetry(
+    settings: &Settings,
+    warnings: &[String],
+    volumes: Vec<Volume>,
+    supervisor: &Supervisor,
+) -> anyhow::Result<MetricsPage> {
     telemetry::install_log(&settings.log())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let metrics = telemetry::install_metrics()?;
-    supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep());
+    supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep(volumes));
     Ok(metrics)
 }
 

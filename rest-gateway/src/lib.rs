@@ -41,7 +41,7 @@ mod service;
 mod sse;
 mod upstream;
 
-pub use docs::{rest_markdown, routes_text};
+pub use docs::{errors_markdown, rest_markdown, routes_text};
 pub use openapi::openapi;
 pub use remote::{Remote, RemoteConfig, RemoteError};
 pub use response::Body;

@@ -2,7 +2,9 @@
 
 mod agents;
 
-pub use agents::{AgentProfile, AgentsConfig, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector};
+pub use agents::{
+    AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector,
+};
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
 pub use threadline_model::dialect::DialectOverrides;

@@ -21,10 +21,10 @@ pub fn piece_bytes(body_bytes: usize) -> usize {
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsCreateParams {
     /// Name of the file, 1 to 255 characters. Directories are removed.
-    #[schemars(length(min = 1), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1), regex(pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"))]
     pub name: String,
     /// Size of the file in bytes. The upload must have exactly this size.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub size: u64,
     /// Media type of the file. The content must fit it. Empty, absent or `application/octet-stream`: the extension of
     /// the name decides, or the content.

@@ -17,12 +17,21 @@ pub struct User {
     pub created_at: DateTime<Utc>,
 }
 
+/// The shape of an email address: no white space and no control characters, one `@`, and a dot after it.
+const EMAIL: &str = concat!(
+    r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s.\u0000-\u001f\u007f-\u009f]+",
+    r"(\.[^@\s.\u0000-\u001f\u007f-\u009f]+)+$"
+);
+
 /// Email and password.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Email address, at most 254 characters. Case does not matter.
-    #[schemars(length(min = 5, max = 254), regex(pattern = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"))]
+    #[schemars(
+        length(min = 5, max = 254),
+        regex(pattern = EMAIL)
+    )]
     pub email: String,
     /// Password, 8 to 128 characters.
     #[schemars(length(min = 8, max = 128))]
@@ -40,7 +49,7 @@ impl std::fmt::Debug for Credentials {
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// Email address, at most 254 characters. Case does not matter.
-    #[schemars(length(min = 5, max = 254), regex(pattern = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"))]
+    #[schemars(length(min = 5, max = 254), regex(pattern = EMAIL))]
     pub email: String,
     /// Password, 8 to 128 characters.
     #[schemars(length(min = 8, max = 128))]

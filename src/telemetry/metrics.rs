@@ -1,6 +1,7 @@
 //! Metrics: the table of all metrics, and the page that `/metrics` serves.
 
-use metrics::Unit;
+use super::disk::{self, Volume};
+use metrics::{Key, Level, Metadata, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -65,6 +66,9 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_log_write_seconds", kind: Histogram, labels: "", doc: "Duration of one write of the journal: one transaction for all runs." },
     Metric { name: "threadline_task_failures_total", kind: Counter, labels: "task", doc: "Background tasks that have failed, by kind. After the failure of a critical one the process drains and exits." },
     Metric { name: "threadline_log_failures_total", kind: Counter, labels: "", doc: "Failed writes of the journal; their events are written later." },
+    Metric { name: "threadline_journal_lag_seconds", kind: Gauge, labels: "", doc: "Time for which the journal has not been able to write; 0 while it can." },
+    Metric { name: "threadline_lease_renewal_failures_total", kind: Counter, labels: "", doc: "Failed tries of this process to renew the leases of its runs." },
+    Metric { name: "threadline_runs_taken_over_total", kind: Counter, labels: "", doc: "Runs that this process took over, because their process was gone or its lease had expired." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
@@ -80,6 +84,9 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_provider_key_reads_total", kind: Counter, labels: "outcome", doc: "Reads of the identity provider's keys." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
     Metric { name: "threadline_db_connections", kind: Gauge, labels: "state", doc: "Connections to the database: open, in use, and requests that wait for one." },
+    Metric { name: "threadline_db_pool_timeouts_total", kind: Counter, labels: "", doc: "Requests that got no connection to the database in time." },
+    Metric { name: "threadline_disk_free_bytes", kind: Gauge, labels: "volume", doc: "Free space of the file system under the SQLite file and under the attachments." },
+    Metric { name: "threadline_disk_size_bytes", kind: Gauge, labels: "volume", doc: "Size of that file system." },
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Open connections." },
     Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener", doc: "Connections answered 503 because MAX_CONNECTIONS were open." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because the peer was too slow." },
@@ -95,7 +102,7 @@ pub const METRICS: &[Metric] = &[
 
 /// Upper bounds of the buckets of all durations, in seconds: from an in-process call to a long run.
 const SECONDS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
 
 /// Upper bounds of the buckets of all counts.
 const COUNTS: &[f64] = &[1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
@@ -132,16 +139,18 @@ impl MetricsPage {
         self.handle.render()
     }
 
-    /// Runs the upkeep every few seconds: reads the process metrics and compacts histograms. Never returns.
-    pub async fn upkeep(self) {
+    /// Runs the upkeep every few seconds: reads the process metrics and the space of the volumes, and compacts
+    /// histograms. Never returns.
+    pub async fn upkeep(self, volumes: Vec<Volume>) {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let page = self.clone();
+            let (page, volumes) = (self.clone(), volumes.clone());
             // It reads /proc, where listing many file descriptors takes milliseconds: not on an async worker.
             let round = tokio::task::spawn_blocking(move || {
                 page.process.collect();
+                disk::record(&volumes);
                 page.handle.run_upkeep();
             });
             if let Err(error) = round.await {
@@ -159,11 +168,23 @@ fn describe() {
             _ => Unit::Count,
         };
         match metric.kind {
-            Counter => metrics::describe_counter!(metric.name, unit, metric.doc),
+            Counter => {
+                metrics::describe_counter!(metric.name, unit, metric.doc);
+                if metric.labels.is_empty() {
+                    start_at_zero(metric.name);
+                }
+            }
             Gauge => metrics::describe_gauge!(metric.name, unit, metric.doc),
             Histogram => metrics::describe_histogram!(metric.name, unit, metric.doc),
         }
     }
+}
+
+/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an alert
+/// on its increase would miss the first event.
+fn start_at_zero(name: &'static str) {
+    const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+    metrics::with_recorder(|recorder| recorder.register_counter(&Key::from_static_name(name), &METADATA).increment(0));
 }
 
 #[cfg(test)]

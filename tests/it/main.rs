@@ -17,6 +17,7 @@ mod cli;
 mod continuation;
 mod contract;
 mod databases;
+mod deployment;
 mod docs;
 mod doctor_model;
 mod faults;

@@ -1,6 +1,7 @@
 //! The collaborators of the engine.
 
 use crate::driver::DriverSource;
+use crate::durability::Tails;
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
 use crate::presences::Presences;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) leases: Leases,
     pub(crate) presences: Presences,
+    pub(crate) tails: Tails,
     /// Held by the task that takes over runs.
     pub(crate) recovering: tokio::sync::Mutex<()>,
 }

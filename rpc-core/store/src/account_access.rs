@@ -3,10 +3,10 @@
 
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::{AccessChangeRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{access_changes, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AccessChangeId, AccessSubjectId, UserId};

@@ -2,10 +2,10 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::rows::{AttachmentRow, AuditRow, FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UsageRow};
 use super::unit::read;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachments, audit_log, feedback, items, runs, tasks, threads, usage_days};
 use threadline_schema::ids::{AttachmentId, AuditId, ItemId, TaskId, ThreadId, UserId};
 

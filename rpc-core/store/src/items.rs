@@ -2,13 +2,13 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{FencingToken, ItemRow, NewItem, ThreadRow};
 use super::run_start::ItemRewrite;
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
@@ -47,6 +47,7 @@ steps! {
                     threads::updated_at.eq(now),
                 ))
                 .returning(threads::next_position)
+                .fixed()
                 .get_result(c)
                 .await
                 .or_not_found(Entity::Thread)?;
@@ -78,6 +79,7 @@ steps! {
                 .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
                 .filter(runs::finished_at.is_null())
                 .set((runs::epoch.eq(token.epoch), used.map(|used| runs::used.eq(used))))
+                .fixed()
                 .execute(c)
                 .await?;
             if current == 0 { Err(Conflict::RunSuperseded.into()) } else { Ok(()) }
@@ -91,6 +93,7 @@ steps! {
                 completed += diesel::update(items::table.find(id))
                     .filter(items::run_id.eq(token.run_id).and(items::kind.eq(ItemKind::ToolCall)))
                     .set(items::body.eq(body))
+                    .fixed()
                     .execute(c)
                     .await?;
             }
@@ -298,6 +301,7 @@ impl Store {
             for (id, body) in bodies {
                 diesel::update(items::table.find(id).filter(items::thread_id.eq(token.thread_id)))
                     .set(items::body.eq(body))
+                    .fixed()
                     .execute(c)
                     .await?;
             }
@@ -313,7 +317,7 @@ impl Store {
         let ItemRewrite { id, old, new } = rewrite;
         change!(self, |c| {
             let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
-            let changed = diesel::update(as_read).set(items::body.eq(new)).execute(c).await?;
+            let changed = diesel::update(as_read).set(items::body.eq(new)).fixed().execute(c).await?;
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
         })
     }

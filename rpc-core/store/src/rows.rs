@@ -1,5 +1,6 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
+pub use super::logged_events::{EPOCH_EVENTS, LoggedBody, LoggedEvents, ROW_BYTES};
 use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
@@ -162,6 +163,7 @@ rows! {
     }
 
     /// A thread.
+    #[derive(QueryableByName)]
     ThreadRow in threads {
         /// Id.
         id: ThreadId,

@@ -5,10 +5,10 @@
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::{ItemRow, ThreadSummaryRow};
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, thread_summaries, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, SummaryJobId, ThreadId};

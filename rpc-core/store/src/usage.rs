@@ -5,10 +5,10 @@
 
 use super::db::Store;
 use super::error::{Limit, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{RunRow, UsageRow};
 use super::unit::{change, read, steps};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::usage_days;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
@@ -126,6 +126,7 @@ steps! {
                     usage_days::held_tokens.eq(plus!(usage_days::held_tokens, reservation.tokens)),
                     usage_days::held_micros.eq(plus!(usage_days::held_micros, reservation.micros)),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             if reserved == 0 { Err(StoreError::LimitReached(Limit::DailyBudget)) } else { Ok(()) }
@@ -163,6 +164,7 @@ steps! {
                     usage_days::held_tokens.eq(usage_days::held_tokens - held.tokens),
                     usage_days::held_micros.eq(usage_days::held_micros - held.micros),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())

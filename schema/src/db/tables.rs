@@ -261,6 +261,24 @@ diesel::table! {
         holds_lock -> Bool,
         /// When it last wrote this row.
         seen_at -> UtcTime,
+        /// How often runs were taken from it. Its journal writes only while it knows this number.
+        fence -> BigInt,
+        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        reads_segments -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    log_segments (process_id, number) {
+        process_id -> Id,
+        /// Counts the ticks of the process.
+        number -> BigInt,
+        /// Events of any number of runs, packed.
+        events -> Binary,
     }
 }
 
@@ -463,6 +481,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     attachment_leftovers,
     processes,
+    log_segments,
     tool_approvals,
     thread_summaries,
     invitations,

@@ -8,6 +8,7 @@ pub mod files;
 pub mod paused_answer;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod token;

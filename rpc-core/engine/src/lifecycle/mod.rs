@@ -7,7 +7,7 @@ mod finish;
 mod start;
 mod state;
 
-pub(crate) use cancel::{apply_cancel_request, apply_cancel_requests, cancel_run, stop_run_in_thread};
+pub(crate) use cancel::{apply_cancel_request, apply_cancel_requests, cancel_run, stop_local_run, stop_run_in_thread};
 pub(crate) use disconnect::cancel_on_disconnect;
 pub use execute::count_tokens;
 pub(crate) use execute::{RunTask, spawn_run};

@@ -63,7 +63,7 @@ impl RunProjection {
         struct Items {
             data: Vec<ThreadItem>,
         }
-        match serde_json::from_str(resync.json()) {
+        match serde_json::from_str(&resync.json()) {
             Ok(Resync { items: Items { data } }) => {
                 self.items.clear();
                 for item in data {

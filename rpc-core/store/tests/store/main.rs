@@ -18,6 +18,7 @@ mod deadlocks;
 mod failover;
 mod faults;
 mod faults_postgres;
+mod groups;
 mod items;
 mod log;
 mod migrations;

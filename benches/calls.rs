@@ -44,8 +44,12 @@ async fn start(database: &str) -> Result<(Arc<Core>, RpcServer, String)> {
         _ => None,
     };
     let (config, _) = Settings::read(&lookup)?.core()?;
-    let http =
-        RpcHttpConfig { max_sockets: 1, body_timeout: Duration::from_secs(1), ping_interval: Duration::from_secs(30) };
+    let http = RpcHttpConfig {
+        max_sockets: 1,
+        body_timeout: Duration::from_secs(1),
+        ping_interval: Duration::from_secs(30),
+        ..RpcHttpConfig::default()
+    };
     let core = Core::start(config, &Supervisor::default()).await?;
     let server = core.rpc_server(http);
     let credentials = json!({"email": "ada@example.com", "password": "correct horse"});

@@ -10,6 +10,7 @@ pub mod banner;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod hardening;
 pub mod healthcheck;
 mod in_process;
 pub mod listen;

@@ -44,5 +44,5 @@ pub use docs::{rest_markdown, routes_text};
 pub use openapi::openapi;
 pub use remote::{Remote, RemoteConfig, RemoteError};
 pub use response::Body;
-pub use service::{Gateway, GatewayConfig};
+pub use service::{Gateway, GatewayConfig, Pages};
 pub use upstream::{Call, CallError, CallResult, FrameStream, Subscription, Upstream};

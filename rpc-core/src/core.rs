@@ -4,6 +4,7 @@
 
 use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
 use crate::attachments::{Attachments, AttachmentsError};
+use crate::auth::login_guard::LoginGuard;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
 use crate::budget::Budgets;
@@ -97,6 +98,7 @@ impl Core {
             store: store.clone(),
             attachments: attachments.clone(),
             limits: limits.clone(),
+            clock: clock.clone(),
             max_idle: config.session_max_idle,
         };
         maintenance.spawn(supervisor);
@@ -241,8 +243,9 @@ impl MethodParts {
             latest: LatestChecks::default(),
         };
         let mut registry = Registry::default();
-        AuthMethods { store: store.clone(), passwords: Passwords::new(), tokens, clock: clock.clone() }
-            .register(&mut registry);
+        let logins = LoginGuard::new(store.clone(), clock.clone());
+        let passwords = Passwords::new();
+        AuthMethods { store: store.clone(), passwords, logins, tokens, clock: clock.clone() }.register(&mut registry);
         threads.register(&mut registry);
         ItemMethods { store: store.clone(), clock }.register(&mut registry);
         RunMethods { engine, streams }.register(&mut registry);

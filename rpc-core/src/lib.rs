@@ -42,5 +42,5 @@ pub use attachments::{AttachmentsError, check_storage};
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
-pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, openrpc};
+pub use rpc::{CallError, Feed, GatewayTrust, Response, RpcHttpConfig, RpcServer, openrpc};
 pub use threadline_tools::mcp::McpStatus;

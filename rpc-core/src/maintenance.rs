@@ -2,11 +2,12 @@
 
 use crate::attachments::Attachments;
 use crate::limits::RateLimits;
-use crate::store::Store;
+use crate::store::{Clock, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::Engine;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::error::Chain;
 use tokio::time::MissedTickBehavior;
 
 /// How often memory is swept and gauges are recorded.
@@ -22,6 +23,7 @@ pub(crate) struct Maintenance {
     pub(crate) store: Store,
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
+    pub(crate) clock: Arc<Clock>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
 }
@@ -33,6 +35,7 @@ impl Maintenance {
         this.every(supervisor, REMOVE_EVERY, |this| async move {
             this.engine.remove_expired_logs().await;
             this.attachments.delete_unused().await;
+            this.forget_login_failures().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
@@ -60,6 +63,12 @@ impl Maintenance {
                 work(this.clone()).await;
             }
         });
+    }
+
+    async fn forget_login_failures(&self) {
+        if let Err(error) = self.store.login_failures_forget(self.clock.now()).await {
+            tracing::warn!(error = %Chain(&error), "old login failures could not be removed");
+        }
     }
 
     /// Records what is measured now and then instead of at every change.

@@ -51,6 +51,7 @@ macro_rules! settings {
                 pub(super) const $field: Setting = Setting {
                     name: $name,
                     aliases: &[$($alias)?],
+                    file_names: &[concat!($name, "_FILE"), $(concat!($alias, "_FILE"))?],
                     group: Group::$group,
                     doc: concat!($($doc),+),
                     default: settings!(@default $(text $default)? $(unset $unset)?),
@@ -220,6 +221,15 @@ settings! {
     /// Maximum number of connections of each listener. Further ones are answered 503. Each connection needs a file
     /// descriptor (`ulimit -n`).
     max_connections: Number<1, 1_000_000> = "MAX_CONNECTIONS" in Network, default "10000";
+    /// Maximum number of connections of one address (IPv6: of one /64 network) on each listener. Connections of
+    /// TRUSTED_PROXIES are not limited. 0: no limit.
+    max_connections_per_address: Option<Limit> = "MAX_CONNECTIONS_PER_ADDRESS" in Network, unset "half of MAX_CONNECTIONS";
+    /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the other
+    /// listeners. `/health` is on each listener.
+    ops_listen: Option<SocketAddr> = "OPS_LISTEN" in Network, unset "they are on the other listeners";
+    /// Secret by which a gateway in a separate process shows the core that it is one: the same on both sides. Without it,
+    /// `threadline core` believes whoever says so.
+    gateway_secret: Option<SecretString> = "GATEWAY_SECRET" in Network, unset "none";
     /// Seconds for which runs can go on after SIGTERM. After that they are closed as interrupted.
     drain_seconds: Number<0, 3600> = "DRAIN_SECONDS" in Network, default "10";
 

@@ -4,6 +4,7 @@ use metrics::Unit;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
+use tracing_appender::non_blocking::ErrorCounter;
 
 /// One metric, as documented for operators.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +79,13 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
     Metric { name: "threadline_db_connections", kind: Gauge, labels: "state", doc: "Connections to the database: open, in use, and requests that wait for one." },
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Open connections." },
-    Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener", doc: "Connections answered 503 because MAX_CONNECTIONS were open." },
+    Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener, limit", doc: "Connections answered 503 because too many were open." },
+    Metric { name: "threadline_input_refused_total", kind: Counter, labels: "reason", doc: "Requests and messages that were not read because of their size." },
+    Metric { name: "threadline_websocket_strangers_total", kind: Counter, labels: "", doc: "WebSockets closed because no call was authenticated in time." },
+    Metric { name: "threadline_image_decodes", kind: Gauge, labels: "", doc: "Images that are being decoded." },
+    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because nobody read them in time." },
+    Metric { name: "threadline_certificate_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the TLS certificate." },
+    Metric { name: "threadline_login_failures_total", kind: Counter, labels: "outcome", doc: "Logins that failed." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because the peer was too slow." },
     Metric { name: "process_cpu_seconds_total", kind: Counter, labels: "", doc: "CPU time of the process, user and system." },
     Metric { name: "process_resident_memory_bytes", kind: Gauge, labels: "", doc: "Resident memory of the process." },
@@ -130,11 +137,12 @@ impl MetricsPage {
     }
 
     /// Runs the upkeep every few seconds: reads the process metrics and compacts histograms. Never returns.
-    pub async fn upkeep(self) {
+    pub async fn upkeep(self, dropped_lines: ErrorCounter) {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            metrics::counter!("threadline_log_lines_dropped_total").absolute(dropped_lines.dropped_lines() as u64);
             let page = self.clone();
             // It reads /proc, where listing many file descriptors takes milliseconds: not on an async worker.
             let round = tokio::task::spawn_blocking(move || {

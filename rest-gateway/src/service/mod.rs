@@ -10,7 +10,7 @@ use crate::http::{
 use crate::operation::{Operation, operations};
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
 use crate::router::{PathItem, Router};
-use crate::rule::{Page, Target, Verb};
+use crate::rule::{Page, Rule, Target, Verb};
 use crate::upstream::Upstream;
 use crate::{chat, pages};
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::ByteBudget;
 use threadline_schema::call::Caller;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -43,6 +44,31 @@ pub struct GatewayConfig {
     pub hsts: bool,
     /// Whether to serve the chat page.
     pub chat_page: bool,
+    /// Which operations are served.
+    pub pages: Pages,
+    /// Memory for bodies that are not answered yet.
+    pub input: ByteBudget,
+}
+
+/// Which operations a gateway serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// All.
+    All,
+    /// All but those for operators, who have a listener of their own.
+    Public,
+    /// Those for operators.
+    Operators,
+}
+
+impl Pages {
+    fn contains(self, rule: &Rule) -> bool {
+        match self {
+            Self::All => true,
+            Self::Public => !rule.is_for_operators(),
+            Self::Operators => rule.is_for_operators() || rule.serves_operators(),
+        }
+    }
 }
 
 /// The REST API over an [`Upstream`]. Cheap to clone.
@@ -67,10 +93,12 @@ impl Gateway {
         render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
         let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
-        let is_served = |operation: &&Operation| config.chat_page || !operation.rule.is_chat_page();
+        let is_served = |operation: &&Operation| {
+            config.pages.contains(operation.rule) && (config.chat_page || !operation.rule.is_chat_page())
+        };
         let router = Router::new(operations().iter().filter(is_served));
         let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
-        let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout };
+        let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout, input: config.input.clone() };
         Self { inner: Arc::new(Inner { config, headers, router, dispatcher, render_metrics }) }
     }
 
@@ -84,8 +112,9 @@ impl Gateway {
     {
         let (head, body) = request.into_parts();
         let request_id = request_id(&head.headers);
-        let mut observation = Observation::start(request_id.clone(), &head.method);
-        let result = self.inner.route(peer, &head, body, &request_id, &mut observation).await;
+        let ip = client_ip(peer, &head.headers, &self.inner.config.trusted_proxies);
+        let mut observation = Observation::start(request_id.clone(), ip, &head.method);
+        let result = self.inner.route(ip, &head, body, &request_id, &mut observation).await;
         let response = result.unwrap_or_else(ErrorResponse::into_response);
         observation.set_response(response.status, response.error.as_ref().map(|error| error.code), &response.meta);
         self.inner.finish(&head, &request_id, response, observation)
@@ -116,7 +145,7 @@ impl Inner {
     /// Finds the operation of a request, and lets its target handle it.
     async fn route<B>(
         &self,
-        peer: IpAddr,
+        ip: IpAddr,
         head: &Parts,
         body: B,
         request_id: &Arc<str>,
@@ -138,7 +167,7 @@ impl Inner {
             return Ok(Response::error(&error).with_header(ALLOW, path.allow.clone()));
         };
         let variables = variables.iter().collect();
-        let caller = self.caller(peer, head, request_id);
+        let caller = caller(ip, head, request_id);
         let request = MatchedRequest { operation, variables, head, body, caller };
         match &operation.rule.target {
             Target::Page(page) => self.page(*page, &request.variables).ok_or_else(|| not_found().into()),
@@ -147,16 +176,6 @@ impl Inner {
                 let result = self.dispatcher.call_chatkit(request).await;
                 Ok(result.unwrap_or_else(ErrorResponse::into_response).with_chatkit_error())
             }
-        }
-    }
-
-    /// Returns what the head of a request says about its caller. Only the core verifies it.
-    fn caller(&self, peer: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
-        Caller {
-            token: bearer_token(&head.headers),
-            ip: client_ip(peer, &head.headers, &self.config.trusted_proxies),
-            request_id: request_id.clone(),
-            hints: client_hints(&head.headers),
         }
     }
 
@@ -219,6 +238,16 @@ impl Inner {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;
         response
+    }
+}
+
+/// Returns what the head of a request says about its caller. Only the core verifies it.
+fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
+    Caller {
+        token: bearer_token(&head.headers),
+        ip,
+        request_id: request_id.clone(),
+        hints: client_hints(&head.headers),
     }
 }
 

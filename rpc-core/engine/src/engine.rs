@@ -230,7 +230,7 @@ impl Engine {
     pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
         let store = &self.shared.store;
         // First whose it is: a request to delete another user's thread must not stop its run.
-        store.thread_get(user_id, thread_id).await?;
+        store.thread_unlocked(user_id, thread_id).await?;
         lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
         store.thread_delete(user_id, thread_id).await?;
         // Another run may have started in between. It has no readers.

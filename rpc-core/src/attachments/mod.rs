@@ -45,6 +45,9 @@ use tokio::sync::Semaphore;
 /// Maximum number of images that are decoded at the same time: one can take 160 MB.
 const MAX_CONCURRENT_DECODES: usize = 2;
 
+/// Maximum number of images that wait to be decoded. Further uploads are refused until one is done.
+const MAX_QUEUED_DECODES: usize = 64;
+
 /// Creates, stores and reads attachments.
 pub(crate) struct Attachments {
     config: AttachmentsConfig,
@@ -54,7 +57,9 @@ pub(crate) struct Attachments {
     clock: Arc<Clock>,
     storage: Storage,
     signer: CapabilitySigner,
-    decode_permits: Semaphore,
+    decode_permits: Arc<Semaphore>,
+    /// Images that wait to be decoded, or are being decoded.
+    decode_queue: Arc<Semaphore>,
 }
 
 /// Why attachments are not available.
@@ -87,7 +92,8 @@ impl Attachments {
             clock: clock.clone(),
             storage: Storage::new(&config.attachments.location)?,
             signer: CapabilitySigner::new(&config.auth)?,
-            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
+            decode_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES)),
+            decode_queue: Arc::new(Semaphore::new(MAX_QUEUED_DECODES)),
             config: config.attachments.clone(),
         })
     }

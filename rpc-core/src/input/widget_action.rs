@@ -90,7 +90,7 @@ impl WidgetActions {
         widget_id: Option<ItemId>,
         action: &Action,
     ) -> Result<WidgetCall, Error> {
-        let thread = self.store.thread_get(user_id, thread_id).await?;
+        let thread = self.store.thread_open(user_id, thread_id).await?;
         if let Some(id) = widget_id {
             widget_of(&self.store.item_get(user_id, thread_id, id).await?)?;
         }

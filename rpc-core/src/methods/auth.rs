@@ -1,5 +1,6 @@
 //! `auth.*`
 
+use crate::auth::login_guard::LoginGuard;
 use crate::auth::password;
 use crate::auth::password::Passwords;
 use crate::auth::token::Tokens;
@@ -19,6 +20,7 @@ const EMAIL_CHARS: usize = 254;
 pub(crate) struct AuthMethods {
     pub(crate) store: Store,
     pub(crate) passwords: Passwords,
+    pub(crate) logins: LoginGuard,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<Clock>,
 }
@@ -44,19 +46,24 @@ impl AuthMethods {
         Ok(wire::user(&self.store.user_create(id, email, hash, now).await?))
     }
 
-    async fn login(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<Login, Error> {
+    async fn login(self: Arc<Self>, call: CallContext, params: Credentials) -> Result<Login, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "Email or password is wrong.");
         // No account has a longer one; hashing it would only cost.
         if params.password.chars().count() > *password::LENGTH.end() {
             return Err(wrong());
         }
+        let attempt = self.logins.begin(&params.email, call.ip()).await?;
         let row = match email(&params.email) {
             Ok(email) => self.store.user_by_email(email).await?,
             Err(_) => None,
         };
         let hash = row.as_ref().map(|row| row.password_hash.clone());
         let right = self.passwords.verify(params.password, hash).await.map_err(Error::internal)?;
-        let row = row.filter(|_| right).ok_or_else(wrong)?;
+        let Some(row) = row.filter(|_| right) else {
+            attempt.fail();
+            return Err(wrong());
+        };
+        attempt.succeed().await?;
         let (token, expires_at) = self.tokens.issue(row.id.0, None).map_err(Error::internal)?;
         Ok(Login { user: wire::user(&row), token, expires_at })
     }

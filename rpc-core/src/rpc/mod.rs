@@ -17,4 +17,4 @@ pub use feed::Feed;
 pub(crate) use open_streams::OpenStreams;
 pub use reply::{CallError, Response};
 pub(crate) use transport::RpcServerParts;
-pub use transport::{RpcHttpConfig, RpcServer};
+pub use transport::{GatewayTrust, RpcHttpConfig, RpcServer};

@@ -29,6 +29,7 @@ mod idempotency;
 mod items;
 pub mod lenient_tls;
 mod log;
+mod login_failures;
 pub mod migrate;
 mod postgres;
 mod postgres_facts;

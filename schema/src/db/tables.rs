@@ -267,6 +267,22 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::UtcTime;
+
+    /// Failed logins.
+    login_failures (email_hash) {
+        /// SHA-256 of the email, in hexadecimal digits.
+        email_hash -> Text,
+        /// In a row, without a success.
+        failures -> BigInt,
+        last_at -> UtcTime,
+        /// No login is tried before.
+        blocked_until -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -289,5 +305,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     attachment_leftovers,
     processes,
-    tool_approvals
+    tool_approvals,
+    login_failures
 );

@@ -1,6 +1,6 @@
 //! The REST API: a file for each part of its paths, and for each property of all of them.
 
-mod attachments;
+pub mod attachments;
 mod auth;
 mod bodies;
 mod changes;

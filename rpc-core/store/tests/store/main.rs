@@ -19,6 +19,7 @@ mod faults;
 mod faults_postgres;
 mod items;
 mod log;
+mod login_failures;
 mod migrations;
 mod ownership;
 mod pages;

@@ -26,6 +26,8 @@ pub(super) struct UserContextSigner {
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
+    /// The tool again: a service that shares its key with another must not take the tokens of that one.
+    aud: &'a str,
     /// The user.
     sub: UserId,
     thread: ThreadId,
@@ -63,6 +65,7 @@ impl UserContextSigner {
         let now = now.timestamp();
         let claims = Claims {
             iss: ISSUER,
+            aud: tool,
             sub: context.user_id,
             thread: context.thread_id,
             run: context.run_id,

@@ -1,0 +1,16 @@
+//! What strangers, web pages and hostile clients may cost. SECURITY.md names these tests beside the requirements.
+
+mod actions;
+mod batches;
+mod connections;
+mod headers;
+mod locked;
+mod logins;
+mod logs;
+mod messages;
+mod ops;
+mod pages;
+mod secrets;
+mod sockets;
+mod tools;
+mod uploads;

@@ -40,7 +40,7 @@ struct Listeners<'s> {
     certificates: Option<Certificates>,
     stop: CancellationToken,
     supervisor: &'s Supervisor,
-    serving: Vec<JoinHandle<usize>>,
+    serving: Vec<JoinHandle<Option<usize>>>,
 }
 
 /// Runs gateway and core in one process, until a signal stops it.

@@ -93,7 +93,10 @@ impl Core {
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
+        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let maintenance = Maintenance {
+            budgets: budgets.clone(),
+            agents: agents.clone(),
             engine: engine.clone(),
             store: store.clone(),
             attachments: attachments.clone(),
@@ -112,6 +115,7 @@ impl Core {
             attachments: attachments.clone(),
             tokens: tokens.clone(),
             todo,
+            budgets,
             supervisor: supervisor.clone(),
         };
         let pipeline = Pipeline::new(Steps {
@@ -193,14 +197,14 @@ struct MethodParts {
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
     todo: TodoList,
+    budgets: Arc<Budgets>,
     supervisor: Supervisor,
 }
 
 impl MethodParts {
     /// Registers every method of the contract.
     fn register(self, config: &CoreConfig) -> Result<Registry, DuplicateMethod> {
-        let Self { store, clock, redis, model, agents, engine, attachments, tokens, todo, supervisor } = self;
-        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let Self { store, clock, redis, model, agents, engine, attachments, tokens, todo, budgets, supervisor } = self;
         let streams = OpenStreams::new(config.limits.streams_per_user);
         let services = Arc::new(AgentServices {
             store: store.clone(),
@@ -209,6 +213,7 @@ impl MethodParts {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            budgets: budgets.clone(),
             supervisor: supervisor.clone(),
         });
         let runs = Arc::new(AnswerRuns {
@@ -232,6 +237,19 @@ impl MethodParts {
             answers: PendingAnswers { runs },
             actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents: agents.clone(), services },
         };
+        let transcription_model = match &config.model {
+            ModelConfig::OpenAi(model) => model.transcription_model.clone(),
+            ModelConfig::Demo(_) => None,
+        };
+        let input = InputMethods {
+            model: model.clone(),
+            transcription_model: transcription_model.unwrap_or_default(),
+            agents: agents.clone(),
+            budgets: budgets.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            supervisor: supervisor.clone(),
+        };
         let health = HealthChecks {
             store: store.clone(),
             engine: engine.clone(),
@@ -252,7 +270,7 @@ impl MethodParts {
         TaskMethods { todo }.register(&mut registry);
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
-        InputMethods { model }.register(&mut registry);
+        input.register(&mut registry);
         SystemMethods { health }.register(&mut registry);
         registry.build()
     }

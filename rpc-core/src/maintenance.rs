@@ -1,6 +1,8 @@
 //! Maintenance jobs: remove old data and record gauges.
 
+use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
+use crate::budget::Budgets;
 use crate::limits::RateLimits;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
@@ -20,6 +22,8 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 /// What the maintenance jobs work on.
 pub(crate) struct Maintenance {
     pub(crate) engine: Engine,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) store: Store,
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
@@ -41,6 +45,7 @@ impl Maintenance {
             this.limits.sweep();
             this.engine.sweep();
             this.record_gauges();
+            this.budgets.watch(&this.store, &this.agents.current()).await;
         });
         if let Some(max_idle) = this.max_idle {
             let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };

@@ -189,6 +189,9 @@ impl Settings {
             tokens: self.budget_tokens_per_day.get().map(|tokens| u64::from(tokens.get())),
             cost_micros: self.budget_cost_per_day.map(Money::micros),
             hold_tokens: u64::from(self.budget_hold_tokens.get()),
+            all_tokens: self.global_budget_tokens_per_day.get().map(|tokens| u64::from(tokens.get())),
+            all_cost_micros: self.global_budget_cost_per_day.map(Money::micros),
+            warn_percent: self.global_budget_warn_percent.get(),
         }
     }
 

@@ -189,6 +189,13 @@ settings! {
     budget_cost_per_day: Option<Money> = "BUDGET_COST_PER_DAY" in Limits, unset "no limit";
     /// Tokens of the budget that a run reserves while it is active, since its usage is known only at its end.
     budget_hold_tokens: Number<1, 10_000_000> = "BUDGET_HOLD_TOKENS" in Limits, default "4000";
+    /// Maximum number of tokens that all runs together can use per day (UTC), input and output. 0: no limit.
+    global_budget_tokens_per_day: Limit = "GLOBAL_BUDGET_TOKENS_PER_DAY" in Limits, default "0";
+    /// Maximum cost of all runs together per day (UTC), in the currency of the prices in the agents file. With this limit, a
+    /// model without a price cannot be used.
+    global_budget_cost_per_day: Option<Money> = "GLOBAL_BUDGET_COST_PER_DAY" in Limits, unset "no limit";
+    /// Percentage of the budgets that all users share, from which on a warning is logged once a day.
+    global_budget_warn_percent: Number<1, 100> = "GLOBAL_BUDGET_WARN_PERCENT" in Limits, default "80";
     /// Days after which an unused conversation is archived: it is not listed and does not count for
     /// MAX_SESSIONS_PER_USER, but it is not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";

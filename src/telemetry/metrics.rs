@@ -75,6 +75,8 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_model_cost_micros_total", kind: Counter, labels: "", doc: "Cost of runs, in millionths of the currency of the prices; without models that have no price." },
     Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because the user's daily budget was used up." },
     Metric { name: "threadline_upstream_failures_total", kind: Counter, labels: "code", doc: "Runs that failed because of the model." },
+    Metric { name: "threadline_over_shared_budget_total", kind: Counter, labels: "", doc: "Runs refused because a budget that all users share was used up." },
+    Metric { name: "threadline_shared_budget", kind: Gauge, labels: "scope, unit, state", doc: "Budgets that all users share: what is used or held today, and the limit." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls and streams refused by a limit." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
     Metric { name: "threadline_db_connections", kind: Gauge, labels: "state", doc: "Connections to the database: open, in use, and requests that wait for one." },

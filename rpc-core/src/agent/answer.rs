@@ -71,6 +71,9 @@ impl AnswerDriver {
         let mut models = ModelChain::new(services, resolved, run);
 
         for turn in 0..agent.max_turns {
+            if turn > 0 {
+                self.top_up(run, writer).await?;
+            }
             let calls = models.answer(turn, &messages, writer).await?;
             if calls.is_empty() {
                 return Ok(());
@@ -97,6 +100,19 @@ impl AnswerDriver {
         }
         writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
+    }
+}
+
+impl AnswerDriver {
+    /// Holds what the run has used, and what its next request may use, before that is made.
+    async fn top_up(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
+        let Self { services, agent, .. } = self;
+        let budgets = &services.budgets;
+        if let Some(reservation) = budgets.reservation_after(Some(agent), writer.charge())? {
+            let held = services.store.budget_top_up(run.token, reservation).await;
+            writer.set_held(held.map_err(|error| budgets.explain(error.into()))?);
+        }
+        Ok(())
     }
 }
 

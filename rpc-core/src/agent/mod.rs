@@ -33,12 +33,13 @@ pub(crate) use approved_call::{ApprovedCall, record_decision};
 pub(crate) use context::ContextWindows;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
-pub(crate) use registry::{AgentRegistry, ResolvedAgent};
+pub(crate) use registry::{AgentRegistry, AgentSet, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
+use crate::budget::Budgets;
 use crate::model::Model;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) supervisor: Supervisor,
 }
 

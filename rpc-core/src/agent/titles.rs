@@ -106,6 +106,7 @@ pub(crate) fn start_title(
         run: run.handle.clone(),
         thread: run.thread.clone(),
         run_created_at: run.run.created_at,
+        budget_scopes: run.run.budget_scopes.clone(),
         usage: Usage::default(),
         meter,
     };
@@ -122,6 +123,8 @@ struct TitleTask {
     /// The thread as it was when the message had been stored.
     thread: ThreadRow,
     run_created_at: UtcTime,
+    /// The shared budgets that the run is booked on.
+    budget_scopes: String,
     usage: Usage,
     meter: UsageMeter,
 }
@@ -175,7 +178,7 @@ impl TitleTask {
         let mut stream = self.services.model.stream(request);
         let mut answer = String::new();
         while let Some(event) = stream.next().await {
-            match event? {
+            match event.inspect_err(|_| self.meter.abandon_request())? {
                 ModelEvent::Text(delta) => {
                     self.meter.add_output(delta.len());
                     answer.push_str(&delta);
@@ -218,7 +221,7 @@ impl TitleTask {
             return;
         }
         // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
-        match self.services.store.usage_add(self.run.user_id(), self.run_created_at, charge).await {
+        match self.services.store.usage_add(self.run.user_id(), self.run_created_at, charge, self.budget_scopes).await {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
             Err(error) => {

@@ -46,7 +46,7 @@ impl AnswerRuns {
         let InputRequest { user_id, context, .. } = request;
         let ResumedAnswer { input, replaced, options, approved } = input;
         // The agent must be known before the run is stored only where its prices decide what the run reserves.
-        let agent = if self.budgets.limits_cost() {
+        let agent = if self.budgets.limits_cost() || self.agents.current().have_budgets() {
             let thread = self.store.thread_get(user_id, thread_id).await?;
             Some(self.agents.current().resolve_again(&thread, &options))
         } else {
@@ -72,7 +72,11 @@ impl AnswerRuns {
         options: &InferenceOptions,
     ) -> Result<Option<ResolvedAgent>, Error> {
         let agents = self.agents.current();
-        if !(agents.must_check(options) || agents.may_leave_untitled() || self.budgets.limits_cost()) {
+        if !(agents.must_check(options)
+            || agents.may_leave_untitled()
+            || self.budgets.limits_cost()
+            || agents.have_budgets())
+        {
             return Ok(None);
         }
         let thread: ThreadRow = self.store.thread_get(user_id, thread_id).await?;

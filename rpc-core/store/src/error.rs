@@ -47,6 +47,8 @@ pub enum Limit {
     AttachmentBytes,
     /// Tokens or money of the day.
     DailyBudget,
+    /// A budget that all users share.
+    SharedBudget,
 }
 
 impl fmt::Display for Limit {
@@ -55,6 +57,7 @@ impl fmt::Display for Limit {
             Self::Threads => "threads",
             Self::AttachmentBytes => "bytes of attachments",
             Self::DailyBudget => "the daily budget",
+            Self::SharedBudget => "the daily budget of all users",
         })
     }
 }

@@ -63,7 +63,7 @@ pub struct ItemRewrite {
 }
 
 /// A run to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewRun {
     /// Id.
     pub id: RunId,
@@ -277,8 +277,9 @@ impl Store {
 
 impl NewRun {
     /// Returns the row of the run.
-    pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
-        let Self { id, owner, lease_expires_at, created_at, reservation } = self;
+    pub(super) fn at(&self, thread: &ThreadRow, position: i64) -> RunRow {
+        let Self { id, owner, lease_expires_at, created_at, .. } = *self;
+        let reservation = self.reservation.as_ref();
         RunRow {
             id,
             thread_id: thread.id,
@@ -303,6 +304,7 @@ impl NewRun {
             held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
             held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
+            budget_scopes: reservation.map(Reservation::scopes).unwrap_or_default(),
         }
     }
 }

@@ -108,6 +108,8 @@ diesel::table! {
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
+        /// The shared budgets that hold as much, a scope per line.
+        budget_scopes -> Text,
     }
 }
 
@@ -269,6 +271,24 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+
+    /// What all users together have used of a budget that they share, on one day.
+    budget_days (scope, day) {
+        /// `all`, or `agent:NAME`.
+        scope -> Text,
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+        /// What runs that go on hold.
+        held_tokens -> BigInt,
+        held_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
     /// Failed logins.
@@ -306,5 +326,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachment_leftovers,
     processes,
     tool_approvals,
+    budget_days,
     login_failures
 );

@@ -28,7 +28,10 @@ async fn who_has_no_token_keeps_nobody_from_logging_in() {
     nobody.get("/api/v1/auth/me").await.fails(429, "RATE_LIMITED");
     nobody.post(LOGIN, &credentials(&user.email, PASSWORD)).await.data();
     for _ in 0..3 {
-        nobody.post(LOGIN, &credentials("nobody@example.com", "wrong-password")).await.fails(401, "INVALID_CREDENTIALS");
+        nobody
+            .post(LOGIN, &credentials("nobody@example.com", "wrong-password"))
+            .await
+            .fails(401, "INVALID_CREDENTIALS");
     }
     nobody.post(LOGIN, &credentials(&user.email, PASSWORD)).await.fails(429, "RATE_LIMITED");
     // Registration has an allowance of its own.

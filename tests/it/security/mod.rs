@@ -2,6 +2,7 @@
 
 mod actions;
 mod batches;
+mod budgets;
 mod connections;
 mod headers;
 mod locked;

@@ -109,9 +109,11 @@ async fn a_gateway_is_one_by_its_secret() {
         (app.anonymous().get("/health/db").await.status == 200).then_some(())
     })
     .await;
-    assert!(app.metrics().await.contains("threadline_websocket_strangers_total 0") || {
-        !app.metrics().await.contains("threadline_websocket_strangers_total")
-    });
+    assert!(
+        app.metrics().await.contains("threadline_websocket_strangers_total 0") || {
+            !app.metrics().await.contains("threadline_websocket_strangers_total")
+        }
+    );
     // Nobody else names the addresses of clients, also from a trusted address.
     let mut socket = app.anonymous().socket().await;
     for (host, code) in [(1, "INVALID_CREDENTIALS"), (2, "INVALID_CREDENTIALS"), (3, "RATE_LIMITED")] {

@@ -78,10 +78,8 @@ serve_and_split! {
 async fn an_argument_that_the_url_sets_is_an_error_of_the_file() {
     let service = Upstream::start().await;
     let file = file(&service, r#"{"type": "object", "properties": {"tenant": {"type": "string"}}}"#);
-    let output = crate::support::process::run(
-        &["doctor"],
-        &[("AGENTS_FILE", file.name()), ("SERVICE_KEY", KEY.to_owned())],
-    );
+    let output =
+        crate::support::process::run(&["doctor"], &[("AGENTS_FILE", file.name()), ("SERVICE_KEY", KEY.to_owned())]);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("the query sets tenant"), "{said}");

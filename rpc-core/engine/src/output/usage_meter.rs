@@ -32,6 +32,8 @@ pub struct UsageMeter {
 /// The request to a model that is under way, as long as its server has not reported the usage.
 #[derive(Debug, Default, Clone, Copy)]
 struct OpenRequest {
+    /// Whether it is under way.
+    is_open: bool,
     bytes_read: usize,
     bytes_written: usize,
     prices: Option<ModelPrices>,
@@ -41,11 +43,19 @@ impl UsageMeter {
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
     pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
         self.book_estimate();
-        self.request = OpenRequest { bytes_read: prompt_bytes, bytes_written: 0, prices };
+        self.request = OpenRequest { is_open: true, bytes_read: prompt_bytes, bytes_written: 0, prices };
+    }
+
+    /// Forgets the request, if the model has written nothing: it failed, so perhaps no model has read it.
+    pub fn abandon_request(&mut self) {
+        if self.request.bytes_written == 0 {
+            self.request.is_open = false;
+        }
     }
 
     /// Counts bytes that the model has written.
     pub fn add_output(&mut self, bytes: usize) {
+        self.request.is_open = true;
         self.request.bytes_written = self.request.bytes_written.saturating_add(bytes);
     }
 
@@ -81,10 +91,11 @@ impl UsageMeter {
         }
     }
 
-    /// Books an estimate for the open request. A request without output is free: it may never have reached a model.
+    /// Books an estimate for the open request, also if the model has not written anything yet: whoever cancels then must not
+    /// have prompts read for nothing.
     fn book_estimate(&mut self) {
-        let OpenRequest { bytes_read, bytes_written, .. } = self.request;
-        if bytes_written > 0 {
+        let OpenRequest { is_open, bytes_read, bytes_written, .. } = self.request;
+        if is_open {
             self.book(Usage {
                 prompt_tokens: estimate_tokens(bytes_read),
                 completion_tokens: estimate_tokens(bytes_written),

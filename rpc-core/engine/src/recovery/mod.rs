@@ -1,5 +1,6 @@
 //! Leases, and what happens to runs whose process died.
 
+mod charge;
 mod lease_renewal;
 mod maintenance;
 mod presence;

@@ -1,5 +1,6 @@
 //! Closes runs that no process executes any more.
 
+use super::charge::estimated_charge;
 use super::reconstruct::RecoveredItems;
 use crate::durability::{mirror_log, resync_events};
 use crate::hub::StopReason;
@@ -14,7 +15,7 @@ use threadline_schema::ids::ProcessId;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 use threadline_store::rows::RunRow;
-use threadline_store::{Charge, Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
 
 /// Dead runs that are closed at the same time.
 const CONCURRENCY: usize = 8;
@@ -163,13 +164,13 @@ async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
         tracing::error!(run_id = %ended.id, error = %Chain(&error), "items of a dead run cannot be read");
         resync_events(&ended, &[])
     })?;
+    let charge = estimated_charge(shared, &ended, &items).await;
     let end = RunEnd {
         status,
         error: None,
         finish_reason: None,
         usage: Usage::default(),
-        // What it had used is lost with its process.
-        charge: Charge::default(),
+        charge,
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at,

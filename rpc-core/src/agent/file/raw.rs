@@ -43,6 +43,8 @@ pub(super) struct RawAgent {
     pub(super) starter_title: Option<SpannedText>,
     pub(super) title_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
+    pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
+    pub(super) budget_cost_per_day: Option<Spanned<f64>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,
     pub(super) approval_expires_seconds: Option<Spanned<u32>>,

@@ -2,7 +2,8 @@
 
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
-    AgentConfig, AgentProfile, ApprovalMode, ClientTool, ModelParameters, PromptFact, TitlePolicy, ToolSelector,
+    AgentBudget, AgentConfig, AgentProfile, ApprovalMode, ClientTool, ModelParameters, PromptFact, TitlePolicy,
+    ToolSelector,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) instructions: Arc<str>,
     pub(crate) parameters: Arc<ModelParameters>,
     pub(crate) max_turns: u32,
+    /// What all its runs together may use per day.
+    pub(crate) budget: AgentBudget,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
     /// The model that writes the titles of threads; `None` if titles are not written by a model.
@@ -41,6 +44,7 @@ impl Agent {
             instructions: profile.instructions.clone().unwrap_or_else(|| defaults.instructions.clone()),
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
+            budget: profile.budget,
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,
             title_model: profile.title_model.clone().or_else(|| defaults.title_model.clone()),

@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};
+use crate::config::{AgentBudget, AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,21 @@ impl AgentSet {
         let agent = self.resolve(thread);
         let tools = Arc::new(agent.tools.for_actions(self.catalog.built_in().to_vec()));
         ResolvedAgent { tools, ..agent }
+    }
+
+    /// Returns all agents, without inference options.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ResolvedAgent> + '_ {
+        self.agents.values().map(|agent| ResolvedAgent::new(agent, &self.catalog, &self.settings))
+    }
+
+    /// Returns the default agent.
+    pub(crate) fn default_agent(&self) -> ResolvedAgent {
+        ResolvedAgent::new(&self.default, &self.catalog, &self.settings)
+    }
+
+    /// Whether an agent has a budget of its own.
+    pub(crate) fn have_budgets(&self) -> bool {
+        self.agents.values().any(|agent| agent.budget != AgentBudget::default())
     }
 
     /// Whether a message with these options must be checked before it is stored.

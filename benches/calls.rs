@@ -73,5 +73,11 @@ async fn call(server: &RpcServer, method: &str, params: &Value, token: Option<&s
 }
 
 fn caller(token: Option<&str>) -> Caller {
-    Caller { token: token.map(Into::into), ip: Ipv4Addr::LOCALHOST.into(), request_id: "bench".into(), hints: None }
+    Caller {
+        token: token.map(Into::into),
+        acts_for: None,
+        ip: Ipv4Addr::LOCALHOST.into(),
+        request_id: "bench".into(),
+        hints: None,
+    }
 }

@@ -5,6 +5,7 @@ use crate::listen::Listener;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use threadline_core::Core;
+use threadline_core::config::Registration;
 
 /// Where a process listens.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +83,9 @@ fn text(addresses: &Addresses, core: Option<&Core>, server: &ServerConfig) -> St
         };
         text.push_str(&format!("  model     {name}\n"));
     }
-    if let Some(rest) = rest {
+    if let Some(rest) = rest
+        && core.is_some_and(|core| core.registration() == Registration::Open)
+    {
         text.push_str(&format!(
             "\nTry:\n  curl -s {http}://{rest}/api/v1/auth/register -H 'content-type: application/json' \\\n    \
              -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse\"}}'\n\

@@ -3,8 +3,10 @@
 //! The flags are generated from the table of settings: each setting is a flag of each command that uses it. Their
 //! values are checked later, together with those of the environment ([`crate::config::Sources`]).
 
+mod accounts;
 mod flags;
 
+pub use self::accounts::{InviteCommand, KeyCommand, UserCommand};
 use self::flags::Scope;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
@@ -39,6 +41,12 @@ pub enum Command {
         /// Lifetime in minutes; `None` for the one of the settings.
         expires_minutes: Option<u32>,
     },
+    /// Create or change accounts.
+    User(UserCommand),
+    /// Create, list or revoke invitations.
+    Invite(InviteCommand),
+    /// Create, list or revoke service keys.
+    Key(KeyCommand),
     /// Open, lock or close a thread.
     Thread {
         /// The id of the thread.
@@ -94,7 +102,15 @@ where
 {
     let matches = definition().try_get_matches_from(arguments)?;
     let (name, matches) = matches.subcommand().unwrap_or((SERVE, &matches));
-    Ok(Invocation { command: command(name, matches), flags: flags::values(matches) })
+    // The flags of a command with subcommands are those of the subcommand.
+    let (command, matches) = match name {
+        "user" => accounts::user_command(matches).map(|(user, matches)| (Command::User(user), matches)),
+        "invite" => accounts::invite_command(matches).map(|(invite, matches)| (Command::Invite(invite), matches)),
+        "key" => accounts::key_command(matches).map(|(key, matches)| (Command::Key(key), matches)),
+        _ => None,
+    }
+    .unwrap_or_else(|| (command(name, matches), matches));
+    Ok(Invocation { command, flags: flags::values(matches) })
 }
 
 const SERVE: &str = "serve";
@@ -180,6 +196,9 @@ fn definition() -> Definition {
         )
         .subcommand(migrate)
         .subcommand(token)
+        .subcommand(accounts::user_definition())
+        .subcommand(accounts::invite_definition())
+        .subcommand(accounts::key_definition())
         .subcommand(thread)
         .subcommand(Definition::new("routes").about("Print the REST routes and their JSON-RPC methods"))
         .subcommand(Definition::new("openapi").about("Print the OpenAPI document of the REST API"))
@@ -258,6 +277,31 @@ mod tests {
                     reason: Some("Under review".into()),
                 },
             ),
+            (
+                &["user", "create", "a@b.example"],
+                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: false }),
+            ),
+            (
+                &["user", "create", "--email", "a@b.example", "--password-stdin"],
+                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: true }),
+            ),
+            (
+                &["invite", "create", "--uses", "3"],
+                Command::Invite(InviteCommand::Create { email: None, uses: 3, expires_hours: 168 }),
+            ),
+            (&["invite", "list"], Command::Invite(InviteCommand::List)),
+            (
+                &["key", "create", "shop", "--methods", "threads.*,runs.*", "--users", "*"],
+                Command::Key(KeyCommand::Create {
+                    name: "shop".into(),
+                    methods: vec!["threads.*".into(), "runs.*".into()],
+                    users: vec!["*".into()],
+                    requests_per_minute: None,
+                    expires_days: None,
+                }),
+            ),
+            (&["key", "revoke", "shop"], Command::Key(KeyCommand::Revoke("shop".into()))),
+            (&["invite", "revoke", USER], Command::Invite(InviteCommand::Revoke { id: USER.parse().unwrap() })),
             (&["routes"], Command::Routes),
             (&["openapi"], Command::OpenApi),
             (&["openrpc"], Command::OpenRpc),
@@ -283,6 +327,10 @@ mod tests {
                 .into();
         assert_eq!(parsed(&arguments).flags, expected);
         assert_eq!(parsed(&[&["serve"], &arguments[..]].concat()).flags, expected);
+        assert_eq!(
+            parsed(&["user", "create", "a@b.c", "--database-url", "sqlite://x"]).flags["DATABASE_URL"],
+            "sqlite://x"
+        );
         assert_eq!(parsed(&["gateway", "--core", "ws://c"]).flags["CORE_URL"], "ws://c");
         assert_eq!(parsed(&["core", "--jwt-secret", "x"]).flags["SECRET_KEY"], "x");
         assert_eq!(parsed(&["--drain-seconds", "-1"]).flags["DRAIN_SECONDS"], "-1");
@@ -293,6 +341,8 @@ mod tests {
         assert!(refused(&["--databse-url", "x"]).contains("--database-url"));
         assert!(refused(&["fly"]).contains("fly"));
         assert!(refused(&["token"]).contains("--user"));
+        assert!(refused(&["user", "create"]).contains("EMAIL"));
+        assert!(refused(&["invite", "create", "--uses", "0"]).contains("--uses"));
         assert!(refused(&["token", "--user", "x", "--expires-minutes", "0"]).contains("--expires-minutes"));
         assert!(refused(&["thread", "--id", "x", "--status", "locked"]).contains("--id"));
         let id = "0199a3f4-0000-7000-8000-000000000000";

@@ -1,5 +1,9 @@
 //! The commands that end by themselves.
 
+mod accounts;
+
+pub use self::accounts::{invite, key, user};
+
 use crate::cli::Migrate;
 use crate::config::Settings;
 use crate::probe_model;
@@ -10,7 +14,7 @@ use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
-use threadline_core::{McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
+use threadline_core::{Accounts, McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 use uuid::Uuid;
@@ -74,16 +78,17 @@ pub async fn migrate(settings: &Settings, what: Migrate) -> anyhow::Result<()> {
 pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>) -> anyhow::Result<()> {
     let auth = settings.persistent_auth()?;
     let store = Store::open(&settings.database()).await?;
-    let tokens = Tokens::new(&auth, Arc::new(Clock::read(&store).await?));
+    let clock = Arc::new(Clock::read(&store).await?);
+    let tokens = Tokens::new(&auth, clock.clone());
     let found = match user.parse::<Uuid>() {
         Ok(id) => store.user_by_id(UserId(id)).await?,
-        Err(_) => store.user_by_email(user.trim().to_lowercase()).await?,
+        Err(_) => Accounts::new(store, clock).find_by_email(user).await?,
     };
     let Some(row) = found else {
-        anyhow::bail!("there is no user {user:?}; register one with POST /api/v1/auth/register");
+        anyhow::bail!("there is no user {user:?}; create one with `threadline user create EMAIL`");
     };
     let lifetime = expires_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    let (token, _) = tokens.issue(row.id.0, lifetime)?;
+    let (token, _) = tokens.issue(row.id.0, row.token_generation, lifetime)?;
     print(format_args!("{token}\n"))
 }
 

@@ -24,8 +24,8 @@ pub use self::table::Settings;
 pub(crate) use self::text::doc;
 pub use self::text::{config_markdown, env_example};
 pub use self::value::{
-    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, NetworkFileSystem,
-    Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes,
+    NetworkFileSystem, Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
 };
 
 /// Exit code for a wrong setting. It is also that of a wrong flag, since settings are flags.

@@ -40,6 +40,9 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         Command::Thread { id, status, reason } => {
             command_runtime()?.block_on(commands::thread(&settings()?, id, status, reason))?;
         }
+        Command::User(what) => command_runtime()?.block_on(commands::user(&settings()?, what))?,
+        Command::Key(what) => command_runtime()?.block_on(commands::key(&settings()?, what))?,
+        Command::Invite(what) => command_runtime()?.block_on(commands::invite(&settings()?, what))?,
         Command::Routes => commands::print(threadline_gateway::routes_text())?,
         Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
         Command::OpenRpc => {

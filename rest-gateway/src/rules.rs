@@ -6,8 +6,9 @@ use crate::response_data::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, ItemNotFound, MessageTooLong,
-    PayloadTooLarge, SessionLimit, TaskNotFound, ThreadBusy, UpstreamError, UpstreamTimeout,
+    AccountDisabled, BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, InvitationRequired,
+    ItemNotFound, MessageTooLong, PayloadTooLarge, RegistrationClosed, SessionLimit, TaskNotFound, ThreadBusy,
+    UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads, usage};
 
@@ -24,9 +25,40 @@ const CHATKIT: &str = "Send a request of ChatKit's protocol, for its front ends.
 
 /// Every REST operation.
 pub static RULES: &[Rule] = &[
-    post("/api/v1/auth/register").calls::<auth::AuthRegister>().returns::<Unchanged>().status(201).fails(&[EmailTaken]),
-    post("/api/v1/auth/login").calls::<auth::AuthLogin>().returns::<Unchanged>().fails(&[InvalidCredentials]),
+    post("/api/v1/auth/register").calls::<auth::AuthRegister>().returns::<Unchanged>().status(201).fails(&[
+        EmailTaken,
+        InvitationRequired,
+        RegistrationClosed,
+    ]),
+    post("/api/v1/auth/login").calls::<auth::AuthLogin>().returns::<Unchanged>().fails(&[InvalidCredentials, AccountDisabled]),
     get("/api/v1/auth/me").calls::<auth::AuthMe>().returns::<Unchanged>(),
+    post("/api/v1/auth/change-password")
+        .calls::<auth::AuthChangePassword>()
+        .returns::<Unchanged>()
+        .fails(&[InvalidCredentials]),
+    post("/api/v1/auth/client-tokens")
+        .calls::<auth::AuthCreateClientToken>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .status(201),
+    post("/api/v1/auth/client-tokens/cancel")
+        .calls::<auth::AuthCancelClientToken>()
+        .returns::<Unchanged>()
+        .optional_body(),
+    get("/api/v1/auth/export").calls::<auth::AuthExport>().exports_lines().presets(&[("cursor", Preset::Omitted)]).documented(
+        "exportAccount",
+        "Download everything that is stored about the user, as JSON Lines.\n\n\
+         Each line is an object with a `type`: `export`, `account`, `usage`, `task`, `thread`, `item`, `run`, `feedback`, \
+         `attachment`, `attachment_bytes` (in base64), `audit`. The last line has the type `end`; without it, the \
+         download was interrupted.",
+    ),
+    post("/api/v1/auth/delete-account")
+        .calls::<auth::AuthDeleteAccount>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .status(202)
+        .fails(&[InvalidCredentials]),
+    post("/api/v1/auth/logout-everywhere").calls::<auth::AuthLogoutEverywhere>().returns::<Unchanged>().optional_body(),
     post("/api/v1/chatkit/sessions")
         .calls::<threads::ThreadsCreate>()
         .returns::<CreatedSession>()

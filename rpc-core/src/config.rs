@@ -16,7 +16,7 @@ pub use threadline_tools::config::{
 };
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,10 @@ pub struct CoreConfig {
     pub redis: Option<RedisConfig>,
     /// Tokens.
     pub auth: AuthConfig,
+    /// An identity provider whose tokens are accepted too.
+    pub provider: Option<ProviderConfig>,
+    /// Who can register.
+    pub registration: Registration,
     /// The model behind the assistant.
     pub model: ModelConfig,
     /// Defaults of all agents.
@@ -54,6 +58,32 @@ pub struct CoreConfig {
     pub attachments: AttachmentsConfig,
 }
 
+/// An identity provider (OpenID Connect) whose tokens are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// The claim `iss` of its tokens.
+    pub issuer: String,
+    /// URL of its keys; `None` to read it from the discovery document of the issuer.
+    pub jwks_url: Option<String>,
+    /// The claim `aud` must have one of these.
+    pub audiences: Vec<String>,
+    /// The claim with the email address. Dots lead into nested objects.
+    pub email_claim: String,
+    /// The claim with the roles. Dots lead into nested objects.
+    pub roles_claim: String,
+}
+
+/// Who can register an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Who has an invitation.
+    Invite,
+    /// Nobody: the operator creates the accounts.
+    Closed,
+}
+
 /// Signature algorithms of tokens. All use one shared secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAlgorithm {
@@ -70,10 +100,19 @@ pub enum TokenAlgorithm {
 pub struct AuthConfig {
     /// Key that signs tokens.
     pub secret: SecretString,
+    /// Keys that signed before it. What they have signed is accepted.
+    pub former_secrets: Vec<SecretString>,
     /// The one algorithm that is accepted.
     pub algorithm: TokenAlgorithm,
     /// How long a new token is valid.
     pub token_lifetime: Duration,
+}
+
+impl AuthConfig {
+    /// Returns the keys whose signatures are accepted, the one that signs first.
+    pub(crate) fn all_secrets(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.secret).chain(&self.former_secrets).map(ExposeSecret::expose_secret)
+    }
 }
 
 /// Defaults of all agents.
@@ -146,6 +185,8 @@ pub enum AttachmentsLocation {
 pub struct LimitsConfig {
     /// Requests per minute: of a user over all transports, or of an address without a user.
     pub requests_per_minute: Option<std::num::NonZeroU32>,
+    /// Registrations per hour of an address.
+    pub registrations_per_hour: Option<std::num::NonZeroU32>,
     /// Threads of a user that are not archived.
     pub sessions_per_user: Option<u32>,
     /// Open subscriptions of a user in one process.

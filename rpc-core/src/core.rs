@@ -2,17 +2,22 @@
 //!
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
+use crate::accounts::{AccountExport, Accounts, Erasure};
 use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
 use crate::attachments::{Attachments, AttachmentsError};
+use crate::audit::AuditLog;
+use crate::auth::foreign::ForeignTokens;
 use crate::auth::login_guard::LoginGuard;
-use crate::auth::password::Passwords;
+use crate::auth::service_keys::ServiceKeys;
+use crate::auth::standings::Standings;
 use crate::auth::token::Tokens;
+use crate::auth::verifier::TokenVerifier;
 use crate::budget::Budgets;
 use crate::built_in_tools::{self, BuiltInDeps};
-use crate::config::{AgentsConfig, CoreConfig};
+use crate::config::{AgentsConfig, CoreConfig, Registration};
 use crate::health::{HealthChecks, LatestChecks};
 use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
-use crate::limits::RateLimits;
+use crate::limits::{KeyLimits, RateLimits, RegistrationLimit};
 use crate::maintenance::Maintenance;
 use crate::methods::{
     AttachmentMethods, AuthMethods, InputMethods, ItemMethods, RunMethods, SystemMethods, ThreadMethods, UsageMethods,
@@ -40,6 +45,8 @@ pub struct Core {
     agents: Arc<AgentRegistry>,
     engine: Engine,
     rpc: RpcServerParts,
+    tokens: Arc<Tokens>,
+    registration: Registration,
     _file_lock: Option<FileLock>,
 }
 
@@ -61,6 +68,9 @@ pub enum StartError {
     /// The client of the model's server could not be made.
     #[error("the model's client could not be made: {0}")]
     Model(#[from] reqwest::Error),
+    /// The client of the identity provider could not be made.
+    #[error("the identity provider's client could not be made: {0}")]
+    Provider(#[source] reqwest::Error),
     /// Two handlers have one method name, which a test of the contract rules out.
     #[error(transparent)]
     Methods(#[from] DuplicateMethod),
@@ -88,20 +98,40 @@ impl Core {
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
         let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
         let agents = Arc::new(agents);
+        let standings = Standings::new(store.clone(), clock.clone(), signals.access());
+        standings.start(supervisor).await?;
+        let audit = AuditLog::start(store.clone(), clock.clone(), supervisor);
+        let keys = ServiceKeys::new(store.clone(), clock.clone(), standings.clone());
+        let foreign = match config.provider.clone() {
+            Some(provider) => {
+                let foreign = ForeignTokens::new(provider, store.clone(), clock.clone());
+                Some(Arc::new(foreign.map_err(StartError::Provider)?))
+            }
+            None => None,
+        };
+        if let Some(foreign) = &foreign {
+            foreign.spawn(supervisor);
+        }
+        let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
+        let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
         let engine_config = engine_config(&config, &agents);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
-        let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let redis_for_limits = redis.clone();
+        let registrations = RegistrationLimit::new(config.limits.registrations_per_hour, redis.as_ref());
+        let registrations = Arc::new(registrations);
         let maintenance = Maintenance {
             budgets: budgets.clone(),
             agents: agents.clone(),
             engine: engine.clone(),
             store: store.clone(),
+            clock: clock.clone(),
             attachments: attachments.clone(),
             limits: limits.clone(),
             clock: clock.clone(),
+            registrations: registrations.clone(),
             max_idle: config.session_max_idle,
         };
         maintenance.spawn(supervisor);
@@ -114,29 +144,39 @@ impl Core {
             engine: engine.clone(),
             attachments: attachments.clone(),
             tokens: tokens.clone(),
+            standings: standings.clone(),
             todo,
             budgets,
             supervisor: supervisor.clone(),
         };
         let pipeline = Pipeline::new(Steps {
             registry: parts.register(&config)?,
-            authenticator: Authenticator::new(tokens.clone(), attachments, store.clone()),
+            authenticator: Authenticator::new(verifier, keys, attachments, standings),
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
                     move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
-                CallLimiter::new(limits, Box::new(take_free_subscribe))
+                CallLimiter::new(limits, registrations, KeyLimits::new(redis_for_limits), Box::new(take_free_subscribe))
             },
+            audit,
             max_params_bytes: config.limits.body_bytes,
         });
         let rpc = RpcServerParts {
             pipeline,
-            tokens,
             trusted_proxies: config.trusted_proxies.clone(),
             max_batch_entries: config.limits.batch_entries,
             supervisor: supervisor.clone(),
         };
-        Ok(Arc::new(Self { store, model, agents, engine, rpc, _file_lock: file_lock }))
+        Ok(Arc::new(Self {
+            store,
+            model,
+            agents,
+            engine,
+            rpc,
+            tokens,
+            registration: config.registration,
+            _file_lock: file_lock,
+        }))
     }
 
     /// Creates a server for the methods. Keep the core for as long as it is used.
@@ -166,7 +206,12 @@ impl Core {
 
     /// The tokens, for the commands of the binary.
     pub fn tokens(&self) -> &Tokens {
-        &self.rpc.tokens
+        &self.tokens
+    }
+
+    /// Who can register.
+    pub fn registration(&self) -> Registration {
+        self.registration
     }
 
     /// The model, for the commands of the binary.
@@ -196,6 +241,7 @@ struct MethodParts {
     engine: Engine,
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
+    standings: Arc<Standings>,
     todo: TodoList,
     budgets: Arc<Budgets>,
     supervisor: Supervisor,
@@ -204,8 +250,21 @@ struct MethodParts {
 impl MethodParts {
     /// Registers every method of the contract.
     fn register(self, config: &CoreConfig) -> Result<Registry, DuplicateMethod> {
-        let Self { store, clock, redis, model, agents, engine, attachments, tokens, todo, budgets, supervisor } = self;
-        let streams = OpenStreams::new(config.limits.streams_per_user);
+        let Self {
+            store,
+            clock,
+            redis,
+            model,
+            agents,
+            engine,
+            attachments,
+            tokens,
+            standings,
+            todo,
+            budgets,
+            supervisor,
+        } = self;
+        let streams = Arc::new(OpenStreams::new(config.limits.streams_per_user, standings.clone()));
         let services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -250,6 +309,25 @@ impl MethodParts {
             clock: clock.clone(),
             supervisor: supervisor.clone(),
         };
+        let mut registry = Registry::default();
+        let auth = AuthMethods {
+            store: store.clone(),
+            accounts: Accounts::new(store.clone(), clock.clone()),
+            logins: LoginGuard::new(store.clone(), clock.clone()),
+            export: AccountExport::new(store.clone(), clock.clone(), attachments.clone()),
+            erasure: {
+                let (store, clock) = (store.clone(), clock.clone());
+                let erasure = Arc::new(Erasure::in_server(store, clock, attachments.clone(), engine.clone()));
+                erasure.spawn(&supervisor);
+                erasure
+            },
+            agents: agents.clone(),
+            clock: clock.clone(),
+            tokens,
+            standings,
+            registration: config.registration,
+        };
+        auth.register(&mut registry);
         let health = HealthChecks {
             store: store.clone(),
             engine: engine.clone(),
@@ -260,10 +338,6 @@ impl MethodParts {
             supervisor,
             latest: LatestChecks::default(),
         };
-        let mut registry = Registry::default();
-        let logins = LoginGuard::new(store.clone(), clock.clone());
-        let passwords = Passwords::new();
-        AuthMethods { store: store.clone(), passwords, logins, tokens, clock: clock.clone() }.register(&mut registry);
         threads.register(&mut registry);
         ItemMethods { store: store.clone(), clock }.register(&mut registry);
         RunMethods { engine, streams }.register(&mut registry);

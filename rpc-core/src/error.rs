@@ -137,6 +137,10 @@ impl From<StoreError> for Error {
                 Self::new(ErrorCode::BudgetExceeded, "The service has used up its budget for today.")
             }
             StoreError::EmailTaken => Self::new(ErrorCode::EmailTaken, "An account with this email exists already."),
+            StoreError::InvitationInvalid => Self::new(
+                ErrorCode::InvitationRequired,
+                "This invitation is unknown, used up, expired, or for another email address. Ask for a new one.",
+            ),
             StoreError::Closed { locked, reason } => {
                 let (is, when) = if locked { ("locked", "at the moment") } else { ("closed", "any more") };
                 let why = reason.map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default();
@@ -166,6 +170,7 @@ impl From<Conflict> for Error {
             Conflict::AttachmentUsed => {
                 Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
             }
+            Conflict::NameTaken => Self::new(ErrorCode::Conflict, "Another service key has this name. Choose another."),
             Conflict::NotAMessage => {
                 Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
             }
@@ -189,6 +194,8 @@ fn not_found(entity: Entity) -> Error {
         Entity::Run => Error::new(ErrorCode::RunNotFound, "There is no such run."),
         Entity::Task => Error::new(ErrorCode::TaskNotFound, "There is no such task."),
         Entity::Attachment => Error::new(ErrorCode::AttachmentNotFound, "There is no such attachment."),
+        Entity::Invitation => Error::new(ErrorCode::NotFound, "There is no such invitation."),
+        Entity::ServiceKey => Error::new(ErrorCode::NotFound, "There is no such service key."),
     }
 }
 
@@ -197,7 +204,9 @@ fn cursor_not_found(entity: Entity) -> Error {
         Entity::Thread => Error::invalid("`after` names no session of yours."),
         Entity::Item => Error::new(ErrorCode::ItemNotFound, "`after` names no item of this thread."),
         Entity::Task => Error::new(ErrorCode::TaskNotFound, "`after` names no task of yours."),
-        Entity::User | Entity::Run | Entity::Attachment => Error::invalid(format!("`after` names no {entity}.")),
+        Entity::User | Entity::Run | Entity::Attachment | Entity::Invitation | Entity::ServiceKey => {
+            Error::invalid(format!("`after` names no {entity}."))
+        }
     }
 }
 

@@ -8,8 +8,11 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+mod account_tools;
+mod accounts;
 mod agent;
 mod attachments;
+mod audit;
 mod auth;
 #[doc(hidden)]
 pub mod bench;
@@ -37,8 +40,11 @@ pub use threadline_signals::{Redis, RedisUrlError};
 pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
 
+pub use account_tools::AccountTools;
+pub use accounts::{AccountExport, Accounts, Erasure, NewInvitation, NewServiceKey};
 pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
+pub use auth::secret_code::generate_password;
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;

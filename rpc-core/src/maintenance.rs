@@ -3,7 +3,7 @@
 use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
 use crate::budget::Budgets;
-use crate::limits::RateLimits;
+use crate::limits::{RateLimits, RegistrationLimit};
 use crate::store::{Clock, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,11 @@ use tokio::time::MissedTickBehavior;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How often old logs and unused attachments are removed.
 const REMOVE_EVERY: Duration = Duration::from_secs(60);
+/// How long the records of changes of access are kept. A process that could not read them for longer looks at all that it
+/// knows.
+const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+/// How long the hashes of erased identities are kept: longer than tokens of identity providers are valid.
+const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -25,9 +30,10 @@ pub(crate) struct Maintenance {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) registrations: Arc<RegistrationLimit>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
 }
@@ -40,9 +46,11 @@ impl Maintenance {
             this.engine.remove_expired_logs().await;
             this.attachments.delete_unused().await;
             this.forget_login_failures().await;
+            this.trim_access_changes().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
+            this.registrations.sweep();
             this.engine.sweep();
             this.record_gauges();
             this.budgets.watch(&this.store, &this.agents.current()).await;
@@ -73,6 +81,19 @@ impl Maintenance {
     async fn forget_login_failures(&self) {
         if let Err(error) = self.store.login_failures_forget(self.clock.now()).await {
             tracing::warn!(error = %Chain(&error), "old login failures could not be removed");
+        }
+    }
+
+    /// Deletes the records of changes of access that every process has read.
+    async fn trim_access_changes(&self) {
+        let before = (self.clock.now().utc() - KEEP_ACCESS_CHANGES).into();
+        let trimmed = async {
+            self.store.access_changes_trim(before).await?;
+            self.store.cancelled_client_tokens_trim(before).await?;
+            self.store.erased_identities_trim((self.clock.now().utc() - KEEP_ERASED_IDENTITIES).into()).await
+        };
+        if let Err(error) = trimmed.await {
+            tracing::warn!(error = %Chain(&error), "old records of changes of access could not be deleted");
         }
     }
 

@@ -21,6 +21,8 @@ pub fn new_request_id() -> Arc<str> {
 pub struct Caller {
     /// The bearer token, without the word `Bearer`.
     pub token: Option<Arc<str>>,
+    /// The user for whom a service acts, as the service names it: an id, or `ISSUER|SUBJECT`.
+    pub acts_for: Option<Arc<str>>,
     /// Address of the client, not of a proxy in between.
     pub ip: IpAddr,
     /// Identifies the request in log lines, here and in the services that this one calls.

@@ -53,7 +53,13 @@ error_table! {
     MessageTooLong = "MESSAGE_TOO_LONG", -32011, 400;
     /// An account with this email exists.
     EmailTaken = "EMAIL_TAKEN", -32012, 409;
-    /// The token is missing, expired or invalid, or its user does not exist.
+    /// Nobody can register: the operator of the service creates the accounts.
+    RegistrationClosed = "REGISTRATION_CLOSED", -32014, 403;
+    /// Registration needs an invitation that is valid for this email address.
+    InvitationRequired = "INVITATION_REQUIRED", -32015, 403;
+    /// The operator of the service has disabled the account.
+    AccountDisabled = "ACCOUNT_DISABLED", -32016, 403;
+    /// The token is missing, expired, ended or invalid, or its user does not exist or is disabled.
     Unauthorized = "UNAUTHORIZED", -32001, 401;
     /// The email or the password is wrong.
     InvalidCredentials = "INVALID_CREDENTIALS", -32002, 401;

@@ -26,6 +26,16 @@ pub fn token<'a>(mut authorization: impl Iterator<Item = &'a [u8]>) -> Option<&'
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
 }
 
+/// Name of the header in which a service names the user that it acts for.
+pub const ACTS_FOR: &str = "x-threadline-user";
+
+/// Returns the user for whom a service acts, from the headers of this name. The text of a header that is not UTF-8, and of
+/// several headers, is one that no user has.
+pub fn acts_for<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<&'a str> {
+    let user = std::str::from_utf8(headers.next()?).unwrap_or_default().trim();
+    Some(if headers.next().is_some() { "" } else { user })
+}
+
 /// Returns whether a `Content-Type` is JSON: `application/json`, a type based on it (`application/*+json`), or one of
 /// the two media types of JSON-RPC over HTTP.
 pub fn is_json(content_type: &[u8]) -> bool {

@@ -98,6 +98,18 @@ ids! {
     AttachmentId
     /// Id of one upload of an attachment's bytes. A new upload supersedes the one before it.
     UploadId
+    /// Id of an invitation.
+    InvitationId
+    /// Id of a service key.
+    ServiceKeyId
+    /// Id of a client token.
+    ClientTokenId
+    /// Id of an entry of the audit log.
+    AuditId
+    /// Id of the record of a change of access.
+    AccessChangeId
+    /// Id of what has access: a user, a service key or a client token.
+    AccessSubjectId
     /// Id of a process: the owner of the runs that it executes. Each start of the service makes a new one.
     ProcessId
 }

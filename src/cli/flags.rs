@@ -16,6 +16,8 @@ pub(super) enum Scope {
     Gateway,
     /// Those of the database.
     Database,
+    /// Those of the database and the attachments.
+    Accounts,
     /// Those of the database and the tokens.
     Tokens,
     /// Those of the REST listener.
@@ -54,6 +56,7 @@ impl Scope {
             Self::Core => !matches!(group, Rest | Split),
             Self::Gateway => matches!(group, Rest | Split | Network | Logging),
             Self::Database => matches!(group, Database | Logging),
+            Self::Accounts => matches!(group, Database | Attachments | Logging),
             Self::Tokens => matches!(group, Database | Accounts | Logging),
             Self::Rest => match group {
                 Rest | Network | Logging => true,

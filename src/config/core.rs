@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use threadline_core::config::{
     AgentConfig, AgentsConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig,
-    ModelConfig, OpenAiConfig, RedisConfig,
+    ModelConfig, OpenAiConfig, ProviderConfig, RedisConfig, Registration,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -27,11 +27,15 @@ impl Settings {
     ///
     /// When a setting contradicts another, or a file cannot be read or is invalid.
     pub fn core(&self) -> Result<(CoreConfig, Vec<String>), ConfigError> {
-        let (auth, warnings) = self.auth()?;
+        let (auth, mut warnings) = self.auth()?;
+        let (registration, reason) = self.registration();
+        warnings.extend(reason);
         let config = CoreConfig {
             database: self.database(),
             redis: self.redis(),
             auth,
+            provider: self.provider()?,
+            registration,
             model: self.model(),
             agent: self.agent()?,
             agents: self.agents()?,
@@ -113,10 +117,15 @@ impl Settings {
     fn auth(&self) -> Result<(AuthConfig, Vec<String>), ConfigError> {
         let postgres = self.database_url.is_postgres();
         let mut warnings = Vec::new();
+        let mut former_secrets = Vec::new();
         let secret = match &self.secret_key {
-            Some(secret) => {
-                let length = secret.expose_secret().len();
-                if length < SECRET_BYTES {
+            Some(secrets) => {
+                let mut secrets = split_secrets(secrets);
+                for secret in &secrets {
+                    let length = secret.expose_secret().len();
+                    if length >= SECRET_BYTES {
+                        continue;
+                    }
                     let problem =
                         format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
                     if postgres {
@@ -124,7 +133,11 @@ impl Settings {
                     }
                     warnings.push(format!("SECRET_KEY {problem}"));
                 }
-                secret.clone()
+                former_secrets = secrets.split_off(1.min(secrets.len()));
+                let Some(secret) = secrets.pop() else {
+                    return Err(ConfigError::new("SECRET_KEY", "has only commas: openssl rand -hex 32"));
+                };
+                secret
             }
             None if postgres => {
                 return Err(ConfigError::new(
@@ -137,8 +150,69 @@ impl Settings {
                 random_secret()
             }
         };
-        let auth = AuthConfig { secret, algorithm: self.algorithm, token_lifetime: self.token_lifetime.minutes() };
+        let auth = AuthConfig {
+            secret,
+            former_secrets,
+            algorithm: self.algorithm,
+            token_lifetime: self.token_lifetime.minutes(),
+        };
         Ok((auth, warnings))
+    }
+
+    /// Returns the identity provider whose tokens are accepted.
+    ///
+    /// # Errors
+    ///
+    /// When only a part of its settings is there.
+    pub fn provider(&self) -> Result<Option<ProviderConfig>, ConfigError> {
+        let Some(issuer) = &self.auth_issuer else {
+            return match (&self.auth_jwks_url, &self.auth_audience) {
+                (None, None) => Ok(None),
+                _ => Err(ConfigError::new(
+                    "AUTH_ISSUER",
+                    "is not set, but AUTH_JWKS_URL or AUTH_AUDIENCE is; set it to the claim `iss` of the provider's tokens",
+                )),
+            };
+        };
+        let audiences = self.auth_audience.as_deref().unwrap_or_default();
+        let audiences: Vec<_> =
+            audiences.split(',').map(str::trim).filter(|audience| !audience.is_empty()).map(str::to_owned).collect();
+        if audiences.is_empty() {
+            return Err(ConfigError::new(
+                "AUTH_AUDIENCE",
+                "is not set, so tokens for other applications of the provider would be accepted; set it to the claim \
+                 `aud` of your tokens, usually a client id",
+            ));
+        }
+        Ok(Some(ProviderConfig {
+            issuer: issuer.as_str().to_owned(),
+            jwks_url: self.auth_jwks_url.as_ref().map(|url| url.as_str().to_owned()),
+            audiences,
+            email_claim: self.auth_claim_email.clone(),
+            roles_claim: self.auth_claim_roles.clone(),
+        }))
+    }
+
+    /// Returns who can register. If that is nobody and was not set, also what the operator has to know.
+    fn registration(&self) -> (Registration, Option<String>) {
+        if let Some(registration) = self.registration {
+            return (registration, None);
+        }
+        let listens_here_only = self.rest_listen.ip().is_loopback() && self.rpc_listen.ip().is_loopback();
+        let reason = if self.database_url.is_postgres() {
+            "the database is PostgreSQL"
+        } else if !listens_here_only {
+            "other machines can reach the service"
+        } else if self.tls_cert_file.is_some() {
+            "the service uses TLS"
+        } else {
+            return (Registration::Open, None);
+        };
+        let warning = format!(
+            "REGISTRATION is not set, and {reason}: nobody can register. Create the first account with `threadline user \
+             create EMAIL`, or set REGISTRATION to open, invite or closed"
+        );
+        (Registration::Closed, Some(warning))
     }
 
     /// Reads the agents file; `None` if no file is set.
@@ -152,9 +226,11 @@ impl Settings {
         let variables = Variables::read()?;
         let agents = AgentsConfig::read(path, &|name| variables.get(name));
         let agents = agents.map_err(|error| wrong(error.to_string()))?;
-        let secret_key = self.secret_key.as_ref().map(ExposeSecret::expose_secret);
+        let secret_keys = self.secret_key.as_ref().map(split_secrets).unwrap_or_default();
+        let is_secret_key =
+            |key: &SecretString| secret_keys.iter().any(|secret| secret.expose_secret() == key.expose_secret());
         let mut contexts = agents.tools.iter().filter_map(|(name, tool)| Some((name, tool.user_context.as_ref()?)));
-        if let Some((name, _)) = contexts.find(|(_, context)| Some(context.key.expose_secret()) == secret_key) {
+        if let Some((name, _)) = contexts.find(|(_, context)| is_secret_key(&context.key)) {
             // With it, the called service could issue tokens for all users.
             return Err(wrong(format!("user_context of tools.{name} has the key SECRET_KEY; give it one of its own")));
         }
@@ -198,6 +274,7 @@ impl Settings {
     fn limits(&self) -> LimitsConfig {
         LimitsConfig {
             requests_per_minute: self.rate_limit.get(),
+            registrations_per_hour: self.registrations_per_hour.unwrap_or(self.rate_limit).get(),
             sessions_per_user: self.max_sessions.get().map(Into::into),
             streams_per_user: self.max_streams.get().map(Into::into),
             message_chars: self.max_message_chars.get().map(Into::into),
@@ -205,6 +282,12 @@ impl Settings {
             body_bytes: self.max_body_bytes.as_usize(),
         }
     }
+}
+
+/// Splits keys at commas. The first one signs.
+fn split_secrets(secrets: &SecretString) -> Vec<SecretString> {
+    let keys = secrets.expose_secret().split(',').map(str::trim);
+    keys.filter(|key| !key.is_empty()).map(Into::into).collect()
 }
 
 /// Returns 64 hexadecimal digits: two random UUIDs with 244 random bits from the operating system.

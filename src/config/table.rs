@@ -4,13 +4,13 @@
 use super::ConfigError;
 use super::setting::{DefaultValue, Group, Setting, SettingField};
 use super::value::{
-    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, Limit, LogFilter, LogFormat, MediaTypes, Money, NetworkFileSystem,
-    Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes, Money,
+    NetworkFileSystem, Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
 };
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use threadline_core::config::{DialectOverrides, PreparedStatements, TokenAlgorithm};
+use threadline_core::config::{DialectOverrides, PreparedStatements, Registration, TokenAlgorithm};
 
 /// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then optionally, in this order,
 /// `default "text"`, `unset "effect"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
@@ -97,12 +97,29 @@ settings! {
     redis_url: Option<RedisUrl> = "REDIS_URL" in Database, unset "none";
 
     /// Key that signs tokens: at least 32 characters, for example from `openssl rand -hex 32`. All processes that share
-    /// a database need the same key. Required with PostgreSQL.
+    /// a database need the same key. Required with PostgreSQL. To replace a key, put the new one before it, with a comma:
+    /// the first key signs, and what the others have signed is accepted.
     secret_key: Option<SecretString> = "SECRET_KEY" in Accounts, unset "a random key, until the process ends", alias "JWT_SECRET";
     /// Signature algorithm of tokens: HS256, HS384 or HS512. Tokens with another algorithm are refused.
     algorithm: TokenAlgorithm = "ALGORITHM" in Accounts, default "HS256";
     /// Lifetime of a token from `auth.login`, in minutes.
     token_lifetime: Number<1, 5_256_000> = "ACCESS_TOKEN_EXPIRE_MINUTES" in Accounts, default "1440";
+
+    /// Issuer of an identity provider (OpenID Connect) whose tokens are accepted too: the claim `iss` of its tokens, letter
+    /// by letter. A user is created when the first valid token of its subject (`sub`) comes. Algorithms: RS256, PS256,
+    /// ES256, EdDSA.
+    auth_issuer: Option<IssuerUrl> = "AUTH_ISSUER" in Accounts, unset "only tokens of this service";
+    /// URL of the provider's keys (JWKS).
+    auth_jwks_url: Option<IssuerUrl> = "AUTH_JWKS_URL" in Accounts, unset "the one in AUTH_ISSUER/.well-known/openid-configuration";
+    /// Audiences of accepted tokens, as a comma list: the claim `aud` must have one of them. Required with AUTH_ISSUER.
+    auth_audience: Option<String> = "AUTH_AUDIENCE" in Accounts, unset "";
+    /// Claim with the email address. Dots lead into nested objects.
+    auth_claim_email: String = "AUTH_CLAIM_EMAIL" in Accounts, default "email";
+    /// Claim with the roles: a list, or words. Dots lead into nested objects: `realm_access.roles`.
+    auth_claim_roles: String = "AUTH_CLAIM_ROLES" in Accounts, default "roles";
+    /// Who can register an account: `open`, everybody; `invite`, who has an invitation (`threadline invite create`);
+    /// `closed`, nobody: `threadline user create` creates the accounts.
+    registration: Option<Registration> = "REGISTRATION" in Accounts, unset "`open` with SQLite and without TLS on addresses of this machine, else `closed`";
 
     /// Storage of attachments: a directory, as a path or as `file:///PATH`, or an S3 bucket, as `s3://BUCKET/PREFIX`.
     /// Keys, region and endpoint of a bucket are read from the usual `AWS_*` variables. Several replicas need a storage
@@ -176,6 +193,8 @@ settings! {
 
     /// Maximum requests per minute of one user over all transports, or of one address without a token. 0: no limit.
     rate_limit: Limit = "RATE_LIMIT_REQUESTS_PER_MINUTE" in Limits, default "30";
+    /// Maximum registrations per hour from one address. 0: no limit.
+    registrations_per_hour: Option<Limit> = "REGISTRATIONS_PER_HOUR" in Limits, unset "the number of RATE_LIMIT_REQUESTS_PER_MINUTE";
     /// Maximum number of conversations of a user that are not archived. 0: no limit.
     max_sessions: Limit = "MAX_SESSIONS_PER_USER" in Limits, default "10";
     /// Maximum number of open streams of a user on each core process. A further stream is answered 429. 0: no limit.

@@ -4,7 +4,7 @@ use super::*;
 use secrecy::ExposeSecret;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use threadline_core::config::{CoreConfig, ModelConfig};
+use threadline_core::config::{CoreConfig, ModelConfig, Registration};
 
 fn read(values: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let values: HashMap<&str, &str> = values.iter().copied().collect();
@@ -75,6 +75,7 @@ fn the_error_of_an_invalid_value_is_one_line_with_the_variable_and_what_is_expec
         ("ALGORITHM", "none", "HS256, HS384 or HS512"),
         ("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "from 1 to"),
         ("SECRET_KEY", "two\nlines", "text on one line"),
+        ("REGISTRATION", "yes", "open, invite or closed"),
         ("OPENROUTER_BASE_URL", "openrouter.ai", "a URL such as"),
         ("OPENROUTER_BASE_URL", "http://model/v1?key=1", "a URL such as"),
         ("AGENT_MAX_TURNS", "1e3", "from 1 to 100"),
@@ -142,8 +143,46 @@ fn postgres_requires_a_long_key() {
         assert!(!error.to_string().contains("hunter2") && !error.to_string().contains("short"), "{error}");
     }
     let (config, warnings) = core(&[url, ("SECRET_KEY", LONG_KEY)]).unwrap();
-    assert_eq!((config.auth.secret.expose_secret(), warnings.len()), (LONG_KEY, 0));
+    assert_eq!(config.auth.secret.expose_secret(), LONG_KEY);
+    assert!(
+        matches!(&*warnings, [about_registration] if about_registration.starts_with("REGISTRATION ")),
+        "{warnings:?}"
+    );
     assert_eq!(config.database.url.expose_secret(), url.1);
+}
+
+#[test]
+fn registration_is_open_only_for_one_machine_unless_it_is_set() {
+    let registration = |values: &[(&str, &str)]| {
+        let (config, warnings) = core(&[values, &[("SECRET_KEY", LONG_KEY)]].concat()).unwrap();
+        (config.registration, warnings)
+    };
+    assert_eq!(registration(&[]), (Registration::Open, vec![]));
+    assert_eq!(registration(&[("REST_LISTEN", "[::1]:80")]), (Registration::Open, vec![]));
+    for reachable in [
+        ("REST_LISTEN", "0.0.0.0:8000"),
+        ("RPC_LISTEN", "[::]:8001"),
+        ("DATABASE_URL", "postgres://db/threadline"),
+        ("TLS_CERT_FILE", "c.pem"),
+    ] {
+        let (found, warnings) = registration(&[reachable]);
+        assert_eq!(found, Registration::Closed, "{reachable:?}");
+        assert!(matches!(&*warnings, [one] if one.contains("threadline user create")), "{warnings:?}");
+        for (value, set) in
+            [("open", Registration::Open), ("Invite", Registration::Invite), ("closed", Registration::Closed)]
+        {
+            assert_eq!(registration(&[reachable, ("REGISTRATION", value)]), (set, vec![]));
+        }
+    }
+}
+
+#[test]
+fn registrations_are_limited_like_requests_unless_it_is_set() {
+    let limit = |values: &[(&str, &str)]| core(values).unwrap().0.limits.registrations_per_hour.map(u32::from);
+    assert_eq!(limit(&[]), Some(30));
+    assert_eq!(limit(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "0")]), None);
+    assert_eq!(limit(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"), ("REGISTRATIONS_PER_HOUR", "5")]), Some(5));
+    assert_eq!(limit(&[("REGISTRATIONS_PER_HOUR", "0")]), None);
 }
 
 #[test]

@@ -7,14 +7,14 @@ mod storage;
 
 pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
-pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, Networks, Origins, RedisUrl};
+pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Networks, Origins, RedisUrl};
 pub use self::storage::{NetworkFileSystem, PostgresUrl};
 
 use secrecy::SecretString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-use threadline_core::config::{DialectOverrides, TokenAlgorithm};
+use threadline_core::config::{DialectOverrides, Registration, TokenAlgorithm};
 
 /// A type that the text of a setting is parsed into.
 pub trait Value: Sized {
@@ -220,6 +220,23 @@ impl Value for TokenAlgorithm {
 
     fn expected() -> String {
         "HS256, HS384 or HS512".to_owned()
+    }
+}
+
+impl Value for Registration {
+    const PLACEHOLDER: &'static str = "open|invite|closed";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "open" => Some(Self::Open),
+            "invite" => Some(Self::Invite),
+            "closed" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+
+    fn expected() -> String {
+        "open, invite or closed".to_owned()
     }
 }
 

@@ -52,15 +52,16 @@ else byId("entrance").hidden = false;
 async function signIn(event) {
   event.preventDefault();
   const problem = byId("sign-in-problem");
-  const credentials = Object.fromEntries(new FormData(event.currentTarget));
+  const { invitation, ...credentials } = Object.fromEntries(new FormData(event.currentTarget));
   problem.textContent = "";
   try {
-    if (event.submitter?.value === "register") await server.register(credentials);
+    if (event.submitter?.value === "register") await server.register(credentials, invitation);
     await server.signIn(credentials);
     // Removes the form, and with it the password, from the page.
     byId("entrance").remove();
     await enter();
   } catch (error) {
+    if (error.code === "INVITATION_REQUIRED") byId("invitation-field").hidden = false;
     problem.textContent = error.message;
   }
 }

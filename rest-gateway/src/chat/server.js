@@ -27,8 +27,9 @@ export function signOut() {
   document.dispatchEvent(new Event("signed-out"));
 }
 
-export async function register(credentials) {
-  await post("api/v1/auth/register", credentials);
+/** Creates an account, with the code of an invitation if there is one. */
+export async function register(credentials, invitation) {
+  await post("api/v1/auth/register", invitation ? { ...credentials, invitation } : credentials);
 }
 
 export async function signIn(credentials) {

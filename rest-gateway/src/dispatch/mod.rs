@@ -9,6 +9,7 @@ mod call;
 mod chatkit;
 mod download;
 mod errors;
+mod export;
 mod reject;
 mod stream;
 mod upload;
@@ -109,6 +110,7 @@ impl Dispatcher {
             ResponseMode::Subscription(StreamScope::Run) => stream::run(rule, &path_id, upstream, call).await,
             ResponseMode::Subscription(StreamScope::Thread) => stream::thread(rule, upstream, call).await,
             ResponseMode::Download => download::download(rule, &self.upstream, call).await,
+            ResponseMode::Export => export::export(rule, &self.upstream, call).await,
         }
     }
 

@@ -105,6 +105,7 @@ fn response(target: &Target) -> &'static str {
         ResponseMode::ChatKitRun { .. } => "a stream of ChatKit's events",
         ResponseMode::Subscription(_) => "a stream of events",
         ResponseMode::Download => "the file",
+        ResponseMode::Export => "JSON Lines",
     }
 }
 

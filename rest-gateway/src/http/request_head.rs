@@ -27,6 +27,11 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<Arc<str>> {
     head::token(headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes)).map(Into::into)
 }
 
+/// Returns the user for whom a service acts.
+pub(crate) fn acts_for(headers: &HeaderMap) -> Option<Arc<str>> {
+    head::acts_for(headers.get_all(head::ACTS_FOR).iter().map(HeaderValue::as_bytes)).map(Into::into)
+}
+
 /// Returns the languages that the client prefers.
 pub(crate) fn languages(headers: &HeaderMap) -> Option<&str> {
     headers.get(ACCEPT_LANGUAGE)?.to_str().ok()

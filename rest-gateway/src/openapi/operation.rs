@@ -152,6 +152,7 @@ fn content(target: &Target, generator: &mut SchemaGenerator) -> Value {
             json!({"text/event-stream": {"schema": schema::events::<ThreadEvent>(generator)}})
         }
         ResponseMode::Download => json!({"*/*": {}}),
+        ResponseMode::Export => json!({"application/x-ndjson": {}}),
     }
 }
 

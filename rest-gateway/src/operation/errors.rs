@@ -19,7 +19,8 @@ impl Operation {
             codes.extend(REQUESTS.iter().flat_map(|request| request.errors));
         }
         match access {
-            Access::User | Access::Signed => codes.extend([E::Unauthorized, E::RateLimited]),
+            // A service key or a client token may not have the method in its scope.
+            Access::User | Access::Signed => codes.extend([E::Unauthorized, E::Forbidden, E::RateLimited]),
             Access::Public => codes.push(E::RateLimited),
             Access::Probe => {}
         }

@@ -15,6 +15,7 @@ pub(super) fn add_caller(params: &RawValue, caller: &Caller) -> serde_json::Resu
     let hints = caller.hints.as_deref();
     let meta = CallerMeta {
         auth: caller.token.as_deref(),
+        user: caller.acts_for.as_deref(),
         ip: caller.ip,
         request_id: &caller.request_id,
         languages: hints.and_then(|hints| hints.languages.as_deref()),
@@ -51,6 +52,8 @@ pub(super) fn take_error_meta(code: i32, message: &str, mut data: Option<Value>)
 struct CallerMeta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     ip: IpAddr,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,12 +105,13 @@ mod tests {
         let hints = ClientHints::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
         let caller = Caller {
             token: Some("a.b\"c".into()),
+            acts_for: Some("https://i.example|s".into()),
             ip: "2001:db8::1".parse().unwrap(),
             request_id: "r\\1".into(),
             hints,
         };
         let meta = json!({
-            "auth": "a.b\"c", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
+            "auth": "a.b\"c", "user": "https://i.example|s", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
             "facts": true
         });
         for (params, mut expected) in [("{}", json!({})), (" { } ", json!({})), (r#"{"x":[1]}"#, json!({"x": [1]}))] {
@@ -115,7 +119,7 @@ mod tests {
             let params: Value = serde_json::from_str(add_caller(&raw(params), &caller).unwrap().get()).unwrap();
             assert_eq!(params, expected);
         }
-        let anonymous = Caller { token: None, hints: None, ..caller };
+        let anonymous = Caller { token: None, acts_for: None, hints: None, ..caller };
         let params: Value = serde_json::from_str(add_caller(&raw("{}"), &anonymous).unwrap().get()).unwrap();
         assert_eq!(params[META].as_object().unwrap().len(), 3);
         assert!(add_caller(&raw("[1]"), &anonymous).is_err());

@@ -127,7 +127,13 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     fn caller() -> Caller {
-        Caller { token: Some("t".into()), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), request_id: "r".into(), hints: None }
+        Caller {
+            token: Some("t".into()),
+            acts_for: None,
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            request_id: "r".into(),
+            hints: None,
+        }
     }
 
     fn call(params: &str) -> Call {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use std::marker::PhantomData;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
+use threadline_schema::auth::{ExportPiece, ExportPosition};
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
 use threadline_schema::threads::{ThreadCreated, ThreadNotification};
@@ -145,6 +146,13 @@ impl<M: RpcMethod<Params = AttachmentsReadParams, Result = Piece>> MethodRuleBui
     /// Responds with a file.
     pub const fn downloads_file(self) -> Rule {
         self.responds(ResponseMode::Download)
+    }
+}
+
+impl<M: RpcMethod<Params = ExportPosition, Result = ExportPiece>> MethodRuleBuilder<M> {
+    /// Responds with JSON Lines.
+    pub const fn exports_lines(self) -> Rule {
+        self.responds(ResponseMode::Export)
     }
 }
 

@@ -86,7 +86,8 @@ impl Rule {
             ResponseMode::Json(_)
             | ResponseMode::ChatKitRun { .. }
             | ResponseMode::Upload(_)
-            | ResponseMode::Download => None,
+            | ResponseMode::Download
+            | ResponseMode::Export => None,
         }
     }
 

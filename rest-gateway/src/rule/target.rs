@@ -44,6 +44,8 @@ pub enum ResponseMode {
     Upload(ResponseFormat),
     /// The result is a chunk of a file. All chunks are sent, one call each.
     Download,
+    /// The result is a piece of JSON Lines. All pieces are sent, one call each.
+    Export,
 }
 
 /// Whose events a stream carries.

@@ -5,7 +5,8 @@ mod tests;
 
 use crate::dispatch::{Dispatcher, MatchedRequest};
 use crate::http::{
-    HeaderPolicy, Observation, REQUEST_ID, add_response_meta, bearer_token, client_hints, client_ip, request_id,
+    HeaderPolicy, Observation, REQUEST_ID, acts_for, add_response_meta, bearer_token, client_hints, client_ip,
+    request_id,
 };
 use crate::operation::{Operation, operations};
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
@@ -245,6 +246,7 @@ impl Inner {
 fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
     Caller {
         token: bearer_token(&head.headers),
+        acts_for: acts_for(&head.headers),
         ip,
         request_id: request_id.clone(),
         hints: client_hints(&head.headers),

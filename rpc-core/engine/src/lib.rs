@@ -46,4 +46,4 @@ pub use lifecycle::{NewThreadInput, ResumeInput, RunRequest, StartPermit, Starte
 pub use output::{
     Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WaitingCall, cost_micros,
 };
-pub use subscribe::{FeedEnd, RunFeed, ThreadFeed};
+pub use subscribe::{FeedEnd, RunFeed, ThreadFeed, error_event};

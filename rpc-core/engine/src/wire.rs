@@ -59,7 +59,7 @@ pub struct CallApproval {
 
 /// An account.
 pub fn user(row: &UserRow) -> User {
-    User { id: row.id.0, email: row.email.clone(), created_at: row.created_at.utc() }
+    User { id: row.id.0, email: row.own_email().map(str::to_owned), created_at: row.created_at.utc() }
 }
 
 /// A thread without its items.

@@ -20,6 +20,12 @@ pub enum TaskKind {
     SignalListener,
     /// Sends and receives signals over Redis or PostgreSQL.
     SignalCarrier,
+    /// Notices changes of access, and ends the streams of tokens that are not accepted any more.
+    AccessChanges,
+    /// Stores the entries of the audit log. Without it, services cannot act for users.
+    AuditLog,
+    /// Erases accounts whose erasure was requested.
+    Erasure,
     /// Finds runs that other processes started in threads with subscribers here.
     ThreadPoll,
     /// Removes old data and records gauges.
@@ -34,6 +40,8 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Reads the keys of the identity provider.
+    ProviderKeys,
     /// Reads the list of models of the model's server.
     ModelList,
     /// Keeps one MCP server running.
@@ -83,6 +91,9 @@ impl TaskKind {
             | Self::CancelRequests
             | Self::SignalListener
             | Self::SignalCarrier
+            | Self::AccessChanges
+            | Self::AuditLog
+            | Self::Erasure
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Listener
@@ -97,6 +108,7 @@ impl TaskKind {
             | Self::Connection
             | Self::AgentsReload
             | Self::CertificateReload
+            | Self::ProviderKeys
             | Self::MetricsUpkeep
             | Self::CoreSocket => OnFailure::Log,
         }
@@ -118,10 +130,14 @@ impl TaskKind {
             | Self::CancelRequests
             | Self::SignalListener
             | Self::SignalCarrier
+            | Self::AccessChanges
+            | Self::AuditLog
+            | Self::Erasure
             | Self::ThreadPoll
             | Self::Maintenance
             | Self::Mirror
             | Self::ModelList
+            | Self::ProviderKeys
             | Self::DisconnectGrace
             | Self::AgentsReload
             | Self::CertificateReload
@@ -146,6 +162,9 @@ impl TaskKind {
             Self::CancelRequests => "cancel_requests",
             Self::SignalListener => "signal_listener",
             Self::SignalCarrier => "signal_carrier",
+            Self::AccessChanges => "access_changes",
+            Self::AuditLog => "audit_log",
+            Self::Erasure => "erasure",
             Self::ThreadPoll => "thread_poll",
             Self::Maintenance => "maintenance",
             Self::Run => "run",
@@ -154,6 +173,7 @@ impl TaskKind {
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
             Self::ModelList => "model_list",
+            Self::ProviderKeys => "provider_keys",
             Self::McpServer => "mcp_server",
             Self::Connection => "connection",
             Self::Listener => "listener",

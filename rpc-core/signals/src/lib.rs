@@ -84,6 +84,41 @@ struct Shared {
     outbox: Outbox,
     followers: Followers,
     commands: broadcast::Sender<Command>,
+    access: broadcast::Sender<Uuid>,
+}
+
+/// Tells the other processes whose access has changed, and hears it from them.
+pub struct AccessSignals {
+    shared: Arc<Shared>,
+}
+
+/// What other processes say about access.
+pub struct AccessFeed {
+    received: broadcast::Receiver<Uuid>,
+}
+
+impl AccessSignals {
+    /// Tells whose access has changed.
+    pub fn changed(&self, subject_id: Uuid) {
+        self.shared.outbox.say(Said::Access { subject_id });
+    }
+
+    /// Returns what other processes say from now on.
+    pub fn subscribe(&self) -> AccessFeed {
+        AccessFeed { received: self.shared.access.subscribe() }
+    }
+}
+
+impl AccessFeed {
+    /// Waits for the next word: whose access has changed; `None` if words were missed. Cancel safe.
+    pub async fn next(&mut self) -> Option<Uuid> {
+        match self.received.recv().await {
+            Ok(subject_id) => Some(subject_id),
+            Err(broadcast::error::RecvError::Lagged(_)) => None,
+            // Nobody can say anything any more.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 impl Signals {
@@ -98,6 +133,7 @@ impl Signals {
             outbox: Outbox::default(),
             followers: Followers::default(),
             commands: broadcast::Sender::new(COMMANDS_WAITING),
+            access: broadcast::Sender::new(COMMANDS_WAITING),
         });
         let carrier = Listener::of(database)?.map(|listener| {
             let (shared, redis) = (shared.clone(), redis.cloned());
@@ -112,6 +148,11 @@ impl Signals {
             }))
         });
         Ok(Self { shared, carrier })
+    }
+
+    /// Returns the part that is about access.
+    pub fn access(&self) -> AccessSignals {
+        AccessSignals { shared: self.shared.clone() }
     }
 
     /// Whether there can be anybody to tell. Where there cannot, nothing needs to be polled for either.
@@ -230,6 +271,7 @@ impl Shared {
                     drop(self.commands.send(Command::Changed { thread_id, item_id }));
                 }
                 Said::Cancel { run_id } => drop(self.commands.send(Command::Cancel { run_id })),
+                Said::Access { subject_id } => drop(self.access.send(subject_id)),
                 Said::Follow { run_id } => self.outbox.followed(run_id),
                 Said::Grown { run_id, last_seq, ended } => {
                     self.followers.tell(run_id, Grown { last_seq, ended, rows: Vec::new() });

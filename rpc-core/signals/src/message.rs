@@ -52,6 +52,8 @@ pub(super) enum Said {
     Changed { thread_id: Uuid, item_id: Option<Uuid> },
     /// A run's user asks for its end.
     Cancel { run_id: Uuid },
+    /// The access of a user, a key or a token has changed.
+    Access { subject_id: Uuid },
     /// Somebody wants to hear of a run's growth.
     Follow { run_id: Uuid },
     /// A run has grown.
@@ -67,6 +69,7 @@ impl fmt::Display for Said {
                 write!(f, "i:{}:{}", thread_id.simple(), item_id.simple())
             }
             Self::Cancel { run_id } => write!(f, "c:{}", run_id.simple()),
+            Self::Access { subject_id } => write!(f, "a:{}", subject_id.simple()),
             Self::Follow { run_id } => write!(f, "f:{}", run_id.simple()),
             Self::Grown { run_id, last_seq, ended: false } => write!(f, "g:{}:{last_seq}", run_id.simple()),
             Self::Grown { run_id, last_seq, ended: true } => write!(f, "e:{}:{last_seq}", run_id.simple()),
@@ -84,6 +87,7 @@ impl Said {
             "t" => Some(Self::Changed { thread_id: id()?, item_id: None }),
             "i" => Some(Self::Changed { thread_id: id()?, item_id: Some(id()?) }),
             "c" => Some(Self::Cancel { run_id: id()? }),
+            "a" => Some(Self::Access { subject_id: id()? }),
             "f" => Some(Self::Follow { run_id: id()? }),
             "g" | "e" => {
                 let run_id = id()?;
@@ -170,6 +174,7 @@ mod tests {
             Said::Changed { thread_id, item_id: None },
             Said::Changed { thread_id, item_id: Some(run_id) },
             Said::Cancel { run_id },
+            Said::Access { subject_id: run_id },
             Said::Follow { run_id },
             Said::Grown { run_id, last_seq: 7, ended: false },
             Said::Grown { run_id, last_seq: 1_000_000_001, ended: true },

@@ -34,6 +34,7 @@ impl Signals {
             outbox: Outbox::default(),
             followers: Followers::default(),
             commands: broadcast::Sender::new(COMMANDS_WAITING),
+            access: broadcast::Sender::new(COMMANDS_WAITING),
         });
         let task_shared = shared.clone();
         let carry = async move {

@@ -44,25 +44,29 @@ pub(crate) struct Capability {
 /// Signs and verifies capabilities.
 pub(super) struct CapabilitySigner {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The key that signs, and those that signed before it.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
 }
 
 impl CapabilitySigner {
-    /// Derives the key.
+    /// Derives the keys.
     ///
     /// # Errors
     /// If the cryptographic library fails.
     pub(super) fn new(config: &AuthConfig) -> Result<Self, jsonwebtoken::errors::Error> {
-        let secret = EncodingKey::from_secret(config.secret.expose_secret().as_bytes());
-        let key = jsonwebtoken::crypto::sign(KEY_CONTEXT, &secret, Algorithm::HS256)?;
+        let derive = |secret: &str| {
+            let secret = EncodingKey::from_secret(secret.as_bytes());
+            jsonwebtoken::crypto::sign(KEY_CONTEXT, &secret, Algorithm::HS256)
+        };
+        let decoding = config.all_secrets().map(|secret| Ok(DecodingKey::from_secret(derive(secret)?.as_bytes())));
         let mut validation = Validation::new(Algorithm::HS256);
         // `verify` checks the expiry, by the clock that all processes share.
         validation.validate_exp = false;
         validation.set_required_spec_claims(&["sub"]);
         Ok(Self {
-            encoding: EncodingKey::from_secret(key.as_bytes()),
-            decoding: DecodingKey::from_secret(key.as_bytes()),
+            encoding: EncodingKey::from_secret(derive(config.secret.expose_secret())?.as_bytes()),
+            decoding: decoding.collect::<Result<_, jsonwebtoken::errors::Error>>()?,
             validation,
         })
     }
@@ -85,7 +89,8 @@ impl CapabilitySigner {
 
     /// Verifies a capability; `None` if it is invalid for any reason.
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Capability> {
-        let capability = jsonwebtoken::decode::<Capability>(token, &self.decoding, &self.validation).ok()?.claims;
+        let decode = |key| jsonwebtoken::decode::<Capability>(token, key, &self.validation).ok();
+        let capability = self.decoding.iter().find_map(decode)?.claims;
         let has_expired = capability.expires_at.is_some_and(|at| now.timestamp() >= at);
         (!has_expired).then_some(capability)
     }
@@ -100,7 +105,7 @@ mod tests {
 
     fn config(secret: &str) -> AuthConfig {
         let token_lifetime = Duration::from_secs(60);
-        AuthConfig { secret: secret.into(), algorithm: TokenAlgorithm::Hs256, token_lifetime }
+        AuthConfig { secret: secret.into(), former_secrets: vec![], algorithm: TokenAlgorithm::Hs256, token_lifetime }
     }
 
     fn now() -> DateTime<Utc> {
@@ -133,7 +138,7 @@ mod tests {
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
         assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
         assert_eq!(
-            signer.verify(&tokens.issue(id, None).unwrap().0, now()),
+            signer.verify(&tokens.issue(id, 0, None).unwrap().0, now()),
             None,
             "a user's token is not a capability"
         );

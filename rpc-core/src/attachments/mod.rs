@@ -31,12 +31,14 @@ mod upload;
 
 pub(crate) use capability::{Capability, CapabilityPurpose};
 
-use crate::config::{AttachmentsConfig, CoreConfig};
+use crate::auth::secret_code;
+use crate::config::{AttachmentsConfig, AuthConfig, CoreConfig, TokenAlgorithm};
 use crate::error::Error;
 use crate::store::{Clock, Store};
 use base64::engine::general_purpose::STANDARD as BASE64;
 use capability::CapabilitySigner;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::Storage;
 use threadline_schema::attachments::piece_bytes;
 use threadline_schema::{ErrorCode, RpcError};
@@ -95,6 +97,32 @@ impl Attachments {
             decode_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES)),
             decode_queue: Arc::new(Semaphore::new(MAX_QUEUED_DECODES)),
             config: config.attachments.clone(),
+        })
+    }
+
+    /// Creates the service for commands that read and delete files. It signs nothing that a server would accept.
+    ///
+    /// # Errors
+    /// If the settings of a bucket contradict each other.
+    pub(crate) fn for_commands(
+        config: &AttachmentsConfig,
+        store: &Store,
+        clock: &Arc<Clock>,
+    ) -> Result<Self, AttachmentsError> {
+        let auth = AuthConfig {
+            secret: secret_code::generate(""),
+            former_secrets: Vec::new(),
+            algorithm: TokenAlgorithm::Hs256,
+            token_lifetime: Duration::ZERO,
+        };
+        Ok(Self {
+            piece_bytes: piece_bytes(0),
+            store: store.clone(),
+            clock: clock.clone(),
+            storage: Storage::new(&config.location)?,
+            signer: CapabilitySigner::new(&auth)?,
+            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
+            config: config.clone(),
         })
     }
 

@@ -8,6 +8,14 @@ use threadline_schema::attachments::{AttachmentsReadParams, PIECE_BYTES, Piece};
 use threadline_schema::error::Chain;
 use threadline_schema::ids::{AttachmentId, UserId};
 
+/// A piece of a file.
+pub(crate) struct ContentPiece {
+    /// How many bytes it has.
+    pub(crate) bytes: u64,
+    /// The bytes.
+    pub(crate) base64: String,
+}
+
 impl Attachments {
     /// Reads a piece of a file, or of its preview.
     pub(crate) async fn read(&self, user_id: UserId, params: AttachmentsReadParams) -> Result<Piece, Error> {
@@ -23,6 +31,31 @@ impl Attachments {
         let read = self.storage.read(row.id, object, params.offset, PIECE_BYTES as u64).await;
         let (bytes, size) = read.map_err(storage_error)?;
         Ok(Piece { name: row.name, mime_type, size, data: BASE64.encode(bytes) })
+    }
+
+    /// Reads a piece of a file, for an archive. Returns it and the size of the file.
+    ///
+    /// # Errors
+    /// `ATTACHMENT_NOT_FOUND`, `SERVICE_UNAVAILABLE`.
+    pub(crate) async fn read_content(
+        &self,
+        user_id: UserId,
+        id: AttachmentId,
+        offset: u64,
+    ) -> Result<(ContentPiece, u64), Error> {
+        let row = self.store.attachment_get(user_id, id).await?;
+        let read = self.storage.read(row.id, StoredObject::Content, offset, PIECE_BYTES as u64).await;
+        let (bytes, size) = read.map_err(storage_error)?;
+        Ok((ContentPiece { bytes: bytes.len() as u64, base64: BASE64.encode(bytes) }, size))
+    }
+
+    /// Deletes the bytes of an attachment whose row is gone. An upload that is under way may leave some, which the cleanup job
+    /// deletes.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE`.
+    pub(crate) async fn erase_bytes(&self, id: AttachmentId) -> Result<(), Error> {
+        self.storage.delete_all(id).await.map_err(storage_error)
     }
 
     /// Deletes an attachment that belongs to no message.

@@ -1,5 +1,14 @@
 //! Authentication: passwords prove who logs in, tokens prove who calls.
 
+pub(crate) mod email;
+pub(crate) mod foreign;
+pub(crate) mod grant;
 pub(crate) mod login_guard;
+mod numeric_date;
 pub(crate) mod password;
+pub(crate) mod secret_code;
+pub(crate) mod service_keys;
+pub(crate) mod standing;
+pub(crate) mod standings;
 pub(crate) mod token;
+pub(crate) mod verifier;

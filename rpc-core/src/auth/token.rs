@@ -1,5 +1,8 @@
 //! Bearer tokens: JWTs, signed with a secret that all cores share (HMAC).
 
+use super::grant::{Grant, KeyInUse, MethodScope};
+use super::numeric_date::NumericDate;
+use super::standing::Issued;
 use crate::config::{AuthConfig, TokenAlgorithm};
 use crate::store::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +11,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
 use uuid::Uuid;
 
 /// Issues and verifies tokens. Times are those of the database, so a token of one replica is valid at all of them.
@@ -15,26 +19,54 @@ pub struct Tokens {
     clock: Arc<Clock>,
     header: Header,
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The key that signs, and those that signed before it.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
     lifetime: Duration,
 }
 
 /// The verified user of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     /// The user.
     pub user_id: Uuid,
     /// When the token expires: Unix time in seconds.
     pub expires_at: i64,
+    /// What the token says about its issue: its user may have ended the tokens from before a time.
+    pub issued: Issued,
     remaining: Duration,
+    /// What it may be used for; `None` for everything that its user may do.
+    pub(crate) grant: Option<Arc<Grant>>,
 }
 
 impl Identity {
     /// A user whose token is valid for a minute.
     #[cfg(test)]
     pub(crate) fn for_tests(user_id: Uuid) -> Self {
-        Self { user_id, expires_at: 1_800_000_060, remaining: Duration::from_secs(60) }
+        let issued = Issued::Generation(0);
+        Self { user_id, expires_at: 1_800_000_060, issued, remaining: Duration::from_secs(60), grant: None }
+    }
+
+    /// Returns the user of a token that is valid at `now`.
+    pub(crate) fn new(user_id: Uuid, exp: NumericDate, issued: Issued, now: DateTime<Utc>) -> Self {
+        let until = exp.time();
+        let remaining = (until - now).to_std().unwrap_or_default();
+        Self { user_id, expires_at: until.timestamp(), issued, remaining, grant: None }
+    }
+
+    /// Returns the user of a token that does not expire by itself.
+    pub(crate) fn unlimited(user_id: Uuid, issued: Issued) -> Self {
+        Self { user_id, expires_at: i64::MAX, issued, remaining: Duration::MAX, grant: None }
+    }
+
+    /// Returns the same user with less rights.
+    pub(crate) fn with_grant(self, grant: Arc<Grant>) -> Self {
+        Self { grant: Some(grant), ..self }
+    }
+
+    /// Returns the service key that acts for the user; `None` if the user acts.
+    pub(crate) fn service_key(&self) -> Option<&KeyInUse> {
+        self.grant.as_ref()?.service_key.as_ref()
     }
 
     /// Returns how long the token was valid at the time of its verification.
@@ -43,14 +75,43 @@ impl Identity {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Claims {
+/// The claims of a token that this service issues.
+#[derive(Serialize)]
+struct IssuedClaims {
     sub: Uuid,
     exp: i64,
+    iat: i64,
+    #[serde(rename = "gen")]
+    generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<ClientClaims>,
+}
+
+/// The claims of a client token.
+#[derive(Serialize, Deserialize)]
+struct ClientClaims {
+    id: ClientTokenId,
+    /// The service key with which it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    iat: Option<i64>,
+    key: Option<ServiceKeyId>,
+    scopes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    nbf: Option<f64>,
+    agent: Option<Arc<str>>,
+}
+
+/// The claims that are read. Another service that has the key may issue tokens without `gen`.
+#[derive(Deserialize)]
+struct Claims {
+    sub: Uuid,
+    exp: NumericDate,
+    #[serde(default)]
+    iat: Option<NumericDate>,
+    #[serde(default)]
+    nbf: Option<NumericDate>,
+    #[serde(rename = "gen", default)]
+    generation: Option<i64>,
+    #[serde(default)]
+    client: Option<ClientClaims>,
 }
 
 impl Tokens {
@@ -73,25 +134,55 @@ impl Tokens {
             clock,
             header: Header::new(algorithm),
             encoding: EncodingKey::from_secret(config.secret.expose_secret().as_bytes()),
-            decoding: DecodingKey::from_secret(config.secret.expose_secret().as_bytes()),
+            decoding: config.all_secrets().map(|secret| DecodingKey::from_secret(secret.as_bytes())).collect(),
             validation,
             lifetime: config.token_lifetime,
         }
     }
 
-    /// Issues a token for this user; `None` uses the configured lifetime. Returns it and when it expires.
+    /// Issues a token for this user, in the present generation of the user's tokens; `None` uses the configured lifetime.
+    /// Returns it and when it expires.
     ///
     /// # Errors
     /// If signing fails, which depends on the secret alone.
     pub fn issue(
         &self,
         user_id: Uuid,
+        generation: i64,
         lifetime: Option<Duration>,
     ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
+        self.sign(user_id, generation, lifetime.unwrap_or(self.lifetime), None)
+    }
+
+    /// Issues a client token: one that has a part of its user's rights.
+    ///
+    /// # Errors
+    /// As for [`issue`](Self::issue).
+    pub(crate) fn issue_client(
+        &self,
+        user_id: Uuid,
+        generation: i64,
+        lifetime: Duration,
+        grant: &Grant,
+        id: ClientTokenId,
+    ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
+        let scopes = grant.methods.patterns().to_vec();
+        let client = ClientClaims { id, key: grant.key_id, scopes, agent: grant.agent.clone() };
+        self.sign(user_id, generation, lifetime, Some(client))
+    }
+
+    fn sign(
+        &self,
+        user_id: Uuid,
+        generation: i64,
+        lifetime: Duration,
+        client: Option<ClientClaims>,
+    ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
         let now = self.clock.now().utc();
-        let lifetime = TimeDelta::from_std(lifetime.unwrap_or(self.lifetime)).unwrap_or(TimeDelta::MAX);
+        let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
         let expires_at = now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let claims = Claims { sub: user_id, exp: expires_at.timestamp(), iat: Some(now.timestamp()), nbf: None };
+        let claims =
+            IssuedClaims { sub: user_id, exp: expires_at.timestamp(), iat: now.timestamp(), generation, client };
         let token = jsonwebtoken::encode(&self.header, &claims, &self.encoding)?;
         // As in the token: whole seconds.
         Ok((token, DateTime::from_timestamp(expires_at.timestamp(), 0).unwrap_or(expires_at)))
@@ -99,16 +190,28 @@ impl Tokens {
 
     /// Returns the user of the token; `None` if it is invalid for any reason.
     pub fn verify(&self, token: &str) -> Option<Identity> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?.claims;
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
+        let claims = self.decoding.iter().find_map(decode)?.claims;
         let now = self.clock.now().utc();
-        // There is no leeway. Both are Unix times in seconds; `nbf` may have a fraction.
-        let is_too_early = claims.nbf.is_some_and(|nbf| (now.timestamp() as f64) < nbf);
-        if is_too_early || now.timestamp() >= claims.exp {
+        // There is no leeway: the clock is that by which the token was issued.
+        if claims.nbf.is_some_and(|nbf| nbf.is_after(now)) || !claims.exp.is_after(now) {
             return None;
         }
-        let until = DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let remaining = (until - now).to_std().unwrap_or_default();
-        Some(Identity { user_id: claims.sub, expires_at: claims.exp, remaining })
+        let issued = match claims.generation {
+            Some(generation) => Issued::Generation(generation),
+            None => Issued::At(claims.iat.map(NumericDate::seconds)),
+        };
+        let identity = Identity::new(claims.sub, claims.exp, issued, now);
+        Some(match claims.client {
+            None => identity,
+            Some(ClientClaims { id, key, scopes, agent }) => identity.with_grant(Arc::new(Grant {
+                key_id: key,
+                service_key: None,
+                token_id: Some(id),
+                methods: MethodScope::new(scopes),
+                agent,
+            })),
+        })
     }
 }
 
@@ -117,7 +220,12 @@ mod tests {
     use super::*;
 
     fn tokens(secret: &str, algorithm: TokenAlgorithm) -> Tokens {
-        let config = AuthConfig { secret: secret.into(), algorithm, token_lifetime: Duration::from_secs(60) };
+        let config = AuthConfig {
+            secret: secret.into(),
+            former_secrets: vec![],
+            algorithm,
+            token_lifetime: Duration::from_secs(60),
+        };
         Tokens::new(&config, Arc::new(Clock::for_tests()))
     }
 
@@ -125,9 +233,10 @@ mod tests {
     fn a_token_identifies_its_user() {
         let tokens = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let user = Uuid::now_v7();
-        let (token, expires_at) = tokens.issue(user, None).unwrap();
+        let (token, expires_at) = tokens.issue(user, 0, None).unwrap();
         let identity = tokens.verify(&token).unwrap();
         assert_eq!((identity.user_id, identity.expires_at), (user, expires_at.timestamp()));
+        assert_eq!(identity.issued, Issued::Generation(0));
         assert!(identity.remaining() <= Duration::from_secs(60));
     }
 
@@ -135,10 +244,10 @@ mod tests {
     fn invalid_tokens_are_refused() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let user = Uuid::now_v7();
-        let (good, _) = ours.issue(user, None).unwrap();
-        let (foreign, _) = tokens("another secret", TokenAlgorithm::Hs256).issue(user, None).unwrap();
-        let (longer, _) = tokens("a secret of the tests", TokenAlgorithm::Hs512).issue(user, None).unwrap();
-        let (expired, _) = ours.issue(user, Some(Duration::ZERO)).unwrap();
+        let (good, _) = ours.issue(user, 0, None).unwrap();
+        let (foreign, _) = tokens("another secret", TokenAlgorithm::Hs256).issue(user, 0, None).unwrap();
+        let (longer, _) = tokens("a secret of the tests", TokenAlgorithm::Hs512).issue(user, 0, None).unwrap();
+        let (expired, _) = ours.issue(user, 0, Some(Duration::ZERO)).unwrap();
         let (head, rest) = good.split_once('.').unwrap();
         let (body, signature) = rest.split_once('.').unwrap();
         // {"alg":"none","typ":"JWT"}
@@ -169,5 +278,52 @@ mod tests {
         assert_eq!(ours.verify(&sign(serde_json::json!({"exp": later}))), None);
         assert_eq!(ours.verify(&sign(serde_json::json!({"sub": Uuid::now_v7(), "exp": later, "nbf": later}))), None);
         assert!(ours.verify(&sign(serde_json::json!({"sub": Uuid::now_v7(), "exp": later, "aud": "x"}))).is_some());
+    }
+
+    #[test]
+    fn dates_may_have_fractions_and_be_absurd() {
+        let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
+        let sign = |claims: String| {
+            let claims: serde_json::Value = serde_json::from_str(&claims).unwrap();
+            jsonwebtoken::encode(&ours.header, &claims, &ours.encoding).unwrap()
+        };
+        let now = ours.clock.now().utc().timestamp();
+        let verify = |dates: &str| {
+            let dates = dates.replace("NOW", &now.to_string());
+            ours.verify(&sign(format!(r#"{{"sub":"{}",{dates}}}"#, Uuid::nil()))).is_some()
+        };
+        for good in [r#""exp":NOW9.5"#, r#""exp":1e300"#, r#""exp":NOW9,"iat":NOW.25"#, r#""exp":NOW9,"nbf":-1e300"#] {
+            assert!(verify(good), "{good}");
+        }
+        for bad in [
+            r#""exp":"NOW9""#,
+            r#""exp":-1"#,
+            r#""exp":-1e300"#,
+            r#""exp":null"#,
+            r#""exp":NOW9,"nbf":1e300"#,
+            r#""exp":[NOW9]"#,
+            r#""exp":NOW9,"iat":"x""#,
+            r#""exp":0"#,
+        ] {
+            assert!(!verify(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_former_key_verifies_and_only_the_first_signs() {
+        let before = tokens("the former secret", TokenAlgorithm::Hs256);
+        let config = AuthConfig {
+            secret: "the new secret".into(),
+            former_secrets: vec!["the former secret".into()],
+            algorithm: TokenAlgorithm::Hs256,
+            token_lifetime: Duration::from_secs(60),
+        };
+        let after = Tokens::new(&config, Arc::new(Clock::for_tests()));
+        let user = Uuid::now_v7();
+        let (old, _) = before.issue(user, 0, None).unwrap();
+        let (new, _) = after.issue(user, 0, None).unwrap();
+        assert_eq!(after.verify(&old).unwrap().user_id, user);
+        assert_eq!(after.verify(&new).unwrap().user_id, user);
+        assert_eq!(before.verify(&new), None);
     }
 }

@@ -10,8 +10,12 @@
 //!
 //! With Redis, all replicas share one count. Without it, and while it does not answer, each process counts for itself.
 
+mod keys;
+mod registrations;
 mod shared;
 
+pub(crate) use self::keys::KeyLimits;
+pub(crate) use self::registrations::RegistrationLimit;
 use self::shared::{Count, SharedLimits};
 use crate::Redis;
 use governor::clock::{Clock, DefaultClock};

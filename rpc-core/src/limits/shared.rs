@@ -56,8 +56,13 @@ pub(super) struct SharedLimits {
 
 impl SharedLimits {
     pub(super) fn new(redis: Redis, per_minute: u32) -> Self {
-        let interval = (60_000_000 / u64::from(per_minute)).max(1);
-        let allowance = interval * u64::from(per_minute);
+        Self::per(Duration::from_secs(60), redis, per_minute)
+    }
+
+    /// Allows this many calls per period.
+    pub(super) fn per(period: Duration, redis: Redis, calls: u32) -> Self {
+        let interval = (period.as_secs() * 1_000_000 / u64::from(calls)).max(1);
+        let allowance = interval * u64::from(calls);
         Self { redis, script: Script::new(GCRA), interval, allowance, retry_at: Mutex::new(None) }
     }
 

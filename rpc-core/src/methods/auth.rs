@@ -1,28 +1,44 @@
 //! `auth.*`
 
+use crate::accounts::{AccountExport, Accounts, Erasure};
+use crate::agent::AgentRegistry;
+use crate::auth::grant::{Grant, MethodScope};
 use crate::auth::login_guard::LoginGuard;
 use crate::auth::password;
-use crate::auth::password::Passwords;
+use crate::auth::standings::Standings;
 use crate::auth::token::Tokens;
+use crate::config::Registration;
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::store::rows::UserRow;
 use crate::store::{Clock, Store};
 use crate::wire;
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_schema::ErrorCode;
-use threadline_schema::auth::{AuthLogin, AuthMe, AuthRegister, Credentials, Login, Nothing, User};
+use threadline_schema::auth::{
+    AccountDeletion, AuthCancelClientToken, AuthChangePassword, AuthCreateClientToken, AuthDeleteAccount, AuthExport,
+    AuthLogin, AuthLogoutEverywhere, AuthMe, AuthRegister, ClientToken, ClientTokenToCancel, Credentials, ErasureBegun,
+    ExportPiece, ExportPosition, LoggedOut, Login, NewAccount, NewClientToken, Nothing, PasswordChange, User,
+};
 
-/// Characters of an email address, at most (RFC 5321).
-const EMAIL_CHARS: usize = 254;
+/// Longest lifetime of a client token.
+const MAX_CLIENT_TOKEN_SECONDS: u32 = 3600;
 
 /// Handlers of `auth.*`.
 pub(crate) struct AuthMethods {
     pub(crate) store: Store,
-    pub(crate) passwords: Passwords,
+    pub(crate) accounts: Accounts,
     pub(crate) logins: LoginGuard,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) export: AccountExport,
+    pub(crate) erasure: Arc<Erasure>,
+    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) standings: Arc<Standings>,
+    pub(crate) registration: Registration,
 }
 
 impl AuthMethods {
@@ -31,19 +47,32 @@ impl AuthMethods {
             .namespace(self)
             .command(AuthRegister, Self::register_account)
             .command(AuthLogin, Self::login)
-            .command(AuthMe, Self::me);
+            .command(AuthMe, Self::me)
+            .command(AuthChangePassword, Self::change_password)
+            .command(AuthLogoutEverywhere, Self::logout_everywhere)
+            .command(AuthCreateClientToken, Self::create_client_token)
+            .command(AuthCancelClientToken, Self::cancel_client_token)
+            .command(AuthExport, Self::export)
+            .command(AuthDeleteAccount, Self::delete_account);
     }
 
-    async fn register_account(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<User, Error> {
-        let email = email(&params.email)?;
-        let chars = params.password.chars().count();
-        if !password::LENGTH.contains(&chars) {
-            let (min, max) = (password::LENGTH.start(), password::LENGTH.end());
-            return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
-        }
-        let hash = self.passwords.hash(params.password).await.map_err(Error::internal)?;
-        let (id, now) = (self.clock.new_id(), self.clock.now());
-        Ok(wire::user(&self.store.user_create(id, email, hash, now).await?))
+    async fn register_account(self: Arc<Self>, _: CallContext, params: NewAccount) -> Result<User, Error> {
+        let NewAccount { email, password, invitation } = params;
+        let row = match self.registration {
+            Registration::Closed => {
+                let message = "Nobody can register here. Ask the operator of the service for an account.";
+                return Err(Error::new(ErrorCode::RegistrationClosed, message));
+            }
+            Registration::Open => self.accounts.create(&email, password).await?,
+            Registration::Invite => {
+                let code = invitation.ok_or_else(|| {
+                    let message = "An invitation is needed. Send its code as `invitation`.";
+                    Error::new(ErrorCode::InvitationRequired, message)
+                })?;
+                self.accounts.create_invited(&email, password, &code).await?
+            }
+        };
+        Ok(wire::user(&row))
     }
 
     async fn login(self: Arc<Self>, call: CallContext, params: Credentials) -> Result<Login, Error> {
@@ -53,60 +82,128 @@ impl AuthMethods {
             return Err(wrong());
         }
         let attempt = self.logins.begin(&params.email, call.ip()).await?;
-        let row = match email(&params.email) {
-            Ok(email) => self.store.user_by_email(email).await?,
-            Err(_) => None,
-        };
-        let hash = row.as_ref().map(|row| row.password_hash.clone());
-        let right = self.passwords.verify(params.password, hash).await.map_err(Error::internal)?;
+        let row = self.accounts.find_by_email(&params.email).await?;
+        let hash = row.as_ref().filter(|row| row.has_password()).map(|row| row.password_hash.clone());
+        let right = self.accounts.passwords().verify(params.password, hash).await.map_err(Error::internal)?;
         let Some(row) = row.filter(|_| right) else {
             attempt.fail();
             return Err(wrong());
         };
         attempt.succeed().await?;
-        let (token, expires_at) = self.tokens.issue(row.id.0, None).map_err(Error::internal)?;
-        Ok(Login { user: wire::user(&row), token, expires_at })
+        if row.disabled_at.is_some() {
+            let message = "This account is disabled. Ask the operator of the service.";
+            return Err(Error::new(ErrorCode::AccountDisabled, message));
+        }
+        self.logged_in(&row)
     }
 
     async fn me(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<User, Error> {
         let row = self.store.user_by_id(call.user_id()?.into()).await?.ok_or_else(Error::unauthorized)?;
-        Ok(wire::user(&row))
+        let email = match row.own_email() {
+            Some(email) => Some(email.to_owned()),
+            None => self.store.foreign_identity_of(row.id).await?.and_then(|identity| identity.email),
+        };
+        Ok(User { email, ..wire::user(&row) })
     }
-}
 
-/// Checks the shape of an address, and nothing more: whether mail arrives there, only mail can tell.
-fn email(text: &str) -> Result<String, Error> {
-    let email = text.trim().to_lowercase();
-    let well_formed = email.split_once('@').is_some_and(|(name, domain)| {
-        !name.is_empty()
-            && !domain.contains('@')
-            && domain.contains('.')
-            && domain.split('.').all(|label| !label.is_empty())
-    });
-    let clean = !email.chars().any(|character| character.is_whitespace() || character.is_control());
-    if well_formed && clean && email.chars().count() <= EMAIL_CHARS {
-        Ok(email)
-    } else {
-        Err(Error::invalid("`email` must be an email address, such as ada@example.com."))
+    async fn change_password(self: Arc<Self>, call: CallContext, params: PasswordChange) -> Result<Login, Error> {
+        let user_id = call.user_id()?;
+        let PasswordChange { current_password, new_password } = params;
+        let row = self.accounts.change_password(user_id.into(), current_password, new_password).await?;
+        self.standings.announce(user_id).await;
+        self.logged_in(&row)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    async fn logout_everywhere(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<LoggedOut, Error> {
+        let user_id = call.user_id()?;
+        let at = self.accounts.end_tokens(user_id.into()).await?;
+        self.standings.announce(user_id).await;
+        Ok(LoggedOut { at: at.utc() })
+    }
 
-    #[test]
-    fn addresses_are_checked_for_their_shape() {
-        for (good, kept) in
-            [("ada@example.com", "ada@example.com"), (" Ada@Example.COM ", "ada@example.com"), ("ä+1@ö.de", "ä+1@ö.de")]
-        {
-            assert_eq!(email(good).unwrap(), kept);
+    async fn create_client_token(
+        self: Arc<Self>,
+        call: CallContext,
+        params: NewClientToken,
+    ) -> Result<ClientToken, Error> {
+        let identity = call.identity()?;
+        // The pipeline has read `user`, and the identity is that of this user.
+        let NewClientToken { user: _, agent, expires_in, scopes } = params;
+        if !(1..=MAX_CLIENT_TOKEN_SECONDS).contains(&expires_in) {
+            return Err(Error::invalid(format!("`expires_in` is 1 to {MAX_CLIENT_TOKEN_SECONDS} seconds.")));
         }
-        let long = format!("{}@example.com", "a".repeat(250));
-        for bad in
-            ["", "ada", "@example.com", "ada@", "ada@example", "ada@.com", "a@b@c.de", "a b@c.de", "a@c.de\0", &long]
-        {
-            assert!(email(bad).is_err(), "{bad}");
+        let methods = MethodScope::new(scopes);
+        methods.check().map_err(|problem| Error::invalid(format!("`scopes`: {problem}")))?;
+        if let Some(grant) = &identity.grant {
+            if grant.token_id.is_some() {
+                return Err(Error::new(ErrorCode::Forbidden, "A client token cannot create another."));
+            }
+            if !grant.methods.includes(&methods) {
+                let message = "`scopes` has methods that the scope of the key does not have.";
+                return Err(Error::new(ErrorCode::Forbidden, message));
+            }
         }
+        if let Some(agent) = &agent {
+            self.agents.current().thread_metadata(Some(agent))?;
+        }
+        let id = self.clock.new_id();
+        let key_id = identity.service_key().map(|key| key.id);
+        let grant = Grant { key_id, service_key: None, token_id: Some(id), methods, agent: agent.map(Into::into) };
+        let standing = self.standings.get(identity.user_id).await?.ok_or_else(Error::unauthorized)?;
+        let lifetime = Duration::from_secs(u64::from(expires_in)).min(identity.remaining());
+        let issued = self.tokens.issue_client(identity.user_id, standing.generation(), lifetime, &grant, id);
+        let (token, expires_at) = issued.map_err(Error::internal)?;
+        let scopes = grant.methods.patterns().to_vec();
+        Ok(ClientToken { token, user_id: identity.user_id, expires_at, scopes })
+    }
+
+    async fn cancel_client_token(
+        self: Arc<Self>,
+        call: CallContext,
+        params: ClientTokenToCancel,
+    ) -> Result<LoggedOut, Error> {
+        let caller = call.identity()?;
+        let identity = match params.token {
+            None => caller,
+            Some(token) => {
+                let identity = self.tokens.verify(&token).filter(|identity| identity.user_id == caller.user_id);
+                identity.ok_or_else(|| Error::invalid("`token` is no valid token of this user."))?
+            }
+        };
+        let Some(id) = identity.grant.as_ref().and_then(|grant| grant.token_id) else {
+            return Err(Error::invalid(
+                "Only a client token can be cancelled. `auth.logout_everywhere` ends all tokens.",
+            ));
+        };
+        let expires_at = DateTime::from_timestamp(identity.expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let at = self.accounts.cancel_client_token(id, expires_at.into()).await?;
+        self.standings.announce(id.0).await;
+        Ok(LoggedOut { at: at.utc() })
+    }
+
+    async fn export(self: Arc<Self>, call: CallContext, params: ExportPosition) -> Result<ExportPiece, Error> {
+        self.export.piece(call.user_id()?.into(), params.cursor.as_deref()).await
+    }
+
+    async fn delete_account(
+        self: Arc<Self>,
+        call: CallContext,
+        params: AccountDeletion,
+    ) -> Result<ErasureBegun, Error> {
+        let identity = call.identity()?;
+        let user_id = identity.user_id;
+        if identity.service_key().is_none() {
+            self.accounts.check_password(user_id.into(), params.password).await?;
+        }
+        let at = self.accounts.request_erasure(user_id.into()).await?;
+        self.standings.announce(user_id).await;
+        self.erasure.wake();
+        Ok(ErasureBegun { user_id, requested_at: at.utc() })
+    }
+
+    fn logged_in(&self, row: &UserRow) -> Result<Login, Error> {
+        let issued = self.tokens.issue(row.id.0, row.token_generation, None);
+        let (token, expires_at) = issued.map_err(Error::internal)?;
+        Ok(Login { user: wire::user(row), token, expires_at })
     }
 }

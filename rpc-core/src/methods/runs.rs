@@ -34,7 +34,7 @@ impl RunMethods {
     async fn subscribe(self: Arc<Self>, call: CallContext, params: RunsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
         let RunsSubscribeParams { run_id, after, cancel_when_left } = params;
-        let permit = self.streams.acquire(identity.user_id)?;
+        let permit = self.streams.acquire(identity).await?;
         let (engine, user_id) = (&self.engine, identity.user_id.into());
         let mut feed = engine.subscribe_run(user_id, run_id.into(), after, identity.remaining()).await?;
         if cancel_when_left {

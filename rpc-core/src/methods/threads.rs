@@ -66,6 +66,7 @@ impl ThreadMethods {
     ) -> Result<Success<ThreadCreated>, Error> {
         let ThreadsCreateParams { input, agent, idempotency_key: key, last_event_id } = params;
         let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        let agent = call.agent_for_new_thread(agent)?;
         let started = self.messages.create_thread(request, input, agent).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
@@ -195,7 +196,7 @@ impl ThreadMethods {
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
-        let permit = self.streams.acquire(identity.user_id)?;
+        let permit = self.streams.acquire(identity).await?;
         let has_cursor = params.after.is_some();
         let (feed, since) = self.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
         Ok(Feed::of_thread(feed, (!has_cursor).then_some(since), permit))

@@ -96,7 +96,7 @@ impl Call<'_> {
 }
 
 /// On whose behalf a call is made, as the pipeline verified it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Principal {
     /// No valid token.
     Anonymous,
@@ -124,7 +124,10 @@ impl CallContext {
     /// `UNAUTHORIZED`. Not in a method with [`Access::User`](threadline_schema::Access::User): the pipeline checks
     /// those.
     pub(crate) fn user_id(&self) -> Result<Uuid, Error> {
-        self.identity().map(|identity| identity.user_id)
+        match &self.principal {
+            Principal::User(identity) => Ok(identity.user_id),
+            Principal::Anonymous | Principal::Capability(_) => Err(Error::unauthorized()),
+        }
     }
 
     /// Returns the verified user and when the token expires.
@@ -132,9 +135,26 @@ impl CallContext {
     /// # Errors
     /// Those of [`user_id`](Self::user_id).
     pub(crate) fn identity(&self) -> Result<Identity, Error> {
-        match self.principal {
-            Principal::User(identity) => Ok(identity),
+        match &self.principal {
+            Principal::User(identity) => Ok(identity.clone()),
             Principal::Anonymous | Principal::Capability(_) => Err(Error::unauthorized()),
+        }
+    }
+
+    /// Returns the agent of a thread that the call creates: the one that the params name, or the only one that its token
+    /// may use.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the token may use another one only.
+    pub(crate) fn agent_for_new_thread(&self, named: Option<String>) -> Result<Option<String>, Error> {
+        let Principal::User(Identity { grant: Some(grant), .. }) = &self.principal else { return Ok(named) };
+        match (&grant.agent, named) {
+            (None, named) => Ok(named),
+            (Some(only), None) => Ok(Some(only.to_string())),
+            (Some(only), Some(named)) if **only == *named => Ok(Some(named)),
+            (Some(only), Some(_)) => {
+                Err(Error::new(ErrorCode::Forbidden, format!("This token is for the agent {only:?} only.")))
+            }
         }
     }
 
@@ -144,7 +164,7 @@ impl CallContext {
     /// # Errors
     /// `FORBIDDEN` if the capability is for another attachment or purpose, `UNAUTHORIZED` if there is no user either.
     pub(crate) fn user_for_attachment(&self, attachment_id: Uuid, purpose: CapabilityPurpose) -> Result<Uuid, Error> {
-        match self.principal {
+        match &self.principal {
             Principal::Capability(capability)
                 if capability.attachment_id.0 == attachment_id && capability.purpose == purpose =>
             {
@@ -177,6 +197,7 @@ impl Call<'static> {
     pub(crate) fn for_tests(method: &'static str, params: &'static str) -> Self {
         let caller = Caller {
             token: None,
+            acts_for: None,
             ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
             request_id: "r".into(),
             hints: None,

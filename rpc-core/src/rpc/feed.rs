@@ -3,15 +3,23 @@
 use super::open_streams::StreamPermit;
 use crate::error::Error;
 use futures::Stream;
-use threadline_engine::{FeedEnd, RunFeed, ThreadFeed};
+use threadline_engine::{FeedEnd, RunFeed, ThreadFeed, error_event};
 use threadline_schema::frame::Frame;
 use threadline_schema::threads::EventCursor;
+use uuid::Uuid;
+
+/// The message of the event that ends a feed whose caller may not read it any more.
+const ACCESS_WITHDRAWN: &str =
+    "Your token is not accepted any more. Log in again and go on from the last event you have.";
 
 /// The events of one subscription.
 pub struct Feed {
     source: Source,
-    /// Counts the feed among the open streams of its user.
-    _permit: StreamPermit,
+    /// Counts the feed among the open streams of its user, and ends with the user's access.
+    permit: StreamPermit,
+    is_withdrawn: bool,
+    /// Run and number of the last event that was given out.
+    last: Option<(Uuid, u64)>,
 }
 
 enum Source {
@@ -23,12 +31,16 @@ enum Source {
 impl Feed {
     /// Creates the feed of one run.
     pub(crate) fn of_run(feed: RunFeed, permit: StreamPermit) -> Self {
-        Self { source: Source::Run(feed), _permit: permit }
+        Self::new(Source::Run(feed), permit)
     }
 
     /// Creates the feed of a thread. `begins_after` is the position of a subscriber that brought no cursor.
     pub(crate) fn of_thread(feed: ThreadFeed, begins_after: Option<EventCursor>, permit: StreamPermit) -> Self {
-        Self { source: Source::Thread(Box::new(feed), begins_after), _permit: permit }
+        Self::new(Source::Thread(Box::new(feed), begins_after), permit)
+    }
+
+    fn new(source: Source, permit: StreamPermit) -> Self {
+        Self { source, permit, is_withdrawn: false, last: None }
     }
 
     /// Returns the cursor after which the events of a thread begin, so that a subscriber can resume before the first
@@ -42,14 +54,39 @@ impl Feed {
 
     /// Waits for the next frame; `None` at the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
-        match &mut self.source {
-            Source::Run(feed) => feed.next().await,
-            Source::Thread(feed, _) => feed.next().await,
+        if self.is_withdrawn {
+            return None;
         }
+        let next = async {
+            match &mut self.source {
+                Source::Run(feed) => feed.next().await,
+                Source::Thread(feed, _) => feed.next().await,
+            }
+        };
+        let frame = tokio::select! {
+            biased;
+            () = self.permit.withdrawn() => None,
+            frame = next => Some(frame),
+        };
+        let Some(frame) = frame else {
+            self.is_withdrawn = true;
+            let event = error_event(ACCESS_WITHDRAWN);
+            return Some(match self.last {
+                Some((run_id, seq)) => Frame::Run { run_id, seq, event },
+                None => Frame::Side(event),
+            });
+        };
+        if let Some(Frame::Run { run_id, seq, .. }) = &frame {
+            self.last = Some((*run_id, *seq));
+        }
+        frame
     }
 
     /// Returns why the feed ended before what it follows did. `None` if its last event tells the end.
     pub(crate) fn early_end(&self) -> Option<Error> {
+        if self.is_withdrawn {
+            return Some(Error::unauthorized());
+        }
         match &self.source {
             Source::Run(feed) => feed.has_expired().then(Error::unauthorized),
             Source::Thread(feed, _) => match feed.end()? {

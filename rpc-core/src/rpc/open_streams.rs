@@ -1,5 +1,8 @@
-//! How many streams each user has open. A stream costs memory and room on a socket, whether its client reads or not.
+//! The open streams of this process: how many each user has, and whether their tokens are still accepted. A stream costs
+//! memory and room on a socket, whether its client reads or not.
 
+use crate::auth::standings::{AccessWatch, Standings};
+use crate::auth::token::Identity;
 use crate::error::Error;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -11,31 +14,54 @@ use uuid::Uuid;
 /// Seconds after which a client should try again: streams end when runs end and when readers leave.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// The open streams of this process, by user.
-#[derive(Debug)]
+/// The open streams of this process.
 pub(crate) struct OpenStreams {
     max_per_user: Option<u32>,
-    /// Users with at least one.
-    open: Mutex<HashMap<Uuid, NonZeroU32>>,
+    standings: Arc<Standings>,
+    counts: Arc<Counts>,
 }
 
+/// How many streams each user has open, of those who have at least one.
+#[derive(Debug, Default)]
+struct Counts(Mutex<HashMap<Uuid, NonZeroU32>>);
+
 /// Permission for one open stream of a user. Dropping it gives it back.
+pub(crate) struct StreamPermit {
+    _count: Option<Counted>,
+    watch: AccessWatch,
+}
+
+/// One stream among those of its user.
 #[derive(Debug)]
-pub(crate) struct StreamPermit(Option<(Arc<OpenStreams>, Uuid)>);
+struct Counted(Arc<Counts>, Uuid);
+
+impl StreamPermit {
+    /// Waits until the token of the stream is not accepted any more. Cancel safe.
+    pub(crate) async fn withdrawn(&self) {
+        self.watch.withdrawn().await;
+    }
+}
 
 impl OpenStreams {
     /// Allows each user this many; any number for `None`.
-    pub(crate) fn new(max_per_user: Option<u32>) -> Arc<Self> {
-        Arc::new(Self { max_per_user, open: Mutex::default() })
+    pub(crate) fn new(max_per_user: Option<u32>, standings: Arc<Standings>) -> Self {
+        Self { max_per_user, standings, counts: Arc::default() }
     }
 
     /// Returns a permit for one more stream of this user.
     ///
     /// # Errors
-    /// `RATE_LIMITED` if the user has the maximum open.
-    pub(crate) fn acquire(self: &Arc<Self>, user_id: Uuid) -> Result<StreamPermit, Error> {
-        let Some(max) = self.max_per_user else { return Ok(Self::unlimited()) };
-        let mut open = self.open.lock();
+    /// `RATE_LIMITED` if the user has the maximum open, `UNAUTHORIZED` if the token is not accepted any more,
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn acquire(&self, identity: Identity) -> Result<StreamPermit, Error> {
+        let count = self.max_per_user.map(|max| self.counts.add(identity.user_id, max)).transpose()?;
+        Ok(StreamPermit { _count: count, watch: self.standings.watch(identity).await? })
+    }
+}
+
+impl Counts {
+    fn add(self: &Arc<Self>, user_id: Uuid, max: u32) -> Result<Counted, Error> {
+        let mut open = self.0.lock();
         let count = open.get(&user_id).map_or(1, |count| count.saturating_add(1).get());
         let Some(count) = NonZeroU32::new(count).filter(|count| count.get() <= max) else {
             metrics::counter!("threadline_rate_limited_total", "scope" => "streams").increment(1);
@@ -43,26 +69,19 @@ impl OpenStreams {
             return Err(RpcError::new(ErrorCode::RateLimited, message).with("retry_after", RETRY_AFTER_SECONDS).into());
         };
         open.insert(user_id, count);
-        Ok(StreamPermit(Some((self.clone(), user_id))))
-    }
-
-    /// Returns a permit that counts nowhere.
-    pub(crate) const fn unlimited() -> StreamPermit {
-        StreamPermit(None)
+        Ok(Counted(self.clone(), user_id))
     }
 }
 
-impl Drop for StreamPermit {
+impl Drop for Counted {
     fn drop(&mut self) {
-        let Some((streams, user_id)) = self.0.take() else { return };
-        let mut open = streams.open.lock();
-        let left = open.get(&user_id).and_then(|count| NonZeroU32::new(count.get() - 1));
-        match left {
+        let mut open = self.0.0.lock();
+        match open.get(&self.1).and_then(|count| NonZeroU32::new(count.get() - 1)) {
             Some(left) => {
-                open.insert(user_id, left);
+                open.insert(self.1, left);
             }
             None => {
-                open.remove(&user_id);
+                open.remove(&self.1);
             }
         }
     }
@@ -74,25 +93,17 @@ mod tests {
 
     #[test]
     fn a_user_has_a_maximum_and_a_dropped_permit_is_free_again() {
-        let streams = OpenStreams::new(Some(2));
+        let counts = Arc::<Counts>::default();
         let user = Uuid::now_v7();
-        let (one, _two) = (streams.acquire(user).unwrap(), streams.acquire(user).unwrap());
-        let (error, _) = streams.acquire(user).unwrap_err().into_parts();
+        let (one, _two) = (counts.add(user, 2).unwrap(), counts.add(user, 2).unwrap());
+        let (error, _) = counts.add(user, 2).unwrap_err().into_parts();
         assert_eq!((error.code, error.retry_after()), (ErrorCode::RateLimited, Some(RETRY_AFTER_SECONDS)));
         assert!(error.message.contains('2'), "{}", error.message);
-        let other = streams.acquire(Uuid::now_v7()).unwrap();
+        let other = counts.add(Uuid::now_v7(), 2).unwrap();
         drop(one);
-        let three = streams.acquire(user).unwrap();
-        assert!(streams.acquire(user).is_err());
+        let three = counts.add(user, 2).unwrap();
+        assert!(counts.add(user, 2).is_err());
         drop((three, other));
-        assert_eq!(streams.open.lock().len(), 1, "a user without streams has no entry");
-    }
-
-    #[test]
-    fn no_limit_counts_nothing() {
-        let streams = OpenStreams::new(None);
-        let permits: Vec<_> = (0..1_000).map(|_| streams.acquire(Uuid::nil()).unwrap()).collect();
-        assert!(streams.open.lock().is_empty());
-        drop(permits);
+        assert_eq!(counts.0.lock().len(), 1, "a user without streams has no entry");
     }
 }

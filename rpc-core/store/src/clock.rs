@@ -1,4 +1,4 @@
-//! What time it is for leases: the database's, however this machine's clock is set.
+//! The clock that decides: the time of the database, whatever the clock of this machine shows.
 
 use crate::{Store, StoreResult};
 use chrono::{DateTime, TimeDelta};
@@ -8,42 +8,48 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use uuid::timestamp::context::ContextV7;
 
-/// The database's clock, read now and then and counted on by this machine's monotonic one. A clock that is moved, or
-/// wrong from the start, neither ends the lease of a process that lives nor keeps up that of one that is dead.
+/// The time of the database, carried forward by the monotonic clock of this machine. If the clock of a machine is wrong
+/// or is changed, leases stay correct: a live process keeps its lease, and the lease of a dead process expires.
 #[derive(Debug)]
 pub struct Clock {
+    /// The last reading: when it was taken, and the time of the database.
     read: Mutex<(Instant, UtcTime)>,
-    /// The counter of ids: ids of one millisecond are in the order in which they were made.
+    /// Orders the ids of one millisecond.
     counter: Mutex<ContextV7>,
     /// Random bits of ids; `None` takes them from the operating system.
     seeded: Option<Mutex<u64>>,
 }
 
 impl Clock {
+    /// Creates a clock with the current time of the database.
+    ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     pub async fn read(store: &Store) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, None))
     }
 
-    /// Reads it again: monotonic clocks drift.
+    /// Reads the time of the database again, because monotonic clocks drift.
+    ///
+    /// # Errors
+    /// If the database fails.
     pub async fn synchronize(&self, store: &Store) -> StoreResult<()> {
         let read = at_least(store).await?;
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(())
     }
 
-    /// A clock that starts at a fixed time, for tests without a database.
+    /// Creates a clock that starts at a fixed time, for tests without a database.
     #[doc(hidden)]
     pub fn for_tests() -> Self {
         let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(1_800_000_000);
         Self::starting_at((Instant::now(), time.into()), None)
     }
 
-    /// Reads the clock, and takes the random bits of ids from a seed: for simulations.
+    /// Creates a clock that takes the random bits of ids from a seed, for simulations.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database fails.
     #[doc(hidden)]
     pub async fn read_seeded(store: &Store, seed: u64) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, Some(seed)))
@@ -53,8 +59,8 @@ impl Clock {
         Self { read: Mutex::new(read), counter: Mutex::new(ContextV7::new()), seeded: seed.map(Mutex::new) }
     }
 
-    /// Makes an id that starts with the time of this clock (UUIDv7), and is greater than those it made before. Pages of
-    /// tasks and feedback are in the order of their ids.
+    /// Makes an id that starts with the time of this clock (UUIDv7). Each id is greater than all earlier ids of this
+    /// clock: pages of tasks and feedback are sorted by id.
     pub fn new_id<I: From<Uuid>>(&self) -> I {
         let now = self.now().utc();
         if let Some(seeded) = &self.seeded {
@@ -69,7 +75,7 @@ impl Clock {
         Uuid::new_v7(time).into()
     }
 
-    /// What time it is.
+    /// Returns the current time.
     pub fn now(&self) -> UtcTime {
         let (at, time) = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
@@ -77,14 +83,14 @@ impl Clock {
     }
 }
 
-/// The time as it was somewhere between asking and being answered, counted from the answer: a clock that is a round
-/// trip late makes nobody look dead.
+/// Reads the time of the database. The database took its time before the reply arrived, so this clock may be late by
+/// one round trip. A late clock never makes a live process look dead.
 async fn at_least(store: &Store) -> StoreResult<(Instant, UtcTime)> {
     let time = store.now().await?;
     Ok((Instant::now(), time))
 }
 
-/// The next number of SplitMix64, a generator that turns any seed into well-mixed bits.
+/// Returns the next number of SplitMix64, a generator that turns any seed into well-mixed bits.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bits = *state;

@@ -1,40 +1,41 @@
-//! How the database is reached.
+//! Configuration of the database.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
-/// Where conversations are kept.
+/// Which database the service uses, and how it connects to it.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     /// `sqlite://path` or `postgres://...`, which can contain a password.
     pub url: SecretString,
-    /// The same PostgreSQL without a pooler in between, for what needs a session: LISTEN, and the lock by which other
-    /// processes see that this one is alive. `None`: `url`.
+    /// URL of the same PostgreSQL server without a pooler, for what needs a session of its own: LISTEN, migrations, and
+    /// the lock that shows other processes that this one is alive. `None` uses `url`.
     pub direct_url: Option<SecretString>,
     /// Whether statements are prepared by name on PostgreSQL.
     pub prepared: PreparedStatements,
     /// Connections to PostgreSQL. SQLite always has one writer and four readers.
     pub pool_size: usize,
-    /// How long a request waits for a connection before it answers `SERVICE_UNAVAILABLE`.
+    /// How long a request waits for a connection before it fails with `SERVICE_UNAVAILABLE`.
     pub pool_timeout: Duration,
-    /// Whether to bring the schema up to date at start.
+    /// Whether the start of the service applies pending migrations.
     pub auto_migrate: bool,
-    /// `PRAGMA synchronous` of SQLite: `true` is FULL (nothing acknowledged is lost in a power cut), `false` NORMAL.
+    /// `PRAGMA synchronous` of SQLite. `true` is FULL: a power failure loses no acknowledged commit. `false` is NORMAL:
+    /// it may lose the last commits.
     pub sqlite_full_sync: bool,
-    /// Whether an SQLite file may be on a network file system, where its locks cannot be relied on.
+    /// Whether an SQLite file may be on a network file system, where file locks are not reliable.
     pub allow_network_file_system: bool,
 }
 
-/// Whether statements are prepared by name on PostgreSQL. A pooler in transaction mode gives each transaction another
-/// session, where a name may be missing, or stand for a statement of somebody else.
+/// Whether statements are prepared by name on PostgreSQL. A pooler in transaction mode can run each transaction in
+/// another session. In that session the name may not exist, or may belong to the statement of another client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PreparedStatements {
-    /// By name on connections to the server itself, unnamed behind a pooler.
+    /// Prepared by name on a direct connection to the server, unnamed behind a pooler.
     #[default]
     Auto,
-    /// Always by name: for a pooler that keeps track of names, or one in session mode.
+    /// Always prepared by name. For a pooler in session mode, or one that tracks the names of prepared statements.
     On,
-    /// Never by name.
+    /// Never prepared by name.
     Off,
 }
 
@@ -53,7 +54,7 @@ impl DatabaseConfig {
         }
     }
 
-    /// Returns whether the URL is one of PostgreSQL's.
+    /// Returns whether the URL is for PostgreSQL.
     pub(crate) fn is_postgres(&self) -> bool {
         let url = self.url.expose_secret();
         url.starts_with("postgres://") || url.starts_with("postgresql://")

@@ -1,4 +1,4 @@
-//! The store itself: which database it is, and what can be asked of any.
+//! [`Store`]: opens either database, and reports on its connections.
 
 use super::connections::Connections;
 use super::error::StoreResult;
@@ -19,14 +19,14 @@ pub struct Store {
     db: Arc<Db>,
 }
 
-/// How busy the connections are. SQLite's writer and readers are counted together.
+/// Use of the connections. On SQLite, the writer and the readers are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
     /// Open connections.
     pub size: usize,
-    /// Those at work.
+    /// Connections in use.
     pub in_use: usize,
-    /// Units of work that wait for one.
+    /// Units of work that wait for a connection.
     pub waiting: usize,
 }
 
@@ -41,11 +41,12 @@ pub(super) enum Db {
 }
 
 impl Store {
-    /// Connects, and brings the tables up to date or, with `auto_migrate` off, checks that they are.
+    /// Connects, and applies the pending migrations. Without `auto_migrate` it checks instead that none is pending.
     ///
     /// # Errors
-    /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used, [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not
-    /// answer, [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
+    /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used,
+    /// [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not answer,
+    /// [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
         let db = if config.is_postgres() {
             Db::Pg(postgres::connections(config)?)
@@ -66,7 +67,7 @@ impl Store {
         Ok(Self { db: Arc::new(db) })
     }
 
-    /// Which database it is: `sqlite` or `postgresql`.
+    /// Returns the name of the database system: `sqlite` or `postgresql`.
     pub fn kind(&self) -> &'static str {
         match &*self.db {
             Db::Pg(_) => "postgresql",
@@ -74,10 +75,10 @@ impl Store {
         }
     }
 
-    /// Asks the database for a row, any row.
+    /// Checks that the database answers a query.
     ///
     /// # Errors
-    /// When the database does not answer, or its tables are missing.
+    /// If the database does not answer, or its tables are missing.
     pub async fn ping(&self) -> StoreResult<()> {
         read!(self, |c| {
             users::table.select(users::id).first::<UserId>(c).await.optional()?;
@@ -85,7 +86,7 @@ impl Store {
         })
     }
 
-    /// How busy the connections are.
+    /// Returns how many connections are open, in use and waited for.
     pub fn pool_status(&self) -> PoolStatus {
         let count = |status: deadpool::managed::Status| PoolStatus {
             size: status.size,

@@ -23,6 +23,10 @@ pub enum Entity {
     Task,
     /// An attachment.
     Attachment,
+    /// An invitation.
+    Invitation,
+    /// A service key.
+    ServiceKey,
 }
 
 impl fmt::Display for Entity {
@@ -34,6 +38,8 @@ impl fmt::Display for Entity {
             Self::Run => "run",
             Self::Task => "task",
             Self::Attachment => "attachment",
+            Self::Invitation => "invitation",
+            Self::ServiceKey => "service key",
         })
     }
 }
@@ -67,14 +73,14 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a store operation failed.
 ///
-/// The first group are outcomes that a caller distinguishes; the rest mean that something is broken. The texts are for
-/// the log, which shows the causes too ([`Chain`](threadline_schema::error::Chain)).
+/// A caller distinguishes the errors of the first group. The others mean that something is broken. The texts are for
+/// the log, which also shows the causes ([`Chain`](threadline_schema::error::Chain)).
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The row does not exist.
     #[error("no such {0}")]
     NotFound(Entity),
-    /// The page should start after a row that is not in the list.
+    /// The cursor names a row that is not in the list.
     #[error("the cursor names no {0} of this list")]
     CursorNotFound(Entity),
     /// The row belongs to another user.
@@ -89,12 +95,15 @@ pub enum StoreError {
     /// The email has an account.
     #[error("the email has an account")]
     EmailTaken,
-    /// The thread takes no messages.
+    /// The invitation is unknown, used up or expired, or is for another email address.
+    #[error("the invitation cannot be used")]
+    InvitationInvalid,
+    /// The thread accepts no messages.
     #[error("the thread is {}", if *.locked { "locked" } else { "closed" })]
     Closed {
-        /// It is locked, and may become active again; otherwise it is closed for good.
+        /// Whether it is locked and may become active again. Otherwise it is closed permanently.
         locked: bool,
-        /// Why, for its user.
+        /// The reason, as a text for the user.
         reason: Option<String>,
     },
     /// The request contradicts the state of its subject.
@@ -122,19 +131,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The database cannot answer right now.
+    /// Returns the error of a database that cannot answer right now.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
 
-    /// A stored value is invalid.
+    /// Returns the error of an invalid stored value.
     pub fn corrupt(cause: impl Into<Cause>) -> Self {
         Self::Corrupt(cause.into())
     }
 }
 
-/// Explains why a statement that is limited to the rows of `user_id` has changed none: the row does not exist, belongs to
-/// another user, or otherwise `otherwise`. `owner` is the owner of the row.
+/// Explains why a statement that is limited to the rows of `user_id` has changed none: the row does not exist, belongs
+/// to another user, or otherwise `otherwise`. `owner` is the owner of the row.
 pub(super) fn why_unchanged(
     entity: Entity,
     owner: Option<UserId>,
@@ -167,10 +176,10 @@ impl<T> OrNotFound<T> for QueryResult<T> {
 /// What a request contradicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// The item is none of the user's messages.
-    #[error("the item is no message of the user")]
+    /// The item is not a message of the user.
+    #[error("the item is not a message of the user")]
     NotAMessage,
-    /// What was to be answered is not as it was read.
+    /// The item to answer has changed since it was read.
     #[error("the item has been answered")]
     AnsweredAlready,
     /// The idempotency key was used for another request.
@@ -179,15 +188,18 @@ pub enum Conflict {
     /// The run has ended, or another process has taken it over.
     #[error("the run has ended or has another owner")]
     RunSuperseded,
-    /// The attachment is uploaded already.
-    #[error("the attachment is uploaded already")]
+    /// The attachment is already uploaded.
+    #[error("the attachment is already uploaded")]
     AttachmentUploaded,
-    /// Another upload has begun, or this one is further on or further back.
-    #[error("the piece does not go on where the upload stands")]
+    /// A newer upload has begun, or the offset of the piece is not the end of what this upload has stored.
+    #[error("the piece does not start where the upload has ended")]
     UploadSuperseded,
     /// The attachment belongs to a message.
     #[error("the attachment belongs to a message")]
     AttachmentUsed,
+    /// Another service key has the name.
+    #[error("another service key has the name")]
+    NameTaken,
 }
 
 impl From<Conflict> for StoreError {
@@ -201,7 +213,7 @@ impl From<Error> for StoreError {
         use DatabaseErrorKind as Kind;
         match error {
             Error::DeserializationError(cause) => Self::Corrupt(cause),
-            // Left behind by a connection that failed earlier; the pool discards it.
+            // The connection has failed earlier; the pool discards it.
             Error::BrokenTransactionManager
             | Error::DatabaseError(
                 Kind::ClosedConnection

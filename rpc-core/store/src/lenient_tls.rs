@@ -1,4 +1,4 @@
-//! A TLS client that asks less of a server's certificate than usual.
+//! A verifier of server certificates that skips some of the usual checks.
 
 use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
@@ -9,22 +9,22 @@ use tokio_rustls::rustls::crypto::{
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Takes certificates that name somebody else, or that nobody we know has issued. The peer must hold the key of the one
-/// it shows in any case.
+/// Accepts certificates for another host name or, without `issuers`, of any issuer. The server must still prove that it
+/// has the private key of its certificate.
 #[derive(Debug)]
 pub struct LenientVerifier {
-    /// Whose certificates are taken; anybody's when there is none.
+    /// Verifies the issuer; `None` accepts every issuer.
     issuers: Option<Arc<WebPkiServerVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl LenientVerifier {
-    /// Takes any certificate: the connection is encrypted, and it is not known who is at its end.
+    /// Accepts any certificate. The connection is encrypted, but the identity of the server is unknown.
     pub fn any_certificate(provider: &CryptoProvider) -> Self {
         Self { issuers: None, algorithms: provider.signature_verification_algorithms }
     }
 
-    /// Takes a certificate for any name, if `issuers` trusts who issued it.
+    /// Accepts a certificate for any host name if `issuers` trusts its issuer.
     pub fn any_name(issuers: Arc<WebPkiServerVerifier>, provider: &CryptoProvider) -> Self {
         Self { issuers: Some(issuers), algorithms: provider.signature_verification_algorithms }
     }
@@ -41,7 +41,7 @@ impl ServerCertVerifier for LenientVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(issuers) = &self.issuers else { return Ok(ServerCertVerified::assertion()) };
         match issuers.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last, so whoever fails by it alone has passed the rest.
+            // The host name is checked last, so a certificate that fails here has passed all other checks.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -16,8 +16,12 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+mod account_access;
+mod account_erasure;
+mod account_export;
 mod advisory_lock;
 mod attachments;
+mod audit_log;
 mod clock;
 pub mod config;
 mod connections;
@@ -25,7 +29,9 @@ mod db;
 pub mod error;
 mod feedback;
 mod file_system;
+mod foreign_identities;
 mod idempotency;
+mod invitations;
 mod items;
 pub mod lenient_tls;
 mod log;
@@ -39,6 +45,7 @@ mod row_locks;
 pub mod rows;
 mod run_start;
 mod runs;
+mod service_keys;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod sqlite;
@@ -53,9 +60,11 @@ mod unit;
 mod usage;
 mod users;
 
+pub use account_access::{AccessChange, UserAccess};
 pub use clock::Clock;
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
+pub use foreign_identities::ForeignIdentity;
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
 pub use postgres::Listener;

@@ -1,8 +1,9 @@
-//! Migrations: brings the tables to what this binary was built for, or tells how far they are from it.
+//! Migrations: changes the schema to the one that this binary needs, or compares the two.
 //!
-//! They run on a connection of their own, off the async threads. diesel takes no lock, and replicas start together; so
-//! both databases are migrated in one transaction: SQLite's is exclusive, PostgreSQL's holds an advisory lock. The lock
-//! ends with the transaction, also when the process is killed or a pooler keeps the session. To look takes no lock.
+//! Migrations run on a separate connection, outside the async threads. diesel takes no lock, and several replicas may
+//! start at the same time. So all migrations run in one transaction, which is exclusive on SQLite and holds an advisory
+//! lock on PostgreSQL. The lock ends with the transaction, even if the process is killed or a pooler keeps the session
+//! open. Reading the state of the schema takes no lock.
 
 use super::error::{Cause, StoreError, StoreResult};
 use super::postgres::Server;
@@ -22,34 +23,36 @@ use std::time::{Duration, Instant};
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
-/// Any number, as long as every version of the program locks the same one.
+/// Key of the advisory lock. The number is arbitrary, but all releases must use the same one.
 const ADVISORY_LOCK: i64 = 0x7468_7265_6164_6c6e;
 
-/// The migration that creates the table of the migrations that a binary must know.
+/// The migration that creates the table `required_migrations`.
 const REQUIREMENTS: &str = "20261129000020";
 
 diesel::table! {
-    /// Migrations that a binary must know to use the schema.
+    /// The migrations that a binary must know to use the schema.
     required_migrations (version) {
         /// Version of the migration.
         version -> Text,
     }
 }
 
-/// How long to wait for another process that migrates. Then the process that waits ends, and is started again by whoever
-/// watches it.
+/// How long to wait for another process that migrates. After that the start fails, and a service manager may start the
+/// process again.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause between two tries to get the lock.
+/// Pause between two attempts to take the lock.
 const LOCK_RETRY: Duration = Duration::from_millis(250);
 
-/// How the tables stand to this binary. Versions are the leading part of a migration's directory name.
+/// How the schema of the database differs from the one that this binary needs. A version is the leading part of the
+/// directory name of a migration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Migrations of this binary that the database lacks, oldest first.
+    /// Migrations of this binary that have not been applied, oldest first.
     pub pending: Vec<String>,
-    /// Migrations of the database that this binary does not know, oldest first: a newer release made them.
+    /// Applied migrations that this binary does not know, oldest first. They are from a newer release.
     pub unknown: Vec<String>,
-    /// Those of them without which a binary must not use the database: a later migration took away what came before.
+    /// The unknown migrations that a binary must know to use the database, because a migration has removed what older
+    /// releases need.
     pub missing: Vec<String>,
 }
 
@@ -57,32 +60,32 @@ impl Standing {
     /// Accepts a schema of a newer release if this binary can use it.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] when it cannot.
+    /// [`StoreError::Schema`] if it cannot.
     fn accept_newer(&self) -> StoreResult<()> {
         if !self.missing.is_empty() {
             return Err(StoreError::Schema(format!(
-                "the database is newer than this binary can use: run the release that last ran `threadline migrate`, or a \
-                 later one (required, and unknown here: {})",
+                "the schema of the database is newer than this binary supports: run the release that last ran \
+                 `threadline migrate`, or a later one (required migrations that this binary does not know: {})",
                 self.missing.join(", ")
             )));
         }
         if !self.unknown.is_empty() {
             tracing::warn!(
                 unknown = self.unknown.join(", "),
-                "the database has migrations of a newer release, which this one can work with"
+                "the database has migrations of a newer release; this release is compatible with them"
             );
         }
         Ok(())
     }
 }
 
-/// Applies what is pending, and returns its versions, oldest first.
+/// Applies the pending migrations. Returns their versions, oldest first.
 ///
-/// Tables of a newer release are left alone if this binary can work with them.
+/// Leaves the tables of a newer release unchanged if this binary can use them.
 ///
 /// # Errors
-/// [`StoreError::Config`], [`StoreError::Unavailable`], or [`StoreError::Migration`] when a migration fails; that one and
-/// those after it are then not applied. [`StoreError::Schema`] when the schema is too new; nothing is applied then.
+/// [`StoreError::Config`], [`StoreError::Unavailable`], [`StoreError::Migration`] if a migration fails, and
+/// [`StoreError::Schema`] if the schema is too new. After an error, no migration of this call is applied.
 pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
     let Done { versions, unknown, missing } = act(config, Action::Up).await?;
     Standing { pending: Vec::new(), unknown, missing }.accept_newer()?;
@@ -92,8 +95,8 @@ pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
     Ok(versions)
 }
 
-/// How the tables stand to this binary. On PostgreSQL it changes nothing and takes no lock; on SQLite diesel's table of
-/// versions is made if it is missing.
+/// Compares the schema with the one that this binary needs. Changes nothing and takes no lock on PostgreSQL. On SQLite
+/// it creates diesel's table of versions if that is missing.
 ///
 /// # Errors
 /// [`StoreError::Config`] or [`StoreError::Unavailable`].
@@ -102,34 +105,36 @@ pub async fn standing(config: &DatabaseConfig) -> StoreResult<Standing> {
     Ok(Standing { pending, unknown, missing })
 }
 
-/// Makes sure that this binary can work with the tables as they are.
+/// Checks that this binary can use the schema as it is.
 ///
 /// # Errors
-/// [`StoreError::Schema`] when it cannot, and as [`standing`].
+/// [`StoreError::Schema`] if it cannot, and the errors of [`standing`].
 pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
     let standing = standing(config).await?;
     standing.accept_newer()?;
     if !standing.pending.is_empty() {
         return Err(StoreError::Schema(format!(
-            "the database is older than this binary: run `threadline migrate`, or set AUTO_MIGRATE=true (pending: {})",
+            "the schema of the database is older than this binary needs: run `threadline migrate`, or set AUTO_MIGRATE=true \
+             (pending migrations: {})",
             standing.pending.join(", ")
         )));
     }
     Ok(())
 }
 
-/// Takes the newest migration back, and returns its version; `None` when there is none. Data in what it drops is gone.
+/// Reverts the newest migration. Returns its version; `None` if no migration is applied. The data in dropped tables and
+/// columns is lost.
 ///
 /// # Errors
-/// As [`up`].
+/// The errors of [`up`].
 pub async fn revert_last(config: &DatabaseConfig) -> StoreResult<Option<String>> {
     Ok(act(config, Action::RevertLast).await?.versions.pop())
 }
 
-/// Takes every migration back, and returns the versions, newest first. All data is gone.
+/// Reverts all migrations. Returns their versions, newest first. All data is lost.
 ///
 /// # Errors
-/// As [`up`].
+/// The errors of [`up`].
 pub async fn revert_all(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
     Ok(act(config, Action::RevertAll).await?.versions)
 }
@@ -142,7 +147,8 @@ enum Action {
     RevertAll,
 }
 
-/// What an action touched (or would touch), and what it did not know.
+/// The outcome of an action: the migrations that it has changed or, for [`Action::Look`], that are pending; and those
+/// that this binary does not know, as in [`Standing`].
 struct Done {
     versions: Vec<String>,
     unknown: Vec<String>,
@@ -151,7 +157,7 @@ struct Done {
 
 async fn act(config: &DatabaseConfig, action: Action) -> StoreResult<Done> {
     if config.is_postgres() {
-        // Without the pool's limit on statements, and without a pooler's: a migration may take long.
+        // A migration may take long. This connection has no limit on the time of a statement, and uses no pooler.
         let server = Server::direct(config)?;
         let connection =
             tokio::time::timeout(config.pool_timeout, Box::pin(server.connect_alone())).await.map_err(|_| {
@@ -189,7 +195,7 @@ fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
             if !is_locked.get_result::<bool>(c)? {
                 return Ok(None);
             }
-            // A pooler may give the session settings of its own.
+            // A pooler may have changed the settings of the session.
             c.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")?;
             perform(c, &POSTGRES, action, required_on_postgres).map(Some)
         });
@@ -197,7 +203,7 @@ fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
             return Ok(done);
         }
         if waiting_since.is_none() {
-            tracing::info!("waiting for another process that migrates the database");
+            tracing::info!("waiting until another process has migrated the database");
         }
         waiting_since.get_or_insert_with(Instant::now);
         if Instant::now() >= deadline {
@@ -207,14 +213,14 @@ fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
     }
 }
 
-/// Waits, on a thread for work that blocks.
-#[allow(clippy::disallowed_methods, reason = "it is a thread for work that blocks")]
+/// Blocks this thread, which is one for blocking work.
+#[allow(clippy::disallowed_methods, reason = "it runs on a thread for blocking work")]
 fn wait(pause: Duration) {
     std::thread::sleep(pause);
 }
 
-/// How the tables stand. Makes nothing, not even diesel's table of versions: the server may be a replica, or another
-/// process may be at it.
+/// Compares the schema with the migrations of this binary. Creates nothing, not even diesel's table of versions: the
+/// server may be a read-only replica, or another process may be migrating it.
 fn look(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreResult<Done> {
     let known = MigrationSource::<diesel::pg::Pg>::migrations(&POSTGRES).map_err(failed)?;
     let ours: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
@@ -251,7 +257,7 @@ struct Applied {
     version: String,
 }
 
-/// Says who holds the lock, and what to do about it.
+/// Returns the error that names the sessions that hold the lock, and says what to do.
 fn lock_is_held(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreError {
     #[derive(QueryableByName)]
     struct Holder {
@@ -271,8 +277,9 @@ fn lock_is_held(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreError {
     .unwrap_or_default();
     let holders: Vec<String> = holders.into_iter().map(|row| row.holder).collect();
     StoreError::Schema(format!(
-        "another session has held the lock for migrations for {} s: {}. If no other process migrates, a pooler \
-         (PgBouncer, Supavisor) keeps the session of an older release: end it with SELECT pg_terminate_backend(PID)",
+        "another session has held the lock for migrations for {} s: {}. If no other process is migrating, a pooler \
+         (PgBouncer, Supavisor) keeps the session of an older release open: end it with \
+         SELECT pg_terminate_backend(PID)",
         LOCK_TIMEOUT.as_secs(),
         if holders.is_empty() { "unknown".to_owned() } else { holders.join(", ") },
     ))
@@ -280,8 +287,8 @@ fn lock_is_held(connection: &mut AsyncConnectionWrapper<PgConn>) -> StoreError {
 
 fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done> {
     let mut connection = sqlite::open(path, Role::Writer, settings)?;
-    // A table that others refer to is changed by building it anew, which foreign keys would forbid. They cannot be
-    // switched inside a transaction: https://www.sqlite.org/lang_altertable.html#otheralter
+    // Some migrations rebuild a table that other tables refer to. Foreign keys would prevent that, and they cannot be
+    // switched off inside a transaction: https://www.sqlite.org/lang_altertable.html#otheralter
     connection.batch_execute("PRAGMA foreign_keys = OFF")?;
     connection
         .exclusive_transaction(|c| {
@@ -295,12 +302,12 @@ fn on_sqlite(path: &str, settings: Settings, action: Action) -> StoreResult<Done
                 "(SELECT count(*) FROM pragma_foreign_key_check)",
             ))
             .get_result(c)?;
-            if broken == 0 { Ok(done) } else { Err(format!("{broken} rows would refer to nothing").into()) }
+            if broken == 0 { Ok(done) } else { Err(format!("{broken} rows would violate a foreign key").into()) }
         })
         .map_err(failed)
 }
 
-/// Acts on either database. `required` reads the table of the migrations that a binary must know.
+/// Performs an action on either database. `required` reads the table `required_migrations`.
 fn perform<DB, C>(
     connection: &mut C,
     known: &EmbeddedMigrations,
@@ -321,11 +328,11 @@ where
     let mut missing = if has_requirements { required(connection)? } else { Vec::new() };
     missing.retain(|version| !is_known(version));
     let mut unknown: Vec<String> = applied.into_iter().filter(|version| !is_known(version)).collect();
-    // diesel lists what is applied newest first.
+    // diesel returns the newest migration first.
     unknown.reverse();
 
     let versions = match action {
-        // The caller refuses it.
+        // The caller returns an error.
         Action::Up if !missing.is_empty() => Vec::new(),
         Action::Up => names(&connection.run_pending_migrations(Borrowed(known))?),
         Action::Look => {
@@ -339,7 +346,7 @@ where
     Ok(Done { versions, unknown, missing })
 }
 
-/// diesel takes a source by value, and reads it once per call.
+/// A source of migrations by reference. diesel takes a source by value, once per call.
 struct Borrowed<'a>(&'a EmbeddedMigrations);
 
 impl<DB: Backend> MigrationSource<DB> for Borrowed<'_> {
@@ -352,7 +359,7 @@ fn names(versions: &[MigrationVersion<'_>]) -> Vec<String> {
     versions.iter().map(ToString::to_string).collect()
 }
 
-/// A database that is away stays what it is; anything else is a migration that does not work.
+/// Returns `Unavailable` if the database was unavailable, otherwise `Migration`.
 fn failed(failure: Cause) -> StoreError {
     match failure.downcast::<diesel::result::Error>() {
         Ok(error) => match StoreError::from(*error) {

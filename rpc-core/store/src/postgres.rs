@@ -1,4 +1,4 @@
-//! PostgreSQL: how a connection is made, and the pool.
+//! PostgreSQL: opens connections, and the pool.
 
 mod backend;
 mod connection;
@@ -29,31 +29,33 @@ use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Longest time for a statement. None of ours comes near it, so one that does is stuck behind a lock or a dying disk.
+/// Time limit of a statement. Normal statements take far less: one that reaches it waits for a lock or a failing disk.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest pause inside a transaction: frees the locks of a process that stopped in the middle of one.
+/// Time limit of a pause inside a transaction. It frees the locks of a process that has stopped in a transaction.
 const TRANSACTION_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long the server may be silent before the connection counts as dead: asked when idle, then when not answering.
+/// TCP keepalive: a connection without traffic is probed after this time, and then again at the interval. After so many
+/// probes without an answer it is closed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// How long what was sent may be unacknowledged by the other machine: that takes a round trip, whatever the server does.
+/// How long sent data may remain unacknowledged before the connection is closed. The kernel of the other machine
+/// acknowledges it, so a busy server does not delay that.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// How long one address may take to accept a connection. One that is dead must leave time for another.
+/// Time limit for connecting to one address. It is short, so that there is time to try another address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a session beside the pool may take to begin: a server that is frozen accepts connections too.
+/// Time limit for opening a session outside the pool. A frozen server may still accept a connection.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that was idle for longer is asked for a sign of life before it is used: the server may have gone without
-/// a word.
+/// A connection that was idle for longer is checked with a query before it is used, because the server may be gone
+/// without having closed it.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
-/// How long it has for that.
+/// Time limit of that check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server, and how to speak to it.
+/// A server, and how to connect to it.
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
@@ -65,15 +67,15 @@ impl Server {
     /// Reads a `postgres://` URL.
     ///
     /// # Errors
-    /// [`StoreError::Config`] for what is not understood; the text holds no part of the URL but names of parameters.
+    /// [`StoreError::Config`] if the URL is invalid. The text contains no part of the URL except names of parameters.
     pub(super) fn new(database: &DatabaseConfig) -> StoreResult<Self> {
         Self::at(&database.url, database.pool_timeout)
     }
 
-    /// The same without a pooler in between, as far as that is configured.
+    /// Reads the URL for direct connections, without a pooler, if one is configured. Otherwise reads the normal URL.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Those of [`new`](Self::new).
     pub(super) fn direct(database: &DatabaseConfig) -> StoreResult<Self> {
         Self::at(database.direct_url.as_ref().unwrap_or(&database.url), database.pool_timeout)
     }
@@ -85,7 +87,7 @@ impl Server {
             url.parse().map_err(|error: tokio_postgres::Error| StoreError::Config(Chain(&error).to_string()))?;
         let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
         if hosts == 0 {
-            return Err(StoreError::Config("it names no host; write postgres://user@host/database".to_owned()));
+            return Err(StoreError::Config("the URL names no host; write postgres://user@host/database".to_owned()));
         }
         let tls = security.apply(&mut config)?;
         if config.get_application_name().is_none() {
@@ -105,36 +107,39 @@ impl Server {
                 .keepalives_retries(KEEPALIVE_RETRIES);
         }
         if hosts > 1 && !url.contains("target_session_attrs=") {
-            // Of several, the one that takes writes.
+            // With several hosts, connect to the one that accepts writes.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         Ok(Self { config, tls, options })
     }
 
-    /// A connection without limits on statements. A task of the current runtime drives it, and it is closed when the
-    /// server goes away.
+    /// Opens a connection without time limits for statements. A task of the current runtime drives it, and ends when
+    /// the connection is closed.
     ///
     /// # Errors
-    /// When the server is not reached, or refuses.
+    /// If the server cannot be reached, or refuses the connection.
     async fn connect(&self, state: &Arc<PoolState>) -> ConnectionResult<PgConn> {
         let refused = |error| ConnectionError::BadConnection(Chain(&error).to_string());
-        // The name of the host is looked up each time: after a failover it leads elsewhere.
+        // The host name is resolved for each connection, because a failover may change its address.
         let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(refused)?;
-        // Ends with the client, or when the server closes the connection.
-        #[expect(clippy::disallowed_methods, reason = "ends with its connection, and whoever uses that one sees it")]
+        // Ends when the client is dropped, or when the server closes the connection.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with its connection, and the user of that one gets the error"
+        )]
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(error = %Chain(&error), "a connection to PostgreSQL was lost");
+                tracing::debug!(error = %Chain(&error), "lost a connection to PostgreSQL");
             }
         });
         let is_pooler = backend::is_pooler(&client).await.map_err(refused)?;
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
-    /// A connection of its own, which prepares no statement by name.
+    /// Opens a connection outside the pool, which prepares no statement by name.
     ///
     /// # Errors
-    /// When the server is not reached, or refuses.
+    /// If the server cannot be reached, or refuses the connection.
     pub(super) async fn connect_alone(&self) -> ConnectionResult<PgConn> {
         self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await
     }
@@ -153,18 +158,18 @@ impl Server {
     }
 }
 
-/// How to open a connection that is not the pool's, for whoever listens to what the server announces.
+/// Opens connections outside the pool that receive notifications (`LISTEN`).
 pub struct Listener {
     server: Server,
-    /// Whether the operator says that nothing is in between.
+    /// Whether the operator has configured a URL for direct connections.
     is_direct: bool,
 }
 
 impl Listener {
-    /// `None` for SQLite, which announces nothing.
+    /// Returns the listener of a database; `None` for SQLite, which has no notifications.
     ///
     /// # Errors
-    /// [`StoreError::Config`] when the URL cannot be used.
+    /// [`StoreError::Config`] if the URL is invalid.
     pub fn of(database: &DatabaseConfig) -> StoreResult<Option<Self>> {
         if !database.is_postgres() {
             return Ok(None);
@@ -172,11 +177,12 @@ impl Listener {
         Ok(Some(Self { server: Server::direct(database)?, is_direct: database.direct_url.is_some() }))
     }
 
-    /// A connection, and what comes over it unasked. The stream has to be read for the connection to do anything. `None`
-    /// when a pooler is in between, which may give each statement another session: nothing would be heard.
+    /// Opens a connection. Returns it with the stream of its notifications, which must be polled: that drives the
+    /// connection. Returns `None` behind a pooler, which may run each statement in another session, so that no
+    /// notification would arrive.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the server is not reached.
+    /// [`StoreError::Unavailable`] if the server cannot be reached.
     pub async fn connect(&self) -> StoreResult<Option<(Client, impl Stream<Item = Message> + use<>)>> {
         let Session { client, messages, is_pooler } = self.server.session().await?;
         Ok((self.is_direct || !is_pooler).then_some((client, messages)))
@@ -185,20 +191,20 @@ impl Listener {
 
 type Message = Result<AsyncMessage, tokio_postgres::Error>;
 
-/// A connection that its user drives.
+/// A connection outside the pool, which its user drives.
 pub(super) struct Session {
     pub(super) client: Client,
-    /// What the server says unasked. It has to be read for the client to do anything.
+    /// Notifications of the server. The client makes progress only while this stream is polled.
     pub(super) messages: BoxStream<'static, Message>,
-    /// Whether a pooler answers in the place of the server.
+    /// Whether the connection leads to a pooler instead of the server.
     pub(super) is_pooler: bool,
 }
 
 impl Server {
-    /// A connection for its user to drive.
+    /// Opens a connection outside the pool.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the server is not reached.
+    /// [`StoreError::Unavailable`] if the server cannot be reached.
     pub(super) async fn session(&self) -> StoreResult<Session> {
         let session = tokio::time::timeout(SESSION_TIMEOUT, Box::pin(self.begin_session())).await;
         session.unwrap_or_else(|_| Err(StoreError::unavailable(format!("no answer within {SESSION_TIMEOUT:?}"))))
@@ -218,28 +224,28 @@ impl Server {
     }
 }
 
-/// The name of the database that a URL leads to.
+/// Returns the name of the database in the URL.
 pub(super) fn database_name(config: &DatabaseConfig) -> StoreResult<String> {
     let Server { config, .. } = Server::new(config)?;
-    // libpq's rule for a URL without a name.
+    // As in libpq: without a name, it is the name of the user.
     Ok(config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned())
 }
 
-/// Makes the connections of the pool, and decides which are used again.
+/// Opens the connections of the pool, and decides which are used again.
 pub(super) struct PgManager {
     server: Server,
-    /// The same without a pooler in between.
+    /// The server without a pooler, if that is configured.
     direct: Server,
     state: Arc<PoolState>,
 }
 
 impl PgManager {
-    /// The server without a pooler in between, as far as that is configured.
+    /// Returns the server for direct connections, without a pooler if that is configured.
     pub(super) fn direct(&self) -> &Server {
         &self.direct
     }
 
-    /// Has the connections that there are replaced before they are used again.
+    /// Marks all open connections for replacement before they are used again.
     pub(super) fn doubt_all(&self) {
         self.state.doubt(self.state.generation());
     }
@@ -250,29 +256,29 @@ impl Manager for PgManager {
     type Error = ConnectionError;
 
     async fn create(&self) -> ConnectionResult<PgConn> {
-        // Large, and seldom: in the future of each query it would take its place for nothing.
+        // This future is large and rarely used. Boxed, it does not enlarge the future of each query.
         Box::pin(self.server.connect_for_pool(&self.state)).await
     }
 
     async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<ConnectionError> {
         if let Some(why) = connection.unusable() {
-            tracing::debug!(why, "a connection to PostgreSQL is closed");
+            tracing::debug!(why, "closing a connection to PostgreSQL");
             return Err(RecycleError::message(why));
         }
         if connection.idle() > CHECK_AFTER
             && !matches!(tokio::time::timeout(CHECK_TIMEOUT, connection.check()).await, Ok(Ok(())))
         {
             connection.doubt_all();
-            return Err(RecycleError::message("its server gave no sign of life"));
+            return Err(RecycleError::message("the server did not answer the check"));
         }
         Ok(())
     }
 }
 
-/// The pool.
+/// Creates the pool. Opens no connection yet.
 ///
 /// # Errors
-/// [`StoreError::Config`] when the URL cannot be used. No connection is made yet.
+/// [`StoreError::Config`] if the URL is invalid.
 pub(super) fn connections(config: &DatabaseConfig) -> StoreResult<Connections<PgManager>> {
     let server = Server::new(config)?;
     let ignored = server.options.ignored.join(", ");

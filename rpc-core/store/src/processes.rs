@@ -1,9 +1,9 @@
-//! Which processes serve the database, and which of them are gone.
+//! Which processes serve the database, and which of them are dead.
 //!
-//! A lease says only how long a process is believed to live. A process that reaches PostgreSQL without a pooler also holds
-//! an advisory lock in a session of its own, and says so in its row. The server frees the lock as soon as it sees the
-//! connection closed, which a process that is killed does at once. A process that is frozen, or cut off, keeps its lock,
-//! and is judged by its lease.
+//! A lease says only until when a process is believed to be alive. A process that is connected to PostgreSQL without a
+//! pooler also holds an advisory lock in a session of its own, and records that in its row. When the process is killed,
+//! its connection closes and the server frees the lock at once. A process that is frozen or cut off from the network
+//! keeps its lock; for that process the lease decides.
 
 use super::advisory_lock::AdvisoryLock;
 use super::db::{Db, Store};
@@ -19,7 +19,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::ProcessId;
 use tokio_postgres::types::{ToSql, Type};
 
-/// The lock by which others see that a process lives, and the way to it.
+/// The lock that shows other processes that this one is alive, and the server that has it.
 pub struct Presence {
     server: Server,
     key: i64,
@@ -33,17 +33,17 @@ pub struct HeldPresence {
 /// Why a lock is not held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotHeld {
-    /// Somebody has it: the server has not noticed yet that an earlier connection is gone.
+    /// Another session holds it: the server has not yet noticed that an earlier connection is closed.
     Taken,
-    /// A pooler is in between. It would keep the lock after the process has died.
+    /// The connection leads to a pooler, which would keep the lock after the death of the process.
     Pooler,
 }
 
 impl Presence {
-    /// Connects, and takes the lock.
+    /// Connects and takes the lock.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the server is not reached.
+    /// [`StoreError::Unavailable`] if the server cannot be reached.
     pub async fn acquire(&self) -> StoreResult<Result<HeldPresence, NotHeld>> {
         let mut session = self.server.session().await?;
         if session.is_pooler {
@@ -65,20 +65,20 @@ impl Presence {
 }
 
 impl HeldPresence {
-    /// Waits until the connection, and the lock with it, is lost.
+    /// Waits until the connection is lost, and the lock with it.
     pub async fn lost(mut self) {
         while let Some(Ok(_)) = self.session.messages.next().await {}
     }
 }
 
-/// The advisory lock of a process: the random part of its id.
+/// Returns the key of the advisory lock of a process: the random part of its id.
 fn key(id: ProcessId) -> i64 {
     let (_, random) = id.0.as_u64_pair();
     i64::from_be_bytes(random.to_be_bytes())
 }
 
 impl Store {
-    /// The lock of a process; `None` where no other process can use the database.
+    /// Returns the lock of a process; `None` if no other process can use the database.
     pub fn presence(&self, id: ProcessId) -> Option<Presence> {
         match self.db() {
             Db::Pg(connections) => Some(Presence { server: connections.pool.manager().direct().clone(), key: key(id) }),
@@ -89,7 +89,7 @@ impl Store {
     /// Records that a process serves the database, and whether it holds its lock.
     ///
     /// # Errors
-    /// Only when the database fails, or takes no writes.
+    /// Only if the database fails or refuses writes.
     pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -106,11 +106,11 @@ impl Store {
         })
     }
 
-    /// Writes the time to a process's row, and makes the row if need be: the least that shows whether the database takes
-    /// writes.
+    /// Checks that the database accepts writes, with the smallest possible write: the time in the row of this process.
+    /// Creates the row if there is none.
     ///
     /// # Errors
-    /// When it does not.
+    /// If the database fails or refuses writes.
     pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -124,11 +124,11 @@ impl Store {
         })
     }
 
-    /// Processes other than `me` that have active runs, say that they hold their locks, and do not. That may be for a
-    /// moment only, while a process connects again.
+    /// Returns the processes other than `me` that have active runs and a row that says that they hold their lock,
+    /// although the lock is free. A live process is among them for a moment when it reconnects.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn processes_without_lock(&self, me: ProcessId) -> StoreResult<Vec<ProcessId>> {
         tx!(self, |c| {
             let owners: Vec<ProcessId> = runs::table
@@ -148,10 +148,10 @@ impl Store {
         })
     }
 
-    /// Forgets processes that have not been seen since.
+    /// Deletes the rows of processes that were last seen before `before`. Returns how many.
     ///
     /// # Errors
-    /// Only when the database fails.
+    /// Only if the database fails.
     pub async fn processes_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::delete(processes::table.filter(processes::seen_at.lt(before))).execute(c).await?)

@@ -4,11 +4,15 @@ use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    attachments, budget_days, feedback, idempotency_keys, items, run_events, runs, tasks, threads, usage_days, users,
+    access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
+    items, run_events, runs, service_keys, tasks, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, TaskId, ThreadId, UploadId, UserId};
+use threadline_schema::ids::{
+    AccessChangeId, AccessSubjectId, AttachmentId, AuditId, InvitationId, ItemId, ProcessId, RunId, ServiceKeyId,
+    TaskId, ThreadId, UploadId, UserId,
+};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, RunStatus};
 use threadline_schema::tasks::Priority;
@@ -45,6 +49,100 @@ rows! {
         created_at: UtcTime,
         /// Bytes of its attachments, counting those that are not uploaded yet with their announced size.
         attachment_bytes: i64,
+        /// Generation of its tokens.
+        token_generation: i64,
+        /// When all its tokens were last ended.
+        tokens_after: Option<UtcTime>,
+        /// When it was disabled; `None` if it is not.
+        disabled_at: Option<UtcTime>,
+    }
+
+    /// The record of a change of access.
+    AccessChangeRow in access_changes {
+        /// Id.
+        id: AccessChangeId,
+        /// Whose access has changed.
+        subject_id: AccessSubjectId,
+        /// Time of the change.
+        changed_at: UtcTime,
+    }
+
+    /// A user of an identity provider.
+    ForeignIdentityRow in foreign_identities {
+        /// The provider.
+        issuer: String,
+        /// What the provider calls the user.
+        subject: String,
+        /// The account.
+        user_id: UserId,
+        /// Email address, as the provider says.
+        email: Option<String>,
+        /// Roles, as the provider says.
+        roles: TextList,
+        /// When the user was first seen.
+        created_at: UtcTime,
+    }
+
+    /// A key of an internal service.
+    ServiceKeyRow in service_keys {
+        /// Id.
+        id: ServiceKeyId,
+        /// Its unique name.
+        name: String,
+        /// SHA-256 of the key, in hex.
+        key_hash: String,
+        /// The methods that it may call.
+        methods: TextList,
+        /// The users that it may act for.
+        users: TextList,
+        /// Calls per minute; `None` for no limit of its own.
+        requests_per_minute: Option<i64>,
+        /// Time of creation.
+        created_at: UtcTime,
+        /// From when on it is refused; `None` for never.
+        expires_at: Option<UtcTime>,
+        /// When it was revoked; `None` if it is not.
+        revoked_at: Option<UtcTime>,
+        /// When it was last used, to the minute.
+        last_used_at: Option<UtcTime>,
+    }
+
+    /// An entry of the audit log.
+    AuditRow in audit_log {
+        /// Id.
+        id: AuditId,
+        /// Time.
+        at: UtcTime,
+        /// Who acted: `key:NAME`, or `operator`.
+        actor: String,
+        /// The service key.
+        key_id: Option<ServiceKeyId>,
+        /// For whom.
+        user_id: Option<UserId>,
+        /// Name of the method or command.
+        action: String,
+        /// `allowed`, or the code of the error with which it was refused.
+        outcome: String,
+        /// Identifies the request in the log.
+        request_id: Option<String>,
+        /// Address of the client.
+        address: Option<String>,
+    }
+
+    /// A permission to register an account.
+    InvitationRow in invitations {
+        /// Id.
+        id: InvitationId,
+        /// SHA-256 of the code, in hex.
+        code_hash: String,
+        /// The only email address that may use it; `None` for any.
+        email: Option<String>,
+        /// How many accounts can still be registered with it.
+        uses_left: i64,
+        /// Time of creation.
+        created_at: UtcTime,
+        /// From when on it is refused.
+        expires_at: UtcTime,
     }
 
     /// A thread.

@@ -1,8 +1,8 @@
-//! Stores for simulations: deterministic, on one thread, with faults.
+//! Stores for simulations: deterministic, on one thread, with injected faults.
 //!
-//! A simulated store keeps its rows in a real SQLite file. Its work runs in place instead of on another thread, so that a
-//! runtime with one thread and paused time gives the same interleaving for the same seed. Several stores can open one
-//! file: they stand for the processes that share a database.
+//! A simulated store keeps its rows in a real SQLite file. It runs its work on the calling thread. So a runtime with
+//! one thread and paused time produces the same interleaving for the same seed. Several stores can open one file: each
+//! represents one of the processes that share a database.
 
 use crate::StoreResult;
 use crate::config::DatabaseConfig;
@@ -13,15 +13,16 @@ use std::sync::Arc;
 use threadline_schema::db::types::UtcTime;
 use tokio::time::Instant;
 
-/// The faults of one simulated process.
+/// Injects faults into the store operations of one simulated process.
 pub trait Faults: Send + Sync {
-    /// Called before a store operation. May wait, may fail the operation, and may never return.
+    /// Is called before a store operation. May wait, may fail the operation, and may never return.
     fn before(&self, operation: &'static str) -> BoxFuture<'_, StoreResult<()>>;
-    /// Called after a store operation that was carried out. May wait, may lose the reply, and may never return.
+    /// Is called after an executed store operation. May wait, may lose the reply by returning an error, and may never
+    /// return.
     fn after(&self, operation: &'static str) -> BoxFuture<'_, StoreResult<()>>;
 }
 
-/// What a simulated store has beside its database.
+/// The parts of a simulated store besides its database.
 pub(crate) struct Simulation {
     faults: Arc<dyn Faults>,
     started: Instant,
@@ -30,14 +31,15 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// The time of the database: it advances with the paused time of the runtime.
+    /// Returns the time of the database, which advances with the paused time of the runtime; `None` if it is out of
+    /// range.
     pub(crate) fn now(&self) -> Option<UtcTime> {
         let elapsed = i64::try_from(self.started.elapsed().as_micros()).ok()?;
         UtcTime::from_micros(self.started_micros.saturating_add(elapsed))
     }
 
-    /// Carries out an operation with its faults, in a task of its own: like a real unit of work it goes on when its
-    /// caller is dropped.
+    /// Runs an operation with its faults in a separate task. Like a real unit of work, it continues when its caller is
+    /// dropped.
     pub(crate) async fn run<T: Send + 'static>(
         self: Arc<Self>,
         operation: &'static str,
@@ -54,8 +56,8 @@ impl Simulation {
 }
 
 impl Store {
-    /// Opens a simulated store on an SQLite file. `started` and `started_micros` must be the same for all stores on one
-    /// file: they are the clock of the database.
+    /// Opens a simulated store on an SQLite file. `started` and `started_micros` define the clock of the database, so
+    /// they must be the same for all stores on one file.
     ///
     /// # Errors
     /// Those of [`Store::open`].

@@ -1,4 +1,4 @@
-//! SQLite: the file, how it is opened, and its two pools.
+//! SQLite: which file, how a connection is opened, and the two pools.
 
 use super::connections::Connections;
 use super::error::{StoreError, StoreResult};
@@ -19,38 +19,38 @@ use std::time::{Duration, Instant};
 /// Makes the connections of a pool.
 pub(super) type LiteManager = AsyncDieselConnectionManager<LiteConn>;
 
-/// Readers do not wait for the writer in WAL mode, and four keep a small machine busy.
+/// Connections that only read. In WAL mode they do not wait for the writer, and four are enough for a small machine.
 const READERS: usize = 4;
 
-/// Between two attempts to set up a connection to a file that is locked. What holds it takes a few milliseconds.
+/// Pause between two attempts to set up a connection to a locked file. Such a lock lasts a few milliseconds.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Changes rows. SQLite has one writer at a time, so there is one connection, and writes queue for it.
+    /// Writes. SQLite allows one writer at a time, so there is one connection, and units that write wait for it.
     Writer,
     /// Only reads; a statement that writes is refused.
     Reader,
 }
 
-/// The file that a `sqlite://` URL names.
+/// Returns the path in a `sqlite://` URL.
 ///
 /// # Errors
-/// [`StoreError::Config`] when it names none that several connections can share.
+/// [`StoreError::Config`] if the URL names no file that several connections can share.
 pub(super) fn path(url: &str) -> StoreResult<String> {
     let refuse = |why: &str| Err(StoreError::Config(why.to_owned()));
     let Some(path) = url.strip_prefix("sqlite:") else {
-        return refuse("begin it with sqlite:// or postgres://");
+        return refuse("start the URL with sqlite:// or postgres://");
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
-        return refuse("it names no file; write sqlite://threadline.db, or sqlite:///var/lib/threadline.db");
+        return refuse("the URL names no file; write sqlite://threadline.db, or sqlite:///var/lib/threadline.db");
     }
     if path == ":memory:" {
         return refuse(
-            "a database in memory belongs to one connection, and Threadline uses several; name a file, on a tmpfs if \
-             it is to be in memory",
+            "only one connection can use a database in memory, and Threadline needs several; name a file, on a tmpfs \
+             to keep it in memory",
         );
     }
     if path.contains(['?', '\0']) {
@@ -76,10 +76,12 @@ pub(super) fn file(config: &DatabaseConfig) -> StoreResult<String> {
 
 /// Locks a database file for this process. The operating system releases the lock when the process ends.
 ///
-/// The lock is on another file beside it: closing the database file in this process would drop SQLite's own locks on it.
+/// The lock is on a second file with the suffix `.lock`, because closing the database file would release the locks that
+/// SQLite itself has on it in this process.
 ///
 /// # Errors
-/// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the lock file cannot be opened.
+/// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the lock file cannot be
+/// opened.
 pub(super) fn lock_file(config: &DatabaseConfig) -> StoreResult<File> {
     let path = format!("{}.lock", file(config)?);
     let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
@@ -93,8 +95,9 @@ pub(super) fn lock_file(config: &DatabaseConfig) -> StoreResult<File> {
     }
 }
 
-/// Opens the file and sets the connection up. Blocks, up to the busy timeout while others hold the file.
-#[allow(clippy::disallowed_methods, reason = "it blocks anyway, on a thread for that")]
+/// Opens the file and configures the connection. Blocks while another connection locks the file, up to the busy
+/// timeout.
+#[allow(clippy::disallowed_methods, reason = "it runs on a thread for blocking work")]
 pub(super) fn open(path: &str, role: Role, settings: Settings) -> ConnectionResult<SqliteConnection> {
     let mut connection = SqliteConnection::establish(path)?;
     let pragmas = settings.pragmas(role);
@@ -102,8 +105,8 @@ pub(super) fn open(path: &str, role: Role, settings: Settings) -> ConnectionResu
     loop {
         match connection.batch_execute(&pragmas) {
             Ok(()) => return Ok(connection),
-            // SQLite fails at once, without asking its busy handler, where to wait might be a deadlock. Two connections
-            // that turn a new file to WAL meet that.
+            // Where waiting could be a deadlock, SQLite fails at once and does not call its busy handler. That happens
+            // when two connections switch a new file to WAL.
             Err(Error::DatabaseError(_, info)) if is_locked(info.message()) && Instant::now() < deadline => {
                 std::thread::sleep(LOCK_RETRY);
             }
@@ -112,28 +115,28 @@ pub(super) fn open(path: &str, role: Role, settings: Settings) -> ConnectionResu
     }
 }
 
-/// Whether a message is that of `SQLITE_BUSY`; diesel keeps no result code.
+/// Returns whether a message is the one of `SQLITE_BUSY`. diesel does not keep the result code.
 fn is_locked(message: &str) -> bool {
     message.contains("database is locked")
 }
 
-/// What every connection is told.
+/// Settings of each connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
-    /// How long a statement waits for another process's write.
+    /// How long a statement waits while another process writes.
     pub(super) busy_timeout: Duration,
-    /// FULL instead of NORMAL.
+    /// Whether `PRAGMA synchronous` is FULL; otherwise it is NORMAL.
     pub(super) full_sync: bool,
 }
 
 impl Settings {
-    /// What `config` says.
+    /// Returns the settings in `config`.
     pub(super) fn of(config: &DatabaseConfig) -> Self {
         Self { busy_timeout: config.pool_timeout, full_sync: config.sqlite_full_sync }
     }
 
     fn pragmas(self, role: Role) -> String {
-        // `busy_timeout` first: the others may have to wait for a lock.
+        // `busy_timeout` comes first, because the others may wait for a lock.
         format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; \
              PRAGMA secure_delete = ON; PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 67108864; \
@@ -148,17 +151,17 @@ impl Settings {
 /// Where a connection is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OpenOn {
-    /// On a thread for work that blocks.
+    /// On a thread for blocking work.
     BlockingThread,
-    /// On the thread that asks: a simulation has no other.
+    /// On the calling thread: a simulation has no other.
     #[cfg(feature = "simulation")]
     ThisThread,
 }
 
-/// The pool of one role.
+/// Creates the pool of one role.
 ///
 /// # Errors
-/// Never in practice: building a pool touches no file.
+/// Never in practice: creating a pool opens no file.
 pub(super) fn connections(
     path: &str,
     role: Role,
@@ -167,7 +170,7 @@ pub(super) fn connections(
 ) -> StoreResult<Connections<LiteManager>> {
     let settings = Settings::of(config);
     let mut manager = ManagerConfig::default();
-    // The default asks `SELECT 1` whenever a connection is taken.
+    // The default method runs `SELECT 1` each time a connection is taken.
     manager.recycling_method = RecyclingMethod::Fast;
     manager.custom_setup = Box::new(move |path| {
         let path = path.to_owned();

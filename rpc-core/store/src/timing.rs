@@ -1,4 +1,4 @@
-//! How much of a request was spent on the database.
+//! Measures how much time a request spends in the database.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -7,9 +7,10 @@ tokio::task_local! {
     static SPENT: Cell<Duration>;
 }
 
-/// Runs `work`, and says how long it waited for the store: connections, locks and queries together.
+/// Runs `work`. Returns its output, and how long it waited for the store: for connections, locks and queries together.
 ///
-/// Only what `work` itself awaits is counted, not what it spawns. An outer scope counts what an inner one did.
+/// Counts only what `work` itself awaits, not the tasks that it spawns. The time of an inner call also counts in the
+/// outer one.
 pub async fn timed<F: Future>(work: F) -> (F::Output, Duration) {
     let (output, spent) = SPENT
         .scope(Cell::new(Duration::ZERO), async {
@@ -21,7 +22,7 @@ pub async fn timed<F: Future>(work: F) -> (F::Output, Duration) {
     (output, spent)
 }
 
-/// Counts the time of `unit` towards the scope it runs in, if it runs in one.
+/// Runs `unit` and adds its time to the innermost [`timed`] call around it, if there is one.
 pub(super) async fn record<F: Future>(unit: F) -> F::Output {
     let began = Instant::now();
     let output = unit.await;
@@ -30,7 +31,7 @@ pub(super) async fn record<F: Future>(unit: F) -> F::Output {
 }
 
 fn add(time: Duration) {
-    // Outside any scope nobody asks for the time.
+    // An error means that no `timed` call is active, so the time is not needed.
     let _ = SPENT.try_with(|spent| spent.set(spent.get().saturating_add(time)));
 }
 

@@ -1,4 +1,4 @@
-//! `sslmode`: whether the way to PostgreSQL is encrypted, and how sure we are of who is at its end.
+//! `sslmode`: whether the connection to PostgreSQL is encrypted, and how the certificate of the server is verified.
 
 use super::error::{StoreError, StoreResult};
 use crate::lenient_tls::LenientVerifier;
@@ -15,12 +15,12 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// What a URL says about TLS. The meanings are libpq's:
+/// The TLS parameters of a URL, with their meaning in libpq:
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS>.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Security {
     mode: Option<Mode>,
-    /// File of certificates in PEM, or `system`.
+    /// Path of a PEM file with the trusted certificates, or `system`.
     roots: Option<String>,
 }
 
@@ -34,11 +34,11 @@ enum Mode {
 }
 
 impl Security {
-    /// Takes `sslmode` and `sslrootcert` out of a URL, as tokio-postgres knows half of the first and nothing of the
-    /// second. Gives back the rest of the URL.
+    /// Removes `sslmode` and `sslrootcert` from a URL: tokio-postgres knows some values of the first, and refuses the
+    /// second. Returns the rest of the URL and what it has removed.
     ///
     /// # Errors
-    /// [`StoreError::Config`] for a mode that does not exist.
+    /// [`StoreError::Config`] if the mode does not exist.
     pub(super) fn take_from(url: &str) -> StoreResult<(String, Self)> {
         let mut found = Self { mode: None, roots: None };
         let Some((base, parameters)) = url.split_once('?') else {
@@ -48,7 +48,7 @@ impl Security {
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
                 Some(("sslmode", mode)) => found.mode = Some(Mode::from_name(mode)?),
-                // What clients for other languages call `require`.
+                // Other clients write `ssl=true` for `sslmode=require`.
                 Some(("ssl", "true" | "1" | "require")) => found.mode = found.mode.or(Some(Mode::Require)),
                 Some(("sslrootcert", file)) => {
                     let file = percent_encoding::percent_decode_str(file).decode_utf8();
@@ -62,10 +62,10 @@ impl Security {
         Ok((url, found))
     }
 
-    /// Tells `config` when to use TLS, and gives what TLS is made with.
+    /// Sets in `config` when to use TLS. Returns the TLS client.
     ///
     /// # Errors
-    /// [`StoreError::Config`] when the certificates to trust cannot be read.
+    /// [`StoreError::Config`] if the trusted certificates cannot be read.
     pub(super) fn apply(self, config: &mut Config) -> StoreResult<MakeRustlsConnect> {
         let is_remote = !is_local(config);
         let mode = self.mode.unwrap_or(if is_remote { Mode::VerifyFull } else { Mode::Disable });
@@ -81,7 +81,7 @@ impl Security {
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match (mode, &self.roots) {
             (Mode::VerifyFull, roots) => chain_verifier(roots.as_deref(), &provider)?,
-            // libpq too takes `require` with certificates to trust as `verify-ca`.
+            // As in libpq: `require` with `sslrootcert` means `verify-ca`.
             (Mode::VerifyCa, roots) | (Mode::Require, roots @ Some(_)) => {
                 Arc::new(LenientVerifier::any_name(chain_verifier(roots.as_deref(), &provider)?, &provider))
             }
@@ -93,7 +93,7 @@ impl Security {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        // Required by `sslnegotiation=direct`, understood or ignored by every server otherwise.
+        // `sslnegotiation=direct` requires it. Without that, every server accepts or ignores it.
         tls.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(MakeRustlsConnect::new(tls))
     }
@@ -113,7 +113,7 @@ impl Mode {
     fn from_name(name: &str) -> StoreResult<Self> {
         match name {
             "disable" => Ok(Self::Disable),
-            // `allow` tries without first; whoever writes it is content with either.
+            // `allow` tries an unencrypted connection first. It accepts both, so `prefer` satisfies it.
             "allow" | "prefer" => Ok(Self::Prefer),
             "require" => Ok(Self::Require),
             "verify-ca" => Ok(Self::VerifyCa),
@@ -148,7 +148,10 @@ fn warn_of_unproven_server(mode: Mode) {
     }
 }
 
-/// Checks that the certificate was issued by somebody we trust, for the name we asked for.
+/// Returns a verifier that accepts a certificate if a trusted authority has issued it for the requested host name.
+///
+/// # Errors
+/// [`StoreError::Config`] if `roots` cannot be read or holds no certificate.
 fn chain_verifier(roots: Option<&str>, provider: &Arc<CryptoProvider>) -> StoreResult<Arc<WebPkiServerVerifier>> {
     let mut store = RootCertStore::empty();
     match roots {
@@ -165,7 +168,7 @@ fn chain_verifier(roots: Option<&str>, provider: &Arc<CryptoProvider>) -> StoreR
     }
     if store.is_empty() {
         return Err(StoreError::Config(
-            "there is no certificate to check the server against; name a file with sslrootcert=PATH".to_owned(),
+            "found no trusted certificates to verify the server with; name a PEM file with sslrootcert=PATH".to_owned(),
         ));
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))

@@ -1,7 +1,8 @@
-//! Units of work: one query body, written once, expanded for both databases, and run in a task of its own.
+//! Units of work: a macro expands one query body for both databases, and runs it in a separate task.
 //!
-//! A request that goes away drops the future that waits, never the work: a transaction that has begun ends. The
-//! connection is taken before the task begins, so a request that leaves while it queues for one does nothing at all.
+//! When a request is dropped, only the future that waits for the task is dropped: a transaction that has begun always
+//! ends. The connection is taken before the task starts, so a request that is dropped while it waits for one changes
+//! nothing.
 //!
 //! On SQLite a unit is one closure on one blocking thread. diesel-async would go to such a thread and back for every
 //! query; [`Inline`] makes its queries run where they are called, and the unit goes there once. On PostgreSQL a unit is
@@ -23,7 +24,7 @@ use super::postgres::PgManager;
 /// A connection to SQLite. Its queries block: use it on a blocking thread only.
 pub(super) type LiteConn = SyncConnectionWrapper<SqliteConnection, Inline>;
 
-/// Runs the closures of [`SyncConnectionWrapper`] at once, on the thread that asks.
+/// Runs the closures of [`SyncConnectionWrapper`] immediately, on the calling thread.
 pub(super) struct Inline;
 
 impl SpawnBlocking for Inline {
@@ -42,7 +43,7 @@ impl SpawnBlocking for Inline {
     }
 }
 
-/// Says what a unit is, so that `?` in its body knows which error to make.
+/// Fixes the error type of a body, so that `?` converts errors to `StoreError`.
 pub(super) fn work<T, F: Future<Output = StoreResult<T>>>(body: F) -> F {
     body
 }
@@ -56,17 +57,20 @@ pub(super) fn spawn<T: Send + 'static>(unit: impl Future<Output = T> + Send + 's
     tokio::spawn(unit)
 }
 
-/// What a unit came to.
+/// Returns the result of a finished unit.
 pub(super) fn outcome<T>(joined: Result<StoreResult<T>, JoinError>) -> StoreResult<T> {
-    // A panic in a unit, or a runtime that is shutting down: either way nothing was committed.
+    // The unit has panicked, or the runtime is shutting down. In both cases nothing was committed.
     joined.unwrap_or_else(|error| Err(StoreError::unavailable(error)))
 }
 
-/// What a unit on PostgreSQL came to, or that nobody knows by `limit`.
+/// Waits for a unit on PostgreSQL, up to `limit`.
 ///
-/// A server that is frozen, or a network that swallows packets, keeps a query waiting until TCP gives up. Its caller is
-/// told earlier, and connections that were made with this one are not used again. A unit that may write goes on waiting,
-/// and keeps its connection until the server answers or TCP has given up; one that reads gives it back.
+/// If a server is frozen or the network loses all packets, a query waits until TCP reports an error. This function
+/// returns an error earlier, and marks all connections of the pool for replacement. After the limit, a unit that may
+/// write keeps its connection until the server answers or TCP reports an error. A unit that only reads is aborted.
+///
+/// # Errors
+/// The error of the unit, or [`StoreError::Unavailable`] after the limit: the outcome of the unit is then unknown.
 pub(super) async fn outcome_within<T>(
     pool: &Connections<PgManager>,
     limit: patience::Limit,
@@ -89,20 +93,20 @@ pub(super) async fn outcome_within<T>(
 pub(super) mod patience {
     use std::time::Duration;
 
-    /// When a caller is told that nobody knows.
+    /// How long a caller waits for the outcome of a unit.
     pub(in super::super) struct Limit {
         pub(super) after: Duration,
-        /// Whether the work ends then.
+        /// Whether the unit is aborted then.
         pub(super) aborts: bool,
     }
 
-    /// Asking again does no harm.
+    /// The limit of a unit that only reads. It can be repeated, so it is aborted.
     pub(in super::super) fn read(wait: Duration) -> Limit {
         Limit { after: wait, aborts: true }
     }
 
-    /// Longer than the server lets a statement run, so that as a rule its verdict comes first, and a caller is not told
-    /// that something failed which is committed a moment later.
+    /// The limit of a unit that may write. It is longer than the time limit of a statement at the server. So the server
+    /// usually answers first, and a caller rarely gets an error for something that is committed a moment later.
     pub(in super::super) fn write(wait: Duration) -> Limit {
         Limit { after: super::super::postgres::STATEMENT_TIMEOUT + wait, aborts: false }
     }
@@ -110,13 +114,13 @@ pub(super) mod patience {
 
 impl Begin for LiteConn {
     async fn begin(&mut self) -> QueryResult<()> {
-        // IMMEDIATE: a transaction that begins by reading, and finds at its first write that another process wrote in
-        // between, fails at once whatever `busy_timeout` says.
+        // Without IMMEDIATE, a transaction that reads first fails at its first write if another process has written
+        // since then. `busy_timeout` does not prevent that.
         self.spawn_blocking(|c| AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")).await
     }
 }
 
-/// Commits what went well, and takes back what did not.
+/// Commits the transaction if its body succeeded, otherwise rolls it back.
 pub(super) async fn end<C: AsyncConnection, T>(connection: &mut C, result: StoreResult<T>) -> StoreResult<T> {
     match result {
         Ok(value) => {
@@ -124,15 +128,15 @@ pub(super) async fn end<C: AsyncConnection, T>(connection: &mut C, result: Store
             Ok(value)
         }
         Err(error) => {
-            // A rollback that fails leaves the connection marked as broken; the pool throws it away, and the server
-            // rolls back when it is gone. What went wrong first is the better news.
+            // If the rollback fails, diesel marks the connection as broken. The pool then closes it, and the server
+            // rolls back. The first error says more, so this one is ignored.
             let _ = C::TransactionManager::rollback_transaction(connection).await;
             Err(error)
         }
     }
 }
 
-/// Expands a unit for both databases. `$role` is the SQLite pool that serves it.
+/// Expands a unit of work for both databases. `$role` is the pool that it uses on SQLite: `read` or `write`.
 macro_rules! unit {
     ($store:expr, $role:ident, |$c:ident| $body:block) => {
         $crate::timing::record(async {
@@ -171,21 +175,21 @@ macro_rules! unit {
     };
 }
 
-/// Queries that only read.
+/// A unit of work that only reads.
 macro_rules! read {
     ($store:expr, |$c:ident| $body:block) => {
         $crate::unit::unit!($store, read, |$c| $body)
     };
 }
 
-/// One statement that writes and commits by itself, and what must be read to explain its outcome.
+/// A unit of work with one statement that writes, which commits by itself, and the queries that explain its outcome.
 macro_rules! change {
     ($store:expr, |$c:ident| $body:block) => {
         $crate::unit::unit!($store, write, |$c| $body)
     };
 }
 
-/// A transaction: committed whole when the body is `Ok`, otherwise not at all.
+/// A unit of work in one transaction, which is committed if the body returns `Ok` and rolled back otherwise.
 macro_rules! tx {
     ($store:expr, |$c:ident| $body:block) => {
         $crate::unit::unit!($store, write, |connection| {
@@ -200,8 +204,8 @@ macro_rules! tx {
     };
 }
 
-/// Declares functions that are parts of units of work. Each body is written once and compiled for both connections, as a
-/// method of the connection: the trait of this name must be in scope where it is called.
+/// Declares functions that are parts of units of work. Each body is written once and compiled for both connections, as
+/// a method of the connection: the trait of this name must be in scope where it is called.
 ///
 /// `?` and `return` in a body leave the function, not the unit that calls it.
 macro_rules! steps {

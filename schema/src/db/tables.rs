@@ -16,6 +16,12 @@ diesel::table! {
         created_at -> UtcTime,
         /// What the user's attachments come to once they are all uploaded: kept, not counted, for the same reason.
         attachment_bytes -> BigInt,
+        /// Counts up when all tokens of the user are ended: a token of an earlier generation is refused.
+        token_generation -> BigInt,
+        /// When that was last done: a token without a generation is refused if it was issued before.
+        tokens_after -> Nullable<UtcTime>,
+        /// Absent unless the user is disabled.
+        disabled_at -> Nullable<UtcTime>,
     }
 }
 
@@ -271,6 +277,151 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Permissions to register an account.
+    invitations (id) {
+        id -> Id,
+        /// SHA-256 of the code, in hex: the code itself is stored nowhere.
+        code_hash -> Text,
+        /// The only email address that may use it, normalised; absent if anybody may who has the code.
+        email -> Nullable<Text>,
+        /// How many accounts can still be registered with it.
+        uses_left -> BigInt,
+        created_at -> UtcTime,
+        expires_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Changes of access of the last minutes, which each process reads. Written in the transaction of the change.
+    access_changes (id) {
+        id -> Id,
+        /// Whose access has changed.
+        subject_id -> Id,
+        changed_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Users of identity providers.
+    foreign_identities (issuer, subject) {
+        issuer -> Text,
+        /// What the provider calls the user.
+        subject -> Text,
+        user_id -> Id,
+        /// As the provider says; need not be unique.
+        email -> Nullable<Text>,
+        /// JSON array of strings.
+        roles -> Text,
+        created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Keys of internal services.
+    service_keys (id) {
+        id -> Id,
+        /// Unique.
+        name -> Text,
+        /// SHA-256 of the key, in hex: the key itself is stored nowhere.
+        key_hash -> Text,
+        /// JSON array: the methods that it may call.
+        methods -> Text,
+        /// JSON array: the users that it may act for.
+        users -> Text,
+        requests_per_minute -> Nullable<BigInt>,
+        created_at -> UtcTime,
+        expires_at -> Nullable<UtcTime>,
+        revoked_at -> Nullable<UtcTime>,
+        /// To the minute.
+        last_used_at -> Nullable<UtcTime>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Client tokens that were cancelled before they expire.
+    cancelled_tokens (id) {
+        id -> Id,
+        expires_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Who did what for which user.
+    audit_log (id) {
+        id -> Id,
+        at -> UtcTime,
+        /// `key:NAME`, or `operator` for a command.
+        actor -> Text,
+        key_id -> Nullable<Id>,
+        user_id -> Nullable<Id>,
+        /// Name of a method or a command.
+        action -> Text,
+        /// `allowed`, or the code of the error with which it was refused.
+        outcome -> Text,
+        request_id -> Nullable<Text>,
+        /// Of the client.
+        address -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Accounts whose erasure is requested and not done.
+    account_erasures (user_id) {
+        user_id -> Id,
+        requested_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::UtcTime;
+
+    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as long as
+    /// such a token may be valid.
+    erased_identities (identity_hash) {
+        /// SHA-256 of issuer and subject, in hex.
+        identity_hash -> Text,
+        erased_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What erased users have used, a row for each day: sums that are nobody's.
+    anonymous_usage (day) {
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        cost_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
 
     /// What all users together have used of a budget that they share, on one day.
     budget_days (scope, day) {
@@ -326,6 +477,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachment_leftovers,
     processes,
     tool_approvals,
+    invitations,
+    access_changes,
+    foreign_identities,
+    service_keys,
+    cancelled_tokens,
+    audit_log,
+    account_erasures,
+    erased_identities,
+    anonymous_usage,
     budget_days,
     login_failures
 );

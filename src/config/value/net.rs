@@ -14,6 +14,10 @@ pub struct DatabaseUrl(SecretString);
 #[derive(Debug, Clone)]
 pub struct HttpUrl(SecretString);
 
+/// `http://...` or `https://...`, kept letter by letter: an issuer is compared as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerUrl(String);
+
 /// `ws://...` or `wss://...`, which can contain a password.
 #[derive(Debug, Clone)]
 pub struct CoreUrl(SecretString);
@@ -46,6 +50,13 @@ impl HttpUrl {
     /// Returns the URL, without a slash at the end.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
+    }
+}
+
+impl IssuerUrl {
+    /// Returns the URL as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -90,6 +101,20 @@ impl Value for HttpUrl {
 
     fn expected() -> String {
         "a URL such as https://openrouter.ai/api/v1".to_owned()
+    }
+}
+
+impl Value for IssuerUrl {
+    const PLACEHOLDER: &'static str = "URL";
+
+    fn parse(text: &str) -> Option<Self> {
+        url_with_host(text, &["http", "https"])
+            .filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')))
+            .map(|_| Self(text.to_owned()))
+    }
+
+    fn expected() -> String {
+        "a URL such as https://login.example".to_owned()
     }
 }
 

@@ -1,10 +1,12 @@
 //! The REST API: a file for each part of its paths, and for each property of all of them.
 
+mod accounts;
 pub mod attachments;
 mod auth;
 mod bodies;
 mod changes;
 mod come_back;
+mod erasure;
 mod feedback;
 mod follow;
 mod head;
@@ -13,7 +15,10 @@ mod idempotency;
 mod items;
 mod limits;
 mod ownership;
+mod provider;
+pub mod registration;
 mod runs;
+mod service_keys;
 mod sessions;
 mod strict_model;
 mod tasks;

@@ -6,6 +6,7 @@ pub mod client;
 pub mod database;
 pub mod files;
 pub mod process;
+pub mod provider;
 pub mod relay;
 pub mod socket;
 pub mod token;
@@ -13,6 +14,7 @@ pub mod upstream;
 
 pub use client::{Client, Reply, Sse};
 pub use process::{App, Setup};
+pub use provider::{Provider, SigningKey};
 pub use socket::Socket;
 pub use upstream::{Gate, Script, Upstream};
 

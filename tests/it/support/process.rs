@@ -39,6 +39,7 @@ impl Setup {
         let settings = [
             ("ATTACHMENTS_URL", directory.as_str()),
             ("SECRET_KEY", SECRET),
+            ("REGISTRATION", "open"),
             ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
             ("DEMO_WORD_PAUSE_MS", "0"),
             ("REST_LISTEN", "127.0.0.1:0"),

@@ -83,7 +83,8 @@ pub(super) async fn respond(
         ResponseMode::StartedRun { .. }
         | ResponseMode::Subscription(_)
         | ResponseMode::Upload(_)
-        | ResponseMode::Download => Err(unknown_type(method.name).into()),
+        | ResponseMode::Download
+        | ResponseMode::Export => Err(unknown_type(method.name).into()),
     }
 }
 

@@ -8,6 +8,6 @@ mod thread_feed;
 mod thread_header;
 
 pub(crate) use open::{subscribe_run, subscribe_thread};
-pub use run_feed::RunFeed;
-pub(crate) use run_feed::{DisconnectGuard, error_event};
+pub(crate) use run_feed::DisconnectGuard;
+pub use run_feed::{RunFeed, error_event};
 pub use thread_feed::{FeedEnd, ThreadFeed};

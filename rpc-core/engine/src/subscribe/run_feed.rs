@@ -175,7 +175,7 @@ impl RunFeed {
 }
 
 /// Returns the event that tells a client about an error in words, and that it may try again.
-pub(crate) fn error_event(message: &str) -> Event {
+pub fn error_event(message: &str) -> Event {
     let event = ThreadStreamEvent::Error {
         code: StreamErrorCode::Custom,
         message: Some(message.to_owned()),

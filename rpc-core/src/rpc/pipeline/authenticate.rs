@@ -1,39 +1,38 @@
-//! Who makes a call: the user of a token, or the holder of a capability.
+//! Who makes a call: the user of a token, a service that acts for a user, or the holder of a capability.
 
 use crate::attachments::{self, Attachments, Capability};
-use crate::auth::token::{Identity, Tokens};
+use crate::auth::service_keys::{self, ServiceKey, ServiceKeys};
+use crate::auth::standings::Standings;
+use crate::auth::token::Identity;
+use crate::auth::verifier::TokenVerifier;
 use crate::error::Error;
 use crate::rpc::call::{Call, Principal};
-use crate::store::Store;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use threadline_schema::Access;
+use threadline_schema::auth::AuthCreateClientToken;
+use threadline_schema::{Access, ErrorCode, RpcError, RpcMethod};
 use uuid::Uuid;
 
-/// How long a user that was found in the database is assumed to exist. A token outlives the deletion of its user by
-/// this much.
-const KNOWN_USER_TTL: Duration = Duration::from_secs(60);
-/// Most users in the cache of known users; about 64 bytes each.
-const MAX_KNOWN_USERS: usize = 10_000;
-
-/// Verifies tokens and capabilities.
+/// Verifies tokens, service keys and capabilities.
 pub(crate) struct Authenticator {
-    tokens: Arc<Tokens>,
+    verifier: TokenVerifier,
+    keys: ServiceKeys,
     attachments: Arc<Attachments>,
-    store: Store,
-    /// Users that exist, and when the database said so.
-    known_users: quick_cache::sync::Cache<Uuid, Instant>,
+    standings: Arc<Standings>,
 }
 
 /// What a call shows as proof of who makes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Credentials {
     /// No token, or an invalid one.
     None,
-    /// A valid token of an existing user.
+    /// A valid token of an existing user, or a service key that acts for one.
     Token(Identity),
+    /// A service key that acts for nobody.
+    Key(Arc<ServiceKey>),
+    /// A user for whom the caller may not act.
+    Refused(RpcError, Option<Arc<ServiceKey>>),
     /// A valid capability.
     Capability(Capability),
     /// A capability that this service did not sign, or that has expired.
@@ -43,60 +42,113 @@ pub(super) enum Credentials {
 impl Credentials {
     pub(super) fn user_id(&self) -> Option<Uuid> {
         match self {
-            Self::None | Self::InvalidCapability => None,
+            Self::None | Self::InvalidCapability | Self::Key(_) | Self::Refused(..) => None,
             Self::Token(identity) => Some(identity.user_id),
             Self::Capability(capability) => Some(capability.user_id.0),
         }
     }
 
-    /// Decides whether a method with this access may be called.
+    /// Decides whether a method may be called.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`.
-    pub(super) fn authorize(self, access: Access) -> Result<Principal, Error> {
+    /// `UNAUTHORIZED`, `FORBIDDEN` for a method outside of the scope of a key or token, `INVALID_REQUEST` if a service does
+    /// not say for whom it calls.
+    pub(super) fn authorize(&self, method: &str, access: Access) -> Result<Principal, Error> {
         match (self, access) {
-            (Self::Token(identity), _) => Ok(Principal::User(identity)),
-            (Self::Capability(capability), _) => Ok(Principal::Capability(capability)),
+            (Self::Refused(error, _), _) => Err(error.clone().into()),
+            (Self::Token(identity), Access::User | Access::Signed) => {
+                let scope = identity.grant.as_ref().map(|grant| &grant.methods);
+                if scope.is_some_and(|scope| !scope.allows(method)) {
+                    let message = format!("The scope of this key or token does not have `{method}`.");
+                    return Err(Error::new(ErrorCode::Forbidden, message));
+                }
+                Ok(Principal::User(identity.clone()))
+            }
+            (Self::Token(identity), Access::Public | Access::Probe) => Ok(Principal::User(identity.clone())),
+            (Self::Capability(capability), _) => Ok(Principal::Capability(*capability)),
             (Self::InvalidCapability, _) => Err(attachments::invalid_capability().into()),
+            (Self::Key(_), Access::User | Access::Signed) => Err(Error::invalid(
+                "Say for which user you call: the member `user` of `_meta`, or the header `X-Threadline-User`.",
+            )),
             (Self::None, Access::User | Access::Signed) => Err(Error::unauthorized()),
-            (Self::None, Access::Public | Access::Probe) => Ok(Principal::Anonymous),
+            (Self::None | Self::Key(_), Access::Public | Access::Probe) => Ok(Principal::Anonymous),
         }
     }
 }
 
 impl Authenticator {
-    pub(crate) fn new(tokens: Arc<Tokens>, attachments: Arc<Attachments>, store: Store) -> Self {
-        Self { tokens, attachments, store, known_users: quick_cache::sync::Cache::new(MAX_KNOWN_USERS) }
+    pub(crate) fn new(
+        verifier: TokenVerifier,
+        keys: ServiceKeys,
+        attachments: Arc<Attachments>,
+        standings: Arc<Standings>,
+    ) -> Self {
+        Self { verifier, keys, attachments, standings }
     }
 
-    /// Verifies the capability among the params if there is one, else the token.
+    /// Verifies the capability among the params if there is one, else the token or service key, and that its user may use it
+    /// now.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached. Invalid credentials are no error here: they are counted
     /// first.
     pub(super) async fn authenticate(&self, call: &Call<'_>, signed: &SignedParams<'_>) -> Result<Credentials, Error> {
         if let Some(token) = &signed.token {
-            let capability = self.attachments.verify_capability(token);
-            return Ok(capability.map_or(Credentials::InvalidCapability, Credentials::Capability));
+            let Some(capability) = self.attachments.verify_capability(token) else {
+                return Ok(Credentials::InvalidCapability);
+            };
+            let standing = self.standings.get(capability.user_id.0).await?;
+            let is_accepted = standing.is_some_and(|standing| !standing.is_disabled());
+            return Ok(if is_accepted { Credentials::Capability(capability) } else { Credentials::InvalidCapability });
         }
-        let token = call.connection.caller.token.as_deref();
-        match token.and_then(|token| self.tokens.verify(token)) {
-            Some(identity) if self.user_exists(identity.user_id).await? => Ok(Credentials::Token(identity)),
+        let caller = &call.connection.caller;
+        let acts_for = named_user(call).or(caller.acts_for.as_deref().map(Cow::Borrowed));
+        let Some(token) = caller.token.as_deref() else { return Ok(Credentials::None) };
+        if token.starts_with(service_keys::PREFIX) {
+            let Some(key) = self.keys.find(token).await? else { return Ok(Credentials::None) };
+            let Some(user) = acts_for else { return Ok(Credentials::Key(key)) };
+            return match self.keys.act_for(&key, &user).await {
+                Ok(identity) => Ok(Credentials::Token(identity)),
+                Err(error) if error.public().code == ErrorCode::ServiceUnavailable => Err(error),
+                Err(error) => Ok(Credentials::Refused(error.into_parts().0, Some(key))),
+            };
+        }
+        match self.verifier.identify(token).await? {
+            Some(identity) if self.standings.admits(&identity).await? => Ok(match acts_for {
+                // A page that knows its own user may say so.
+                Some(user) if user.parse() != Ok(identity.user_id) => {
+                    let message = "Only a service key can act for another user. Leave the user out.";
+                    Credentials::Refused(RpcError::new(ErrorCode::Forbidden, message), None)
+                }
+                _ => Credentials::Token(identity),
+            }),
             _ => Ok(Credentials::None),
         }
     }
+}
 
-    /// Whether the user still exists. Asks the database once per user and [`KNOWN_USER_TTL`].
-    async fn user_exists(&self, user_id: Uuid) -> Result<bool, Error> {
-        if self.known_users.get(&user_id).is_some_and(|seen| seen.elapsed() < KNOWN_USER_TTL) {
-            return Ok(true);
+impl Authenticator {
+    /// Returns whether a text is a valid token or service key, whoever its user is.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    pub(super) async fn is_token(&self, token: &str) -> Result<bool, Error> {
+        if token.starts_with(service_keys::PREFIX) {
+            return Ok(self.keys.find(token).await?.is_some());
         }
-        let exists = self.store.user_by_id(user_id.into()).await?.is_some();
-        if exists {
-            self.known_users.insert(user_id, Instant::now());
-        }
-        Ok(exists)
+        Ok(self.verifier.identify(token).await?.is_some())
     }
+}
+
+/// Returns the user whom `auth.create_client_token` names among its params: a service needs to name it only once.
+fn named_user<'a>(call: &'a Call<'_>) -> Option<Cow<'a, str>> {
+    #[derive(Deserialize)]
+    struct NamedUser<'a> {
+        #[serde(borrow, default)]
+        user: Option<Cow<'a, str>>,
+    }
+    let params = call.params.as_deref().filter(|_| call.method == AuthCreateClientToken::NAME)?;
+    serde_json::from_str::<NamedUser<'_>>(params).ok()?.user
 }
 
 /// The params of a method with [`Access::Signed`] that decide how it is authenticated and counted.

@@ -2,11 +2,12 @@
 
 use super::authenticate::{Credentials, SignedParams};
 use crate::attachments::CapabilityPurpose;
+use crate::auth::token::Identity;
 use crate::error::Error;
-use crate::limits::{AddressPurpose, RateLimits, Verdict};
+use crate::limits::{AddressPurpose, KeyLimits, RateLimits, RegistrationLimit, Verdict};
 use crate::rpc::call::{Call, Transport};
 use std::sync::Arc;
-use threadline_schema::auth::{AuthLogin, AuthRegister};
+use threadline_schema::auth::{AuthExport, AuthLogin, AuthRegister, ExportPosition};
 use threadline_schema::call::RateLimitState;
 use threadline_schema::runs::{RunsSubscribe, RunsSubscribeParams};
 use threadline_schema::{Access, MethodInfo, RpcMethod};
@@ -19,12 +20,19 @@ pub(crate) type TakeFreeSubscribe = Box<dyn Fn(Uuid, Uuid) -> bool + Send + Sync
 /// Counts calls.
 pub(crate) struct CallLimiter {
     limits: Arc<RateLimits>,
+    registrations: Arc<RegistrationLimit>,
+    keys: KeyLimits,
     take_free_subscribe: TakeFreeSubscribe,
 }
 
 impl CallLimiter {
-    pub(crate) fn new(limits: Arc<RateLimits>, take_free_subscribe: TakeFreeSubscribe) -> Self {
-        Self { limits, take_free_subscribe }
+    pub(crate) fn new(
+        limits: Arc<RateLimits>,
+        registrations: Arc<RegistrationLimit>,
+        keys: KeyLimits,
+        take_free_subscribe: TakeFreeSubscribe,
+    ) -> Self {
+        Self { limits, registrations, keys, take_free_subscribe }
     }
 
     /// Counts a call against the limit of its user, or of its address if it has none. Returns whether it is allowed,
@@ -63,6 +71,18 @@ impl CallLimiter {
         signed: &SignedParams<'_>,
     ) -> Verdict {
         let address = call.connection.caller.ip;
+        if method.is_some_and(|method| method.name == AuthRegister::NAME) {
+            // Besides the limit of requests: accounts have limits of their own, and each new one adds to them.
+            self.registrations.check(address).await?;
+        }
+        let key = match credentials {
+            Credentials::Key(key) | Credentials::Refused(_, Some(key)) => key.in_use(),
+            Credentials::Token(Identity { grant: Some(grant), .. }) => grant.service_key.as_ref(),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.keys.check(key).await?;
+        }
         let purpose = match method.map(|method| method.name) {
             Some(AuthLogin::NAME) => AddressPurpose::Login,
             Some(AuthRegister::NAME) => AddressPurpose::Registration,
@@ -81,7 +101,9 @@ impl CallLimiter {
             None => self.limits.check_address(address, purpose).await,
             Some(user_id) if self.is_free_subscribe(user_id, call) => Ok(None),
             // The first piece of a file was counted.
-            Some(user_id) if signed.offset > 0 => self.limits.check_piece(user_id).await,
+            Some(user_id) if signed.offset > 0 || is_later_piece_of_export(call) => {
+                self.limits.check_piece(user_id).await
+            }
             Some(user_id) => self.limits.check_user(user_id).await,
         }
     }
@@ -97,10 +119,18 @@ impl CallLimiter {
     }
 }
 
+/// Whether a call reads a piece of an archive that is not the first: that was counted.
+fn is_later_piece_of_export(call: &Call<'_>) -> bool {
+    if call.method != AuthExport::NAME {
+        return false;
+    }
+    let params = call.params.as_deref().and_then(|params| serde_json::from_str::<ExportPosition>(params).ok());
+    params.is_some_and(|params| params.cursor.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::token::Identity;
     use std::num::NonZeroU32;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use threadline_schema::auth::AuthMe;
@@ -109,7 +139,13 @@ mod tests {
     fn limiter(free: usize) -> CallLimiter {
         let limits = Arc::new(RateLimits::new(NonZeroU32::new(2), 3, None));
         let taken = AtomicUsize::new(0);
-        CallLimiter::new(limits, Box::new(move |_, _| taken.fetch_add(1, Ordering::Relaxed) < free))
+        let registrations = Arc::new(RegistrationLimit::new(None, None));
+        CallLimiter::new(
+            limits,
+            registrations,
+            KeyLimits::new(None),
+            Box::new(move |_, _| taken.fetch_add(1, Ordering::Relaxed) < free),
+        )
     }
 
     fn user() -> Credentials {

@@ -17,6 +17,8 @@ use threadline_schema::head::is_request_id;
 struct Meta<'a> {
     #[serde(borrow)]
     auth: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user: Option<Cow<'a, str>>,
     ip: Option<IpAddr>,
     #[serde(borrow)]
     request_id: Option<Cow<'a, str>>,
@@ -28,7 +30,7 @@ struct Meta<'a> {
     facts: bool,
 }
 
-const INVALID_META: &str = "`_meta` takes `auth`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
+const INVALID_META: &str = "`_meta` takes `auth`, `user`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
 
 /// Takes `_meta` out of the params and applies it to the caller. Returns whether the response must carry the response
 /// metadata.
@@ -64,6 +66,11 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
     }
     if let Some(auth) = meta.auth {
         caller.token = Some(auth.into());
+        // Who calls with a token of its own does not act for the user that the connection names.
+        caller.acts_for = None;
+    }
+    if let Some(user) = meta.user {
+        caller.acts_for = Some(user.into());
     }
     if let Some(request_id) = meta.request_id.filter(|id| is_request_id(id)) {
         caller.request_id = request_id.into();
@@ -95,7 +102,7 @@ mod tests {
     fn meta_leaves_the_params_and_describes_the_caller() {
         let mut call = Call::for_tests(
             "tasks.list",
-            r#"{"limit":1.50,"_meta":{"auth":"t","ip":"198.51.100.7","request_id":"abc","languages":"de",
+            r#"{"limit":1.50,"_meta":{"auth":"t","user":"u","ip":"198.51.100.7","request_id":"abc","languages":"de",
                "metadata":{"page":"cart"},"facts":true},"after":"x"}"#,
         );
         call.connection.trusts_meta_ip = true;
@@ -106,6 +113,7 @@ mod tests {
             (caller.token.as_deref(), &*caller.request_id, caller.ip.to_string()),
             (Some("t"), "abc", "198.51.100.7".to_owned())
         );
+        assert_eq!(caller.acts_for.as_deref(), Some("u"));
         let hints = caller.hints.as_ref().unwrap();
         assert_eq!(hints.languages.as_deref(), Some("de"));
         assert_eq!(hints.metadata_json(), Some(json!({"page": "cart"})));
@@ -133,7 +141,7 @@ mod tests {
     #[test]
     fn an_invalid_meta_is_refused_and_changes_nothing() {
         for text in [
-            r#"{"_meta":{"auth":"t","user":"x"}}"#,
+            r#"{"_meta":{"auth":"t","users":"x"}}"#,
             r#"{"_meta":{"auth":7}}"#,
             r#"{"_meta":{"auth":"t","ip":"nowhere"}}"#,
             r#"{"_meta":{"auth":"t","facts":1}}"#,

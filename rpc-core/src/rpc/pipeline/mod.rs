@@ -1,11 +1,12 @@
 //! The steps that every call passes, over every transport, in this order:
 //!
 //! 1. [`meta`]: take `_meta` out of the params;
-//! 2. [`authenticate`]: verify the token, or the capability among the params;
+//! 2. [`authenticate`]: verify the token or service key, or the capability among the params;
 //! 3. [`limit`]: count the call against the rate limit of its user or address;
-//! 4. check the size of the params;
-//! 5. dispatch to the method;
-//! 6. [`observe`]: record the metric and write the log line.
+//! 4. authorize it, and record it in the audit log if a service acts for a user;
+//! 5. check the size of the params;
+//! 6. dispatch to the method;
+//! 7. [`observe`]: record the metric and write the log line.
 //!
 //! The order matters: a call is counted only once its user is known, and does nothing before it is counted.
 
@@ -20,9 +21,10 @@ pub(crate) use limit::CallLimiter;
 use super::call::{Call, CallContext, CallKind, Principal, Transport};
 use super::registry::{Method, Registry};
 use super::reply::{CallError, Reply, Response, Success};
+use crate::audit::{AuditEntry, AuditLog};
 use crate::error::Error;
 use crate::store::timing;
-use authenticate::SignedParams;
+use authenticate::{Credentials, SignedParams};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,6 +51,7 @@ pub(crate) struct Steps {
     pub(crate) registry: Registry,
     pub(crate) authenticator: Authenticator,
     pub(crate) limiter: CallLimiter,
+    pub(crate) audit: AuditLog,
     /// Largest params of one call, and of one batch, in bytes.
     pub(crate) max_params_bytes: usize,
 }
@@ -128,6 +131,14 @@ impl Pipeline {
         parsed.map_err(|error| CallError { error, meta, wants_meta })
     }
 
+    /// Returns whether a token or service key is one: for a connection that opens before its first call.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    pub(crate) async fn is_token(&self, token: &str) -> Result<bool, Error> {
+        self.steps.authenticator.is_token(token).await
+    }
+
     /// Checks the size of the params of a call, or of all calls of a batch together.
     ///
     /// HTTP checks the body while it reads. A socket reads more than is allowed, so that the call can be answered; what
@@ -203,7 +214,38 @@ impl Steps {
         let (counted, rate_limit) = self.limiter.count(method, &credentials, call, &signed).await;
         meta.rate_limit = rate_limit;
         counted?;
-        credentials.authorize(access)
+        let name = method.map_or(UNKNOWN_METHOD, |method| method.name);
+        let principal = credentials.authorize(name, access);
+        self.record_service_call(name, &credentials, &principal, call).await?;
+        principal
+    }
+
+    /// Records a call that a service makes for a user, before it is made, and one that was refused.
+    async fn record_service_call(
+        &self,
+        method: &str,
+        credentials: &Credentials,
+        principal: &Result<Principal, Error>,
+        call: &Call<'_>,
+    ) -> Result<(), Error> {
+        let key = match credentials {
+            Credentials::Token(identity) => identity.service_key(),
+            Credentials::Refused(_, Some(key)) => key.in_use(),
+            _ => None,
+        };
+        let Some(key) = key else { return Ok(()) };
+        let caller = &call.connection.caller;
+        let outcome = principal.as_ref().err().map_or("allowed", |error| error.public().code.name());
+        let entry = AuditEntry {
+            actor: &format!("key:{}", key.name),
+            key_id: Some(key.id),
+            user_id: credentials.user_id().map(Into::into),
+            action: method,
+            outcome,
+            request_id: &caller.request_id,
+            address: caller.ip,
+        };
+        self.audit.record(entry).await
     }
 
     fn check_params_size(&self, bytes: usize) -> Result<(), Error> {

@@ -2,8 +2,8 @@
 
 use super::gateways::{GatewayRights, GatewayTrust};
 use crate::rpc::call::{Connection, Transport};
-use http::HeaderMap;
 use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +38,13 @@ pub(super) fn from_head(
         Transport::WebSocket => gateways.rights_of(peer, headers, trusted_proxies),
         Transport::Http | Transport::InProcess => GatewayRights::default(),
     };
-    let caller = Caller { token: bearer_token(headers).map(Into::into), ip, request_id, hints };
+    let caller = Caller {
+        token: bearer_token(headers).map(Into::into),
+        acts_for: head::acts_for(headers.get_all(head::ACTS_FOR).iter().map(HeaderValue::as_bytes)).map(Into::into),
+        ip,
+        request_id,
+        hints,
+    };
     Connection {
         trusts_meta_ip: rights.names_addresses,
         is_gateway: rights.is_gateway,

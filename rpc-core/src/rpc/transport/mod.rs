@@ -16,7 +16,7 @@ pub use gateways::GatewayTrust;
 
 use super::call::Connection;
 use super::pipeline::Pipeline;
-use crate::auth::token::Tokens;
+use crate::error::Error;
 use ipnet::IpNet;
 use sockets::Sockets;
 use std::sync::Arc;
@@ -77,8 +77,6 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct RpcServerParts {
     pub(crate) pipeline: Pipeline,
-    /// Checks the token of a WebSocket before it opens.
-    pub(crate) tokens: Arc<Tokens>,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
     /// Most entries of one batch.
     pub(crate) max_batch_entries: usize,
@@ -93,9 +91,14 @@ impl RpcServer {
     }
 
     /// Whether the sender of a request shows a token that can be valid. Only the pipeline decides who it is.
-    fn shows_token(&self, connection: &Connection) -> bool {
-        let token = connection.caller.token.as_deref();
-        token.is_some_and(|token| self.inner.parts.tokens.verify(token).is_some())
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    async fn shows_token(&self, connection: &Connection) -> Result<bool, Error> {
+        match connection.caller.token.as_deref() {
+            Some(token) => self.inner.parts.pipeline.is_token(token).await,
+            None => Ok(false),
+        }
     }
 
     /// Closes the WebSockets: waits for the calls in flight and cuts the subscriptions. Stop the runs first.

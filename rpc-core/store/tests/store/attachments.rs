@@ -1,4 +1,4 @@
-//! Attachments: what they come to is kept in step with them, however they go.
+//! Attachments: the sums per user stay correct, however attachments are deleted.
 
 use crate::support::*;
 use threadline_schema::ids::{AttachmentId, UserId};

@@ -1,5 +1,5 @@
-//! Operations that lock the same rows, in the order that was a deadlock or an error. PostgreSQL only: a write transaction on
-//! SQLite excludes all others.
+//! Operations that lock the same rows, in the order that once caused a deadlock or an error. PostgreSQL only: a write
+//! transaction on SQLite excludes all others.
 
 use crate::faults_postgres::until_blocked;
 use crate::support::*;
@@ -8,7 +8,7 @@ use threadline_store::rows::{AttachmentRow, EventRow, RunRow};
 use threadline_store::{Conflict, IdempotencyKey, NewMessage, NewThread, RunEnd, RunInput, Store, StoreError};
 use tokio_postgres::Client;
 
-/// A transaction of another client, which holds the row locks that its statement takes.
+/// A transaction of another client. It holds the row locks of its statement.
 async fn hold(db: &TestDb, sql: &str) -> Client {
     let client = raw_postgres(db.url()).await;
     client.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
@@ -71,7 +71,7 @@ async fn trimming_idempotency_keys_and_deleting_their_thread_do_not_deadlock() {
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        // The cascade meets "young" first, the job begins with "old".
+        // The cascade locks "young" first, the job locks "old" first.
         for key in ["young", "old"] {
             let key = Some(IdempotencyKey { key: key.to_owned(), fingerprint: "f".to_owned() });
             let started = store.run_start(user, thread.id, RunInput::Message(message()), new_run(), key).await.unwrap();
@@ -82,7 +82,7 @@ async fn trimming_idempotency_keys_and_deleting_their_thread_do_not_deadlock() {
         let blocker = hold(db, "SELECT 1 FROM submissions WHERE key = 'old' FOR UPDATE").await;
         let other = store.clone();
         let trimmed = tokio::spawn(async move { other.idempotency_keys_trim(now(), 10).await });
-        // A job that waits for the key would hold none yet. It must not wait.
+        // If the job waited for the key, it would hold no lock yet. It must not wait at all.
         let trimmed = tokio::time::timeout(std::time::Duration::from_secs(3), trimmed).await;
         let other = store.clone();
         let deleted = tokio::spawn(async move { other.thread_delete(user, thread.id).await });
@@ -99,7 +99,8 @@ async fn trimming_idempotency_keys_and_deleting_their_thread_do_not_deadlock() {
 #[tokio::test]
 async fn renewing_leases_and_taking_runs_over_do_not_deadlock() {
     run(TestDb::postgres().await, async |db: &TestDb| {
-        // Plans by index: the takeover meets the runs in the order of their ids, the renewal in that of their leases.
+        // With plans that use an index, the takeover locks the runs in the order of their ids, and the renewal in the
+        // order of their leases.
         let name = db.url().rsplit_once('/').unwrap().1;
         db.sql(&format!(
             "ALTER DATABASE {name} SET enable_seqscan = off; ALTER DATABASE {name} SET enable_bitmapscan = off"
@@ -163,8 +164,8 @@ async fn a_thread_that_is_deleted_meanwhile_leaves_the_events_of_others() {
     .await;
 }
 
-/// Sends a message with an attachment while the user deletes the attachment. Both wait for the row of the user, the message
-/// first.
+/// Sends a message with an attachment while the user deletes the attachment. Both wait for the row of the user; the
+/// message is first in the queue.
 async fn send_while_deleting(db: &TestDb, store: &Store, user: UserId, thread: Option<ThreadId>) {
     let id = attachment(store, user).await;
     let blocker = hold(db, "SELECT 1 FROM users FOR UPDATE").await;

@@ -1,4 +1,4 @@
-//! A failover: sessions that can only read, sessions that are killed, hosts that are gone.
+//! A failover: read-only sessions, killed sessions, unreachable hosts.
 
 use crate::support::*;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use tokio::sync::watch;
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                             WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// The last failure of a client that writes as fast as it can until it is told to stop, and how often it wrote after that.
+/// What a client has seen that writes as fast as it can until it is stopped: its last failure, and its successful
+/// writes since then.
 async fn write_on(store: Store, stop: Arc<AtomicBool>) -> (Option<Instant>, u32) {
     let (mut failed, mut written) = (None, 0);
     while !stop.load(Ordering::Relaxed) {
@@ -47,7 +48,7 @@ async fn sessions_that_only_read_are_replaced_soon_after_the_database_takes_writ
         let user = store.user_create(new_id(), "reads@example.com".into(), "x".into(), now()).await;
         assert!(matches!(user, Err(StoreError::Unavailable(_))), "{user:?}");
         store.ping().await.expect("it can be read");
-        // The first statement lets this session make the second.
+        // The first statement permits the second in this session.
         let reset = format!(
             "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
         );
@@ -96,7 +97,8 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
         db.store().await;
         let (login, place) = db.url().split_once("://").unwrap().1.split_once('@').unwrap();
         let (host, database) = place.split_once('/').unwrap();
-        // The first refuses, the second swallows all packets (TEST-NET-1, RFC 5737), the third is the server.
+        // The first address refuses connections, the second drops all packets (TEST-NET-1, RFC 5737), the third is the
+        // server.
         let url = format!("postgres://{login}@127.0.0.1:1,192.0.2.1:5432,{host}/{database}?sslmode=disable");
         let config = DatabaseConfig { url: url.into(), auto_migrate: false, ..db.config.clone() };
         let began = Instant::now();
@@ -107,10 +109,10 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     .await;
 }
 
-/// A way to the server on which connections can be made to die without a word: nothing comes through, and nobody is told.
+/// A relay to the server. It can stop to forward the data of open connections without closing them.
 struct BlackHole {
     address: std::net::SocketAddr,
-    /// Connections up to this number are dead.
+    /// Connections up to this number forward nothing.
     dead: watch::Sender<usize>,
     made: Arc<AtomicUsize>,
     _task: AbortOnDrop,
@@ -165,7 +167,7 @@ async fn pass(
     let mut buffer = [0; 4096];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         if number <= *dead.borrow() {
-            // Both ends stay open.
+            // Both ends stay open, and nothing is forwarded.
             return std::future::pending().await;
         }
         if to.write_all(&buffer[..n]).await.is_err() {
@@ -188,7 +190,7 @@ async fn connections_that_died_without_a_word_are_found_together() {
         let all_at_once = || futures::future::join_all((0..8).map(|_| store.ping()));
         assert!(all_at_once().await.iter().all(Result::is_ok));
 
-        // Idle for a while: found before they are used, and no call fails.
+        // The connections were idle for a while. The pool checks them before use, so no call fails.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         way.kill_all();
         let began = Instant::now();
@@ -197,7 +199,7 @@ async fn connections_that_died_without_a_word_are_found_together() {
         }
         assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 
-        // In use a moment ago: the first call finds out, for all.
+        // The connections were in use a moment ago. The first call fails, and the pool replaces all connections.
         assert!(all_at_once().await.iter().all(Result::is_ok));
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert!(all_at_once().await.iter().all(Result::is_ok));

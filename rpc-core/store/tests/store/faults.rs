@@ -1,4 +1,4 @@
-//! Requests that go away, databases that go away, and databases that come back.
+//! Dropped requests, and databases that become unavailable and available again.
 
 use crate::support::*;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use threadline_store::config::DatabaseConfig;
 use threadline_store::timing::timed;
 use threadline_store::{PoolStatus, Store, StoreError};
 
-/// Holds a row or the file, so that the store's next write waits, until the holder is dropped.
+/// Locks a row (PostgreSQL) or the file (SQLite), so that the next write of the store waits until this is dropped.
 pub(crate) enum Lock {
     File(diesel::SqliteConnection),
     Row(tokio_postgres::Client),
@@ -35,7 +35,7 @@ impl Lock {
     }
 }
 
-/// Asks until the answer is yes.
+/// Repeats a check until it returns true.
 pub(crate) async fn eventually(mut question: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !question().await {
@@ -51,7 +51,7 @@ on_both! {
         let thread = thread(&store, user).await;
         let held = lock(db, thread.id).await;
 
-        // It waits in the middle of its work, at the first write.
+        // The unit waits at its first write.
         let dropped = tokio::time::timeout(Duration::from_millis(300), say(&store, &thread)).await;
         assert!(dropped.is_err(), "it did not wait: {dropped:?}");
         let began = Instant::now();

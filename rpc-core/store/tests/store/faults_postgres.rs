@@ -1,4 +1,4 @@
-//! PostgreSQL terminated, cut off, frozen, stuck, and behind TLS.
+//! PostgreSQL that is terminated, unreachable, frozen or blocked; and PostgreSQL behind TLS.
 
 use crate::faults::{eventually, lock};
 use crate::support::*;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What stands between the store and the server: lets everything through, nothing, or is gone.
+/// A relay between the store and the server: it forwards everything or nothing, or is closed.
 struct Wire {
     address: SocketAddr,
     frozen: watch::Sender<bool>,
@@ -30,7 +30,7 @@ impl Wire {
         let address = listener.local_addr().unwrap();
         let (frozen, gate) = watch::channel(false);
         let task = tokio::spawn(async move {
-            // Dropped with the task, and every connection with it.
+            // It is dropped with the task, and closes all its connections.
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (server, gate) = (server.clone(), gate.clone());
@@ -66,7 +66,7 @@ async fn pass(
     }
 }
 
-/// The database of `db` as it is reached through `wire`.
+/// Returns the configuration of the database of `db` through the relay `wire`.
 fn through(db: &TestDb, wire: &Wire, wait: Duration) -> DatabaseConfig {
     let (_, database) = db.url().rsplit_once('/').unwrap();
     let user = db.url().split_once("://").and_then(|(_, rest)| rest.split_once('@')).unwrap().0;
@@ -159,7 +159,7 @@ async fn a_server_that_is_silent_is_told_within_the_time() {
         let store = Store::open(&through(db, &wire, wait)).await.unwrap();
         store.ping().await.unwrap();
         wire.frozen.send(true).unwrap();
-        // The first has a connection and gets no answer; the others do not even get a connection.
+        // The first call has a connection and gets no answer. The others do not even get a connection.
         for _ in 0..3 {
             let began = Instant::now();
             let result = store.ping().await;
@@ -240,7 +240,7 @@ async fn encryption_is_used_and_certificates_are_checked_as_asked() {
         let trusted_path = trusted.display().to_string();
         let by_ca = [checked("verify-ca", &trusted_path).await, checked("require", &trusted_path).await];
         let by_other = [checked("verify-ca", other).await, checked("require", other).await];
-        // The certificate is not made out to an address.
+        // The certificate is for a host name, not for an address.
         let by_name = checked("verify-full", &trusted_path).await;
         std::fs::remove_file(&trusted).unwrap();
         assert_eq!(by_ca, [Ok(()), Ok(())]);
@@ -267,7 +267,7 @@ async fn a_statement_that_is_stuck_is_given_up_by_the_server() {
     .await;
 }
 
-/// Waits until so many statements on the database wait for a lock.
+/// Waits until this many statements on the database wait for a lock.
 pub(crate) async fn until_blocked(db: &TestDb, statements: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity \
                WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -289,7 +289,7 @@ async fn a_result_and_the_deletion_of_its_thread_do_not_deadlock() {
         let (token, call_id) = (run.fencing_token(), call.id);
         store.items_append(token, vec![call]).await.unwrap();
 
-        // Both queue for the run: the result first, then the deletion.
+        // Both wait for the row of the run: first the result, then the deletion.
         let blocker = raw_postgres(db.url()).await;
         let lock = format!("BEGIN; SELECT 1 FROM runs WHERE id = '{}' FOR UPDATE", run.id);
         blocker.batch_execute(&lock).await.unwrap();

@@ -1,4 +1,4 @@
-//! The durable log: who may write it, how it is read, and when it goes.
+//! The durable log: which process may write it, how it is read, and when its rows are deleted.
 
 use crate::support::*;
 use threadline_store::rows::{EventRow, RunRow};
@@ -41,7 +41,7 @@ on_both! {
         for rows in [vec![row(&run, 1, 1), row(&run, 2, 3)], vec![row(&run, 1, 1), row(&run, 2, 9), row(&run, 10, 10)]] {
             store.events_append(run.owner, rows).await.unwrap();
         }
-        // The first try was under way all the time, and comes last.
+        // The first attempt was delayed, and arrives last.
         store.events_append(run.owner, vec![row(&run, 1, 1), row(&run, 2, 3)]).await.unwrap();
         assert_eq!(ranges(&store, &run, 0).await, [(1, 1), (2, 9), (10, 10)]);
         let end = RunEnd { events: vec![row(&run, 10, 12), row(&run, 13, 13)], ..completed() };

@@ -1,5 +1,5 @@
-//! The store on real databases: every scenario is written once and runs on SQLite, and on PostgreSQL when
-//! `TEST_DATABASE_URL` names a server on which databases may be made.
+//! The store on real databases. Each scenario runs on SQLite, and on PostgreSQL if `TEST_DATABASE_URL` names a server
+//! where the tests may create databases.
 
 #![allow(
     missing_docs,

@@ -11,7 +11,7 @@ fn directories(database: &str) -> BTreeSet<String> {
     std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Tables that the migrations make.
+/// The tables that the migrations create.
 fn created() -> i64 {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");
     let scripts = directories("sqlite").into_iter().map(|name| std::fs::read_to_string(root.join(name).join("up.sql")));
@@ -19,7 +19,7 @@ fn created() -> i64 {
     i64::try_from(count).unwrap()
 }
 
-/// Tables, apart from those of the databases and diesel themselves.
+/// Returns the tables, except those of the database system and of diesel.
 async fn tables(db: &TestDb) -> i64 {
     db.number(if db.is_postgres() {
         "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> '__diesel_schema_migrations'"
@@ -74,7 +74,7 @@ on_both! {
         migrate::up(&db.config).await.unwrap();
         db.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')").await;
         assert_eq!(migrate::standing(&db.config).await.unwrap().unknown, ["20991231000000"]);
-        // A replica of the release before that restarts during an upgrade works with the newer schema, whoever migrates.
+        // A replica of the previous release that restarts during an upgrade works with the newer schema.
         for config in [&by_hand, &db.config] {
             Store::open(config).await.unwrap().ping().await.unwrap();
         }
@@ -83,7 +83,7 @@ on_both! {
             Store::open(config).await.unwrap();
         }
 
-        // Until a migration has taken away what it needs.
+        // A required migration that it does not know ends that.
         db.sql("INSERT INTO required_migrations VALUES ('20991231000000')").await;
         assert_eq!(migrate::standing(&db.config).await.unwrap().missing, ["20991231000000"]);
         for config in [&by_hand, &db.config] {

@@ -1,4 +1,5 @@
-//! One user's rows are nothing to another: what is missing is not found, what is somebody else's is forbidden.
+//! A user cannot use the rows of another user: a row that does not exist is `NotFound`, a row of another user
+//! `Forbidden`.
 
 use crate::support::*;
 use threadline_schema::db::text::TextList;
@@ -37,7 +38,7 @@ on_both! {
         forbidden(store.run_get(other, run.id).await, Entity::Run);
         missing(store.run_get(owner, new_id()).await, Entity::Run);
 
-        // Nothing of all this has left a trace.
+        // None of these calls has changed anything.
         assert_eq!(store.thread_get(owner, thread.id).await.unwrap(), thread);
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
     }

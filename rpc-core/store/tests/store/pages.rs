@@ -5,7 +5,7 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::page::Order;
 use threadline_store::{Store, StoreError, ThreadCursor, ThreadPage};
 
-/// Reads a whole list in pages of `limit`, with either kind of cursor.
+/// Reads a whole list in pages of `limit` rows, with both kinds of cursors.
 async fn read_all(store: &Store, user: UserId, order: Order, limit: u32, by_key: bool) -> Vec<ThreadId> {
     let mut seen = Vec::new();
     let mut after = None;

@@ -1,4 +1,5 @@
-//! What a list costs does not grow with what is not on it: the databases' own plans for the store's own statements.
+//! The cost of a list does not grow with rows that are not on it: checks the query plans of the statements of the
+//! store.
 
 use crate::support::*;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
@@ -8,7 +9,7 @@ use std::sync::Mutex;
 use threadline_schema::page::Order;
 use threadline_store::{ItemPage, ThreadCursor, ThreadPage};
 
-/// Statements of every test of this process; each asks for its own by table.
+/// The statements of all tests of this process. A test finds its own by the tables in them.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 struct Recorder;
@@ -24,7 +25,7 @@ impl Instrumentation for Recorder {
     }
 }
 
-/// The plan of a statement, whatever its parameters are.
+/// Returns the plan of a statement for any values of its parameters.
 async fn plan(db: &TestDb, sql: &str) -> String {
     if db.is_postgres() {
         let client = raw_postgres(db.url()).await;
@@ -45,7 +46,8 @@ async fn plan(db: &TestDb, sql: &str) -> String {
     }
 }
 
-/// The statements seen that begin with the first of these words, hold all of them, and none of those.
+/// Returns the recorded statements that start with the first of these words, contain all of them, and contain none of
+/// the others.
 fn seen(with: &[&str], without: &[&str]) -> Vec<String> {
     let seen = SEEN.lock().unwrap();
     let fits = |sql: &&String| {
@@ -119,7 +121,7 @@ on_both! {
             }
         }
 
-        // The bound of a page is where the scan starts, not a filter over all that comes before it.
+        // The scan starts at the cursor of the page. It does not filter all rows before the cursor.
         for sql in seen(&["SELECT \"threads\"", "\"updated_at\" <=", "\"users\"", mark], &[other]) {
             let plan = plan(db, &sql).await;
             let bound = if db.is_postgres() { "(updated_at <=" } else { "updated_at<?" };
@@ -129,9 +131,9 @@ on_both! {
     }
 }
 
-/// Enough rows of others that a plan which reads them all is the dearer one.
+/// Adds enough rows of other users to make a plan that reads all rows the more expensive one.
 async fn fill(db: &TestDb) {
-    // Nobody runs ANALYZE on a SQLite file, so its plans have to be right without.
+    // The service never runs ANALYZE on an SQLite file, so its plans must be right without it.
     let (uuid, time, no, yes, text, analyze) = if db.is_postgres() {
         (
             "gen_random_uuid()",

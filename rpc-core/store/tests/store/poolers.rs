@@ -1,4 +1,4 @@
-//! PostgreSQL behind PgBouncer in transaction mode: each transaction has another session.
+//! PostgreSQL behind PgBouncer in transaction mode: each transaction can run in another session.
 
 use crate::support::*;
 use std::time::{Duration, Instant};
@@ -6,15 +6,16 @@ use threadline_store::config::{DatabaseConfig, PreparedStatements};
 use threadline_store::{Listener, NotHeld, Store, StoreError, migrate};
 use threadline_test_requirements::PgBouncer;
 
-/// Sessions that all clients of the pooler share: fewer than clients, so that they are mixed.
+/// Sessions that all clients of the pooler share. There are more clients than sessions, so that clients change
+/// sessions.
 const SESSIONS: u32 = 3;
 
 fn through(db: &TestDb, pooler: &PgBouncer) -> DatabaseConfig {
-    // TLS to a process on this machine is not offered.
+    // The pooler, a process on this machine, has no TLS.
     DatabaseConfig { url: pooler.url(db.url()).into(), ..db.config.clone() }
 }
 
-/// What one client does in a while: reads, single writes and transactions. Returns how many calls it made.
+/// Lets one client read, write and run transactions for a while. Returns how many calls it has made.
 async fn work(store: &Store, rounds: usize) -> Result<usize, StoreError> {
     let mut calls = 0;
     for _ in 0..rounds {
@@ -38,7 +39,7 @@ async fn many_clients_share_few_sessions_without_an_error() {
     run(TestDb::postgres().await, async |db: &TestDb| {
         let Some(pooler) = PgBouncer::start(db.url(), SESSIONS) else { return };
         let config = through(db, &pooler);
-        // Two processes: names of statements would be the same in both.
+        // Two processes would give their prepared statements the same names.
         let stores = [Store::open(&config).await.unwrap(), Store::open(&config).await.unwrap()];
         let clients = stores.iter().cycle().take(20).map(|store| {
             let store = store.clone();
@@ -57,7 +58,7 @@ async fn many_clients_share_few_sessions_without_an_error() {
 async fn a_pooler_that_was_not_recognised_is_found_by_the_names_it_loses() {
     run(TestDb::postgres().await, async |db: &TestDb| {
         let Some(pooler) = PgBouncer::start(db.url(), SESSIONS) else { return };
-        // This setting stands for a pooler that does not give itself away.
+        // This setting simulates a pooler that the store does not recognise.
         let by_name = DatabaseConfig { prepared: PreparedStatements::On, ..through(db, &pooler) };
         let store = Store::open(&by_name).await.unwrap();
         let clients = (0..20).map(|_| {
@@ -92,7 +93,7 @@ async fn migrations_leave_no_lock_behind() {
                      (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert_eq!(db.number(locks).await, 0);
 
-        // A process that is killed in the middle: its client goes, and the pooler ends the session.
+        // A process is killed during a migration: its connection closes, and the pooler ends the session.
         migrate::revert_last(&config).await.unwrap();
         let killed = raw_postgres(&pooler.url(db.url())).await;
         killed
@@ -115,7 +116,7 @@ async fn a_lock_that_another_release_left_behind_does_not_stop_a_start() {
         let left = raw_postgres(db.url()).await;
         left.batch_execute(&format!("SELECT pg_advisory_lock({})", 0x7468_7265_6164_6c6e_i64)).await.unwrap();
         let began = Instant::now();
-        // There is nothing to migrate, and to look takes no lock.
+        // Nothing is pending, and comparing the schema takes no lock.
         assert_eq!(migrate::standing(&db.config).await.unwrap(), migrate::Standing::default());
         Store::open(&db.config).await.unwrap().ping().await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -134,7 +135,7 @@ async fn what_needs_a_session_is_not_tried_through_a_pooler() {
         let presence = store.presence(new_id()).unwrap();
         assert_eq!(presence.acquire().await.unwrap().err(), Some(NotHeld::Pooler));
 
-        // With the way around the pooler, both work.
+        // With a URL for direct connections, both work.
         let config = DatabaseConfig { direct_url: Some(db.url().into()), ..config };
         assert!(Listener::of(&config).unwrap().unwrap().connect().await.unwrap().is_some());
         let store = Store::open(&config).await.unwrap();

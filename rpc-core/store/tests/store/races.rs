@@ -1,4 +1,4 @@
-//! Many at once: what must happen once happens once.
+//! Concurrent calls: what must happen once happens once.
 
 use crate::support::*;
 use futures::future::join_all;
@@ -53,7 +53,7 @@ on_both! { threads:
         assert_eq!(runs.len(), 1);
         assert_eq!(store.history(thread.id, 10).await.unwrap().len(), 1);
 
-        // A replay tells how the run stands now, and another body under the same key is refused.
+        // A replay returns the current state of the run. The same key with another body is refused.
         store.run_finish(results[0].run.fencing_token(), completed(), vec![]).await.unwrap();
         let late = store.run_start(user, thread.id, RunInput::Message(message()), new_run(), Some(idempotency_key)).await.unwrap();
         assert!(late.replayed && late.run.finished_at.is_some());
@@ -106,7 +106,7 @@ on_both! { threads:
             let new = (0..=n % 3).map(|_| item(ItemKind::AssistantMessage)).collect();
             tokio::spawn(async move { store.items_append(token, new).await.unwrap() })
         });
-        // Some of these fail half-way, and must give their places back.
+        // Some of these calls fail half-way, and must release their places.
         let clashes = (0..5).map(|_| {
             let (store, token, twice) = (store.clone(), run.fencing_token(), item(ItemKind::AssistantMessage));
             tokio::spawn(async move { store.items_append(token, vec![twice.clone(), twice]).await.unwrap_err() })

@@ -1,4 +1,4 @@
-//! What is stored comes back as it was, column by column.
+//! Each column is read back as it was stored.
 
 use crate::support::*;
 use diesel::prelude::*;
@@ -54,7 +54,7 @@ on_both! {
         assert_eq!((&history[0].body, history[0].hidden), (&message.body, false));
         assert_eq!((history[0].kind, history[0].created_at), (ItemKind::UserMessage, message.created_at));
 
-        // Locked threads are nothing the store makes, but what an integration may have set.
+        // The store itself never locks a thread, but an operator or an integration may have set that status.
         db.sql("UPDATE threads SET status = 'locked', status_reason = 'audit', metadata = '{\"a\":1}'").await;
         let locked = store.thread_get(user.id, id).await.unwrap();
         assert_eq!((locked.status, locked.status_reason.as_deref()), (ThreadState::Locked, Some("audit")));
@@ -136,7 +136,7 @@ on_both! {
 
         let url = db.url().to_owned();
         let (user_id, run_id, thread_id) = (user.id, run.id, run.thread_id);
-        // The store has no queries for these; diesel itself says whether the tables are as `tables.rs` has them.
+        // The store has no query for these columns. diesel checks whether the tables match `tables.rs`.
         macro_rules! check {
             ($c:expr) => {{
                 let c = $c;

@@ -1,4 +1,4 @@
-//! Ends of runs, leases, and who may write.
+//! Ends of runs, leases, and which process may write.
 
 use crate::support::*;
 use threadline_schema::ids::ProcessId;
@@ -97,7 +97,7 @@ on_both! {
         assert_eq!((&stored[1].kind, stored[1].position), (&appended[0].kind, appended[0].position));
         assert_eq!(stored[2], appended[1], "nothing else has changed");
 
-        // Nothing but a call of this very run.
+        // Only a call of the same run can be completed.
         for (token, id) in [(run.fencing_token(), answer.id), (run.fencing_token(), new_id()), (other.fencing_token(), call.id)] {
             let result = store.item_complete(token, id, body("other")).await;
             assert!(matches!(result, Err(StoreError::NotFound(_))), "{result:?}");
@@ -146,7 +146,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (_, run) = running(&store, user).await;
-        // It renews at the same moment at which it looks for runs that it has lost.
+        // It renews its leases at the same moment as it reads the runs that it has lost.
         store.leases_renew(run.owner, at(4_000_000)).await.unwrap();
         let taken = store.run_take_over(&run, run.owner, at(9_000_000)).await.unwrap();
         assert_eq!((taken.owner, taken.epoch), (run.owner, 2));
@@ -175,7 +175,7 @@ on_both! {
         store.item_complete(started.fencing_token(), rows[0].id, r#"{"result":1}"#.into()).await.unwrap();
         store.run_finish(started.fencing_token(), completed(), vec![]).await.unwrap();
 
-        // A second answer stores nothing, and what is approved goes with the thread.
+        // A second answer stores nothing, and the approvals are deleted with the thread.
         let second = store.run_start(user, thread.id, answer("other"), new_run(), None).await;
         assert!(matches!(second, Err(StoreError::Conflict(Conflict::AnsweredAlready))), "{second:?}");
         assert_eq!(store.approved_tools(thread.id).await.unwrap(), ["pay".to_owned()].into());

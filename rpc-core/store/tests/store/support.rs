@@ -1,4 +1,4 @@
-//! A database per test, and values that tests need.
+//! A separate database per test, and values that tests need.
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, RunQueryDsl, SqliteConnection};
@@ -18,8 +18,8 @@ use threadline_store::{
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
-/// Makes a test per database of each scenario. Runtimes have one thread, where a blocked thread shows; `threads:` gives
-/// a scenario several.
+/// Declares a test per database for each scenario. Its runtime has one thread, which makes a blocked thread visible;
+/// `threads:` gives a scenario several.
 macro_rules! on_both {
     ($( async fn $name:ident($db:ident: &TestDb) $body:block )+) => {
         $( on_both!(@one $name, $db, $body, tokio::test); )+
@@ -47,7 +47,7 @@ macro_rules! on_both {
     };
 }
 
-/// An empty database of a test's own.
+/// The database of one test.
 pub(crate) struct TestDb {
     pub(crate) config: DatabaseConfig,
     home: Home,
@@ -58,7 +58,7 @@ enum Home {
     Server { admin: String, name: String },
 }
 
-/// Runs a scenario, and removes its database however it ends.
+/// Runs a scenario and then removes its database, also if the scenario fails.
 pub(crate) async fn run(db: Option<TestDb>, scenario: impl AsyncFnOnce(&TestDb)) {
     let Some(db) = db else { return };
     let result = AssertUnwindSafe(scenario(&db)).catch_unwind().await;
@@ -87,7 +87,7 @@ impl TestDb {
         Some(Self { config: config(format!("{server}/{name}")), home: Home::Server { admin, name } })
     }
 
-    /// The database, migrated and open.
+    /// Migrates and opens the database.
     pub(crate) async fn store(&self) -> Store {
         Store::open(&self.config).await.unwrap()
     }
@@ -96,13 +96,13 @@ impl TestDb {
         matches!(self.home, Home::Server { .. })
     }
 
-    /// An id in SQL.
+    /// Returns an id as an SQL literal.
     pub(crate) fn literal(&self, id: impl Into<Uuid>) -> String {
         let id = id.into();
         if self.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
     }
 
-    /// Runs SQL beside the store.
+    /// Runs SQL on a connection outside the store.
     pub(crate) async fn sql(&self, sql: &str) {
         match &self.home {
             Home::File(_) => self.raw_sqlite().batch_execute(sql).unwrap(),
@@ -110,7 +110,7 @@ impl TestDb {
         }
     }
 
-    /// The number that a query gives, asked beside the store.
+    /// Returns the number that a query on a connection outside the store returns.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         match &self.home {
             Home::File(_) => diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({sql})")))
@@ -120,7 +120,7 @@ impl TestDb {
         }
     }
 
-    /// A connection to the file beside the store's.
+    /// Opens a connection to the file outside the store.
     pub(crate) fn raw_sqlite(&self) -> SqliteConnection {
         let mut connection = SqliteConnection::establish(self.url().strip_prefix("sqlite://").unwrap()).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
@@ -139,7 +139,7 @@ impl TestDb {
     }
 }
 
-/// A client beside the store's.
+/// Opens a connection to the server outside the store.
 pub(crate) async fn raw_postgres(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -154,12 +154,12 @@ fn config(url: String) -> DatabaseConfig {
     DatabaseConfig { pool_size: 8, sqlite_full_sync: false, ..DatabaseConfig::at(url) }
 }
 
-/// A time that many microseconds after some moment in the past.
+/// Returns the time this many microseconds after a fixed time in the past.
 pub(crate) fn at(micros: i64) -> UtcTime {
     UtcTime::from_micros(1_700_000_000_000_000 + micros).unwrap()
 }
 
-/// The time of this machine, which is also that of the databases of tests.
+/// Returns the time of this machine, which the databases of tests share.
 pub(crate) fn now() -> UtcTime {
     chrono::Utc::now().into()
 }
@@ -209,7 +209,7 @@ pub(crate) async fn thread_at(store: &Store, user_id: UserId, time: UtcTime) -> 
     store.thread_create(NewThread { created_at: time, ..new_thread(user_id) }).await.unwrap().thread
 }
 
-/// A thread with a message and the run that answers it.
+/// Creates a thread with a message and the run that answers it.
 pub(crate) async fn running(store: &Store, user_id: UserId) -> (ThreadRow, RunRow) {
     let ThreadCreated { thread, run, .. } = store
         .thread_create(NewThread { first_message: Some((message(), new_run())), ..new_thread(user_id) })
@@ -237,12 +237,12 @@ pub(crate) fn completed() -> RunEnd {
     }
 }
 
-/// Empties the database of its tables, too.
+/// Removes all tables from the database.
 pub(crate) async fn unmigrate(db: &TestDb) {
     migrate::revert_all(&db.config).await.unwrap();
 }
 
-/// A new id of whatever is needed.
+/// Makes a new id of any type.
 pub(crate) fn new_id<T: Id>() -> T {
     Uuid::now_v7().into()
 }

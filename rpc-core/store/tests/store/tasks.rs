@@ -80,7 +80,7 @@ on_both! {
         };
         let page = TaskPage { limit: 3, filter: TaskFilter::All, after: None };
         assert_eq!(list(page).await, (ids[..3].to_vec(), true));
-        // A list that is being worked off loses rows between two pages; the next one goes on all the same.
+        // Rows can be deleted between two pages. The next page continues after the last row of the page before it.
         store.task_delete(user, ids[2]).await.unwrap();
         assert_eq!(list(TaskPage { after: Some(ids[2]), ..page }).await, (ids[3..].to_vec(), false));
         assert_eq!(list(TaskPage { filter: TaskFilter::Pending, ..page }).await, (vec![ids[1], ids[3]], false));

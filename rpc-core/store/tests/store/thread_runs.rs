@@ -33,7 +33,7 @@ on_both! {
         let store = db.store().await;
         let user = user(&store).await.id;
         let (old, _) = running(&store, user).await;
-        // Within a millisecond ids are in no order across processes; nobody looks that closely.
+        // Ids of the same millisecond are in no order across processes, and no caller depends on that order.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let since = new_id();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

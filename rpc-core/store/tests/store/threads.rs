@@ -1,4 +1,4 @@
-//! Titles, the limit, deleting and archiving.
+//! Titles, the limit of threads, deletion and archiving.
 
 use crate::support::*;
 use threadline_schema::threads::ThreadState;
@@ -35,7 +35,7 @@ on_both! {
         assert!(!first.is_first_message);
         assert_eq!(first.thread.title, "Mine");
 
-        // A message without a title keeps that of the thread.
+        // A message without a title does not change the title of the thread.
         let untitled = || NewMessage { title: None, ..message() };
         let old = thread(&store, user).await.id;
         let left = store.run_start(user, old, RunInput::Message(untitled()), new_run(), None).await.unwrap();
@@ -56,7 +56,7 @@ on_both! {
         let better = retitle(&before.title, "Better").await.unwrap();
         assert_eq!(better, ThreadRow { title: "Better".into(), ..before });
         assert_eq!(store.thread_get(user, thread.id).await.unwrap(), better);
-        // What its user has chosen stays, also if it reads the same.
+        // A title that the user has chosen stays, even if it equals the generated one.
         store.thread_rename(user, thread.id, "Better".into(), now()).await.unwrap();
         assert!(retitle("Better", "Best").await.is_none());
         store.thread_delete(user, thread.id).await.unwrap();

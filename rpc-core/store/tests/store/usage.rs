@@ -1,4 +1,4 @@
-//! What users have used, and budgets: never more than there is, whoever asks and whoever dies.
+//! Usage and budgets: no user can exceed a budget, with concurrent runs and with processes that die.
 
 use crate::support::*;
 use futures::future::join_all;
@@ -7,7 +7,7 @@ use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
 use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Store, StoreError, day_of};
 
-/// Room for ten tokens a run.
+/// A reservation of ten tokens per run.
 fn reservation(limit_tokens: i64) -> Reservation {
     Reservation { tokens: 10, micros: 0, limit_tokens, limit_micros: i64::MAX, shared: Vec::new() }
 }
@@ -28,12 +28,12 @@ on_both! { threads:
         };
         let run = begin(one.id).await.unwrap().run;
         assert_eq!((run.held_tokens, today(&store, user).await.held_tokens), (10, 10));
-        // Ten are held, and ten more are more than fifteen. Nothing of it is stored.
+        // Ten of fifteen tokens are held, so ten more are refused. Nothing of the refused run is stored.
         assert!(matches!(begin(other.id).await, Err(StoreError::LimitReached(Limit::DailyBudget))));
         assert_eq!(store.thread_get(user, other.id).await.unwrap().message_count, 0);
         assert!(store.history(other.id, 10).await.unwrap().is_empty());
 
-        // It used less, so there is room again; then the day is used up.
+        // The run has used less than it held, so there is room for another. After that the budget is used up.
         let charge = Charge { prompt_tokens: 3, completion_tokens: 2, cost_micros: Some(7) };
         store.run_finish(run.fencing_token(), RunEnd { charge, ..completed() }, vec![]).await.unwrap();
         let row = today(&store, user).await;
@@ -43,17 +43,17 @@ on_both! { threads:
         store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
         assert!(matches!(begin(one.id).await, Err(StoreError::LimitReached(Limit::DailyBudget))));
         assert_eq!(today(&store, user).await.unpriced_runs, 1);
-        // Deleting gives nothing back, and an end that is told twice is booked once.
+        // Deleting a thread gives nothing back, and an end that is reported twice is booked once.
         store.thread_delete(user, one.id).await.unwrap();
         assert!(store.run_finish(run.fencing_token(), completed(), vec![]).await.is_err());
         assert_eq!(today(&store, user).await.runs, 2);
-        // What comes after a run has ended is no run.
+        // A charge after the end of a run counts no run.
         let late = Charge { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
         let before = today(&store, user).await;
         store.usage_add(user, run.created_at, late, String::new()).await.unwrap();
         let row = UsageRow { prompt_tokens: before.prompt_tokens + 4, completion_tokens: before.completion_tokens + 1, ..before };
         assert_eq!(today(&store, user).await, row);
-        // Another user has a budget of their own.
+        // Another user has a separate budget.
         let (_, theirs) = running(&store, crate::support::user(&store).await.id).await;
         assert_eq!(theirs.held_tokens, 0);
     }
@@ -73,14 +73,14 @@ on_both! { threads:
             assert_eq!((row.runs, row.held_tokens), (round + 1, 0));
             assert!(row.prompt_tokens > i64::MAX / 5 && row.cost_micros > i64::MAX / 5, "{row:?}");
         }
-        // A release before this one has stored the largest number there is.
+        // An older release has stored the largest possible number.
         db.sql(&format!("UPDATE usage_days SET prompt_tokens = {0}, completion_tokens = {0}, cost_micros = {0}", i64::MAX))
             .await;
         let thread = thread(&store, user).await;
         let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
         let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
         store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
-        // With a budget, the day is used up.
+        // With a budget, that counts as used up.
         let new = NewRun { reservation: Some(reservation(1_000_000)), ..new_run() };
         let refused = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await;
         assert!(matches!(refused, Err(StoreError::LimitReached(Limit::DailyBudget))), "{refused:?}");

@@ -41,7 +41,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 impl RpcServer {
     /// Answers the HTTP request that opens a WebSocket.
-    pub(super) fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
+    pub(super) async fn upgrade<B>(&self, connection: Connection, mut request: Request<B>) -> Response<Full<Bytes>> {
         let mut response = match handshake::accept(&request) {
             Ok(response) => response,
             Err(refusal) => return *refusal,
@@ -49,7 +49,14 @@ impl RpcServer {
         if let Some(refusal) = self.refuse_page(&request) {
             return refusal;
         }
-        let has_token = self.shows_token(&connection);
+        let has_token = match self.shows_token(&connection).await {
+            Ok(has_token) => has_token,
+            Err(error) => {
+                let mut response = refusal(error.public());
+                response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+                return response;
+            }
+        };
         if connection.caller.token.is_some() && !has_token {
             let mut response = refusal(Error::unauthorized().public());
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

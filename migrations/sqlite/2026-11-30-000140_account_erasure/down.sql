@@ -1,0 +1,3 @@
+DROP TABLE anonymous_usage;
+DROP TABLE erased_identities;
+DROP TABLE account_erasures;

@@ -1,0 +1,126 @@
+//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be repeated,
+//! so a process that dies loses nothing, and two that do the same do no harm.
+
+use crate::attachments::Attachments;
+use crate::auth::foreign::identity_hash;
+use crate::error::Error;
+use crate::store::{Clock, Store};
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_engine::Engine;
+use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::ErrorCode;
+use threadline_schema::error::Chain;
+use threadline_schema::ids::{ThreadId, UserId};
+use tokio::sync::Notify;
+
+/// How often requests are looked for that another process, or a command, has made.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// Accounts of one look.
+const ACCOUNTS: u32 = 10;
+/// Rows of one transaction: small, so that other transactions do not wait.
+const BATCH: u32 = 50;
+
+/// Deletes a thread, with whatever has to be stopped first.
+type DeleteThread = Box<dyn Fn(UserId, ThreadId) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
+
+/// Erases accounts.
+pub struct Erasure {
+    store: Store,
+    clock: Arc<Clock>,
+    attachments: Arc<Attachments>,
+    delete_thread: DeleteThread,
+    requested: Notify,
+}
+
+impl Erasure {
+    /// Creates it for a server, which stops active runs.
+    pub(crate) fn in_server(store: Store, clock: Arc<Clock>, attachments: Arc<Attachments>, engine: Engine) -> Self {
+        let delete_thread: DeleteThread = Box::new(move |user_id, thread_id| {
+            let engine = engine.clone();
+            Box::pin(async move { Ok(engine.delete_thread(user_id, thread_id).await?) })
+        });
+        Self { store, clock, attachments, delete_thread, requested: Notify::new() }
+    }
+
+    /// Creates it for a command. A run that is active in a server finds that it is gone.
+    pub(crate) fn in_command(store: Store, clock: Arc<Clock>, attachments: Arc<Attachments>) -> Self {
+        let threads = store.clone();
+        let delete_thread: DeleteThread = Box::new(move |user_id, thread_id| {
+            let store = threads.clone();
+            Box::pin(async move { Ok(store.thread_delete(user_id, thread_id).await?) })
+        });
+        Self { store, clock, attachments, delete_thread, requested: Notify::new() }
+    }
+
+    /// Starts the job that erases what is requested.
+    pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
+        let this = self.clone();
+        supervisor.spawn(TaskKind::Erasure, async move {
+            loop {
+                this.erase_requested().await;
+                tokio::select! {
+                    () = this.requested.notified() => {}
+                    () = tokio::time::sleep(POLL_EVERY) => {}
+                }
+            }
+        });
+    }
+
+    /// Wakes the job: a request was made.
+    pub(crate) fn wake(&self) {
+        self.requested.notify_one();
+    }
+
+    async fn erase_requested(&self) {
+        let users = match self.store.erasures(ACCOUNTS).await {
+            Ok(users) => users,
+            Err(error) => return tracing::warn!(error = %Chain(&error), "accounts to erase cannot be listed"),
+        };
+        for user_id in users {
+            match self.erase(user_id).await {
+                Ok(()) => tracing::info!(%user_id, "an account was erased"),
+                Err(error) => {
+                    let (public, cause) = error.into_parts();
+                    let error = cause.unwrap_or_else(|| public.to_string());
+                    tracing::warn!(%user_id, error, "an account cannot be erased yet");
+                }
+            }
+        }
+    }
+
+    /// Erases an account whose erasure is requested. Can be repeated at any step.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
+    pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
+        // The files first: with the rows of a thread, their ids would go.
+        loop {
+            let ids = self.store.erase_attachments(user_id, BATCH).await?;
+            if ids.is_empty() {
+                break;
+            }
+            for id in ids {
+                self.attachments.erase_bytes(id).await?;
+            }
+        }
+        loop {
+            let threads = self.store.export_threads(user_id, None, BATCH).await?;
+            if threads.is_empty() {
+                break;
+            }
+            for thread in threads {
+                match (self.delete_thread)(user_id, thread.id).await {
+                    // Another process was first.
+                    Err(error) if error.public().code == ErrorCode::ThreadNotFound => {}
+                    deleted => deleted?,
+                }
+            }
+        }
+        while self.store.erase_tasks(user_id, BATCH).await? > 0 {}
+        let identity = self.store.foreign_identity_of(user_id).await?;
+        let hash = identity.map(|identity| identity_hash(&identity.issuer, &identity.subject));
+        Ok(self.store.erase_account(user_id, hash, self.clock.now()).await?)
+    }
+}

@@ -1,0 +1,219 @@
+//! The public keys of the identity provider: read at the start, every few minutes, and when a token names an unknown one.
+//!
+//! A provider that cannot be reached costs no key that is known. A set that was read replaces the one before it, so a key
+//! that the provider has withdrawn is not accepted for longer than the interval.
+
+use crate::config::ProviderConfig;
+use crate::error::Error;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::RwLock;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use threadline_schema::error::Chain;
+use tokio::time::Instant;
+
+/// How often the keys are read while nobody asks for an unknown one.
+const REFRESH_EVERY: Duration = Duration::from_secs(300);
+/// The same until they were read for the first time.
+const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Least time between two reads because of unknown keys: whoever makes up names of keys must not cause traffic.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest time that one request to the provider may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest document that is read, in bytes.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The keys of a provider.
+pub(super) struct ProviderKeys {
+    issuer: String,
+    jwks_url: Option<String>,
+    http: reqwest::Client,
+    /// `None` until they were read.
+    keys: RwLock<Option<Arc<[ProviderKey]>>>,
+    /// When the last read began. Held during a read, so that there is one at a time.
+    last_read: tokio::sync::Mutex<Option<Instant>>,
+}
+
+struct ProviderKey {
+    id: Option<String>,
+    /// The algorithms that it may be used with.
+    algorithms: Vec<Algorithm>,
+    key: Arc<DecodingKey>,
+}
+
+/// Why the keys could not be read. The text names the setting to look at.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeysError {
+    #[error("{setting}: {url} cannot be read")]
+    Request {
+        setting: &'static str,
+        url: String,
+        #[source]
+        cause: reqwest::Error,
+    },
+    #[error("{setting}: {url} is not what it should be: {problem}")]
+    Document { setting: &'static str, url: String, problem: String },
+    #[error("AUTH_ISSUER: the provider says that its issuer is {found:?}; set AUTH_ISSUER to exactly that")]
+    OtherIssuer { found: String },
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+#[derive(Deserialize)]
+struct KeyDocument {
+    /// Each by itself: one that is not understood does not hide the others.
+    keys: Vec<serde_json::Value>,
+}
+
+impl ProviderKeys {
+    pub(super) fn new(config: &ProviderConfig) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
+        Ok(Self {
+            issuer: config.issuer.clone(),
+            jwks_url: config.jwks_url.clone(),
+            http,
+            keys: RwLock::new(None),
+            last_read: tokio::sync::Mutex::new(None),
+        })
+    }
+
+    /// Returns the keys that a token with this key id and algorithm can be signed with. If there is none, reads the
+    /// provider's keys first, unless that was done a moment ago.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the keys were never read.
+    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<Arc<DecodingKey>>, Error> {
+        let known = self.known(id, algorithm);
+        if let Some(keys) = known.filter(|keys| !keys.is_empty()) {
+            return Ok(keys);
+        }
+        let mut last_read = self.last_read.lock().await;
+        // Another call may have read them while this one waited.
+        if let Some(keys) = self.known(id, algorithm).filter(|keys| !keys.is_empty()) {
+            return Ok(keys);
+        }
+        if last_read.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_INTERVAL) {
+            *last_read = Some(Instant::now());
+            self.read_and_log().await;
+        }
+        self.known(id, algorithm)
+            .ok_or_else(|| Error::unavailable("The identity provider cannot be reached right now. Please try again."))
+    }
+
+    /// Reads the keys again and again.
+    pub(super) async fn refresh_often(&self) {
+        loop {
+            {
+                let mut last_read = self.last_read.lock().await;
+                *last_read = Some(Instant::now());
+                self.read_and_log().await;
+            }
+            let has_keys = self.keys.read().is_some();
+            tokio::time::sleep(if has_keys { REFRESH_EVERY } else { RETRY_EVERY }).await;
+        }
+    }
+
+    fn known(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Vec<Arc<DecodingKey>>> {
+        let keys = self.keys.read().clone()?;
+        let fits = |key: &&ProviderKey| {
+            // A key without an id can be any.
+            let is_named = id.is_none() || key.id.is_none() || key.id.as_deref() == id;
+            is_named && key.algorithms.contains(&algorithm)
+        };
+        Some(keys.iter().filter(fits).map(|key| key.key.clone()).collect())
+    }
+
+    async fn read_and_log(&self) {
+        match self.read().await {
+            Ok(keys) => {
+                metrics::counter!("threadline_provider_key_reads_total", "outcome" => "ok").increment(1);
+                let before = self.keys.write().replace(keys);
+                if before.is_none() {
+                    tracing::info!(issuer = self.issuer, "keys of the identity provider were read");
+                }
+            }
+            Err(error) => {
+                metrics::counter!("threadline_provider_key_reads_total", "outcome" => "failed").increment(1);
+                tracing::warn!(error = %Chain(&error), "keys of the identity provider cannot be read");
+            }
+        }
+    }
+
+    /// Reads the keys. A document without a usable key is an error: it would lock everybody out.
+    pub(super) async fn read(&self) -> Result<Arc<[ProviderKey]>, KeysError> {
+        let (setting, url) = match &self.jwks_url {
+            Some(url) => ("AUTH_JWKS_URL", url.clone()),
+            None => ("AUTH_ISSUER", self.discover().await?),
+        };
+        let document: KeyDocument = self.get(setting, &url).await?;
+        let keys: Arc<[_]> = document.keys.into_iter().filter_map(usable).collect();
+        if keys.is_empty() {
+            let problem = "it has no key for RS256, PS256, ES256 or EdDSA".to_owned();
+            return Err(KeysError::Document { setting, url, problem });
+        }
+        Ok(keys)
+    }
+
+    /// Returns the URL of the keys from the provider's discovery document.
+    async fn discover(&self) -> Result<String, KeysError> {
+        let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let document: Discovery = self.get("AUTH_ISSUER", &url).await?;
+        if document.issuer == self.issuer {
+            Ok(document.jwks_uri)
+        } else {
+            Err(KeysError::OtherIssuer { found: document.issuer })
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, setting: &'static str, url: &str) -> Result<T, KeysError> {
+        let failed = |cause: reqwest::Error| {
+            // The URL is in the text already.
+            KeysError::Request { setting, url: url.to_owned(), cause: cause.without_url() }
+        };
+        let wrong = |problem: String| KeysError::Document { setting, url: url.to_owned(), problem };
+        let mut response =
+            self.http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BYTES {
+                return Err(wrong(format!("it is larger than {MAX_BYTES} bytes")));
+            }
+        }
+        serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// Reads a public key for signatures; `None` for any other key, above all for a shared secret.
+fn usable(value: serde_json::Value) -> Option<ProviderKey> {
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    let common = &jwk.common;
+    let is_for_signatures = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    if !is_for_signatures {
+        return None;
+    }
+    let possible: &[(Algorithm, KeyAlgorithm)] = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => {
+            &[(Algorithm::RS256, KeyAlgorithm::RS256), (Algorithm::PS256, KeyAlgorithm::PS256)]
+        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            &[(Algorithm::ES256, KeyAlgorithm::ES256)]
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            &[(Algorithm::EdDSA, KeyAlgorithm::EdDSA)]
+        }
+        _ => return None,
+    };
+    let allowed = possible.iter().filter(|(_, name)| common.key_algorithm.is_none_or(|only| only == *name));
+    let algorithms: Vec<_> = allowed.map(|(algorithm, _)| *algorithm).collect();
+    let key = Arc::new(DecodingKey::from_jwk(&jwk).ok()?);
+    (!algorithms.is_empty()).then(|| ProviderKey { id: common.key_id.clone(), algorithms, key })
+}

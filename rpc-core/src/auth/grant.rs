@@ -1,0 +1,159 @@
+//! What a service key or a client token may be used for.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
+use threadline_schema::rpc;
+use uuid::Uuid;
+
+/// The limits of a token that does not have all rights of its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The service key that is used, or with which the client token was created.
+    pub(crate) key_id: Option<ServiceKeyId>,
+    /// The service key, if it is used itself.
+    pub(crate) service_key: Option<KeyInUse>,
+    /// The client token.
+    pub(crate) token_id: Option<ClientTokenId>,
+    /// The methods that may be called.
+    pub(crate) methods: MethodScope,
+    /// The only agent of new threads; `None` for any.
+    pub(crate) agent: Option<Arc<str>>,
+}
+
+/// A service key in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyInUse {
+    pub(crate) id: ServiceKeyId,
+    pub(crate) name: Arc<str>,
+    /// Calls per minute, of all users together; `None` for no limit.
+    pub(crate) requests_per_minute: Option<NonZeroU32>,
+}
+
+/// Methods, by name or by namespace: `threads.create`, `threads.*`, or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MethodScope(Vec<String>);
+
+/// Users: by id, as `ISSUER|SUBJECT`, all of a provider as `ISSUER|*`, or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UserScope(Vec<String>);
+
+impl MethodScope {
+    pub(crate) fn new(patterns: Vec<String>) -> Self {
+        Self(patterns)
+    }
+
+    /// Checks that each pattern names a method that exists.
+    ///
+    /// # Errors
+    /// A sentence about the first that does not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.0.is_empty() {
+            return Err("Name at least one method, such as `threads.*`.".to_owned());
+        }
+        match self.0.iter().find(|pattern| !rpc::all().any(|method| matches(pattern, method.name))) {
+            None => Ok(()),
+            Some(pattern) => Err(format!("{pattern:?} names no method; write `threads.create`, `threads.*` or `*`.")),
+        }
+    }
+
+    /// Returns whether a method may be called.
+    pub(crate) fn allows(&self, method: &str) -> bool {
+        self.0.iter().any(|pattern| matches(pattern, method))
+    }
+
+    /// Returns whether all methods of another scope may be called.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        rpc::all().filter(|method| other.allows(method.name)).all(|method| self.allows(method.name))
+    }
+
+    pub(crate) fn patterns(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl UserScope {
+    pub(crate) fn new(patterns: Vec<String>) -> Self {
+        Self(patterns)
+    }
+
+    /// Checks the form of each pattern.
+    ///
+    /// # Errors
+    /// A sentence about the first that is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_valid = |pattern: &&String| {
+            *pattern == "*" || pattern.parse::<Uuid>().is_ok() || split_reference(pattern).is_some()
+        };
+        match self.0.iter().find(|pattern| !is_valid(pattern)) {
+            _ if self.0.is_empty() => Err("Name the users: `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`.".to_owned()),
+            None => Ok(()),
+            Some(pattern) => Err(format!("{pattern:?} is no user: write `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`.")),
+        }
+    }
+
+    pub(crate) fn allows_all(&self) -> bool {
+        self.0.iter().any(|pattern| pattern == "*")
+    }
+
+    pub(crate) fn allows_id(&self, user_id: Uuid) -> bool {
+        self.allows_all() || self.0.iter().any(|pattern| pattern.parse() == Ok(user_id))
+    }
+
+    pub(crate) fn allows_foreign(&self, issuer: &str, subject: &str) -> bool {
+        let is_user = |pattern: &String| {
+            split_reference(pattern).is_some_and(|(of, who)| of == issuer && (who == subject || who == "*"))
+        };
+        self.allows_all() || self.0.iter().any(is_user)
+    }
+}
+
+/// Splits `ISSUER|SUBJECT`. An issuer is a URL, which has no `|`; a subject may have some.
+pub(crate) fn split_reference(reference: &str) -> Option<(&str, &str)> {
+    reference.split_once('|').filter(|(issuer, subject)| !issuer.is_empty() && !subject.is_empty())
+}
+
+fn matches(pattern: &str, method: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(namespace) => namespace.ends_with('.') && method.starts_with(namespace),
+        None => pattern == method,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn methods(patterns: &[&str]) -> MethodScope {
+        MethodScope::new(patterns.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn methods_are_allowed_by_name_or_namespace() {
+        let scope = methods(&["threads.*", "auth.me"]);
+        assert!(scope.allows("threads.create") && scope.allows("auth.me"));
+        assert!(!scope.allows("auth.login") && !scope.allows("threadsx.create") && !scope.allows("tasks.list"));
+        assert!(methods(&["*"]).includes(&scope) && !scope.includes(&methods(&["*"])));
+        assert!(scope.includes(&methods(&["threads.create", "threads.list"])));
+        assert!(!scope.includes(&methods(&["threads.create", "tasks.*"])));
+        assert!(scope.check().is_ok() && methods(&["*"]).check().is_ok());
+        for wrong in [&[][..], &["thread.*"], &["threads"], &["thr*"], &[""], &["threads.create "]] {
+            assert!(methods(wrong).check().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn users_are_allowed_by_id_or_by_provider() {
+        let id = Uuid::now_v7();
+        let users = |patterns: &[&str]| UserScope::new(patterns.iter().map(ToString::to_string).collect());
+        let some = users(&[&id.to_string(), "https://a.example|x|y", "https://b.example|*"]);
+        assert!(some.check().is_ok() && some.allows_id(id) && !some.allows_id(Uuid::now_v7()));
+        assert!(some.allows_foreign("https://a.example", "x|y") && !some.allows_foreign("https://a.example", "x"));
+        assert!(some.allows_foreign("https://b.example", "anybody") && !some.allows_foreign("https://c.example", "x"));
+        assert!(users(&["*"]).allows_id(id) && users(&["*"]).allows_foreign("i", "s"));
+        for wrong in [&[][..], &["ada"], &["|x"], &["https://a.example|"]] {
+            assert!(users(wrong).check().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Keys of internal services: `Authorization: Bearer tl_...`. A service acts for a user whom it names with each call.
+
+use super::grant::{Grant, KeyInUse, MethodScope, UserScope, split_reference};
+use super::secret_code;
+use super::standing::Issued;
+use super::standings::Standings;
+use super::token::Identity;
+use crate::error::Error;
+use crate::store::rows::ServiceKeyRow;
+use crate::store::{Clock, ForeignIdentity, Store};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use threadline_schema::ErrorCode;
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ServiceKeyId, UserId};
+use uuid::Uuid;
+
+/// Begin of each key.
+pub(crate) const PREFIX: &str = "tl_";
+/// Most keys, and users that services act for, that are kept.
+const MAX_KNOWN: usize = 10_000;
+/// How often the last use of a key is written down.
+const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
+/// How long the account of a named user is remembered.
+const USER_TTL: Duration = Duration::from_secs(60);
+/// Most lookups of unknown keys per second: whoever makes up keys must not keep the database busy.
+const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// Most bytes of a subject.
+const SUBJECT_BYTES: usize = 255;
+
+/// A key that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceKey {
+    pub(crate) id: ServiceKeyId,
+    pub(crate) users: UserScope,
+    pub(crate) grant: Arc<Grant>,
+    expires_at: Option<UtcTime>,
+}
+
+/// Finds keys, and the users that services act for.
+pub(crate) struct ServiceKeys {
+    store: Store,
+    clock: Arc<Clock>,
+    standings: Arc<Standings>,
+    /// By hash of the key. A key never changes its hash.
+    ids: quick_cache::sync::Cache<String, ServiceKeyId>,
+    lookups: DefaultDirectRateLimiter,
+    used: quick_cache::sync::Cache<Uuid, Instant>,
+    /// Accounts by `ISSUER|SUBJECT`.
+    accounts: quick_cache::sync::Cache<String, (UserId, Instant)>,
+}
+
+impl ServiceKey {
+    /// Reads a row; `None` if the key is revoked.
+    pub(crate) fn of_row(row: ServiceKeyRow) -> Option<Self> {
+        if row.revoked_at.is_some() {
+            return None;
+        }
+        let requests_per_minute =
+            row.requests_per_minute.and_then(|limit| u32::try_from(limit).ok()).and_then(NonZeroU32::new);
+        let grant = Grant {
+            key_id: Some(row.id),
+            service_key: Some(KeyInUse { id: row.id, name: row.name.into(), requests_per_minute }),
+            token_id: None,
+            methods: MethodScope::new(row.methods.0),
+            agent: None,
+        };
+        Some(Self {
+            id: row.id,
+            users: UserScope::new(row.users.0),
+            grant: Arc::new(grant),
+            expires_at: row.expires_at,
+        })
+    }
+
+    /// Returns what a call with it is counted and recorded as.
+    pub(crate) fn in_use(&self) -> Option<&KeyInUse> {
+        self.grant.service_key.as_ref()
+    }
+
+    /// Returns whether the key has expired.
+    pub(crate) fn has_expired(&self, now: UtcTime) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+impl ServiceKeys {
+    pub(crate) fn new(store: Store, clock: Arc<Clock>, standings: Arc<Standings>) -> Self {
+        Self {
+            store,
+            clock,
+            standings,
+            ids: quick_cache::sync::Cache::new(MAX_KNOWN),
+            lookups: RateLimiter::direct(Quota::per_second(LOOKUPS_PER_SECOND)),
+            used: quick_cache::sync::Cache::new(MAX_KNOWN),
+            accounts: quick_cache::sync::Cache::new(MAX_KNOWN),
+        }
+    }
+
+    /// Returns the key that this text is; `None` if there is none, or it is revoked or has expired.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, or is asked for many unknown keys.
+    pub(crate) async fn find(&self, text: &str) -> Result<Option<Arc<ServiceKey>>, Error> {
+        let hash = secret_code::hash(text);
+        let id = match self.ids.get(&hash) {
+            Some(id) => id,
+            None => {
+                if self.lookups.check().is_err() {
+                    return Err(Error::unavailable("Too many unknown keys are tried. Please try again in a moment."));
+                }
+                let Some(row) = self.store.service_key_by_hash(hash.clone()).await? else { return Ok(None) };
+                self.ids.insert(hash, row.id);
+                row.id
+            }
+        };
+        let now = self.clock.now();
+        let key = self.standings.key(id).await?.filter(|key| !key.has_expired(now));
+        if let Some(key) = &key {
+            self.note_use(key.id, now).await;
+        }
+        Ok(key)
+    }
+
+    /// Returns the identity with which a service acts for a user: by id, or as `ISSUER|SUBJECT`. Such a user is created at
+    /// first sight.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if the key may not act for the user or there is no such user, `INVALID_REQUEST` for another form,
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn act_for(&self, key: &ServiceKey, reference: &str) -> Result<Identity, Error> {
+        // The same for a user that does not exist: who may not act for a user learns nothing about it.
+        let forbidden =
+            || Error::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.");
+        let user_id = if let Ok(id) = reference.parse::<Uuid>() {
+            if !key.users.allows_id(id) {
+                let identity = self.store.foreign_identity_of(id.into()).await?.ok_or_else(forbidden)?;
+                if !key.users.allows_foreign(&identity.issuer, &identity.subject) {
+                    return Err(forbidden());
+                }
+            }
+            id
+        } else if let Some((issuer, subject)) = split_reference(reference) {
+            if !key.users.allows_foreign(issuer, subject) {
+                return Err(forbidden());
+            }
+            self.foreign_account(reference, issuer, subject).await?.0
+        } else {
+            return Err(Error::invalid("The user must be an id, or `ISSUER|SUBJECT`."));
+        };
+        let identity = Identity::of_service(user_id, key.grant.clone());
+        if self.standings.admits(&identity).await? { Ok(identity) } else { Err(forbidden()) }
+    }
+
+    async fn foreign_account(&self, reference: &str, issuer: &str, subject: &str) -> Result<UserId, Error> {
+        if subject.len() > SUBJECT_BYTES || reference.contains('\0') {
+            return Err(Error::invalid(format!(
+                "The subject of a user has at most {SUBJECT_BYTES} bytes, and no NUL."
+            )));
+        }
+        if let Some((id, seen)) = self.accounts.get(reference)
+            && seen.elapsed() < USER_TTL
+        {
+            return Ok(id);
+        }
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        let id = match self.store.foreign_identity(issuer.clone(), subject.clone()).await? {
+            Some(identity) => identity.user_id,
+            None => {
+                let identity = ForeignIdentity { issuer, subject, email: None, roles: Vec::new() };
+                self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?
+            }
+        };
+        self.accounts.insert(reference.to_owned(), (id, Instant::now()));
+        Ok(id)
+    }
+
+    async fn note_use(&self, id: ServiceKeyId, now: UtcTime) {
+        if self.used.get(&id.0).is_some_and(|at| at.elapsed() < NOTE_USE_EVERY) {
+            return;
+        }
+        self.used.insert(id.0, Instant::now());
+        if let Err(error) = self.store.service_key_used(id, now).await {
+            tracing::warn!(%error, "the use of a service key was not written down");
+        }
+    }
+}
+
+impl Identity {
+    /// Returns the identity of a service that acts for a user. It does not expire by itself.
+    fn of_service(user_id: Uuid, grant: Arc<Grant>) -> Self {
+        Self::unlimited(user_id, Issued::Always).with_grant(grant)
+    }
+}

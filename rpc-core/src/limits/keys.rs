@@ -1,0 +1,75 @@
+//! The limits of service keys: each key has its own number of calls per minute, of all users together.
+
+use super::ceil_seconds;
+use super::shared::{Count, SharedLimits};
+use crate::Redis;
+use crate::auth::grant::KeyInUse;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use threadline_schema::call::RateLimitState;
+use threadline_schema::{ErrorCode, RpcError};
+use uuid::Uuid;
+
+type Direct = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// Most keys whose counts are kept.
+const MAX_KEYS: usize = 10_000;
+/// Name of the limit in metrics and in Redis.
+const SCOPE: &str = "key";
+
+/// Counts the calls of service keys. With Redis, all replicas share the counts.
+pub(crate) struct KeyLimits {
+    redis: Option<Redis>,
+    clock: DefaultClock,
+    counters: quick_cache::sync::Cache<(Uuid, NonZeroU32), Arc<Counter>>,
+}
+
+struct Counter {
+    here: Direct,
+    shared: Option<SharedLimits>,
+}
+
+impl KeyLimits {
+    pub(crate) fn new(redis: Option<Redis>) -> Self {
+        Self { redis, clock: DefaultClock::default(), counters: quick_cache::sync::Cache::new(MAX_KEYS) }
+    }
+
+    /// Counts a call with a key.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit.
+    pub(crate) async fn check(&self, key: &KeyInUse) -> Result<(), (RpcError, RateLimitState)> {
+        let Some(limit) = key.requests_per_minute else { return Ok(()) };
+        let counter = self.counter(key.id.0, limit);
+        let shared = match &counter.shared {
+            Some(shared) => shared.count(SCOPE, &key.id.to_string()).await,
+            None => None,
+        };
+        let count = shared.unwrap_or_else(|| match counter.here.check() {
+            Ok(state) => Count::Allowed { remaining: state.remaining_burst_capacity() },
+            Err(not_until) => Count::Denied(not_until.wait_time_from(self.clock.now())),
+        });
+        let Count::Denied(wait) = count else { return Ok(()) };
+        metrics::counter!("threadline_rate_limited_total", "scope" => SCOPE).increment(1);
+        let wait = ceil_seconds(wait).max(1);
+        let message = format!("Too many calls with this key: {limit} per minute are allowed. Please wait {wait} s.");
+        let error = RpcError::new(ErrorCode::RateLimited, message).with("retry_after", wait);
+        Err((error, RateLimitState { limit: limit.get(), remaining: 0, reset: 60 }))
+    }
+
+    fn counter(&self, id: Uuid, limit: NonZeroU32) -> Arc<Counter> {
+        if let Some(counter) = self.counters.get(&(id, limit)) {
+            return counter;
+        }
+        let counter = Arc::new(Counter {
+            here: RateLimiter::direct(Quota::per_minute(limit)).with_middleware(),
+            shared: self.redis.clone().map(|redis| SharedLimits::new(redis, limit.get())),
+        });
+        self.counters.insert((id, limit), counter.clone());
+        counter
+    }
+}

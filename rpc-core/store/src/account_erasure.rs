@@ -1,0 +1,185 @@
+//! Erasure of accounts. It is requested in one transaction, which also refuses all tokens, and done in small steps that can
+//! be repeated: whoever finds the request goes on with it, also after a crash.
+
+use super::account_access::{AccessChange, AccessSteps};
+use super::db::Store;
+use super::error::{Entity, OrNotFound, StoreResult};
+use super::rows::UsageRow;
+use super::unit::{read, tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::{
+    account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys, tasks,
+    usage_days, users,
+};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{AttachmentId, TaskId, UserId};
+
+impl Store {
+    /// Requests the erasure of an account, and disables it. Requesting it twice does no harm.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    pub async fn erasure_request(&self, user_id: UserId, change: AccessChange) -> StoreResult<()> {
+        tx!(self, |c| {
+            diesel::update(users::table.find(user_id))
+                .set((
+                    users::disabled_at.eq(Some(change.at)),
+                    users::token_generation.eq(users::token_generation + 1),
+                    users::tokens_after.eq(Some(change.at)),
+                ))
+                .returning(users::id)
+                .get_result::<UserId>(c)
+                .await
+                .or_not_found(Entity::User)?;
+            diesel::insert_into(account_erasures::table)
+                .values((account_erasures::user_id.eq(user_id), account_erasures::requested_at.eq(change.at)))
+                .on_conflict_do_nothing()
+                .execute(c)
+                .await?;
+            c.record_access_change(change, user_id.0.into()).await
+        })
+    }
+
+    /// Returns accounts whose erasure is requested, oldest request first.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn erasures(&self, limit: u32) -> StoreResult<Vec<UserId>> {
+        read!(self, |c| {
+            Ok(account_erasures::table
+                .order(account_erasures::requested_at.asc())
+                .select(account_erasures::user_id)
+                .limit(i64::from(limit))
+                .load(c)
+                .await?)
+        })
+    }
+
+    /// Returns whether the erasure of an account is requested.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn is_being_erased(&self, user_id: UserId) -> StoreResult<bool> {
+        read!(self, |c| {
+            let found: Option<UserId> =
+                account_erasures::table.find(user_id).select(account_erasures::user_id).first(c).await.optional()?;
+            Ok(found.is_some())
+        })
+    }
+
+    /// Deletes up to `limit` attachments of a user, whatever message they belong to. Returns which: their bytes are next.
+    ///
+    /// # Errors
+    /// Only if the database fails; nothing is deleted then.
+    pub async fn erase_attachments(&self, user_id: UserId, limit: u32) -> StoreResult<Vec<AttachmentId>> {
+        tx!(self, |c| {
+            let ids: Vec<AttachmentId> = attachments::table
+                .filter(attachments::user_id.eq(user_id))
+                .order(attachments::id.asc())
+                .select(attachments::id)
+                .limit(i64::from(limit))
+                .load(c)
+                .await?;
+            diesel::delete(attachments::table.filter(attachments::id.eq_any(ids.clone()))).execute(c).await?;
+            Ok(ids)
+        })
+    }
+
+    /// Deletes up to `limit` tasks of a user. Returns how many.
+    ///
+    /// # Errors
+    /// Only if the database fails; nothing is deleted then.
+    pub async fn erase_tasks(&self, user_id: UserId, limit: u32) -> StoreResult<usize> {
+        tx!(self, |c| {
+            let ids: Vec<TaskId> = tasks::table
+                .filter(tasks::user_id.eq(user_id))
+                .select(tasks::id)
+                .limit(i64::from(limit))
+                .load(c)
+                .await?;
+            Ok(diesel::delete(tasks::table.filter(tasks::id.eq_any(ids))).execute(c).await?)
+        })
+    }
+
+    /// Ends an erasure: adds the usage to the sums of nobody, takes the user out of the audit log, and deletes the account
+    /// with everything that is left. `identity_hash` is that of a provider's user.
+    ///
+    /// # Errors
+    /// Only if the database fails; nothing is deleted then.
+    pub async fn erase_account(&self, user_id: UserId, identity_hash: Option<String>, now: UtcTime) -> StoreResult<()> {
+        tx!(self, |c| {
+            // One statement gives each row to one transaction only, so nothing is counted twice.
+            let days: Vec<UsageRow> = diesel::delete(usage_days::table.filter(usage_days::user_id.eq(user_id)))
+                .returning(UsageRow::as_returning())
+                .get_results(c)
+                .await?;
+            for day in days {
+                diesel::insert_into(anonymous_usage::table)
+                    .values((
+                        anonymous_usage::day.eq(day.day),
+                        anonymous_usage::runs.eq(day.runs),
+                        anonymous_usage::unpriced_runs.eq(day.unpriced_runs),
+                        anonymous_usage::prompt_tokens.eq(day.prompt_tokens),
+                        anonymous_usage::completion_tokens.eq(day.completion_tokens),
+                        anonymous_usage::cost_micros.eq(day.cost_micros),
+                    ))
+                    .on_conflict(anonymous_usage::day)
+                    .do_update()
+                    .set((
+                        anonymous_usage::runs.eq(anonymous_usage::runs + day.runs),
+                        anonymous_usage::unpriced_runs.eq(anonymous_usage::unpriced_runs + day.unpriced_runs),
+                        anonymous_usage::prompt_tokens.eq(anonymous_usage::prompt_tokens + day.prompt_tokens),
+                        anonymous_usage::completion_tokens
+                            .eq(anonymous_usage::completion_tokens + day.completion_tokens),
+                        anonymous_usage::cost_micros.eq(anonymous_usage::cost_micros + day.cost_micros),
+                    ))
+                    .execute(c)
+                    .await?;
+            }
+            if let Some(identity_hash) = identity_hash {
+                diesel::insert_into(erased_identities::table)
+                    .values((erased_identities::identity_hash.eq(identity_hash), erased_identities::erased_at.eq(now)))
+                    .on_conflict(erased_identities::identity_hash)
+                    .do_update()
+                    .set(erased_identities::erased_at.eq(now))
+                    .execute(c)
+                    .await?;
+            }
+            let of_user = audit_log::table.filter(audit_log::user_id.eq(Some(user_id)));
+            diesel::update(of_user).set(audit_log::user_id.eq(None::<UserId>)).execute(c).await?;
+            // These have no foreign key to the user.
+            diesel::delete(idempotency_keys::table.filter(idempotency_keys::user_id.eq(user_id))).execute(c).await?;
+            diesel::delete(feedback::table.filter(feedback::user_id.eq(user_id))).execute(c).await?;
+            // The rest goes by the cascade, and with it the request.
+            diesel::delete(users::table.find(user_id)).execute(c).await?;
+            Ok(())
+        })
+    }
+
+    /// Returns when the account of a provider's user was erased, if tokens from before may still be valid.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn identity_erased_at(&self, identity_hash: String) -> StoreResult<Option<UtcTime>> {
+        read!(self, |c| {
+            Ok(erased_identities::table
+                .find(identity_hash)
+                .select(erased_identities::erased_at)
+                .first(c)
+                .await
+                .optional()?)
+        })
+    }
+
+    /// Forgets erased identities from before a time.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn erased_identities_trim(&self, before: UtcTime) -> StoreResult<usize> {
+        super::unit::change!(self, |c| {
+            let old = erased_identities::table.filter(erased_identities::erased_at.lt(before));
+            Ok(diesel::delete(old).execute(c).await?)
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Users of identity providers, and their accounts.
+
+use super::db::Store;
+use super::error::StoreResult;
+use super::rows::{ForeignIdentityRow, UserRow};
+use super::unit::{read, tx};
+use super::users::UserSteps;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use threadline_schema::db::tables::{foreign_identities, users};
+use threadline_schema::db::text::TextList;
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
+
+/// The password hash of an account without a password: no password has it.
+const NO_PASSWORD: &str = "!";
+
+/// A user of an identity provider, as the provider describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignIdentity {
+    /// The provider.
+    pub issuer: String,
+    /// What the provider calls the user.
+    pub subject: String,
+    /// Email address, normalised.
+    pub email: Option<String>,
+    /// Roles, sorted.
+    pub roles: Vec<String>,
+}
+
+impl UserRow {
+    /// Returns whether the account has a password of its own.
+    pub fn has_password(&self) -> bool {
+        self.password_hash != NO_PASSWORD
+    }
+
+    /// Returns the email address with which the account was registered; `None` for a user of an identity provider.
+    pub fn own_email(&self) -> Option<&str> {
+        self.has_password().then_some(self.email.as_str())
+    }
+}
+
+impl Store {
+    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets an
+    /// account with the id `new_id`; of concurrent calls, one creates it.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
+        let ForeignIdentity { issuer, subject, email, roles } = identity;
+        let roles = TextList(roles);
+        if let Some(found) = self.foreign_identity(issuer.clone(), subject.clone()).await?
+            && (&found.email, &found.roles) == (&email, &roles)
+        {
+            return Ok(found.user_id);
+        }
+        tx!(self, |c| {
+            let key = foreign_identities::table.find((&issuer, &subject));
+            let known: Option<UserId> = diesel::update(key)
+                .set((foreign_identities::email.eq(&email), foreign_identities::roles.eq(&roles)))
+                .returning(foreign_identities::user_id)
+                .get_result(c)
+                .await
+                .optional()?;
+            if let Some(user_id) = known {
+                return Ok(user_id);
+            }
+            // An account has a unique email. This one is no address, so nobody can register it or log in with it.
+            c.insert_user(UserRow::new(new_id, new_id.to_string(), NO_PASSWORD.to_owned(), now)).await?;
+            let row = ForeignIdentityRow {
+                issuer: issuer.clone(),
+                subject: subject.clone(),
+                user_id: new_id,
+                email,
+                roles,
+                created_at: now,
+            };
+            let created =
+                diesel::insert_into(foreign_identities::table).values(row).on_conflict_do_nothing().execute(c).await?;
+            if created == 1 {
+                return Ok(new_id);
+            }
+            // Another call was first.
+            diesel::delete(users::table.find(new_id)).execute(c).await?;
+            Ok(foreign_identities::table.find((issuer, subject)).select(foreign_identities::user_id).first(c).await?)
+        })
+    }
+
+    /// Returns a provider's user.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn foreign_identity(&self, issuer: String, subject: String) -> StoreResult<Option<ForeignIdentityRow>> {
+        read!(self, |c| {
+            Ok(foreign_identities::table
+                .find((issuer, subject))
+                .select(ForeignIdentityRow::as_select())
+                .first(c)
+                .await
+                .optional()?)
+        })
+    }
+
+    /// Returns what the provider says about the user of an account; `None` if the account is of no provider.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn foreign_identity_of(&self, user_id: UserId) -> StoreResult<Option<ForeignIdentityRow>> {
+        read!(self, |c| {
+            Ok(foreign_identities::table
+                .filter(foreign_identities::user_id.eq(user_id))
+                .select(ForeignIdentityRow::as_select())
+                .first(c)
+                .await
+                .optional()?)
+        })
+    }
+}

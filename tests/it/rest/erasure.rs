@@ -1,0 +1,234 @@
+//! Everything about a user: the archive of it, and its erasure. After that, nothing of the user is in any table or file.
+
+use super::registration::command;
+use crate::everywhere;
+use crate::support::client::{PASSWORD, read};
+use crate::support::{App, Client, Gate, Provider, Script, Setup, SigningKey, Upstream, eventually};
+use jsonwebtoken::Algorithm;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use uuid::Uuid;
+
+const EXPORT: &str = "/api/v1/auth/export";
+const DELETE: &str = "/api/v1/auth/delete-account";
+/// A word that occurs in the user's data and nowhere else.
+const WORD: &str = "xylophone";
+
+/// Uploads a file of a user, and sends a message with it.
+async fn send_file(user: &Client, session: Uuid, text: &str) -> Uuid {
+    let content = format!("{WORD} {}", "0123456789".repeat(60_000));
+    let announced = user
+        .post(
+            "/api/v1/chatkit/attachments",
+            &json!({"name": format!("{WORD}.txt"), "mime_type": "text/plain", "size": content.len()}),
+        )
+        .await;
+    let id: Uuid = announced.data()["id"].as_str().unwrap_or_else(|| panic!("{}", announced.text)).parse().unwrap();
+    let upload = &announced.data()["upload_descriptor"];
+    let url = upload["url"].as_str().unwrap();
+    let path = &url[url.find("/api/").unwrap()..];
+    let put = user.request(Method::PUT, path).header("content-type", "text/plain").body(content);
+    assert_eq!(read(put).await.status, 200);
+    let mut message = Client::message(text);
+    message["attachments"] = json!([id]);
+    let request = user.request(Method::POST, &Client::runs_path(session)).json(&message);
+    let stream = crate::support::Sse::open(request).await.expect("a stream").finish().await;
+    assert_eq!(stream.terminal()["type"], "run.completed");
+    id
+}
+
+/// Gives a user something in every table.
+async fn live(user: &Client) -> (Uuid, Uuid) {
+    let session = user.session().await;
+    let said = user.say(session, &format!("Add task: Buy a {WORD}")).await;
+    assert_eq!(said.terminal()["type"], "run.completed");
+    let file = send_file(user, session, WORD).await;
+    let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items")).await;
+    let item = items.data().as_array().unwrap().iter().find(|item| item["type"] == "assistant_message").unwrap();
+    let feedback = json!({"item_ids": [item["id"]], "kind": "positive"});
+    let given = user.post(&format!("/api/v1/chatkit/sessions/{session}/feedback"), &feedback).await;
+    assert!(given.status < 300, "{}", given.text);
+    let keyed = user.request(Method::POST, &Client::runs_path(session)).header("idempotency-key", WORD);
+    assert_eq!(read(keyed.json(&Client::message(WORD))).await.status, 200);
+    (session, file)
+}
+
+/// Returns the lines of an archive.
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
+}
+
+fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["type"] == kind).collect()
+}
+
+/// Returns the rows of all tables that mention a user, by table.
+async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
+    let database = &app.database;
+    let id = if database.is_postgres() { format!("'{user_id}'") } else { format!("X'{}'", user_id.simple()) };
+    let mut found = Vec::new();
+    for (table, column) in [
+        ("users", "id"),
+        ("threads", "user_id"),
+        ("runs", "user_id"),
+        ("submissions", "user_id"),
+        ("tasks", "user_id"),
+        ("usage_days", "user_id"),
+        ("attachments", "user_id"),
+        ("feedback", "user_id"),
+        ("foreign_identities", "user_id"),
+        ("audit_log", "user_id"),
+        ("account_erasures", "user_id"),
+    ] {
+        let rows = database.count(&format!("SELECT COUNT(*) AS rows FROM {table} WHERE {column} = {id}")).await;
+        if rows > 0 {
+            found.push((table.to_owned(), rows));
+        }
+    }
+    for (table, column) in [("items", "body"), ("threads", "title"), ("tasks", "title"), ("run_events", "event")] {
+        let rows =
+            database.count(&format!("SELECT COUNT(*) AS rows FROM {table} WHERE {column} LIKE '%{WORD}%'")).await;
+        if rows > 0 {
+            found.push((format!("{table}.{column}"), rows));
+        }
+    }
+    found
+}
+
+/// Returns the files below a directory.
+fn files(directory: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path.display().to_string()] }).collect()
+}
+
+async fn is_gone(app: &App, user_id: Uuid) {
+    eventually("nothing of the user is left", || async {
+        let found = traces(app, user_id).await;
+        (found.is_empty() && files(app.files.path()).is_empty()).then_some(())
+    })
+    .await;
+}
+
+everywhere! {
+    async fn an_archive_has_everything_of_one_user(setup: Setup) {
+        let app = setup.start().await;
+        let (user, other) = (app.user().await, app.user().await);
+        let (session, file) = live(&user).await;
+        let foreign = other.session().await;
+        let archive = user.get(EXPORT).await;
+        assert_eq!((archive.status, archive.header("content-type")), (200, "application/x-ndjson"), "{}", archive.text);
+        let lines = lines(&archive.text);
+        assert_eq!(lines.last().unwrap()["type"], "end");
+        let account = of_type(&lines, "account")[0];
+        assert_eq!((&account["id"], &account["email"]), (&json!(user.user_id), &json!(user.email)));
+        assert_eq!(of_type(&lines, "task").len(), 1);
+        assert_eq!(of_type(&lines, "thread")[0]["id"], json!(session));
+        let said = |text: &str| of_type(&lines, "item").iter().any(|item| item["body"].to_string().contains(text));
+        assert!(said(&format!("Add task: Buy a {WORD}")));
+        assert_eq!((of_type(&lines, "run").len(), of_type(&lines, "feedback").len()), (3, 1));
+        assert_eq!(of_type(&lines, "attachment")[0]["id"], json!(file));
+        let bytes: Vec<u8> = of_type(&lines, "attachment_bytes")
+            .iter()
+            .flat_map(|line| {
+                use base64::Engine;
+                base64::engine::general_purpose::STANDARD.decode(line["data"].as_str().unwrap()).unwrap()
+            })
+            .collect();
+        assert_eq!(bytes.len(), WORD.len() + 1 + 600_000);
+        assert!(bytes.starts_with(WORD.as_bytes()));
+        assert!(!archive.text.contains(&foreign.to_string()) && !archive.text.contains("$argon2"));
+
+        // By pieces over RPC, and by the command.
+        let mut cursor = Value::Null;
+        let mut text = String::new();
+        loop {
+            let piece = user.rpc_ok("auth.export", json!({"cursor": cursor})).await;
+            text.push_str(piece["lines"].as_str().unwrap());
+            cursor = piece["next"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!(crate::support::client::Reply { text, ..archive }.text.lines().count(), lines.len());
+        let foreign_cursor = json!({"cursor": format!("items:{foreign}:-1")});
+        let refused = user.rpc("auth.export", foreign_cursor).await;
+        assert_eq!(refused["error"]["data"]["code"], "FORBIDDEN", "{refused}");
+        assert_eq!(user.rpc("auth.export", json!({"cursor": "x"})).await["error"]["data"]["code"], "INVALID_REQUEST");
+        let attachments = format!("--attachments-url={}", app.files.path().display());
+        let printed = command(&app, &["user", "export", &user.email, &attachments]).await;
+        assert_eq!(printed.lines().count(), lines.len());
+    }
+
+    async fn an_erased_account_leaves_nothing(setup: Setup) {
+        let app = setup.start().await;
+        let (user, other) = (app.user().await, app.user().await);
+        let user_id = user.user_id.unwrap();
+        live(&user).await;
+        let kept = other.session().await;
+        other.say(kept, "hello").await;
+        let stream = user.follow_session(user.session().await, "", None).await.expect("a stream");
+        user.post(DELETE, &json!({})).await.fails(401, "INVALID_CREDENTIALS");
+        user.post(DELETE, &json!({"password": "not the password"})).await.fails(401, "INVALID_CREDENTIALS");
+        let begun = user.post(DELETE, &json!({"password": PASSWORD})).await;
+        assert_eq!((begun.status, &begun.data()["user_id"]), (202, &json!(user_id)));
+        user.get(EXPORT).await.fails(401, "UNAUTHORIZED");
+        let stream = stream.finish().await;
+        let last = &stream.events.last().unwrap().1;
+        assert!(last["type"] == "error" || last["type"] == "thread.deleted", "{last}");
+        is_gone(&app, user_id).await;
+        let sums = "SELECT COUNT(*) AS rows FROM anonymous_usage WHERE runs = 3 AND prompt_tokens >= 0";
+        assert_eq!(app.database.count(sums).await, 1);
+
+        // The other user lost nothing, and the address can be used again.
+        assert_eq!(other.history(kept).await["messages"].as_array().map(Vec::len), Some(2));
+        let again = json!({"email": user.email, "password": PASSWORD});
+        assert_eq!(app.anonymous().post("/api/v1/auth/register", &again).await.status, 201);
+    }
+
+    async fn an_erasure_goes_on_after_a_crash_and_with_the_command(setup: Setup) {
+        let app = setup.start().await;
+        let (one, two) = (app.user().await, app.user().await);
+        live(&one).await;
+        assert_eq!(one.post(DELETE, &json!({"password": PASSWORD})).await.status, 202);
+        let app = app.crash_and_restart().await;
+        is_gone(&app, one.user_id.unwrap()).await;
+
+        let two = two.at(&app);
+        live(&two).await;
+        let attachments = format!("--attachments-url={}", app.files.path().display());
+        command(&app, &["user", "delete", &two.email, "--yes", &attachments]).await;
+        is_gone(&app, two.user_id.unwrap()).await;
+        two.get("/api/v1/auth/me").await.fails(401, "UNAUTHORIZED");
+    }
+
+    async fn a_user_that_is_answered_can_be_erased(setup: Setup) {
+        let (upstream, gate) = (Upstream::start().await, Gate::closed());
+        upstream.queue(Script::stream().words(&[WORD]).stop(&gate).done("stop"));
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let mut stream = user.start(session, WORD).await.expect("a stream");
+        stream.until_said(WORD).await;
+        assert_eq!(user.post(DELETE, &json!({"password": PASSWORD})).await.status, 202);
+        is_gone(&app, user.user_id.unwrap()).await;
+        gate.open();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_provider_from_before_the_erasure_creates_no_account() {
+    let (key, provider) = (SigningKey::generate("k", Algorithm::ES256), Provider::start().await);
+    provider.publish(&[&key]);
+    let setup = Setup::new().await.with("AUTH_ISSUER", &provider.issuer);
+    let app = setup.with("AUTH_AUDIENCE", crate::support::provider::AUDIENCE).start().await;
+    let claims = provider.claims("ada");
+    let client = app.anonymous().with_token(key.sign(&claims));
+    let me = client.get("/api/v1/auth/me").await;
+    let user_id: Uuid = me.data()["id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(client.post(DELETE, &json!({})).await.status, 202);
+    is_gone(&app, user_id).await;
+    client.get("/api/v1/auth/me").await.fails(401, "UNAUTHORIZED");
+    assert_eq!(app.database.count("SELECT COUNT(*) AS rows FROM users").await, 0);
+}

@@ -296,6 +296,7 @@ fn gateway_config(server: &ServerConfig, pages: Pages, input: ByteBudget) -> Gat
         heartbeat: HEARTBEAT,
         hsts: server.hsts,
         chat_page: server.chat_page,
+        chat_images: server.chat_images.clone(),
         pages,
         input,
     }

@@ -1,6 +1,6 @@
 //! What users may use per day, and what a run reserves of it.
 
-use crate::agent::{AgentSet, ResolvedAgent};
+use crate::agent::{AgentSet, ResolvedAgent, RunBudget};
 use crate::config::{AgentBudget, BudgetConfig};
 use crate::error::Error;
 use crate::store::rows::{BudgetRow, UsageRow};
@@ -272,6 +272,16 @@ impl Budgets {
     fn resets_at(&self) -> DateTime<Utc> {
         let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
         tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
+    }
+}
+
+impl RunBudget for Budgets {
+    fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error> {
+        Budgets::reservation_after(self, Some(agent), charge)
+    }
+
+    fn explain(&self, error: EngineError) -> Error {
+        Budgets::explain(self, error)
     }
 }
 

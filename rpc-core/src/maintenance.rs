@@ -45,6 +45,7 @@ impl Maintenance {
         this.every(supervisor, REMOVE_EVERY, |this| async move {
             this.engine.remove_expired_logs().await;
             this.attachments.delete_unused().await;
+            this.attachments.delete_late_uploads().await;
             this.forget_login_failures().await;
             this.trim_access_changes().await;
         });

@@ -128,7 +128,8 @@ impl Settings {
                     }
                     let problem =
                         format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
-                    if postgres {
+                    // Where others can try tokens, a key that can be guessed is no key.
+                    if postgres || !self.rest_listen.ip().is_loopback() || !self.rpc_listen.ip().is_loopback() {
                         return Err(ConfigError::new("SECRET_KEY", problem));
                     }
                     warnings.push(format!("SECRET_KEY {problem}"));

@@ -30,6 +30,8 @@ pub struct ServerConfig {
     pub cors_origins: Vec<String>,
     /// Whether `/chat` is served.
     pub chat_page: bool,
+    /// Origins whose images the chat page shows.
+    pub chat_images: Vec<String>,
     /// Whether to send `Strict-Transport-Security`.
     pub hsts: bool,
     /// Proxies whose `X-Forwarded-For` is used.
@@ -69,7 +71,9 @@ impl Settings {
     ///
     /// When only one of certificate and key is set.
     pub fn server(&self) -> Result<ServerConfig, ConfigError> {
-        let origins = self.page_origins();
+        let own = self.own_origin();
+        let origins = self.cors_origins.clone().unwrap_or_default().0;
+        let origins: Vec<_> = origins.into_iter().chain(own.clone()).collect();
         Ok(ServerConfig {
             rest_listen: self.rest_listen,
             rpc_listen: self.rpc_listen,
@@ -80,6 +84,7 @@ impl Settings {
             tls: self.tls()?,
             cors_origins: self.cors_origins.clone().unwrap_or_default().0,
             chat_page: self.chat_page,
+            chat_images: self.chat_image_origins.clone().unwrap_or_default().0.into_iter().chain(own).collect(),
             hsts: self.hsts,
             trusted_proxies: self.trusted_networks(),
             body_bytes: self.max_body_bytes.as_usize(),
@@ -92,13 +97,12 @@ impl Settings {
         })
     }
 
-    /// Returns the origins of the pages of this service.
-    fn page_origins(&self) -> Vec<String> {
-        let own = self.public_url.as_ref().and_then(|url| {
-            let uri: http::Uri = url.as_str().parse().ok()?;
-            Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str().rsplit('@').next()?))
-        });
-        self.cors_origins.clone().unwrap_or_default().0.into_iter().chain(own).collect()
+    /// Returns the origin at which clients reach this service, if it is configured.
+    fn own_origin(&self) -> Option<String> {
+        let uri: http::Uri = self.public_url.as_ref()?.as_str().parse().ok()?;
+        // Without a password.
+        let authority = uri.authority()?.as_str().rsplit('@').next()?;
+        Some(format!("{}://{authority}", uri.scheme_str()?))
     }
 
     /// Returns the configuration of the log.

@@ -225,6 +225,8 @@ settings! {
     cors_origins: Option<Origins> = "CORS_ORIGINS" in Rest, unset "none";
     /// Whether the chat page is served at `/chat`.
     chat_page: bool = "CHAT_PAGE" in Rest, default "true";
+    /// Origins whose images the chat page shows in widgets, besides its own: a comma list, such as `https://images.example`.
+    chat_image_origins: Option<Origins> = "CHAT_IMAGE_ORIGINS" in Rest, unset "none";
     /// Whether to send `Strict-Transport-Security`. Set it only if all clients use HTTPS.
     hsts: bool = "HSTS" in Rest, default "false";
 

@@ -45,6 +45,8 @@ pub struct GatewayConfig {
     pub hsts: bool,
     /// Whether to serve the chat page.
     pub chat_page: bool,
+    /// Origins whose images the chat page shows.
+    pub chat_images: Vec<String>,
     /// Which operations are served.
     pub pages: Pages,
     /// Memory for bodies that are not answered yet.
@@ -188,7 +190,7 @@ impl Inner {
             Page::Metrics => Some(pages::metrics((self.render_metrics)())),
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
-            Page::Chat => Some(chat::page()),
+            Page::Chat => Some(chat::page(chat::policy(&self.config.chat_images))),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
         }
     }

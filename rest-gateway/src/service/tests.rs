@@ -27,6 +27,7 @@ async fn gateway() -> Gateway {
         heartbeat: Duration::from_secs(15),
         hsts: false,
         chat_page: true,
+        chat_images: Vec::new(),
         pages: Pages::All,
         input: threadline_runtime::ByteBudget::new(1_000_000),
     };

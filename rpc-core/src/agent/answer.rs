@@ -108,7 +108,7 @@ impl AnswerDriver {
     async fn top_up(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
         let Self { services, agent, .. } = self;
         let budgets = &services.budgets;
-        if let Some(reservation) = budgets.reservation_after(Some(agent), writer.charge())? {
+        if let Some(reservation) = budgets.reservation_after(agent, writer.charge())? {
             let held = services.store.budget_top_up(run.token, reservation).await;
             writer.set_held(held.map_err(|error| budgets.explain(error.into()))?);
         }

@@ -39,11 +39,26 @@ pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
-use crate::budget::Budgets;
+use crate::error::Error;
 use crate::model::Model;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
+use threadline_engine::EngineError;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_store::{Charge, Reservation};
+
+/// The budgets, as a run in progress sees them.
+pub(crate) trait RunBudget: Send + Sync {
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now. `None` without a
+    /// budget.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if a budget is in money and a model of the agent has no price.
+    fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error>;
+
+    /// Explains why the run cannot hold that.
+    fn explain(&self, error: EngineError) -> Error;
+}
 
 /// What drivers use.
 pub(crate) struct AgentServices {
@@ -54,7 +69,7 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
-    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) budgets: Arc<dyn RunBudget>,
     pub(crate) supervisor: Supervisor,
 }
 

@@ -50,7 +50,8 @@ impl Attachments {
     }
 
     async fn upload_descriptor(&self, row: &AttachmentRow) -> Result<UploadDescriptor, Error> {
-        let bucket_url = self.storage.upload_url(row.id, &row.mime_type, UPLOAD_LIFETIME).await;
+        let now = self.clock.now().utc();
+        let bucket_url = self.storage.upload_url(row.id, (&row.mime_type, row.size), UPLOAD_LIFETIME, now).await;
         let url = match bucket_url.map_err(storage_error)? {
             Some(url) => url,
             None => self.signed_url(&self.config.upload_url, row, CapabilityPurpose::Upload, Some(UPLOAD_LIFETIME))?,

@@ -63,6 +63,8 @@ pub struct AgentProfile {
     pub max_turns: Option<u32>,
     /// What all runs of the agent may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
     pub budget: AgentBudget,
+    /// Roles whose users may use the agent; `None` is everybody. In the file: `allow`.
+    pub allow: Option<Vec<Arc<str>>>,
     /// Which calls of these tools wait for approval. Rules of single tools have precedence over the others.
     pub approvals: Vec<(ToolSelector, ApprovalMode)>,
     /// How long a call waits for approval; `None` is the service's default.

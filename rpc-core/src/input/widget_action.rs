@@ -1,6 +1,7 @@
 //! Actions of widgets, which a user triggers.
 
 use super::InputRequest;
+use super::answer_run::check_allowed;
 use crate::agent::{AgentRegistry, AgentServices, WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 use crate::error::Error;
 use crate::store::Store;
@@ -95,6 +96,7 @@ impl WidgetActions {
             widget_of(&self.store.item_get(user_id, thread_id, id).await?)?;
         }
         let agent = self.agents.current().action_agent(&thread);
+        check_allowed(&self.store, &self.agents, user_id, &agent).await?;
         Ok(WidgetCall { call: agent.tools.call_for_action(action)?, widget_id, agent })
     }
 }

@@ -56,7 +56,7 @@ struct Inner {
 }
 
 /// How many previews, and how many probes over JSON-RPC, are allowed for each allowed request.
-const LIGHT_CALLS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const LIGHT_CALLS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
 /// What an address does without a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

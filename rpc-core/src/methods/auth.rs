@@ -9,6 +9,7 @@ use crate::auth::standings::Standings;
 use crate::auth::token::Tokens;
 use crate::config::Registration;
 use crate::error::Error;
+use crate::input::roles_of;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::UserRow;
@@ -144,7 +145,8 @@ impl AuthMethods {
             }
         }
         if let Some(agent) = &agent {
-            self.agents.current().thread_metadata(Some(agent))?;
+            let roles = roles_of(&self.store, &self.agents, identity.user_id.into()).await?;
+            self.agents.current().thread_metadata(Some(agent), &roles)?;
         }
         let id = self.clock.new_id();
         let key_id = identity.service_key().map(|key| key.id);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Chain;
+use threadline_schema::ids::UserId;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
 use threadline_store::{Charge, Held};
 
@@ -50,7 +51,7 @@ impl InputMethods {
         call: CallContext,
         params: InputTranscribeParams,
     ) -> Result<Transcription, Error> {
-        let user_id = call.user_id()?.into();
+        let user_id: UserId = call.user_id()?.into();
         let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
             let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
@@ -63,11 +64,14 @@ impl InputMethods {
         let size = bytes.len();
         let request_id = call.request_id().clone();
         let recording = Recording { bytes: bytes.into(), mime_type, extension, request_id };
-        let Some(transcribed) = self.model.transcribe(recording) else {
+        let unavailable = || {
             let message = "This server turns no speech into text. Its operator has to set TRANSCRIPTION_MODEL, and a \
                            model's server that has it.";
-            return Err(Error::new(ErrorCode::ServiceUnavailable, message));
+            Error::new(ErrorCode::ServiceUnavailable, message)
         };
+        if self.transcription_model.is_empty() {
+            return Err(unavailable());
+        }
         let agent = self.agents.current().default_agent();
         let (charge, reservation) = self.budgets.transcription(&agent, &self.transcription_model, size)?;
         let at = self.clock.now();
@@ -81,16 +85,18 @@ impl InputMethods {
         // Detached: a client that leaves neither keeps what is held, nor gets the work for nothing.
         let this = self.clone();
         let work = async move {
-            let transcribed = transcribed.await;
+            let transcribed = match this.model.transcribe(recording) {
+                Some(transcribed) => transcribed.await,
+                None => return Err(unavailable()),
+            };
             let charge = if transcribed.is_ok() { charge } else { Charge::default() };
             if let Err(error) = this.store.usage_release(user_id, at, charge, held).await {
                 tracing::error!(%user_id, error = %Chain(&error), "a transcription could not be booked");
             }
-            transcribed
+            transcribed.map_err(|error| Error::new(error.code(), error.public_message()).because(error))
         };
         let transcribed = self.supervisor.spawn_with_result(TaskKind::Request, work).await.map_err(Error::internal)?;
-        let transcribed = transcribed.ok_or_else(Error::stopping)?;
-        let text = transcribed.map_err(|error| Error::new(error.code(), error.public_message()).because(error))?;
+        let text = transcribed.ok_or_else(Error::stopping)??;
         Ok(Transcription { text })
     }
 }

@@ -79,6 +79,18 @@ impl Store {
         })
     }
 
+    /// Returns the uploaded attachments that were announced after `from` and not after `until`.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn attachments_ready_between(&self, from: UtcTime, until: UtcTime) -> StoreResult<Vec<AttachmentId>> {
+        read!(self, |c| {
+            let announced = attachments::created_at.gt(from).and(attachments::created_at.le(until));
+            let ready = attachments::table.filter(attachments::ready.eq(true).and(announced));
+            Ok(ready.select(attachments::id).load(c).await?)
+        })
+    }
+
     /// Begins an upload. It supersedes an upload that is in progress.
     ///
     /// # Errors

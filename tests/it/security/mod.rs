@@ -1,6 +1,7 @@
 //! What strangers, web pages and hostile clients may cost. SECURITY.md names these tests beside the requirements.
 
 mod actions;
+mod agents;
 mod batches;
 mod budgets;
 mod connections;

@@ -3,6 +3,7 @@
 use crate::agents::file::AgentsFile;
 use crate::serve_and_split;
 use crate::support::{Script, Setup, Upstream};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
 const KEY: &str = "the-key-of-the-service-0123456789-0123456789";
@@ -20,7 +21,7 @@ method = "GET"
 url = "{base}/orders?tenant=7"
 description = "Orders."
 action = true
-user_context = {{ env = "SERVICE_KEY" }}
+user_context = {{ env = "SERVICE_KEY", audience = "orders-service" }}
 parameters = '{parameters}'
 "#
     ))
@@ -52,7 +53,11 @@ serve_and_split! {
         service.queue(Script::json(&json!({"orders": []})));
         user.rpc_ok("threads.sync_custom_action", action(json!({"page": 2}))).await;
         assert!(service.heads()[0].starts_with("GET /v1/orders?tenant=7&page=2 "), "{}", service.heads()[0]);
-        assert_eq!(crate::agents::endpoints::claims(&service.heads()[0])["aud"], "orders");
+        let head = &service.heads()[0];
+        let token = head.lines().find_map(|line| line.strip_prefix("x-threadline-context: ")).expect("a token");
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&["orders-service"]);
+        jsonwebtoken::decode::<Value>(token, &DecodingKey::from_secret(KEY.as_bytes()), &validation).unwrap();
     }
 
     async fn the_error_of_a_service_is_for_the_model_and_the_log(setup: Setup) {

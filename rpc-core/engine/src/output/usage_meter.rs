@@ -143,7 +143,7 @@ mod tests {
         let mut meter = UsageMeter::default();
         assert_eq!(meter.charge(), charge(0, 0, None));
         meter.start_request(400, prices);
-        assert_eq!(meter.charge(), charge(0, 0, None), "nothing has come back");
+        assert_eq!(meter.charge(), charge(100, 0, Some(50)), "the prompt was sent");
         meter.add_output(6);
         assert_eq!(meter.charge(), charge(100, 2, Some(54)));
         meter.report(Usage { prompt_tokens: 3, completion_tokens: 1 });
@@ -151,7 +151,9 @@ mod tests {
         meter.start_request(40, prices);
         meter.add_output(4);
         meter.start_request(80, prices);
-        assert_eq!(meter.charge(), charge(13, 2, Some(11)), "a call that failed is charged with what it had said");
+        assert_eq!(meter.charge(), charge(33, 2, Some(21)), "a call that failed is charged with what it had said");
+        meter.abandon_request();
+        assert_eq!(meter.charge(), charge(13, 2, Some(11)), "a call that failed before it said anything is free");
     }
 
     #[test]
@@ -172,7 +174,7 @@ mod tests {
         meter.start_request(4, Some(ModelPrices { input_per_million: 1.0, output_per_million: 1.0 }));
         meter.report(Usage { prompt_tokens: 1, completion_tokens: 1 });
         meter.start_request(4, None);
-        assert_eq!(meter.charge().cost_micros, Some(2));
+        assert_eq!(meter.charge().cost_micros, None);
         meter.add_output(4);
         assert_eq!(meter.charge(), charge(2, 2, None));
     }

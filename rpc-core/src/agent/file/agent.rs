@@ -30,6 +30,7 @@ impl AgentsFileReader<'_> {
         let approvals = self.agent_approvals(config, &table.approval)?;
         let approval_expires = self.approval_expires(table.approval_expires_seconds.take())?;
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
+        let allow = table.allow.take().map(|roles| texts(&roles)).transpose()?;
         let cost = self.number(table.budget_cost_per_day.take(), 0.000_001..=MAX_COST)?;
         let budget = AgentBudget {
             tokens: self.number(table.budget_tokens_per_day.take(), 1..=u64::MAX)?,
@@ -50,6 +51,7 @@ impl AgentsFileReader<'_> {
             title_model,
             max_turns,
             budget,
+            allow,
             approvals,
             approval_expires: approval_expires.or(config.approval_expires),
         })

@@ -106,6 +106,8 @@ impl AgentsFileReader<'_> {
             return Err(self.error_at(context.env.span(), problem));
         }
         let header = context.header.map(|name| self.header_name(&name)).transpose()?;
-        Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key })
+        let audience = context.audience.map(|audience| self.text(&audience)).transpose()?;
+        let audience = audience.map(|audience| audience.to_string());
+        Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key, audience })
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
     pub(crate) budget: AgentBudget,
+    /// Roles whose users may use it; `None` is everybody.
+    allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
     /// The model that writes the titles of threads; `None` if titles are not written by a model.
@@ -45,6 +47,7 @@ impl Agent {
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
             budget: profile.budget,
+            allow: profile.allow.clone(),
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,
             title_model: profile.title_model.clone().or_else(|| defaults.title_model.clone()),
@@ -65,6 +68,17 @@ impl Agent {
     pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
         let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
         Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }
+    }
+
+    /// Returns whether only users with some roles may use it.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.allow.is_some()
+    }
+
+    /// Returns whether a user with these roles may use it.
+    pub(crate) fn allows(&self, roles: &[String]) -> bool {
+        let Some(allowed) = &self.allow else { return true };
+        allowed.iter().any(|allowed| roles.iter().any(|role| **role == **allowed))
     }
 
     /// Returns the current tools. They are rebuilt only after the catalog has changed.

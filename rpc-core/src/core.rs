@@ -114,7 +114,7 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
-        let engine_config = engine_config(&config, &agents);
+        let engine_config = engine_config(&config, &agents, &attachments);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
@@ -220,13 +220,15 @@ impl Core {
     }
 }
 
-fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>) -> EngineConfig {
+fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, attachments: &Arc<Attachments>) -> EngineConfig {
+    let attachments = attachments.clone();
     let agents = agents.clone();
     EngineConfig {
         run_timeout: config.agent.run_timeout,
         events_retention: config.run_events_retention,
         journal_interval: config.run_events_interval,
         cancel_grace: config.cancel_grace,
+        renew_item: Arc::new(move |item| attachments.renew_previews(item)),
         on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
     }
 }
@@ -339,7 +341,7 @@ impl MethodParts {
             latest: LatestChecks::default(),
         };
         threads.register(&mut registry);
-        ItemMethods { store: store.clone(), clock }.register(&mut registry);
+        ItemMethods { store: store.clone(), clock, attachments: attachments.clone() }.register(&mut registry);
         RunMethods { engine, streams }.register(&mut registry);
         TaskMethods { todo }.register(&mut registry);
         UsageMethods { budgets, store }.register(&mut registry);

@@ -9,6 +9,7 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
 use threadline_signals::Signals;
+use threadline_store::rows::ItemRow;
 use threadline_store::{Clock, Store};
 
 use crate::error::EngineError;
@@ -26,6 +27,8 @@ pub struct EngineConfig {
     pub cancel_grace: Duration,
     /// Called with the name of each tool whose call was under way when its process died.
     pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Called with each stored item before it is sent: what expires in it is made anew.
+    pub renew_item: Arc<dyn Fn(&mut ItemRow) + Send + Sync>,
 }
 
 /// The collaborators of the engine, shared by its parts.

@@ -11,6 +11,7 @@
 //! | `capability.rs` | signs and verifies the capabilities in URLs |
 //! | `content_check.rs` | checks that a file has its declared type |
 //! | `preview.rs` | makes previews of images |
+//! | `renew_previews.rs` | signs the URLs of previews anew when a message is read |
 //! | `signed_upload.rs` | signs the URL of an upload to a bucket, with the size of the file |
 //! | `storage.rs` | the bytes, in a directory or an S3 bucket |
 //!
@@ -27,6 +28,7 @@ mod message;
 mod preview;
 mod prompt_attachments;
 mod read;
+mod renew_previews;
 mod signed_upload;
 mod storage;
 mod upload;

@@ -1,5 +1,6 @@
 //! `items.*`
 
+use crate::attachments::Attachments;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
@@ -21,6 +22,7 @@ use threadline_schema::threads::Done;
 pub(crate) struct ItemMethods {
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) attachments: Arc<Attachments>,
 }
 
 impl ItemMethods {
@@ -39,7 +41,9 @@ impl ItemMethods {
             after: page::id_cursor(params.after.as_deref())?,
             hidden: false,
         };
-        let (items, has_more) = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await?;
+        let page = self.store.items_page(call.user_id()?.into(), params.thread_id.into(), query).await;
+        let (mut items, has_more) = page?;
+        items.iter_mut().for_each(|item| self.attachments.renew_previews(item));
         Ok(wire::item_page(items, has_more)?)
     }
 

@@ -48,6 +48,7 @@ impl TestEngine {
             journal_interval: Some(Duration::from_millis(20)),
             cancel_grace: Duration::from_secs(1),
             on_unknown_outcome: Arc::new(|_| {}),
+            renew_item: Arc::new(|_| {}),
         };
         let engine =
             Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await.unwrap();

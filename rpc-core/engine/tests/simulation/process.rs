@@ -184,6 +184,7 @@ impl Process {
             journal_interval: Some(Duration::from_millis(40)),
             cancel_grace: Duration::from_secs(2),
             on_unknown_outcome: Arc::new(|_| {}),
+            renew_item: Arc::new(|_| {}),
         };
         let engine =
             Engine::start(config, store.clone(), clock.clone(), signals, supervisor.clone()).await.expect("engine");

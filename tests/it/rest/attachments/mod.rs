@@ -74,7 +74,7 @@ fn message_with(text: &str, attachments: &[&Value]) -> Value {
 }
 
 /// Sends a message with attachments, and waits for the whole response.
-pub(super) async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
+pub async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
     let request = user.request(Method::POST, &Client::runs_path(session)).json(&message_with(text, attachments));
     read(request.header("accept", "application/json")).await
 }

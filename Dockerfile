@@ -11,15 +11,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin threadline \
-    && cp target/release/threadline /usr/local/bin/threadline
+    && cp target/release/threadline /usr/local/bin/threadline \
+    && mkdir /data
 
-FROM debian:bookworm-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data --create-home threadline
+# The C library and certificates, and nothing else: no shell, no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /usr/local/bin/threadline /usr/local/bin/threadline
-USER threadline
+COPY --from=build --chown=10001:10001 /data /data
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 ENV DATABASE_URL=sqlite:///data/threadline.db \
@@ -29,6 +28,6 @@ ENV DATABASE_URL=sqlite:///data/threadline.db \
 EXPOSE 8000 8001
 # Longer than DRAIN_SECONDS: `docker stop --time 20`.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["threadline", "healthcheck"]
-ENTRYPOINT ["threadline"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["/usr/local/bin/threadline", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/threadline"]
 CMD ["serve"]

@@ -200,6 +200,19 @@ browser() {
     "$TEST_CHROMEDRIVER" --version
 }
 
+# Installs axe-core, a checker of accessibility, and sets TEST_AXE.
+axe() {
+    step "axe-core"
+    local version=$1 venv="$TOOLS/axe-$1"
+    if [ -z "${TEST_AXE:-}" ]; then
+        python_package "$venv" "axe-core-python==$version" TEST_AXE
+        TEST_AXE="$(compgen -G "$venv/lib/python*/site-packages/axe_core_python/axe.min.js" | head -n 1)" || true
+        [ -n "$TEST_AXE" ] || fail "the package axe-core-python has no axe.min.js; set TEST_AXE"
+        export TEST_AXE
+    fi
+    echo "axe-core: $TEST_AXE"
+}
+
 # The library that gives a process a wrong clock; the tests find it where Debian installs it.
 fake_time() {
     step "libfaketime"
@@ -222,6 +235,32 @@ pooler() {
         export TEST_PGBOUNCER
     fi
     "$TEST_PGBOUNCER" --version | head -n 1
+}
+
+# Prometheus and promtool, which check the alert rules, the metrics and the dashboard.
+prometheus() {
+    step "Prometheus"
+    if [ -z "${TEST_PROMETHEUS:-}" ]; then
+        if ! have prometheus; then install_package prometheus; fi
+        TEST_PROMETHEUS="$(command -v prometheus)" || fail "no Prometheus: install it, or set TEST_PROMETHEUS"
+        export TEST_PROMETHEUS
+    fi
+    "$TEST_PROMETHEUS" --version 2>&1 | head -n 1
+}
+
+# The programs that check deploy/: ShellCheck, systemd-analyze, Node.js, and those in a virtual environment. Sets TEST_DEPLOY_PYTHON.
+deploy_checks() {
+    step "Checks of deploy/"
+    if ! have shellcheck; then install_package shellcheck; fi
+    if ! have systemd-analyze; then install_package systemd; fi
+    if ! have node; then install_package nodejs; fi
+    if [ -z "${TEST_DEPLOY_PYTHON:-}" ]; then
+        local list=deploy/checks/requirements.txt venv
+        venv="$TOOLS/deploy-$(cksum <"$list" | cut -d ' ' -f 1)"
+        python_package "$venv" "--requirement=$list" TEST_DEPLOY_PYTHON
+        export TEST_DEPLOY_PYTHON="$venv/bin/python"
+    fi
+    "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
 }
 
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION

@@ -5,8 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use threadline_core::bench::Log;
 use threadline_gateway::bench::write_event;
-use threadline_schema::event::text_delta;
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// Tokens of one response.
 const TOKENS: u64 = 1_000;
@@ -16,7 +15,7 @@ fn tokens(criterion: &mut Criterion) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return eprintln!("no runtime, so nothing is measured");
     };
-    let item = Uuid::new_v4();
+    let item = ItemId::random();
     let mut group = criterion.benchmark_group("tokens");
     for readers in [1, 10] {
         group.throughput(Throughput::Elements(TOKENS * readers));
@@ -27,9 +26,7 @@ fn tokens(criterion: &mut Criterion) {
                 let mut out = Vec::with_capacity(1024);
                 let mut written = 0;
                 for _ in 0..TOKENS {
-                    if let Ok(event) = text_delta::write(item, 0, black_box(DELTA)) {
-                        log.append(event);
-                    }
+                    log.append_text(item, black_box(DELTA));
                     for feed in &mut feeds {
                         // The event is there, so this does not wait.
                         if let Some(frame) = feed.next().await {

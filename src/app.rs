@@ -7,7 +7,7 @@ mod handlers;
 use crate::config::{ConfigError, ServerConfig, Settings};
 use crate::in_process::InProcess;
 use crate::listen::{self, Certificates, ConnectionLimits, Listener};
-use crate::telemetry::{self, MetricsPage, Telemetry};
+use crate::telemetry::{self, MetricsPage, Telemetry, Volume};
 use crate::{banner, reload, shutdown};
 use handlers::{Hosts, RpcPages};
 use http::Request;
@@ -51,7 +51,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let Telemetry { metrics, _log } = start_telemetry(settings, &warnings, &supervisor)?;
+    let Telemetry { metrics, _log } = start_telemetry(settings, &warnings, telemetry::volumes(settings), &supervisor)?;
     let mut listeners = Listeners::new(&server, &supervisor)?;
     let rest = listeners.bind("rest", "REST_LISTEN", server.rest_listen).await?;
     let rpc = listeners.bind("rpc", "RPC_LISTEN", server.rpc_listen).await?;
@@ -92,7 +92,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let (config, warnings) = settings.core()?;
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let Telemetry { metrics, _log } = start_telemetry(settings, &warnings, &supervisor)?;
+    let Telemetry { metrics, _log } = start_telemetry(settings, &warnings, telemetry::volumes(settings), &supervisor)?;
     let mut listeners = Listeners::new(&server, &supervisor)?;
     let rpc = listeners.bind("rpc", "RPC_LISTEN", server.rpc_listen).await?;
     let ops = listeners.bind_ops().await?;
@@ -130,7 +130,7 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let server = settings.server()?;
     let supervisor = Supervisor::default();
-    let Telemetry { metrics, _log } = start_telemetry(settings, &[], &supervisor)?;
+    let Telemetry { metrics, _log } = start_telemetry(settings, &[], Vec::new(), &supervisor)?;
     let mut listeners = Listeners::new(&server, &supervisor)?;
     let rest = listeners.bind("rest", "REST_LISTEN", server.rest_listen).await?;
     let ops = listeners.bind_ops().await?;
@@ -255,13 +255,18 @@ async fn drain(
     failure.map_or(Ok(()), Err)
 }
 
-fn start_telemetry(settings: &Settings, warnings: &[String], supervisor: &Supervisor) -> anyhow::Result<Telemetry> {
+fn start_telemetry(
+    settings: &Settings,
+    warnings: &[String],
+    volumes: Vec<Volume>,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Telemetry> {
     let log = telemetry::install_log(&settings.log())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let metrics = telemetry::install_metrics()?;
-    supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep(log.dropped_lines()));
+    supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep(volumes, log.dropped_lines()));
     Ok(Telemetry { metrics, _log: log })
 }
 

@@ -5,14 +5,17 @@
 
 mod accounts;
 mod flags;
+mod smoke;
 
 pub use self::accounts::{InviteCommand, KeyCommand, UserCommand};
 use self::flags::Scope;
+pub use self::smoke::SmokeOptions;
+use crate::bench::BenchOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
+use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadState;
-use uuid::Uuid;
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub enum Command {
     /// Open, lock or close a thread.
     Thread {
         /// The id of the thread.
-        id: Uuid,
+        id: ThreadId,
         /// The new state of the thread.
         status: ThreadState,
         /// The reason, which the user sees.
@@ -76,6 +79,10 @@ pub enum Command {
     },
     /// Check that the server on this machine answers.
     Healthcheck,
+    /// Try out a deployment from outside.
+    Smoke(SmokeOptions),
+    /// Measure an installation.
+    Bench(BenchOptions),
 }
 
 /// What `threadline migrate` does.
@@ -127,7 +134,8 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
             expires_minutes: matches.get_one("expires-minutes").copied(),
         },
         "thread" => Command::Thread {
-            id: matches.get_one("id").copied().unwrap_or_default(),
+            // The command line without an id is refused.
+            id: matches.get_one("id").copied().unwrap_or(ThreadId::nil()),
             status: matches
                 .get_one::<String>("status")
                 .and_then(|name| ThreadState::from_name(name))
@@ -144,8 +152,37 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "doctor" => Command::Doctor,
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
+        "smoke" => Command::Smoke(smoke::options(matches)),
+        "bench" => Command::Bench(bench_options(matches)),
         _ => Command::Serve,
     }
+}
+
+fn bench_options(matches: &ArgMatches) -> BenchOptions {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    let number = |name| matches.get_one(name).copied().unwrap_or(1);
+    BenchOptions {
+        url: text("url").unwrap_or_default(),
+        token: text("token"),
+        streams: number("streams"),
+        connections: number("connections"),
+        seconds: number("seconds"),
+        message: text("message").unwrap_or_default(),
+    }
+}
+
+fn bench_definition() -> Definition {
+    let number = |name: &'static str, help: &'static str, default: &'static str| {
+        option(name, "N", help).default_value(default).value_parser(value_parser!(u32).range(1..=100_000))
+    };
+    Definition::new("bench")
+        .about("Measure an installation over its REST API; exit code 0 if it meets the targets")
+        .arg(option("url", "URL", "Address of the REST API").default_value("http://127.0.0.1:8000"))
+        .arg(option("token", "TOKEN", "Token of the user who asks [env: BENCH_TOKEN] [default: that of a new user]"))
+        .arg(number("streams", "Answers at the same time", "20"))
+        .arg(number("connections", "Connections that make other calls at the same time", "8"))
+        .arg(number("seconds", "Length of each of the two parts, in seconds", "10"))
+        .arg(option("message", "TEXT", "Message that is answered").default_value("Tell me about the sea."))
 }
 
 fn definition() -> Definition {
@@ -162,7 +199,7 @@ fn definition() -> Definition {
         );
     let thread = flags::add(Definition::new("thread"), Scope::Database)
         .about("Open, lock or close a thread; a locked or closed one accepts no messages")
-        .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(Uuid)))
+        .arg(option("id", "UUID", "Id of the thread").required(true).value_parser(value_parser!(ThreadId)))
         .arg(
             option("status", "STATUS", "New status")
                 .required(true)
@@ -213,10 +250,12 @@ fn definition() -> Definition {
                 ),
         )
         .subcommand(env_example)
+        .subcommand(bench_definition())
         .subcommand(
             flags::add(Definition::new("healthcheck"), Scope::Rest)
                 .about("Request /health from the server on this machine; exit code 0 if it is healthy"),
         )
+        .subcommand(smoke::definition(option))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
@@ -311,6 +350,17 @@ mod tests {
             (&["env-example"], Command::EnvExample { markdown: false }),
             (&["env-example", "--markdown"], Command::EnvExample { markdown: true }),
             (&["healthcheck"], Command::Healthcheck),
+            (
+                &["bench", "--url", "https://chat.example", "--streams", "3", "--seconds", "1"],
+                Command::Bench(BenchOptions {
+                    url: "https://chat.example".into(),
+                    token: None,
+                    streams: 3,
+                    connections: 8,
+                    seconds: 1,
+                    message: "Tell me about the sea.".into(),
+                }),
+            ),
         ];
         for (arguments, command) in cases {
             assert_eq!(parsed(arguments).command, command, "{arguments:?}");
@@ -348,6 +398,9 @@ mod tests {
         let id = "0199a3f4-0000-7000-8000-000000000000";
         assert!(refused(&["thread", "--id", id, "--status", "frozen"]).contains("active, locked, closed"));
         assert!(refused(&["migrate", "--status", "--revert-last"]).contains("--status"));
+        assert!(refused(&["smoke"]).contains("--url"));
+        assert!(refused(&["smoke", "--url", "http://x", "--token", "t", "--email", "e"]).contains("--email"));
+        assert!(refused(&["smoke", "--url", "http://x", "--skip", "stream"]).contains("model, tool"));
         // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));

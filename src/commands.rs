@@ -15,9 +15,8 @@ use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
 use threadline_core::{Accounts, McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
-use threadline_schema::ids::{ThreadId, UserId};
+use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadState;
-use uuid::Uuid;
 
 /// Maximum number of characters of the reason why a thread is locked or closed: a sentence or two.
 const REASON_CHARS: usize = 500;
@@ -80,15 +79,15 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
     let store = Store::open(&settings.database()).await?;
     let clock = Arc::new(Clock::read(&store).await?);
     let tokens = Tokens::new(&auth, clock.clone());
-    let found = match user.parse::<Uuid>() {
-        Ok(id) => store.user_by_id(UserId(id)).await?,
+    let found = match user.parse() {
+        Ok(id) => store.user_by_id(id).await?,
         Err(_) => Accounts::new(store, clock).find_by_email(user).await?,
     };
     let Some(row) = found else {
         anyhow::bail!("there is no user {user:?}; create one with `threadline user create EMAIL`");
     };
     let lifetime = expires_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    let (token, _) = tokens.issue(row.id.0, row.token_generation, lifetime)?;
+    let (token, _) = tokens.issue(row.id, row.token_generation, lifetime)?;
     print(format_args!("{token}\n"))
 }
 
@@ -96,7 +95,12 @@ pub async fn token(settings: &Settings, user: &str, expires_minutes: Option<u32>
 ///
 /// # Errors
 /// When there is no such thread, or the reason is too long.
-pub async fn thread(settings: &Settings, id: Uuid, status: ThreadState, reason: Option<String>) -> anyhow::Result<()> {
+pub async fn thread(
+    settings: &Settings,
+    id: ThreadId,
+    status: ThreadState,
+    reason: Option<String>,
+) -> anyhow::Result<()> {
     let reason = reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS || reason.contains('\0')) {
         anyhow::bail!("--reason has at most {REASON_CHARS} characters, and no NUL");
@@ -105,7 +109,7 @@ pub async fn thread(settings: &Settings, id: Uuid, status: ThreadState, reason: 
         anyhow::bail!("--reason says why a thread is locked or closed; omit it with --status active");
     }
     let store = Store::open(&settings.database()).await?;
-    match store.thread_set_status(ThreadId(id), status, reason).await {
+    match store.thread_set_status(id, status, reason).await {
         Ok(row) => print(format_args!("{:?} is {}.\n", row.title, row.status.name())),
         Err(StoreError::NotFound(_)) => anyhow::bail!("there is no thread {id}"),
         Err(error) => Err(error.into()),

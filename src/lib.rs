@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod banner;
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -17,4 +18,5 @@ pub mod listen;
 pub mod probe_model;
 pub mod reload;
 pub mod shutdown;
+pub mod smoke;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, commands, hardening, healthcheck, probe_model, telemetry};
+use threadline::{app, bench, commands, hardening, healthcheck, probe_model, smoke, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -58,6 +58,14 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         }
         Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
         Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,
+        Command::Smoke(options) => {
+            let works = command_runtime()?.block_on(smoke::smoke(&options))?;
+            return Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Bench(options) => {
+            let meets_targets = command_runtime()?.block_on(bench::bench(options))?;
+            return Ok(if meets_targets { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Healthcheck => command_runtime()?.block_on(healthcheck::check(&settings()?.server()?))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -16,14 +16,16 @@ pub async fn probe_model(settings: &Settings, name: Option<&str>) -> anyhow::Res
     let models = settings.agents()?.map(|agents| agents.models).unwrap_or_default();
     let model = model::open(&settings.model())?;
     let name: Arc<str> = name.unwrap_or(model.name()).into();
-    let overrides = models.get(&name).and_then(|model| model.dialect.clone());
+    let of_model = models.get(&name);
+    let overrides = of_model.and_then(|model| model.dialect.clone());
+    let context_tokens = of_model.and_then(|model| model.context_tokens).or(settings.context_tokens());
     let Some(dialect) = model.dialect(Some(&name), overrides.as_deref()) else {
         print(format_args!("ok    {} model: built in, it has no dialect and no server to probe\n", model.kind()))?;
         return Ok(true);
     };
     print(format_args!("model {name} at {}; dialect: {}\n", dialect.host, entries(&dialect)))?;
-    let results = probe(&*model, Some(name.clone()), overrides.clone()).await;
-    for ProbeResult { feature, verdict, detail } in &results {
+    let report = probe(&*model, name.clone(), overrides.clone(), context_tokens).await;
+    for ProbeResult { feature, verdict, detail } in &report.results {
         let verdict = match verdict {
             Verdict::Works => "ok",
             Verdict::Missing => "no",
@@ -31,10 +33,15 @@ pub async fn probe_model(settings: &Settings, name: Option<&str>) -> anyhow::Res
         };
         print(format_args!("{verdict:<5} {feature:<15} {detail}\n"))?;
     }
+    let is_configured = *name == *model.name();
     if let Some(dialect) = model.dialect(Some(&name), overrides.as_deref()) {
-        print(suggestion(&name, *name == *model.name(), &dialect))?;
+        print(suggestion(&name, is_configured, &dialect))?;
     }
-    Ok(results.iter().all(|result| result.verdict != Verdict::Fails))
+    if let Some(tokens) = report.context_tokens {
+        print(window_suggestion(&name, is_configured, tokens))?;
+    }
+    print(format_args!("\nThese requests have used about {} tokens.\n", report.tokens))?;
+    Ok(report.results.iter().all(|result| result.verdict != Verdict::Fails))
 }
 
 /// Returns the names of the entries that apply, for one line.
@@ -60,6 +67,18 @@ fn suggestion(name: &str, is_configured: bool, dialect: &ModelDialect) -> String
     if is_configured {
         let pairs: Vec<String> = learned.iter().map(|(setting, value)| format!("{}={value}", setting.name())).collect();
         text.push_str(&format!("\nOr in the environment:\n\nMODEL_DIALECT={}\n", pairs.join(",")));
+    }
+    text
+}
+
+/// Returns the setting of a context window that the server does not say, or says otherwise.
+fn window_suggestion(name: &str, is_configured: bool, tokens: u64) -> String {
+    let mut text = format!(
+        "\nSet the context window of this model, so that long conversations are shortened before the server refuses or cuts\n\
+         them. In the agents file:\n\n[models.{name:?}]\ncontext_tokens = {tokens}\n"
+    );
+    if is_configured {
+        text.push_str(&format!("\nOr in the environment:\n\nCONTEXT_TOKENS={tokens}\n"));
     }
     text
 }

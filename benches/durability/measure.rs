@@ -3,7 +3,7 @@
 use crate::reader::{Door, Reader};
 use crate::shop::unlimited;
 use crate::support::upstream::clock;
-use crate::support::{App, Client, Script, Setup, Upstream};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Script, Setup, Upstream};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
 use serde_json::json;
@@ -196,7 +196,7 @@ pub async fn recovery(database: &str) {
     let many = many();
     let upstream = model().await;
     let Some(setup) = setup(database, &upstream).await else { return };
-    let mut app = setup.start().await;
+    let mut app = setup.agents(ENDS_WITH_ITS_PROCESS).start().await;
     let user = app.user().await;
     let began = Instant::now();
     let other = if database == "sqlite" { None } else { Some(app.again().start().await) };
@@ -216,8 +216,7 @@ pub async fn recovery(database: &str) {
         );
         return;
     };
-    let closed =
-        || other.log().iter().filter(|line| line["message"] == "a run of a process that died was closed").count();
+    let closed = || other.log().iter().filter(|line| line["message"] == "closed a run of a dead process").count();
     let mut first = None;
     while closed() < many {
         if first.is_none() && closed() > 0 {

@@ -1,4 +1,4 @@
-//! What the benchmarks measure although it is private. No part of the API.
+//! Access for benchmarks and fuzz checks to what is private. Not part of the API.
 
 use crate::bind::{BindInput, bind};
 use crate::operation::operations;

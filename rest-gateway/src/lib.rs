@@ -19,6 +19,7 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod bind;
@@ -40,7 +41,7 @@ mod service;
 mod sse;
 mod upstream;
 
-pub use docs::{rest_markdown, routes_text};
+pub use docs::{errors_markdown, rest_markdown, routes_text};
 pub use openapi::openapi;
 pub use remote::{Remote, RemoteConfig, RemoteError};
 pub use response::Body;

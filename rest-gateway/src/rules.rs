@@ -1,8 +1,8 @@
 //! THE TABLE: one row per REST operation. Routing, binding, documents, metrics and logs are all made from it.
 
 use crate::response_data::{
-    CreatedSession, Deleted, DeletedSession, LenientHealth, PageRows, Session, SessionThread, Sessions, StrictHealth,
-    Transcript, Unchanged,
+    CreatedSession, Deleted, DeletedSession, Items, LenientHealth, PageRows, Session, SessionThread, Sessions,
+    StrictHealth, Transcript, Unchanged,
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
@@ -109,12 +109,13 @@ pub static RULES: &[Rule] = &[
         ),
     get("/api/v1/chatkit/sessions/{session_id}/items")
         .calls::<items::ItemsList>()
-        .returns::<PageRows>()
+        .returns::<Items>()
         .renames(&[("session_id", "thread_id")])
         .documented(
             "listItems",
             "List the ChatKit items of a session, page by page.\n\n\
-             Hidden items are not included.",
+             Hidden items are not included. With `include_summary`, `meta.summary` is what models read in place of the \
+             oldest items, if these do not fit into the model's context window.",
         ),
     post("/api/v1/chatkit/sessions/{session_id}/feedback")
         .calls::<items::ItemsFeedback>()
@@ -282,6 +283,7 @@ pub static RULES: &[Rule] = &[
     delete("/api/v1/tasks/{task_id}").calls::<tasks::TasksDelete>().returns::<Deleted>(),
     patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().returns::<Unchanged>(),
     get("/api/v1/usage").calls::<usage::UsageGet>().returns::<Unchanged>(),
+    get("/api/v1/limits").calls::<system::SystemLimits>().returns::<Unchanged>(),
     get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()

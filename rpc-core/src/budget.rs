@@ -280,6 +280,10 @@ impl RunBudget for Budgets {
         Budgets::reservation_after(self, Some(agent), charge)
     }
 
+    fn shared_scopes(&self) -> String {
+        self.shared_budgets(None).into_iter().map(|budget| budget.scope).collect::<Vec<_>>().join("\n")
+    }
+
     fn explain(&self, error: EngineError) -> Error {
         Budgets::explain(self, error)
     }

@@ -3,7 +3,8 @@
 mod agents;
 
 pub use agents::{
-    AgentBudget, AgentProfile, AgentsConfig, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector,
+    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy,
+    ToolSelector,
 };
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
@@ -130,6 +131,8 @@ pub struct AgentConfig {
     pub context_tokens: Option<u64>,
     /// Name of the model that writes the titles of threads; `None` without one.
     pub title_model: Option<Arc<str>>,
+    /// Name of the model that summarises the turns that prompts leave out; `None` without one.
+    pub summary_model: Option<Arc<str>>,
 }
 
 /// What one user, and all together, may use per day (UTC). `None` is no limit.

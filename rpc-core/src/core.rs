@@ -3,8 +3,8 @@
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
 use crate::accounts::{AccountExport, Accounts, Erasure};
-use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows};
-use crate::attachments::{Attachments, AttachmentsError};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns};
+use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::audit::AuditLog;
 use crate::auth::foreign::ForeignTokens;
 use crate::auth::login_guard::LoginGuard;
@@ -14,7 +14,7 @@ use crate::auth::token::Tokens;
 use crate::auth::verifier::TokenVerifier;
 use crate::budget::Budgets;
 use crate::built_in_tools::{self, BuiltInDeps};
-use crate::config::{AgentsConfig, CoreConfig, Registration};
+use crate::config::{AgentsConfig, CoreConfig, ModelConfig, Registration};
 use crate::health::{HealthChecks, LatestChecks};
 use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
 use crate::limits::{KeyLimits, RateLimits, RegistrationLimit};
@@ -35,8 +35,9 @@ use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::ids::{RunId, UserId};
+use threadline_schema::system::MessageLimits;
 use threadline_signals::{Redis, RedisUrlError};
-use uuid::Uuid;
 
 /// The service: its parts, put together. When it is dropped, the background tasks end.
 pub struct Core {
@@ -114,11 +115,22 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
-        let engine_config = engine_config(&config, &agents, &attachments);
+        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let services = Arc::new(AgentServices {
+            store: store.clone(),
+            clock: clock.clone(),
+            model: model.clone(),
+            attachments: attachments.clone(),
+            history_items: config.agent.history_items,
+            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            budget: config.budget,
+            budgets: budgets.clone(),
+            supervisor: supervisor.clone(),
+        });
+        let engine_config = engine_config(&config, &agents, &services, &attachments);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
-        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let redis_for_limits = redis.clone();
         let registrations = RegistrationLimit::new(config.limits.registrations_per_hour, redis.as_ref());
         let registrations = Arc::new(registrations);
@@ -130,7 +142,6 @@ impl Core {
             clock: clock.clone(),
             attachments: attachments.clone(),
             limits: limits.clone(),
-            clock: clock.clone(),
             registrations: registrations.clone(),
             max_idle: config.session_max_idle,
         };
@@ -141,6 +152,7 @@ impl Core {
             redis,
             model: model.clone(),
             agents: agents.clone(),
+            services,
             engine: engine.clone(),
             attachments: attachments.clone(),
             tokens: tokens.clone(),
@@ -155,7 +167,7 @@ impl Core {
             limiter: {
                 let engine = engine.clone();
                 let take_free_subscribe =
-                    move |run_id: Uuid, user_id: Uuid| engine.take_free_subscribe(user_id.into(), run_id.into());
+                    move |run_id: RunId, user_id: UserId| engine.take_free_subscribe(user_id, run_id);
                 CallLimiter::new(limits, registrations, KeyLimits::new(redis_for_limits), Box::new(take_free_subscribe))
             },
             audit,
@@ -220,7 +232,13 @@ impl Core {
     }
 }
 
-fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, attachments: &Arc<Attachments>) -> EngineConfig {
+fn engine_config(
+    config: &CoreConfig,
+    agents: &Arc<AgentRegistry>,
+    services: &Arc<AgentServices>,
+    attachments: &Arc<Attachments>,
+) -> EngineConfig {
+    let drivers = Arc::new(ContinuedRuns { services: services.clone(), agents: agents.clone() });
     let attachments = attachments.clone();
     let agents = agents.clone();
     EngineConfig {
@@ -229,6 +247,7 @@ fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, attachments: 
         journal_interval: config.run_events_interval,
         cancel_grace: config.cancel_grace,
         renew_item: Arc::new(move |item| attachments.renew_previews(item)),
+        drivers,
         on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
     }
 }
@@ -240,6 +259,7 @@ struct MethodParts {
     redis: Option<Redis>,
     model: Arc<dyn Model>,
     agents: Arc<AgentRegistry>,
+    services: Arc<AgentServices>,
     engine: Engine,
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
@@ -258,6 +278,7 @@ impl MethodParts {
             redis,
             model,
             agents,
+            services,
             engine,
             attachments,
             tokens,
@@ -267,16 +288,6 @@ impl MethodParts {
             supervisor,
         } = self;
         let streams = Arc::new(OpenStreams::new(config.limits.streams_per_user, standings.clone()));
-        let services = Arc::new(AgentServices {
-            store: store.clone(),
-            clock: clock.clone(),
-            model: model.clone(),
-            attachments: attachments.clone(),
-            history_items: config.agent.history_items,
-            windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
-            budgets: budgets.clone(),
-            supervisor: supervisor.clone(),
-        });
         let runs = Arc::new(AnswerRuns {
             store: store.clone(),
             engine: engine.clone(),
@@ -347,8 +358,18 @@ impl MethodParts {
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
         input.register(&mut registry);
-        SystemMethods { health }.register(&mut registry);
+        SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
+    }
+}
+
+/// The limits that front ends are told.
+fn message_limits(config: &CoreConfig) -> MessageLimits {
+    MessageLimits {
+        message_chars: config.limits.message_chars,
+        attachments: MAX_PER_MESSAGE,
+        attachment_bytes: config.attachments.max_bytes,
+        attachment_types: config.attachments.types.to_vec(),
     }
 }
 

@@ -179,7 +179,7 @@ impl From<Conflict> for Error {
                 Self::new(ErrorCode::Conflict, "This idempotency key was used for another request. Use a new one.")
             }
             Conflict::RunSuperseded => {
-                Self::new(ErrorCode::Conflict, "The run has ended, or goes on in another process.")
+                Self::new(ErrorCode::Conflict, "The run has ended, or another process has taken it over.")
             }
         }
     }

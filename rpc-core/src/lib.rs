@@ -14,6 +14,7 @@ mod agent;
 mod attachments;
 mod audit;
 mod auth;
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod budget;

@@ -12,8 +12,10 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::error::Chain;
 use tokio::time::MissedTickBehavior;
 
-/// How often memory is swept and gauges are recorded.
+/// How often memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often gauges are recorded: several times per scrape of Prometheus.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// How often old logs and unused attachments are removed.
 const REMOVE_EVERY: Duration = Duration::from_secs(60);
 /// How long the records of changes of access are kept. A process that could not read them for longer looks at all that it
@@ -53,9 +55,9 @@ impl Maintenance {
             this.limits.sweep();
             this.registrations.sweep();
             this.engine.sweep();
-            this.record_gauges();
             this.budgets.watch(&this.store, &this.agents.current()).await;
         });
+        this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         if let Some(max_idle) = this.max_idle {
             let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };
             this.every(supervisor, ARCHIVE_EVERY, archive);

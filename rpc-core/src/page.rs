@@ -5,7 +5,6 @@ use crate::store::ThreadCursor;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, ThreadId};
 use threadline_schema::page::DEFAULT_LIMIT;
-use uuid::Uuid;
 
 /// Most rows of a page, unless a method sets another maximum.
 pub(crate) const MAX: u32 = threadline_schema::page::MAX_LIMIT;
@@ -23,25 +22,25 @@ pub(crate) fn limit(requested: Option<u32>, max: u32) -> Result<u32, Error> {
 
 /// Parses a cursor that is the id of a row.
 pub(crate) fn id_cursor<T: Id>(after: Option<&str>) -> Result<Option<T>, Error> {
-    after.map(|after| after.trim().parse::<Uuid>().map(T::from).map_err(|_| bad_cursor())).transpose()
+    after.map(|after| after.trim().parse().map_err(|_| bad_cursor())).transpose()
 }
 
 /// Parses a cursor of the list of threads. It contains the position itself, because a thread moves in the list when it
 /// is used. The id of a thread is accepted too, and means its current position.
 pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>, Error> {
     let Some(after) = after.map(str::trim) else { return Ok(None) };
-    if let Ok(id) = after.parse::<Uuid>() {
-        return Ok(Some(ThreadCursor::Id(id.into())));
+    if let Ok(id) = after.parse::<ThreadId>() {
+        return Ok(Some(ThreadCursor::Id(id)));
     }
     let (micros, id) = after.split_once('_').ok_or_else(bad_cursor)?;
     let at = micros.parse().ok().and_then(UtcTime::from_micros).ok_or_else(bad_cursor)?;
-    let id: Uuid = id.parse().map_err(|_| bad_cursor())?;
-    Ok(Some(ThreadCursor::Key(at, id.into())))
+    let id = id.parse().map_err(|_| bad_cursor())?;
+    Ok(Some(ThreadCursor::Key(at, id)))
 }
 
 /// Returns the cursor of a position in the list of threads.
 pub(crate) fn write_thread_cursor(at: UtcTime, id: ThreadId) -> String {
-    format!("{}_{}", at.micros(), id.0)
+    format!("{}_{}", at.micros(), id)
 }
 
 /// Checks that a text has at most this many characters, and none that a database cannot store.
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_thread_cursor_is_parsed_back() {
-        let (at, id) = (UtcTime::from_micros(1_800_000_000_123_456).unwrap(), ThreadId(Uuid::now_v7()));
+        let (at, id) = (UtcTime::from_micros(1_800_000_000_123_456).unwrap(), ThreadId::random());
         match thread_cursor(Some(&write_thread_cursor(at, id))).unwrap() {
             Some(ThreadCursor::Key(back, same)) => assert_eq!((back, same), (at, id)),
             _ => panic!("not a position"),

@@ -1,10 +1,10 @@
 //! `attachments.*`: files that belong to messages.
 
 use crate::chatkit::Attachment;
+use crate::ids::{AttachmentId, UploadId};
 use crate::threads::Done;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Maximum size of a piece, in bytes. As base64 it fits into a request body of the default 1 MiB.
 pub const PIECE_BYTES: usize = 512 * 1024;
@@ -21,10 +21,10 @@ pub fn piece_bytes(body_bytes: usize) -> usize {
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsCreateParams {
     /// Name of the file, 1 to 255 characters. Directories are removed.
-    #[schemars(length(min = 1), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1), regex(pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"))]
     pub name: String,
     /// Size of the file in bytes. The upload must have exactly this size.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub size: u64,
     /// Media type of the file. The content must fit it. Empty, absent or `application/octet-stream`: the extension of
     /// the name decides, or the content.
@@ -37,7 +37,7 @@ pub struct AttachmentsCreateParams {
 #[serde(deny_unknown_fields)]
 pub struct AttachmentRef {
     /// Id of the attachment.
-    pub attachment_id: Uuid,
+    pub attachment_id: AttachmentId,
 }
 
 /// Params of `attachments.write`.
@@ -45,13 +45,13 @@ pub struct AttachmentRef {
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsWriteParams {
     /// Id of the attachment.
-    pub attachment_id: Uuid,
+    pub attachment_id: AttachmentId,
     /// `token` of the upload URL. Without it, the caller must be the user of the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// Id of the upload, from the result of its first piece. Absent: a new upload starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upload_id: Option<Uuid>,
+    pub upload_id: Option<UploadId>,
     /// Bytes of the upload before this piece; 0 for a new upload.
     #[serde(default)]
     pub offset: u64,
@@ -66,9 +66,9 @@ pub struct AttachmentsWriteParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Upload {
     /// Id of the attachment.
-    pub attachment_id: Uuid,
+    pub attachment_id: AttachmentId,
     /// Id of the upload, for its next piece.
-    pub upload_id: Uuid,
+    pub upload_id: UploadId,
     /// Bytes that have arrived.
     pub received: u64,
     /// Whether the file is complete and checked, so that a message can name it.
@@ -80,7 +80,7 @@ pub struct Upload {
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsReadParams {
     /// Id of the attachment.
-    pub attachment_id: Uuid,
+    pub attachment_id: AttachmentId,
     /// `token` of the preview URL. Without it, the caller must be the user of the attachment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

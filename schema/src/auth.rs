@@ -1,15 +1,15 @@
 //! `auth.*`: accounts and tokens.
 
+use crate::ids::UserId;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
     /// Id of the account; the claim `sub` of its tokens.
-    pub id: Uuid,
+    pub id: UserId,
     /// Email address, normalised. Absent for a user of an identity provider whose tokens have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -17,12 +17,21 @@ pub struct User {
     pub created_at: DateTime<Utc>,
 }
 
+/// The shape of an email address: no white space and no control characters, one `@`, and a dot after it.
+const EMAIL: &str = concat!(
+    r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s.\u0000-\u001f\u007f-\u009f]+",
+    r"(\.[^@\s.\u0000-\u001f\u007f-\u009f]+)+$"
+);
+
 /// Email and password.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Email address, at most 254 characters. Case does not matter.
-    #[schemars(length(min = 5, max = 254), regex(pattern = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"))]
+    #[schemars(
+        length(min = 5, max = 254),
+        regex(pattern = EMAIL)
+    )]
     pub email: String,
     /// Password, 8 to 128 characters.
     #[schemars(length(min = 8, max = 128))]
@@ -40,7 +49,7 @@ impl std::fmt::Debug for Credentials {
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// Email address, at most 254 characters. Case does not matter.
-    #[schemars(length(min = 5, max = 254), regex(pattern = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"))]
+    #[schemars(length(min = 5, max = 254), regex(pattern = EMAIL))]
     pub email: String,
     /// Password, 8 to 128 characters.
     #[schemars(length(min = 8, max = 128))]
@@ -133,7 +142,7 @@ pub struct ClientToken {
     /// A JWT, to send as `Authorization: Bearer <token>`.
     pub token: String,
     /// Its user.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Time at which it expires.
     pub expires_at: DateTime<Utc>,
     /// The methods that it may call.
@@ -199,7 +208,7 @@ impl std::fmt::Debug for AccountDeletion {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasureBegun {
     /// Id of the account.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Time of the request.
     pub requested_at: DateTime<Utc>,
 }

@@ -1,5 +1,6 @@
 //! What travels with a call besides its params and its result, over every transport.
 
+use crate::ids::UserId;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -113,7 +114,7 @@ pub struct ResponseMeta {
     /// The rate limit that the call counted against; `None` if no limit applied.
     pub rate_limit: Option<RateLimitState>,
     /// The verified user.
-    pub user_id: Option<Uuid>,
+    pub user_id: Option<UserId>,
     /// Time that the call spent in the database.
     pub db_time: Duration,
     /// Whether the reply is that of an earlier request with the same idempotency key.

@@ -2,13 +2,18 @@
 
 use crate::chatkit::{StreamEvent, ThreadItem};
 use crate::error::Failure;
+use crate::ids::ThreadId;
 use crate::page::{Page, Raw};
 use crate::runs::{Run, RunStatus};
 use crate::threads::Thread;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
-use uuid::Uuid;
+
+pub mod text_delta;
+
+use text_delta::TextDelta;
 
 /// An event of ChatKit's stream, with this service's threads.
 pub type ThreadStreamEvent = StreamEvent<Thread>;
@@ -47,14 +52,15 @@ pub enum RunLifecycleEvent {
         /// The run.
         run: Box<Run>,
     },
-    /// The server stopped or crashed during the run.
+    /// The server stopped during the run, or crashed and could not continue it.
     #[serde(rename = "run.interrupted")]
     Interrupted {
         /// The run.
         run: Box<Run>,
     },
-    /// The events after the cursor are no longer stored. Instead, this event has the current items of the run. Replace
-    /// everything built from the events of this run by them. If a completed run has `retry_of`, also remove the items
+    /// The current items of the run. Replace everything built from the events of this run by them. It comes instead of
+    /// events that are no longer stored, and then the terminal event follows. It also comes when the process of the run has
+    /// died: the run ends, or continues in another process and more events follow. If a completed run has `retry_of`, also remove the items
     /// after that message that are not of this run.
     #[serde(rename = "run.resync")]
     Resync {
@@ -111,7 +117,7 @@ pub enum ThreadLifecycleEvent {
     #[serde(rename = "thread.deleted")]
     Deleted {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
     },
 }
 
@@ -182,11 +188,15 @@ impl EventKind {
     }
 }
 
-/// An event as stored and sent: serialised once, and shared by all readers.
+/// An event as kept and sent, cheap to clone: its JSON, serialised once and shared by all readers, or a text delta, whose
+/// JSON is made where it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    kind: EventKind,
-    json: Arc<str>,
+pub struct Event(Form);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    Json { kind: EventKind, json: Arc<str> },
+    Delta(TextDelta),
 }
 
 impl Event {
@@ -198,119 +208,65 @@ impl Event {
         serde_json::to_string(event).map(Self::from_json)
     }
 
-    /// Creates an event from JSON that another process or [`text_delta::write`] wrote. Reads its kind.
+    /// Creates an event from JSON that another process wrote. Reads its kind.
     pub fn from_json(json: impl Into<Arc<str>>) -> Self {
         let json = json.into();
+        if let Some(delta) = TextDelta::parse(&json) {
+            return delta.into();
+        }
         let kind = type_of(&json).map_or(EventKind::Unknown, EventKind::from_name);
-        Self { kind, json }
+        Self(Form::Json { kind, json })
     }
 
     /// Returns the kind.
     pub const fn kind(&self) -> EventKind {
-        self.kind
+        match &self.0 {
+            Form::Json { kind, .. } => *kind,
+            Form::Delta(_) => EventKind::ItemUpdated,
+        }
     }
 
-    /// Returns the JSON.
-    pub const fn json(&self) -> &Arc<str> {
-        &self.json
+    /// Returns the JSON. That of a text delta is made anew by each call.
+    pub fn json(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Form::Json { json, .. } => Cow::Borrowed(json),
+            Form::Delta(delta) => Cow::Owned(delta.json()),
+        }
+    }
+
+    /// Returns the text delta, if the event is one.
+    pub const fn text_delta(&self) -> Option<&TextDelta> {
+        match &self.0 {
+            Form::Json { .. } => None,
+            Form::Delta(delta) => Some(delta),
+        }
+    }
+}
+
+impl From<TextDelta> for Event {
+    fn from(delta: TextDelta) -> Self {
+        Self(Form::Delta(delta))
     }
 }
 
 /// Reads the `type` of an event without parsing the rest. `type` is the first member, because every event is written by
-/// serde or by [`text_delta::write`].
+/// serde, or as [`text_delta`] writes it.
 fn type_of(event: &str) -> Option<&str> {
     event.strip_prefix(r#"{"type":""#)?.split_once('"').map(|(kind, _)| kind)
-}
-
-/// The event of each token. It is the most frequent by far, so it is written and split without serde.
-///
-/// [`write`](text_delta::write) returns exactly what serde writes for `ThreadStreamEvent::ItemUpdated` with an
-/// `ItemUpdate::TextDelta`. A test compares them.
-pub mod text_delta {
-    use super::Uuid;
-    use std::io::Write;
-
-    const HEAD: &str = r#"{"type":"thread.item.updated","item_id":""#;
-    const MIDDLE: &str = r#"","update":{"type":"assistant_message.content_part.text_delta","content_index":"#;
-    const DELTA: &str = r#","delta":"#;
-    const TAIL: &str = "}}";
-
-    /// Returns the JSON of a text delta.
-    ///
-    /// # Errors
-    /// Never in practice: text and numbers are always valid JSON.
-    pub fn write(item_id: Uuid, content_index: u32, delta: &str) -> serde_json::Result<String> {
-        let mut out = Vec::with_capacity(HEAD.len() + 36 + MIDDLE.len() + 2 + DELTA.len() + delta.len() + 8);
-        out.extend_from_slice(HEAD.as_bytes());
-        let mut id = Uuid::encode_buffer();
-        out.extend_from_slice(item_id.hyphenated().encode_lower(&mut id).as_bytes());
-        out.extend_from_slice(MIDDLE.as_bytes());
-        write!(out, "{content_index}").map_err(serde_json::Error::io)?;
-        out.extend_from_slice(DELTA.as_bytes());
-        serde_json::to_writer(&mut out, delta)?;
-        out.extend_from_slice(TAIL.as_bytes());
-        String::from_utf8(out).map_err(|error| serde_json::Error::io(std::io::Error::other(error)))
-    }
-
-    /// The variable parts of a text delta, each as JSON: item id (without quotes), index, delta (with quotes).
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct Parts<'a> {
-        /// The item.
-        pub item_id: &'a str,
-        /// Index of the content part.
-        pub content_index: &'a str,
-        /// The text to append, as a JSON string.
-        pub delta: &'a str,
-    }
-
-    /// Joins parts to the event that they were split from.
-    pub fn join(Parts { item_id, content_index, delta }: Parts<'_>) -> String {
-        [HEAD, item_id, MIDDLE, content_index, DELTA, delta, TAIL].concat()
-    }
-
-    /// Splits a text delta; `None` for any other event.
-    pub fn split(event: &str) -> Option<Parts<'_>> {
-        let rest = event.strip_prefix(HEAD)?;
-        let (item_id, rest) = rest.split_at_checked(36)?;
-        let rest = rest.strip_prefix(MIDDLE)?;
-        let (content_index, rest) = rest.split_once(DELTA)?;
-        let delta = rest.strip_suffix(TAIL)?;
-        Some(Parts { item_id, content_index, delta })
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::chatkit::ItemUpdate;
+    use crate::ids::ItemId;
 
     #[test]
-    fn write_returns_what_serde_writes() {
-        let item_id = Uuid::now_v7();
-        for delta in ["", "plain", "a \"quoted\"\nline\u{0}", "äöü — 日本語 🥛", r#"","delta":"}}"#] {
-            for content_index in [0, 7, 12] {
-                let by_hand = text_delta::write(item_id, content_index, delta).unwrap();
-                let update = ItemUpdate::TextDelta { content_index, delta: delta.to_owned() };
-                let by_serde = serde_json::to_string(&ThreadStreamEvent::ItemUpdated { item_id, update }).unwrap();
-                assert_eq!(by_hand, by_serde);
-
-                let parts = text_delta::split(&by_hand).unwrap();
-                assert_eq!(parts.item_id, item_id.to_string());
-                assert_eq!(parts.content_index, content_index.to_string());
-                assert_eq!(serde_json::from_str::<String>(parts.delta).unwrap(), delta);
-                assert_eq!(text_delta::join(parts), by_hand);
-            }
-        }
-    }
-
-    #[test]
-    fn other_events_are_not_split() {
-        let item_id = Uuid::now_v7();
-        let event = ThreadStreamEvent::ItemRemoved { item_id };
-        let json = serde_json::to_string(&event).unwrap();
-        assert_eq!(text_delta::split(&json), None);
-        assert_eq!(type_of(&json), Some("thread.item.removed"));
-        assert_eq!(type_of("[1]"), None);
+    fn the_kind_is_read_without_parsing() {
+        let removed = ThreadStreamEvent::ItemRemoved { item_id: ItemId::random() };
+        let event = Event::new(&removed).unwrap();
+        assert_eq!(event.kind(), EventKind::ItemRemoved);
+        assert_eq!(event.text_delta(), None);
+        assert_eq!(Event::from_json("[1]").kind(), EventKind::Unknown);
     }
 }

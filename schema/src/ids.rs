@@ -1,6 +1,7 @@
 //! Ids with types: a function that takes a [`ThreadId`] cannot be given a [`UserId`].
 //!
-//! Each is a UUID, on the wire, in the schemas and in the database alike.
+//! Each is a UUID, on the wire, in the schemas and in the database alike. The clock of the store makes the ids that rows
+//! are sorted by.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,10 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// An id of some kind of thing.
-pub trait Id: Copy + Ord + std::hash::Hash + fmt::Debug + fmt::Display + From<Uuid> + Into<Uuid> {}
+pub trait Id: Copy + Ord + std::hash::Hash + fmt::Debug + fmt::Display + FromStr<Err = uuid::Error> {
+    /// Returns the id with this UUID.
+    fn from_uuid(uuid: Uuid) -> Self;
+}
 
 macro_rules! ids {
     ($( $(#[$meta:meta])* $name:ident )+) => {
@@ -23,9 +27,36 @@ macro_rules! ids {
                 diesel(sql_type = crate::db::types::sql::Id)
             )]
             #[serde(transparent)]
-            pub struct $name(pub Uuid);
+            pub struct $name(Uuid);
 
-            impl Id for $name {}
+            impl Id for $name {
+                fn from_uuid(uuid: Uuid) -> Self {
+                    Self(uuid)
+                }
+            }
+
+            impl $name {
+                /// Returns the id with this UUID. For a database, a wire format or a generator of ids; other code gets
+                /// its ids from those.
+                pub const fn from_uuid(uuid: Uuid) -> Self {
+                    Self(uuid)
+                }
+
+                /// Returns an id that no row has: all its bits are 0.
+                pub const fn nil() -> Self {
+                    Self(Uuid::nil())
+                }
+
+                /// Makes an id of random bits (UUIDv4). Its order means nothing.
+                pub fn random() -> Self {
+                    Self(Uuid::new_v4())
+                }
+
+                /// Returns the UUID.
+                pub const fn as_uuid(&self) -> &Uuid {
+                    &self.0
+                }
+            }
 
             impl fmt::Debug for $name {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,18 +75,6 @@ macro_rules! ids {
 
                 fn from_str(text: &str) -> Result<Self, Self::Err> {
                     text.parse().map(Self)
-                }
-            }
-
-            impl From<Uuid> for $name {
-                fn from(id: Uuid) -> Self {
-                    Self(id)
-                }
-            }
-
-            impl From<$name> for Uuid {
-                fn from(id: $name) -> Self {
-                    id.0
                 }
             }
 
@@ -112,6 +131,26 @@ ids! {
     AccessSubjectId
     /// Id of a process: the owner of the runs that it executes. Each start of the service makes a new one.
     ProcessId
+    /// Id of a job that writes the summary of a thread.
+    SummaryJobId
+}
+
+impl From<UserId> for AccessSubjectId {
+    fn from(id: UserId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ServiceKeyId> for AccessSubjectId {
+    fn from(id: ServiceKeyId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ClientTokenId> for AccessSubjectId {
+    fn from(id: ClientTokenId) -> Self {
+        Self(id.0)
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +160,7 @@ mod tests {
     #[test]
     fn an_id_looks_like_its_uuid() {
         let uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
-        let id = ThreadId(uuid);
+        let id = ThreadId::from_uuid(uuid);
         assert_eq!(serde_json::to_value(id).unwrap(), serde_json::to_value(uuid).unwrap());
         assert_eq!(serde_json::from_value::<ThreadId>(serde_json::to_value(uuid).unwrap()).unwrap(), id);
         assert_eq!(id.to_string(), uuid.to_string());

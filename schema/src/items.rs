@@ -1,12 +1,12 @@
 //! `items.*`: the entries of a thread.
 
 use crate::chatkit::{FeedbackKind, ThreadItem};
+use crate::ids::{ItemId, ThreadId};
 use crate::page::{Order, Page, Raw};
 use crate::threads::Done;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Kind of an item, with the name that the database and ChatKit use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ impl ItemKind {
 #[serde(deny_unknown_fields)]
 pub struct ItemsListParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -89,6 +89,35 @@ pub struct ItemsListParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"))]
     pub after: Option<String>,
+    /// Whether the result has the summary of the oldest items, if there is one. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_summary: Option<bool>,
+}
+
+/// A page of the items of a thread.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ItemsPage {
+    /// The items.
+    pub data: Vec<Raw<ThreadItem>>,
+    /// Whether there is a next page.
+    pub has_more: bool,
+    /// Cursor of the next page: send it as `after`. Absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What models read in place of the oldest items. Only if `include_summary` is true, and a summary has been written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// What models read in place of the oldest items of a thread, which do not fit into their context window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// The summary, written by a model.
+    pub text: String,
+    /// The last item that it includes.
+    pub through_item_id: Option<ItemId>,
+    /// When it was written.
+    pub updated_at: DateTime<Utc>,
 }
 
 /// Params of `items.feedback`.
@@ -96,10 +125,10 @@ pub struct ItemsListParams {
 #[serde(deny_unknown_fields)]
 pub struct ItemsFeedbackParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Items of this thread, 1 to 100: usually an assistant message and the items that led to it.
     #[schemars(length(min = 1, max = 100))]
-    pub item_ids: Vec<Uuid>,
+    pub item_ids: Vec<ItemId>,
     /// Rating of the items.
     pub kind: FeedbackKind,
 }
@@ -109,7 +138,7 @@ pub struct ItemsFeedbackParams {
 #[serde(deny_unknown_fields)]
 pub struct ItemsListFeedbackParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Maximum number of items on the page, 1 to 100. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -124,9 +153,9 @@ pub struct ItemsListFeedbackParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feedback {
     /// The item.
-    pub item_id: Uuid,
+    pub item_id: ItemId,
     /// The thread of the item.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The rating.
     pub kind: FeedbackKind,
     /// Time of the last rating.
@@ -137,7 +166,7 @@ crate::methods! {
     /// List the items of a conversation.
     ///
     /// Without hidden items, such as notes for the model and raw tool calls.
-    ItemsList = "items.list" (User): ItemsListParams => Page<Raw<ThreadItem>>;
+    ItemsList = "items.list" (User): ItemsListParams => ItemsPage;
     /// Rate items of a conversation.
     ///
     /// A new rating replaces the earlier one. All items must be visible items of this conversation, else nothing is

@@ -27,6 +27,7 @@ pub mod ids;
 pub mod input;
 pub mod items;
 pub mod page;
+pub mod plain_text;
 pub mod rpc;
 pub mod runs;
 pub mod system;

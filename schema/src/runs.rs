@@ -4,11 +4,11 @@ pub use crate::finish_reason::FinishReason;
 
 use crate::error::Failure;
 use crate::event::RunEvent;
+use crate::ids::{ItemId, RunId, ThreadId};
 use crate::page::Raw;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Status of a run. The last four are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ pub enum RunStatus {
     Failed,
     /// Ended by the user. The output so far is kept.
     Cancelled,
-    /// Ended because the server stopped or crashed. The output so far is kept.
+    /// Ended because the server stopped, or crashed and could not continue it. The output so far is kept.
     Interrupted,
 }
 
@@ -92,10 +92,10 @@ pub struct ToolCallRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The run that made the call.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// The assistant message that followed; absent if the run ended without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<Uuid>,
+    pub message_id: Option<ItemId>,
     /// Time of the call.
     pub created_at: DateTime<Utc>,
 }
@@ -104,9 +104,9 @@ pub struct ToolCallRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Id of the run.
-    pub id: Uuid,
+    pub id: RunId,
     /// The thread of the run.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Status of the run.
     pub status: RunStatus,
     /// Time at which the input was stored.
@@ -119,7 +119,7 @@ pub struct Run {
     /// The message that this run answers again. When the run completes, the other items after that message are removed.
     /// Until then, and if the run ends otherwise, the old answer stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_of: Option<Uuid>,
+    pub retry_of: Option<ItemId>,
     /// Why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -136,7 +136,7 @@ pub struct Run {
     pub cost_micros: Option<u64>,
     /// The last assistant message of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message_id: Option<Uuid>,
+    pub message_id: Option<ItemId>,
     /// Tool calls of the run; present once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCallRecord>>,
@@ -147,7 +147,7 @@ pub struct Run {
 #[serde(deny_unknown_fields)]
 pub struct RunRef {
     /// The run.
-    pub run_id: Uuid,
+    pub run_id: RunId,
 }
 
 /// Params of `runs.subscribe`.
@@ -155,7 +155,7 @@ pub struct RunRef {
 #[serde(deny_unknown_fields)]
 pub struct RunsSubscribeParams {
     /// The run.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// The last event that the subscriber has: its `seq`, or the cursor `run_id:seq`. Default: from the first event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<After>,
@@ -177,7 +177,7 @@ pub enum After {
 
 impl After {
     /// Returns the sequence number of the last event that the subscriber has; `None` if the cursor is of another run.
-    pub fn seq_of(&self, run_id: Uuid) -> Option<u64> {
+    pub fn seq_of(&self, run_id: RunId) -> Option<u64> {
         match self {
             Self::Seq(seq) => Some(*seq),
             Self::Cursor(text) => match text.trim().rsplit_once(':') {
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_a_number_or_names_its_run() {
-        let run = Uuid::now_v7();
-        let other = Uuid::now_v7();
+        let run = RunId::random();
+        let other = RunId::random();
         assert_eq!(After::Seq(3).seq_of(run), Some(3));
         assert_eq!(After::Cursor("3".into()).seq_of(run), Some(3));
         assert_eq!(After::Cursor(format!("{run}:3")).seq_of(run), Some(3));

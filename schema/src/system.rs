@@ -71,9 +71,24 @@ pub struct Health {
     pub components: BTreeMap<Component, ComponentHealth>,
 }
 
+/// Limits of messages. A front end can check them before it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageLimits {
+    /// Maximum number of characters (Unicode scalar values) of the text of a message; null is no limit.
+    pub message_chars: Option<u32>,
+    /// Maximum number of attachments of a message.
+    pub attachments: u32,
+    /// Maximum size of an attachment in bytes. Images can have a lower one.
+    pub attachment_bytes: u64,
+    /// Allowed media types of attachments. `*` at the end matches any rest.
+    pub attachment_types: Vec<String>,
+}
+
 crate::methods! {
     /// Check the health of the service and its components.
     SystemHealth = "system.health" (Probe): HealthParams => Health;
+    /// Get the limits of messages.
+    SystemLimits = "system.limits" (Public): Nothing => MessageLimits;
     /// Get this API as an OpenRPC document.
     RpcDiscover = "rpc.discover" (Public): Nothing => Map<String, Value>;
 }

@@ -1,11 +1,11 @@
 //! `tasks.*`: the to-do list of a user, which the built-in tools use too.
 
+use crate::ids::{TaskId, UserId};
 use crate::page::Page;
 use crate::threads::Done;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use uuid::Uuid;
 
 /// How urgent a task is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +55,9 @@ pub enum TaskFilter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Task {
     /// Id of the task.
-    pub id: Uuid,
+    pub id: TaskId,
     /// Id of the user.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Title.
     pub title: String,
     /// Description.
@@ -118,7 +118,7 @@ pub struct TasksListParams {
 #[serde(deny_unknown_fields)]
 pub struct TaskRef {
     /// Id of the task.
-    pub task_id: Uuid,
+    pub task_id: TaskId,
 }
 
 /// Params of `tasks.update`. Absent members do not change.
@@ -126,7 +126,7 @@ pub struct TaskRef {
 #[serde(deny_unknown_fields)]
 pub struct TasksUpdateParams {
     /// Id of the task.
-    pub task_id: Uuid,
+    pub task_id: TaskId,
     /// New title, 1 to 200 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]

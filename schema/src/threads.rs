@@ -2,6 +2,7 @@
 
 use crate::chatkit::{Action, StructuredInputSubmission, ThreadItem, ThreadStatus, UserMessageInput};
 use crate::event::ThreadEvent;
+use crate::ids::{ItemId, RunId, ThreadId, UserId};
 use crate::page::{Order, Page, Raw};
 use crate::runs::{Run, ToolCallRecord};
 use chrono::{DateTime, Utc};
@@ -10,13 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::str::FromStr;
-use uuid::Uuid;
 
 /// A conversation of one user: the thread of ChatKit, with additional members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Thread {
     /// Id of the thread.
-    pub id: Uuid,
+    pub id: ThreadId,
     /// Title. It begins as the first message; the user can change it.
     pub title: String,
     /// Time of creation.
@@ -28,7 +28,7 @@ pub struct Thread {
     /// A page of items; empty in lists and in events.
     pub items: Page<Raw<ThreadItem>>,
     /// Id of the user who owns the thread.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// Time of the last message or change.
     pub updated_at: DateTime<Utc>,
     /// Number of user and assistant messages.
@@ -111,7 +111,7 @@ pub struct ThreadCreated {
 #[serde(deny_unknown_fields)]
 pub struct ThreadsGetByIdParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Maximum number of items on the page, 1 to 1000. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
@@ -166,7 +166,7 @@ pub struct ThreadPage {
 #[serde(deny_unknown_fields)]
 pub struct ThreadsUpdateParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The new title, 1 to 200 characters. It stays until it is changed again.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     pub title: String,
@@ -177,7 +177,7 @@ pub struct ThreadsUpdateParams {
 #[serde(deny_unknown_fields)]
 pub struct ThreadRef {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
 }
 
 /// Params of `threads.add_user_message`.
@@ -185,7 +185,7 @@ pub struct ThreadRef {
 #[serde(deny_unknown_fields)]
 pub struct AddUserMessageParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The message.
     pub input: UserMessageInput,
     /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
@@ -204,9 +204,9 @@ pub struct AddUserMessageParams {
 #[serde(deny_unknown_fields)]
 pub struct RetryAfterItemParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The user message to answer again.
-    pub item_id: Uuid,
+    pub item_id: ItemId,
     /// Idempotency key, at most 255 characters. A second request with the same key starts nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,7 +223,7 @@ pub struct RetryAfterItemParams {
 #[serde(deny_unknown_fields)]
 pub struct AddClientToolOutputParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Output of the tool: any JSON of at most 32768 bytes. Default: null.
     #[serde(default)]
     pub result: Value,
@@ -232,6 +232,10 @@ pub struct AddClientToolOutputParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.add_structured_input`.
@@ -239,9 +243,9 @@ pub struct AddClientToolOutputParams {
 #[serde(deny_unknown_fields)]
 pub struct AddStructuredInputParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The item with the questions: a pending item of type `structured_input`.
-    pub item_id: Uuid,
+    pub item_id: ItemId,
     /// The answers. A question without an answer is skipped. An item with an `approval` takes the answers `decision`
     /// (`approve`, `approve_always`, `edit` or `refuse`), `arguments` and `reason`; anything else refuses the call.
     pub input: StructuredInputSubmission,
@@ -250,6 +254,10 @@ pub struct AddStructuredInputParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.custom_action`.
@@ -257,10 +265,10 @@ pub struct AddStructuredInputParams {
 #[serde(deny_unknown_fields)]
 pub struct CustomActionParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The widget item that the action belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item_id: Option<Uuid>,
+    pub item_id: Option<ItemId>,
     /// The action, as the widget declares it.
     pub action: Action,
     /// Idempotency key, at most 255 characters. A second request with the same key does nothing and gets the same
@@ -268,6 +276,10 @@ pub struct CustomActionParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[ -~]+$"))]
     pub idempotency_key: Option<String>,
+    /// Cursor of the last event that the caller has of a run which this same request has started: that run is returned
+    /// again, and no other is started. Ignored with an idempotency key, and if the run is of another request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<String>,
 }
 
 /// Params of `threads.sync_custom_action`.
@@ -275,10 +287,10 @@ pub struct CustomActionParams {
 #[serde(deny_unknown_fields)]
 pub struct SyncCustomActionParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// The widget item that the action belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item_id: Option<Uuid>,
+    pub item_id: Option<ItemId>,
     /// The action, as the widget declares it.
     pub action: Action,
 }
@@ -296,7 +308,7 @@ pub struct SyncCustomActionResponse {
 #[serde(deny_unknown_fields)]
 pub struct ThreadsSubscribeParams {
     /// The thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// Cursor `run_id:seq` of the last event that the subscriber has; `0` for all events. Default: the active run from
     /// its first event, and everything after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +329,7 @@ pub enum EventCursor {
     /// After event number `seq` of this run; 0 is before its first event. Written `run_id:seq`.
     Event {
         /// The run.
-        run_id: Uuid,
+        run_id: RunId,
         /// Number of the event.
         seq: u64,
     },
@@ -325,7 +337,7 @@ pub enum EventCursor {
 
 impl EventCursor {
     /// Returns the run that a cursor names, also if its number is larger than that of any event can be.
-    pub fn run_of(cursor: &str) -> Option<Uuid> {
+    pub fn run_of(cursor: &str) -> Option<RunId> {
         let (run_id, seq) = cursor.trim().split_once(':')?;
         let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
         run_id.parse().ok().filter(|_| is_number)
@@ -365,7 +377,7 @@ impl FromStr for EventCursor {
 pub struct ThreadNotification {
     /// The run of the event; absent for side events, which belong to no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<Uuid>,
+    pub run_id: Option<RunId>,
     /// Sequence number of the event in its run, from 1. `run_id:seq` is the cursor to resume from. 0 for side events,
     /// which have no cursor.
     pub seq: u64,
@@ -441,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_parsed_back() {
-        let run_id = Uuid::now_v7();
+        let run_id = RunId::random();
         for cursor in
             [EventCursor::Beginning, EventCursor::Event { run_id, seq: 0 }, EventCursor::Event { run_id, seq: 7 }]
         {

@@ -4,7 +4,7 @@ use super::flags::{self, Scope};
 use super::{option, switch};
 use clap::{Arg, ArgMatches, Command as Definition, value_parser};
 use std::path::PathBuf;
-use uuid::Uuid;
+use threadline_schema::ids::InvitationId;
 
 /// What `threadline user` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub enum InviteCommand {
     /// Delete an invitation.
     Revoke {
         /// Its id.
-        id: Uuid,
+        id: InvitationId,
     },
 }
 
@@ -165,7 +165,7 @@ pub(super) fn invite_definition() -> Definition {
                     .value_name("ID")
                     .help("Id of the invitation")
                     .required(true)
-                    .value_parser(value_parser!(Uuid)),
+                    .value_parser(value_parser!(InvitationId)),
             ),
         )
 }

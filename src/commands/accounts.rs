@@ -14,7 +14,6 @@ use std::time::Duration;
 use threadline_core::store::rows::UserRow;
 use threadline_core::store::{Clock, Store};
 use threadline_core::{AccountTools, Accounts, NewInvitation, NewServiceKey, generate_password};
-use threadline_schema::ids::InvitationId;
 
 /// Most rows of a list.
 const MAX_ROWS: u32 = 1_000;
@@ -144,7 +143,7 @@ pub async fn invite(settings: &Settings, command: InviteCommand) -> anyhow::Resu
             Ok(())
         }
         InviteCommand::Revoke { id } => {
-            accounts.revoke_invitation(InvitationId(id)).await?;
+            accounts.revoke_invitation(id).await?;
             print("revoked\n")
         }
     }

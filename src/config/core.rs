@@ -51,6 +51,11 @@ impl Settings {
         Ok((config, warnings))
     }
 
+    /// Returns the number of tokens that models can read and write, if it is set.
+    pub fn context_tokens(&self) -> Option<u64> {
+        self.context_tokens.map(|tokens| u64::from(tokens.get()))
+    }
+
     /// Returns the configuration of the database, for commands that need nothing else of the core.
     pub fn database(&self) -> DatabaseConfig {
         DatabaseConfig {
@@ -244,8 +249,9 @@ impl Settings {
             max_turns: self.agent_max_turns.get(),
             run_timeout: self.run_max_seconds.seconds(),
             history_items: self.agent_history_items.get(),
-            context_tokens: self.context_tokens.map(|tokens| u64::from(tokens.get())),
+            context_tokens: self.context_tokens(),
             title_model: self.title_model.as_deref().map(Into::into),
+            summary_model: self.summary_model.as_deref().map(Into::into),
         })
     }
 

@@ -168,6 +168,9 @@ settings! {
     /// Name of the model that writes the titles of conversations, at the same server. It is asked once per
     /// conversation, while the first message is answered. Until then the title is the words of that message.
     title_model: Option<String> = "TITLE_MODEL" in Model, unset "the title is the words of the first message";
+    /// Name of the model that summarises the oldest part of a conversation that is too long for its model, at the same
+    /// server (docs/MODELS.md). The answer does not wait for it.
+    summary_model: Option<String> = "SUMMARY_MODEL" in Model, unset "the oldest part of a long conversation is left out";
     /// Pause of the demo model between two words, in milliseconds.
     demo_word_pause: Number<0, 10_000> = "DEMO_WORD_PAUSE_MS" in Model, default "30";
 

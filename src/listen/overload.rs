@@ -12,9 +12,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The same form as all errors of the REST API, although the request is not read.
 const RESPONSE: &str = concat!(
-    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 135\r\n",
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 170\r\n",
     "retry-after: 1\r\nconnection: close\r\n\r\n",
-    r#"{"success":false,"error":{"code":"SERVICE_UNAVAILABLE","message":"The server has too many connections. Please try again in a moment."}}"#
+    r#"{"success":false,"error":{"code":"SERVICE_UNAVAILABLE","message":"The server has too many connections. Please try again in a moment.","docs":"/docs#SERVICE_UNAVAILABLE"}}"#
 );
 
 /// Sends the response and closes the connection. Reads what the peer sends until the peer closes too: closing a socket

@@ -1,6 +1,7 @@
 //! Metrics: the table of all metrics, and the page that `/metrics` serves.
 
-use metrics::Unit;
+use super::disk::{self, Volume};
+use metrics::{Key, Level, Metadata, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -53,17 +54,22 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_model_fallbacks_total", kind: Counter, labels: "code", doc: "Fallbacks from a model that failed to another one." },
     Metric { name: "threadline_model_dialect_adjustments_total", kind: Counter, labels: "setting", doc: "Changes of the dialect of a model because its server refused a request." },
     Metric { name: "threadline_titles_total", kind: Counter, labels: "outcome", doc: "Titles requested from a model: stored, kept if there was no better one or the user had set one, or failed." },
+    Metric { name: "threadline_summaries_total", kind: Counter, labels: "outcome", doc: "Summaries of long conversations: stored; outdated if the conversation had changed or was deleted; skipped if another one was being written or had just failed; over_budget if the user had used what they may use in a day; or failed." },
     Metric { name: "threadline_agents_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the agents file after SIGHUP: ok or refused." },
     Metric { name: "threadline_rpc_request_seconds", kind: Histogram, labels: "method, code", doc: "Duration of a JSON-RPC call, also of the gateway; code is 0, or the name of the error." },
     Metric { name: "threadline_streams", kind: Gauge, labels: "transport", doc: "Open subscriptions on WebSockets." },
     Metric { name: "threadline_websockets", kind: Gauge, labels: "", doc: "Open WebSockets." },
     Metric { name: "threadline_runs_active", kind: Gauge, labels: "", doc: "Active runs." },
     Metric { name: "threadline_runs_total", kind: Counter, labels: "status", doc: "Ended runs." },
+    Metric { name: "threadline_runs_taken_over_total", kind: Counter, labels: "outcome", doc: "Runs whose process died or lost them: continued, or interrupted, cancelled or failed." },
     Metric { name: "threadline_run_seconds", kind: Histogram, labels: "status", doc: "Duration of a run." },
     Metric { name: "threadline_run_events", kind: Histogram, labels: "", doc: "Events per run." },
     Metric { name: "threadline_log_write_seconds", kind: Histogram, labels: "", doc: "Duration of one write of the journal: one transaction for all runs." },
     Metric { name: "threadline_task_failures_total", kind: Counter, labels: "task", doc: "Background tasks that have failed, by kind. After the failure of a critical one the process drains and exits." },
     Metric { name: "threadline_log_failures_total", kind: Counter, labels: "", doc: "Failed writes of the journal; their events are written later." },
+    Metric { name: "threadline_journal_lag_seconds", kind: Gauge, labels: "", doc: "Time for which the journal has not been able to write; 0 while it can." },
+    Metric { name: "threadline_lease_renewal_failures_total", kind: Counter, labels: "", doc: "Failed tries of this process to renew the leases of its runs." },
+    Metric { name: "threadline_runs_taken_over_total", kind: Counter, labels: "", doc: "Runs that this process took over, because their process was gone or its lease had expired." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
@@ -78,8 +84,12 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_over_shared_budget_total", kind: Counter, labels: "", doc: "Runs refused because a budget that all users share was used up." },
     Metric { name: "threadline_shared_budget", kind: Gauge, labels: "scope, unit, state", doc: "Budgets that all users share: what is used or held today, and the limit." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls and streams refused by a limit." },
+    Metric { name: "threadline_provider_key_reads_total", kind: Counter, labels: "outcome", doc: "Reads of the identity provider's keys." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
     Metric { name: "threadline_db_connections", kind: Gauge, labels: "state", doc: "Connections to the database: open, in use, and requests that wait for one." },
+    Metric { name: "threadline_db_pool_timeouts_total", kind: Counter, labels: "", doc: "Requests that got no connection to the database in time." },
+    Metric { name: "threadline_disk_free_bytes", kind: Gauge, labels: "volume", doc: "Free space of the file system under the SQLite file and under the attachments." },
+    Metric { name: "threadline_disk_size_bytes", kind: Gauge, labels: "volume", doc: "Size of that file system." },
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Open connections." },
     Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener, limit", doc: "Connections answered 503 because too many were open." },
     Metric { name: "threadline_input_refused_total", kind: Counter, labels: "reason", doc: "Requests and messages that were not read because of their size." },
@@ -101,7 +111,7 @@ pub const METRICS: &[Metric] = &[
 
 /// Upper bounds of the buckets of all durations, in seconds: from an in-process call to a long run.
 const SECONDS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0];
 
 /// Upper bounds of the buckets of all counts.
 const COUNTS: &[f64] = &[1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 10_000.0];
@@ -138,17 +148,19 @@ impl MetricsPage {
         self.handle.render()
     }
 
-    /// Runs the upkeep every few seconds: reads the process metrics and compacts histograms. Never returns.
-    pub async fn upkeep(self, dropped_lines: ErrorCounter) {
+    /// Runs the upkeep every few seconds: reads the process metrics and the space of the volumes, and compacts
+    /// histograms. Never returns.
+    pub async fn upkeep(self, volumes: Vec<Volume>, dropped_lines: ErrorCounter) {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             metrics::counter!("threadline_log_lines_dropped_total").absolute(dropped_lines.dropped_lines() as u64);
-            let page = self.clone();
+            let (page, volumes) = (self.clone(), volumes.clone());
             // It reads /proc, where listing many file descriptors takes milliseconds: not on an async worker.
             let round = tokio::task::spawn_blocking(move || {
                 page.process.collect();
+                disk::record(&volumes);
                 page.handle.run_upkeep();
             });
             if let Err(error) = round.await {
@@ -166,11 +178,23 @@ fn describe() {
             _ => Unit::Count,
         };
         match metric.kind {
-            Counter => metrics::describe_counter!(metric.name, unit, metric.doc),
+            Counter => {
+                metrics::describe_counter!(metric.name, unit, metric.doc);
+                if metric.labels.is_empty() {
+                    start_at_zero(metric.name);
+                }
+            }
             Gauge => metrics::describe_gauge!(metric.name, unit, metric.doc),
             Histogram => metrics::describe_histogram!(metric.name, unit, metric.doc),
         }
     }
+}
+
+/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an alert
+/// on its increase would miss the first event.
+fn start_at_zero(name: &'static str) {
+    const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+    metrics::with_recorder(|recorder| recorder.register_counter(&Key::from_static_name(name), &METADATA).increment(0));
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::model::{self, Wish, asked};
 use crate::reader::{Door, Reader};
 use crate::shop::{begin, cancel, items, submit, unlimited, whole};
 use crate::support::client::{PASSWORD, read};
-use crate::support::{App, Client, Setup, Upstream, eventually, token};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Setup, Upstream, eventually, token};
 use crate::trial::Trial;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
@@ -36,7 +36,7 @@ impl Service {
         Requirement::FakeTime.find()?;
         let setup = Setup::postgres().await?;
         let upstream = model::start().await;
-        let setup = unlimited(setup, &upstream).with("SESSION_MAX_IDLE_DAYS", 1);
+        let setup = unlimited(setup, &upstream).with("SESSION_MAX_IDLE_DAYS", 1).agents(ENDS_WITH_ITS_PROCESS);
         let right = setup.start().await;
         let user = right.user().await;
         let user = user.with_token(token::mint(user.user_id.unwrap(), 3 * 24 * 3600));

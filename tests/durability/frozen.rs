@@ -2,7 +2,7 @@
 
 use crate::model::{self, Wish};
 use crate::reader::{Door, Reader};
-use crate::shop::{begin, items, pair, text, whole};
+use crate::shop::{begin, items, pair_that_interrupts, text, whole};
 use crate::support::{App, Client};
 use crate::trial::Trial;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ async fn snapshot(user: &Client, reader: &Reader) -> String {
 async fn a_process_that_was_frozen_longer_than_its_lease_writes_nothing() {
     const TEST: &str = "frozen, two processes on PostgreSQL";
     let upstream = model::start().await;
-    let Some([zombie, other]) = pair(&upstream, &[]).await else { return };
+    let Some([zombie, other]) = pair_that_interrupts(&upstream).await else { return };
     let trial = Trial::begin(TEST);
     let user = zombie.user().await;
     let there = user.at(&other);

@@ -3,7 +3,7 @@
 use crate::model::Wish;
 use crate::reader::{Door, Reader};
 use crate::support::client::try_read;
-use crate::support::{App, Client, Reply, Setup, Upstream};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Reply, Setup, Upstream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,7 +15,15 @@ pub fn unlimited(setup: Setup, upstream: &Upstream) -> Setup {
 
 /// Starts two processes on one PostgreSQL; `None` when there is no server.
 pub async fn pair(upstream: &Upstream, more: &[(&str, String)]) -> Option<[App; 2]> {
-    let mut setup = unlimited(Setup::postgres().await?, upstream);
+    pair_of(unlimited(Setup::postgres().await?, upstream), more).await
+}
+
+/// The same, with runs that end with their process.
+pub async fn pair_that_interrupts(upstream: &Upstream) -> Option<[App; 2]> {
+    pair_of(unlimited(Setup::postgres().await?, upstream).agents(ENDS_WITH_ITS_PROCESS), &[]).await
+}
+
+async fn pair_of(mut setup: Setup, more: &[(&str, String)]) -> Option<[App; 2]> {
     for (name, value) in more {
         setup = setup.with(name, value);
     }

@@ -12,4 +12,5 @@ mod mcp_as_they_are;
 mod progress;
 pub mod python;
 mod reload;
+mod summaries;
 mod widgets;

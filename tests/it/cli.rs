@@ -66,6 +66,8 @@ fn commands_that_print_need_nothing() {
         "doctor",
         "env-example",
         "healthcheck",
+        "smoke",
+        "bench",
     ] {
         assert!(help.contains(&format!("  {name} ")), "{name} is missing in {help}");
     }
@@ -362,6 +364,34 @@ async fn the_healthcheck_requests_health() {
     drop(app);
     let output = tokio::task::spawn_blocking(move || run(&["healthcheck"], &here)).await.unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+}
+
+everywhere! {
+    async fn an_installation_is_measured(setup: Setup) {
+        let app = setup.with("MAX_SESSIONS_PER_USER", 0).start().await;
+        let url = format!("http://{}", app.rest);
+        let bench = ["bench", "--url", &url, "--seconds", "1", "--streams", "2", "--connections", "2"].map(str::to_owned);
+        let measured = tokio::task::spawn_blocking(move || run(&bench.each_ref().map(String::as_str), &[])).await.unwrap();
+        let table = stdout(&measured);
+        for row in ["create a session", "list sessions", "first token of an answer", "between two tokens"] {
+            let counted = table.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next()?.parse().ok());
+            assert!(counted.is_some_and(|count: u32| count > 0), "{row}: {table} {}", complaint(&measured));
+        }
+        // A machine that is busy with other tests meets no target, which is no fault of the program.
+        assert_eq!(measured.status.success(), !table.contains("FAIL"), "{table}");
+        // The sessions are gone.
+        assert_eq!(app.database.count("SELECT count(*) AS rows FROM threads").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_ends_a_measurement_is_named() {
+    let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 5).start().await;
+    let url = format!("http://{}", app.rest);
+    let measured = tokio::task::spawn_blocking(move || run(&["bench", "--url", &url, "--seconds", "2"], &[]));
+    let measured = measured.await.unwrap();
+    assert_eq!(measured.status.code(), Some(1));
+    assert!(complaint(&measured).contains("RATE_LIMIT_REQUESTS_PER_MINUTE=0"), "{}", complaint(&measured));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Databases as they are run: behind a pooler, read-only for a while, and left by a process that was killed.
 
+use crate::support::paused_answer::{PausedAnswer, queue_paused_answer};
 use crate::support::process::{self, SECRET};
-use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
+use crate::support::{Client, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use threadline_test_requirements::PgBouncer;
@@ -28,18 +29,8 @@ async fn say_when_free(user: &Client, session: uuid::Uuid) -> (Duration, String)
     }
 }
 
-/// A conversation in which the first process answers, with the words so far in the log.
-async fn in_mid_run(app: &App) -> (Client, uuid::Uuid, uuid::Uuid) {
-    let user = app.user().await;
-    let session = user.session().await;
-    let mut stream = user.start(session, "Hello").await.unwrap();
-    let said = stream.until_said("Some words").await;
-    let run = stream.run_id();
-    app.database.logged(run, said).await;
-    (user, session, run)
-}
-
-fn talks_on(upstream: &Upstream) {
+/// Queues an answer that never ends after its first words, and an answer to the next message.
+fn queue_hanging_answer(upstream: &Upstream) {
     upstream.queue(Script::stream().words(&["Some", " words"]).hang());
     upstream.queue(Script::stream().words(&["Hello again"]).done("stop"));
 }
@@ -48,26 +39,26 @@ fn talks_on(upstream: &Upstream) {
 async fn a_conversation_is_free_soon_after_its_process_was_killed() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
-    talks_on(&upstream);
+    queue_hanging_answer(&upstream);
     let mut one = setup.upstream(&upstream).start().await;
     let other = one.again().start().await;
-    let (user, session, run) = in_mid_run(&one).await;
+    let (user, session, run) = PausedAnswer::start(&one).await.logged(&one).await;
     let user = user.at(&other);
     one.core().kill();
     let (free, ended) = say_when_free(&user, session).await;
     assert!(free < Duration::from_secs(3), "it was free after {free:?}");
     assert_eq!(ended, "run.completed");
-    assert_eq!(user.run(run).await["status"], "interrupted");
-    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], "Some words");
+    assert_eq!(user.run(run).await["status"], "completed");
+    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], "Hello again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_started_again_frees_what_it_left() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
-    talks_on(&upstream);
+    queue_hanging_answer(&upstream);
     let mut app = setup.upstream(&upstream).start().await;
-    let (user, session, _) = in_mid_run(&app).await;
+    let (user, session, _) = PausedAnswer::start(&app).await.logged(&app).await;
     app.core().kill();
     let again = app.again().start().await;
     let (free, ended) = say_when_free(&user.at(&again), session).await;
@@ -79,11 +70,10 @@ async fn a_process_that_is_started_again_frees_what_it_left() {
 async fn a_process_whose_connections_are_killed_keeps_its_runs() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
-    let gate = Gate::closed();
-    upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).words(&[" more"]).done("stop"));
+    let gate = queue_paused_answer(&upstream);
     let one = setup.upstream(&upstream).start().await;
     let _other = one.again().start().await;
-    let (user, _, run) = in_mid_run(&one).await;
+    let (user, _, run) = PausedAnswer::start(&one).await.logged(&one).await;
     for _ in 0..3 {
         one.database.batch(END_SESSIONS).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -100,14 +90,10 @@ async fn a_process_whose_connections_are_killed_keeps_its_runs() {
 async fn a_database_that_takes_no_writes_is_told_to_readers_and_by_health() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
-    let gate = Gate::closed();
-    upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).words(&[" more"]).done("stop"));
+    let gate = queue_paused_answer(&upstream);
     upstream.queue(Script::stream().words(&["Hello again"]).done("stop"));
     let app = setup.upstream(&upstream).start().await;
-    let user = app.user().await;
-    let session = user.session().await;
-    let mut stream = user.start(session, "Hello").await.unwrap();
-    stream.until_said("Some words").await;
+    let PausedAnswer { user, session, stream, .. } = PausedAnswer::start(&app).await;
     let name = app.database.url().rsplit_once('/').unwrap().1.to_owned();
     app.database.batch(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     app.database.batch(END_SESSIONS).await;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 /// Folders whose files the documents name from the root of the repository.
-const ROOTS: [&str; 11] = [
+const ROOTS: [&str; 12] = [
     ".ci/",
     ".github/",
     "benches/",
+    "deploy/",
     "docs/",
     "examples/",
     "migrations/",
@@ -24,7 +25,7 @@ fn root() -> PathBuf {
 /// All Markdown files outside of generated and third-party folders.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["", "docs", "docs/adr", "migrations"] {
+    for folder in ["", "deploy", "docs", "docs/adr", "docs/guides", "migrations"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -129,4 +130,16 @@ fn the_tests_that_the_security_tables_name_exist() {
         }
     }
     assert!(lines > 30, "{lines}");
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed = link_targets(&summary);
+    for document in documents() {
+        let Ok(page) = document.strip_prefix(root().join("docs")) else { continue };
+        let page = page.display().to_string();
+        assert!(page == "SUMMARY.md" || listed.contains(&page), "docs/SUMMARY.md does not name {page}");
+    }
+    assert!(listed.len() > 20, "{listed:?}");
 }

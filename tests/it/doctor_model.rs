@@ -25,7 +25,11 @@ fn answer(request: &Value) -> Script {
     let question = messages.last().unwrap().to_string();
     let cities: Vec<_> = ["Paris", "Rome"].into_iter().filter(|city| question.contains(city)).collect();
     if request.get("tools").is_none() {
-        let words = if question.contains("image_url") { "A red square" } else { "one two three" };
+        let words = match () {
+            () if question.contains("image_url") => "A red square",
+            () if question.contains("code word") => "Marigold",
+            () => "one two three",
+        };
         return words.split_inclusive(' ').fold(Script::stream(), |script, word| script.words(&[word])).done("stop");
     }
     if messages.last().unwrap()["role"] == "tool" {
@@ -55,10 +59,57 @@ async fn a_model_without_deviations() {
         "ok    parallel calls",
         "ok    tool results",
         "ok    images",
+        "ok    context window",
     ];
     assert_eq!(verdicts, expected, "{told}");
     assert!(told.contains("no setting of the dialect is needed") && !told.contains("hunter2"), "{told}");
-    assert_eq!(upstream.requests().len(), 6);
+    assert!(told.contains("at least 7 tokens") && !told.contains("context_tokens"), "{told}");
+    // Ten tokens each.
+    assert!(told.ends_with("These requests have used about 90 tokens.\n"), "{told}");
+    assert_eq!(upstream.requests().len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_context_window_is_found() {
+    let long =
+        |request: &Value| request["messages"][1]["content"].as_str().is_some_and(|text| text.contains("code word"));
+    let size = |request: &Value| request["messages"][1]["content"].as_str().unwrap_or_default().len();
+    let upstream = Upstream::start().await;
+    let suggested = |told: &str, tokens: u32| {
+        told.contains(&format!("[models.\"test-model\"]\ncontext_tokens = {tokens}\n"))
+            && told.contains(&format!("CONTEXT_TOKENS={tokens}\n"))
+    };
+    // A refusal names it.
+    upstream.answer_with(move |request| match long(request) && size(request) > 10_000 {
+        true => Script::fails(400, &json!({"error": {"message": "maximum context length is 2500 tokens"}})),
+        false => answer(request),
+    });
+    let (code, told) = doctor(&["doctor", "--model"], at(&upstream)).await;
+    assert!(code == Some(0) && suggested(&told, 2500), "{told}");
+    assert!(told.contains("ok    context window  2500 tokens"), "{told}");
+    // It is set already.
+    let asked = upstream.requests().len();
+    let set = ("CONTEXT_TOKENS", "2500".to_owned());
+    let (_, told) = doctor(&["doctor", "--model"], [at(&upstream), vec![set]].concat()).await;
+    assert!(told.contains("2500 tokens as configured") && !told.contains("context_tokens"), "{told}");
+    assert_eq!(upstream.requests().len(), asked + 7);
+    // The list of models says it, and a long prompt would cost.
+    upstream.list_models(json!([{"id": "test-model", "context_length": 100_000}])).answer_with(answer);
+    let (_, told) = doctor(&["doctor", "--model"], at(&upstream)).await;
+    assert!(
+        told.contains("100000 tokens as the server's list of models says") && told.contains("as they cost"),
+        "{told}"
+    );
+    // A server that cuts the prompt without a word.
+    upstream.answer_with(move |request| match long(request) {
+        true => Script::stream().words(&["I", " do", " not", " know"]).event(json!({}), Some("stop")).raw(format!(
+            "data: {}\n\ndata: [DONE]\n\n",
+            json!({"choices": [], "usage": {"prompt_tokens": 2048, "completion_tokens": 4}})
+        )),
+        false => answer(request),
+    });
+    let (code, told) = doctor(&["doctor", "--model"], at(&upstream)).await;
+    assert!(code == Some(0) && told.contains("no    context window") && suggested(&told, 2048), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +143,7 @@ async fn what_a_server_refuses_is_suggested_for_the_agents_file() {
     let dialect = ("MODEL_DIALECT", "system=user,stream_options=false,tools=false,images=false".to_owned());
     let (code, told) = doctor(&["doctor", "--model"], [at(&upstream), vec![dialect]].concat()).await;
     assert!(code == Some(0) && told.contains("no setting of the dialect is needed"), "{told}");
-    assert_eq!(upstream.requests().len(), asked + 6);
+    assert_eq!(upstream.requests().len(), asked + 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,11 @@ fn the_rest_reference_is_current() {
 }
 
 #[test]
+fn the_reference_of_errors_is_current() {
+    is_current("docs/ERRORS.md", &threadline_gateway::errors_markdown());
+}
+
+#[test]
 fn the_rpc_reference_is_current() {
     is_current("docs/RPC.md", &threadline_core::openrpc::markdown());
 }

@@ -1,7 +1,8 @@
 //! Several processes on one database.
 
+use crate::support::paused_answer::{FIRST_WORDS, PausedAnswer, queue_paused_answer};
 use crate::support::relay::Relay;
-use crate::support::{App, Client, Gate, Reply, Script, Setup, Upstream, eventually};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Gate, Reply, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -90,17 +91,10 @@ async fn logged(app: &App, what: &str) {
 async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;
-    let gate = Gate::closed();
-    upstream.queue(Script::stream().words(&["Some", " words"]).stop(&gate).words(&[" more"]).done("stop"));
+    let gate = queue_paused_answer(&upstream);
     upstream.queue(Script::stream().words(&["Hello again"]).done("stop"));
-    let app = setup.upstream(&upstream).start().await;
-    let user = app.user().await;
-    let session = user.session().await;
-    let mut stream = user.start(session, "Hello").await.unwrap();
-    let said = stream.until_said("Some words").await;
-    let run = stream.run_id();
-    drop(stream);
-    app.database.logged(run, said).await;
+    let app = setup.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
+    let (user, session, run) = PausedAnswer::start(&app).await.logged(&app).await;
 
     // Another process takes the run over, and dies before it has closed it. For the next process, closing fails too.
     app.database
@@ -113,7 +107,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
         .await;
     gate.open();
     logged(&app, "another process has taken the run over").await;
-    logged(&app, "dead run could not be closed").await;
+    logged(&app, "dead run could not be recovered").await;
     // Long enough that it counts as unread.
     tokio::time::sleep(Duration::from_secs(12)).await;
     app.database.batch("DROP TRIGGER refuse ON items").await;
@@ -121,7 +115,7 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
     let late = user.follow(run, None).await.unwrap().finish().await;
     assert_eq!(late.terminal()["type"], "run.interrupted", "{:?}", late.types());
     assert_eq!(user.run(run).await["status"], "interrupted");
-    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], "Some words");
+    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], FIRST_WORDS);
     assert_eq!(user.say(session, "Are you there?").await.terminal()["type"], "run.completed");
 }
 

@@ -40,10 +40,22 @@ pub enum Requirement {
     Python,
     /// ChromeDriver and Chromium.
     Browser,
+    /// axe-core, a checker of accessibility: the file `axe.min.js`.
+    Axe,
     /// The library that gives a process a wrong clock.
     FakeTime,
     /// PgBouncer, a pooler for PostgreSQL.
     PgBouncer,
+    /// Prometheus; its `promtool` is beside it.
+    Prometheus,
+    /// A Python interpreter that has the packages of `deploy/checks/requirements.txt`.
+    DeployChecks,
+    /// `systemd-analyze`, which judges units without running them.
+    SystemdAnalyze,
+    /// ShellCheck.
+    ShellCheck,
+    /// Node.js.
+    Node,
 }
 
 impl Requirement {
@@ -60,9 +72,15 @@ impl Requirement {
             Self::S3 => variable("TEST_S3_URL"),
             Self::ChatKit => variable("TEST_CHATKIT_PYTHON"),
             Self::Python => python(),
-            Self::Browser => variable("TEST_CHROMEDRIVER").or_else(chromedriver),
+            Self::Browser => variable("TEST_CHROMEDRIVER").or_else(|| program("chromedriver", "--version")),
+            Self::Axe => variable("TEST_AXE"),
             Self::FakeTime => variable("DURABILITY_FAKETIME").or_else(faketime),
             Self::PgBouncer => variable("TEST_PGBOUNCER").or_else(pgbouncer),
+            Self::Prometheus => variable("TEST_PROMETHEUS").or_else(|| program("prometheus", "--version")),
+            Self::DeployChecks => variable("TEST_DEPLOY_PYTHON"),
+            Self::SystemdAnalyze => program("systemd-analyze", "--version"),
+            Self::ShellCheck => program("shellcheck", "--version"),
+            Self::Node => program("node", "--version"),
         };
         if found.is_none() {
             self.skip();
@@ -108,10 +126,21 @@ impl Requirement {
                 "a browser",
                 "install Chromium and ChromeDriver so that chromedriver is on PATH, or set TEST_CHROMEDRIVER",
             ),
+            Self::Axe => ("axe-core", "set TEST_AXE to axe.min.js of the npm package axe-core"),
             Self::FakeTime => {
                 ("libfaketime", "install it (Debian: libfaketime), or set DURABILITY_FAKETIME to libfaketime.so.1")
             }
             Self::PgBouncer => ("PgBouncer", "install it (Debian: pgbouncer), or set TEST_PGBOUNCER to the program"),
+            Self::Prometheus => {
+                ("Prometheus", "install it (Debian: prometheus), or set TEST_PROMETHEUS to the program")
+            }
+            Self::DeployChecks => (
+                "the checks of deploy/",
+                "set TEST_DEPLOY_PYTHON to an interpreter that has the packages of deploy/checks/requirements.txt",
+            ),
+            Self::SystemdAnalyze => ("systemd-analyze", "install systemd"),
+            Self::ShellCheck => ("ShellCheck", "install it (Debian: shellcheck)"),
+            Self::Node => ("Node.js", "install it (Debian: nodejs)"),
         }
     }
 }
@@ -127,10 +156,10 @@ fn python() -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn chromedriver() -> Option<String> {
-    let mut command = Command::new("chromedriver");
-    let status = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success()).then(|| "chromedriver".to_owned())
+/// The name of a program on `PATH`, if it runs with this argument.
+fn program(name: &str, argument: &str) -> Option<String> {
+    let status = Command::new(name).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then(|| name.to_owned())
 }
 
 /// Where distributions install PgBouncer.

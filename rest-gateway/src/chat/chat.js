@@ -18,7 +18,7 @@ let hideAlert = null;
 const sidebar = new Sidebar({ removed: forget, failed: showError });
 const composer = new Composer({
   send: (text, attachments) => current.send(text, attachments),
-  stop: () => current.stop(),
+  stop: () => attempt(() => current.stop()),
   failed: showError,
 });
 const log = new Log({
@@ -28,8 +28,10 @@ const log = new Log({
   continueAnswer: () => attempt(() => current.send("Continue", [])),
   answer: (item, input) => attempt(() => current.answer(item.id, input)),
   act: (item, action) => attempt(() => current.act(item.id, action)),
+  ratingOf: (item) => current.ratings.get(item.id),
+  edit: (item) => composer.setText(textOf(item)),
   rate: (item, kind) => attempt(() => current.rate(item.id, kind)),
-  copy: (item) => attempt(() => navigator.clipboard.writeText(item.content.map(({ text }) => text).join("\n"))),
+  copy: (item) => attempt(() => navigator.clipboard.writeText(textOf(item))),
 });
 
 byId("sign-in").addEventListener("submit", signIn);
@@ -44,6 +46,7 @@ for (const prompt of document.querySelectorAll("#welcome button")) {
 // A reload removes all data of the user from memory.
 document.addEventListener("signed-out", () => location.reload());
 window.addEventListener("hashchange", showCurrent);
+document.addEventListener("visibilitychange", followVisible);
 
 if (server.isSignedIn()) enter();
 else byId("entrance").hidden = false;
@@ -68,6 +71,8 @@ async function signIn(event) {
 
 async function enter() {
   byId("app").hidden = false;
+  // Without the limits, the server still refuses what is too long.
+  server.limits().then(({ message_chars: chars }) => composer.setMaxChars(chars), () => {});
   await attempt(() => sidebar.load());
   await showCurrent();
 }
@@ -86,7 +91,20 @@ async function showCurrent() {
   current = conversation;
   sidebar.select(threadId);
   log.show(conversation);
+  followVisible();
   byId("message").focus();
+}
+
+/**
+ * Follows the conversation that is shown, and no other. Browsers allow six connections to a server, for all tabs
+ * together, so a tab in the background has none.
+ */
+function followVisible() {
+  const isVisible = document.visibilityState === "visible";
+  for (const conversation of conversations.values()) {
+    if (conversation === current && isVisible) conversation.follow();
+    else conversation.unfollow();
+  }
 }
 
 /** Called when a conversation gets its thread, or when its title changes. */
@@ -95,6 +113,7 @@ function threadChanged(conversation) {
   conversations.set(thread.id, conversation);
   sidebar.put(thread);
   if (conversation !== current) return;
+  followVisible();
   // Replaces the entry in the history, so that the back button skips the empty page.
   if (location.hash.slice(1) !== thread.id) history.replaceState(null, "", `#${thread.id}`);
   sidebar.select(thread.id);
@@ -104,6 +123,11 @@ function threadChanged(conversation) {
 function forget(threadId) {
   conversations.delete(threadId);
   if (current?.thread?.id === threadId) location.hash = "";
+}
+
+/** Returns the text of a message. */
+function textOf({ content }) {
+  return content.map(({ text }) => text).join("\n");
 }
 
 async function retry(item) {

@@ -6,9 +6,12 @@ import { drawAttachment } from "./items.js";
 import * as server from "./server.js";
 
 export class Composer {
+  isTooLong = false;
   /** Files of the message: `{ file, id, isUploaded, node, controller }`. `id` is null before the announcement. */
   files = [];
   isSending = false;
+  /** Maximum number of characters of a message; null if there is no limit, or if it is not known yet. */
+  maxChars = null;
 
   /**
    * `send` gets the text and the ids of attachments, and resolves when the server has the message. `stop` stops the
@@ -20,6 +23,7 @@ export class Composer {
     this.form = byId("composer");
     this.text = byId("message");
     this.list = byId("files");
+    this.counter = byId("counter");
     this.sendButton = byId("send");
     this.stopButton = byId("stop");
     this.form.addEventListener("submit", (event) => {
@@ -45,6 +49,11 @@ export class Composer {
     this.sendButton.hidden = isAnswering;
     this.stopButton.hidden = !isAnswering;
     this.updateSendButton();
+  }
+
+  setMaxChars(maxChars) {
+    this.maxChars = maxChars;
+    this.count();
   }
 
   setText(text) {
@@ -78,7 +87,19 @@ export class Composer {
   isReady() {
     const isUploaded = this.files.every((file) => file.isUploaded);
     const hasContent = this.text.value.trim() !== "" || this.files.length > 0;
-    return hasContent && isUploaded && !this.isSending && !this.isAnswering;
+    return hasContent && isUploaded && !this.isTooLong && !this.isSending && !this.isAnswering;
+  }
+
+  /** Shows the number of characters when the message is nearly too long, before the server refuses it. */
+  count() {
+    // The server counts Unicode scalar values, as the iterator of a string does.
+    const chars = [...this.text.value.trim()].length;
+    this.isTooLong = this.maxChars !== null && chars > this.maxChars;
+    const isNear = this.maxChars !== null && chars > 0.8 * this.maxChars;
+    this.counter.hidden = !isNear;
+    this.counter.textContent = isNear ? `${chars} of ${this.maxChars} characters` : "";
+    this.counter.classList.toggle("problem", this.isTooLong);
+    this.updateSendButton();
   }
 
   updateSendButton() {
@@ -89,7 +110,7 @@ export class Composer {
   fit() {
     this.text.style.height = "auto";
     this.text.style.height = `${this.text.scrollHeight}px`;
-    this.updateSendButton();
+    this.count();
   }
 
   sendOnEnter(event) {

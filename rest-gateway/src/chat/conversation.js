@@ -1,8 +1,8 @@
 // A conversation: its items, from pages and from the events of its runs. It draws nothing; it tells a view about
 // changes.
 
-import { fold } from "./fold.js";
-import { activeRuns, eventsOf } from "./runs.js";
+import { fold, isEnd } from "./fold.js";
+import { follow, isInterruption } from "./follow.js";
 import * as server from "./server.js";
 
 /** Items per page. */
@@ -14,11 +14,30 @@ const NO_VIEW = { put() {}, grow() {}, remove() {}, showAll() {}, showState() {}
 export class Conversation {
   /** The thread; null until the first message has been sent. */
   thread = null;
+  /** The id of the thread, which is known before the thread is loaded. */
+  threadId = null;
   items = [];
   /** The cursor of the page before the first item; null if there are no earlier items. */
   earlier = null;
-  /** The active run: `{ runId, controller, stopped, reading }`. */
+  /**
+   * The active run: `{ runId, stopped, reading, started }`. `started` resolves when the server has answered the request
+   * of this page that starts the run.
+   */
   running = null;
+  /** Runs whose events are not taken from the follower: this page reads them itself, or they have ended. */
+  ignoredRuns = new Set();
+  /** Resolves when the items are loaded; null for a new conversation. */
+  loading = null;
+  /** Called when the follower has connected, or has failed to. */
+  firstConnection = () => {};
+  /** Stops the follower; null while the conversation is not followed. */
+  follower = null;
+  /** Whether the conversation may have changed while it was not followed. */
+  isStale = false;
+  /** Whether the connection of the follower is lost. */
+  isDisconnected = false;
+  /** Ratings of this user, by item id. */
+  ratings = new Map();
   /** The progress event before the first text, or null. */
   progress = null;
   /** Ids of items that are not complete. */
@@ -38,14 +57,83 @@ export class Conversation {
     this.view = NO_VIEW;
   }
 
-  /** Loads the newest items, and follows a run that was active before a reload. */
+  /** Follows the conversation, and loads the newest items. In this order, so that no event is missed in between. */
   async load(threadId) {
-    const params = { thread_id: threadId, limit: PAGE_SIZE, order: "desc" };
-    const thread = await server.requestJson("threads.get_by_id", params);
+    this.threadId = threadId;
+    const connected = new Promise((resolve) => (this.firstConnection = resolve));
+    this.loading = connected.then(() => this.loadItems());
+    this.follow();
+    try {
+      await this.loading;
+    } catch (error) {
+      this.unfollow();
+      throw error;
+    }
+  }
+
+  async loadItems() {
+    const params = { thread_id: this.threadId, limit: PAGE_SIZE, order: "desc" };
+    const [thread, ratings] = await Promise.all([
+      server.requestJson("threads.get_by_id", params),
+      // The conversation can be read without them.
+      server.ratings(this.threadId).catch(() => []),
+    ]);
     this.thread = thread;
+    for (const { item_id: itemId, kind } of ratings) this.ratings.set(itemId, kind);
     this.addEarlier(thread.items);
-    const runId = activeRuns.get(threadId);
-    if (runId) this.resume(runId);
+  }
+
+  /** Begins to follow the conversation: runs that other tabs and devices start, and other changes. */
+  follow() {
+    if (this.follower || this.threadId === null) return;
+    this.follower = new AbortController();
+    this.readFollower(this.follower.signal);
+  }
+
+  /** Ends following. The events of runs that this page has started still arrive. */
+  unfollow() {
+    if (!this.follower) return;
+    this.follower.abort();
+    this.follower = null;
+    this.isStale = true;
+    // Its events came from the follower. The snapshot of the next one has the rest.
+    if (this.running && !this.running.started) this.finish();
+  }
+
+  async readFollower(signal) {
+    const options = { withSnapshot: this.isStale, connectionChanged: (isConnected) => this.setConnected(isConnected) };
+    this.isStale = false;
+    try {
+      for await (const { runId, event } of follow(this.threadId, options, signal)) {
+        await this.loading;
+        // Until then it is not known whether the run is one of this page.
+        await this.running?.started;
+        if (signal.aborted) return;
+        if (runId === null) fold(this, event);
+        else if (!this.ignoredRuns.has(runId)) this.foldRun(runId, event);
+      }
+    } catch (error) {
+      // `load` reports its own errors. 404: another tab has deleted the conversation.
+      if (this.thread && error.status !== 404) this.fail(error.message, false);
+    } finally {
+      this.firstConnection();
+    }
+  }
+
+  /** Applies an event of a run that this page does not read itself. */
+  foldRun(runId, event) {
+    if (this.running?.runId !== runId) this.running = { runId, stopped: false, reading: null, started: null };
+    fold(this, event);
+    if (isEnd(event)) {
+      this.ignoredRuns.add(runId);
+      this.finish();
+    } else this.view.showState();
+  }
+
+  setConnected(isConnected) {
+    this.firstConnection();
+    this.isDisconnected = !isConnected;
+    this.view.showState();
   }
 
   async loadEarlier() {
@@ -92,6 +180,7 @@ export class Conversation {
 
   async rate(itemId, kind) {
     await server.requestJson("items.feedback", { thread_id: this.thread.id, item_ids: [itemId], kind });
+    this.ratings.set(itemId, kind);
   }
 
   /** Stops the answer. The stream then ends with the text so far. */
@@ -100,9 +189,8 @@ export class Conversation {
     if (!running) return;
     running.stopped = true;
     this.view.showState();
-    // The id of the run is not known yet. The server cancels the run when the request is closed.
-    if (running.runId === null) return running.controller.abort();
-    await server.cancelRun(running.runId).catch(() => running.controller.abort());
+    // The request that starts the run has not been answered yet: `begin` stops the run when it is.
+    if (running.runId !== null) await server.cancelRun(running.runId);
   }
 
   /** Returns the user message that an item is, or answers. */
@@ -111,47 +199,56 @@ export class Conversation {
     return this.items.slice(0, at + 1).findLast(({ type }) => type === "user_message");
   }
 
+  /** Starts a run with a request. Resolves when the server has it. */
   async begin(type, params) {
     if (this.running) throw new server.RequestError(409, { message: "The assistant is still answering." });
-    const running = this.start(null);
+    const request = server.requestStream(type, params);
+    const started = request.then(
+      (response) => this.ignoredRuns.add(response.headers.get("x-run-id")),
+      () => null,
+    );
+    this.running = { runId: null, stopped: false, reading: null, started };
+    const { running } = this;
+    this.view.showState();
     try {
-      const response = await server.requestStream(type, params, running.controller.signal);
+      const response = await request;
       running.runId = response.headers.get("x-run-id");
-      this.rememberRun();
       running.reading = this.read(response, running);
     } catch (error) {
       this.finish();
-      if (!running.stopped) throw error;
+      throw error;
     }
+    if (running.stopped) await server.cancelRun(running.runId);
   }
 
-  resume(runId) {
-    const running = this.start(runId);
-    running.reading = this.read(null, running);
-  }
-
-  start(runId) {
-    this.running = { runId, controller: new AbortController(), stopped: false, reading: null };
-    this.view.showState();
-    return this.running;
-  }
-
+  /** Reads the events of a run that this page has started. */
   async read(response, running) {
     try {
-      for await (const event of eventsOf(response, running.runId, running.controller.signal)) fold(this, event);
-    } catch (error) {
-      // The server does not keep the events of old runs: 404 after a reload is no error.
-      if (!running.stopped && error.status !== 404) this.fail(error.message, true);
-    } finally {
+      for await (const { event } of server.readEvents(response)) {
+        if (event && isInterruption(event)) throw new server.RequestError(0, {});
+        if (event) fold(this, event);
+      }
       if (running.stopped) this.note({ level: "info", message: "You stopped this answer." });
       this.finish();
+    } catch (error) {
+      if (!error.isTemporary || !this.thread) this.fail(error.message, true);
+      this.finish();
+      // The run goes on without this connection. The follower reads it again from its first event on.
+      if (error.isTemporary) this.followAgain(running.runId);
     }
+  }
+
+  followAgain(runId) {
+    this.ignoredRuns.delete(runId);
+    this.isStale = true;
+    if (!this.follower) return;
+    this.unfollow();
+    this.follow();
   }
 
   finish() {
     this.running = null;
     this.progress = null;
-    if (this.thread) activeRuns.delete(this.thread.id);
     const changed = this.items.filter(({ id }) => this.growing.has(id) || this.outgoing.has(id));
     this.growing.clear();
     this.outgoing.clear();
@@ -159,15 +256,23 @@ export class Conversation {
     this.view.showState();
   }
 
-  /** Sets the thread, or its changed title. */
+  /** Sets the thread, or its changed title or status. */
   setThread(thread) {
-    this.thread = thread;
-    this.rememberRun();
+    this.thread = { ...this.thread, ...thread };
+    this.threadId = thread.id;
     this.threadChanged(this);
   }
 
-  rememberRun() {
-    if (this.thread && this.running?.runId) activeRuns.set(this.thread.id, this.running.runId);
+  /** Replaces the newest items by those of a snapshot. Earlier ones stay. */
+  setSnapshot({ items, ...thread }) {
+    const known = new Set(items.data.map(({ id }) => id));
+    const first = items.data[0]?.created_at ?? "";
+    const earlier = this.items.filter(({ id, created_at: at, local }) => !local && !known.has(id) && at < first);
+    this.items = [...earlier, ...items.data];
+    if (earlier.length === 0) this.earlier = items.has_more ? items.after : null;
+    this.growing.clear();
+    this.view.showAll();
+    this.setThread(thread);
   }
 
   /** Adds an item, or replaces the one with its id. */

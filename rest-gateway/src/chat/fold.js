@@ -6,9 +6,15 @@ export function fold(conversation, event) {
   APPLY_EVENT[event.type]?.(conversation, event);
 }
 
+/** Returns whether an event is the last one of its run. */
+export function isEnd({ type }) {
+  return ["run.completed", "run.failed", "run.cancelled", "run.interrupted"].includes(type);
+}
+
 const APPLY_EVENT = {
   "thread.created": (conversation, { thread }) => conversation.setThread(thread),
   "thread.updated": (conversation, { thread }) => conversation.setThread(thread),
+  "thread.snapshot": (conversation, { thread }) => conversation.setSnapshot(thread),
   "thread.item.added": (conversation, { item }) => {
     conversation.growing.add(item.id);
     conversation.put(item);
@@ -20,7 +26,7 @@ const APPLY_EVENT = {
   "thread.item.content.part.delta": (conversation, { item_id: itemId, ...delta }) =>
     change(conversation, itemId, { ...delta, type: TEXT_DELTA }),
   "thread.item.removed": (conversation, { item_id: itemId }) => conversation.remove(itemId),
-  "run.resync": (conversation, { items }) => items.data.forEach((item) => putComplete(conversation, { item })),
+  "run.resync": replaceRun,
   progress_update: (conversation, progress) => conversation.setProgress(progress),
   notice: (conversation, notice) => {
     // A message shows itself that it is incomplete, also after a reload.
@@ -54,6 +60,16 @@ const APPLY_UPDATE = {
     item.image = image;
   },
 };
+
+/** Puts the items of a run as they stand. What grows and is none of them was half said when its process died. */
+function replaceRun(conversation, { items }) {
+  const kept = new Set(items.data.map(({ id }) => id));
+  for (const id of [...conversation.growing].filter((id) => !kept.has(id))) {
+    conversation.growing.delete(id);
+    conversation.remove(id);
+  }
+  items.data.forEach((item) => putComplete(conversation, { item }));
+}
 
 function putComplete(conversation, { item }) {
   conversation.growing.delete(item.id);

@@ -1,34 +1,34 @@
-// Shows the usual subset of Markdown, which models write. HTML in it stays text.
+// Shows Markdown, as models write it. The parser returns tokens, and this file makes elements of them: HTML in a text
+// stays text.
 
 import { element, webLink } from "./dom.js";
+import { iconButton } from "./icons.js";
+import { lowlight, MarkdownIt } from "./markdown-bundle.js";
 
-/** The first line of each kind of block, in the order in which they are tried. All other lines are paragraphs. */
-const FENCE = /^ *(```+|~~~+)/;
-const HEADING = /^ {0,3}#{1,6} +(.*)$/;
-const RULE = /^ {0,3}([-*_])( *\1){2,} *$/;
-const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^( *)([-*+]|\d{1,9}[.)]) +(.*)$/;
-/** The line below the head of a table, with its alignments. */
-const DELIMITERS = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
+const markdown = new MarkdownIt({ html: false, linkify: true });
+// Otherwise "main.rs" becomes a link to a server in Serbia.
+markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 
-/**
- * Code, bold, italic, and links with and without a label. The lengths are limited, so that a text of many opening
- * brackets is not slow.
- */
-const SPANS =
-  /(`+)(.{1,1000}?)\1|\*\*(\S.{0,1000}?)\*\*|(?<![\w*])\*([^\s*][^*]{0,1000}?)\*(?![\w*])|\[([^\]]{1,500})\]\(([^\s)]{1,2000})\)|(https?:\/\/[^\s<>()"']{1,2000}[^\s<>()"'.,;:!?])/gs;
+/** Code that is longer is not highlighted, in characters: it would slow the page down while it is streamed. */
+const MAX_HIGHLIGHTED = 20_000;
 
 /**
  * Shows a text in a node. Blocks that have not changed since the last call stay: a selection in them is kept, and long
  * answers stay fast.
  */
 export function showText(node, text) {
-  const blocks = blocksOf(text);
+  const environment = {};
+  const tokens = markdown.parse(text, environment);
+  const lines = text.split("\n");
+  // A definition of a link, which can stand below its use, changes other blocks.
+  const definitions = Object.keys(environment.references ?? {}).join();
+  const blocks = blocksOf(tokens);
   blocks.forEach((block, at) => {
-    const source = block.lines.join("\n");
+    const [from, to] = block[0].map;
+    const source = `${definitions}\n${lines.slice(from, to).join("\n")}`;
     const old = node.children[at];
     if (old?.source === source) return;
-    const drawn = DRAWN[block.kind](block.lines);
+    const [drawn] = draw(block);
     drawn.source = source;
     if (old) old.replaceWith(drawn);
     else node.append(drawn);
@@ -43,131 +43,127 @@ export function formatted(text) {
   return node;
 }
 
-const DRAWN = {
-  paragraph: (lines) => element("p", {}, spans(lines.join("\n"))),
-  heading: ([line]) => element("h4", {}, spans(HEADING.exec(line)[1])),
-  rule: () => element("hr"),
-  quote: (lines) => element("blockquote", {}, spans(lines.map((line) => line.replace(QUOTE, "")).join("\n"))),
-  list: drawList,
-  code: drawCode,
-  table: drawTable,
-};
-
-function blocksOf(text) {
+/** Splits the tokens of a text into those of its outermost blocks. */
+function blocksOf(tokens) {
   const blocks = [];
-  let open = null;
-  for (const line of text.split("\n")) {
-    const kind = kindOf(line, open);
-    if (kind === null) open = null;
-    else if (kind === "paragraph" && open?.kind === "paragraph" && isTable(open.lines.at(-1), line)) {
-      const head = open.lines.pop();
-      if (open.lines.length === 0) blocks.pop();
-      blocks.push((open = { kind: "table", lines: [head, line] }));
-    }
-    else if (kind === open?.kind && kind !== "heading" && kind !== "rule") open.lines.push(line);
-    else blocks.push((open = { kind, lines: [line] }));
-    if (kind === "code" && closes(open.lines)) open = null;
+  let depth = 0;
+  for (const token of tokens) {
+    if (depth === 0) blocks.push([]);
+    blocks.at(-1).push(token);
+    depth += token.nesting;
   }
   return blocks;
 }
 
-/** Returns the kind of block of a line; null for an empty line. */
-function kindOf(line, open) {
-  if (open?.kind === "code") return "code";
-  if (FENCE.test(line)) return "code";
-  if (line.trim() === "") return null;
-  if (HEADING.test(line)) return "heading";
-  if (RULE.test(line)) return "rule";
-  if (QUOTE.test(line)) return "quote";
-  // Indented lines continue a list item.
-  if (ITEM.test(line) || (open?.kind === "list" && line.startsWith("  "))) return "list";
-  // A table goes on to the next empty line or other block.
-  return open?.kind === "table" ? "table" : "paragraph";
+/** Draws tokens. Returns the nodes. */
+function draw(tokens) {
+  const root = { children: [] };
+  const open = [root];
+  for (const token of tokens) {
+    if (token.nesting === 1) open.push({ token, children: [] });
+    else if (token.nesting === 0) open.at(-1).children.push(...drawLeaf(token));
+    else {
+      const { token: opening, children } = open.pop();
+      open.at(-1).children.push(...drawPair(opening, children));
+    }
+  }
+  return root.children;
 }
 
-/** Returns whether two lines are the head of a table and the line below it, which has as many cells. */
-function isTable(head, line) {
-  return head.includes("|") && DELIMITERS.test(line) && cellsOf(head).length === cellsOf(line).length;
+/** Draws the content of a pair of tokens, such as `strong_open` and `strong_close`. */
+function drawPair(token, children) {
+  // Paragraphs of a list without empty lines.
+  if (token.hidden) return children;
+  if (token.type === "link_open") return [webLink(token.attrGet("href"), children)];
+  if (token.type === "heading_open") return [drawHeading(token, children)];
+  if (token.type === "table_open") return [drawTable(children)];
+  if (token.type === "th_open" || token.type === "td_open") return [drawCell(token, children)];
+  if (token.type === "ordered_list_open") return [element("ol", { start: token.attrGet("start"), dir: "auto" }, children)];
+  if (token.type === "list_item_open") return [element("li", {}, children)];
+  return [element(token.tag, { dir: token.block && "auto" }, children)];
 }
 
-/** Returns the texts of a row of a table. A bar after a backslash is part of the text. */
-function cellsOf(line) {
-  const inner = line.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "");
-  return inner.split(/(?<!\\)\|/).map((cell) => cell.replaceAll("\\|", "|").trim());
+function drawLeaf(token) {
+  switch (token.type) {
+    case "inline":
+      return draw(token.children);
+    case "text":
+      return [token.content];
+    case "softbreak":
+      return ["\n"];
+    case "hardbreak":
+      return [element("br")];
+    case "code_inline":
+      return [element("code", { dir: "ltr" }, token.content)];
+    case "fence":
+    case "code_block":
+      return [drawCode(token)];
+    case "hr":
+      return [element("hr")];
+    // An image is only a link: loading it would tell another server that the text was read.
+    case "image":
+      return [webLink(token.attrGet("src"), token.content || token.attrGet("src"))];
+    default:
+      return [token.content];
+  }
 }
 
-/** Returns whether the last line closes the block of code. */
-function closes(lines) {
-  const [, fence] = FENCE.exec(lines[0]);
-  return lines.length > 1 && lines.at(-1).trim() === fence;
-}
-
-function drawCode(lines) {
-  const code = lines.slice(1, closes(lines) ? -1 : undefined);
-  // The tab index allows to scroll wide code with the keyboard.
-  return element("pre", { tabindex: 0 }, element("code", {}, code.join("\n")));
+/** Draws a heading. The page has two levels of its own above those of a text. */
+function drawHeading({ tag }, children) {
+  const level = Math.min(Number(tag.slice(1)) + 2, 6);
+  return element(`h${level}`, { dir: "auto" }, children);
 }
 
 /** Draws a table, in a box that scrolls where the table is wider than the page. */
-function drawTable([head, delimiters, ...rows]) {
-  const aligns = cellsOf(delimiters).map(alignOf);
-  const draw = (name, cells) =>
-    element(
-      "tr",
-      {},
-      aligns.map((align, at) => {
-        const cell = element(name, { scope: name === "th" && "col" }, spans(cells[at] ?? ""));
-        cell.style.textAlign = align;
-        return cell;
-      }),
-    );
-  const body = rows.map((row) => draw("td", cellsOf(row)));
-  const table = element("table", {}, element("thead", {}, draw("th", cellsOf(head))), element("tbody", {}, body));
-  return element("div", { class: "table", tabindex: 0 }, table);
+function drawTable(children) {
+  return element("div", { class: "table", tabindex: 0, role: "group", "aria-label": "Table" }, element("table", {}, children));
 }
 
-function alignOf(delimiter) {
-  if (!delimiter.endsWith(":")) return "start";
-  return delimiter.startsWith(":") ? "center" : "end";
+const ALIGNMENTS = { left: "start", center: "center", right: "end" };
+
+function drawCell(token, children) {
+  const cell = element(token.tag, { scope: token.tag === "th" && "col", dir: "auto" }, children);
+  const [, align] = /text-align: *(\w+)/.exec(token.attrGet("style") ?? "") ?? [];
+  cell.style.textAlign = ALIGNMENTS[align] ?? "start";
+  return cell;
 }
 
-/** Draws a list with its nested lists. The indentation of an item is its level. */
-function drawList(lines) {
-  const items = [];
-  for (const line of lines) {
-    const [, indent, mark, words] = ITEM.exec(line) ?? [];
-    if (mark) items.push({ level: indent.length, mark, words });
-    else items.at(-1).words += `\n${line.trim()}`;
-  }
-  return element(items.some(({ mark }) => isNumber(mark)) ? "ol" : "ul", {}, items.map(drawItem));
+/** Draws a block of code, with a button that copies it. */
+function drawCode({ info, content }) {
+  const [language] = info.trim().split(/\s+/);
+  const code = content.replace(/\n$/, "");
+  // Browsers only have a clipboard on HTTPS and on localhost.
+  const copy = navigator.clipboard && iconButton("copy", "Copy code", { click: ({ currentTarget }) => copyCode(currentTarget, code) });
+  return element(
+    "div",
+    { class: "code", dir: "ltr" },
+    element("div", { class: "code-head" }, element("span", {}, language), copy),
+    // The tab index allows to scroll wide code with the keyboard.
+    element("pre", { tabindex: 0 }, element("code", {}, highlighted(code, language))),
+  );
 }
 
-function drawItem({ level, mark, words }) {
-  const item = element("li", { value: isNumber(mark) && parseInt(mark, 10) }, spans(words));
-  item.style.marginInlineStart = `${Math.min(level, 12) / 2}em`;
-  item.style.listStyleType = isNumber(mark) ? "decimal" : "disc";
-  return item;
+/** Copies code, and shows for a moment that it was copied. */
+async function copyCode(button, code) {
+  await navigator.clipboard.writeText(code);
+  button.classList.add("done");
+  button.setAttribute("aria-label", "Copied");
+  setTimeout(() => {
+    button.classList.remove("done");
+    button.setAttribute("aria-label", "Copy code");
+  }, 1500);
 }
 
-function isNumber(mark) {
-  return /\d/.test(mark);
+/** Returns the nodes of code. Code in an unknown language stays plain. */
+function highlighted(code, language) {
+  if (!language || !lowlight.registered(language) || code.length > MAX_HIGHLIGHTED) return code;
+  return drawTree(lowlight.highlight(language, code).children);
 }
 
-/** Returns the nodes of a text: plain text, and elements for code, bold, italic and links. */
-function spans(text) {
-  const nodes = [];
-  let from = 0;
-  for (const found of text.matchAll(SPANS)) {
-    const [all, , code, bold, italic, label, address, url] = found;
-    nodes.push(text.slice(from, found.index), drawSpan({ code, bold, italic, label, address, url }));
-    from = found.index + all.length;
-  }
-  return [...nodes, text.slice(from)];
-}
-
-function drawSpan({ code, bold, italic, label, address, url }) {
-  if (code !== undefined) return element("code", {}, code);
-  if (bold !== undefined) return element("strong", {}, spans(bold));
-  if (italic !== undefined) return element("em", {}, spans(italic));
-  return label === undefined ? webLink(url, url) : webLink(address, label);
+function drawTree(nodes) {
+  return nodes.map((node) =>
+    node.type === "text"
+      ? node.value
+      : element("span", { class: node.properties.className.join(" ") }, drawTree(node.children)),
+  );
 }

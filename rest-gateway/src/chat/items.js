@@ -23,7 +23,7 @@ const DRAW = {
 /** Draws an item; null if it has nothing to show. `handlers` are called by its buttons. */
 export function drawItem(item, handlers) {
   const content = DRAW[item.type]?.(item, handlers);
-  return content ? element("li", { class: `item ${item.type}`, "data-item": item.id }, content) : null;
+  return content ? element("article", { class: `item ${item.type}`, "data-item": item.id }, content) : null;
 }
 
 /** Updates the text of a message that is drawn already. */
@@ -40,10 +40,11 @@ export function drawAttachment({ name, preview_url: preview }, ...more) {
   return element("li", { class: "attachment" }, picture, element("span", { class: "name" }, name), ...more);
 }
 
-function drawUserMessage({ content, attachments, quoted_text: quoted }) {
+function drawUserMessage(item, handlers) {
+  const { content, attachments, quoted_text: quoted } = item;
   const words = content.map(({ text }) => text).join("");
   return [
-    element("h3", { class: "hidden" }, "You"),
+    element("h2", { class: "hidden" }, "You"),
     quoted?.trim() && element("blockquote", {}, quoted),
     attachments?.length > 0 &&
       element(
@@ -51,13 +52,19 @@ function drawUserMessage({ content, attachments, quoted_text: quoted }) {
         { class: "attachments" },
         attachments.map((file) => drawAttachment(file)),
       ),
-    words !== "" && element("p", { class: "text bubble" }, words),
+    words !== "" && element("p", { class: "text bubble", dir: "auto" }, words),
+    words !== "" &&
+      element(
+        "div",
+        { class: "actions", role: "group", "aria-label": "About this message" },
+        iconButton("write", "Edit and send again", { click: () => handlers.edit(item) }),
+      ),
   ];
 }
 
 function drawAssistantMessage(item, handlers) {
   return [
-    element("h3", { class: "hidden" }, "Assistant"),
+    element("h2", { class: "hidden" }, "Assistant"),
     item.content.map(({ text, annotations }) => [formatted(text), drawSources(annotations ?? [])]),
     drawIncomplete(item, handlers),
     element(
@@ -101,7 +108,7 @@ function rating(item, kind, name, label, handlers) {
       other.setAttribute("aria-pressed", String(other === button));
     }
   };
-  return iconButton(name, label, { "aria-pressed": "false", click });
+  return iconButton(name, label, { "aria-pressed": String(handlers.ratingOf(item) === kind), click });
 }
 
 function drawSources(annotations) {

@@ -9,6 +9,8 @@ const NEAR_END_PX = 60;
 export class Log {
   conversation = null;
   nodes = new Map();
+  /** Parts of messages that are drawn with the next frame. */
+  grown = new Set();
   /** Whether the end stays visible: until the user scrolls up, and again when the user is back at the end. */
   followsEnd = true;
   scrolledTo = 0;
@@ -67,10 +69,19 @@ export class Log {
     this.keepEnd();
   }
 
+  /** Shows text that was appended, at most once for each frame of the screen. */
   grow(item, contentIndex) {
-    const node = this.nodes.get(item.id);
-    if (node) growMessage(node, item, contentIndex);
-    this.keepEnd();
+    const key = `${item.id} ${contentIndex}`;
+    if (this.grown.has(key)) return;
+    this.grown.add(key);
+    requestAnimationFrame(() => {
+      this.grown.delete(key);
+      const node = this.nodes.get(item.id);
+      // The item can have been replaced since.
+      const now = this.conversation.items.find(({ id }) => id === item.id);
+      if (node && now) growMessage(node, now, contentIndex);
+      this.keepEnd();
+    });
   }
 
   remove(itemId) {
@@ -80,11 +91,12 @@ export class Log {
 
   /** Shows what the assistant is doing. */
   showState() {
-    const { running, progress } = this.conversation;
+    const { running, progress, isDisconnected } = this.conversation;
     // Screen readers do not read a busy log, so they do not read each word of an answer by itself.
     this.list.setAttribute("aria-busy", String(running !== null));
-    const words = running?.stopped ? "Stopping" : (progress?.text ?? "Answering");
-    this.status.replaceChildren(...(running ? [element("span", { class: "spinner" }), words] : []));
+    const words = running && (running.stopped ? "Stopping" : (progress?.text ?? "Answering"));
+    const shown = isDisconnected ? "The connection is lost. Connecting again" : words;
+    this.status.replaceChildren(...(shown ? [element("span", { class: "spinner" }), shown] : []));
     this.handlers.stateChanged();
     this.keepEnd();
   }

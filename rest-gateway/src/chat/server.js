@@ -14,7 +14,7 @@ export class RequestError extends Error {
 
   /** Whether the same request may succeed later. */
   get isTemporary() {
-    return this.status === 0 || this.status >= 500;
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -47,10 +47,28 @@ export function requestStream(type, params, signal) {
   return post("chatkit", { type, params }, signal);
 }
 
-/** Requests the events of a run after the cursor, or all of them. */
-export function followRun(runId, cursor, signal) {
+/** Requests the events of a thread after the cursor. See `follow` for `snapshot`. */
+export function followThread(threadId, { cursor, snapshot }, signal) {
   const headers = cursor ? { "last-event-id": cursor } : {};
-  return send(`api/v1/chatkit/runs/${runId}/events`, { headers, signal });
+  return send(`api/v1/chatkit/sessions/${threadId}/events${snapshot ? "?snapshot=true" : ""}`, { headers, signal });
+}
+
+/** Returns the user's ratings in a thread, as a list of `{ item_id, kind }`; at most a thousand. */
+export async function ratings(threadId) {
+  const found = [];
+  let after = "";
+  for (let page = 0; page < 10 && after !== null; page += 1) {
+    const query = `limit=100${after && `&after=${after}`}`;
+    const { data, meta } = await (await send(`api/v1/chatkit/sessions/${threadId}/feedback?${query}`, {})).json();
+    found.push(...data);
+    after = meta.has_more ? meta.after : null;
+  }
+  return found;
+}
+
+/** Returns the limits that the server has for messages. */
+export async function limits() {
+  return (await (await send("api/v1/limits", {})).json()).data;
 }
 
 /** Cancels a run. Closing its stream cancels it too, but only later, and until then its thread takes no message. */
@@ -58,7 +76,7 @@ export async function cancelRun(runId) {
   await post(`api/v1/chatkit/runs/${runId}/cancel`, {});
 }
 
-/** Yields the events of a response, each with its cursor if it has one. */
+/** Yields the events of a response, each with its cursor if it has one. A cursor can come without an event. */
 export async function* readEvents(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -68,7 +86,7 @@ export async function* readEvents(response) {
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
-      yield* blocks.map(parse).filter(({ event }) => event !== null);
+      yield* blocks.map(parse).filter(({ id, event }) => id !== null || event !== null);
     }
   } catch (error) {
     throw unreachable(error);
@@ -138,7 +156,7 @@ function unreachable(error) {
   return new RequestError(0, { code: "UNREACHABLE", message: "The server cannot be reached." });
 }
 
-/** Parses one block of the stream. `event` is null for a comment, a cursor without an event, and `[DONE]`. */
+/** Parses one block of the stream. `event` is null for a comment, a cursor alone, and `[DONE]`. */
 function parse(block) {
   let id = null;
   let event = null;

@@ -7,6 +7,8 @@ import * as server from "./server.js";
 export class Sidebar {
   threads = [];
   current = null;
+  /** The cursor of the next page; null if all conversations are loaded. */
+  next = null;
 
   /** `removed` is called with the id of a deleted thread, `failed` with errors. */
   constructor({ removed, failed }) {
@@ -16,6 +18,11 @@ export class Sidebar {
     this.aside = byId("sidebar");
     this.toggle = byId("toggle-sidebar");
     this.toggle.addEventListener("click", () => this.open(!this.aside.classList.contains("open")));
+    this.search = byId("search");
+    this.search.addEventListener("input", () => this.find());
+    this.more = byId("more-threads");
+    this.more.addEventListener("click", () => this.try(() => this.loadPage()));
+    this.empty = byId("no-threads");
     byId("shade").addEventListener("click", () => this.open(false));
     this.aside.addEventListener("keydown", ({ key }) => {
       if (key === "Escape") this.open(false);
@@ -23,8 +30,28 @@ export class Sidebar {
   }
 
   async load() {
-    this.threads = (await server.requestJson("threads.list", { limit: 100, order: "desc" })).data;
+    this.threads = [];
+    await this.loadPage();
+  }
+
+  async loadPage() {
+    const params = { limit: 100, order: "desc", ...(this.next && { after: this.next }) };
+    const page = await server.requestJson("threads.list", params);
+    const known = new Set(this.threads.map(({ id }) => id));
+    this.threads.push(...page.data.filter(({ id }) => !known.has(id)));
+    this.next = page.has_more ? page.after : null;
     this.draw();
+  }
+
+  /** Shows the conversations whose title has the words of the search. Loads the other pages first. */
+  async find() {
+    this.draw();
+    if (this.search.value === "" || this.isLoadingAll) return;
+    this.isLoadingAll = true;
+    await this.try(async () => {
+      while (this.next !== null) await this.loadPage();
+    });
+    this.isLoadingAll = false;
   }
 
   /** Adds a conversation, or updates its title, and moves it to the top. */
@@ -49,7 +76,13 @@ export class Sidebar {
   }
 
   draw() {
-    this.list.replaceChildren(...this.threads.map((thread) => this.entry(thread)));
+    const words = this.search.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+    const isFound = ({ title }) => words.every((word) => (title ?? "").toLocaleLowerCase().includes(word));
+    const found = this.threads.filter(isFound);
+    this.list.replaceChildren(...found.map((thread) => this.entry(thread)));
+    this.empty.hidden = words.length === 0 || found.length > 0;
+    this.empty.textContent = this.empty.hidden ? "" : "No conversation has these words in its title.";
+    this.more.hidden = this.next === null || words.length > 0;
   }
 
   entry({ id, title }) {
@@ -57,7 +90,7 @@ export class Sidebar {
     return element(
       "li",
       { class: isCurrent ? "current" : "" },
-      element("a", { href: `#${id}`, "aria-current": isCurrent && "page" }, title),
+      element("a", { href: `#${id}`, "aria-current": isCurrent && "page", dir: "auto" }, title),
       iconButton("write", `Rename ${title}`, { click: () => this.rename(id, title) }),
       iconButton("trash", `Delete ${title}`, { click: () => this.remove(id, title) }),
     );

@@ -34,7 +34,7 @@ const DRAW = {
   Text: drawText,
   Textarea: ({ name, defaultValue, placeholder, rows, disabled, required }, context) =>
     element("textarea", { id: context.field(name), name, placeholder, rows, disabled, required }, defaultValue ?? ""),
-  Title: ({ value }) => element("h4", { class: "text" }, value),
+  Title: ({ value }) => element("h3", { class: "text" }, value),
 };
 
 /** Draws a widget item. While one of its actions runs, no other can be triggered. `handlers.act` runs an action. */

@@ -17,13 +17,13 @@ mod upload;
 use crate::bind::{BindInput, Bound, bind};
 use crate::http::{BodyChunks, BodyError, last_event_id, read_body, require_json};
 use crate::operation::Operation;
-use crate::response::ResponseResult;
+use crate::response::{ErrorResponse, ResponseResult};
 use crate::rule::{ResponseMode, StreamScope};
 use crate::upstream::{Call, Upstream};
 use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
-use reject::{reject, reject_malformed, reject_unread, require_token};
+use reject::{reject, reject_malformed, reject_unknown, reject_unread, require_token};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,6 +127,11 @@ impl Dispatcher {
             bytes => Some(self.input.take(bytes).ok_or_else(busy)?),
         };
         Ok((read_body(body, limit, self.body_timeout).await?, hold))
+    }
+
+    /// Refuses a request for a path or an HTTP method that does not exist.
+    pub(crate) async fn reject_unknown(&self, error: RpcError, caller: Caller) -> ErrorResponse {
+        reject_unknown(error, self.upstream.as_ref(), caller).await
     }
 
     /// Handles a request to ChatKit's endpoint.

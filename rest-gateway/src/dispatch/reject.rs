@@ -56,6 +56,16 @@ pub(super) async fn reject_unread(
     response.into_response().close_connection().into()
 }
 
+/// Returns the response to a request for what does not exist. It counts against the address of its caller, whose token is not
+/// checked: a scanner meets the limit of requests, and the token of a user is for what exists.
+pub(super) async fn reject_unknown(error: RpcError, upstream: &dyn Upstream, caller: Caller) -> ErrorResponse {
+    match upstream.admit(Caller { token: None, ..caller }).await {
+        Ok(meta) => CallError { error, meta }.into(),
+        Err(refused) if refused.error.code == ErrorCode::RateLimited => refused.into(),
+        Err(refused) => CallError { error, meta: refused.meta }.into(),
+    }
+}
+
 /// Counts a request: against its user if the path needs a token and the token is good, otherwise against its address.
 /// Returns RATE_LIMITED if there are too many, and `error` in every other case.
 async fn count(error: RpcError, rule: &Rule, upstream: &dyn Upstream, caller: Caller) -> CallError {

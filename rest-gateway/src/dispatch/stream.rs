@@ -9,11 +9,11 @@ use crate::upstream::{Call, CallError, FrameStream, Subscription, Upstream};
 use http::{HeaderMap, HeaderValue};
 use serde_json::value::{RawValue, to_raw_value};
 use threadline_schema::call::ResponseMeta;
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc::MethodInfo;
 use threadline_schema::runs::{After, Run, RunsSubscribeParams};
 use threadline_schema::threads::EventCursor;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 /// How a client wants the answer of a run.
 pub(super) enum AnswerAs<'a> {
@@ -73,7 +73,7 @@ pub(super) async fn chatkit_run(
 /// Streams the run that the path names.
 pub(super) async fn run(rule: &Rule, path_id: &str, upstream: &dyn Upstream, call: Call) -> ResponseResult {
     let invalid_id = |_| RpcError::new(ErrorCode::InvalidRequest, "run_id must be a UUID.");
-    let run_id: Uuid = path_id.parse().map_err(invalid_id)?;
+    let run_id: RunId = path_id.parse().map_err(invalid_id)?;
     let subscribed = upstream.subscribe(call).await;
     let Subscription { frames, meta, .. } = subscribed.map_err(|error| translate(rule, error))?;
     let response = Response::events(SseSource::run(Vec::new(), frames));
@@ -88,7 +88,7 @@ pub(super) async fn thread(rule: &Rule, upstream: &dyn Upstream, call: Call) -> 
 }
 
 /// Reads the id of a run from the result of the method that has started it.
-type ReadRunId = fn(&RawValue) -> serde_json::Result<Uuid>;
+type ReadRunId = fn(&RawValue) -> serde_json::Result<RunId>;
 
 /// A run that was started, and the subscription to it.
 struct StartedRun {
@@ -135,7 +135,7 @@ async fn start_run(
     }
 }
 
-fn id_header(run_id: Uuid) -> HeaderValue {
+fn id_header(run_id: RunId) -> HeaderValue {
     HeaderValue::from_str(&run_id.to_string()).unwrap_or(HeaderValue::from_static(""))
 }
 

@@ -17,13 +17,13 @@ use serde_json::value::to_raw_value;
 use std::error::Error;
 use threadline_schema::attachments::{AttachmentsWriteParams, Upload};
 use threadline_schema::call::{Caller, ResponseMeta};
+use threadline_schema::ids::AttachmentId;
 use threadline_schema::rpc::MethodInfo;
-use uuid::Uuid;
 
 /// The parameters that the URL gives.
 #[derive(Deserialize)]
 struct UrlParams {
-    attachment_id: Uuid,
+    attachment_id: AttachmentId,
     #[serde(default)]
     token: Option<String>,
 }

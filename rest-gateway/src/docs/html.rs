@@ -1,5 +1,6 @@
 //! The API reference as a page. It loads nothing and runs nothing.
 
+use super::errors::remedy;
 use super::params::{ParamDoc, param_docs};
 use super::write_line;
 use crate::operation::operations;
@@ -9,7 +10,7 @@ const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=
 <title>Threadline REST API</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h2{font-size:1rem;margin:1.5rem 0 0}p{margin:.2rem 0;white-space:pre-line}small{color:#777}
-table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}</style>
+table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}tr:target{background:#fd04}</style>
 <h1>Threadline REST API</h1><p>The same for programs: <a href=/openapi.json>/openapi.json</a></p>
 ";
 
@@ -38,8 +39,12 @@ pub(crate) fn docs_html() -> String {
     }
     out.push_str("<h1>Errors</h1><table>");
     for code in ErrorCode::ALL {
-        let meaning = doc_to_html(code.meaning().trim());
-        write_line(&mut out, &format!("<tr><td>{}<td><code>{code}</code><td>{meaning}</tr>", code.http_status()));
+        let (meaning, remedy) = (doc_to_html(code.meaning().trim()), doc_to_html(remedy(*code)));
+        let status = code.http_status();
+        write_line(
+            &mut out,
+            &format!("<tr id={code}><td>{status}<td><code>{code}</code><td>{meaning}<br><small>{remedy}</small></tr>"),
+        );
     }
     out.push_str("</table></html>\n");
     out

@@ -11,8 +11,8 @@ const INTRO: &str = r#"# REST API
 Generated from `rest-gateway/src/rules.rs`. Edit that file, then run the test that writes this one.
 
 Every request with a token sends `Authorization: Bearer <token>`. Responses are
-`{"success":true,"data":...,"meta"?:...}` or `{"success":false,"error":{"code","message","retry_after"?}}`; health
-checks have a form of their own. Every response has `X-Request-Id`. A response to a request with a rate limit has
+`{"success":true,"data":...,"meta"?:...}` or `{"success":false,"error":{"code","message","retry_after"?,"docs"}}`; health
+checks have a form of their own. [ERRORS.md](ERRORS.md) says what to do about each code. Every response has `X-Request-Id`. A response to a request with a rate limit has
 `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
 
 Streams are Server-Sent Events: `id: RUN_ID:SEQ` and `data:` with one JSON event, a comment after each 15 s without

@@ -1,9 +1,12 @@
 //! The tables for people: a Markdown reference, a page, and a list for the command line.
 
+mod errors;
 mod html;
 mod markdown;
 mod params;
 
+pub use errors::errors_markdown;
+pub(crate) use errors::path_of;
 pub(crate) use html::docs_html;
 pub use markdown::rest_markdown;
 

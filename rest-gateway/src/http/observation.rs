@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
 use threadline_schema::call::ResponseMeta;
-use uuid::Uuid;
+use threadline_schema::ids::UserId;
 
 /// Status in logs and metrics when the client disconnected before the response. nginx uses the same number.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -21,7 +21,7 @@ pub(crate) struct Observation {
     started: Instant,
     status: u16,
     code: Option<ErrorCode>,
-    user_id: Option<Uuid>,
+    user_id: Option<UserId>,
     db_time: Duration,
     /// Events sent so far; `None` if the response is not an event stream.
     events: Option<u64>,

@@ -78,6 +78,7 @@ pub(super) fn error_schema() -> Value {
                     "code": {"type": "string", "enum": codes},
                     "message": {"type": "string", "description": "A sentence that says what to change."},
                     "retry_after": {"type": "integer", "description": "Seconds to wait before the next try."},
+                    "docs": {"type": "string", "description": "Path of the section about this code, such as `/docs#CONFLICT`."},
                 },
             },
         },

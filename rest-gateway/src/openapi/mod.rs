@@ -9,6 +9,7 @@ use crate::operation::Operation;
 use crate::rules::RULES;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use threadline_schema::plain_text::refuse_nul_in;
 
 /// Returns the REST API as an OpenAPI 3.1 document.
 pub fn openapi() -> Value {
@@ -27,6 +28,13 @@ pub fn openapi() -> Value {
         }
     }
     let mut schemas = generator.take_definitions(true);
+    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        for part in ["parameters", "requestBody"] {
+            if let Some(sent) = operation.get_mut(part) {
+                refuse_nul_in(sent, &mut schemas, "#/components/schemas/");
+            }
+        }
+    }
     schemas.insert("Error".to_owned(), components::error_schema());
     let description = "A self-hosted chat backend. Responses are `{\"success\":true,\"data\":...}` or \
                        `{\"success\":false,\"error\":{\"code\",\"message\"}}`; health checks have a form of their own.";

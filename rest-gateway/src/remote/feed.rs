@@ -15,9 +15,9 @@ use threadline_schema::ErrorCode;
 use threadline_schema::call::Caller;
 use threadline_schema::event::{Event, EventKind};
 use threadline_schema::frame::Frame;
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Pause between two tries to resume. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ pub(super) struct RemoteFeed {
     caller: Caller,
     request: SubscriptionRequest,
     /// Run and number of the last event that was delivered.
-    last: Option<(Uuid, u64)>,
+    last: Option<(RunId, u64)>,
     subscription: SocketSubscription<Notification>,
     /// When the subscription was lost, if no event has arrived since.
     lost_at: Option<Instant>,
@@ -46,7 +46,7 @@ pub(super) struct RemoteFeed {
 struct Notification {
     /// The run of the event, in subscriptions to threads.
     #[serde(default)]
-    run_id: Option<Uuid>,
+    run_id: Option<RunId>,
     seq: u64,
     event: Box<RawValue>,
     /// The response metadata. Only the first notification has it, and that one is no event.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use threadline_schema::RpcError;
 use threadline_schema::call::{Caller, META, RateLimitState, ResponseMeta};
-use uuid::Uuid;
+use threadline_schema::ids::UserId;
 
 /// Adds the caller to params, as their first member.
 pub(super) fn add_caller(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
@@ -70,7 +70,7 @@ struct CallerMeta<'a> {
 pub(super) struct WireMeta {
     /// Limit, remaining requests, seconds until all requests are allowed again.
     rate: Option<(u32, u32, u64)>,
-    user_id: Option<Uuid>,
+    user_id: Option<UserId>,
     db_us: u64,
     replayed: bool,
 }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn metadata_is_removed_and_the_rest_stays_unchanged() {
-        let user_id = Uuid::now_v7();
+        let user_id = UserId::random();
         let meta = format!(r#"{{"rate":[30,29,2],"user_id":"{user_id}","db_us":1500,"replayed":true}}"#);
         for (rest, left) in [(r#","a" : 1.50}"#, r#"{"a" : 1.50}"#), ("}", "{}"), (" , \"b\":{}}", "{ \"b\":{}}")] {
             let called = take_meta(raw(&format!(r#"{{"_meta":{meta}{rest}"#))).unwrap();

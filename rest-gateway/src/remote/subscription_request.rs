@@ -3,11 +3,11 @@
 use serde_json::value::{RawValue, to_raw_value};
 use std::time::Duration;
 use threadline_schema::event::EventKind;
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{After, RunsSubscribe, RunsSubscribeParams};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribe, ThreadsSubscribeParams};
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 /// Time without events after which the subscription to a run is renewed, to find out whether the core still has the
 /// run. Longer than a model may be silent, so it is rare for a healthy stream.
@@ -51,7 +51,7 @@ impl SubscriptionRequest {
     }
 
     /// Returns the run, if all events are of one run.
-    pub(super) fn run_id(&self) -> Option<Uuid> {
+    pub(super) fn run_id(&self) -> Option<RunId> {
         match self {
             Self::Run(_, params) => Some(params.run_id),
             Self::Thread(..) => None,
@@ -84,7 +84,7 @@ impl SubscriptionRequest {
     }
 
     /// Returns the params to resume after an event, or those of the first request if there was no event.
-    pub(super) fn params_after(&self, last: Option<(Uuid, u64)>) -> serde_json::Result<Box<RawValue>> {
+    pub(super) fn params_after(&self, last: Option<(RunId, u64)>) -> serde_json::Result<Box<RawValue>> {
         match self {
             Self::Run(_, params) => {
                 let after = last.map(|(_, seq)| After::Seq(seq)).or_else(|| params.after.clone());
@@ -107,19 +107,20 @@ fn invalid(error: serde_json::Error) -> RpcError {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use threadline_schema::ids::ThreadId;
 
     fn parse<M: RpcMethod>(params: &Value, start_cursor: Option<&str>) -> SubscriptionRequest {
         let params = to_raw_value(params).unwrap();
         SubscriptionRequest::parse(&MethodInfo::of::<M>(), &params, start_cursor.map(Into::into)).unwrap()
     }
 
-    fn params_after(request: &SubscriptionRequest, last: Option<(Uuid, u64)>) -> Value {
+    fn params_after(request: &SubscriptionRequest, last: Option<(RunId, u64)>) -> Value {
         serde_json::from_str(request.params_after(last).unwrap().get()).unwrap()
     }
 
     #[test]
     fn a_run_resumes_after_the_last_event() {
-        let run = Uuid::now_v7();
+        let run = RunId::random();
         let request = parse::<RunsSubscribe>(&json!({"run_id": run, "after": "3"}), None);
         assert_eq!(params_after(&request, None), json!({"run_id": run, "after": "3"}));
         assert_eq!(params_after(&request, Some((run, 7))), json!({"run_id": run, "after": 7}));
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_thread_resumes_from_its_start_cursor_and_has_one_snapshot() {
-        let (thread, run) = (Uuid::now_v7(), Uuid::now_v7());
+        let (thread, run) = (ThreadId::random(), RunId::random());
         let mut request = parse::<ThreadsSubscribe>(&json!({"thread_id": thread, "snapshot": true}), Some("a:1"));
         assert_eq!(params_after(&request, None), json!({"thread_id": thread, "after": "a:1", "snapshot": true}));
         request.delivered(EventKind::ThreadSnapshot);

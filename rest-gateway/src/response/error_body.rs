@@ -1,5 +1,6 @@
 //! The JSON body of error responses: `{"success":false,"error":{...}}`.
 
+use crate::docs::path_of;
 use serde::Serialize;
 use threadline_schema::chatkit::StreamErrorCode;
 use threadline_schema::event::ThreadStreamEvent;
@@ -20,6 +21,8 @@ struct ErrorView<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Where the code is explained.
+    docs: String,
 }
 
 /// Returns the body of an error.
@@ -39,7 +42,8 @@ pub(super) fn chatkit_error_body(error: &RpcError) -> Vec<u8> {
 }
 
 fn to_json(error: &RpcError, event: Option<ThreadStreamEvent>) -> Vec<u8> {
-    let view = ErrorView { code: error.code.name(), message: &error.message, retry_after: error.retry_after() };
+    let (code, docs) = (error.code.name(), path_of(error.code));
+    let view = ErrorView { code, message: &error.message, retry_after: error.retry_after(), docs };
     // Strings and numbers can always be serialized. If not, the status still tells the client about the error.
     serde_json::to_vec(&ErrorBody { event, success: false, error: view }).unwrap_or_default()
 }

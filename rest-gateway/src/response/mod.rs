@@ -195,7 +195,10 @@ mod tests {
     fn errors_have_one_form_and_the_headers_of_their_status() {
         let error = RpcError::new(ErrorCode::RateLimited, "slow \"down\"").with("retry_after", 7).with("secret", 1);
         let response = Response::error(&error);
-        let expected = r#"{"success":false,"error":{"code":"RATE_LIMITED","message":"slow \"down\"","retry_after":7}}"#;
+        let expected = concat!(
+            r#"{"success":false,"error":{"code":"RATE_LIMITED","message":"slow \"down\"","retry_after":7,"#,
+            r##""docs":"/docs#RATE_LIMITED"}}"##
+        );
         assert_eq!((response.status, body(&response).as_str()), (429, expected));
         assert_eq!(response.headers[RETRY_AFTER], "7");
 
@@ -203,7 +206,8 @@ mod tests {
         assert_eq!(response.headers[RETRY_AFTER], "2", "each 503 has a Retry-After");
         let response = Response::error(&RpcError::new(ErrorCode::Unauthorized, "who?"));
         assert_eq!(response.headers[WWW_AUTHENTICATE], "Bearer");
-        let expected = r#"{"success":false,"error":{"code":"UNAUTHORIZED","message":"who?"}}"#;
+        let expected =
+            r##"{"success":false,"error":{"code":"UNAUTHORIZED","message":"who?","docs":"/docs#UNAUTHORIZED"}}"##;
         assert_eq!(body(&response), expected);
     }
 
@@ -212,7 +216,7 @@ mod tests {
         let error = RpcError::new(ErrorCode::ThreadBusy, "Wait.");
         let expected = concat!(
             r#"{"type":"error","code":"custom","message":"Wait.","allow_retry":true,"#,
-            r#""success":false,"error":{"code":"THREAD_BUSY","message":"Wait."}}"#
+            r##""success":false,"error":{"code":"THREAD_BUSY","message":"Wait.","docs":"/docs#THREAD_BUSY"}}"##
         );
         let response = Response::error(&error).with_chatkit_error();
         assert_eq!((response.status, body(&response).as_str()), (409, expected));

@@ -5,14 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// One message of a session.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SessionMessage")]
 pub(crate) struct Message<'a> {
     /// Id of the message.
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ItemId")]
     pub(crate) id: &'a RawValue,
     /// Who wrote it.
     pub(crate) role: Role,

@@ -5,6 +5,7 @@
 
 mod chatkit;
 mod health;
+mod items;
 mod message;
 mod page;
 mod session;
@@ -13,6 +14,7 @@ mod transcript;
 pub(crate) use chatkit::ThreadView;
 pub use chatkit::{ChatKitThread, ChatKitThreads};
 pub use health::{LenientHealth, StrictHealth};
+pub use items::{Items, ItemsMeta};
 pub(crate) use message::{ItemView, Message, ToolCall, ToolCallView};
 pub use page::{PageMeta, PageRows};
 pub use session::{CreatedSession, DeletedSession, Session, SessionThread, Sessions, SessionsMeta};
@@ -21,6 +23,7 @@ pub use transcript::Transcript;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// The `data` and `meta` of responses, for methods whose result is a `T`.
@@ -135,7 +138,7 @@ fn write_meta(out: &mut Vec<u8>, meta: &impl Serialize) -> serde_json::Result<()
     serde_json::to_writer(out, meta)
 }
 
-fn parse_id(text: &str) -> serde_json::Result<Uuid> {
+fn parse_id<T: FromStr<Err = uuid::Error>>(text: &str) -> serde_json::Result<T> {
     text.parse().map_err(serde::de::Error::custom)
 }
 

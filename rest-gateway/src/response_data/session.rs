@@ -5,34 +5,45 @@ use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use threadline_schema::page::Raw;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::{Done, Thread, ThreadCreated, ThreadPage};
-use uuid::Uuid;
 
 /// A session without its messages.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Session {
+pub struct Session<'a> {
     /// Id of the session.
-    pub id: Raw<Uuid>,
+    #[serde(borrow)]
+    #[schemars(with = "ThreadId")]
+    pub id: &'a RawValue,
     /// The user who owns it.
-    pub user_id: Raw<Uuid>,
+    #[serde(borrow)]
+    #[schemars(with = "UserId")]
+    pub user_id: &'a RawValue,
     /// Its title.
-    pub title: Raw<String>,
+    #[serde(borrow)]
+    #[schemars(with = "String")]
+    pub title: &'a RawValue,
     /// When it was created.
-    pub created_at: Raw<DateTime<Utc>>,
+    #[serde(borrow)]
+    #[schemars(with = "DateTime<Utc>")]
+    pub created_at: &'a RawValue,
     /// When it last changed: a message, or its title or status.
-    pub updated_at: Raw<DateTime<Utc>>,
+    #[serde(borrow)]
+    #[schemars(with = "DateTime<Utc>")]
+    pub updated_at: &'a RawValue,
     /// Number of its messages.
-    pub message_count: Raw<i64>,
+    #[serde(borrow)]
+    #[schemars(with = "i64")]
+    pub message_count: &'a RawValue,
 }
 
-impl ResponseData<Thread> for Session {
+impl ResponseData<Thread> for Session<'_> {
     fn data(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<Self>()
+        generator.subschema_for::<Session<'static>>()
     }
 
     fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        serde_json::to_writer(out, &serde_json::from_str::<Self>(result.get())?)
+        serde_json::to_writer(out, &serde_json::from_str::<Session<'_>>(result.get())?)
     }
 }
 
@@ -42,7 +53,7 @@ pub struct Sessions;
 
 impl ResponseData<ThreadPage> for Sessions {
     fn data(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<Vec<Session>>()
+        generator.subschema_for::<Vec<Session<'static>>>()
     }
 
     fn meta(generator: &mut SchemaGenerator) -> Option<Schema> {
@@ -59,45 +70,54 @@ impl ResponseData<ThreadPage> for Sessions {
 
 /// A new session.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct CreatedSession {
+pub struct CreatedSession<'a> {
     /// Id of the session.
-    pub id: Raw<Uuid>,
+    #[serde(borrow)]
+    #[schemars(with = "ThreadId")]
+    pub id: &'a RawValue,
     /// The user who owns it.
-    pub user_id: Raw<Uuid>,
+    #[serde(borrow)]
+    #[schemars(with = "UserId")]
+    pub user_id: &'a RawValue,
     /// When it was created.
-    pub created_at: Raw<DateTime<Utc>>,
+    #[serde(borrow)]
+    #[schemars(with = "DateTime<Utc>")]
+    pub created_at: &'a RawValue,
 }
 
-impl ResponseData<ThreadCreated> for CreatedSession {
+impl ResponseData<ThreadCreated> for CreatedSession<'_> {
     fn data(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Self>()
     }
 
     fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        let created: ThreadCreatedView = serde_json::from_str(result.get())?;
+        let created: ThreadCreatedView<'_> = serde_json::from_str(result.get())?;
         serde_json::to_writer(out, &created.thread)
     }
 }
 
 /// The one thread of a session.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct SessionThread {
+pub struct SessionThread<'a> {
     /// Id of the thread: the session's.
-    pub id: Raw<Uuid>,
+    #[schemars(with = "ThreadId")]
+    pub id: &'a RawValue,
     /// Id of the session.
-    pub session_id: Raw<Uuid>,
+    #[schemars(with = "ThreadId")]
+    pub session_id: &'a RawValue,
     /// When it was created.
-    pub created_at: Raw<DateTime<Utc>>,
+    #[schemars(with = "DateTime<Utc>")]
+    pub created_at: &'a RawValue,
 }
 
-impl ResponseData<Thread> for SessionThread {
+impl ResponseData<Thread> for SessionThread<'_> {
     fn data(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Self>()
     }
 
     fn write(result: &RawValue, _path_id: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        let thread: ThreadView = serde_json::from_str(result.get())?;
-        let session_thread = Self { session_id: thread.id.clone(), id: thread.id, created_at: thread.created_at };
+        let thread: ThreadView<'_> = serde_json::from_str(result.get())?;
+        let session_thread = SessionThread { session_id: thread.id, id: thread.id, created_at: thread.created_at };
         serde_json::to_writer(out, &session_thread)
     }
 }
@@ -106,9 +126,9 @@ impl ResponseData<Thread> for SessionThread {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DeletedSession {
     /// Id of the session.
-    pub id: Uuid,
+    pub id: ThreadId,
     /// The same id.
-    pub session_id: Uuid,
+    pub session_id: ThreadId,
     /// Always true.
     pub deleted: bool,
 }
@@ -138,7 +158,8 @@ pub struct SessionsMeta<'a> {
 
 #[derive(Deserialize)]
 struct ThreadPageView<'a> {
-    data: Vec<Session>,
+    #[serde(borrow)]
+    data: Vec<Session<'a>>,
     has_more: bool,
     #[serde(borrow, default)]
     after: Option<&'a RawValue>,
@@ -146,14 +167,17 @@ struct ThreadPageView<'a> {
 }
 
 #[derive(Deserialize)]
-struct ThreadCreatedView {
-    thread: CreatedSession,
+struct ThreadCreatedView<'a> {
+    #[serde(borrow)]
+    thread: CreatedSession<'a>,
 }
 
 #[derive(Deserialize)]
-struct ThreadView {
-    id: Raw<Uuid>,
-    created_at: Raw<DateTime<Utc>>,
+struct ThreadView<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
+    #[serde(borrow)]
+    created_at: &'a RawValue,
 }
 
 #[cfg(test)]

@@ -6,18 +6,18 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::Thread;
-use uuid::Uuid;
 
 /// A session with its messages, oldest first. There is a `meta` only if not all messages fit into one page.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SessionWithMessages")]
 pub struct Transcript<'a> {
     /// Id of the session.
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "ThreadId")]
     id: &'a RawValue,
     /// The user who owns it.
-    #[schemars(with = "Uuid")]
+    #[schemars(with = "UserId")]
     user_id: &'a RawValue,
     /// Its title.
     #[schemars(with = "String")]

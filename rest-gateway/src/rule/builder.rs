@@ -10,10 +10,10 @@ use std::marker::PhantomData;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsReadParams, AttachmentsWriteParams, Piece, Upload};
 use threadline_schema::auth::{ExportPiece, ExportPosition};
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc::{MethodInfo, RpcMethod};
 use threadline_schema::runs::{Run, RunNotification, RunsSubscribe};
 use threadline_schema::threads::{ThreadCreated, ThreadNotification};
-use uuid::Uuid;
 
 /// Starts a rule that reads.
 pub const fn get(path: &'static str) -> RuleBuilder {
@@ -162,22 +162,22 @@ pub trait StartsRun {
     ///
     /// # Errors
     /// When the result has none.
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid>;
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId>;
 }
 
 #[derive(Deserialize)]
 struct RunView {
-    id: Uuid,
+    id: RunId,
 }
 
 impl StartsRun for Run {
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId> {
         serde_json::from_str::<RunView>(result.get()).map(|run| run.id)
     }
 }
 
 impl StartsRun for ThreadCreated {
-    fn run_id(result: &RawValue) -> serde_json::Result<Uuid> {
+    fn run_id(result: &RawValue) -> serde_json::Result<RunId> {
         #[derive(Deserialize)]
         struct ThreadCreatedView {
             run: RunView,

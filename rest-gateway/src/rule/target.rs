@@ -2,8 +2,8 @@
 
 use crate::response_data::ResponseFormat;
 use serde_json::value::RawValue;
+use threadline_schema::ids::RunId;
 use threadline_schema::rpc::MethodInfo;
-use uuid::Uuid;
 
 /// What handles the requests of a row.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ pub enum ResponseMode {
         /// The subscription to the run.
         subscribe: MethodInfo,
         /// Reads the id of the run from the result.
-        run_id: fn(&RawValue) -> serde_json::Result<Uuid>,
+        run_id: fn(&RawValue) -> serde_json::Result<RunId>,
     },
     /// The method is a subscription. Its events are streamed.
     Subscription(StreamScope),

@@ -158,8 +158,9 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let caller = caller(ip, head, request_id);
         let Some((path, variables)) = self.router.find(head.uri.path()) else {
-            return self.unknown_path(head);
+            return self.unknown_path(head, caller).await;
         };
         observation.set_route(path.template());
         if head.method == Method::OPTIONS {
@@ -167,13 +168,16 @@ impl Inner {
         }
         let Some(operation) = Verb::serving(&head.method).and_then(|verb| path.operation(verb)) else {
             let error = RpcError::new(ErrorCode::MethodNotAllowed, "This path does not have this HTTP method.");
-            return Ok(Response::error(&error).with_header(ALLOW, path.allow.clone()));
+            let response = self.dispatcher.reject_unknown(error, caller).await.into_response();
+            return Ok(response.with_header(ALLOW, path.allow.clone()));
         };
         let variables = variables.iter().collect();
-        let caller = caller(ip, head, request_id);
         let request = MatchedRequest { operation, variables, head, body, caller };
         match &operation.rule.target {
-            Target::Page(page) => self.page(*page, &request.variables).ok_or_else(|| not_found().into()),
+            Target::Page(page) => match self.page(*page, &request.variables) {
+                Some(response) => Ok(response),
+                None => Err(self.dispatcher.reject_unknown(not_found(), request.caller).await),
+            },
             Target::Method { method, mode } => self.dispatcher.call_method(request, method, mode).await,
             Target::ChatKit => {
                 let result = self.dispatcher.call_chatkit(request).await;
@@ -197,10 +201,10 @@ impl Inner {
 
     /// Refuses a path that does not exist. A preflight of a page that may read the refusal is answered as for other paths:
     /// if it failed, the page would see an error of the network and not the 404.
-    fn unknown_path(&self, head: &Parts) -> ResponseResult {
+    async fn unknown_path(&self, head: &Parts, caller: Caller) -> ResponseResult {
         let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if !(asks && self.headers.allows(&head.headers)) {
-            return Err(not_found().into());
+            return Err(self.dispatcher.reject_unknown(not_found(), caller).await);
         }
         let mut response = Response::empty(204);
         self.headers.preflight(&head.headers, &mut response.headers);

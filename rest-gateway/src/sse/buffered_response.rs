@@ -20,10 +20,10 @@ pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8
     while let Some(frame) = frames.next().await {
         let event = frame.event();
         match event.kind() {
-            EventKind::ItemDone if has_assistant_message(event.json()) => newest = Some(event.clone()),
+            EventKind::ItemDone if has_assistant_message(&event.json()) => newest = Some(event.clone()),
             EventKind::RunResync => newest = Some(event.clone()),
             EventKind::ItemRemoved
-                if newest.as_ref().is_some_and(|newest| removes_item_of(event.json(), newest.json())) =>
+                if newest.as_ref().is_some_and(|newest| removes_item_of(&event.json(), &newest.json())) =>
             {
                 newest = None
             }
@@ -56,10 +56,11 @@ fn removes_item_of(removal: &str, event: &str) -> bool {
 }
 
 fn response_body(newest: Option<&Event>, terminal: &Event) -> serde_json::Result<Vec<u8>> {
-    let TerminalEventView { run } = serde_json::from_str(terminal.json())?;
+    let (newest, terminal) = (newest.map(Event::json), terminal.json());
+    let TerminalEventView { run } = serde_json::from_str(&terminal)?;
     let calls: Vec<ToolCall<'_>> = run.tool_calls.iter().flatten().map(ToolCall::from).collect();
     let calls = (!calls.is_empty()).then_some(calls);
-    let newest: Option<ItemEventView<'_>> = newest.map(|event| serde_json::from_str(event.json())).transpose()?;
+    let newest: Option<ItemEventView<'_>> = newest.as_deref().map(serde_json::from_str).transpose()?;
     let item = newest.as_ref().and_then(|event| {
         let page = event.items.iter().flat_map(|page| &page.data);
         page.chain(&event.item).rfind(|item| item.is_assistant_message())
@@ -117,7 +118,7 @@ mod tests {
     use futures::stream;
     use serde_json::{Value, json};
     use threadline_schema::frame::Frame;
-    use uuid::Uuid;
+    use threadline_schema::ids::RunId;
 
     const TIME: &str = "2026-01-01T00:00:00Z";
 
@@ -143,7 +144,7 @@ mod tests {
         let frames: Vec<_> = events
             .iter()
             .zip(1..)
-            .map(|(event, seq)| Frame::Run { run_id: Uuid::nil(), seq, event: Event::from_json(event.as_str()) })
+            .map(|(event, seq)| Frame::Run { run_id: RunId::nil(), seq, event: Event::from_json(event.as_str()) })
             .collect();
         let body = buffered_response(&mut stream::iter(frames).boxed()).await?;
         Ok(serde_json::from_slice(&body).unwrap())

@@ -18,7 +18,7 @@ pub(super) const EVENTS_LOST: &[u8] = br#"data: {"type":"error","code":"stream.e
 /// not written as a second error. Returns whether the event is the last of the run.
 pub(super) fn write(out: &mut Vec<u8>, frame: &Frame, after_error: bool) -> bool {
     let event = frame.event();
-    let json: &str = event.json();
+    let json: &str = &event.json();
     match event.kind() {
         // ChatKit's threads have fewer members than those of the service.
         EventKind::ThreadCreated => write_thread(out, r#"{"type":"thread.created","thread":"#, json),
@@ -91,7 +91,7 @@ struct ItemPageView<'a> {
 mod tests {
     use super::*;
     use threadline_schema::event::Event;
-    use uuid::Uuid;
+    use threadline_schema::ids::{ItemId, RunId};
 
     /// Returns what is written, and whether the last event ends the stream.
     fn written(events: &[&str]) -> (String, bool) {
@@ -100,7 +100,7 @@ mod tests {
         for (seq, json) in (1..).zip(events) {
             let event = Event::from_json(*json);
             let is_error = event.kind() == EventKind::Error;
-            is_last = write(&mut out, &Frame::Run { run_id: Uuid::nil(), seq, event }, after_error);
+            is_last = write(&mut out, &Frame::Run { run_id: RunId::nil(), seq, event }, after_error);
             after_error = is_error;
         }
         (String::from_utf8(out).unwrap(), is_last)
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_events_of_chatkit_are_written() {
-        let delta = threadline_schema::event::text_delta::write(Uuid::nil(), 0, "a\n").unwrap();
+        let delta = threadline_schema::event::text_delta::TextDelta::new(ItemId::nil(), 0, "a\n").json();
         assert_eq!(written(&[&delta]), (format!("data: {delta}\n\n"), false));
         assert_eq!(written(&[r#"{"type":"run.completed","run":{}}"#]), (String::new(), true));
         assert_eq!(written(&[r#"{"type":"run.cancelled","run":{}}"#]), (String::new(), true));

@@ -55,7 +55,7 @@ mod tests {
     use futures::stream;
     use threadline_schema::ErrorCode;
     use threadline_schema::event::Event;
-    use uuid::Uuid;
+    use threadline_schema::ids::RunId;
 
     const ADDED: &str = r#"{"type":"thread.item.added","item":{}}"#;
     const USER: &str = r#"{"type":"thread.item.done","item":{"type":"user_message"}}"#;
@@ -65,7 +65,7 @@ mod tests {
         let frames: Vec<_> = events
             .iter()
             .zip(1..)
-            .map(|(event, seq)| Frame::Run { run_id: Uuid::nil(), seq, event: Event::from_json(*event) })
+            .map(|(event, seq)| Frame::Run { run_id: RunId::nil(), seq, event: Event::from_json(*event) })
             .collect();
         stream::iter(frames).boxed()
     }

@@ -88,8 +88,10 @@ pub(crate) struct SseStream {
     /// `None` after the end of the stream.
     frames: Option<FrameStream>,
     heartbeat: Duration,
-    /// Runs out after `heartbeat` without a chunk.
+    /// Runs out after `heartbeat` without a chunk. Reset only when it fires: resetting it for each chunk would cost more
+    /// than writing a token.
     idle: Pin<Box<Sleep>>,
+    last_chunk_at: Instant,
     /// Whether the last event was an error. Then the client knows why the events stop.
     after_error: bool,
     observation: Observation,
@@ -107,6 +109,7 @@ impl SseStream {
             frames: Some(frames),
             heartbeat,
             idle: Box::pin(tokio::time::sleep(heartbeat)),
+            last_chunk_at: Instant::now(),
             after_error: false,
             observation,
         }
@@ -148,11 +151,25 @@ impl SseStream {
             return Poll::Ready(None);
         }
         if out.is_empty() {
-            std::task::ready!(self.idle.as_mut().poll(cx));
+            std::task::ready!(self.poll_idle(cx));
             out.extend_from_slice(HEARTBEAT);
         }
-        self.idle.as_mut().reset(Instant::now() + self.heartbeat);
+        self.last_chunk_at = Instant::now();
         Poll::Ready(Some(out.into()))
+    }
+
+    /// Waits until there was no chunk for a heartbeat.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            std::task::ready!(self.idle.as_mut().poll(cx));
+            let due = self.last_chunk_at + self.heartbeat;
+            if due <= Instant::now() {
+                // The next one begins now.
+                self.idle.as_mut().reset(Instant::now() + self.heartbeat);
+                return Poll::Ready(());
+            }
+            self.idle.as_mut().reset(due);
+        }
     }
 
     /// Writes one event. Returns whether it is the last of the stream.

@@ -1,8 +1,7 @@
 //! Events as the REST API sends them: with an id, which is the cursor.
 
 use crate::rule::StreamScope;
-use std::io::Write;
-use threadline_schema::event::text_delta;
+use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::frame::Frame;
 use uuid::Uuid;
 
@@ -23,28 +22,29 @@ pub(super) fn thread_prelude(start_cursor: Option<&str>) -> Vec<u8> {
 /// Appends an event. Returns whether it is the last of the run or of the thread.
 pub(crate) fn write(out: &mut Vec<u8>, frame: &Frame, scope: StreamScope) -> bool {
     let event = frame.event();
-    out.reserve(event.json().len() + 80);
     if let Frame::Run { run_id, seq, .. } = frame {
         let mut id = Uuid::encode_buffer();
         out.extend_from_slice(b"id: ");
-        out.extend_from_slice(run_id.hyphenated().encode_lower(&mut id).as_bytes());
-        // Writing to a Vec cannot fail.
-        let _ = writeln!(out, ":{seq}");
+        out.extend_from_slice(run_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
+        out.push(b':');
+        out.extend_from_slice(itoa::Buffer::new().format(*seq).as_bytes());
+        out.push(b'\n');
     }
     out.extend_from_slice(b"data: ");
-    let is_last = match text_delta::split(event.json()) {
-        Some(delta) => {
+    let is_last = match event.text_delta() {
+        Some(TextDelta { item_id, content_index, text }) => {
             out.extend_from_slice(br#"{"type":"thread.item.content.part.delta","item_id":""#);
-            out.extend_from_slice(delta.item_id.as_bytes());
+            let mut id = Uuid::encode_buffer();
+            out.extend_from_slice(item_id.as_uuid().hyphenated().encode_lower(&mut id).as_bytes());
             out.extend_from_slice(br#"","content_index":"#);
-            out.extend_from_slice(delta.content_index.as_bytes());
-            out.extend_from_slice(br#","delta":"#);
-            write_on_one_line(out, delta.delta);
-            out.push(b'}');
+            out.extend_from_slice(itoa::Buffer::new().format(*content_index).as_bytes());
+            out.extend_from_slice(br#","delta":""#);
+            out.extend_from_slice(text.as_str().as_bytes());
+            out.extend_from_slice(br#""}"#);
             false
         }
         None => {
-            write_on_one_line(out, event.json());
+            write_on_one_line(out, &event.json());
             match scope {
                 StreamScope::Run => event.kind().is_terminal(),
                 StreamScope::Thread => event.kind().ends_thread(),

@@ -9,7 +9,7 @@ use threadline_schema::{ErrorCode, RpcError};
 pub(super) fn error_of_end(event: &Event) -> Option<RpcError> {
     match event.kind() {
         EventKind::RunFailed => {
-            let failed: Result<FailedEvent, _> = serde_json::from_str(event.json());
+            let failed: Result<FailedEvent, _> = serde_json::from_str(&event.json());
             Some(failed.map_or_else(
                 |_| RpcError::new(ErrorCode::InternalError, "The run failed."),
                 |failed| RpcError::new(failed.error.code, failed.error.message),

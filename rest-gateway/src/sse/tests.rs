@@ -3,12 +3,14 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 use std::sync::Arc;
-use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
+use threadline_schema::event::text_delta::TextDelta;
+use threadline_schema::event::{Event, ThreadStreamEvent};
+use threadline_schema::ids::{ItemId, RunId};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 const TERMINAL: &str = r#"{"type":"run.completed","run":{}}"#;
-const RUN: Uuid = Uuid::from_u128(1);
+const RUN: RunId = RunId::from_uuid(Uuid::from_u128(1));
 
 fn frame(seq: u64, event: &str) -> Frame {
     Frame::from_wire(Some(RUN), seq, Event::from_json(event))
@@ -29,8 +31,8 @@ async fn next(sse: &mut SseStream) -> Option<String> {
 
 #[tokio::test]
 async fn events_that_are_ready_go_out_in_one_chunk() {
-    let (run, item) = (RUN, Uuid::now_v7());
-    let delta = text_delta::write(item, 0, "a\n\"b\"").unwrap();
+    let (run, item) = (RUN, ItemId::random());
+    let delta = TextDelta::new(item, 0, "a\n\"b\"").json();
     let added = r#"{"type":"thread.item.added","item":{"id":1}}"#;
     let rest = stream::iter([frame(2, &delta), frame(3, TERMINAL), frame(4, "never")]);
     let mut sse = sse(vec![frame(1, added)], Box::pin(rest));

@@ -4,7 +4,7 @@ use crate::durability::run_journal;
 use crate::leases::RENEW_EVERY;
 use crate::lifecycle::{apply_cancel_request, apply_cancel_requests};
 use crate::recovery::{
-    close_dead_runs, close_lost_runs, close_runs_of_gone_processes, hold_presence, poll_threads, renew_leases,
+    hold_presence, poll_threads, recover_dead_runs, recover_lost_runs, recover_runs_of_gone_processes, renew_leases,
 };
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(crate) fn spawn_background_tasks(shared: &Arc<Shared>) {
     // A task of its own: however long recovery takes, the leases of this process must not expire meanwhile.
     every(shared, TaskKind::LeaseRenewal, RENEW_EVERY, |shared| async move { renew_leases(&shared).await });
     every(shared, TaskKind::Recovery, RECOVER_EVERY, |shared| async move {
-        close_lost_runs(&shared).await;
-        close_dead_runs(&shared).await;
+        recover_lost_runs(&shared).await;
+        recover_dead_runs(&shared).await;
     });
     if shared.store.is_shared() {
         every(shared, TaskKind::CancelRequests, CANCEL_POLL_EVERY, |shared| async move {
@@ -39,7 +39,7 @@ pub(crate) fn spawn_background_tasks(shared: &Arc<Shared>) {
     }
     if shared.store.presence(shared.process_id).is_some() {
         every(shared, TaskKind::Recovery, GONE_POLL_EVERY, |shared| async move {
-            close_runs_of_gone_processes(&shared).await;
+            recover_runs_of_gone_processes(&shared).await;
         });
         let task_shared = shared.clone();
         shared.supervisor.spawn(TaskKind::Presence, async move { hold_presence(&task_shared).await });
@@ -74,11 +74,11 @@ async fn listen(shared: Arc<Shared>) {
     let mut commands = shared.signals.commands();
     loop {
         match commands.recv().await {
-            Ok(Command::Began { thread_id, .. }) => shared.hub.notifier.notify(thread_id.into()),
+            Ok(Command::Began { thread_id, .. }) => shared.hub.notifier.notify(thread_id),
             Ok(Command::Changed { thread_id, item_id }) => {
-                shared.hub.notifier.notify_changed(thread_id.into(), item_id.map(Into::into));
+                shared.hub.notifier.notify_changed(thread_id, item_id);
             }
-            Ok(Command::Cancel { run_id }) => apply_cancel_request(&shared, run_id.into()),
+            Ok(Command::Cancel { run_id }) => apply_cancel_request(&shared, run_id),
             // What was missed is found by the polls.
             Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "missed signals of other processes"),
             Err(RecvError::Closed) => return,

@@ -9,8 +9,8 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
-use threadline_store::rows::{FencingToken, RunRow, ThreadRow};
+use threadline_store::rows::{FencingToken, ItemRow, RunRow, ThreadRow};
+use threadline_store::{Charge, StoreResult};
 
 /// Produces the output of one run: the agent loop around a model, or one action of a widget.
 ///
@@ -32,6 +32,9 @@ pub trait RunDriver: Send + Sync + 'static {
     fn finish(&mut self) -> Option<(Usage, Charge)> {
         None
     }
+
+    /// Called once, when the end of the run has been stored: the place to start what nobody waits for.
+    fn after_end(&mut self) {}
 }
 
 /// Which run a driver works for.
@@ -45,6 +48,32 @@ pub struct RunContext {
     pub user_id: UserId,
     /// The request that started the run.
     pub request: RequestContext,
+    /// How far the run has come, if it goes on after its process has died.
+    pub progress: Option<RunProgress>,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunProgress {
+    /// The next turn: the one after the last that has stored a tool call.
+    pub next_turn: u32,
+    /// Whether its first turn is a call that the user had approved, and no answer of a model.
+    pub began_with_approved_call: bool,
+}
+
+/// Makes drivers for runs that go on after their process has died.
+pub trait DriverSource: Send + Sync + 'static {
+    /// Returns the driver that goes on with a run, or why the run should not go on. `items` are those that the run has
+    /// stored.
+    ///
+    /// The driver is told [how far](RunContext::progress) the run has come. It first makes the calls that the writer has
+    /// [left open](RunWriter::open_calls): making them again does no harm.
+    fn driver_to_continue<'a>(
+        &'a self,
+        thread: &'a ThreadRow,
+        run: &'a RunRow,
+        items: &'a [ItemRow],
+    ) -> BoxFuture<'a, StoreResult<Result<Box<dyn RunDriver>, &'static str>>>;
 }
 
 /// A run that has just been stored, for making its driver.

@@ -1,10 +1,12 @@
-//! The engine as the rest of the service sees it.
+//! The public interface of the engine.
 
 use crate::background::spawn_background_tasks;
+use crate::durability::Tails;
 use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
+use crate::log::to_unsigned;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -20,7 +22,6 @@ use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
-use uuid::Uuid;
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Closes what a dead process has left open, if this one has the database to itself, and starts the background
+    /// Recovers what a dead process has left open, if this one has the database to itself, and starts the background
     /// tasks.
     ///
     /// # Errors
@@ -45,9 +46,23 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let presences = Presences::default();
-        let shared = Arc::new(Shared { process_id, config, store, clock, signals, supervisor, hub, leases, presences });
+        let tails = Tails::default();
+        let recovering = tokio::sync::Mutex::default();
+        let shared = Arc::new(Shared {
+            process_id,
+            config,
+            store,
+            clock,
+            signals,
+            supervisor,
+            hub,
+            leases,
+            presences,
+            tails,
+            recovering,
+        });
         if !shared.store.is_shared() {
-            recovery::close_all_open_runs(&shared).await?;
+            recovery::recover_all_open_runs(&shared).await?;
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
@@ -76,12 +91,12 @@ impl Engine {
         if self.shared.hub.is_shutting_down() { Err(EngineError::ShuttingDown) } else { Ok(permit) }
     }
 
-    /// Returns a permit for work that starts no run: it goes on while the process shuts down.
+    /// Returns a permit for work that starts no run. Such work is still allowed while the process shuts down.
     pub fn permit_without_run(&self) -> StartPermit {
         StartPermit(self.shared.hub.hold_shutdown())
     }
 
-    /// Stores a message and starts the run that answers it. Goes on if the caller drops the future.
+    /// Stores a message and starts the run that answers it. Continues if the caller drops the future.
     ///
     /// # Errors
     /// Those of `Store::run_start`.
@@ -94,8 +109,8 @@ impl Engine {
         lifecycle::start_with_message(&self.shared, request, thread_id, input).await
     }
 
-    /// Stores a thread, and starts the run that answers its first message if it has one. Goes on if the caller drops the
-    /// future.
+    /// Stores a thread, and starts the run that answers its first message if it has one. Continues if the caller drops
+    /// the future.
     ///
     /// # Errors
     /// Those of `Store::thread_create`.
@@ -103,7 +118,7 @@ impl Engine {
         lifecycle::create_thread(&self.shared, request, input).await
     }
 
-    /// Starts a run without a new message. Goes on if the caller drops the future.
+    /// Starts a run without a new message. Continues if the caller drops the future.
     ///
     /// # Errors
     /// Those of `Store::run_start`.
@@ -167,7 +182,11 @@ impl Engine {
             run.last_seq = match self.shared.hub.find(row.id) {
                 Some(handle) => handle.log.last_seq(),
                 // Executed elsewhere: what is durable of it.
-                None => self.shared.store.events_last(row.id).await?,
+                None => {
+                    let logged = self.shared.store.events_last(row.id).await?;
+                    let live = self.shared.store.live_events_after(row.id, logged).await?;
+                    to_unsigned(live.last_seq().unwrap_or(logged))
+                }
             };
         }
         Ok(run)
@@ -211,13 +230,13 @@ impl Engine {
         self.shared.hub.take_free_subscribe(run_id, user_id)
     }
 
-    /// Tells the feeds of a thread, in every process, that its title or status has changed outside of a run. Call it
+    /// Notifies the feeds of a thread, in all processes, that its title or status has changed outside of a run. Call it
     /// after the commit.
     pub fn thread_changed(&self, thread_id: ThreadId) {
         self.shared.announce_change(thread_id, None);
     }
 
-    /// Tells the feeds of a thread, in every process, that an item has changed outside of a run. Call it after the
+    /// Notifies the feeds of a thread, in all processes, that an item has changed outside of a run. Call it after the
     /// commit.
     pub fn item_changed(&self, thread_id: ThreadId, item_id: ItemId) {
         self.shared.announce_change(thread_id, Some(item_id));
@@ -229,15 +248,17 @@ impl Engine {
     /// When the thread is missing or another user's.
     pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
         let store = &self.shared.store;
-        // First whose it is: a request to delete another user's thread must not stop its run.
-        store.thread_unlocked(user_id, thread_id).await?;
-        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
-        store.thread_delete(user_id, thread_id).await?;
+        if !store.thread_delete_idle(user_id, thread_id).await? {
+            // Check the owner first: a request to delete the thread of another user must not stop its run.
+            store.thread_unlocked(user_id, thread_id).await?;
+            lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+            store.thread_delete(user_id, thread_id).await?;
+        }
         // Another run may have started in between. It has no readers.
-        lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
+        lifecycle::stop_local_run(&self.shared, thread_id).await;
         self.shared.hub.notifier.notify(thread_id);
         // The feeds of other processes read the database when something has happened in a thread, whatever it is.
-        self.shared.signals.began(thread_id.0, Uuid::nil());
+        self.shared.signals.began(thread_id, RunId::nil());
         Ok(())
     }
 

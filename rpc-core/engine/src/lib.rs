@@ -11,7 +11,7 @@
 //! | `durability/` | the journal, and reading events back: replay of ended runs, mirrors of runs of other processes |
 //! | `subscribe/` | feeds of runs and of threads |
 //! | `lifecycle/` | a run from its start to its end, and its cancellation |
-//! | `recovery/` | leases, and closing runs whose process died |
+//! | `recovery/` | leases; runs whose process died go on in another, or end |
 //!
 //! Each folder uses only folders above it in this table.
 
@@ -38,7 +38,7 @@ mod subscribe;
 pub mod testing;
 pub mod wire;
 
-pub use driver::{DriverError, MakeDriver, RunContext, RunDriver, StoredRun};
+pub use driver::{DriverError, DriverSource, MakeDriver, RunContext, RunDriver, RunProgress, StoredRun};
 pub use engine::{Engine, EngineConfig};
 pub use error::EngineError;
 pub use hub::RunHandle;

@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lock_that_is_free_for_a_moment_is_no_death() {
         let presences = Presences::default();
-        let other: ProcessId = uuid::Uuid::from_u128(1).into();
+        let other = ProcessId::random();
         assert!(!presences.can_judge(), "it has no lock of its own");
         presences.hold();
         assert!(presences.can_judge());

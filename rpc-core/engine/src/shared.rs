@@ -1,5 +1,7 @@
 //! The collaborators of the engine.
 
+use crate::driver::DriverSource;
+use crate::durability::Tails;
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
 use crate::presences::Presences;
@@ -9,7 +11,7 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
 use threadline_signals::Signals;
-use threadline_store::rows::ItemRow;
+use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, Store};
 
 use crate::error::EngineError;
@@ -23,9 +25,11 @@ pub struct EngineConfig {
     pub events_retention: Duration,
     /// How long an event may be in memory only; `None` until the run ends.
     pub journal_interval: Option<Duration>,
-    /// How long a run goes on after the disconnect of a reader that cancels it by disconnecting.
+    /// How long a run continues after the disconnect of a reader that cancels it by disconnecting.
     pub cancel_grace: Duration,
-    /// Called with the name of each tool whose call was under way when its process died.
+    /// Makes the drivers of runs that continue after their process has died.
+    pub drivers: Arc<dyn DriverSource>,
+    /// Is called with the name of each tool that had an unfinished call when its process died.
     pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
     /// Called with each stored item before it is sent: what expires in it is made anew.
     pub renew_item: Arc<dyn Fn(&mut ItemRow) + Send + Sync>,
@@ -43,6 +47,9 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) leases: Leases,
     pub(crate) presences: Presences,
+    pub(crate) tails: Tails,
+    /// Held by the task that takes over runs.
+    pub(crate) recovering: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -51,10 +58,15 @@ impl Shared {
         (self.clock.now().utc() + LEASE).into()
     }
 
-    /// Tells the feeds of a thread, in every process, that its title, its status or an item has changed.
+    /// Returns how long ago a run was created.
+    pub(crate) fn age_of(&self, run: &RunRow) -> Duration {
+        (self.clock.now().utc() - run.created_at.utc()).to_std().unwrap_or_default()
+    }
+
+    /// Notifies the feeds of a thread, in all processes, that its title, its status or an item has changed.
     pub(crate) fn announce_change(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
         self.hub.notifier.notify_changed(thread_id, item_id);
-        self.signals.changed(thread_id.0, item_id.map(|id| id.0));
+        self.signals.changed(thread_id, item_id);
     }
 
     /// Runs `work` to its end even if the caller goes away: nothing may stop between a stored run and its execution.

@@ -14,7 +14,7 @@ use threadline_store::rows::{EventRow, NewItem};
 
 /// Encodes events as the journal does.
 pub fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    log::encode_rows(run_id, first_seq, events)
+    log::encode_events(run_id, first_seq, events)
 }
 
 /// Decodes a row as a replay does: events with their sequence numbers.
@@ -29,8 +29,8 @@ pub fn decode_row(row: EventRow) -> Vec<(u64, Event)> {
 pub fn text_message(clock: &Clock, thread_id: ThreadId, text: &str) -> serde_json::Result<UserMessageInput> {
     let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
     let message = ThreadItem::UserMessage(UserMessage {
-        id: id.0,
-        thread_id: thread_id.0,
+        id,
+        thread_id,
         created_at: created_at.utc(),
         content: vec![UserContent::Text { text: text.to_owned(), extra: Extra::new() }],
         attachments: Vec::new(),
@@ -48,14 +48,15 @@ pub struct Log(Arc<RunLog>);
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Arc::new(RunLog::new(uuid::Uuid::new_v4().into())))
+        Self(Arc::new(RunLog::new(RunId::random())))
     }
 }
 
 impl Log {
-    /// Appends an event and returns its number.
-    pub fn append(&self, event: String) -> u64 {
-        self.0.append(Event::from_json(event))
+    /// Appends a text delta of a message.
+    pub fn append_text(&self, item_id: ItemId, delta: &str) {
+        self.0.append_text(item_id, 0, delta);
+        self.0.wake_readers();
     }
 
     /// Returns a feed from the beginning.

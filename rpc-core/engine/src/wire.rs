@@ -4,11 +4,13 @@ use crate::log::to_unsigned;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
+use threadline_schema::call::{ClientHints, RequestContext, new_request_id};
 use threadline_schema::chatkit::{ApprovalOutcome, ThreadStatus};
 use threadline_schema::error::Failure;
-use threadline_schema::ids::ItemId;
+use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::items::{Feedback, ItemKind};
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
@@ -16,7 +18,6 @@ use threadline_schema::tasks::Task;
 use threadline_schema::threads::{Thread, ThreadState};
 use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use threadline_store::{StoreError, StoreResult};
-use uuid::Uuid;
 
 /// A tool call as it is stored: without a result before it runs, and with one after.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,13 +36,17 @@ pub struct ToolCallBody {
     pub turn: u32,
     /// The item that shows what the call waits for, if the client or the user gives its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits_for: Option<Uuid>,
+    pub waits_for: Option<ItemId>,
     /// What the call needs if it is made only with the user's approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<CallApproval>,
     /// What the model's server wants back with the call. Clients never get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Value>,
+    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call that
+    /// has no result is made again then, and only then.
+    #[serde(rename = "idempotent", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_idempotent: bool,
 }
 
 /// The approval of a tool call, as it is stored with the call. Clients never write it.
@@ -59,7 +64,7 @@ pub struct CallApproval {
 
 /// An account.
 pub fn user(row: &UserRow) -> User {
-    User { id: row.id.0, email: row.own_email().map(str::to_owned), created_at: row.created_at.utc() }
+    User { id: row.id, email: row.own_email().map(str::to_owned), created_at: row.created_at.utc() }
 }
 
 /// A thread without its items.
@@ -75,13 +80,13 @@ pub fn thread(row: &ThreadRow) -> StoreResult<Thread> {
     };
     let metadata = serde_json::from_str(&row.metadata).map_err(|error| corrupt("thread metadata", error))?;
     Ok(Thread {
-        id: row.id.0,
+        id: row.id,
         title: row.title.clone(),
         created_at: row.created_at.utc(),
         status,
         metadata,
         items: Page::default(),
-        user_id: row.user_id.0,
+        user_id: row.user_id,
         updated_at: row.updated_at.utc(),
         message_count: row.message_count,
         tool_calls: None,
@@ -97,18 +102,18 @@ pub fn run(row: &RunRow) -> Run {
     let usage =
         Usage { prompt_tokens: to_unsigned(row.prompt_tokens), completion_tokens: to_unsigned(row.completion_tokens) };
     Run {
-        id: row.id.0,
-        thread_id: row.thread_id.0,
+        id: row.id,
+        thread_id: row.thread_id,
         status: row.status,
         created_at: row.created_at.utc(),
         finished_at: row.finished_at.map(|at| at.utc()),
         last_seq: to_unsigned(row.last_seq),
-        retry_of: row.retry_of.map(|id| id.0),
+        retry_of: row.retry_of,
         error,
         finish_reason: row.finish_reason,
         usage: (usage != Usage::default()).then_some(usage),
         cost_micros: row.cost_micros.map(to_unsigned),
-        message_id: row.message_id.map(|id| id.0),
+        message_id: row.message_id,
         tool_calls: None,
     }
 }
@@ -134,8 +139,8 @@ pub fn tool_calls(items: &[ItemRow]) -> StoreResult<Option<Vec<ToolCallRecord>>>
             name: body.name,
             arguments: body.arguments,
             result: body.result,
-            run_id: item.run_id.map_or(Uuid::nil(), |run| run.0),
-            message_id: message.map(|message| message.id.0),
+            run_id: item.run_id.unwrap_or(RunId::nil()),
+            message_id: message.map(|message| message.id),
             created_at: item.created_at.utc(),
         });
     }
@@ -156,21 +161,21 @@ pub fn replace_bodies(items: &mut [ItemRow], bodies: &[(ItemId, String)]) {
 /// # Errors
 /// When a stored body is not JSON.
 pub fn item_page<T>(rows: Vec<ItemRow>, has_more: bool) -> StoreResult<Page<Raw<T>>> {
-    let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
+    let after = rows.last().filter(|_| has_more).map(|row| row.id.to_string());
     let data = rows.into_iter().map(|row| Raw::from_json(row.body)).collect::<Result<_, _>>();
     Ok(Page { data: data.map_err(|error| corrupt("item", error))?, has_more, after })
 }
 
 /// A user's feedback on an item.
 pub fn feedback(row: FeedbackRow) -> Feedback {
-    Feedback { item_id: row.item_id.0, thread_id: row.thread_id.0, kind: row.kind, created_at: row.created_at.utc() }
+    Feedback { item_id: row.item_id, thread_id: row.thread_id, kind: row.kind, created_at: row.created_at.utc() }
 }
 
 /// A task of the to-do list.
 pub fn task(row: TaskRow) -> Task {
     Task {
-        id: row.id.0,
-        user_id: row.user_id.0,
+        id: row.id,
+        user_id: row.user_id,
         title: row.title,
         description: row.description,
         priority: row.priority,
@@ -180,6 +185,35 @@ pub fn task(row: TaskRow) -> Task {
         updated_at: row.updated_at.utc(),
         completed_at: row.completed_at.map(|at| at.utc()),
     }
+}
+
+/// The request that started a run, as it is stored with the run.
+#[derive(Serialize, Deserialize)]
+struct StoredRequest {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    languages: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<str>>,
+}
+
+/// Returns the JSON of a request that is stored with the run that it starts.
+pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
+    let ClientHints { languages, metadata } = context.hints.as_deref().cloned().unwrap_or_default();
+    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata };
+    // Made of texts, which can always be serialised.
+    serde_json::to_string(&request).ok()
+}
+
+/// Returns the request that started a run, from what is stored with it. A run of an earlier release has nothing stored.
+pub(crate) fn request_context(stored: Option<&str>) -> RequestContext {
+    let request = stored.and_then(|json| serde_json::from_str::<StoredRequest>(json).ok());
+    let Some(StoredRequest { id, languages, metadata }) = request else {
+        return RequestContext { request_id: new_request_id(), hints: None };
+    };
+    let hints = ClientHints { languages, metadata };
+    let hints = (hints != ClientHints::default()).then(|| Arc::new(hints));
+    RequestContext { request_id: id.into(), hints }
 }
 
 fn corrupt(what: &str, error: serde_json::Error) -> StoreError {

@@ -12,7 +12,7 @@ pub type ErrorSource = Arc<dyn Error + Send + Sync>;
 
 /// Why a response failed.
 ///
-/// `Display` is for the log: it contains the causes and what the server said, shortened and without the key. Callers
+/// `Display` is for the log: it contains the causes and the text of the server, shortened and without the key. Callers
 /// get [`ModelError::public_message`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ModelError {
@@ -131,7 +131,7 @@ impl ModelError {
         }
     }
 
-    /// Returns the message for the caller. It contains nothing that the server said.
+    /// Returns the message for the caller. It contains no text of the server.
     pub fn public_message(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => "The language model did not answer in time. Please try again.",

@@ -49,8 +49,8 @@ pub trait Model: Send + Sync + 'static {
         futures::future::ready(Ok(Vec::new())).boxed()
     }
 
-    /// Returns whether the model can write a title for a thread.
-    fn supports_titles(&self) -> bool {
+    /// Returns whether the model does what instructions say, such as writing a title or a summary.
+    fn follows_instructions(&self) -> bool {
         true
     }
 

@@ -6,7 +6,7 @@ use crate::dialect::DialectOverrides;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use uuid::Uuid;
+use threadline_schema::ids::AttachmentId;
 
 /// One request to a model.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ impl From<&str> for UserInput {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttachedFile {
     /// Id of the attachment.
-    pub id: Uuid,
+    pub id: AttachmentId,
     /// File name.
     pub name: String,
     /// Media type.

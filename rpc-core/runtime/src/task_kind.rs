@@ -40,6 +40,8 @@ pub enum TaskKind {
     DisconnectGrace,
     /// Asks a model for the title of a thread.
     Title,
+    /// Asks a model for the summary of the oldest turns of a thread.
+    Summary,
     /// Reads the keys of the identity provider.
     ProviderKeys,
     /// Reads the list of models of the model's server.
@@ -103,6 +105,7 @@ impl TaskKind {
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
+            | Self::Summary
             | Self::ModelList
             | Self::McpServer
             | Self::Connection
@@ -118,7 +121,9 @@ impl TaskKind {
     pub const fn on_shutdown(self) -> OnShutdown {
         match self {
             // These end by themselves, and what they write must be whole.
-            Self::Run | Self::Request | Self::Title | Self::McpServer | Self::Connection => OnShutdown::Wait,
+            Self::Run | Self::Request | Self::Title | Self::Summary | Self::McpServer | Self::Connection => {
+                OnShutdown::Wait
+            }
             // It ends when it is told to stop and its connections are closed, which is after the runs have ended.
             Self::Listener => OnShutdown::Wait,
             // During the shutdown, a second signal ends the process at once.
@@ -172,6 +177,7 @@ impl TaskKind {
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",
+            Self::Summary => "summary",
             Self::ModelList => "model_list",
             Self::ProviderKeys => "provider_keys",
             Self::McpServer => "mcp_server",

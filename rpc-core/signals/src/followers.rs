@@ -1,12 +1,12 @@
-//! Who in this process follows a run of another, and what waits for them.
+//! The followers in this process of runs that other processes execute.
 
 use super::message::Grown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use threadline_schema::ids::RunId;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
-/// What has come for one follower: merged, so that a slow one costs no more than a quick one.
+/// The waiting growth for one follower. It is merged, so a slow follower needs no more memory than a fast one.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     grown: Mutex<Option<Grown>>,
@@ -38,38 +38,38 @@ pub(super) struct Followers {
 
 #[derive(Debug, Default)]
 struct State {
-    runs: BTreeMap<Uuid, Vec<Arc<Mailbox>>>,
-    /// Runs of which the first follower came or the last went; `None` while nobody takes note of it.
-    changes: Option<BTreeSet<Uuid>>,
+    runs: BTreeMap<RunId, Vec<Arc<Mailbox>>>,
+    /// Runs that got their first follower or lost their last; `None` while changes are not recorded.
+    changes: Option<BTreeSet<RunId>>,
 }
 
 impl Followers {
-    /// Adds a follower. Whether it is the run's first.
-    pub(super) fn add(&self, run_id: Uuid) -> (Arc<Mailbox>, bool) {
+    /// Adds a follower. Returns its mailbox, and whether it is the first follower of the run.
+    pub(super) fn add(&self, run_id: RunId) -> (Arc<Mailbox>, bool) {
         let mailbox = Arc::new(Mailbox::default());
         let mut state = self.state();
         let mailboxes = state.runs.entry(run_id).or_default();
         mailboxes.push(mailbox.clone());
         let first = mailboxes.len() == 1;
         if first {
-            self.note(&mut state, run_id);
+            self.record(&mut state, run_id);
         }
         (mailbox, first)
     }
 
-    /// Takes a follower out.
-    pub(super) fn remove(&self, run_id: Uuid, mailbox: &Arc<Mailbox>) {
+    /// Removes a follower.
+    pub(super) fn remove(&self, run_id: RunId, mailbox: &Arc<Mailbox>) {
         let mut state = self.state();
         let Some(mailboxes) = state.runs.get_mut(&run_id) else { return };
         mailboxes.retain(|other| !Arc::ptr_eq(other, mailbox));
         if mailboxes.is_empty() {
             state.runs.remove(&run_id);
-            self.note(&mut state, run_id);
+            self.record(&mut state, run_id);
         }
     }
 
-    /// Hands out what was said of a run.
-    pub(super) fn tell(&self, run_id: Uuid, grown: Grown) {
+    /// Delivers the growth of a run to its followers.
+    pub(super) fn deliver(&self, run_id: RunId, grown: Grown) {
         let mailboxes = self.state().runs.get(&run_id).cloned().unwrap_or_default();
         if let Some((last, others)) = mailboxes.split_last() {
             for mailbox in others {
@@ -79,33 +79,33 @@ impl Followers {
         }
     }
 
-    /// Tells every follower to look for itself: for a time nothing was heard.
-    pub(super) fn alert(&self) {
+    /// Wakes all followers to read the log, because signals may have been lost.
+    pub(super) fn wake_all(&self) {
         let mailboxes: Vec<_> = self.state().runs.values().flatten().cloned().collect();
         for mailbox in mailboxes {
             mailbox.put(Grown::default());
         }
     }
 
-    /// The runs that are followed.
-    pub(super) fn runs(&self) -> Vec<Uuid> {
+    /// Returns the followed runs.
+    pub(super) fn runs(&self) -> Vec<RunId> {
         self.state().runs.keys().copied().collect()
     }
 
-    /// The runs that are followed now; from now on changes are noted, until [`Followers::forget_changes`].
-    pub(super) fn note_changes(&self) -> Vec<Uuid> {
+    /// Returns the followed runs, and records changes from now on until [`Followers::stop_recording`].
+    pub(super) fn record_changes(&self) -> Vec<RunId> {
         let mut state = self.state();
         state.changes = Some(BTreeSet::new());
         state.runs.keys().copied().collect()
     }
 
-    /// Ends [`Followers::note_changes`].
-    pub(super) fn forget_changes(&self) {
+    /// Ends [`Followers::record_changes`].
+    pub(super) fn stop_recording(&self) {
         self.state().changes = None;
     }
 
-    /// Waits for a change. Gives the runs that have followers now, and those that have none, as far as that is new.
-    pub(super) async fn changes(&self) -> (Vec<Uuid>, Vec<Uuid>) {
+    /// Waits for a change. Returns the changed runs: those with followers now, and those without.
+    pub(super) async fn changes(&self) -> (Vec<RunId>, Vec<RunId>) {
         loop {
             {
                 let mut state = self.state();
@@ -118,7 +118,7 @@ impl Followers {
         }
     }
 
-    fn note(&self, state: &mut State, run_id: Uuid) {
+    fn record(&self, state: &mut State, run_id: RunId) {
         if let Some(changes) = &mut state.changes {
             changes.insert(run_id);
             self.changed.notify_one();

@@ -1,10 +1,10 @@
-//! What the processes on one database tell each other, so that none has to poll often.
+//! Signals between the processes on one database, so that they rarely need to poll.
 //!
-//! Best effort: a signal that is lost costs time, never an event. So nothing here fails or blocks, and while no server
-//! carries signals they are dropped. Who waits for one looks at the database now and then all the same.
+//! Signals are sent at best effort: a lost signal costs time, and never an event. So no function here blocks or fails.
+//! While no server carries signals, they are dropped. A process that waits for a signal also polls the database.
 //!
-//! Growth is told of those runs only that a process elsewhere follows. Followers say so when they begin and again and
-//! again, and those who have not heard of it for a while keep silent.
+//! A process sends the growth of a run only if another process follows that run. A follower announces itself at the
+//! start and then at an interval. Without an announcement for some time, the run counts as not followed.
 
 #![cfg_attr(
     test,
@@ -27,11 +27,12 @@ pub use self::message::Grown;
 pub use self::redis::{Redis, RedisConfig, RedisUrlError};
 
 use self::followers::{Followers, Mailbox};
-use self::message::Said;
+use self::message::Signal;
 use self::outbox::Outbox;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::ids::{AccessSubjectId, ItemId, RunId, ThreadId};
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::EventRow;
 use threadline_store::{Listener, StoreResult};
@@ -40,51 +41,53 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-/// Commands that wait for a receiver that is behind; then it learns that it has missed some.
+/// Commands that wait for a slow receiver. If there are more, the receiver gets an error that says that it has missed
+/// some.
 const COMMANDS_WAITING: usize = 1_024;
-/// How often followers say that they still are.
+/// How often a process announces the runs that it follows.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
-/// When a new follower is told to look for itself: events may have come before others knew of it.
+/// After this time a new follower is woken to read the log: the run may have grown before the other processes knew of
+/// the follower.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 
-/// What another process said.
+/// A signal of another process that is not the growth of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// A run has begun in a thread.
+    /// A run has started in a thread.
     Began {
         /// The thread.
-        thread_id: Uuid,
+        thread_id: ThreadId,
         /// The run.
-        run_id: Uuid,
+        run_id: RunId,
     },
-    /// A thread is another: its title, for instance, or an item of it.
+    /// A thread has changed, for example its title, or one of its items.
     Changed {
         /// The thread.
-        thread_id: Uuid,
-        /// The item.
-        item_id: Option<Uuid>,
+        thread_id: ThreadId,
+        /// The item; `None` if the thread itself has changed.
+        item_id: Option<ItemId>,
     },
-    /// A run's user asks for its end.
+    /// The user has cancelled a run.
     Cancel {
         /// The run.
-        run_id: Uuid,
+        run_id: RunId,
     },
 }
 
-/// The way to the other processes on this database.
+/// Sends signals to the other processes on this database, and receives theirs.
 pub struct Signals {
     shared: Arc<Shared>,
     carrier: Option<AbortOnDropHandle<Option<()>>>,
 }
 
-/// What the carrier and those it works for share.
+/// What the carrier of the signals and its users share.
 struct Shared {
-    /// By which a process knows its own words.
-    me: Uuid,
+    /// Id in the signals of this process, by which it recognises and ignores them. Random for each process.
+    sender_id: Uuid,
     outbox: Outbox,
     followers: Followers,
     commands: broadcast::Sender<Command>,
-    access: broadcast::Sender<Uuid>,
+    access: broadcast::Sender<AccessSubjectId>,
 }
 
 /// Tells the other processes whose access has changed, and hears it from them.
@@ -94,13 +97,13 @@ pub struct AccessSignals {
 
 /// What other processes say about access.
 pub struct AccessFeed {
-    received: broadcast::Receiver<Uuid>,
+    received: broadcast::Receiver<AccessSubjectId>,
 }
 
 impl AccessSignals {
     /// Tells whose access has changed.
-    pub fn changed(&self, subject_id: Uuid) {
-        self.shared.outbox.say(Said::Access { subject_id });
+    pub fn changed(&self, subject_id: AccessSubjectId) {
+        self.shared.outbox.send(Signal::Access { subject_id });
     }
 
     /// Returns what other processes say from now on.
@@ -111,7 +114,7 @@ impl AccessSignals {
 
 impl AccessFeed {
     /// Waits for the next word: whose access has changed; `None` if words were missed. Cancel safe.
-    pub async fn next(&mut self) -> Option<Uuid> {
+    pub async fn next(&mut self) -> Option<AccessSubjectId> {
         match self.received.recv().await {
             Ok(subject_id) => Some(subject_id),
             Err(broadcast::error::RecvError::Lagged(_)) => None,
@@ -122,14 +125,14 @@ impl AccessFeed {
 }
 
 impl Signals {
-    /// Begins to connect, and returns at once. Redis carries the signals where there is one, else LISTEN and NOTIFY.
-    /// SQLite has one process, which has nobody to tell.
+    /// Starts to connect, and returns at once. Redis carries the signals if it is configured, otherwise LISTEN and
+    /// NOTIFY. Nothing carries signals on SQLite, which has one process.
     ///
     /// # Errors
-    /// When the database's URL cannot be used.
+    /// If the URL of the database is invalid.
     pub fn open(database: &DatabaseConfig, redis: Option<&Redis>, supervisor: &Supervisor) -> StoreResult<Self> {
         let shared = Arc::new(Shared {
-            me: Uuid::new_v4(),
+            sender_id: Uuid::new_v4(),
             outbox: Outbox::default(),
             followers: Followers::default(),
             commands: broadcast::Sender::new(COMMANDS_WAITING),
@@ -144,7 +147,7 @@ impl Signals {
                         None => postgres::carry(&shared, listener).await,
                     }
                 };
-                tokio::join!(carry, shared.remind());
+                tokio::join!(carry, shared.keep_announcing());
             }))
         });
         Ok(Self { shared, carrier })
@@ -155,62 +158,62 @@ impl Signals {
         AccessSignals { shared: self.shared.clone() }
     }
 
-    /// Whether there can be anybody to tell. Where there cannot, nothing needs to be polled for either.
+    /// Returns whether other processes can exist. If they cannot, nothing needs to be polled for them either.
     pub fn has_carrier(&self) -> bool {
         self.carrier.is_some()
     }
 
-    /// Whether another process follows a run: only then does [`grown`](Self::grown) tell anybody.
-    pub fn is_followed(&self, run_id: Uuid) -> bool {
-        self.shared.outbox.cares(run_id)
+    /// Returns whether another process follows a run. Otherwise [`grown`](Self::grown) sends nothing.
+    pub fn is_followed(&self, run_id: RunId) -> bool {
+        self.shared.outbox.is_followed(run_id)
     }
 
-    /// A run's log has grown, by the rows just committed. They travel along where Redis carries.
-    pub fn grown(&self, run_id: Uuid, last_seq: u64, ended: bool, rows: &[EventRow]) {
+    /// Sends that the log of a run has grown by these committed rows. Over Redis, the signal contains the rows.
+    pub fn grown(&self, run_id: RunId, last_seq: u64, ended: bool, rows: &[EventRow]) {
         self.shared.outbox.grown(run_id, last_seq, ended, rows);
     }
 
-    /// A run has begun in a thread.
-    pub fn began(&self, thread_id: Uuid, run_id: Uuid) {
-        self.shared.outbox.say(Said::Began { thread_id, run_id });
+    /// Sends that a run has started in a thread.
+    pub fn began(&self, thread_id: ThreadId, run_id: RunId) {
+        self.shared.outbox.send(Signal::Began { thread_id, run_id });
     }
 
-    /// A thread is another, or an item of it.
-    pub fn changed(&self, thread_id: Uuid, item_id: Option<Uuid>) {
-        self.shared.outbox.say(Said::Changed { thread_id, item_id });
+    /// Sends that a thread has changed, or one of its items.
+    pub fn changed(&self, thread_id: ThreadId, item_id: Option<ItemId>) {
+        self.shared.outbox.send(Signal::Changed { thread_id, item_id });
     }
 
-    /// A run's user asks for its end, and its process is another.
-    pub fn cancel(&self, run_id: Uuid) {
-        self.shared.outbox.say(Said::Cancel { run_id });
+    /// Sends that the user has cancelled a run that another process executes.
+    pub fn cancel(&self, run_id: RunId) {
+        self.shared.outbox.send(Signal::Cancel { run_id });
     }
 
     /// Follows a run of another process, until the follower is dropped.
-    pub fn follow(&self, run_id: Uuid) -> Follower {
+    pub fn follow(&self, run_id: RunId) -> Follower {
         let (mailbox, first) = self.shared.followers.add(run_id);
         if first {
-            self.shared.outbox.say(Said::Follow { run_id });
+            self.shared.outbox.send(Signal::Follow { run_id });
         }
         Follower { run_id, mailbox, shared: self.shared.clone(), first_look: Some(Instant::now() + FIRST_LOOK) }
     }
 
-    /// What other processes say from now on. What this one says is not among it.
+    /// Returns a receiver of the commands that other processes send from now on.
     pub fn commands(&self) -> broadcast::Receiver<Command> {
         self.shared.commands.subscribe()
     }
 }
 
-/// Somebody who wants to hear how a run grows.
+/// Receives the growth of a run that another process executes.
 pub struct Follower {
-    run_id: Uuid,
+    run_id: RunId,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
     first_look: Option<Instant>,
 }
 
 impl Follower {
-    /// Waits until the run has grown, or for a word that it may have: a [`Grown`] of zeros. What was said since the last
-    /// call comes in one. May be dropped and called again.
+    /// Waits until the run has grown, or may have grown: then it returns the default [`Grown`]. Merges all signals
+    /// since the last call. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Grown {
         loop {
             if let Some(grown) = self.mailbox.take() {
@@ -238,43 +241,43 @@ impl Drop for Follower {
 }
 
 impl Shared {
-    /// A connection that both speaks and hears is there.
+    /// Is called when a connection that sends and receives is open.
     fn connected(&self) {
         self.outbox.open();
         self.announce();
-        self.followers.alert();
+        self.followers.wake_all();
     }
 
-    /// Says which runs this process follows.
+    /// Announces the runs that this process follows.
     fn announce(&self) {
         for run_id in self.followers.runs() {
-            self.outbox.say(Said::Follow { run_id });
+            self.outbox.send(Signal::Follow { run_id });
         }
     }
 
-    /// Keeps what was announced from being forgotten by others, and forgets what others have not repeated.
-    async fn remind(&self) {
+    /// Repeats the announcements of this process, and removes the expired announcements of others.
+    async fn keep_announcing(&self) {
         loop {
             tokio::time::sleep(ANNOUNCE_EVERY).await;
             self.announce();
-            self.outbox.tidy();
+            self.outbox.remove_expired();
         }
     }
 
-    /// Takes in what another process said.
-    fn hear(&self, text: &str) {
-        for said in message::unpack(self.me, text) {
-            match said {
-                // Nobody may be listening to commands, which is no error.
-                Said::Began { thread_id, run_id } => drop(self.commands.send(Command::Began { thread_id, run_id })),
-                Said::Changed { thread_id, item_id } => {
+    /// Handles a text with signals of another process.
+    fn receive(&self, text: &str) {
+        for signal in message::decode_signals(self.sender_id, text) {
+            match signal {
+                // Sending fails if there is no receiver of commands, which is not an error.
+                Signal::Began { thread_id, run_id } => drop(self.commands.send(Command::Began { thread_id, run_id })),
+                Signal::Changed { thread_id, item_id } => {
                     drop(self.commands.send(Command::Changed { thread_id, item_id }));
                 }
-                Said::Cancel { run_id } => drop(self.commands.send(Command::Cancel { run_id })),
-                Said::Access { subject_id } => drop(self.access.send(subject_id)),
-                Said::Follow { run_id } => self.outbox.followed(run_id),
-                Said::Grown { run_id, last_seq, ended } => {
-                    self.followers.tell(run_id, Grown { last_seq, ended, rows: Vec::new() });
+                Signal::Cancel { run_id } => drop(self.commands.send(Command::Cancel { run_id })),
+                Signal::Access { subject_id } => drop(self.access.send(subject_id)),
+                Signal::Follow { run_id } => self.outbox.note_follower(run_id),
+                Signal::Grown { run_id, last_seq, ended } => {
+                    self.followers.deliver(run_id, Grown { last_seq, ended, rows: Vec::new() });
                 }
             }
         }

@@ -1,16 +1,16 @@
-//! Trying again and again to reach a server, without filling the log.
+//! Reconnecting to a server, with few log lines.
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// Longest pause between two tries.
+/// Longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// Counts tries to reach something. Each outage is one line in the log, and so is its end.
+/// The connection state of one server. Logs one line when an outage begins, and one when it ends.
 pub(super) struct Outage {
     what: &'static str,
-    /// The pauses to come; `None` while all is well.
+    /// The next pauses; `None` while the server can be reached.
     pauses: Option<ExponentialBackoff>,
 }
 
@@ -19,18 +19,18 @@ impl Outage {
         Self { what, pauses: None }
     }
 
-    /// It was reached.
-    pub(super) fn over(&mut self) {
+    /// Notes that the server was reached.
+    pub(super) fn end(&mut self) {
         if self.pauses.take().is_some() {
-            tracing::info!(what = self.what, "reached again");
+            tracing::info!(what = self.what, "the server can be reached again");
         }
     }
 
-    /// It was not, or was lost. Waits until it is time to try again.
-    pub(super) async fn goes_on(&mut self, error: impl Display) {
+    /// Notes that the server could not be reached, or that the connection was lost. Waits until the next attempt.
+    pub(super) async fn wait(&mut self, error: impl Display) {
         let what = self.what;
         let pauses = self.pauses.get_or_insert_with(|| {
-            tracing::warn!(what, %error, "not reached; replicas poll meanwhile");
+            tracing::warn!(what, %error, "the server cannot be reached; replicas poll the database until then");
             ExponentialBuilder::default()
                 .with_jitter()
                 .with_min_delay(Duration::from_millis(100))

@@ -1,78 +1,79 @@
-//! What waits to be said: merged, bounded, and taken by the carrier when it is time.
+//! Signals that wait to be sent: merged and bounded. The carrier takes them as batches.
 
-use super::message::{Grown, Said, bytes_of};
+use super::message::{Grown, Signal, bytes_of};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-/// Commands that wait at most, and runs of which growth waits.
+/// Maximum number of waiting commands. More are dropped.
 const MAX_COMMANDS: usize = 4_096;
+/// Maximum number of runs with waiting growth. The growth of more runs is dropped.
 const MAX_RUNS: usize = 16_384;
-/// Bytes of rows that wait at most, of all runs together.
+/// Maximum size of the waiting rows of all runs, in bytes. More rows are dropped; their growth is still sent.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// For how long one `Follow` is good. Followers repeat theirs three times as often.
+/// How long an announcement of a follower is valid. Followers repeat it three times in this time.
 const FOLLOWED_FOR: Duration = Duration::from_secs(30);
 
-/// How long things wait for company.
+/// How long a signal waits for others, so that one batch carries them together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Commands, and ends of runs.
+    /// Wait of commands and of ends of runs.
     pub(super) urgent: Duration,
-    /// Least time between two departures for the sake of those.
+    /// Shortest time between two batches because of these.
     pub(super) urgent_gap: Duration,
-    /// Growth.
+    /// Wait of growth.
     pub(super) growth: Duration,
 }
 
-/// What a carrier takes along.
+/// Signals that a carrier sends together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) commands: Vec<Said>,
-    pub(super) grown: BTreeMap<Uuid, Grown>,
+    pub(super) commands: Vec<Signal>,
+    pub(super) grown: BTreeMap<RunId, Grown>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     state: Mutex<State>,
-    /// What waits has become more pressing.
+    /// Notified when the next batch is due earlier than before.
     wake: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether a carrier is connected. What is said to nobody is not kept.
+    /// Whether a carrier is connected. Otherwise signals are dropped.
     open: bool,
     batch: Batch,
     bytes: usize,
     urgent_since: Option<Instant>,
     growth_since: Option<Instant>,
     last_urgent: Option<Instant>,
-    /// Runs that others follow, and until when that is believed.
-    followed: BTreeMap<Uuid, Instant>,
+    /// Runs that other processes follow, and when their announcements expire.
+    followed: BTreeMap<RunId, Instant>,
 }
 
 impl Outbox {
-    /// Says something to everybody.
-    pub(super) fn say(&self, said: Said) {
+    /// Adds a signal to all processes.
+    pub(super) fn send(&self, signal: Signal) {
         let mut state = self.state();
         if !state.open || state.batch.commands.len() >= MAX_COMMANDS {
             return;
         }
-        state.batch.commands.push(said);
+        state.batch.commands.push(signal);
         if state.urgent_since.replace_if_none() {
             self.wake.notify_one();
         }
     }
 
-    /// Says how a run has grown, if anybody elsewhere cares.
-    pub(super) fn grown(&self, run_id: Uuid, last_seq: u64, ended: bool, rows: &[EventRow]) {
+    /// Adds the growth of a run, if another process follows it.
+    pub(super) fn grown(&self, run_id: RunId, last_seq: u64, ended: bool, rows: &[EventRow]) {
         let mut state = self.state();
         let state = &mut *state;
-        if !state.cares(run_id) {
+        if !state.is_followed(run_id) {
             return;
         }
         if state.batch.grown.len() >= MAX_RUNS && !state.batch.grown.contains_key(&run_id) {
@@ -88,35 +89,35 @@ impl Outbox {
         }
     }
 
-    /// Whether anybody elsewhere follows a run, as far as it is known.
-    pub(super) fn cares(&self, run_id: Uuid) -> bool {
-        self.state().cares(run_id)
+    /// Returns whether another process follows a run, as far as this one knows.
+    pub(super) fn is_followed(&self, run_id: RunId) -> bool {
+        self.state().is_followed(run_id)
     }
 
-    /// Others follow these runs.
-    pub(super) fn followed(&self, run_id: Uuid) {
+    /// Notes that another process follows a run.
+    pub(super) fn note_follower(&self, run_id: RunId) {
         self.state().followed.insert(run_id, Instant::now() + FOLLOWED_FOR);
     }
 
-    /// Forgets runs that nobody follows any more.
-    pub(super) fn tidy(&self) {
+    /// Removes the runs that no process follows any more.
+    pub(super) fn remove_expired(&self) {
         let now = Instant::now();
         let mut state = self.state();
         state.followed.retain(|_, until| *until >= now);
     }
 
-    /// A carrier is there.
+    /// Notes that a carrier is connected.
     pub(super) fn open(&self) {
         self.state().open = true;
     }
 
-    /// The carrier is gone, and what waited with it.
+    /// Notes that the carrier is disconnected, and drops all waiting signals.
     pub(super) fn close(&self) {
         let mut state = self.state();
         *state = State { followed: std::mem::take(&mut state.followed), ..State::default() };
     }
 
-    /// Waits until it is time, and gives all there is.
+    /// Waits until a batch is due, and takes all waiting signals.
     pub(super) async fn next(&self, pace: Pace) -> Batch {
         loop {
             let due = self.state().due(pace);
@@ -140,7 +141,7 @@ impl Outbox {
 }
 
 impl State {
-    fn cares(&self, run_id: Uuid) -> bool {
+    fn is_followed(&self, run_id: RunId) -> bool {
         self.open && self.followed.get(&run_id).is_some_and(|until| *until >= Instant::now())
     }
 
@@ -163,9 +164,9 @@ impl State {
     }
 }
 
-/// Notes when something began.
+/// A time since when something waits.
 trait Since {
-    /// Sets it to now unless it is set. Whether it was not.
+    /// Sets it to now if it is not set. Returns whether it was not set.
     fn replace_if_none(&mut self) -> bool;
 }
 
@@ -194,9 +195,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn growth_waits_for_company_and_ends_do_not() {
-        let (outbox, run_id) = (open(), Uuid::now_v7());
-        outbox.followed(run_id);
+    async fn growth_waits_for_more_and_ends_do_not() {
+        let (outbox, run_id) = (open(), RunId::random());
+        outbox.note_follower(run_id);
         let started = Instant::now();
         for seq in 1..=5 {
             outbox.grown(run_id, seq, false, &[]);
@@ -211,25 +212,25 @@ mod tests {
         assert_eq!(batch.grown.get(&run_id).map(|grown| (grown.last_seq, grown.ended)), Some((7, true)));
         assert_eq!(started.elapsed().as_millis(), 270);
 
-        // One urgent thing after the other: ten departures a second at most.
-        outbox.say(Said::Cancel { run_id });
-        assert_eq!(outbox.next(PACE).await.commands, [Said::Cancel { run_id }]);
+        // Urgent signals leave in at most ten batches per second.
+        outbox.send(Signal::Cancel { run_id });
+        assert_eq!(outbox.next(PACE).await.commands, [Signal::Cancel { run_id }]);
         assert_eq!(started.elapsed().as_millis(), 370);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_follows_or_nobody_carries_is_not_kept() {
-        let (outbox, run_id) = (open(), Uuid::now_v7());
+    async fn growth_without_followers_or_carrier_is_dropped() {
+        let (outbox, run_id) = (open(), RunId::random());
         outbox.grown(run_id, 1, true, &[]);
         assert!(tokio::time::timeout(Duration::from_secs(1), outbox.next(PACE)).await.is_err());
-        outbox.followed(run_id);
+        outbox.note_follower(run_id);
         outbox.grown(run_id, 1, true, &[]);
         outbox.close();
-        outbox.say(Said::Cancel { run_id });
+        outbox.send(Signal::Cancel { run_id });
         outbox.open();
         assert!(tokio::time::timeout(Duration::from_secs(1), outbox.next(PACE)).await.is_err());
         tokio::time::sleep(FOLLOWED_FOR).await;
-        outbox.tidy();
+        outbox.remove_expired();
         assert!(outbox.state().followed.is_empty());
     }
 
@@ -239,13 +240,13 @@ mod tests {
         let event = "x".repeat(200 * 1024);
         let mut kept = 0;
         for _ in 0..100 {
-            let run_id = Uuid::now_v7();
-            outbox.followed(run_id);
-            let row = EventRow { run_id: run_id.into(), first_seq: 1, last_seq: 1, event: event.clone(), cuts: None };
+            let run_id = RunId::random();
+            outbox.note_follower(run_id);
+            let row = EventRow { run_id, first_seq: 1, last_seq: 1, event: event.clone(), cuts: None };
             outbox.grown(run_id, 1, false, &[row]);
         }
         let batch = outbox.next(PACE).await;
-        assert_eq!(batch.grown.len(), 100, "that they have grown is said of all");
+        assert_eq!(batch.grown.len(), 100, "the growth of all runs is sent");
         for grown in batch.grown.values() {
             kept += grown.row_bytes();
         }

@@ -1,10 +1,10 @@
-//! LISTEN and NOTIFY, over a connection of their own.
+//! Carries signals over LISTEN and NOTIFY, on a separate connection.
 //!
-//! NOTIFY takes a lock that all of the server's transactions with one share, and holds it while they commit. So what is
-//! to be said goes out together: at most ten such transactions a second, and four when nothing is urgent.
+//! All transactions with NOTIFY on a server take the same lock, and hold it while they commit. So signals are sent in
+//! batches: at most ten such transactions per second, and four if nothing is urgent.
 
 use super::Shared;
-use super::message::{Said, pack};
+use super::message::{Signal, encode_signals};
 use super::outage::Outage;
 use super::outbox::{Batch, Pace};
 use futures::StreamExt;
@@ -14,12 +14,12 @@ use tokio_postgres::{AsyncMessage, Client};
 
 const LISTEN: &str = "LISTEN threadline";
 const NOTIFY: &str = "SELECT pg_notify('threadline', payload) FROM unnest($1::text[]) AS payload";
-/// The server takes less than 8000 bytes.
+/// Maximum size of a payload, in bytes. The limit of the server is 8000.
 const MAX_PAYLOAD: usize = 7_900;
-/// How long a statement may take before the connection counts as dead.
+/// Time limit of a statement. After it the connection counts as dead.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether the pooler is gone.
+/// How often to check whether the connection still leads to a pooler.
 const POOLER_RETRY: Duration = Duration::from_secs(60);
 
 const PACE: Pace = Pace {
@@ -28,17 +28,17 @@ const PACE: Pace = Pace {
     growth: Duration::from_millis(250),
 };
 
-/// Connects, and connects again, for as long as the process lives.
+/// Connects, and reconnects until the process ends.
 pub(super) async fn carry(shared: &Shared, listener: Listener) {
     let mut outage = Outage::new("LISTEN/NOTIFY");
-    let mut pooler_was_told = false;
+    let mut pooler_was_logged = false;
     loop {
         let ended = match listener.connect().await {
             Ok(None) => {
-                if !std::mem::replace(&mut pooler_was_told, true) {
+                if !std::mem::replace(&mut pooler_was_logged, true) {
                     tracing::warn!(
                         "PostgreSQL is behind a pooler, where LISTEN does not work: replicas poll each other's runs once a \
-                         second. Set DATABASE_DIRECT_URL or REDIS_URL for signals at once"
+                         second. Set DATABASE_DIRECT_URL or REDIS_URL for immediate signals"
                     );
                 }
                 shared.outbox.close();
@@ -46,12 +46,12 @@ pub(super) async fn carry(shared: &Shared, listener: Listener) {
                 continue;
             }
             Ok(Some((client, messages))) => {
-                // Either ends with an error; which one is all the same.
+                // Both futures end only with an error. The first ends the connection.
                 let mut messages = std::pin::pin!(messages);
-                let hear = async {
+                let receive_all = async {
                     while let Some(message) = messages.next().await {
                         match message {
-                            Ok(AsyncMessage::Notification(said)) => shared.hear(said.payload()),
+                            Ok(AsyncMessage::Notification(notification)) => shared.receive(notification.payload()),
                             Ok(_) => {}
                             Err(error) => return error.to_string(),
                         }
@@ -60,22 +60,22 @@ pub(super) async fn carry(shared: &Shared, listener: Listener) {
                 };
                 tokio::select! {
                     biased;
-                    error = hear => error,
-                    error = speak(shared, &client, &mut outage) => error,
+                    error = receive_all => error,
+                    error = notify(shared, &client, &mut outage) => error,
                 }
             }
             Err(error) => error.to_string(),
         };
         shared.outbox.close();
-        outage.goes_on(ended).await;
+        outage.wait(ended).await;
     }
 }
 
-async fn speak(shared: &Shared, client: &Client, outage: &mut Outage) -> String {
+async fn notify(shared: &Shared, client: &Client, outage: &mut Outage) -> String {
     if let Err(error) = in_time(client.batch_execute(LISTEN)).await {
         return error;
     }
-    outage.over();
+    outage.end();
     shared.connected();
     loop {
         let batch = shared.outbox.next(PACE).await;
@@ -87,8 +87,8 @@ async fn speak(shared: &Shared, client: &Client, outage: &mut Outage) -> String 
 
 async fn send(shared: &Shared, client: &Client, batch: Batch) -> Result<(), String> {
     let grown = batch.grown.into_iter();
-    let grown = grown.map(|(run_id, grown)| Said::Grown { run_id, last_seq: grown.last_seq, ended: grown.ended });
-    let payloads = pack(shared.me, batch.commands.into_iter().chain(grown), MAX_PAYLOAD);
+    let grown = grown.map(|(run_id, grown)| Signal::Grown { run_id, last_seq: grown.last_seq, ended: grown.ended });
+    let payloads = encode_signals(shared.sender_id, batch.commands.into_iter().chain(grown), MAX_PAYLOAD);
     in_time(client.execute(NOTIFY, &[&payloads])).await.map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! Redis, which replicas may share for what none of them has to keep: how it is reached, and under which names.
+//! Redis, for data that replicas share and may lose: its connections, and the names of its keys and channels.
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub};
 use ::redis::{AsyncConnectionConfig, Client, RedisResult};
@@ -6,12 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a connection may take to be made.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an answer may take where nobody waits for it.
+/// Time limit of a reply.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A Redis server. Clones share the connection for short questions.
+/// A Redis server. Clones share the connection for short commands.
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
@@ -19,12 +19,12 @@ pub struct Redis {
     namespace: Arc<str>,
 }
 
-/// `REDIS_URL` cannot be used. The text never repeats the URL, which may hold a password.
+/// `REDIS_URL` is invalid. The text never repeats the URL, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("REDIS_URL: it is not understood; write redis://:PASSWORD@HOST:6379/0, or rediss:// for TLS")]
+#[error("REDIS_URL: invalid URL; write redis://:PASSWORD@HOST:6379/0, or rediss:// for TLS")]
 pub struct RedisUrlError;
 
-/// A Redis server.
+/// Configuration of a Redis server.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
     /// `redis://...` or `rediss://...`.
@@ -32,21 +32,21 @@ pub struct RedisConfig {
 }
 
 impl Redis {
-    /// Reads the URL, for a look whether the server answers.
+    /// Reads the URL, to check whether the server answers.
     ///
     /// # Errors
-    /// When the URL cannot be used.
+    /// If the URL is invalid.
     pub fn probe(config: &RedisConfig) -> Result<Self, RedisUrlError> {
         Self::open(config, "probe".into())
     }
 
-    /// Reads the URL. The first command connects. Every name begins with `namespace`.
+    /// Reads the URL. The first command connects. All names start with `namespace`.
     ///
     /// # Errors
-    /// When the URL cannot be used. A server that is away is no error.
+    /// If the URL is invalid. A server that cannot be reached is not an error.
     pub fn open(config: &RedisConfig, namespace: Arc<str>) -> Result<Self, RedisUrlError> {
         let client = Client::open(config.url.expose_secret()).map_err(|_| RedisUrlError)?;
-        // Without tries of its own: who asks has somebody waiting, and asks again soon enough.
+        // The client does not retry: a request waits for the reply, and the next request tries again.
         let manager = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -55,29 +55,29 @@ impl Redis {
         Ok(Self { client, quick, namespace })
     }
 
-    /// Asks the server for a sign of life, for a few seconds at most.
+    /// Checks that the server answers, within a few seconds.
     ///
     /// # Errors
-    /// What keeps it from answering, for the log.
+    /// The reason why it does not, as a text for the log.
     pub async fn ping(&self) -> Result<(), String> {
         let mut connection = self.quick();
         ::redis::cmd("PING").exec_async(&mut connection).await.map_err(|error| error.to_string())
     }
 
-    /// The connection for questions that are answered at once. It mends itself.
+    /// Returns the shared connection for short commands. It reconnects by itself.
     pub fn quick(&self) -> ConnectionManager {
         self.quick.clone()
     }
 
-    /// A connection for whoever sends much, and must not hold up others.
-    pub async fn apart(&self) -> RedisResult<MultiplexedConnection> {
+    /// Opens a separate connection for a user that sends much and must not delay others.
+    pub async fn dedicated_connection(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// A connection to listen on.
+    /// Opens a connection that can subscribe to channels.
     pub async fn listener(&self) -> RedisResult<PubSub> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.client.get_async_pubsub()).await {
             Ok(connected) => connected,
@@ -85,7 +85,7 @@ impl Redis {
         }
     }
 
-    /// A name that belongs to this installation, so that several can share a server.
+    /// Returns the name of a key or channel of this installation. Several installations can share a server.
     pub fn name(&self, of: impl std::fmt::Display) -> String {
         format!("threadline:{}:{of}", self.namespace)
     }

@@ -1,6 +1,6 @@
-//! Signals for simulations: a test carries them between simulated processes, and loses, delays and doubles them.
+//! Signals for simulations: a test carries them between simulated processes, and loses, delays and repeats them.
 
-use super::message::{Said, pack};
+use super::message::{Signal, encode_signals};
 use super::outbox::Pace;
 use super::{COMMANDS_WAITING, Followers, Outbox, Shared, Signals};
 use std::sync::Arc;
@@ -22,15 +22,15 @@ pub struct SignalInbox(Arc<Shared>);
 impl SignalInbox {
     /// Delivers a message that another process has sent.
     pub fn deliver(&self, message: &str) {
-        self.0.hear(message);
+        self.0.receive(message);
     }
 }
 
 impl Signals {
-    /// Signals of a simulated process. What it sends goes into `network`.
-    pub fn simulated(process: Uuid, network: mpsc::UnboundedSender<String>) -> (Self, SignalInbox) {
+    /// Creates the signals of a simulated process, which sends them into `network`.
+    pub fn simulated(sender_id: Uuid, network: mpsc::UnboundedSender<String>) -> (Self, SignalInbox) {
         let shared = Arc::new(Shared {
-            me: process,
+            sender_id,
             outbox: Outbox::default(),
             followers: Followers::default(),
             commands: broadcast::Sender::new(COMMANDS_WAITING),
@@ -44,19 +44,19 @@ impl Signals {
                 loop {
                     let batch = shared.outbox.next(PACE).await;
                     let grown = batch.grown.into_iter();
-                    let grown = grown.map(|(run_id, grown)| Said::Grown {
+                    let grown = grown.map(|(run_id, grown)| Signal::Grown {
                         run_id,
                         last_seq: grown.last_seq,
                         ended: grown.ended,
                     });
-                    for message in pack(shared.me, batch.commands.into_iter().chain(grown), 7_900) {
+                    for message in encode_signals(shared.sender_id, batch.commands.into_iter().chain(grown), 7_900) {
                         if network.send(message).is_err() {
                             return;
                         }
                     }
                 }
             };
-            tokio::join!(send, shared.remind());
+            tokio::join!(send, shared.keep_announcing());
         };
         (Self { shared: shared.clone(), carrier: Some(spawn(carry)) }, SignalInbox(shared))
     }

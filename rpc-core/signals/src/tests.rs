@@ -1,11 +1,11 @@
-//! Two processes' signals, over real servers.
+//! Signals between two processes, over real servers.
 
 use super::*;
 use crate::RedisConfig;
 use futures::StreamExt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{RunId, ThreadId};
 use threadline_test_requirements::Requirement;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A database of a test's own.
+/// The database of one test.
 struct Database {
     admin: String,
     name: String,
@@ -51,13 +51,13 @@ impl Database {
         }
     }
 
-    /// Removed at the end of a test that passed; one that failed leaves it for a look.
+    /// Removes the database at the end of a passed test. A failed test leaves it for inspection.
     async fn drop(self) {
         self.administrate(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }
 
-/// Stands between a process and Redis, and can cut it off.
+/// A relay between a process and Redis, which can disconnect them.
 struct Relay {
     address: SocketAddr,
     redis: String,
@@ -92,7 +92,7 @@ impl Relay {
         Redis::open(&RedisConfig { url: format!("redis://{}", self.address).into() }, namespace.into()).unwrap()
     }
 
-    /// Cuts all connections, and takes no new ones.
+    /// Closes all connections, and accepts no new ones.
     fn cut(&self) {
         *self.connections.lock().unwrap() = None;
     }
@@ -102,25 +102,25 @@ impl Relay {
     }
 }
 
-fn row(run_id: Uuid, seq: i64, event: &str) -> EventRow {
-    EventRow { run_id: RunId(run_id), first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
+fn row(run_id: RunId, seq: i64, event: &str) -> EventRow {
+    EventRow { run_id, first_seq: seq, last_seq: seq, event: event.to_owned(), cuts: None }
 }
 
-/// Says something until it is heard.
-async fn until_heard<T>(mut say: impl FnMut(), mut heard: impl AsyncFnMut() -> T) -> T {
+/// Sends a signal repeatedly until it is received.
+async fn until_received<T>(mut send: impl FnMut(), mut receive: impl AsyncFnMut() -> T) -> T {
     timeout(PATIENCE, async {
         loop {
-            say();
-            if let Ok(heard) = timeout(Duration::from_millis(100), heard()).await {
-                return heard;
+            send();
+            if let Ok(received) = timeout(Duration::from_millis(100), receive()).await {
+                return received;
             }
         }
     })
     .await
-    .expect("it is heard")
+    .expect("the signal is received")
 }
 
-/// Waits for growth up to `seq`, and gives all that came on the way.
+/// Waits for growth up to `seq`, and returns all growth until then.
 async fn up_to(follower: &mut Follower, seq: u64) -> Grown {
     let mut all = Grown::default();
     timeout(PATIENCE, async {
@@ -129,38 +129,38 @@ async fn up_to(follower: &mut Follower, seq: u64) -> Grown {
         }
     })
     .await
-    .expect("growth is told");
+    .expect("growth is received");
     all
 }
 
-async fn hear_each_other_and_not_themselves(one: &Signals, other: &Signals) {
-    let [thread_id, run_id] = std::array::from_fn(|_| Uuid::now_v7());
+async fn receive_from_each_other_only(one: &Signals, other: &Signals) {
+    let (thread_id, run_id) = (ThreadId::random(), RunId::random());
     let (mut at_one, mut at_other) = (one.commands(), other.commands());
-    let began = until_heard(|| one.began(thread_id, run_id), async || at_other.recv().await.unwrap()).await;
+    let began = until_received(|| one.began(thread_id, run_id), async || at_other.recv().await.unwrap()).await;
     assert_eq!(began, Command::Began { thread_id, run_id });
-    let cancelled = until_heard(|| other.cancel(run_id), async || at_one.recv().await.unwrap()).await;
+    let cancelled = until_received(|| other.cancel(run_id), async || at_one.recv().await.unwrap()).await;
     assert_eq!(cancelled, Command::Cancel { run_id });
     tokio::time::sleep(Duration::from_millis(300)).await;
     while let Ok(command) = at_one.try_recv() {
-        assert_eq!(command, Command::Cancel { run_id }, "its own words come back");
+        assert_eq!(command, Command::Cancel { run_id }, "a process receives its own signals");
     }
     while let Ok(command) = at_other.try_recv() {
-        assert_eq!(command, Command::Began { thread_id, run_id }, "its own words come back");
+        assert_eq!(command, Command::Began { thread_id, run_id }, "a process receives its own signals");
     }
 
-    let said = Instant::now();
+    let sent_at = Instant::now();
     one.cancel(run_id);
     timeout(PATIENCE, at_other.recv()).await.unwrap().unwrap();
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(sent_at.elapsed() < Duration::from_secs(2), "{:?}", sent_at.elapsed());
 }
 
-async fn growth_is_told_to_who_follows(one: &Signals, other: &Signals, with_rows: bool) {
-    let (run_id, unknown) = (Uuid::now_v7(), Uuid::now_v7());
+async fn followers_receive_growth(one: &Signals, other: &Signals, with_rows: bool) {
+    let (run_id, unknown) = (RunId::random(), RunId::random());
     let mut follower = other.follow(run_id);
-    let looked = timeout(PATIENCE, follower.next()).await.unwrap();
-    assert_eq!(looked, Grown::default(), "a new follower is told to look for itself");
-    // Until it is known that somebody follows, nothing is told.
-    until_heard(|| one.grown(run_id, 1, false, &[]), async || up_to(&mut follower, 1).await).await;
+    let first = timeout(PATIENCE, follower.next()).await.unwrap();
+    assert_eq!(first, Grown::default(), "a new follower is woken to read the log");
+    // Growth is sent only after the announcement of the follower has arrived.
+    until_received(|| one.grown(run_id, 1, false, &[]), async || up_to(&mut follower, 1).await).await;
     one.grown(unknown, 2, true, &[]);
     let rows = [row(run_id, 2, r#"{"a":1}"#), row(run_id, 3, r#"{"a":"\n"}"#)];
     one.grown(run_id, 3, false, &rows);
@@ -169,18 +169,18 @@ async fn growth_is_told_to_who_follows(one: &Signals, other: &Signals, with_rows
 
     one.grown(run_id, 4, false, &[row(run_id, 4, &"x".repeat(300 * 1024))]);
     let grown = up_to(&mut follower, 4).await;
-    assert_eq!(grown.rows, [], "what is too large has to be read");
-    let said = Instant::now();
+    assert_eq!(grown.rows, [], "rows that are too large must be read from the log");
+    let sent_at = Instant::now();
     one.grown(run_id, 5, true, &[]);
     assert!(up_to(&mut follower, 5).await.ended);
-    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert!(sent_at.elapsed() < Duration::from_secs(2), "{:?}", sent_at.elapsed());
 
-    // A process that follows a run of its own hears nothing of itself, but others do.
+    // A process that follows its own run does not receive its own growth, but other processes do.
     let mut own = one.follow(run_id);
     timeout(PATIENCE, own.next()).await.unwrap();
     one.grown(run_id, 6, true, &[]);
     up_to(&mut follower, 6).await;
-    assert!(timeout(Duration::from_millis(300), own.next()).await.is_err(), "its own words come back");
+    assert!(timeout(Duration::from_millis(300), own.next()).await.is_err(), "a process receives its own signals");
     drop((own, follower));
     assert_eq!((one.shared.followers.runs(), other.shared.followers.runs()), (vec![], vec![]));
 }
@@ -190,18 +190,18 @@ async fn over_postgres() {
     let Some(database) = Database::new().await else { return };
     let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None, &Supervisor::default()).unwrap());
     assert!(one.has_carrier());
-    hear_each_other_and_not_themselves(&one, &other).await;
-    growth_is_told_to_who_follows(&one, &other, false).await;
+    receive_from_each_other_only(&one, &other).await;
+    followers_receive_growth(&one, &other, false).await;
 
     // The server ends both connections.
-    let run_id = Uuid::now_v7();
+    let run_id = RunId::random();
     let mut follower = other.follow(run_id);
     timeout(PATIENCE, follower.next()).await.unwrap();
     let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
     database.administrate(&format!("{kill}'{}'", database.name)).await;
-    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "something may have been missed");
-    hear_each_other_and_not_themselves(&one, &other).await;
-    until_heard(|| one.grown(run_id, 9, true, &[]), async || up_to(&mut follower, 9).await).await;
+    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "signals may have been lost");
+    receive_from_each_other_only(&one, &other).await;
+    until_received(|| one.grown(run_id, 9, true, &[]), async || up_to(&mut follower, 9).await).await;
     drop((one, other));
     database.drop().await;
 }
@@ -214,23 +214,23 @@ async fn over_redis() {
         [(); 2].map(|()| Signals::open(&database.config(), Some(&redis), &Supervisor::default()).unwrap());
     let stranger = Signals::open(&database.config(), Some(&relay.open("strangers")), &Supervisor::default()).unwrap();
     let mut strange = stranger.commands();
-    hear_each_other_and_not_themselves(&one, &other).await;
-    growth_is_told_to_who_follows(&one, &other, true).await;
-    assert!(strange.try_recv().is_err(), "installations on one server do not hear each other");
+    receive_from_each_other_only(&one, &other).await;
+    followers_receive_growth(&one, &other, true).await;
+    assert!(strange.try_recv().is_err(), "installations on one server do not receive signals of each other");
 
-    // Redis is away for a while.
-    let run_id = Uuid::now_v7();
+    // Redis cannot be reached for a while.
+    let run_id = RunId::random();
     let mut follower = other.follow(run_id);
     timeout(PATIENCE, follower.next()).await.unwrap();
     relay.cut();
     tokio::time::sleep(Duration::from_millis(300)).await;
     one.cancel(run_id);
     one.grown(run_id, 1, false, &[]);
-    let meanwhile = other.follow(Uuid::now_v7());
+    let meanwhile = other.follow(RunId::random());
     relay.mend();
-    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "something may have been missed");
-    hear_each_other_and_not_themselves(&one, &other).await;
-    until_heard(
+    assert_eq!(timeout(PATIENCE, follower.next()).await.unwrap(), Grown::default(), "signals may have been lost");
+    receive_from_each_other_only(&one, &other).await;
+    until_received(
         || one.grown(run_id, 9, true, &[row(run_id, 9, "{}")]),
         async || {
             assert!(!up_to(&mut follower, 9).await.rows.is_empty());
@@ -238,8 +238,8 @@ async fn over_redis() {
     )
     .await;
 
-    // What is not followed is not subscribed.
-    let channel = redis.name(format_args!("run:{}", run_id.simple()));
+    // Channels of runs without followers are not subscribed.
+    let channel = redis.name(format_args!("run:{}", run_id.as_uuid().simple()));
     let subscribers = async || {
         let client = ::redis::Client::open(relay.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -255,7 +255,7 @@ async fn over_redis() {
         }
     })
     .await
-    .expect("nobody listens to it any more");
+    .expect("the channel has no subscriber");
     drop((one, other));
     database.drop().await;
 }
@@ -265,19 +265,19 @@ async fn many_runs_are_few_notifications() {
     const RUNS: usize = 1_000;
     let Some(database) = Database::new().await else { return };
     let [one, other] = [(); 2].map(|()| Signals::open(&database.config(), None, &Supervisor::default()).unwrap());
-    let run_ids: Vec<_> = (0..RUNS).map(|_| Uuid::now_v7()).collect();
+    let run_ids: Vec<_> = (0..RUNS).map(|_| RunId::random()).collect();
     let mut followers: Vec<_> = run_ids.iter().map(|run_id| other.follow(*run_id)).collect();
     for follower in &mut followers {
         timeout(PATIENCE, follower.next()).await.unwrap();
     }
-    until_heard(|| one.grown(run_ids[0], 1, false, &[]), async || up_to(&mut followers[0], 1).await).await;
+    until_received(|| one.grown(run_ids[0], 1, false, &[]), async || up_to(&mut followers[0], 1).await).await;
 
     let (client, messages) = Listener::of(&database.config()).unwrap().unwrap().connect().await.unwrap().unwrap();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let noted = heard.clone();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let recorded = received.clone();
     let listening = AbortOnDropHandle::new(tokio::spawn(messages.for_each(move |message| {
-        if let Ok(tokio_postgres::AsyncMessage::Notification(said)) = message {
-            noted.lock().unwrap().push((Instant::now(), said.payload().len()));
+        if let Ok(tokio_postgres::AsyncMessage::Notification(notification)) = message {
+            recorded.lock().unwrap().push((Instant::now(), notification.payload().len()));
         }
         std::future::ready(())
     })));
@@ -294,12 +294,12 @@ async fn many_runs_are_few_notifications() {
         up_to(follower, 75).await;
     }
     drop(listening);
-    let mut heard = std::mem::take(&mut *heard.lock().unwrap());
-    assert!(heard.iter().all(|(_, bytes)| *bytes < 8_000));
-    let notifications = heard.len();
+    let mut received = std::mem::take(&mut *received.lock().unwrap());
+    assert!(received.iter().all(|(_, bytes)| *bytes < 8_000));
+    let notifications = received.len();
     // Those of one transaction arrive together.
-    heard.dedup_by(|(later, _), (earlier, _)| *later - *earlier < Duration::from_millis(50));
-    let transactions = heard.len();
+    received.dedup_by(|(later, _), (earlier, _)| *later - *earlier < Duration::from_millis(50));
+    let transactions = received.len();
     eprintln!("{notifications} notifications in {transactions} transactions, in {seconds:.1} s");
     assert!(transactions as f64 <= 5.0 * seconds + 2.0, "{transactions} in {seconds} s");
     assert!(notifications as f64 <= 30.0 * seconds, "{notifications} in {seconds} s");
@@ -308,10 +308,10 @@ async fn many_runs_are_few_notifications() {
 }
 
 #[tokio::test]
-async fn sqlite_has_nobody_to_tell() {
+async fn sqlite_has_no_carrier() {
     let signals =
         Signals::open(&Database::config_of("sqlite://unused.db".to_owned()), None, &Supervisor::default()).unwrap();
     assert!(!signals.has_carrier());
-    signals.began(Uuid::now_v7(), Uuid::now_v7());
-    assert_eq!(signals.follow(Uuid::now_v7()).next().await, Grown::default());
+    signals.began(ThreadId::random(), RunId::random());
+    assert_eq!(signals.follow(RunId::random()).next().await, Grown::default());
 }

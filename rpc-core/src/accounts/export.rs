@@ -18,8 +18,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::ExportPiece;
-use threadline_schema::ids::{AttachmentId, AuditId, ItemId, TaskId, ThreadId, UserId};
-use uuid::Uuid;
+use threadline_schema::ids::{AttachmentId, AuditId, Id, ItemId, TaskId, ThreadId, UserId};
 
 /// Version of the format: the second line format would be 2.
 const VERSION: u32 = 1;
@@ -123,6 +122,12 @@ impl AccountExport {
                         "metadata": parsed(&row.metadata), "created_at": row.created_at.utc(),
                         "updated_at": row.updated_at.utc(),
                     }));
+                    if let Some(summary) = store.thread_summary(row.id).await? {
+                        lines.push(&json!({
+                            "type": "summary", "thread_id": row.id, "text": summary.text,
+                            "updated_at": summary.updated_at.utc(),
+                        }));
+                    }
                     Ok(Cursor::Items(row.id, -1))
                 }
                 None => Ok(Cursor::Files(None)),
@@ -247,30 +252,36 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
+fn some_id<I: Id>(text: Option<&str>) -> Option<I> {
+    text?.parse().ok()
+}
+
+/// Reads an id that may be absent: at the start of a list.
+fn maybe_id<I: Id>(text: Option<&str>) -> Option<Option<I>> {
+    match text {
+        Some("") | None => Some(None),
+        text => some_id(text).map(Some),
+    }
+}
+
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let kind = parts.next()?;
-        let id = |text: Option<&str>| text?.parse::<Uuid>().ok();
-        // An id may be absent: at the start of a list.
-        let maybe = |text: Option<&str>| match text {
-            Some("") | None => Some(None),
-            text => id(text).map(Some),
-        };
         let (first, second) = (parts.next(), parts.next());
         let number = || second?.parse::<i64>().ok();
         if parts.next().is_some() {
             return None;
         }
         Some(match kind {
-            "tasks" => Self::Tasks(maybe(first)?.map(Into::into)),
-            "threads" => Self::Threads(maybe(first)?.map(Into::into)),
-            "items" => Self::Items(id(first)?.into(), number()?),
-            "runs" => Self::Runs(id(first)?.into(), number()?),
-            "feedback" => Self::Feedback(id(first)?.into(), maybe(second)?.map(Into::into)),
-            "files" => Self::Files(maybe(first)?.map(Into::into)),
-            "bytes" => Self::Bytes(id(first)?.into(), u64::try_from(number()?).ok()?),
-            "audit" => Self::Audit(maybe(first)?.map(Into::into)),
+            "tasks" => Self::Tasks(maybe_id(first)?),
+            "threads" => Self::Threads(maybe_id(first)?),
+            "items" => Self::Items(some_id(first)?, number()?),
+            "runs" => Self::Runs(some_id(first)?, number()?),
+            "feedback" => Self::Feedback(some_id(first)?, maybe_id(second)?),
+            "files" => Self::Files(maybe_id(first)?),
+            "bytes" => Self::Bytes(some_id(first)?, u64::try_from(number()?).ok()?),
+            "audit" => Self::Audit(maybe_id(first)?),
             _ => return None,
         })
     }
@@ -300,22 +311,24 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
-        let id = Uuid::now_v7();
+        let (task, thread, item, file, audit) =
+            (TaskId::random(), ThreadId::random(), ItemId::random(), AttachmentId::random(), AuditId::random());
         for cursor in [
             Cursor::Tasks(None),
-            Cursor::Tasks(Some(id.into())),
-            Cursor::Threads(Some(id.into())),
-            Cursor::Items(id.into(), -1),
-            Cursor::Runs(id.into(), 7),
-            Cursor::Feedback(id.into(), None),
-            Cursor::Feedback(id.into(), Some(id.into())),
+            Cursor::Tasks(Some(task)),
+            Cursor::Threads(Some(thread)),
+            Cursor::Items(thread, -1),
+            Cursor::Runs(thread, 7),
+            Cursor::Feedback(thread, None),
+            Cursor::Feedback(thread, Some(item)),
             Cursor::Files(None),
-            Cursor::Bytes(id.into(), u64::from(u32::MAX)),
-            Cursor::Audit(Some(id.into())),
+            Cursor::Bytes(file, u64::from(u32::MAX)),
+            Cursor::Audit(Some(audit)),
         ] {
             assert_eq!(Cursor::parse(&cursor.text().unwrap()), Some(cursor));
         }
-        for wrong in ["", "x", "items", "items:1:2", "bytes::1", &format!("bytes:{id}:-1"), &format!("items:{id}:1:2")]
+        for wrong in
+            ["", "x", "items", "items:1:2", "bytes::1", &format!("bytes:{file}:-1"), &format!("items:{thread}:1:2")]
         {
             assert_eq!(Cursor::parse(wrong), None, "{wrong}");
         }

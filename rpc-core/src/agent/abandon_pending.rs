@@ -37,7 +37,7 @@ pub(super) async fn abandon_pending_calls(
         };
         call.result = Some(result.to_owned());
         bodies.push((item.id, serde_json::to_string(&call)?));
-        if let Some(row) = items.iter().find(|row| row.id.0 == shown_by) {
+        if let Some(row) = items.iter().find(|row| row.id == shown_by) {
             let item = not_done(serde_json::from_str(&row.body)?);
             bodies.push((row.id, serde_json::to_string(&item)?));
             events.push(ThreadStreamEvent::ItemReplaced { item: Box::new(item) });

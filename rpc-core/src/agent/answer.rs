@@ -1,10 +1,11 @@
 //! Answers a message: prompt, model, tools, and again, until the model answers in text.
 
 use super::abandon_pending::abandon_pending_calls;
-use super::approved_call::{ApprovedCall, MadeCall};
+use super::approved_call::{ApprovedCall, MadeCall, make_open_calls};
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
 use super::run_calls::run_calls;
+use super::summaries::{self, SummaryJob};
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
 use crate::model::{Message, ToolCall};
@@ -14,12 +15,14 @@ use futures::future::BoxFuture;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_engine::wire::CallApproval;
-use threadline_engine::{DriverError, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, WaitingCall};
+use threadline_engine::{
+    DriverError, Engine, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, WaitingCall,
+};
 use threadline_schema::chatkit::ToolApproval;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
-use threadline_tools::{ApprovalRequest, Permission, approval_questions};
+use threadline_tools::{ApprovalRequest, Permission, Toolbox, approval_questions};
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
@@ -29,6 +32,10 @@ pub(crate) struct AnswerDriver {
     title: Option<TitleHandle>,
     /// The call that the run begins with.
     approved: Option<ApprovedCall>,
+    /// Where the job of a summary is started; `None` if none is.
+    engine: Option<Engine>,
+    /// The job that begins when the run has ended.
+    summary: Option<SummaryJob>,
 }
 
 impl AnswerDriver {
@@ -38,10 +45,28 @@ impl AnswerDriver {
         title: Option<TitleHandle>,
         approved: Option<ApprovedCall>,
     ) -> Self {
-        Self { services, agent, title, approved }
+        Self { services, agent, title, approved, engine: None, summary: None }
     }
 
-    async fn answer(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
+    /// Has the turns that the prompt leaves out summarised after the run.
+    pub(crate) fn with_summaries(self, engine: Engine) -> Self {
+        Self { engine: Some(engine), ..self }
+    }
+
+    async fn answer(&mut self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
+        let (services, resolved) = (self.services.clone(), self.agent.clone());
+        let mut models = ModelChain::new(&services, &resolved, run);
+        let answered = self.answer_with(&mut models, run, writer).await;
+        self.summary = models.wanted_summary().and_then(|wanted| SummaryJob::new(&services, &resolved, run, wanted));
+        answered
+    }
+
+    async fn answer_with(
+        &self,
+        models: &mut ModelChain<'_>,
+        run: &RunContext,
+        writer: &mut RunWriter,
+    ) -> Result<(), AgentError> {
         let Self { services, agent: resolved, .. } = self;
         let AgentServices { store, clock, .. } = &**services;
         let agent = &resolved.agent;
@@ -50,31 +75,43 @@ impl AnswerDriver {
             Some(call) => Some(call.make(store, resolved, run, writer).await?),
             None => None,
         };
-        let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
-        let mut history = history.await?;
-        if let Some(made) = &made {
-            made.put_into(&mut history)?;
-        }
-        abandon_pending_calls(store, run, &mut history, writer).await?;
         let approved = match resolved.tools.may_ask_for_approval() {
             true => store.approved_tools(run.token.thread_id).await?,
             false => BTreeSet::new(),
         };
         let permission = Permission::OfModel(&approved);
-        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
-        let mut messages = prompt::build(&agent.instructions, facts, &history)?;
-        services.attachments.load_into_prompt(&mut messages).await;
-        let first_turn = u32::from(made.is_some());
-        if let Some(MadeCall { name, result, .. }) = made {
-            tool_results::push_images(&mut messages, &name, result.images);
+        let mut made = Vec::from_iter(made);
+        made.extend(make_open_calls(store, resolved, run, permission, writer).await?);
+        let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
+        let mut history = history.await?;
+        let is_partial = history.len() >= usize::try_from(services.history_items).unwrap_or(usize::MAX);
+        if run.progress.is_some() && run.retry_of.is_some() {
+            // What the run has done so far is behind the answer that it replaces.
+            history.extend(store.run_items(run.token.run_id).await?);
         }
-        let mut models = ModelChain::new(services, resolved, run);
+        for made in &made {
+            made.put_into(&mut history)?;
+        }
+        abandon_pending_calls(store, run, &mut history, writer).await?;
+        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
+        let mut conversation = prompt::build(&agent.instructions, facts, &history)?;
+        conversation.is_partial = is_partial;
+        conversation.summary = summaries::of_thread(services, resolved, run.token.thread_id).await;
+        services.attachments.load_into_prompt(&mut conversation.messages).await;
+        let (first_turn, next_turn) = match run.progress {
+            Some(progress) => (u32::from(progress.began_with_approved_call), progress.next_turn),
+            None => (u32::from(self.approved.is_some()), u32::from(self.approved.is_some())),
+        };
+        for MadeCall { name, result, .. } in made {
+            tool_results::push_images(&mut conversation.messages, &name, result.images);
+        }
 
-        for turn in 0..agent.max_turns {
+        // A call that the user had approved is a turn without a question to the model.
+        for turn in next_turn.saturating_sub(first_turn)..agent.max_turns {
             if turn > 0 {
                 self.top_up(run, writer).await?;
             }
-            let calls = models.answer(turn, &messages, writer).await?;
+            let calls = models.answer(turn, &conversation, writer).await?;
             if calls.is_empty() {
                 return Ok(());
             }
@@ -84,7 +121,8 @@ impl AnswerDriver {
             let pending_index = pending.as_ref().map(|(index, _)| *index);
             let waiting =
                 pending.as_ref().map(|(index, waiting)| WaitingCall { index: *index, approval: waiting.approval });
-            let requested: Vec<RequestedCall> = calls.iter().map(requested_call).collect();
+            let requested: Vec<RequestedCall> =
+                calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
             writer.begin_calls(first_turn + turn, &requested, waiting);
             writer.store_items(store, run.token).await?;
             let results = run_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
@@ -95,8 +133,8 @@ impl AnswerDriver {
                 writer.leave_pending(index, call, waiting.into_pending(call));
                 return Ok(());
             }
-            messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-            tool_results::push(&mut messages, calls, results);
+            conversation.messages.push(Message::Assistant { text, tool_calls: calls.clone() });
+            tool_results::push(&mut conversation.messages, calls, results);
         }
         writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
@@ -132,13 +170,20 @@ impl RunDriver for AnswerDriver {
     fn finish(&mut self) -> Option<(Usage, Charge)> {
         self.title.as_ref().and_then(TitleHandle::run_ends)
     }
+
+    fn after_end(&mut self) {
+        if let (Some(job), Some(engine)) = (self.summary.take(), &self.engine) {
+            job.spawn(engine);
+        }
+    }
 }
 
-pub(super) fn requested_call(call: &ToolCall) -> RequestedCall {
+pub(super) fn requested_call(call: &ToolCall, tools: &Toolbox) -> RequestedCall {
     let ToolCall { id, name, arguments, echo } = call.clone();
+    let is_idempotent = tools.is_idempotent(&name);
     // Made of text and numbers, which can always be serialised.
     let echo = echo.and_then(|echo| serde_json::to_value(echo).ok());
-    RequestedCall { id, name, arguments, echo }
+    RequestedCall { id, name, arguments, echo, is_idempotent }
 }
 
 /// What a call waits for.

@@ -1,6 +1,7 @@
-//! A tool call that the user has approved: the run that continues with the answer makes it, before it asks the model.
+//! Tool calls that are stored before the run's driver starts, and are made before it asks the model: one that the user has
+//! approved, and those that a process had begun that died.
 //!
-//! The decision is committed with the start of that run, and the call belongs to the run from then on. Nothing else makes
+//! The decision about an approved call is committed with the start of that run, and the call belongs to the run from then on. Nothing else makes
 //! the call: it is made at most once. If the process dies, the call ends as every call of a run does.
 
 use super::AgentError;
@@ -43,23 +44,57 @@ impl ApprovedCall {
     ) -> Result<MadeCall, AgentError> {
         let Self { item_id, body } = self.clone();
         writer.adopt_call(item_id, body.clone());
-        let call = ToolCall {
-            id: body.id.clone(),
-            name: body.name.clone(),
-            arguments: body.arguments.clone(),
-            ..ToolCall::default()
-        };
+        let call = call_of(&body);
         let calls = slice::from_ref(&call);
         let results = run_calls(store, agent, run, calls, None, Permission::OfUser, writer).await?;
-        let result = results.into_iter().flatten().next().unwrap_or_else(|| ToolResult {
-            content: UNKNOWN_RESULT.to_owned(),
-            images: Vec::new(),
-            failure: None,
-            outcome: CallOutcome::Unknown,
-            widget: None,
-            may_have_changed_data: true,
-        });
+        let result = results.into_iter().flatten().next().unwrap_or_else(unknown_result);
         Ok(MadeCall { item_id, body, name: call.name, result })
+    }
+}
+
+/// Makes the calls that another process may have made before it died. Only calls that may be made twice are left open.
+pub(super) async fn make_open_calls(
+    store: &Store,
+    agent: &ResolvedAgent,
+    run: &RunContext,
+    permission: Permission<'_>,
+    writer: &mut RunWriter,
+) -> Result<Vec<MadeCall>, AgentError> {
+    let open = writer.open_calls();
+    if run.progress.is_none() || open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_approved = |body: &ToolCallBody| {
+        body.approval.and_then(|approval| approval.outcome).is_some_and(ApprovalOutcome::is_approval)
+    };
+    // Such a call is the only one of its turn.
+    let permission = if open.iter().any(|(_, body)| is_approved(body)) { Permission::OfUser } else { permission };
+    let calls: Vec<ToolCall> = open.iter().map(|(_, body)| call_of(body)).collect();
+    let results = run_calls(store, agent, run, &calls, None, permission, writer).await?;
+    let made = open.into_iter().zip(calls).zip(results);
+    Ok(made
+        .map(|(((item_id, body), call), result)| MadeCall {
+            item_id,
+            body,
+            name: call.name,
+            result: result.unwrap_or_else(unknown_result),
+        })
+        .collect())
+}
+
+fn call_of(body: &ToolCallBody) -> ToolCall {
+    let ToolCallBody { id, name, arguments, .. } = body.clone();
+    ToolCall { id, name, arguments, ..ToolCall::default() }
+}
+
+fn unknown_result() -> ToolResult {
+    ToolResult {
+        content: UNKNOWN_RESULT.to_owned(),
+        images: Vec::new(),
+        failure: None,
+        outcome: CallOutcome::Unknown,
+        widget: None,
+        may_have_changed_data: true,
     }
 }
 

@@ -9,14 +9,19 @@
 //! | `prompt.rs` | what the model reads |
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
 //! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
-//! | `approved_call.rs` | a call that the user has approved |
+//! | `approved_call.rs` | calls that are made before the model is asked: approved ones, and those of a process that died |
+//! | `continued_run.rs` | runs that go on after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
+//! | `summaries/` | asks a model for the summary of the turns that prompts leave out |
+//! | `side_request.rs` | a request to a model for one of the two |
+//! | `context/` | which part of a conversation fits into the context window of a model |
 
 mod abandon_pending;
 mod answer;
 mod approved_call;
 mod context;
+mod continued_run;
 mod error;
 mod file;
 mod in_flight_call;
@@ -24,6 +29,8 @@ mod model_chain;
 mod prompt;
 mod registry;
 mod run_calls;
+mod side_request;
+mod summaries;
 mod titles;
 mod tool_results;
 mod widget_action;
@@ -31,6 +38,7 @@ mod widget_action;
 pub(crate) use answer::AnswerDriver;
 pub(crate) use approved_call::{ApprovedCall, record_decision};
 pub(crate) use context::ContextWindows;
+pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
 pub(crate) use registry::{AgentRegistry, AgentSet, ResolvedAgent};
@@ -39,6 +47,7 @@ pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
+use crate::config::BudgetConfig;
 use crate::error::Error;
 use crate::model::Model;
 use crate::store::{Clock, Store};
@@ -56,6 +65,9 @@ pub(crate) trait RunBudget: Send + Sync {
     /// `SERVICE_UNAVAILABLE` if a budget is in money and a model of the agent has no price.
     fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error>;
 
+    /// Returns the shared budgets that work beside runs is booked on, a scope per line.
+    fn shared_scopes(&self) -> String;
+
     /// Explains why the run cannot hold that.
     fn explain(&self, error: EngineError) -> Error;
 }
@@ -70,6 +82,8 @@ pub(crate) struct AgentServices {
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
     pub(crate) budgets: Arc<dyn RunBudget>,
+    /// What users may use per day.
+    pub(crate) budget: BudgetConfig,
     pub(crate) supervisor: Supervisor,
 }
 

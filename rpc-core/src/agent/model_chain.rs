@@ -1,14 +1,17 @@
 //! The models of a run: when one fails, the next one answers.
 
-use super::context::{estimate, fit};
+use super::context::{Conversation, WantedSummary, estimate};
 use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
-use std::borrow::Cow;
+use std::future::poll_fn;
 use std::sync::Arc;
 use threadline_engine::{Citation, RunContext, RunWriter};
 use threadline_schema::runs;
+
+/// Pieces of a response that subscribers are not told of for the time being, at most.
+const MAX_UNHEARD: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -17,11 +20,18 @@ pub(super) struct ModelChain<'a> {
     run: &'a RunContext,
     /// Index of the model that answers.
     current: usize,
+    /// The summary that the last prompt has been in want of.
+    wanted_summary: Option<WantedSummary>,
 }
 
 impl<'a> ModelChain<'a> {
     pub(super) fn new(services: &'a AgentServices, agent: &'a ResolvedAgent, run: &'a RunContext) -> Self {
-        Self { services, agent, run, current: 0 }
+        Self { services, agent, run, current: 0, wanted_summary: None }
+    }
+
+    /// Returns the summary that the last prompt has been in want of.
+    pub(super) fn wanted_summary(&self) -> Option<WantedSummary> {
+        self.wanted_summary
     }
 
     /// Streams one turn: text goes to the writer, tool calls are returned. There is text, or a tool call.
@@ -31,12 +41,12 @@ impl<'a> ModelChain<'a> {
     pub(super) async fn answer(
         &mut self,
         turn: u32,
-        messages: &[Message],
+        conversation: &Conversation,
         writer: &mut RunWriter,
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { agent, run, .. } = *self;
         loop {
-            let error = match self.ask(turn, messages, writer).await {
+            let error = match self.ask(turn, conversation, writer).await {
                 Ok(calls) => return Ok(calls),
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
@@ -53,7 +63,12 @@ impl<'a> ModelChain<'a> {
     }
 
     /// Asks the current model. A prompt that it refuses because of its length is shortened until it takes it.
-    async fn ask(&self, turn: u32, messages: &[Message], writer: &mut RunWriter) -> Result<Vec<ToolCall>, AgentError> {
+    async fn ask(
+        &mut self,
+        turn: u32,
+        conversation: &Conversation,
+        writer: &mut RunWriter,
+    ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
         let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
@@ -70,14 +85,21 @@ impl<'a> ModelChain<'a> {
         let mut refused = None;
         loop {
             let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &template);
-            let prompt = budget.map_or(Cow::Borrowed(messages), |budget| fit(messages, budget));
+            let fitted = conversation.fit(budget);
+            let wanted_summary = conversation.wanted_summary(&fitted, budget);
+            let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
             writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
             let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
-            let error = match self.stream(&name, request, estimated, writer).await {
+            let answered = self.stream(&name, request, estimated, writer).await;
+            writer.wake_readers();
+            let error = match answered {
                 Err(AgentError::Model(error)) => error,
-                result => return result,
+                result => {
+                    self.wanted_summary = wanted_summary;
+                    return result;
+                }
             };
             writer.abandon_request();
             let ModelError::ContextLength { limit, .. } = error else { return Err(error.into()) };
@@ -106,7 +128,19 @@ impl<'a> ModelChain<'a> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
         let mut has_text = false;
-        while let Some(event) = stream.next().await {
+        let mut unheard = 0;
+        loop {
+            let event = poll_fn(|cx| {
+                let polled = stream.poll_next_unpin(cx);
+                // What came in one read of the socket is one wake-up of the subscribers.
+                if polled.is_pending() || unheard >= MAX_UNHEARD {
+                    unheard = 0;
+                    writer.wake_readers();
+                }
+                polled
+            });
+            let Some(event) = event.await else { break };
+            unheard += 1;
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
                 ModelEvent::TextWasThought => {
@@ -116,7 +150,7 @@ impl<'a> ModelChain<'a> {
                 ModelEvent::Text(delta) => {
                     has_text = true;
                     writer.show_widgets(&self.services.store, self.run.token).await?;
-                    writer.write_text(&delta);
+                    writer.add_text(&delta);
                 }
                 ModelEvent::Citation(citation) => {
                     writer.cite(Citation { url: citation.url, title: citation.title, end: citation.end })

@@ -1,6 +1,7 @@
 //! Builds the prompt of a model from the items of a thread.
 
 use super::AgentError;
+use super::context::{Conversation, Turn};
 use crate::config::PromptFact;
 use crate::model::{AttachedFile, FileContent, Message, ToolCall, UserInput};
 use crate::store::rows::ItemRow;
@@ -34,12 +35,13 @@ pub(super) fn request_facts(wanted: &[PromptFact], hints: Option<&ClientHints>, 
 
 /// Builds the prompt from the newest items, oldest first. Items before the first user message are left out: the result
 /// of a tool call without the call confuses every model.
-pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]) -> Result<Vec<Message>, AgentError> {
+pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]) -> Result<Conversation, AgentError> {
     let mut system = instructions.to_owned();
     if let Some(facts) = facts {
         append_paragraph(&mut system, &facts);
     }
     let mut messages = vec![Message::System(system)];
+    let mut turns = Vec::new();
     let mut previous_turn: Option<(Option<RunId>, u32)> = None;
     for item in items.iter().skip_while(|item| item.kind != ItemKind::UserMessage) {
         if item.kind == ItemKind::ToolCall {
@@ -54,7 +56,13 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
             continue;
         }
         match serde_json::from_str(&item.body)? {
-            ThreadItem::UserMessage(message) => push_user(&mut messages, user_input(message)),
+            ThreadItem::UserMessage(message) => {
+                push_user(&mut messages, user_input(message));
+                let message = messages.len() - 1;
+                if turns.last().is_none_or(|turn: &Turn| turn.message != message) {
+                    turns.push(Turn { message, position: item.position });
+                }
+            }
             ThreadItem::AssistantMessage(message) => {
                 let text = message.content.iter().map(|part| part.text()).collect();
                 push_assistant(&mut messages, text);
@@ -64,7 +72,7 @@ pub(super) fn build(instructions: &str, facts: Option<String>, items: &[ItemRow]
             _ => {}
         }
     }
-    Ok(messages)
+    Ok(Conversation { messages, turns, is_partial: false, summary: None })
 }
 
 /// Adds a user message. If the last message is the user's too, because its run failed, the two are joined: the chat
@@ -148,20 +156,19 @@ fn words_of(message: &UserMessage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use threadline_schema::ids::ThreadId;
-    use uuid::Uuid;
+    use threadline_schema::ids::{ItemId, ThreadId};
 
     fn row(run: RunId, kind: ItemKind, body: serde_json::Value) -> ItemRow {
-        let thread: ThreadId = Uuid::new_v4().into();
+        let thread = ThreadId::random();
         let mut body = body;
         if kind != ItemKind::ToolCall {
             body["type"] = kind.name().into();
-            body["id"] = json!(Uuid::new_v4());
-            body["thread_id"] = json!(thread.0);
+            body["id"] = json!(ItemId::random());
+            body["thread_id"] = json!(thread);
             body["created_at"] = json!("2026-01-02T03:04:05Z");
         }
         ItemRow {
-            id: Uuid::new_v4().into(),
+            id: ItemId::random(),
             thread_id: thread,
             run_id: Some(run),
             position: 0,
@@ -207,7 +214,7 @@ mod tests {
 
     #[test]
     fn calls_of_one_turn_share_a_message() {
-        let (first, second): (RunId, RunId) = (Uuid::new_v4().into(), Uuid::new_v4().into());
+        let (first, second) = (RunId::random(), RunId::random());
         let items = [
             assistant_message(first, "cut off"),
             user_message(second, "do it"),
@@ -229,18 +236,20 @@ mod tests {
             result("c"),
             Message::Assistant { text: "done".into(), tool_calls: vec![] },
         ];
-        assert_eq!(build("be kind", None, &items).unwrap(), expected);
+        let conversation = build("be kind", None, &items).unwrap();
+        assert_eq!(conversation.messages, expected);
+        assert_eq!(conversation.turns, [Turn { message: 1, position: 0 }]);
     }
 
     #[test]
     fn a_call_keeps_what_the_server_wants_back() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let body = json!({
             "id": "a", "name": "t", "arguments": "{}", "result": "ok", "round": 0,
             "echo": {"model": "m", "call": {"extra_content": {"google": {"thought_signature": "QUJD"}}}},
         });
         let items = [user_message(run, "do it"), row(run, ItemKind::ToolCall, body)];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         let Message::Assistant { tool_calls, .. } = &prompt[2] else { panic!("{prompt:?}") };
         let echo = tool_calls[0].echo.as_deref().unwrap();
         assert_eq!(
@@ -251,32 +260,32 @@ mod tests {
 
     #[test]
     fn every_call_has_a_result() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let open = row(run, ItemKind::ToolCall, json!({"id": "a", "name": "t", "arguments": "{}", "round": 0}));
-        let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap();
+        let prompt = build("", None, &[user_message(run, "do it"), open, tool_call(run, "b", 0)]).unwrap().messages;
         let unknown = Message::Tool { call_id: "a".into(), content: UNKNOWN_RESULT.into() };
         assert_eq!(prompt[3..], [unknown, Message::Tool { call_id: "b".into(), content: "ok".into() }]);
     }
 
     #[test]
     fn two_messages_of_one_role_are_joined() {
-        let (failed, answered_one): (RunId, RunId) = (Uuid::new_v4().into(), Uuid::new_v4().into());
+        let (failed, answered_one) = (RunId::random(), RunId::random());
         let items =
             [user_message(failed, "one"), user_message(answered_one, "two"), assistant_message(answered_one, "three")];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         assert_eq!(prompt[1], Message::User("one\n\ntwo".into()));
         assert_eq!(prompt.len(), 3);
     }
 
     #[test]
     fn a_note_is_added_to_the_answer_it_is_about() {
-        let run: RunId = Uuid::new_v4().into();
+        let run = RunId::random();
         let items = [
             user_message(run, "tell me"),
             assistant_message(run, "Once"),
             row(run, ItemKind::HiddenContext, json!({"content": "Stop."})),
         ];
-        let prompt = build("", None, &items).unwrap();
+        let prompt = build("", None, &items).unwrap().messages;
         assert_eq!(prompt.last(), Some(&Message::Assistant { text: "Once\n\n[Stop.]".into(), tool_calls: vec![] }));
     }
 }

@@ -4,15 +4,15 @@ mod clean;
 
 use super::AgentServices;
 use super::registry::ResolvedAgent;
-use crate::model::{Message, ModelError, ModelEvent, ModelRequest};
+use super::side_request::SideUsage;
+use crate::model::{Message, ModelError, ModelRequest};
 use crate::store::StoreError;
 use crate::store::rows::ThreadRow;
 use clean::clean_title;
-use futures::StreamExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{Engine, RunHandle, StoredRun, UsageMeter, count_tokens, wire};
+use threadline_engine::{Engine, ModelPrices, RunHandle, StoredRun, wire};
 use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
 use threadline_schema::chatkit::ThreadItem;
@@ -79,7 +79,7 @@ pub(crate) fn start_title(
     request_id: &Arc<str>,
 ) -> Option<TitleHandle> {
     let model = agent.agent.title_model.clone()?;
-    if words.is_empty() || !services.model.supports_titles() {
+    if words.is_empty() || !services.model.follows_instructions() {
         return None;
     }
     let prices = agent.prices_of(&model);
@@ -88,7 +88,6 @@ pub(crate) fn start_title(
         return None;
     }
     let handle = TitleHandle(Arc::new(Mutex::new(State::Pending)));
-    let mut meter = UsageMeter::default();
     let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
     let request = ModelRequest {
         dialect: agent.dialect_of(&model),
@@ -98,7 +97,6 @@ pub(crate) fn start_title(
         request_id: request_id.clone(),
         ..ModelRequest::default()
     };
-    meter.start_request(request.messages.iter().map(Message::bytes).sum(), prices);
     let task = TitleTask {
         services: services.clone(),
         engine: engine.clone(),
@@ -106,9 +104,8 @@ pub(crate) fn start_title(
         run: run.handle.clone(),
         thread: run.thread.clone(),
         run_created_at: run.run.created_at,
-        budget_scopes: run.run.budget_scopes.clone(),
-        usage: Usage::default(),
-        meter,
+        used: SideUsage::default(),
+        prices,
     };
     engine.spawn_beside_run(TaskKind::Title, task.run(request));
     Some(handle)
@@ -123,10 +120,8 @@ struct TitleTask {
     /// The thread as it was when the message had been stored.
     thread: ThreadRow,
     run_created_at: UtcTime,
-    /// The shared budgets that the run is booked on.
-    budget_scopes: String,
-    usage: Usage,
-    meter: UsageMeter,
+    used: SideUsage,
+    prices: Option<ModelPrices>,
 }
 
 /// Why the first message stays the title.
@@ -165,7 +160,7 @@ impl TitleTask {
             biased;
             // A shutdown does not wait for a title.
             () = engine.shutting_down() => return Err(TitleError::ShuttingDown),
-            answer = tokio::time::timeout(TIMEOUT, self.ask(request)) => answer.map_err(|_| TitleError::TimedOut)??,
+            answer = tokio::time::timeout(TIMEOUT, self.used.ask(&*self.services.model, request, self.prices, ANSWER_BYTES)) => answer.map_err(|_| TitleError::TimedOut)??,
         };
         let (id, current) = (self.thread.id, self.thread.title.clone());
         match clean_title(&answer) {
@@ -174,35 +169,9 @@ impl TitleTask {
         }
     }
 
-    async fn ask(&mut self, request: ModelRequest) -> Result<String, ModelError> {
-        let mut stream = self.services.model.stream(request);
-        let mut answer = String::new();
-        while let Some(event) = stream.next().await {
-            match event.inspect_err(|_| self.meter.abandon_request())? {
-                ModelEvent::Text(delta) => {
-                    self.meter.add_output(delta.len());
-                    answer.push_str(&delta);
-                    if answer.len() > ANSWER_BYTES {
-                        break;
-                    }
-                }
-                ModelEvent::Usage(usage) => {
-                    self.meter.report(usage);
-                    self.usage += usage;
-                }
-                ModelEvent::TextWasThought => answer.clear(),
-                ModelEvent::Thought(_)
-                | ModelEvent::Citation(_)
-                | ModelEvent::ToolCall(_)
-                | ModelEvent::Finished(_) => {}
-            }
-        }
-        Ok(answer)
-    }
-
-    /// Announces the new title and books the usage: with the run as long as that goes on, else separately.
+    /// Announces the new title and books the usage: with the run while that is active, otherwise separately.
     async fn end(self, changed: Option<ThreadRow>) {
-        let (usage, charge) = (self.usage, self.meter.charge());
+        let (usage, charge) = self.used.total();
         {
             let mut state = self.title.0.lock();
             if matches!(*state, State::Pending) {
@@ -216,18 +185,7 @@ impl TitleTask {
         if changed.is_some() {
             self.engine.thread_changed(self.thread.id);
         }
-        count_tokens(usage);
-        if charge == Charge::default() {
-            return;
-        }
-        // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
-        match self.services.store.usage_add(self.run.user_id(), self.run_created_at, charge, self.budget_scopes).await {
-            Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
-                .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
-            Err(error) => {
-                tracing::error!(run_id = %self.run.run_id(), error = %Chain(&error), "usage of a title could not be booked");
-            }
-        }
+        self.used.book(&self.services, self.run.user_id(), self.thread.id, self.run_created_at).await;
     }
 }
 

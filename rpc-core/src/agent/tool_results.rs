@@ -1,8 +1,8 @@
 //! Puts the results of tool calls into the prompt.
 
 use crate::model::{AttachedFile, FileContent, Message, ToolCall};
+use threadline_schema::ids::AttachmentId;
 use threadline_tools::{ToolImage, ToolResult};
-use uuid::Uuid;
 
 /// Maximum number of images from results in a prompt; the newest ones are shown.
 const MAX_IMAGES: usize = 8;
@@ -37,7 +37,7 @@ fn push_attached(messages: &mut Vec<Message>, images: Vec<AttachedFile>) {
 fn attached(tool: &str, number: usize, ToolImage { mime_type, data_url }: ToolImage) -> AttachedFile {
     AttachedFile {
         // No attachment of a user.
-        id: Uuid::nil(),
+        id: AttachmentId::nil(),
         name: format!("image {number}, from {tool}"),
         mime_type: mime_type.to_owned(),
         content: FileContent::Image(data_url),

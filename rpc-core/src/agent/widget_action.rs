@@ -54,7 +54,7 @@ impl WidgetActionDriver {
     async fn run_action(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), DriverError> {
         let store = &self.services.store;
         let WidgetCall { call, widget_id, agent } = &self.action;
-        writer.begin_calls(0, &[requested_call(call)], None);
+        writer.begin_calls(0, &[requested_call(call, &agent.tools)], None);
         writer.store_items(store, run.token).await.map_err(AgentError::from)?;
         let results = run_calls(store, agent, run, slice::from_ref(call), None, Permission::OfUser, writer).await?;
         let Some(result) = results.into_iter().flatten().next() else { return Ok(()) };
@@ -78,7 +78,7 @@ impl WidgetActionDriver {
         })?;
         if let Some(UpdatedWidget { item, updates }) = updated {
             for update in updates {
-                writer.emit(&ThreadStreamEvent::ItemUpdated { item_id: item_id.0, update });
+                writer.emit(&ThreadStreamEvent::ItemUpdated { item_id, update });
             }
             writer.emit(&ThreadStreamEvent::ItemReplaced { item: Box::new(ThreadItem::Widget(item)) });
         }

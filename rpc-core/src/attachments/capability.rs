@@ -108,7 +108,6 @@ mod tests {
     use super::*;
     use crate::auth::token::Tokens;
     use crate::config::TokenAlgorithm;
-    use uuid::Uuid;
 
     fn config(secret: &str) -> AuthConfig {
         let token_lifetime = Duration::from_secs(60);
@@ -122,7 +121,7 @@ mod tests {
     #[test]
     fn a_capability_has_one_attachment_and_one_purpose() {
         let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
-        let (user, attachment) = (UserId(Uuid::now_v7()), AttachmentId(Uuid::now_v7()));
+        let (user, attachment) = (UserId::random(), AttachmentId::random());
         let later = now() + UPLOAD_LIFETIME;
         for (purpose, expires_at) in [(CapabilityPurpose::Upload, later), (CapabilityPurpose::Preview, later)] {
             let token = signer.sign(user, attachment, purpose, expires_at).unwrap();
@@ -141,12 +140,13 @@ mod tests {
         let other = CapabilitySigner::new(&config("another secret")).unwrap();
         let clock = std::sync::Arc::new(crate::store::Clock::for_tests());
         let tokens = Tokens::new(&config("a secret of the tests"), clock);
-        let id = Uuid::now_v7();
-        let valid = signer.sign(id.into(), id.into(), CapabilityPurpose::Preview, now() + UPLOAD_LIFETIME).unwrap();
+        let user = UserId::random();
+        let expires = now() + UPLOAD_LIFETIME;
+        let valid = signer.sign(user, AttachmentId::random(), CapabilityPurpose::Preview, expires).unwrap();
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
         assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
         assert_eq!(
-            signer.verify(&tokens.issue(id, 0, None).unwrap().0, now()),
+            signer.verify(&tokens.issue(user, 0, None).unwrap().0, now()),
             None,
             "a user's token is not a capability"
         );

@@ -71,11 +71,11 @@ impl Attachments {
         upload_descriptor: Option<UploadDescriptor>,
     ) -> Result<Attachment, Error> {
         let file = FileAttachment {
-            id: row.id.0,
+            id: row.id,
             name: row.name.clone(),
             mime_type: row.mime_type.clone(),
             upload_descriptor,
-            thread_id: row.thread_id.map(|id| id.0),
+            thread_id: row.thread_id,
             metadata: None,
             extra: Default::default(),
         };

@@ -7,7 +7,7 @@ use threadline_schema::chatkit::{Attachment, UserMessageInput};
 use threadline_schema::ids::{AttachmentId, ThreadId, UserId};
 
 /// Maximum number of attachments of one message.
-const MAX_PER_MESSAGE: usize = 10;
+pub(crate) const MAX_PER_MESSAGE: u32 = 10;
 
 impl Attachments {
     /// Returns the attachments that a message names. They must belong to its user and be uploaded.
@@ -20,7 +20,7 @@ impl Attachments {
         if named.is_empty() {
             return Ok(Vec::new());
         }
-        if named.len() > MAX_PER_MESSAGE {
+        if named.len() > MAX_PER_MESSAGE as usize {
             return Err(Error::invalid(format!(
                 "A message takes {MAX_PER_MESSAGE} attachments; this one has {}.",
                 named.len()

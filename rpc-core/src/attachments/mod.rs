@@ -34,6 +34,7 @@ mod storage;
 mod upload;
 
 pub(crate) use capability::{Capability, CapabilityPurpose};
+pub(crate) use message::MAX_PER_MESSAGE;
 
 use crate::auth::secret_code;
 use crate::config::{AttachmentsConfig, AuthConfig, CoreConfig, TokenAlgorithm};

@@ -51,7 +51,7 @@ impl Attachments {
             return self.image_url(file).await.map(FileContent::Image);
         }
         if content_check::is_text(&file.mime_type) && budget.text_bytes > 0 {
-            let text = self.text(file.id.into(), budget.text_bytes).await?;
+            let text = self.text(file.id, budget.text_bytes).await?;
             budget.text_bytes -= text.len().min(budget.text_bytes);
             return Ok(FileContent::Text(text));
         }
@@ -60,7 +60,7 @@ impl Attachments {
 
     /// Returns the image as a `data:` URL.
     async fn image_url(&self, file: &AttachedFile) -> StorageResult<Arc<str>> {
-        let id = file.id.into();
+        let id = file.id;
         let (bytes, size) = self.storage.read(id, StoredObject::Content, 0, MAX_IMAGE_BYTES).await?;
         let (bytes, mime_type) = match size <= MAX_IMAGE_BYTES {
             true => (bytes, file.mime_type.as_str()),

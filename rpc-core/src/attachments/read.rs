@@ -19,7 +19,7 @@ pub(crate) struct ContentPiece {
 impl Attachments {
     /// Reads a piece of a file, or of its preview.
     pub(crate) async fn read(&self, user_id: UserId, params: AttachmentsReadParams) -> Result<Piece, Error> {
-        let row = self.store.attachment_get(user_id, params.attachment_id.into()).await;
+        let row = self.store.attachment_get(user_id, params.attachment_id).await;
         let row = self.ensure_uploaded(row?).await?;
         let (object, mime_type) = match params.preview {
             false => (StoredObject::Content, row.mime_type),

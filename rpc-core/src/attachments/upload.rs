@@ -20,7 +20,7 @@ impl Attachments {
     /// Stores a piece of a file. After the last piece, joins the pieces and checks the file.
     pub(crate) async fn write(&self, user_id: UserId, params: AttachmentsWriteParams) -> Result<Upload, Error> {
         let AttachmentsWriteParams { attachment_id, upload_id, offset, data, last, token: _ } = params;
-        let row = self.store.attachment_get(user_id, attachment_id.into()).await?;
+        let row = self.store.attachment_get(user_id, attachment_id).await?;
         if row.ready {
             return Err(Error::new(ErrorCode::Conflict, "The attachment is uploaded already."));
         }
@@ -28,7 +28,6 @@ impl Attachments {
         let received = self.check_piece(&row, offset, bytes.len(), last)?;
         let upload_id = match upload_id {
             Some(upload_id) => {
-                let upload_id = UploadId(upload_id);
                 let continues = row.upload_id == Some(upload_id) && u64::try_from(row.received).ok() == Some(offset);
                 if !continues {
                     return Err(superseded());
@@ -52,7 +51,7 @@ impl Attachments {
         if last {
             self.finish(&row, upload_id, received).await?;
         }
-        Ok(Upload { attachment_id, upload_id: upload_id.0, received, ready: last })
+        Ok(Upload { attachment_id, upload_id, received, ready: last })
     }
 
     /// Returns the attachment if it is uploaded. If the client has put it into the bucket, it is accepted and checked

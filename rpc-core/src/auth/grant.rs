@@ -2,9 +2,8 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
+use threadline_schema::ids::{ClientTokenId, ServiceKeyId, UserId};
 use threadline_schema::rpc;
-use uuid::Uuid;
 
 /// The limits of a token that does not have all rights of its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +82,7 @@ impl UserScope {
     /// A sentence about the first that is wrong.
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_valid = |pattern: &&String| {
-            *pattern == "*" || pattern.parse::<Uuid>().is_ok() || split_reference(pattern).is_some()
+            *pattern == "*" || pattern.parse::<UserId>().is_ok() || split_reference(pattern).is_some()
         };
         match self.0.iter().find(|pattern| !is_valid(pattern)) {
             _ if self.0.is_empty() => Err("Name the users: `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`.".to_owned()),
@@ -96,7 +95,7 @@ impl UserScope {
         self.0.iter().any(|pattern| pattern == "*")
     }
 
-    pub(crate) fn allows_id(&self, user_id: Uuid) -> bool {
+    pub(crate) fn allows_id(&self, user_id: UserId) -> bool {
         self.allows_all() || self.0.iter().any(|pattern| pattern.parse() == Ok(user_id))
     }
 
@@ -145,10 +144,10 @@ mod tests {
 
     #[test]
     fn users_are_allowed_by_id_or_by_provider() {
-        let id = Uuid::now_v7();
+        let id = UserId::random();
         let users = |patterns: &[&str]| UserScope::new(patterns.iter().map(ToString::to_string).collect());
         let some = users(&[&id.to_string(), "https://a.example|x|y", "https://b.example|*"]);
-        assert!(some.check().is_ok() && some.allows_id(id) && !some.allows_id(Uuid::now_v7()));
+        assert!(some.check().is_ok() && some.allows_id(id) && !some.allows_id(UserId::random()));
         assert!(some.allows_foreign("https://a.example", "x|y") && !some.allows_foreign("https://a.example", "x"));
         assert!(some.allows_foreign("https://b.example", "anybody") && !some.allows_foreign("https://c.example", "x"));
         assert!(users(&["*"]).allows_id(id) && users(&["*"]).allows_foreign("i", "s"));

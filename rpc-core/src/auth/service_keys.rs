@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ServiceKeyId, UserId};
-use uuid::Uuid;
 
 /// Begin of each key.
 pub(crate) const PREFIX: &str = "tl_";
@@ -26,7 +25,7 @@ const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
 /// How long the account of a named user is remembered.
 const USER_TTL: Duration = Duration::from_secs(60);
 /// Most lookups of unknown keys per second: whoever makes up keys must not keep the database busy.
-const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
+const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 /// Most bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
@@ -47,7 +46,7 @@ pub(crate) struct ServiceKeys {
     /// By hash of the key. A key never changes its hash.
     ids: quick_cache::sync::Cache<String, ServiceKeyId>,
     lookups: DefaultDirectRateLimiter,
-    used: quick_cache::sync::Cache<Uuid, Instant>,
+    used: quick_cache::sync::Cache<ServiceKeyId, Instant>,
     /// Accounts by `ISSUER|SUBJECT`.
     accounts: quick_cache::sync::Cache<String, (UserId, Instant)>,
 }
@@ -134,9 +133,9 @@ impl ServiceKeys {
         // The same for a user that does not exist: who may not act for a user learns nothing about it.
         let forbidden =
             || Error::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.");
-        let user_id = if let Ok(id) = reference.parse::<Uuid>() {
+        let user_id = if let Ok(id) = reference.parse::<UserId>() {
             if !key.users.allows_id(id) {
-                let identity = self.store.foreign_identity_of(id.into()).await?.ok_or_else(forbidden)?;
+                let identity = self.store.foreign_identity_of(id).await?.ok_or_else(forbidden)?;
                 if !key.users.allows_foreign(&identity.issuer, &identity.subject) {
                     return Err(forbidden());
                 }
@@ -146,7 +145,7 @@ impl ServiceKeys {
             if !key.users.allows_foreign(issuer, subject) {
                 return Err(forbidden());
             }
-            self.foreign_account(reference, issuer, subject).await?.0
+            self.foreign_account(reference, issuer, subject).await?
         } else {
             return Err(Error::invalid("The user must be an id, or `ISSUER|SUBJECT`."));
         };
@@ -178,10 +177,10 @@ impl ServiceKeys {
     }
 
     async fn note_use(&self, id: ServiceKeyId, now: UtcTime) {
-        if self.used.get(&id.0).is_some_and(|at| at.elapsed() < NOTE_USE_EVERY) {
+        if self.used.get(&id).is_some_and(|at| at.elapsed() < NOTE_USE_EVERY) {
             return;
         }
-        self.used.insert(id.0, Instant::now());
+        self.used.insert(id, Instant::now());
         if let Err(error) = self.store.service_key_used(id, now).await {
             tracing::warn!(%error, "the use of a service key was not written down");
         }
@@ -190,7 +189,7 @@ impl ServiceKeys {
 
 impl Identity {
     /// Returns the identity of a service that acts for a user. It does not expire by itself.
-    fn of_service(user_id: Uuid, grant: Arc<Grant>) -> Self {
+    fn of_service(user_id: UserId, grant: Arc<Grant>) -> Self {
         Self::unlimited(user_id, Issued::Always).with_grant(grant)
     }
 }

@@ -54,7 +54,7 @@ impl Standing {
 mod tests {
     use super::*;
     use threadline_schema::db::types::UtcTime;
-    use uuid::Uuid;
+    use threadline_schema::ids::UserId;
 
     fn admits(issued: Issued, generation: i64, tokens_after: Option<i64>, disabled: bool) -> bool {
         let time = |seconds: i64| UtcTime::from_micros(seconds * 1_000_000).unwrap();
@@ -63,7 +63,9 @@ mod tests {
             tokens_after: tokens_after.map(time),
             disabled_at: disabled.then(|| time(1)),
         };
-        Standing::new(access).admits(&Identity { issued, ..Identity::for_tests(Uuid::nil()) })
+        let mut identity = Identity::for_tests(UserId::nil());
+        identity.issued = issued;
+        Standing::new(access).admits(&identity)
     }
 
     #[test]

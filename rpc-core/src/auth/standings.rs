@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::ServiceKeyId;
+use threadline_schema::ids::{AccessChangeId, AccessSubjectId, ClientTokenId, ServiceKeyId, UserId};
 use threadline_signals::AccessSignals;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// How long an answer of the database is used. Changes are noticed sooner; this bounds what a lost record could do.
 const TTL: Duration = Duration::from_secs(60);
@@ -41,11 +40,11 @@ pub(crate) struct Standings {
     store: Store,
     clock: Arc<Clock>,
     signals: AccessSignals,
-    known: quick_cache::sync::Cache<Uuid, Known>,
+    known: quick_cache::sync::Cache<UserId, Known>,
     /// Service keys by id; `None` for a revoked one.
-    keys: quick_cache::sync::Cache<Uuid, KnownKey>,
+    keys: quick_cache::sync::Cache<ServiceKeyId, KnownKey>,
     /// Client tokens that were cancelled and may not have expired.
-    cancelled: Mutex<HashSet<Uuid>>,
+    cancelled: Mutex<HashSet<ClientTokenId>>,
     /// Counts the changes that were noticed, so that no answer from before one is kept.
     changes: AtomicU64,
     watches: Mutex<HashMap<u64, Watched>>,
@@ -112,7 +111,7 @@ impl Standings {
     pub(crate) async fn start(self: &Arc<Self>, supervisor: &Supervisor) -> Result<(), StoreError> {
         let since = self.clock.now();
         let cancelled = self.store.cancelled_client_tokens(since).await?;
-        self.cancelled.lock().extend(cancelled.into_iter().map(|id| id.0));
+        self.cancelled.lock().extend(cancelled);
         supervisor.spawn(TaskKind::AccessChanges, self.clone().notice_changes(since));
         Ok(())
     }
@@ -122,14 +121,14 @@ impl Standings {
     /// # Errors
     /// If it is not known and the database cannot be reached.
     pub(crate) async fn key(&self, id: ServiceKeyId) -> Result<Option<Arc<ServiceKey>>, StoreError> {
-        if let Some(known) = self.keys.get(&id.0).filter(|known| known.seen.elapsed() < TTL) {
+        if let Some(known) = self.keys.get(&id).filter(|known| known.seen.elapsed() < TTL) {
             return Ok(known.key);
         }
         let before = self.changes.load(Ordering::Acquire);
         let row = self.store.service_key(id).await?;
         let key = row.and_then(ServiceKey::of_row).map(Arc::new);
         if self.changes.load(Ordering::Acquire) == before {
-            self.keys.insert(id.0, KnownKey { key: key.clone(), seen: Instant::now() });
+            self.keys.insert(id, KnownKey { key: key.clone(), seen: Instant::now() });
         }
         Ok(key)
     }
@@ -138,12 +137,12 @@ impl Standings {
     ///
     /// # Errors
     /// If it is not known and the database cannot be reached.
-    pub(crate) async fn get(&self, user_id: Uuid) -> Result<Option<Standing>, StoreError> {
+    pub(crate) async fn get(&self, user_id: UserId) -> Result<Option<Standing>, StoreError> {
         if let Some(known) = self.known.get(&user_id).filter(|known| known.seen.elapsed() < TTL) {
             return Ok(Some(known.standing));
         }
         let before = self.changes.load(Ordering::Acquire);
-        let standing = self.store.user_access(user_id.into()).await?.map(Standing::new);
+        let standing = self.store.user_access(user_id).await?.map(Standing::new);
         if let Some(standing) = standing
             && self.changes.load(Ordering::Acquire) == before
         {
@@ -158,7 +157,7 @@ impl Standings {
     /// Those of [`get`](Self::get).
     pub(crate) async fn admits(&self, identity: &Identity) -> Result<bool, StoreError> {
         if let Some(grant) = &identity.grant {
-            if grant.token_id.is_some_and(|id| self.cancelled.lock().contains(&id.0)) {
+            if grant.token_id.is_some_and(|id| self.cancelled.lock().contains(&id)) {
                 return Ok(false);
             }
             if let Some(id) = grant.key_id {
@@ -185,7 +184,7 @@ impl Standings {
     }
 
     /// Applies a change that this process has committed, and tells the others.
-    pub(crate) async fn announce(&self, subject_id: Uuid) {
+    pub(crate) async fn announce(&self, subject_id: AccessSubjectId) {
         self.signals.changed(subject_id);
         if let Err(error) = self.apply(subject_id).await {
             // The poll finds the record of the change.
@@ -194,12 +193,15 @@ impl Standings {
     }
 
     /// Forgets what is known about an account, and ends the streams whose tokens are not accepted any more.
-    async fn apply(&self, subject_id: Uuid) -> Result<(), StoreError> {
+    async fn apply(&self, subject_id: AccessSubjectId) -> Result<(), StoreError> {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.known.remove(&subject_id);
-        self.keys.remove(&subject_id);
-        if self.store.client_token_is_cancelled(subject_id.into()).await? {
-            self.cancelled.lock().insert(subject_id);
+        // The record does not say what the subject is. An id is used for one thing only.
+        let id = *subject_id.as_uuid();
+        self.known.remove(&UserId::from_uuid(id));
+        self.keys.remove(&ServiceKeyId::from_uuid(id));
+        let token_id = ClientTokenId::from_uuid(id);
+        if self.store.client_token_is_cancelled(token_id).await? {
+            self.cancelled.lock().insert(token_id);
         }
         let affected: Vec<(Identity, CancellationToken)> = {
             let watches = self.watches.lock();
@@ -215,7 +217,7 @@ impl Standings {
         self.known.clear();
         self.keys.clear();
         let cancelled = self.store.cancelled_client_tokens(self.clock.now()).await?;
-        self.cancelled.lock().extend(cancelled.into_iter().map(|id| id.0));
+        self.cancelled.lock().extend(cancelled);
         let all: Vec<(Identity, CancellationToken)> = {
             let watches = self.watches.lock();
             watches.values().map(|watched| (watched.identity.clone(), watched.withdrawn.clone())).collect()
@@ -261,11 +263,11 @@ impl Standings {
 }
 
 /// Whether the access of a token depends on a user, a service key or a client token.
-fn depends_on(identity: &Identity, subject_id: Uuid) -> bool {
+fn depends_on(identity: &Identity, subject_id: AccessSubjectId) -> bool {
     let grant = identity.grant.as_deref();
-    identity.user_id == subject_id
-        || grant.and_then(|grant| grant.key_id).is_some_and(|id| id.0 == subject_id)
-        || grant.and_then(|grant| grant.token_id).is_some_and(|id| id.0 == subject_id)
+    AccessSubjectId::from(identity.user_id) == subject_id
+        || grant.and_then(|grant| grant.key_id).is_some_and(|id| AccessSubjectId::from(id) == subject_id)
+        || grant.and_then(|grant| grant.token_id).is_some_and(|id| AccessSubjectId::from(id) == subject_id)
 }
 
 /// Reads the records of changes, and applies each once.
@@ -273,7 +275,7 @@ struct ChangeReader {
     /// When the last complete read began.
     since: UtcTime,
     /// Records that were applied and may be read again.
-    applied: HashMap<Uuid, UtcTime>,
+    applied: HashMap<AccessChangeId, UtcTime>,
 }
 
 impl ChangeReader {
@@ -286,12 +288,12 @@ impl ChangeReader {
         let rows = standings.store.access_changes(since, MAX_CHANGES).await?;
         let is_complete = u32::try_from(rows.len()).is_ok_and(|count| count < MAX_CHANGES);
         let newest = rows.last().map(|row| row.changed_at);
-        let new: Vec<_> = rows.into_iter().filter(|row| !self.applied.contains_key(&row.id.0)).collect();
-        let subjects: HashSet<Uuid> = new.iter().map(|row| row.subject_id.0).collect();
+        let new: Vec<_> = rows.into_iter().filter(|row| !self.applied.contains_key(&row.id)).collect();
+        let subjects: HashSet<AccessSubjectId> = new.iter().map(|row| row.subject_id).collect();
         for subject_id in subjects {
             standings.apply(subject_id).await?;
         }
-        self.applied.extend(new.into_iter().map(|row| (row.id.0, row.changed_at)));
+        self.applied.extend(new.into_iter().map(|row| (row.id, row.changed_at)));
         // More than one read can take are read on from the newest, without the overlap's help.
         self.since = if is_complete { began } else { newest.map_or(began, |at| (at.utc() + OVERLAP).into()) };
         let keep_from: UtcTime = (self.since.utc() - OVERLAP * 2).into();

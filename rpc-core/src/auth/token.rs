@@ -11,8 +11,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
-use uuid::Uuid;
+use threadline_schema::ids::{ClientTokenId, ServiceKeyId, UserId};
 
 /// Issues and verifies tokens. Times are those of the database, so a token of one replica is valid at all of them.
 pub struct Tokens {
@@ -29,7 +28,7 @@ pub struct Tokens {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
     /// The user.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// When the token expires: Unix time in seconds.
     pub expires_at: i64,
     /// What the token says about its issue: its user may have ended the tokens from before a time.
@@ -42,20 +41,20 @@ pub struct Identity {
 impl Identity {
     /// A user whose token is valid for a minute.
     #[cfg(test)]
-    pub(crate) fn for_tests(user_id: Uuid) -> Self {
+    pub(crate) fn for_tests(user_id: UserId) -> Self {
         let issued = Issued::Generation(0);
         Self { user_id, expires_at: 1_800_000_060, issued, remaining: Duration::from_secs(60), grant: None }
     }
 
     /// Returns the user of a token that is valid at `now`.
-    pub(crate) fn new(user_id: Uuid, exp: NumericDate, issued: Issued, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(user_id: UserId, exp: NumericDate, issued: Issued, now: DateTime<Utc>) -> Self {
         let until = exp.time();
         let remaining = (until - now).to_std().unwrap_or_default();
         Self { user_id, expires_at: until.timestamp(), issued, remaining, grant: None }
     }
 
     /// Returns the user of a token that does not expire by itself.
-    pub(crate) fn unlimited(user_id: Uuid, issued: Issued) -> Self {
+    pub(crate) fn unlimited(user_id: UserId, issued: Issued) -> Self {
         Self { user_id, expires_at: i64::MAX, issued, remaining: Duration::MAX, grant: None }
     }
 
@@ -78,7 +77,7 @@ impl Identity {
 /// The claims of a token that this service issues.
 #[derive(Serialize)]
 struct IssuedClaims {
-    sub: Uuid,
+    sub: UserId,
     exp: i64,
     iat: i64,
     #[serde(rename = "gen")]
@@ -102,7 +101,7 @@ struct ClientClaims {
 /// The claims that are read. Another service that has the key may issue tokens without `gen`.
 #[derive(Deserialize)]
 struct Claims {
-    sub: Uuid,
+    sub: UserId,
     exp: NumericDate,
     #[serde(default)]
     iat: Option<NumericDate>,
@@ -147,7 +146,7 @@ impl Tokens {
     /// If signing fails, which depends on the secret alone.
     pub fn issue(
         &self,
-        user_id: Uuid,
+        user_id: UserId,
         generation: i64,
         lifetime: Option<Duration>,
     ) -> Result<(String, DateTime<Utc>), jsonwebtoken::errors::Error> {
@@ -160,7 +159,7 @@ impl Tokens {
     /// As for [`issue`](Self::issue).
     pub(crate) fn issue_client(
         &self,
-        user_id: Uuid,
+        user_id: UserId,
         generation: i64,
         lifetime: Duration,
         grant: &Grant,
@@ -173,7 +172,7 @@ impl Tokens {
 
     fn sign(
         &self,
-        user_id: Uuid,
+        user_id: UserId,
         generation: i64,
         lifetime: Duration,
         client: Option<ClientClaims>,
@@ -218,6 +217,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn tokens(secret: &str, algorithm: TokenAlgorithm) -> Tokens {
         let config = AuthConfig {
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_token_identifies_its_user() {
         let tokens = tokens("a secret of the tests", TokenAlgorithm::Hs256);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (token, expires_at) = tokens.issue(user, 0, None).unwrap();
         let identity = tokens.verify(&token).unwrap();
         assert_eq!((identity.user_id, identity.expires_at), (user, expires_at.timestamp()));
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn invalid_tokens_are_refused() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (good, _) = ours.issue(user, 0, None).unwrap();
         let (foreign, _) = tokens("another secret", TokenAlgorithm::Hs256).issue(user, 0, None).unwrap();
         let (longer, _) = tokens("a secret of the tests", TokenAlgorithm::Hs512).issue(user, 0, None).unwrap();
@@ -319,7 +319,7 @@ mod tests {
             token_lifetime: Duration::from_secs(60),
         };
         let after = Tokens::new(&config, Arc::new(Clock::for_tests()));
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (old, _) = before.issue(user, 0, None).unwrap();
         let (new, _) = after.issue(user, 0, None).unwrap();
         assert_eq!(after.verify(&old).unwrap().user_id, user);

@@ -59,12 +59,16 @@ pub struct AgentProfile {
     pub title_policy: TitlePolicy,
     /// Name of the model that writes the titles of threads; `None` is the service's default, if it has one.
     pub title_model: Option<Arc<str>>,
+    /// Name of the model that summarises the turns that prompts leave out; `None` is the service's default, if it has one.
+    pub summary_model: Option<Arc<str>>,
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
     /// What all runs of the agent may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
     pub budget: AgentBudget,
     /// Roles whose users may use the agent; `None` is everybody. In the file: `allow`.
     pub allow: Option<Vec<Arc<str>>>,
+    /// What becomes of a run whose process has died.
+    pub on_crash: CrashPolicy,
     /// Which calls of these tools wait for approval. Rules of single tools have precedence over the others.
     pub approvals: Vec<(ToolSelector, ApprovalMode)>,
     /// How long a call waits for approval; `None` is the service's default.
@@ -88,6 +92,16 @@ pub enum TitlePolicy {
     FromMessage,
     /// No title. In the file: `"none"`.
     Untitled,
+}
+
+/// What becomes of a run whose process has died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CrashPolicy {
+    /// It goes on in another process, if that is safe. In the file: `"continue"`.
+    #[default]
+    Continue,
+    /// It ends. In the file: `"interrupt"`.
+    Interrupt,
 }
 
 /// A fact about the request that the prompt can contain.

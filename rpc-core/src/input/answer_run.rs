@@ -121,7 +121,7 @@ impl AnswerRuns {
         let title = first_words.and_then(|words| {
             start_title(&self.services, &self.engine, &agent, limits_cost, run, words, &context.request_id)
         });
-        Box::new(AnswerDriver::new(self.services.clone(), agent, title, approved))
+        Box::new(AnswerDriver::new(self.services.clone(), agent, title, approved).with_summaries(self.engine.clone()))
     }
 }
 

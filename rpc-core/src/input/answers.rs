@@ -2,7 +2,7 @@
 
 use super::InputRequest;
 use super::answer_run::{AnswerRuns, ResumedAnswer, inference_options_of};
-use super::approvals::DecidedCall;
+use super::approvals::{DecidedCall, was_decided_by};
 use crate::agent::record_decision;
 use crate::error::Error;
 use crate::page;
@@ -69,6 +69,16 @@ impl PendingAnswers {
         if let Some(replayed) = engine.find_replay(request.user_id, key.as_ref()).await? {
             return Ok(replayed);
         }
+        let has_output = |row: &ItemRow| match serde_json::from_str(&row.body) {
+            Ok(ThreadItem::ClientToolCall(call)) => {
+                call.status == ClientToolCallStatus::Completed && call.output.as_ref() == Some(&output)
+            }
+            _ => false,
+        };
+        let kind = ItemKind::ClientToolCall;
+        if let Some(run) = request.find_run_of_answer(&self.runs, thread_id, kind, has_output).await? {
+            return Ok(run);
+        }
         let page = ItemPage { limit: 1, order: Order::Desc, after: None, hidden: false };
         let (newest, _) = store.items_page(request.user_id, thread_id, page).await?;
         let pending = |row: &ItemRow| match serde_json::from_str(&row.body) {
@@ -98,6 +108,11 @@ impl PendingAnswers {
         let key = request.idempotency_key("threads.add_structured_input", Some(thread_id), &(item_id, &input))?;
         if let Some(replayed) = engine.find_replay(request.user_id, key.as_ref()).await? {
             return Ok(replayed);
+        }
+        let has_answers = |row: &ItemRow| row.id == item_id && has_answers(row, &input);
+        let kind = ItemKind::StructuredInput;
+        if let Some(run) = request.find_run_of_answer(&self.runs, thread_id, kind, has_answers).await? {
+            return Ok(run);
         }
         let row = store.item_get(request.user_id, thread_id, item_id).await?;
         let ThreadItem::StructuredInput(mut questions) = serde_json::from_str(&row.body)? else {
@@ -194,7 +209,7 @@ impl PendingAnswers {
         };
         let calls = items.into_iter().filter(|item| item.kind == ItemKind::ToolCall);
         let calls = calls.filter_map(|call| Some((serde_json::from_str::<ToolCallBody>(&call.body).ok()?, call)));
-        let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id.0) && body.result.is_none());
+        let mut calls = calls.filter(|(body, _)| body.waits_for == Some(row.id) && body.result.is_none());
         calls.next().map(|(body, call)| WaitingCall { call, body }).ok_or_else(nothing_waits)
     }
 
@@ -209,6 +224,22 @@ impl PendingAnswers {
 
 fn nothing_waits() -> Error {
     Error::new(ErrorCode::Conflict, "Nothing waits for this answer any more.")
+}
+
+/// Returns whether questions to the user have been answered like this.
+fn has_answers(row: &ItemRow, submission: &StructuredInputSubmission) -> bool {
+    let Ok(ThreadItem::StructuredInput(questions)) = serde_json::from_str(&row.body) else { return false };
+    if questions.status == StructuredInputStatus::Pending {
+        return false;
+    }
+    match questions.approval.as_ref().map(|shown| shown.outcome) {
+        Some(outcome) => outcome.is_some_and(|outcome| was_decided_by(outcome, submission)),
+        None => {
+            let mut again = questions.clone();
+            record_answers(&mut again, submission.clone()).is_ok()
+                && (again.status, &again.inputs) == (questions.status, &questions.inputs)
+        }
+    }
 }
 
 /// Records answers in the questions.

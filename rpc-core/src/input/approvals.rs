@@ -121,6 +121,19 @@ impl DecidedCall {
     }
 }
 
+/// Returns whether such a decision has this outcome.
+pub(super) fn was_decided_by(outcome: ApprovalOutcome, submission: &StructuredInputSubmission) -> bool {
+    let decided = match ApprovalDecision::read(submission) {
+        Ok(ApprovalDecision::Refuse(_)) => ApprovalOutcome::Refused,
+        Ok(ApprovalDecision::Approve) => ApprovalOutcome::Approved,
+        Ok(ApprovalDecision::ApproveAlways) => ApprovalOutcome::ApprovedAlways,
+        Ok(ApprovalDecision::Edit(_)) => ApprovalOutcome::Edited,
+        Err(_) => return false,
+    };
+    // Whatever was decided too late has this outcome.
+    outcome == decided || outcome == ApprovalOutcome::Expired
+}
+
 /// Checks that a submission answers no other questions.
 fn check_ids(questions: &StructuredInputItem, submission: &StructuredInputSubmission) -> Result<(), Error> {
     let mut inputs = questions.inputs.clone();

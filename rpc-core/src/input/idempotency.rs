@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 use threadline_schema::call::RequestContext;
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_store::IdempotencyKey;
-use uuid::Uuid;
 
 /// Maximum number of characters of an idempotency key.
 const KEY_CHARS: usize = 255;
@@ -35,7 +34,7 @@ impl InputRequest {
         thread_id: Option<ThreadId>,
         input: &impl Serialize,
     ) -> Result<Option<IdempotencyKey>, Error> {
-        idempotency_key(self.key.as_deref(), method, thread_id.map(|id| id.0), input)
+        idempotency_key(self.key.as_deref(), method, thread_id, input)
     }
 }
 
@@ -47,7 +46,7 @@ impl InputRequest {
 fn idempotency_key(
     key: Option<&str>,
     method: &str,
-    thread_id: Option<Uuid>,
+    thread_id: Option<ThreadId>,
     input: &impl Serialize,
 ) -> Result<Option<IdempotencyKey>, Error> {
     let Some(key) = key else { return Ok(None) };
@@ -67,12 +66,12 @@ mod tests {
     #[test]
     fn a_fingerprint_depends_on_the_request() {
         let input = UserMessageInput::text("hello");
-        let thread = Some(Uuid::new_v4());
+        let thread = Some(ThreadId::random());
         let fingerprint =
             |method, thread, input| idempotency_key(Some("k"), method, thread, &input).unwrap().unwrap().fingerprint;
         let one = fingerprint("threads.add_user_message", thread, Some(&input));
         assert_eq!(one, fingerprint("threads.add_user_message", thread, Some(&input)));
-        assert_ne!(one, fingerprint("threads.add_user_message", Some(Uuid::new_v4()), Some(&input)));
+        assert_ne!(one, fingerprint("threads.add_user_message", Some(ThreadId::random()), Some(&input)));
         assert_ne!(one, fingerprint("threads.add_user_message", thread, Some(&UserMessageInput::text("bye"))));
         assert!(idempotency_key(Some(&"k".repeat(256)), "threads.create", None, &()).is_err());
         assert!(idempotency_key(Some(""), "threads.create", None, &()).is_err());

@@ -147,8 +147,8 @@ impl UserMessages {
         let id = self.clock.new_id::<ItemId>();
         let title = (policy == TitlePolicy::FromMessage).then(|| title_of(&input, attached));
         let message = ThreadItem::UserMessage(UserMessage {
-            id: id.0,
-            thread_id: thread_id.0,
+            id,
+            thread_id,
             created_at: created_at.utc(),
             content: input.content,
             attachments: self.attachments.in_thread(attached, thread_id)?,

@@ -2,6 +2,7 @@
 
 use super::InputRequest;
 use super::answer_run::check_allowed;
+use super::repetition::Repeated;
 use crate::agent::{AgentRegistry, AgentServices, WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 use crate::error::Error;
 use crate::store::Store;
@@ -31,11 +32,14 @@ impl WidgetActions {
         action: Action,
     ) -> Result<StartedRun, Error> {
         let key = request.idempotency_key("threads.custom_action", Some(thread_id), &(widget_id, &action))?;
-        let InputRequest { user_id, context, .. } = request;
-        if let Some(replayed) = self.engine.find_replay(user_id, key.as_ref()).await? {
+        if let Some(replayed) = self.engine.find_replay(request.user_id, key.as_ref()).await? {
             return Ok(replayed);
         }
-        let call = self.resolve(user_id, thread_id, widget_id, &action).await?;
+        let call = self.resolve(request.user_id, thread_id, widget_id, &action).await?;
+        if let Some(run) = request.find_run(&self.engine, Repeated::Action(thread_id, &call.call)).await? {
+            return Ok(run);
+        }
+        let InputRequest { user_id, context, .. } = request;
         let permit = self.engine.start_permit()?;
         // No model is asked, so there is nothing to reserve.
         let input = ResumeInput { input: RunInput::Action, replaced: None, reservation: None };

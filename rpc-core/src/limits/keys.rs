@@ -11,8 +11,8 @@ use governor::{Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use threadline_schema::call::RateLimitState;
+use threadline_schema::ids::ServiceKeyId;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 type Direct = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
@@ -25,7 +25,7 @@ const SCOPE: &str = "key";
 pub(crate) struct KeyLimits {
     redis: Option<Redis>,
     clock: DefaultClock,
-    counters: quick_cache::sync::Cache<(Uuid, NonZeroU32), Arc<Counter>>,
+    counters: quick_cache::sync::Cache<(ServiceKeyId, NonZeroU32), Arc<Counter>>,
 }
 
 struct Counter {
@@ -44,7 +44,7 @@ impl KeyLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check(&self, key: &KeyInUse) -> Result<(), (RpcError, RateLimitState)> {
         let Some(limit) = key.requests_per_minute else { return Ok(()) };
-        let counter = self.counter(key.id.0, limit);
+        let counter = self.counter(key.id, limit);
         let shared = match &counter.shared {
             Some(shared) => shared.count(SCOPE, &key.id.to_string()).await,
             None => None,
@@ -61,7 +61,7 @@ impl KeyLimits {
         Err((error, RateLimitState { limit: limit.get(), remaining: 0, reset: 60 }))
     }
 
-    fn counter(&self, id: Uuid, limit: NonZeroU32) -> Arc<Counter> {
+    fn counter(&self, id: ServiceKeyId, limit: NonZeroU32) -> Arc<Counter> {
         if let Some(counter) = self.counters.get(&(id, limit)) {
             return counter;
         }

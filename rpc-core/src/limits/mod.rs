@@ -29,8 +29,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 use threadline_schema::call::RateLimitState;
 use threadline_schema::head::network_of;
+use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
@@ -42,14 +42,14 @@ pub(crate) struct RateLimits {
 struct Inner {
     per_minute: NonZeroU32,
     clock: DefaultClock,
-    users: Keyed<Uuid>,
+    users: Keyed<UserId>,
     addresses: Keyed<(AddressPurpose, IpAddr)>,
     shared: Option<SharedLimits>,
     /// Pieces of files after the first.
-    pieces: Keyed<Uuid>,
+    pieces: Keyed<UserId>,
     shared_pieces: Option<SharedLimits>,
     /// Previews that are read with a capability alone.
-    previews: Keyed<Uuid>,
+    previews: Keyed<UserId>,
     shared_previews: Option<SharedLimits>,
     probes: Keyed<IpAddr>,
     shared_probes: Option<SharedLimits>,
@@ -110,7 +110,7 @@ impl RateLimits {
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_user(&self, user_id: Uuid) -> Verdict {
+    pub(crate) async fn check_user(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         inner.check(&inner.users, inner.shared.as_ref(), &user_id, "user").await.map(Some)
     }
@@ -119,7 +119,7 @@ impl RateLimits {
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_piece(&self, user_id: Uuid) -> Verdict {
+    pub(crate) async fn check_piece(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         // Clients are told about requests only.
         inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
@@ -129,7 +129,7 @@ impl RateLimits {
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_preview(&self, user_id: Uuid) -> Verdict {
+    pub(crate) async fn check_preview(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         // The state of this limit says nothing to the owner.
         inner.check(&inner.previews, inner.shared_previews.as_ref(), &user_id, "preview").await.map(|_| None)
@@ -246,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn calls_use_up_the_allowance() {
         let limits = RateLimits::new(NonZeroU32::new(3), 1, None);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         for left in [2, 1, 0] {
             let rate = limits.check_user(user).await.unwrap().unwrap();
             assert_eq!((rate.limit, rate.remaining), (3, left));
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(error.code, ErrorCode::RateLimited);
         assert!((1..=20).contains(&error.retry_after().unwrap()), "{error:?}");
         assert_eq!(rate.remaining, 0);
-        assert!(limits.check_user(Uuid::now_v7()).await.is_ok(), "another user is not affected");
+        assert!(limits.check_user(UserId::random()).await.is_ok(), "another user is not affected");
     }
 
     #[tokio::test]
@@ -288,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_have_a_limit_of_their_own() {
         let limits = RateLimits::new(NonZeroU32::new(2), 3, None);
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         for _ in 0..6 {
             assert_eq!(limits.check_piece(user).await, Ok(None));
         }
@@ -300,7 +300,7 @@ mod tests {
     async fn without_a_limit_every_call_is_allowed() {
         let limits = RateLimits::new(None, 1, None);
         for _ in 0..1_000 {
-            assert_eq!(limits.check_user(Uuid::nil()).await, Ok(None));
+            assert_eq!(limits.check_user(UserId::nil()).await, Ok(None));
         }
         assert_eq!(limits.len(), 0);
     }

@@ -28,17 +28,17 @@ impl AttachmentMethods {
     }
 
     async fn create(self: Arc<Self>, call: CallContext, params: AttachmentsCreateParams) -> Result<Attachment, Error> {
-        self.attachments.create(call.user_id()?.into(), params).await
+        self.attachments.create(call.user_id()?, params).await
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: AttachmentRef) -> Result<Done, Error> {
-        self.attachments.delete(call.user_id()?.into(), params.attachment_id.into()).await?;
+        self.attachments.delete(call.user_id()?, params.attachment_id).await?;
         Ok(Done {})
     }
 
     async fn write(self: Arc<Self>, call: CallContext, params: AttachmentsWriteParams) -> Result<Upload, Error> {
         let user_id = call.user_for_attachment(params.attachment_id, CapabilityPurpose::Upload)?;
-        self.attachments.write(user_id.into(), params).await
+        self.attachments.write(user_id, params).await
     }
 
     async fn read(self: Arc<Self>, call: CallContext, params: AttachmentsReadParams) -> Result<Piece, Error> {
@@ -47,6 +47,6 @@ impl AttachmentMethods {
             // There are no capabilities for the file itself.
             false => call.user_id()?,
         };
-        self.attachments.read(user_id.into(), params).await
+        self.attachments.read(user_id, params).await
     }
 }

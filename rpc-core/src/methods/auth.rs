@@ -99,7 +99,7 @@ impl AuthMethods {
     }
 
     async fn me(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<User, Error> {
-        let row = self.store.user_by_id(call.user_id()?.into()).await?.ok_or_else(Error::unauthorized)?;
+        let row = self.store.user_by_id(call.user_id()?).await?.ok_or_else(Error::unauthorized)?;
         let email = match row.own_email() {
             Some(email) => Some(email.to_owned()),
             None => self.store.foreign_identity_of(row.id).await?.and_then(|identity| identity.email),
@@ -110,15 +110,15 @@ impl AuthMethods {
     async fn change_password(self: Arc<Self>, call: CallContext, params: PasswordChange) -> Result<Login, Error> {
         let user_id = call.user_id()?;
         let PasswordChange { current_password, new_password } = params;
-        let row = self.accounts.change_password(user_id.into(), current_password, new_password).await?;
-        self.standings.announce(user_id).await;
+        let row = self.accounts.change_password(user_id, current_password, new_password).await?;
+        self.standings.announce(user_id.into()).await;
         self.logged_in(&row)
     }
 
     async fn logout_everywhere(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<LoggedOut, Error> {
         let user_id = call.user_id()?;
-        let at = self.accounts.end_tokens(user_id.into()).await?;
-        self.standings.announce(user_id).await;
+        let at = self.accounts.end_tokens(user_id).await?;
+        self.standings.announce(user_id.into()).await;
         Ok(LoggedOut { at: at.utc() })
     }
 
@@ -145,7 +145,7 @@ impl AuthMethods {
             }
         }
         if let Some(agent) = &agent {
-            let roles = roles_of(&self.store, &self.agents, identity.user_id.into()).await?;
+            let roles = roles_of(&self.store, &self.agents, identity.user_id).await?;
             self.agents.current().thread_metadata(Some(agent), &roles)?;
         }
         let id = self.clock.new_id();
@@ -179,12 +179,12 @@ impl AuthMethods {
         };
         let expires_at = DateTime::from_timestamp(identity.expires_at, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let at = self.accounts.cancel_client_token(id, expires_at.into()).await?;
-        self.standings.announce(id.0).await;
+        self.standings.announce(id.into()).await;
         Ok(LoggedOut { at: at.utc() })
     }
 
     async fn export(self: Arc<Self>, call: CallContext, params: ExportPosition) -> Result<ExportPiece, Error> {
-        self.export.piece(call.user_id()?.into(), params.cursor.as_deref()).await
+        self.export.piece(call.user_id()?, params.cursor.as_deref()).await
     }
 
     async fn delete_account(
@@ -195,16 +195,16 @@ impl AuthMethods {
         let identity = call.identity()?;
         let user_id = identity.user_id;
         if identity.service_key().is_none() {
-            self.accounts.check_password(user_id.into(), params.password).await?;
+            self.accounts.check_password(user_id, params.password).await?;
         }
-        let at = self.accounts.request_erasure(user_id.into()).await?;
-        self.standings.announce(user_id).await;
+        let at = self.accounts.request_erasure(user_id).await?;
+        self.standings.announce(user_id.into()).await;
         self.erasure.wake();
         Ok(ErasureBegun { user_id, requested_at: at.utc() })
     }
 
     fn logged_in(&self, row: &UserRow) -> Result<Login, Error> {
-        let issued = self.tokens.issue(row.id.0, row.token_generation, None);
+        let issued = self.tokens.issue(row.id, row.token_generation, None);
         let (token, expires_at) = issued.map_err(Error::internal)?;
         Ok(Login { user: wire::user(row), token, expires_at })
     }

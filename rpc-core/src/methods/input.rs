@@ -14,7 +14,6 @@ use std::sync::Arc;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::UserId;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
 use threadline_store::{Charge, Held};
 
@@ -51,7 +50,7 @@ impl InputMethods {
         call: CallContext,
         params: InputTranscribeParams,
     ) -> Result<Transcription, Error> {
-        let user_id: UserId = call.user_id()?.into();
+        let user_id = call.user_id()?;
         let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
             let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
@@ -86,13 +85,14 @@ impl InputMethods {
         let this = self.clone();
         let work = async move {
             let transcribed = match this.model.transcribe(recording) {
-                Some(transcribed) => transcribed.await,
-                None => return Err(unavailable()),
+                Some(transcribed) => Some(transcribed.await),
+                None => None,
             };
-            let charge = if transcribed.is_ok() { charge } else { Charge::default() };
+            let charge = if matches!(transcribed, Some(Ok(_))) { charge } else { Charge::default() };
             if let Err(error) = this.store.usage_release(user_id, at, charge, held).await {
                 tracing::error!(%user_id, error = %Chain(&error), "a transcription could not be booked");
             }
+            let transcribed = transcribed.ok_or_else(unavailable)?;
             transcribed.map_err(|error| Error::new(error.code(), error.public_message()).because(error))
         };
         let transcribed = self.supervisor.spawn_with_result(TaskKind::Request, work).await.map_err(Error::internal)?;

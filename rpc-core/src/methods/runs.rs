@@ -24,19 +24,19 @@ impl RunMethods {
     }
 
     async fn get(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
-        Ok(self.engine.run(call.user_id()?.into(), params.run_id.into()).await?)
+        Ok(self.engine.run(call.user_id()?, params.run_id).await?)
     }
 
     async fn cancel(self: Arc<Self>, call: CallContext, params: RunRef) -> Result<Run, Error> {
-        Ok(self.engine.cancel(call.user_id()?.into(), params.run_id.into()).await?)
+        Ok(self.engine.cancel(call.user_id()?, params.run_id).await?)
     }
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: RunsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
         let RunsSubscribeParams { run_id, after, cancel_when_left } = params;
-        let permit = self.streams.acquire(identity).await?;
-        let (engine, user_id) = (&self.engine, identity.user_id.into());
-        let mut feed = engine.subscribe_run(user_id, run_id.into(), after, identity.remaining()).await?;
+        let permit = self.streams.acquire(identity.clone()).await?;
+        let (engine, user_id) = (&self.engine, identity.user_id);
+        let mut feed = engine.subscribe_run(user_id, run_id, after, identity.remaining()).await?;
         if cancel_when_left {
             engine.cancel_on_disconnect(user_id, &mut feed);
         }

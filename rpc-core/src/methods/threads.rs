@@ -81,12 +81,12 @@ impl ThreadMethods {
             after: page::id_cursor(params.after.as_deref())?,
             hidden: params.include_tool_calls,
         };
-        let (user_id, thread_id) = (call.user_id()?.into(), params.thread_id.into());
+        let (user_id, thread_id) = (call.user_id()?, params.thread_id);
         let (row, mut items, has_more) = self.store.thread_with_items(user_id, thread_id, query).await?;
         if has_more && params.include_tool_calls && order == Order::Asc {
             keep_calls_with_their_message(&mut items);
         }
-        let after = items.last().filter(|_| has_more).map(|item| item.id.0.to_string());
+        let after = items.last().filter(|_| has_more).map(|item| item.id.to_string());
         let mut tool_calls = None;
         if params.include_tool_calls {
             // The message of a call follows it in time, whatever the order of the page.
@@ -110,7 +110,7 @@ impl ThreadMethods {
             order: params.order.unwrap_or(Order::Desc),
             after: page::thread_cursor(params.after.as_deref())?,
         };
-        let (rows, has_more, total) = self.store.threads_page(call.user_id()?.into(), query).await?;
+        let (rows, has_more, total) = self.store.threads_page(call.user_id()?, query).await?;
         let after = rows.last().filter(|_| has_more).map(|row| page::write_thread_cursor(row.updated_at, row.id));
         let data = rows.iter().map(wire::thread).collect::<Result<_, _>>()?;
         Ok(ThreadPage { data, has_more, after, total })
@@ -122,14 +122,14 @@ impl ThreadMethods {
             return Err(Error::invalid("`title` must not be empty."));
         }
         let title = page::text("title", title, TITLE_CHARS)?;
-        let (user_id, now) = (call.user_id()?.into(), self.clock.now());
-        let row = self.store.thread_rename(user_id, params.thread_id.into(), title, now).await?;
-        self.engine.thread_changed(params.thread_id.into());
+        let (user_id, now) = (call.user_id()?, self.clock.now());
+        let row = self.store.thread_rename(user_id, params.thread_id, title, now).await?;
+        self.engine.thread_changed(params.thread_id);
         Ok(wire::thread(&row)?)
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: ThreadRef) -> Result<Done, Error> {
-        self.engine.delete_thread(call.user_id()?.into(), params.thread_id.into()).await?;
+        self.engine.delete_thread(call.user_id()?, params.thread_id).await?;
         Ok(Done {})
     }
 
@@ -140,7 +140,7 @@ impl ThreadMethods {
     ) -> Result<Success<Run>, Error> {
         let AddUserMessageParams { thread_id, input, idempotency_key: key, last_event_id } = params;
         let request = InputRequest { last_event_id, ..input_request(&call, key)? };
-        started_run(&self.messages.add(request, thread_id.into(), input).await?)
+        started_run(&self.messages.add(request, thread_id, input).await?)
     }
 
     async fn retry_after_item(
@@ -150,7 +150,7 @@ impl ThreadMethods {
     ) -> Result<Success<Run>, Error> {
         let RetryAfterItemParams { thread_id, item_id, idempotency_key: key, last_event_id } = params;
         let request = InputRequest { last_event_id, ..input_request(&call, key)? };
-        started_run(&self.messages.retry(request, thread_id.into(), item_id.into()).await?)
+        started_run(&self.messages.retry(request, thread_id, item_id).await?)
     }
 
     async fn add_client_tool_output(
@@ -158,9 +158,9 @@ impl ThreadMethods {
         call: CallContext,
         params: AddClientToolOutputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddClientToolOutputParams { thread_id, result, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
-        started_run(&self.answers.add_client_tool_output(request, thread_id.into(), result).await?)
+        let AddClientToolOutputParams { thread_id, result, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.answers.add_client_tool_output(request, thread_id, result).await?)
     }
 
     async fn add_structured_input(
@@ -168,9 +168,9 @@ impl ThreadMethods {
         call: CallContext,
         params: AddStructuredInputParams,
     ) -> Result<Success<Run>, Error> {
-        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key } = params;
-        let request = input_request(&call, key)?;
-        let started = self.answers.add_structured_input(request, thread_id.into(), item_id.into(), input).await?;
+        let AddStructuredInputParams { thread_id, item_id, input, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        let started = self.answers.add_structured_input(request, thread_id, item_id, input).await?;
         started_run(&started)
     }
 
@@ -179,9 +179,9 @@ impl ThreadMethods {
         call: CallContext,
         params: CustomActionParams,
     ) -> Result<Success<Run>, Error> {
-        let CustomActionParams { thread_id, item_id, action, idempotency_key: key } = params;
-        let (request, widget_id) = (input_request(&call, key)?, item_id.map(Into::into));
-        started_run(&self.actions.start_run(request, thread_id.into(), widget_id, action).await?)
+        let CustomActionParams { thread_id, item_id, action, idempotency_key: key, last_event_id } = params;
+        let request = InputRequest { last_event_id, ..input_request(&call, key)? };
+        started_run(&self.actions.start_run(request, thread_id, item_id, action).await?)
     }
 
     async fn sync_custom_action(
@@ -190,16 +190,16 @@ impl ThreadMethods {
         params: SyncCustomActionParams,
     ) -> Result<SyncCustomActionResponse, Error> {
         let SyncCustomActionParams { thread_id, item_id, action } = params;
-        let (request, widget_id) = (input_request(&call, None)?, item_id.map(Into::into));
-        let updated = self.actions.execute(request, thread_id.into(), widget_id, action).await?;
+        let (request, widget_id) = (input_request(&call, None)?, item_id);
+        let updated = self.actions.execute(request, thread_id, widget_id, action).await?;
         Ok(SyncCustomActionResponse { updated_item: updated.map(ThreadItem::Widget) })
     }
 
     async fn subscribe(self: Arc<Self>, call: CallContext, params: ThreadsSubscribeParams) -> Result<Feed, Error> {
         let identity = call.identity()?;
-        let permit = self.streams.acquire(identity).await?;
+        let permit = self.streams.acquire(identity.clone()).await?;
         let has_cursor = params.after.is_some();
-        let (feed, since) = self.engine.subscribe_thread(identity.user_id.into(), params, identity.remaining()).await?;
+        let (feed, since) = self.engine.subscribe_thread(identity.user_id, params, identity.remaining()).await?;
         Ok(Feed::of_thread(feed, (!has_cursor).then_some(since), permit))
     }
 }
@@ -215,7 +215,7 @@ fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
 }
 
 fn input_request(call: &CallContext, key: Option<String>) -> Result<InputRequest, Error> {
-    Ok(InputRequest { user_id: call.user_id()?.into(), key, last_event_id: None, context: call.request_context() })
+    Ok(InputRequest { user_id: call.user_id()?, key, last_event_id: None, context: call.request_context() })
 }
 
 /// Returns the run that a request started, or that an earlier request with the same key has started.

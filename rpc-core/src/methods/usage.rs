@@ -27,7 +27,7 @@ impl UsageMethods {
     }
 
     async fn get(self: Arc<Self>, call: CallContext, params: UsageGetParams) -> Result<UsageReport, Error> {
-        let user_id = call.user_id()?.into();
+        let user_id = call.user_id()?;
         let today = self.budgets.today();
         let until = match params.until {
             Some(until) => until,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use threadline_schema::ErrorCode;
 use threadline_schema::call::{Caller, RequestContext, new_request_id};
-use uuid::Uuid;
+use threadline_schema::ids::{AttachmentId, UserId};
 
 /// How a call reaches the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl CallContext {
     /// # Errors
     /// `UNAUTHORIZED`. Not in a method with [`Access::User`](threadline_schema::Access::User): the pipeline checks
     /// those.
-    pub(crate) fn user_id(&self) -> Result<Uuid, Error> {
+    pub(crate) fn user_id(&self) -> Result<UserId, Error> {
         match &self.principal {
             Principal::User(identity) => Ok(identity.user_id),
             Principal::Anonymous | Principal::Capability(_) => Err(Error::unauthorized()),
@@ -163,12 +163,16 @@ impl CallContext {
     ///
     /// # Errors
     /// `FORBIDDEN` if the capability is for another attachment or purpose, `UNAUTHORIZED` if there is no user either.
-    pub(crate) fn user_for_attachment(&self, attachment_id: Uuid, purpose: CapabilityPurpose) -> Result<Uuid, Error> {
+    pub(crate) fn user_for_attachment(
+        &self,
+        attachment_id: AttachmentId,
+        purpose: CapabilityPurpose,
+    ) -> Result<UserId, Error> {
         match &self.principal {
             Principal::Capability(capability)
-                if capability.attachment_id.0 == attachment_id && capability.purpose == purpose =>
+                if capability.attachment_id == attachment_id && capability.purpose == purpose =>
             {
-                Ok(capability.user_id.0)
+                Ok(capability.user_id)
             }
             Principal::Capability(_) => {
                 Err(Error::new(ErrorCode::Forbidden, "This `token` is for another attachment or another purpose."))

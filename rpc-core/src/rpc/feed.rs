@@ -5,8 +5,8 @@ use crate::error::Error;
 use futures::Stream;
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed, error_event};
 use threadline_schema::frame::Frame;
+use threadline_schema::ids::RunId;
 use threadline_schema::threads::EventCursor;
-use uuid::Uuid;
 
 /// The message of the event that ends a feed whose caller may not read it any more.
 const ACCESS_WITHDRAWN: &str =
@@ -19,7 +19,7 @@ pub struct Feed {
     permit: StreamPermit,
     is_withdrawn: bool,
     /// Run and number of the last event that was given out.
-    last: Option<(Uuid, u64)>,
+    last: Option<(RunId, u64)>,
 }
 
 enum Source {
@@ -57,15 +57,16 @@ impl Feed {
         if self.is_withdrawn {
             return None;
         }
+        let Self { source, permit, .. } = self;
         let next = async {
-            match &mut self.source {
+            match source {
                 Source::Run(feed) => feed.next().await,
                 Source::Thread(feed, _) => feed.next().await,
             }
         };
         let frame = tokio::select! {
             biased;
-            () = self.permit.withdrawn() => None,
+            () = permit.withdrawn() => None,
             frame = next => Some(frame),
         };
         let Some(frame) = frame else {

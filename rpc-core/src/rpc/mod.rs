@@ -15,6 +15,8 @@ mod transport;
 
 pub use feed::Feed;
 pub(crate) use open_streams::OpenStreams;
+#[cfg(feature = "bench")]
+pub(crate) use open_streams::StreamPermit;
 pub use reply::{CallError, Response};
 pub(crate) use transport::RpcServerParts;
 pub use transport::{GatewayTrust, RpcHttpConfig, RpcServer};

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
-use uuid::Uuid;
 
 /// Seconds after which a client should try again: streams end when runs end and when readers leave.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -23,22 +23,32 @@ pub(crate) struct OpenStreams {
 
 /// How many streams each user has open, of those who have at least one.
 #[derive(Debug, Default)]
-struct Counts(Mutex<HashMap<Uuid, NonZeroU32>>);
+struct Counts(Mutex<HashMap<UserId, NonZeroU32>>);
 
 /// Permission for one open stream of a user. Dropping it gives it back.
 pub(crate) struct StreamPermit {
     _count: Option<Counted>,
-    watch: AccessWatch,
+    /// `None` for a stream that belongs to nobody.
+    watch: Option<AccessWatch>,
 }
 
 /// One stream among those of its user.
 #[derive(Debug)]
-struct Counted(Arc<Counts>, Uuid);
+struct Counted(Arc<Counts>, UserId);
 
 impl StreamPermit {
     /// Waits until the token of the stream is not accepted any more. Cancel safe.
     pub(crate) async fn withdrawn(&self) {
-        self.watch.withdrawn().await;
+        match &self.watch {
+            Some(watch) => watch.withdrawn().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns a permit that counts nowhere and belongs to nobody.
+    #[cfg(feature = "bench")]
+    pub(crate) const fn of_nobody() -> Self {
+        Self { _count: None, watch: None }
     }
 }
 
@@ -55,12 +65,12 @@ impl OpenStreams {
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
     pub(crate) async fn acquire(&self, identity: Identity) -> Result<StreamPermit, Error> {
         let count = self.max_per_user.map(|max| self.counts.add(identity.user_id, max)).transpose()?;
-        Ok(StreamPermit { _count: count, watch: self.standings.watch(identity).await? })
+        Ok(StreamPermit { _count: count, watch: Some(self.standings.watch(identity).await?) })
     }
 }
 
 impl Counts {
-    fn add(self: &Arc<Self>, user_id: Uuid, max: u32) -> Result<Counted, Error> {
+    fn add(self: &Arc<Self>, user_id: UserId, max: u32) -> Result<Counted, Error> {
         let mut open = self.0.lock();
         let count = open.get(&user_id).map_or(1, |count| count.saturating_add(1).get());
         let Some(count) = NonZeroU32::new(count).filter(|count| count.get() <= max) else {
@@ -94,12 +104,12 @@ mod tests {
     #[test]
     fn a_user_has_a_maximum_and_a_dropped_permit_is_free_again() {
         let counts = Arc::<Counts>::default();
-        let user = Uuid::now_v7();
+        let user = UserId::random();
         let (one, _two) = (counts.add(user, 2).unwrap(), counts.add(user, 2).unwrap());
         let (error, _) = counts.add(user, 2).unwrap_err().into_parts();
         assert_eq!((error.code, error.retry_after()), (ErrorCode::RateLimited, Some(RETRY_AFTER_SECONDS)));
         assert!(error.message.contains('2'), "{}", error.message);
-        let other = counts.add(Uuid::now_v7(), 2).unwrap();
+        let other = counts.add(UserId::random(), 2).unwrap();
         drop(one);
         let three = counts.add(user, 2).unwrap();
         assert!(counts.add(user, 2).is_err());

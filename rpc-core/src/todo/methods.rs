@@ -30,27 +30,27 @@ impl TaskMethods {
     }
 
     async fn create(self: Arc<Self>, call: CallContext, params: TasksCreateParams) -> Result<Task, Error> {
-        self.todo.create(call.user_id()?.into(), params).await
+        self.todo.create(call.user_id()?, params).await
     }
 
     async fn list(self: Arc<Self>, call: CallContext, params: TasksListParams) -> Result<Page<Task>, Error> {
-        self.todo.list(call.user_id()?.into(), params).await
+        self.todo.list(call.user_id()?, params).await
     }
 
     async fn get(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
-        self.todo.get(call.user_id()?.into(), params.task_id.into()).await
+        self.todo.get(call.user_id()?, params.task_id).await
     }
 
     async fn update(self: Arc<Self>, call: CallContext, params: TasksUpdateParams) -> Result<Task, Error> {
-        self.todo.update(call.user_id()?.into(), params).await
+        self.todo.update(call.user_id()?, params).await
     }
 
     async fn complete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Task, Error> {
-        self.todo.complete(call.user_id()?.into(), params.task_id.into()).await
+        self.todo.complete(call.user_id()?, params.task_id).await
     }
 
     async fn delete(self: Arc<Self>, call: CallContext, params: TaskRef) -> Result<Done, Error> {
-        self.todo.delete(call.user_id()?.into(), params.task_id.into()).await?;
+        self.todo.delete(call.user_id()?, params.task_id).await?;
         Ok(Done {})
     }
 }

@@ -56,7 +56,7 @@ impl TodoList {
             after: page::id_cursor(params.after.as_deref())?,
         };
         let (rows, has_more) = self.store.tasks_page(user_id, query).await?;
-        let after = rows.last().filter(|_| has_more).map(|row| row.id.0.to_string());
+        let after = rows.last().filter(|_| has_more).map(|row| row.id.to_string());
         Ok(Page { data: rows.into_iter().map(wire::task).collect(), has_more, after })
     }
 
@@ -72,7 +72,7 @@ impl TodoList {
             tags: params.tags.map(check_tags).transpose()?,
             completed: params.completed,
         };
-        let row = self.store.task_update(user_id, params.task_id.into(), changes, self.clock.now()).await;
+        let row = self.store.task_update(user_id, params.task_id, changes, self.clock.now()).await;
         Ok(wire::task(row?))
     }
 

@@ -139,7 +139,7 @@ async fn delete(todo: &TodoList, user_id: UserId, arguments: OneTask) -> Result<
 async fn update(todo: &TodoList, user_id: UserId, arguments: UpdateTask) -> Result<Value, Error> {
     let UpdateTask { task_id, title, description, priority } = arguments;
     let description = description.map(Some);
-    let params = TasksUpdateParams { task_id: task_id.0, title, description, priority, tags: None, completed: None };
+    let params = TasksUpdateParams { task_id, title, description, priority, tags: None, completed: None };
     Ok(json!({"task": summary(&todo.update(user_id, params).await?)}))
 }
 

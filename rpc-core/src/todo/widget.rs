@@ -5,8 +5,8 @@ use threadline_schema::chatkit::widget::{
     Common, Icon, ListLimit, ListView, ListViewItem, Text, WidgetComponent, WidgetRoot,
 };
 use threadline_schema::chatkit::{ActionConfig, IconName};
+use threadline_schema::ids::TaskId;
 use threadline_tools::WidgetView;
-use uuid::Uuid;
 
 /// Name of the action that completes a task.
 pub(super) const COMPLETE_TASK: &str = "tasks.complete";
@@ -36,7 +36,7 @@ pub(super) fn update_task(result: &Value, widget: &mut WidgetRoot) {
 }
 
 fn row(task: &Value) -> Option<ListViewItem> {
-    let id: Uuid = task.get("id")?.as_str()?.parse().ok()?;
+    let id: TaskId = task.get("id")?.as_str()?.parse().ok()?;
     let (title, completed) = (task.get("title")?.as_str()?, task.get("completed")?.as_bool()?);
     let name = if completed { IconName::CheckCircleFilled } else { IconName::EmptyCircle };
     let icon = Icon { name, color: None, size: None, common: Common::default() };

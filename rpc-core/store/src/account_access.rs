@@ -3,10 +3,10 @@
 
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::{AccessChangeRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{access_changes, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AccessChangeId, AccessSubjectId, UserId};
@@ -70,7 +70,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::User)?;
-            c.record_access_change(change, id.0.into()).await?;
+            c.record_access_change(change, id.into()).await?;
             Ok(user)
         })
     }
@@ -101,7 +101,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::User)?;
-            c.record_access_change(change, id.0.into()).await?;
+            c.record_access_change(change, id.into()).await?;
             Ok(user)
         })
     }
@@ -118,7 +118,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::User)?;
-            c.record_access_change(change, id.0.into()).await?;
+            c.record_access_change(change, id.into()).await?;
             Ok(user)
         })
     }
@@ -129,7 +129,7 @@ impl Store {
     /// Only if the database fails.
     pub async fn users_page(&self, after: Option<UserId>, limit: u32) -> StoreResult<Vec<UserRow>> {
         read!(self, |c| {
-            let after = after.unwrap_or(UserId(uuid::Uuid::nil()));
+            let after = after.unwrap_or(UserId::nil());
             // Ids are in the order of time.
             Ok(users::table
                 .filter(users::id.gt(after))

@@ -4,10 +4,10 @@
 use super::account_access::{AccessChange, AccessSteps};
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::UsageRow;
 use super::unit::{read, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{
     account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys, tasks,
     usage_days, users,
@@ -37,7 +37,7 @@ impl Store {
                 .on_conflict_do_nothing()
                 .execute(c)
                 .await?;
-            c.record_access_change(change, user_id.0.into()).await
+            c.record_access_change(change, user_id.into()).await
         })
     }
 

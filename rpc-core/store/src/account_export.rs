@@ -2,15 +2,14 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::rows::{AttachmentRow, AuditRow, FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UsageRow};
 use super::unit::read;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachments, audit_log, feedback, items, runs, tasks, threads, usage_days};
 use threadline_schema::ids::{AttachmentId, AuditId, ItemId, TaskId, ThreadId, UserId};
-use uuid::Uuid;
 
-/// A page of a list, in the order of ids or positions. Every id is greater than the nil UUID.
+/// A page of a list, in the order of ids or positions. Every id is greater than the nil id.
 macro_rules! page {
     ($store:expr, $table:ident, $row:ty, $filter:expr, $order:expr, $limit:expr) => {
         read!($store, |c| {
@@ -31,7 +30,7 @@ impl Store {
     /// # Errors
     /// Only if the database fails.
     pub async fn export_tasks(&self, user_id: UserId, after: Option<TaskId>, limit: u32) -> StoreResult<Vec<TaskRow>> {
-        let after = after.unwrap_or(TaskId(Uuid::nil()));
+        let after = after.unwrap_or(TaskId::nil());
         page!(self, tasks, TaskRow, tasks::user_id.eq(user_id).and(tasks::id.gt(after)), tasks::id.asc(), limit)
     }
 
@@ -45,7 +44,7 @@ impl Store {
         after: Option<ThreadId>,
         limit: u32,
     ) -> StoreResult<Vec<ThreadRow>> {
-        let after = after.unwrap_or(ThreadId(Uuid::nil()));
+        let after = after.unwrap_or(ThreadId::nil());
         let rest = threads::user_id.eq(user_id).and(threads::id.gt(after));
         page!(self, threads, ThreadRow, rest, threads::id.asc(), limit)
     }
@@ -79,7 +78,7 @@ impl Store {
         after: Option<ItemId>,
         limit: u32,
     ) -> StoreResult<Vec<FeedbackRow>> {
-        let after = after.unwrap_or(ItemId(Uuid::nil()));
+        let after = after.unwrap_or(ItemId::nil());
         let of_user = feedback::thread_id.eq(thread_id).and(feedback::user_id.eq(user_id));
         page!(self, feedback, FeedbackRow, of_user.and(feedback::item_id.gt(after)), feedback::item_id.asc(), limit)
     }
@@ -94,7 +93,7 @@ impl Store {
         after: Option<AttachmentId>,
         limit: u32,
     ) -> StoreResult<Vec<AttachmentRow>> {
-        let after = after.unwrap_or(AttachmentId(Uuid::nil()));
+        let after = after.unwrap_or(AttachmentId::nil());
         let rest = attachments::user_id.eq(user_id).and(attachments::id.gt(after));
         page!(self, attachments, AttachmentRow, rest, attachments::id.asc(), limit)
     }
@@ -109,7 +108,7 @@ impl Store {
         after: Option<AuditId>,
         limit: u32,
     ) -> StoreResult<Vec<AuditRow>> {
-        let after = after.unwrap_or(AuditId(Uuid::nil()));
+        let after = after.unwrap_or(AuditId::nil());
         let rest = audit_log::user_id.eq(Some(user_id)).and(audit_log::id.gt(after));
         page!(self, audit_log, AuditRow, rest, audit_log::id.asc(), limit)
     }

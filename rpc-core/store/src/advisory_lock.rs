@@ -1,9 +1,9 @@
 //! Locks for work that one process at a time does for all that share a database.
 
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::unit::{LiteConn, PgConn};
 use diesel::sql_types::{BigInt, Bool};
-use diesel_async::RunQueryDsl;
 
 /// Work that one process at a time does.
 #[derive(Debug, Clone, Copy)]

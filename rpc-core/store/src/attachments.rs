@@ -4,11 +4,11 @@ use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::why_unchanged;
 use super::error::{Conflict, Entity, Limit, OrNotFound, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::row_locks::RowLocks;
 use super::rows::AttachmentRow;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 use threadline_schema::db::tables::{attachment_leftovers, attachments, users};
 use threadline_schema::db::types::UtcTime;
@@ -27,6 +27,7 @@ impl Store {
             let room = users::attachment_bytes.le(most.saturating_sub(row.size));
             let counted = diesel::update(users::table.find(row.user_id).filter(room))
                 .set(users::attachment_bytes.eq(users::attachment_bytes + row.size))
+                .fixed()
                 .execute(c)
                 .await?;
             if counted == 0 {
@@ -99,6 +100,7 @@ impl Store {
         change!(self, |c| {
             let begun = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false)))
                 .set((attachments::upload_id.eq(Some(upload_id)), attachments::received.eq(0)))
+                .fixed()
                 .execute(c)
                 .await?;
             if begun == 1 {
@@ -125,6 +127,7 @@ impl Store {
             let here = attachments::upload_id.eq(Some(upload_id)).and(attachments::received.eq(offset));
             let advanced = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false).and(here)))
                 .set(attachments::received.eq(offset + bytes))
+                .fixed()
                 .execute(c)
                 .await?;
             if advanced == 1 { Ok(()) } else { Err(Conflict::UploadSuperseded.into()) }

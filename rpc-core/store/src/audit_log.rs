@@ -2,10 +2,10 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::rows::AuditRow;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::audit_log;
 use threadline_schema::db::types::UtcTime;
 

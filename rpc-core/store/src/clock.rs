@@ -4,6 +4,7 @@ use crate::{Store, StoreResult};
 use chrono::{DateTime, TimeDelta};
 use std::sync::{Mutex, PoisonError};
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::Id;
 use tokio::time::Instant;
 use uuid::Uuid;
 use uuid::timestamp::context::ContextV7;
@@ -61,18 +62,18 @@ impl Clock {
 
     /// Makes an id that starts with the time of this clock (UUIDv7). Each id is greater than all earlier ids of this
     /// clock: pages of tasks and feedback are sorted by id.
-    pub fn new_id<I: From<Uuid>>(&self) -> I {
+    pub fn new_id<I: Id>(&self) -> I {
         let now = self.now().utc();
         if let Some(seeded) = &self.seeded {
             let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
             let bits = split_mix(&mut seeded.lock().unwrap_or_else(PoisonError::into_inner));
             let mut random = [0; 10];
             random.iter_mut().zip(bits.to_be_bytes()).for_each(|(byte, bits)| *byte = bits);
-            return uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().into();
+            return I::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid());
         }
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         let time = uuid::Timestamp::from_unix(&self.counter, seconds, now.timestamp_subsec_nanos());
-        Uuid::new_v7(time).into()
+        I::from_uuid(Uuid::new_v7(time))
     }
 
     /// Returns the current time.
@@ -102,11 +103,12 @@ fn split_mix(state: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use threadline_schema::ids::ItemId;
 
     #[tokio::test(start_paused = true)]
     async fn ids_are_in_the_order_in_which_they_were_made() {
         let clock = Clock::for_tests();
-        let ids: Vec<Uuid> = (0..10_000).map(|_| clock.new_id()).collect();
+        let ids: Vec<ItemId> = (0..10_000).map(|_| clock.new_id()).collect();
         assert!(ids.is_sorted_by(|a, b| a < b), "the clock stands still: the counter alone orders them");
     }
 }

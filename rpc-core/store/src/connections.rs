@@ -2,7 +2,6 @@
 
 use super::error::{StoreError, StoreResult};
 use deadpool::managed::{Manager, Object, Pool, Status};
-use diesel::QueryResult;
 use std::time::Duration;
 
 /// A pool, and how long to wait for one of its connections.
@@ -24,6 +23,7 @@ where
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(StoreError::unavailable(error)),
             Err(_) => {
+                metrics::counter!("threadline_db_pool_timeouts_total").increment(1);
                 let Status { max_size, size, available, waiting } = self.pool.status();
                 Err(StoreError::unavailable(format!(
                     "no connection within {:?} ({} of {max_size} in use, {waiting} requests waiting)",
@@ -33,10 +33,4 @@ where
             }
         }
     }
-}
-
-/// Begins transactions that may write.
-pub(super) trait Begin {
-    /// Begins one.
-    fn begin(&mut self) -> impl Future<Output = QueryResult<()>> + Send;
 }

@@ -3,12 +3,12 @@
 use super::connections::Connections;
 use super::error::StoreResult;
 use super::postgres::PgManager;
-use super::sqlite::LiteManager;
+use super::query::RunQueryDsl;
+use super::sqlite::{LiteManager, Writer};
 use super::unit::read;
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
 use threadline_schema::ids::UserId;
@@ -32,12 +32,27 @@ pub struct PoolStatus {
 
 pub(super) enum Db {
     Pg(Connections<PgManager>),
-    Lite {
-        read: Connections<LiteManager>,
-        write: Connections<LiteManager>,
-        #[cfg(feature = "simulation")]
-        simulation: Option<Arc<super::simulation::Simulation>>,
-    },
+    Lite(Arc<Lite>),
+}
+
+/// An SQLite file.
+pub(super) struct Lite {
+    pub(super) readers: Connections<LiteManager>,
+    pub(super) writer: Writer,
+    #[cfg(feature = "simulation")]
+    pub(super) simulation: Option<Arc<super::simulation::Simulation>>,
+}
+
+impl Lite {
+    /// Opens no connection yet.
+    pub(super) fn new(path: &str, config: &DatabaseConfig, open_on: sqlite::OpenOn) -> StoreResult<Self> {
+        Ok(Self {
+            readers: sqlite::readers(path, config, open_on)?,
+            writer: Writer::new(path, sqlite::Settings::of(config), open_on),
+            #[cfg(feature = "simulation")]
+            simulation: None,
+        })
+    }
 }
 
 impl Store {
@@ -52,12 +67,7 @@ impl Store {
             Db::Pg(postgres::connections(config)?)
         } else {
             let path = sqlite::file(config)?;
-            Db::Lite {
-                read: sqlite::connections(&path, sqlite::Role::Reader, config, sqlite::OpenOn::BlockingThread)?,
-                write: sqlite::connections(&path, sqlite::Role::Writer, config, sqlite::OpenOn::BlockingThread)?,
-                #[cfg(feature = "simulation")]
-                simulation: None,
-            }
+            Db::Lite(Arc::new(Lite::new(&path, config, sqlite::OpenOn::BlockingThread)?))
         };
         if config.auto_migrate {
             migrate::up(config).await?;
@@ -71,7 +81,7 @@ impl Store {
     pub fn kind(&self) -> &'static str {
         match &*self.db {
             Db::Pg(_) => "postgresql",
-            Db::Lite { .. } => "sqlite",
+            Db::Lite(_) => "sqlite",
         }
     }
 
@@ -95,12 +105,12 @@ impl Store {
         };
         match &*self.db {
             Db::Pg(connections) => count(connections.pool.status()),
-            Db::Lite { read, write, .. } => {
-                let (read, write) = (count(read.pool.status()), count(write.pool.status()));
+            Db::Lite(lite) => {
+                let (readers, writer) = (count(lite.readers.pool.status()), lite.writer.status());
                 PoolStatus {
-                    size: read.size + write.size,
-                    in_use: read.in_use + write.in_use,
-                    waiting: read.waiting + write.waiting,
+                    size: readers.size + usize::from(writer.is_open),
+                    in_use: readers.in_use + usize::from(writer.is_writing),
+                    waiting: readers.waiting + writer.waiting,
                 }
             }
         }
@@ -110,14 +120,18 @@ impl Store {
         &self.db
     }
 
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(&*self.db, Db::Pg(_))
+    }
+
     /// Returns whether other processes can use the database at the same time.
     pub fn is_shared(&self) -> bool {
         match &*self.db {
             Db::Pg(_) => true,
             #[cfg(feature = "simulation")]
-            Db::Lite { simulation, .. } => simulation.is_some(),
+            Db::Lite(lite) => lite.simulation.is_some(),
             #[cfg(not(feature = "simulation"))]
-            Db::Lite { .. } => false,
+            Db::Lite(_) => false,
         }
     }
 
@@ -130,7 +144,7 @@ impl Store {
     pub(super) fn simulation(&self) -> Option<&Arc<super::simulation::Simulation>> {
         match &*self.db {
             Db::Pg(_) => None,
-            Db::Lite { simulation, .. } => simulation.as_ref(),
+            Db::Lite(lite) => lite.simulation.as_ref(),
         }
     }
 }

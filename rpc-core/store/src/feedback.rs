@@ -3,13 +3,13 @@
 use super::db::Store;
 use super::error::why_unchanged;
 use super::error::{Entity, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{FeedbackRow, ThreadRow};
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{read, tx};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{feedback, items, threads};
@@ -34,6 +34,7 @@ impl Store {
             // The update changes nothing. It locks the thread, so that its items are not deleted before the commit.
             let held = diesel::update(threads::table.find(thread_id).filter(threads::user_id.eq(user_id)))
                 .set(threads::user_id.eq(user_id))
+                .fixed()
                 .execute(c)
                 .await?;
             if held == 0 {
@@ -58,6 +59,7 @@ impl Store {
                         feedback::kind.eq(excluded(feedback::kind)),
                         feedback::created_at.eq(excluded(feedback::created_at)),
                     ))
+                    .fixed()
                     .execute(c)
                     .await?;
             }

@@ -2,11 +2,11 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
 use super::unit::{read, tx};
 use super::users::UserSteps;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{foreign_identities, users};
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;

@@ -3,12 +3,12 @@
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreResult};
+use super::query::RunQueryDsl;
 use super::row_locks::RowLocks;
 use super::rows::{IdempotencyKeyRow, RunRow, ThreadRow};
 use super::run_start::RunStarted;
 use super::unit::{read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{idempotency_keys, runs, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{RunId, ThreadId, UserId};

@@ -2,11 +2,11 @@
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::{InvitationRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use super::users::UserSteps;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::invitations;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{InvitationId, UserId};

@@ -2,13 +2,13 @@
 
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{FencingToken, ItemRow, NewItem, ThreadRow};
 use super::run_start::ItemRewrite;
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, runs, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
@@ -52,6 +52,7 @@ steps! {
                     threads::updated_at.eq(now),
                 ))
                 .returning(threads::next_position)
+                .fixed()
                 .get_result(c)
                 .await
                 .or_not_found(Entity::Thread)?;
@@ -72,16 +73,18 @@ steps! {
             Ok(rows)
         }
 
-        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over.
+        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over. Records
+        /// what the run has used so far, if that is given.
         ///
         /// # Errors
         /// [`Conflict::RunSuperseded`] if the run has ended or has another owner.
-        fn check_token(c, token: FencingToken) -> () {
-            // The update changes nothing. It is the lock.
+        fn check_token(c, token: FencingToken, used: Option<String>) -> () {
+            // Without `used` the update changes nothing. It is the lock.
             let current = diesel::update(runs::table.find(token.run_id))
                 .filter(runs::thread_id.eq(token.thread_id).and(runs::epoch.eq(token.epoch)))
                 .filter(runs::finished_at.is_null())
-                .set(runs::epoch.eq(token.epoch))
+                .set((runs::epoch.eq(token.epoch), used.map(|used| runs::used.eq(used))))
+                .fixed()
                 .execute(c)
                 .await?;
             if current == 0 { Err(Conflict::RunSuperseded.into()) } else { Ok(()) }
@@ -95,6 +98,7 @@ steps! {
                 completed += diesel::update(items::table.find(id))
                     .filter(items::run_id.eq(token.run_id).and(items::kind.eq(ItemKind::ToolCall)))
                     .set(items::body.eq(body))
+                    .fixed()
                     .execute(c)
                     .await?;
             }
@@ -240,10 +244,23 @@ impl Store {
     /// # Errors
     /// Only if the database fails.
     pub async fn message_before(&self, thread_id: ThreadId, position: i64) -> StoreResult<Option<ItemRow>> {
+        self.item_before(thread_id, ItemKind::UserMessage, position).await
+    }
+
+    /// Returns the last item of a kind before a position of a thread.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn item_before(
+        &self,
+        thread_id: ThreadId,
+        kind: ItemKind,
+        position: i64,
+    ) -> StoreResult<Option<ItemRow>> {
         read!(self, |c| {
             let before = items::table.filter(items::thread_id.eq(thread_id).and(items::position.lt(position)));
             Ok(before
-                .filter(items::kind.eq(ItemKind::UserMessage))
+                .filter(items::kind.eq(kind))
                 .order(items::position.desc())
                 .select(ItemRow::as_select())
                 .first(c)
@@ -267,18 +284,24 @@ impl Store {
         })
     }
 
-    /// Appends items of an active run, and returns them with their positions.
+    /// Appends items of an active run, and returns them with their positions. `used` is JSON of what the run has used so
+    /// far; `None` leaves what is recorded.
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
     /// Nothing is appended then.
-    pub async fn items_append(&self, token: FencingToken, new: Vec<NewItem>) -> StoreResult<Vec<ItemRow>> {
+    pub async fn items_append(
+        &self,
+        token: FencingToken,
+        new: Vec<NewItem>,
+        used: Option<String>,
+    ) -> StoreResult<Vec<ItemRow>> {
         let Some(now) = new.iter().map(|item| item.created_at).max() else {
             return Ok(Vec::new());
         };
         tx!(self, |c| {
             let first = c.allocate_positions(token.thread_id, &new, now).await?;
-            c.check_token(token).await?;
+            c.check_token(token, used).await?;
             c.insert_items(token, first, new).await
         })
     }
@@ -290,7 +313,7 @@ impl Store {
     /// is changed then.
     pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
-            c.check_token(token).await?;
+            c.check_token(token, None).await?;
             let completed = c.complete_items(token, vec![(id, body)]).await?;
             if completed == 0 { Err(StoreError::NotFound(Entity::Item)) } else { Ok(()) }
         })
@@ -302,10 +325,11 @@ impl Store {
     /// [`Conflict::RunSuperseded`] if the token is not current; nothing is changed then.
     pub async fn items_rewrite(&self, token: FencingToken, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
-            c.check_token(token).await?;
+            c.check_token(token, None).await?;
             for (id, body) in bodies {
                 diesel::update(items::table.find(id).filter(items::thread_id.eq(token.thread_id)))
                     .set(items::body.eq(body))
+                    .fixed()
                     .execute(c)
                     .await?;
             }
@@ -321,7 +345,7 @@ impl Store {
         let ItemRewrite { id, old, new } = rewrite;
         change!(self, |c| {
             let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
-            let changed = diesel::update(as_read).set(items::body.eq(new)).execute(c).await?;
+            let changed = diesel::update(as_read).set(items::body.eq(new)).fixed().execute(c).await?;
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
         })
     }

@@ -2,11 +2,11 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::unit::{change, tx};
 use chrono::TimeDelta;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::login_failures;
 use threadline_schema::db::types::UtcTime;
 
@@ -83,7 +83,7 @@ impl Store {
 
 /// Returns how long to wait after so many failures in a row.
 fn pause_after(failures: i64) -> Option<TimeDelta> {
-    let beyond = u32::try_from(failures - FREE_FAILURES).ok()?;
+    let beyond = u32::try_from(failures.checked_sub(FREE_FAILURES).filter(|beyond| *beyond >= 0)?).unwrap_or(u32::MAX);
     let factor = 1_i32.checked_shl(beyond).filter(|factor| *factor > 0).unwrap_or(i32::MAX);
     Some(FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE))
 }

@@ -327,10 +327,14 @@ where
     let has_requirements = applied.iter().any(|version| version == REQUIREMENTS);
     let mut missing = if has_requirements { required(connection)? } else { Vec::new() };
     missing.retain(|version| !is_known(version));
-    let mut unknown: Vec<String> = applied.into_iter().filter(|version| !is_known(version)).collect();
     // diesel returns the newest migration first.
+    let newest_unknown = applied.first().filter(|version| !is_known(version)).cloned();
+    let mut unknown: Vec<String> = applied.into_iter().filter(|version| !is_known(version)).collect();
     unknown.reverse();
 
+    if let (Action::RevertLast | Action::RevertAll, Some(newest)) = (action, &newest_unknown) {
+        return Err(format!("{newest} is of a newer release: revert it with the binary of that release").into());
+    }
     let versions = match action {
         // The caller returns an error.
         Action::Up if !missing.is_empty() => Vec::new(),

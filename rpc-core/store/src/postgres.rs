@@ -6,6 +6,7 @@ mod pool_state;
 mod row;
 mod sqlstate;
 mod statement;
+pub(super) mod unit;
 mod url;
 
 pub(super) use self::connection::PgConn;
@@ -16,7 +17,7 @@ use super::connections::Connections;
 use super::error::{StoreError, StoreResult};
 use super::tls;
 use crate::config::{DatabaseConfig, PreparedStatements};
-use deadpool::managed::{Manager, Metrics, Pool, RecycleError, RecycleResult};
+use deadpool::managed::{Manager, Metrics, Pool, QueueMode, RecycleError, RecycleResult};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::SimpleAsyncConnection;
 use futures::stream::BoxStream;
@@ -292,6 +293,8 @@ pub(super) fn connections(config: &DatabaseConfig) -> StoreResult<Connections<Pg
     let pool =
         Pool::builder(PgManager { server, direct: Server::direct(config)?, state: Arc::new(PoolState::new(prepared)) })
             .max_size(config.pool_size)
+            // Few sessions that are busy know more statements than many that take turns, and need fewer checks.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| StoreError::Config(error.to_string()))?;
     Ok(Connections { pool, wait: config.pool_timeout })

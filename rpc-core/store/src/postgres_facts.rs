@@ -1,9 +1,9 @@
 //! What can be told about the way to PostgreSQL.
 
+use super::query::RunQueryDsl;
 use crate::db::{Db, Store};
 use crate::error::StoreResult;
 use diesel::sql_types::Text;
-use diesel_async::RunQueryDsl;
 
 /// How PostgreSQL is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use super::advisory_lock::AdvisoryLock;
 use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::postgres::{Server, Session};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::unit::{change, tx};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
-use diesel_async::RunQueryDsl;
 use futures::StreamExt;
 use threadline_schema::db::tables::{processes, runs};
 use threadline_schema::db::types::UtcTime;
@@ -73,7 +73,7 @@ impl HeldPresence {
 
 /// Returns the key of the advisory lock of a process: the random part of its id.
 fn key(id: ProcessId) -> i64 {
-    let (_, random) = id.0.as_u64_pair();
+    let (_, random) = id.as_uuid().as_u64_pair();
     i64::from_be_bytes(random.to_be_bytes())
 }
 
@@ -93,13 +93,19 @@ impl Store {
     pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
-                .values((processes::id.eq(id), processes::holds_lock.eq(holds_lock), processes::seen_at.eq(now)))
+                .values((
+                    processes::id.eq(id),
+                    processes::holds_lock.eq(holds_lock),
+                    processes::seen_at.eq(now),
+                    processes::reads_segments.eq(true),
+                ))
                 .on_conflict(processes::id)
                 .do_update()
                 .set((
                     processes::holds_lock.eq(excluded(processes::holds_lock)),
                     processes::seen_at.eq(excluded(processes::seen_at)),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())
@@ -114,10 +120,16 @@ impl Store {
     pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
-                .values((processes::id.eq(id), processes::holds_lock.eq(false), processes::seen_at.eq(now)))
+                .values((
+                    processes::id.eq(id),
+                    processes::holds_lock.eq(false),
+                    processes::seen_at.eq(now),
+                    processes::reads_segments.eq(true),
+                ))
                 .on_conflict(processes::id)
                 .do_update()
                 .set(processes::seen_at.eq(excluded(processes::seen_at)))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())

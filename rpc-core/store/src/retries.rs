@@ -4,10 +4,11 @@
 
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::RunRow;
+use super::thread_summaries::SummarySteps;
 use super::unit::{read, steps};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{items, threads};
 use threadline_schema::ids::{ItemId, RunId, ThreadId};
 use threadline_schema::items::ItemKind;
@@ -29,17 +30,19 @@ steps! {
             let counted = items::kind.eq_any([ItemKind::UserMessage, ItemKind::AssistantMessage]);
             let deleted = diesel::delete(items::table.filter(old).filter(items::hidden.eq(false)).filter(counted));
             let deleted = deleted.execute(c).await?;
+            c.forget_summary(run.thread_id, position + 1).await?;
             diesel::delete(items::table.filter(old)).execute(c).await?;
             let new = items::run_id.eq(run.id).and(items::hidden.eq(true));
             let shown = diesel::update(items::table.filter(new).filter(items::kind.eq(ItemKind::AssistantMessage)));
-            let shown = shown.set(items::hidden.eq(false)).execute(c).await?;
+            let shown = shown.set(items::hidden.eq(false)).fixed().execute(c).await?;
             let others = items::table.filter(new).filter(items::kind.ne_all(ALWAYS_HIDDEN));
-            diesel::update(others).set(items::hidden.eq(false)).execute(c).await?;
+            diesel::update(others).set(items::hidden.eq(false)).fixed().execute(c).await?;
             // A message belongs to the run that answers it.
-            diesel::update(items::table.find(message)).set(items::run_id.eq(run.id)).execute(c).await?;
+            diesel::update(items::table.find(message)).set(items::run_id.eq(run.id)).fixed().execute(c).await?;
             let count = |rows: usize| i64::try_from(rows).unwrap_or_default();
             diesel::update(threads::table.find(run.thread_id))
                 .set(threads::message_count.eq(threads::message_count + count(shown) - count(deleted)))
+                .fixed()
                 .execute(c)
                 .await?;
             Ok(())

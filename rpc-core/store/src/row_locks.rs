@@ -1,10 +1,10 @@
 //! Row locks that PostgreSQL needs and SQLite does not have: a write transaction on SQLite excludes all others.
 
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::unit::{LiteConn, PgConn};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text};
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachments, runs};
 use threadline_schema::db::types::sql::Id as SqlId;
 use threadline_schema::ids::{AttachmentId, RunId, UserId};

@@ -1,17 +1,18 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
+pub use super::logged_events::{EPOCH_EVENTS, LoggedBody, LoggedEvents, ROW_BYTES};
 use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, threads, usage_days, users,
+    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{
     AccessChangeId, AccessSubjectId, AttachmentId, AuditId, InvitationId, ItemId, ProcessId, RunId, ServiceKeyId,
-    TaskId, ThreadId, UploadId, UserId,
+    SummaryJobId, TaskId, ThreadId, UploadId, UserId,
 };
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, RunStatus};
@@ -145,7 +146,24 @@ rows! {
         expires_at: UtcTime,
     }
 
+    /// What models read in place of the oldest turns of a thread.
+    ThreadSummaryRow in thread_summaries {
+        /// The thread.
+        thread_id: ThreadId,
+        /// Position of the last item in the summary; -1 if there is no summary yet.
+        through_position: i64,
+        /// The summary.
+        text: String,
+        /// The job that writes the next summary.
+        job_id: Option<SummaryJobId>,
+        /// No other job begins before this time: while one is at work, and for a while after one has failed.
+        next_job_at: UtcTime,
+        /// Time of the last change of the text.
+        updated_at: UtcTime,
+    }
+
     /// A thread.
+    #[derive(QueryableByName)]
     ThreadRow in threads {
         /// Id.
         id: ThreadId,
@@ -243,6 +261,10 @@ rows! {
         cost_micros: Option<i64>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes: String,
+        /// JSON: the request that started it, while it is active.
+        request: Option<String>,
+        /// JSON: what it had used when its last step was stored, while it is active.
+        used: Option<String>,
     }
 
     /// One event of a run, or several consecutive text deltas.

@@ -3,14 +3,15 @@
 use super::db::Store;
 use super::error::{Conflict, Entity, StoreError, StoreResult};
 use super::idempotency::{IdempotencyKey, IdempotencySteps, Replay};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{NewItem, RunRow, ThreadRow};
+use super::thread_writes::{FirstTry, ThreadWrites};
 use super::threads::closed_error;
 use super::tool_approvals::ToolApprovalSteps;
-use super::unit::{steps, tx};
+use super::unit::{change, steps, tx};
 use super::usage::{Reservation, UsageSteps};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{attachments, items, runs, threads, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, ItemId, ProcessId, RunId, ThreadId, UserId};
@@ -75,6 +76,8 @@ pub struct NewRun {
     pub created_at: UtcTime,
     /// What it reserves of its user's budget; `None` without a budget.
     pub reservation: Option<Reservation>,
+    /// The request that started it, for a process that goes on with it. JSON.
+    pub request: Option<String>,
 }
 
 /// A run that has been started.
@@ -128,6 +131,7 @@ steps! {
                     title.map(|title| threads::title.eq(case_when(has_title, threads::title).otherwise(title))),
                 ))
                 .returning(ThreadRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?;
@@ -198,6 +202,7 @@ steps! {
             let as_read = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::body.eq(old)));
             let changed = diesel::update(as_read)
                 .set((items::body.eq(new), run_id.map(|id| items::run_id.eq(id))))
+                .fixed()
                 .execute(c)
                 .await?;
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
@@ -207,9 +212,10 @@ steps! {
         /// no other archives or counts it.
         fn unarchive(c, thread: &mut ThreadRow) -> () {
             if thread.archived {
-                diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).execute(c).await?;
+                diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).fixed().execute(c).await?;
                 diesel::update(users::table.find(thread.user_id))
                     .set(users::session_count.eq(users::session_count + 1))
+                    .fixed()
                     .execute(c)
                     .await?;
                 thread.archived = false;
@@ -241,6 +247,17 @@ impl Store {
             RunInput::Message(message) => (message.item.messages(), message.title.clone()),
             RunInput::Retry(_) | RunInput::Action | RunInput::Answer { .. } => (0, None),
         };
+        let reservation = run.reservation.clone();
+        if let RunInput::Message(NewMessage { item, title, attachments }) = &input
+            && self.is_postgres()
+            && key.is_none()
+            && attachments.is_empty()
+            && reservation.is_none()
+            && let Some(started) =
+                self.start_at_once(user_id, thread_id, item.clone(), title.clone(), run.clone()).await?
+        {
+            return Ok(started);
+        }
         tx!(self, |c| {
             if let Some(key) = key {
                 let row = key.row(user_id, thread_id, Some(run.id), run.created_at);
@@ -268,9 +285,31 @@ impl Store {
                 }
             }
             c.unarchive(&mut thread).await?;
-            c.reserve_budget(&row, run.reservation).await?;
+            c.reserve_budget(&row, reservation).await?;
             let is_first_message = is_message && thread.message_count == messages && !thread.title_is_set;
             Ok(RunStarted { thread, is_first_message, run: row, replayed: false })
+        })
+    }
+
+    /// Stores a message and its run in one statement. Returns `None` if the transaction has to say what is the matter.
+    async fn start_at_once(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+        item: NewItem,
+        title: Option<String>,
+        run: NewRun,
+    ) -> StoreResult<Option<RunStarted>> {
+        change!(self, |c| {
+            let messages = item.messages();
+            let message = FirstTry { user_id, thread_id, item: &item, title: title.as_deref(), run };
+            let started = c.try_start(message).await?;
+            Ok(started.map(|(thread, run)| RunStarted {
+                is_first_message: thread.message_count == messages && !thread.title_is_set,
+                thread,
+                run,
+                replayed: false,
+            }))
         })
     }
 }
@@ -278,12 +317,17 @@ impl Store {
 impl NewRun {
     /// Returns the row of the run.
     pub(super) fn at(&self, thread: &ThreadRow, position: i64) -> RunRow {
+        self.row(thread.id, thread.user_id, position)
+    }
+
+    /// Returns the row of the run, for a thread that has not been read.
+    pub(super) fn row(&self, thread_id: ThreadId, user_id: UserId, position: i64) -> RunRow {
         let Self { id, owner, lease_expires_at, created_at, .. } = *self;
         let reservation = self.reservation.as_ref();
         RunRow {
             id,
-            thread_id: thread.id,
-            user_id: thread.user_id,
+            thread_id,
+            user_id,
             position,
             status: RunStatus::Running,
             owner,
@@ -304,6 +348,8 @@ impl NewRun {
             held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
             held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
+            request: self.request.clone(),
+            used: None,
             budget_scopes: reservation.map(Reservation::scopes).unwrap_or_default(),
         }
     }

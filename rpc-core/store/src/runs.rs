@@ -5,13 +5,14 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
+use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Failure;
@@ -41,6 +42,29 @@ pub struct RunEnd {
     pub finished_at: UtcTime,
     /// The events that are not stored yet, with the terminal event.
     pub events: Vec<EventRow>,
+}
+
+/// What a process stores when it goes on with a run that it has taken over.
+#[derive(Debug, Clone)]
+pub struct RunContinuation {
+    /// Items that were complete and not stored.
+    pub append: Vec<NewItem>,
+    /// Tool calls that the former owner had not begun: pairs of the item and its whole new body.
+    pub results: Vec<(ItemId, String)>,
+    /// The first events of the new owner.
+    pub events: Vec<EventRow>,
+    /// The time.
+    pub now: UtcTime,
+}
+
+/// Returns who had the runs that were taken over, given who had those that were found.
+fn former(taken: &[RunRow], found: &[(RunId, ProcessId)]) -> Vec<Taken> {
+    let owner_of = |run: RunId| found.iter().find(|(found, _)| *found == run).map(|(_, owner)| *owner);
+    let taken = taken.iter().filter_map(|run| {
+        let former_owner = owner_of(run.id)?;
+        Some(Taken { run_id: run.id, former_owner, former_epoch: run.epoch - 1 })
+    });
+    taken.collect()
 }
 
 impl Store {
@@ -107,8 +131,11 @@ impl Store {
                     runs::message_id.eq(end.message_id),
                     runs::finished_at.eq(end.finished_at),
                     runs::cost_micros.eq(end.charge.bounded().cost_micros),
+                    runs::request.eq(None::<String>),
+                    runs::used.eq(None::<String>),
                 ))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result::<RunRow>(c)
                 .await
                 .optional()?
@@ -126,6 +153,21 @@ impl Store {
         })
     }
 
+    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    ///
+    /// # Errors
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
+        let RunContinuation { append, results, events, now } = continuation;
+        tx!(self, |c| {
+            let first = c.allocate_positions(token.thread_id, &append, now).await?;
+            c.check_token(token, None).await?;
+            c.insert_items(token, first, append).await?;
+            c.complete_items(token, results).await?;
+            c.insert_events(&events).await
+        })
+    }
+
     /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
     /// recorded already. Returns the run.
     ///
@@ -136,6 +178,7 @@ impl Store {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
             diesel::update(open.filter(runs::cancel_requested_at.is_null()))
                 .set(runs::cancel_requested_at.eq(now))
+                .fixed()
                 .execute(c)
                 .await?;
             let run: RunRow =
@@ -164,6 +207,7 @@ impl Store {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
                 .set(runs::lease_expires_at.eq(until))
+                .fixed()
                 .execute(c)
                 .await?)
         })
@@ -187,21 +231,23 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let expired: Vec<RunId> = runs::table
+            let expired: Vec<(RunId, ProcessId)> = runs::table
                 .filter(runs::finished_at.is_null().and(runs::lease_expires_at.lt(now)).and(runs::owner.ne(owner)))
                 .order(runs::lease_expires_at.asc())
                 .limit(i64::from(limit))
-                .select(runs::id)
+                .select((runs::id, runs::owner))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(expired).await?;
+            let locked = c.lock_available_runs(expired.iter().map(|(run, _)| *run).collect()).await?;
             // The owner may have renewed the lease between the two statements.
             let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
-            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)
-                .await?)
+                .await?;
+            c.take_segments(&former(&taken, &expired), now).await?;
+            Ok(taken)
         })
     }
 
@@ -214,6 +260,7 @@ impl Store {
         &self,
         gone: Vec<ProcessId>,
         owner: ProcessId,
+        now: UtcTime,
         until: UtcTime,
         limit: u32,
     ) -> StoreResult<Vec<RunRow>> {
@@ -222,14 +269,20 @@ impl Store {
                 return Ok(Vec::new());
             }
             let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
-            let found: Vec<RunId> =
-                runs::table.filter(theirs.clone()).limit(i64::from(limit)).select(runs::id).load(c).await?;
-            let locked = c.lock_available_runs(found).await?;
-            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
+            let found: Vec<(RunId, ProcessId)> = runs::table
+                .filter(theirs.clone())
+                .limit(i64::from(limit))
+                .select((runs::id, runs::owner))
+                .load(c)
+                .await?;
+            let locked = c.lock_available_runs(found.iter().map(|(run, _)| *run).collect()).await?;
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)
-                .await?)
+                .await?;
+            c.take_segments(&former(&taken, &found), now).await?;
+            Ok(taken)
         })
     }
 
@@ -262,7 +315,8 @@ impl Store {
     }
 
     /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
-    /// of all its runs. Earlier fencing tokens are not current any more.
+    /// of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments must have been
+    /// moved before: see [`segments_settle`](Self::segments_settle).
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
@@ -273,6 +327,7 @@ impl Store {
                 .filter(runs::epoch.eq(epoch).and(runs::finished_at.is_null()))
                 .set((runs::owner.eq(owner), runs::epoch.eq(epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?

@@ -3,10 +3,10 @@
 use super::account_access::{AccessChange, AccessSteps};
 use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::ServiceKeyRow;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{cancelled_tokens, service_keys};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
@@ -71,7 +71,7 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::ServiceKey)?;
-            c.record_access_change(change, id.0.into()).await?;
+            c.record_access_change(change, id.into()).await?;
             Ok(key)
         })
     }
@@ -106,7 +106,7 @@ impl Store {
                 .on_conflict_do_nothing()
                 .execute(c)
                 .await?;
-            c.record_access_change(change, id.0.into()).await
+            c.record_access_change(change, id.into()).await
         })
     }
 

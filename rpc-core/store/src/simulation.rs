@@ -6,7 +6,7 @@
 
 use crate::StoreResult;
 use crate::config::DatabaseConfig;
-use crate::db::{Db, Store};
+use crate::db::{Db, Lite, Store};
 use crate::{migrate, sqlite};
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -43,11 +43,11 @@ impl Simulation {
     pub(crate) async fn run<T: Send + 'static>(
         self: Arc<Self>,
         operation: &'static str,
-        unit: impl FnOnce() -> StoreResult<T> + Send + 'static,
+        unit: impl Future<Output = StoreResult<T>> + Send + 'static,
     ) -> StoreResult<T> {
         let task = crate::unit::spawn(async move {
             self.faults.before(operation).await?;
-            let result = unit();
+            let result = unit.await;
             self.faults.after(operation).await?;
             result
         });
@@ -69,13 +69,12 @@ impl Store {
     ) -> StoreResult<Self> {
         use secrecy::ExposeSecret;
         let path = sqlite::path(config.url.expose_secret())?;
-        let read = sqlite::connections(&path, sqlite::Role::Reader, config, sqlite::OpenOn::ThisThread)?;
-        let write = sqlite::connections(&path, sqlite::Role::Writer, config, sqlite::OpenOn::ThisThread)?;
+        let mut lite = Lite::new(&path, config, sqlite::OpenOn::ThisThread)?;
         if config.auto_migrate {
             migrate::up(config).await?;
         }
-        let simulation = Some(Arc::new(Simulation { faults, started, started_micros }));
-        Ok(Self::from_db(Db::Lite { read, write, simulation }))
+        lite.simulation = Some(Arc::new(Simulation { faults, started, started_micros }));
+        Ok(Self::from_db(Db::Lite(Arc::new(lite))))
     }
 }
 

@@ -1,23 +1,26 @@
-//! SQLite: which file, how a connection is opened, and the two pools.
+//! SQLite: which file, how a connection is opened, the readers and the writer.
+
+mod control;
+mod group;
+mod readers;
+mod writer;
+
+pub(super) use readers::{ReadKind, read};
+pub(super) use writer::Writer;
 
 use super::connections::Connections;
 use super::error::{StoreError, StoreResult};
 use super::file_system;
 use super::unit::LiteConn;
 use crate::config::DatabaseConfig;
-use diesel::connection::SimpleConnection;
+use deadpool::managed::{Manager, Metrics, Pool, QueueMode, RecycleError, RecycleResult};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::result::Error;
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
-use diesel_async::pooled_connection::deadpool::Pool;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use futures::FutureExt;
 use secrecy::ExposeSecret;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Makes the connections of a pool.
-pub(super) type LiteManager = AsyncDieselConnectionManager<LiteConn>;
 
 /// Connections that only read. In WAL mode they do not wait for the writer, and four are enough for a small machine.
 const READERS: usize = 4;
@@ -158,39 +161,57 @@ pub(super) enum OpenOn {
     ThisThread,
 }
 
-/// Creates the pool of one role.
+/// Opens the connections of the readers.
+pub(super) struct LiteManager {
+    path: String,
+    settings: Settings,
+    open_on: OpenOn,
+}
+
+impl Manager for LiteManager {
+    type Type = LiteConn;
+    type Error = ConnectionError;
+
+    async fn create(&self) -> ConnectionResult<LiteConn> {
+        let (path, settings) = (self.path.clone(), self.settings);
+        let open = move || open(&path, Role::Reader, settings);
+        match self.open_on {
+            OpenOn::BlockingThread => tokio::task::spawn_blocking(open)
+                .await
+                .unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string()))),
+            #[cfg(feature = "simulation")]
+            OpenOn::ThisThread => open(),
+        }
+    }
+
+    async fn recycle(&self, connection: &mut LiteConn, _: &Metrics) -> RecycleResult<ConnectionError> {
+        if AnsiTransactionManager::is_broken_transaction_manager(connection) {
+            return Err(RecycleError::message("its transaction was left open"));
+        }
+        Ok(())
+    }
+}
+
+impl LiteManager {
+    /// Returns whether reads must stay on the calling thread.
+    #[cfg_attr(not(feature = "simulation"), expect(clippy::unused_self, reason = "only a simulation has such a file"))]
+    fn stays_on_this_thread(&self) -> bool {
+        #[cfg(feature = "simulation")]
+        return self.open_on == OpenOn::ThisThread;
+        #[cfg(not(feature = "simulation"))]
+        false
+    }
+}
+
+/// Creates the pool of the readers.
 ///
 /// # Errors
 /// Never in practice: creating a pool opens no file.
-pub(super) fn connections(
-    path: &str,
-    role: Role,
-    config: &DatabaseConfig,
-    open_on: OpenOn,
-) -> StoreResult<Connections<LiteManager>> {
-    let settings = Settings::of(config);
-    let mut manager = ManagerConfig::default();
-    // The default method runs `SELECT 1` each time a connection is taken.
-    manager.recycling_method = RecyclingMethod::Fast;
-    manager.custom_setup = Box::new(move |path| {
-        let path = path.to_owned();
-        async move {
-            let open = move || open(&path, role, settings).map(LiteConn::new);
-            match open_on {
-                OpenOn::BlockingThread => tokio::task::spawn_blocking(open)
-                    .await
-                    .unwrap_or_else(|error| Err(ConnectionError::BadConnection(error.to_string()))),
-                #[cfg(feature = "simulation")]
-                OpenOn::ThisThread => open(),
-            }
-        }
-        .boxed()
-    });
-    let size = if role == Role::Writer { 1 } else { READERS };
-    let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config(path, manager))
-        .max_size(size)
-        .build()
-        .map_err(StoreError::unavailable)?;
+pub(super) fn readers(path: &str, config: &DatabaseConfig, open_on: OpenOn) -> StoreResult<Connections<LiteManager>> {
+    let manager = LiteManager { path: path.to_owned(), settings: Settings::of(config), open_on };
+    // The connection that was used last is taken first, because its pages and statements are in its cache.
+    let pool = Pool::builder(manager).max_size(READERS).queue_mode(QueueMode::Lifo);
+    let pool = pool.build().map_err(StoreError::unavailable)?;
     Ok(Connections { pool, wait: config.pool_timeout })
 }
 

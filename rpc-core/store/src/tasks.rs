@@ -3,12 +3,12 @@
 use super::db::Store;
 use super::error::why_unchanged;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::TaskRow;
 use super::truncate_page;
 use super::unit::{change, read};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::tasks;
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -111,6 +111,7 @@ impl Store {
             let task = diesel::update(tasks::table.find(id).filter(tasks::user_id.eq(user_id)))
                 .set((changes, tasks::updated_at.eq(now), completed_at))
                 .returning(TaskRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?;
@@ -134,6 +135,7 @@ impl Store {
                 .filter(tasks::user_id.eq(user_id).and(tasks::completed.eq(false)))
                 .set((tasks::completed.eq(true), tasks::completed_at.eq(now), tasks::updated_at.eq(now)))
                 .returning(TaskRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?;

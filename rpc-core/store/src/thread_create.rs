@@ -3,14 +3,15 @@
 use super::db::Store;
 use super::error::{Entity, Limit, StoreError, StoreResult};
 use super::idempotency::{IdempotencyKey, IdempotencySteps};
+use super::query::RunQueryDsl;
 use super::row_locks::RowLocks;
 use super::rows::{IdempotencyKeyRow, RunRow, ThreadRow};
 use super::run_start::{NewMessage, NewRun, RunStartSteps};
-use super::unit::tx;
+use super::thread_writes::ThreadWrites;
+use super::unit::{change, steps, tx};
 use super::usage::UsageSteps;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
-use threadline_schema::db::tables::{threads, users};
+use threadline_schema::db::tables::users;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
@@ -47,6 +48,19 @@ pub struct ThreadCreated {
     pub replayed: bool,
 }
 
+steps! {
+    trait CreateSteps {
+        /// Explains why a thread was not counted.
+        fn why_not_counted(c, user_id: UserId) -> StoreError {
+            let user: Option<UserId> = users::table.find(user_id).select(users::id).first(c).await.optional()?;
+            Ok(match user {
+                Some(_) => StoreError::LimitReached(Limit::Threads),
+                None => StoreError::NotFound(Entity::User),
+            })
+        }
+    }
+}
+
 impl Store {
     /// Creates a thread, with the first message and its run if there is one, or nothing.
     ///
@@ -56,6 +70,15 @@ impl Store {
     /// - [`Conflict::KeyReused`](super::Conflict::KeyReused) if another request has used the idempotency key
     /// - [`Conflict::AttachmentUsed`](super::Conflict::AttachmentUsed) if an attachment of the message is not free
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<ThreadCreated> {
+        if new.first_message.is_none() && new.idempotency_key.is_none() {
+            return change!(self, |c| {
+                let thread = new.row();
+                if !c.insert_counted(&thread, new.max()).await? {
+                    return Err(c.why_not_counted(new.user_id).await?);
+                }
+                Ok(ThreadCreated { thread, run: None, replayed: false })
+            });
+        }
         tx!(self, |c| {
             if let Some(row) = new.idempotency_key_row()
                 && let Some((thread, run)) = c.claim_key(row).await?
@@ -66,37 +89,27 @@ impl Store {
                 // Attachments are locked before their user, as everywhere.
                 c.lock_attachments(&message.attachments).await?;
             }
-            // Condition and count are one statement: two concurrent requests cannot both be the last within the limit.
-            let max = new.max_sessions.map_or(i64::MAX, i64::from);
-            let counted = diesel::update(users::table.find(new.user_id).filter(users::session_count.lt(max)))
-                .set(users::session_count.eq(users::session_count + 1))
-                .execute(c)
-                .await?;
-            if counted == 0 {
-                let user: Option<UserId> =
-                    users::table.find(new.user_id).select(users::id).first(c).await.optional()?;
-                return Err(match user {
-                    Some(_) => StoreError::LimitReached(Limit::Threads),
-                    None => StoreError::NotFound(Entity::User),
-                });
+            let thread = new.row();
+            if !c.insert_counted(&thread, new.max()).await? {
+                return Err(c.why_not_counted(new.user_id).await?);
             }
-            let thread: ThreadRow = diesel::insert_into(threads::table)
-                .values(new.row())
-                .returning(ThreadRow::as_returning())
-                .get_result(c)
-                .await?;
             let Some((message, run)) = new.first_message else {
                 return Ok(ThreadCreated { thread, run: None, replayed: false });
             };
+            let reservation = run.reservation;
             let row = c.insert_run(run.at(&thread, 0)).await?;
             c.insert_message(&thread, &row, message).await?;
-            c.reserve_budget(&row, run.reservation).await?;
+            c.reserve_budget(&row, reservation).await?;
             Ok(ThreadCreated { thread, run: Some(row), replayed: false })
         })
     }
 }
 
 impl NewThread {
+    fn max(&self) -> i64 {
+        self.max_sessions.map_or(i64::MAX, i64::from)
+    }
+
     fn idempotency_key_row(&self) -> Option<IdempotencyKeyRow> {
         let run_id = self.first_message.as_ref().map(|(_, run)| run.id);
         let key = self.idempotency_key.clone()?;

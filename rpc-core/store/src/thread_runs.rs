@@ -2,11 +2,11 @@
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::{RunRow, ThreadRow};
 use super::threads::owned;
 use super::unit::read;
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{runs, threads};
 use threadline_schema::ids::{RunId, ThreadId, UserId};
 

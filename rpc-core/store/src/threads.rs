@@ -4,12 +4,13 @@ use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
 use super::error::why_unchanged;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::ThreadRow;
+use super::thread_writes::ThreadWrites;
 use super::truncate_page;
 use super::unit::{change, read, tx};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeMap;
 use threadline_schema::db::tables::{runs, threads, users};
 use threadline_schema::db::types::UtcTime;
@@ -110,6 +111,7 @@ impl Store {
             let renamed = diesel::update(threads::table.find(id).filter(unlocked))
                 .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(now)))
                 .returning(ThreadRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?;
@@ -161,7 +163,7 @@ impl Store {
             let set = diesel::update(threads::table.find(id))
                 .set((threads::status.eq(status), threads::status_reason.eq(reason)))
                 .returning(ThreadRow::as_returning());
-            set.get_result(c).await.or_not_found(Entity::Thread)
+            set.fixed().get_result(c).await.or_not_found(Entity::Thread)
         })
     }
 
@@ -176,10 +178,19 @@ impl Store {
             Ok(diesel::update(threads::table.find(id).filter(untouched))
                 .set(threads::title.eq(title))
                 .returning(ThreadRow::as_returning())
+                .fixed()
                 .get_result(c)
                 .await
                 .optional()?)
         })
+    }
+
+    /// Deletes a thread of the user if it has no active run, and returns whether it did.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn thread_delete_idle(&self, user_id: UserId, id: ThreadId) -> StoreResult<bool> {
+        change!(self, |c| { c.delete_idle(user_id, id).await })
     }
 
     /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: who has locked it wants to
@@ -193,7 +204,7 @@ impl Store {
             // before runs, and deadlock with `item_complete`, which locks a run before its items.
             let unlocked = threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked));
             let owned = threads::table.find(id).filter(unlocked);
-            if diesel::update(owned).set(threads::user_id.eq(user_id)).execute(c).await? == 0 {
+            if diesel::update(owned).set(threads::user_id.eq(user_id)).fixed().execute(c).await? == 0 {
                 let thread = threads::table.find(id).select(ThreadRow::as_select());
                 return Err(closed_error(thread.first(c).await.optional()?, user_id));
             }
@@ -210,6 +221,7 @@ impl Store {
                 Some(false) => {
                     diesel::update(users::table.find(user_id))
                         .set(users::session_count.eq(users::session_count - 1))
+                        .fixed()
                         .execute(c)
                         .await?;
                     Ok(())
@@ -252,6 +264,7 @@ impl Store {
                 let owner = diesel::update(still_idle)
                     .set(threads::archived.eq(true))
                     .returning(threads::user_id)
+                    .fixed()
                     .get_result(c)
                     .await
                     .optional()?;
@@ -263,6 +276,7 @@ impl Store {
             for (owner, threads) in owners {
                 diesel::update(users::table.find(owner))
                     .set(users::session_count.eq(users::session_count - threads))
+                    .fixed()
                     .execute(c)
                     .await?;
                 archived += usize::try_from(threads).unwrap_or(0);

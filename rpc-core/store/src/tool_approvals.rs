@@ -2,9 +2,9 @@
 
 use super::db::Store;
 use super::error::StoreResult;
+use super::query::RunQueryDsl;
 use super::unit::{read, steps};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use std::collections::BTreeSet;
 use threadline_schema::db::tables::tool_approvals;
 use threadline_schema::db::types::UtcTime;

@@ -6,10 +6,10 @@
 
 use super::db::Store;
 use super::error::{Conflict, Limit, StoreError, StoreResult};
+use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{BudgetRow, FencingToken, RunRow, UsageRow};
 use super::unit::{read, steps, tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::{budget_days, runs, usage_days};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
@@ -54,7 +54,7 @@ impl Reservation {
     }
 }
 
-/// What a run or a title is booked with.
+/// What a run, a title or a summary is booked with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Charge {
     /// Input tokens.
@@ -156,6 +156,7 @@ steps! {
                     usage_days::held_tokens.eq(plus!(usage_days::held_tokens, reservation.tokens)),
                     usage_days::held_micros.eq(plus!(usage_days::held_micros, reservation.micros)),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             if reserved == 0 {
@@ -245,6 +246,7 @@ steps! {
                     usage_days::held_tokens.eq(usage_days::held_tokens - held.tokens),
                     usage_days::held_micros.eq(usage_days::held_micros - held.micros),
                 ))
+                .fixed()
                 .execute(c)
                 .await?;
             c.book_shared(day, charge, held).await

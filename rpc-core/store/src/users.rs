@@ -2,10 +2,10 @@
 
 use super::db::Store;
 use super::error::{StoreError, StoreResult};
+use super::query::RunQueryDsl;
 use super::rows::UserRow;
 use super::unit::{change, read, steps};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 use threadline_schema::db::tables::users;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;

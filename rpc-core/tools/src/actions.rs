@@ -63,6 +63,14 @@ pub enum ActionError {
     },
 }
 
+/// What the ids of calls begin with that a user has made by an action.
+const ACTION_CALL: &str = "action_";
+
+/// Returns whether a tool call with this id was made by an action of a user.
+pub fn is_action_call(id: &str) -> bool {
+    id.starts_with(ACTION_CALL)
+}
+
 impl Toolbox {
     /// Returns the tools that users may call: those of this toolbox that have an action, and `more`, which do not
     /// depend on the agent.
@@ -96,7 +104,7 @@ impl Toolbox {
             return Err(ActionError::InvalidPayload { name, reason });
         }
         tool.check_arguments(&arguments).map_err(|reason| ActionError::InvalidPayload { name, reason })?;
-        let id = format!("action_{}", Uuid::new_v4().simple());
+        let id = format!("{ACTION_CALL}{}", Uuid::new_v4().simple());
         Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string(), echo: None })
     }
 

@@ -46,6 +46,10 @@ pub struct McpConfig {
     pub approval: ApprovalMode,
     /// Which calls of a tool wait for approval, by the server's own names.
     pub approval_of: BTreeMap<Arc<str>, ApprovalMode>,
+    /// Tools whose calls may be made twice, by the server's own names.
+    pub idempotent: Vec<Arc<str>>,
+    /// Whether the server is believed about which of its tools only read, and which may be called twice.
+    pub trusts_hints: bool,
 }
 
 /// How to reach an MCP server.
@@ -88,6 +92,8 @@ pub struct EndpointConfig {
     pub limits: CallLimits,
     /// Whether a call can change data, so that a lost response leaves its effect in doubt.
     pub has_side_effects: bool,
+    /// Whether making a call twice does no harm.
+    pub is_idempotent: bool,
     /// Whether results may contain widgets.
     pub allows_widgets: bool,
     /// Whether users may call the tool from widgets.

@@ -44,7 +44,7 @@ mod tool;
 mod toolbox;
 pub mod widgets;
 
-pub use actions::ActionError;
+pub use actions::{ActionError, is_action_call};
 pub use approval::{
     ABANDONED_RESULT, ApprovalDecision, ApprovalRequest, EXPIRED_RESULT, Permission, approval_questions, refused_result,
 };

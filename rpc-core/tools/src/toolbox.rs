@@ -91,6 +91,11 @@ impl Toolbox {
         self.find(name).map(|tool| tool.check_arguments(arguments))
     }
 
+    /// Returns whether making a call of this tool twice does no harm. Nobody knows that of a tool that does not exist.
+    pub fn is_idempotent(&self, name: &str) -> bool {
+        self.find(name).is_some_and(Tool::is_idempotent)
+    }
+
     /// Removes `ask_user` from the specs. Calls of it are still accepted.
     #[must_use]
     pub fn hide_ask_user(mut self) -> Self {

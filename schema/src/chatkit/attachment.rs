@@ -1,12 +1,12 @@
 //! Attachments: files that belong to messages.
 
 use super::Extra;
+use crate::ids::{AttachmentId, ThreadId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// A file that belongs to a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +32,7 @@ impl Attachment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileAttachment {
     /// Id of the attachment.
-    pub id: Uuid,
+    pub id: AttachmentId,
     /// Name of the file.
     pub name: String,
     /// Media type of the file.
@@ -40,7 +40,7 @@ pub struct FileAttachment {
     /// How to upload the file; absent after the upload.
     pub upload_descriptor: Option<UploadDescriptor>,
     /// Thread of the message that has the attachment.
-    pub thread_id: Option<Uuid>,
+    pub thread_id: Option<ThreadId>,
     /// Metadata of an integration; never sent to a client.
     pub metadata: Option<Map<String, Value>>,
     /// Members that this version does not know.

@@ -2,10 +2,10 @@
 
 use super::{IconName, ItemUpdate, ThreadItem};
 use crate::finish_reason::FinishReason;
+use crate::ids::ItemId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 /// An event of ChatKit's stream. `T` is the thread: the protocol's, or this service's, which has more members.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,7 +34,7 @@ pub enum StreamEvent<T> {
     #[serde(rename = "thread.item.updated")]
     ItemUpdated {
         /// The item.
-        item_id: Uuid,
+        item_id: ItemId,
         /// The change.
         update: ItemUpdate,
     },
@@ -48,7 +48,7 @@ pub enum StreamEvent<T> {
     #[serde(rename = "thread.item.removed")]
     ItemRemoved {
         /// The item.
-        item_id: Uuid,
+        item_id: ItemId,
     },
     /// An item was replaced.
     #[serde(rename = "thread.item.replaced")]

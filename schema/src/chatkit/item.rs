@@ -5,12 +5,12 @@ use super::{
     AssistantContent, Attachment, Extra, InferenceOptions, StructuredInputItem, UserContent, Workflow, WorkflowTask,
 };
 use crate::finish_reason::FinishReason;
+use crate::ids::{ItemId, ThreadId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
-use uuid::Uuid;
 
 /// One entry of a thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,9 +46,9 @@ pub enum ThreadItem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessage {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When the message was stored.
     pub created_at: DateTime<Utc>,
     /// Parts of the message.
@@ -71,9 +71,9 @@ pub struct UserMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssistantMessage {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it started.
     pub created_at: DateTime<Utc>,
     /// Parts of the message.
@@ -90,9 +90,9 @@ pub struct AssistantMessage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientToolCall {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// Whether the output has arrived.
@@ -127,9 +127,9 @@ pub enum ClientToolCallStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WidgetItem {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// The widget.
@@ -146,9 +146,9 @@ pub struct WidgetItem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratedImageItem {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When the generation started.
     pub created_at: DateTime<Utc>,
     /// The image, when there is something to show.
@@ -174,9 +174,9 @@ pub struct GeneratedImage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowItem {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When the first step started.
     pub created_at: DateTime<Utc>,
     /// The steps.
@@ -190,9 +190,9 @@ pub struct WorkflowItem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskItem {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it started.
     pub created_at: DateTime<Utc>,
     /// The step.
@@ -206,9 +206,9 @@ pub struct TaskItem {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HiddenContext {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
     /// The note, as any JSON.
@@ -223,9 +223,9 @@ pub struct HiddenContext {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SdkHiddenContext {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
     /// The note.
@@ -239,9 +239,9 @@ pub struct SdkHiddenContext {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndOfTurn {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When the turn ended.
     pub created_at: DateTime<Utc>,
     /// Members that this version does not know.

@@ -1,21 +1,21 @@
 //! Structured input: questions to the user, and the answers.
 
 use super::Extra;
+use crate::ids::{ItemId, ThreadId};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// Questions to the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StructuredInputItem {
     /// Id of the item.
-    pub id: Uuid,
+    pub id: ItemId,
     /// Id of the thread.
-    pub thread_id: Uuid,
+    pub thread_id: ThreadId,
     /// When the questions were asked.
     pub created_at: DateTime<Utc>,
     /// Whether the user has answered.

@@ -1,13 +1,13 @@
 //! Threads of the protocol.
 
 use super::{Extra, ThreadItem};
+use crate::ids::ThreadId;
 use crate::page::Page;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_with::skip_serializing_none;
-use uuid::Uuid;
 
 /// A conversation, with the protocol's members only. [`crate::threads::Thread`] has those of this service too.
 #[skip_serializing_none]
@@ -15,7 +15,7 @@ use uuid::Uuid;
 #[schemars(rename = "ChatKitThread")]
 pub struct Thread {
     /// Id of the thread.
-    pub id: Uuid,
+    pub id: ThreadId,
     /// Title.
     pub title: Option<String>,
     /// When it was created.

@@ -81,8 +81,8 @@ diesel::table! {
         id -> Id,
         thread_id -> Id,
         user_id -> Id,
-        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of a
-        /// thread's runs, whatever the clocks say.
+        /// Place in the thread of the message it answers, or one of its own where there is no new message: the order of
+        /// a thread's runs, whatever the clocks say.
         position -> BigInt,
         /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
         status -> Text,
@@ -109,13 +109,17 @@ diesel::table! {
         created_at -> UtcTime,
         /// Absent exactly while the run is queued or running.
         finished_at -> Nullable<UtcTime>,
-        /// What it holds of its user's budget while it goes on, on the day it was made.
+        /// What it reserves of the budget of its user while it is active, on the day when it was created.
         held_tokens -> BigInt,
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes -> Text,
+        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        request -> Nullable<Text>,
+        /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
+        used -> Nullable<Text>,
     }
 }
 
@@ -241,7 +245,7 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::{Id, UtcTime};
 
-    /// Attachments that are gone, and whose bytes may not be. Written by a trigger.
+    /// Deleted attachments whose bytes may still exist. A trigger writes this table.
     attachment_leftovers (attachment_id) {
         attachment_id -> Id,
         deleted_at -> UtcTime,
@@ -259,6 +263,24 @@ diesel::table! {
         holds_lock -> Bool,
         /// When it last wrote this row.
         seen_at -> UtcTime,
+        /// How often runs were taken from it. Its journal writes only while it knows this number.
+        fence -> BigInt,
+        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        reads_segments -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    log_segments (process_id, number) {
+        process_id -> Id,
+        /// Counts the ticks of the process.
+        number -> BigInt,
+        /// Events of any number of runs, packed.
+        events -> Binary,
     }
 }
 
@@ -272,6 +294,24 @@ diesel::table! {
         /// The name that models know.
         tool -> Text,
         created_at -> UtcTime,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// What models read in place of the oldest turns of a thread.
+    thread_summaries (thread_id) {
+        thread_id -> Id,
+        /// Position of the last item in the summary; -1 if there is no summary yet.
+        through_position -> BigInt,
+        text -> Text,
+        /// The job that writes the next summary.
+        job_id -> Nullable<Id>,
+        /// No other job begins before this time.
+        next_job_at -> UtcTime,
+        updated_at -> UtcTime,
     }
 }
 
@@ -463,6 +503,7 @@ diesel::joinable!(tasks -> users (user_id));
 diesel::joinable!(feedback -> items (item_id));
 diesel::joinable!(attachments -> threads (thread_id));
 diesel::joinable!(tool_approvals -> threads (thread_id));
+diesel::joinable!(thread_summaries -> threads (thread_id));
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     threads,
@@ -476,7 +517,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     attachment_leftovers,
     processes,
+    log_segments,
     tool_approvals,
+    thread_summaries,
     invitations,
     access_changes,
     foreign_identities,

@@ -127,6 +127,12 @@ everywhere! {
         // The same request again is the same run; another answer comes too late.
         assert_eq!(Sse::open(keyed()).await.unwrap().finish().await.events, stream.events);
         refused(input(&user, session, &item, &approve)).await.fails(409, "CONFLICT");
+        let after = |answer: &Value| {
+            input(&user, session, &item, answer).header("last-event-id", format!("{}:1", stream.run_id()))
+        };
+        let again = Sse::open(after(&approve)).await.unwrap().finish().await;
+        assert_eq!((again.run_id(), &again.events[..]), (stream.run_id(), &stream.events[1..]));
+        refused(after(&decision(&[("decision", "refuse")]))).await.fails(409, "CONFLICT");
         assert_eq!(titles(&user).await, ["Milk"]);
         assert_eq!(metric(&app.metrics().await, "approved"), 1);
         let log = app.log();

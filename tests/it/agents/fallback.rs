@@ -35,6 +35,50 @@ everywhere! {
         assert!(app.metrics().await.contains("threadline_model_fallbacks_total{code=\"SERVICE_UNAVAILABLE\"} 1"));
     }
 
+    async fn an_answer_of_nothing_or_of_thoughts_is_given_by_the_next_model(setup: Setup) {
+        let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
+        let nothing = || Script::stream().done("stop");
+        let thoughts = || Script::stream().event(json!({"reasoning_content": "Hm."}), None).done("stop");
+        let app = file.of(setup).upstream(&upstream).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+        let user = app.user().await;
+        for (empty, how) in [(&nothing as &dyn Fn() -> Script, "nothing"), (&thoughts as &dyn Fn() -> Script, "thoughts")] {
+            let session = user.session().await;
+            let before = upstream.requests().len();
+            // The first model is asked once more, then the next one answers.
+            upstream.queue(empty()).queue(empty()).queue(Script::says(&["Here"]));
+            let answer = user.say(session, "Hello").await;
+            assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "Here"), "{how}");
+            assert_eq!(models(&upstream)[before..], ["m/first", "m/first", "m/second"], "{how}");
+            let history = user.history(session).await;
+            assert_eq!(history["messages"].as_array().unwrap().len(), 2, "{how}");
+            // After calls, too: the results are not lost, and the answer is not left out.
+            let before = upstream.requests().len();
+            upstream
+                .queue(Script::calls(&[("list_tasks", json!({}))]))
+                .queue(empty())
+                .queue(empty())
+                .queue(Script::says(&["No tasks"]));
+            let answer = user.say(session, "List them").await;
+            assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "No tasks"), "{how}");
+            assert_eq!(models(&upstream)[before..], ["m/first", "m/first", "m/first", "m/second"], "{how}");
+            // No model answers.
+            for _ in 0..6 {
+                upstream.queue(empty());
+            }
+            match user.start(session, "Speak").await {
+                Ok(stream) => assert_eq!(stream.finish().await.terminal()["type"], "run.failed", "{how}"),
+                Err(reply) => drop(reply.fails(502, "UPSTREAM_ERROR")),
+            }
+            let json = user.request(reqwest::Method::POST, &crate::support::Client::runs_path(session));
+            for _ in 0..6 {
+                upstream.queue(empty());
+            }
+            let json = json.json(&crate::support::Client::message("Speak")).header("accept", "application/json");
+            let reply = crate::support::client::read(json).await;
+            assert!(reply.fails(502, "UPSTREAM_ERROR").contains("no answer"), "{how}: {}", reply.text);
+        }
+    }
+
     async fn a_fallback_in_mid_stream_removes_the_partial_message(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         // The body ends without saying so.

@@ -223,6 +223,16 @@ serve_and_split! {
         eventually("the tools are listed again", lists).await;
     }
 
+    async fn a_server_without_initialize_is_served(setup: Setup) {
+        let Some(python) = python() else { return };
+        let (_server, text) = http(&python, "stateless");
+        let stand = Stand::new(setup, &(stdio("s", &python, "stateless", "") + &text)).await;
+        for server in ["s", "web"] {
+            stand.until_offered(&format!("{server}_words")).await;
+            assert_eq!(stand.call(&format!("{server}_words")).await, json!("all done"));
+        }
+    }
+
     async fn http_servers_may_answer_in_any_way(setup: Setup) {
         let Some(python) = python() else { return };
         let (_server, text) = http(&python, "statuses");

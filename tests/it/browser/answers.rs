@@ -72,9 +72,9 @@ async fn markdown_is_formatted_while_it_is_streamed() {
     say(&browser, "A list").await;
     browser.read(".assistant_message.growing li code", "two").await;
     gate.open();
-    assert_eq!(answer(&browser).await, "List\none\ntwo\nodd) good\na < b\nend");
+    assert_eq!(answer(&browser).await, "List\none\ntwo\n[odd](javascript:alert(1)) good\na < b\nend");
     let shape = "return [...document.querySelector('.formatted').children].map((block) => block.localName).join()";
-    assert_eq!(browser.run(shape).await, "h4,ul,p,pre,p");
+    assert_eq!(browser.run(shape).await, "h3,ul,p,div,p");
     let links = "return [...document.querySelectorAll('#log a')].map((link) => link.href).join()";
     assert_eq!(browser.run(links).await, "https://example.com/");
 }
@@ -147,15 +147,17 @@ async fn long_lines_and_wide_tables_do_not_make_the_page_wider() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_composer_is_small_again_after_a_refusal() {
-    let app = Setup::new().await.with("MAX_MESSAGE_CHARS", 100).start().await;
-    let Some((browser, _)) = newcomer(&app).await else { return };
+    let app = Setup::new().await.with("MAX_MESSAGE_CHARS", 0).with("MAX_SESSIONS_PER_USER", 1).start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    // The page itself asks for a second one.
+    user.session().await;
     let height = "return document.querySelector('#message').offsetHeight";
     let before = browser.run(height).await.as_u64().unwrap();
     let fill = "const text = document.querySelector('#message'); text.value = 'a line\\n'.repeat(100); \
                 text.dispatchEvent(new Event('input')); return text.offsetHeight";
     assert!(browser.run(fill).await.as_u64().unwrap() > 3 * before);
     browser.click("#send").await;
-    browser.read("#alert", "at most 100").await;
+    browser.read("#alert", "conversations").await;
     assert_eq!(browser.run(height).await.as_u64().unwrap(), before);
     let kept = "return document.querySelector('#message').value.length";
     assert_eq!(browser.run(kept).await, 700, "what was written is not lost");

@@ -3,6 +3,7 @@
 mod answers;
 mod driver;
 mod origins;
+mod page;
 mod talk;
 
 use crate::support::{App, Client};
@@ -12,8 +13,13 @@ use fantoccini::Locator;
 /// Starts a browser and registers a new user on the chat page. Returns the browser, and a client of the same user;
 /// `None` when there is no browser.
 async fn newcomer(app: &App) -> Option<(Browser, Client)> {
+    newcomer_at(&app.rest, app).await
+}
+
+/// The same, with the page at another address than that of the service.
+async fn newcomer_at(address: &str, app: &App) -> Option<(Browser, Client)> {
     let browser = browser().await?;
-    browser.goto(&format!("http://{}/chat", app.rest)).await;
+    browser.goto(&format!("http://{address}/chat")).await;
     browser.write("#email", &format!("{}@example.com", uuid::Uuid::new_v4().simple())).await;
     browser.write("#password", crate::support::client::PASSWORD).await;
     browser.click("#sign-in button[value=register]").await;

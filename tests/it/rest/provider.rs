@@ -1,5 +1,6 @@
 //! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away means.
 
+use crate::agents::python::Listening;
 use crate::support::process::SECRET;
 use crate::support::provider::AUDIENCE;
 use crate::support::{App, Client, Provider, Setup, SigningKey, eventually, token};
@@ -8,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
+use std::path::Path;
+use threadline_test_requirements::Requirement;
 
 const ME: &str = "/api/v1/auth/me";
 
@@ -243,4 +246,37 @@ async fn a_wrong_issuer_is_one_line_in_the_log_and_a_provider_that_was_never_rea
 
     // Users with a password are not affected.
     assert_eq!(app.user().await.get(ME).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_another_implementation_signs_are_accepted_before_and_after_a_rotation() {
+    // The packages of ChatKit bring PyJWT.
+    let Some(python) = Requirement::ChatKit.find() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/identity/provider.py");
+    let provider = Listening::start(&python, &script, &[], &[]);
+    let setup = Setup::new().await.with("AUTH_ISSUER", &provider.url).with("AUTH_AUDIENCE", AUDIENCE);
+    let app = setup.with("AUTH_CLAIM_ROLES", "realm_access.roles").start().await;
+    let get = |path: String| {
+        let url = format!("{}{path}", provider.url);
+        async move { reqwest::get(url).await.unwrap().json::<Value>().await.unwrap() }
+    };
+    let mut ids = std::collections::BTreeSet::new();
+    for round in 0..2 {
+        for algorithm in ["RS256", "PS256", "ES256", "EdDSA"] {
+            let token = get(format!("/token?alg={algorithm}&sub=ada")).await["token"].as_str().unwrap().to_owned();
+            let client = app.anonymous().with_token(token);
+            let what = format!("{algorithm} is accepted in round {round}");
+            let user = eventually(&what, || async {
+                let me = client.get(ME).await;
+                (me.status == 200).then(|| me.data().clone())
+            })
+            .await;
+            assert_eq!(user["email"], "ada@example.com");
+            ids.insert(user["id"].as_str().unwrap().to_owned());
+        }
+        get("/rotate".to_owned()).await;
+    }
+    assert_eq!(ids.len(), 1);
+    let roles = "SELECT COUNT(*) AS rows FROM foreign_identities WHERE roles = '[\"editor\"]'";
+    assert_eq!(app.database.count(roles).await, 1);
 }

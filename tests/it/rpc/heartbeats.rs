@@ -83,6 +83,8 @@ async fn clients_that_answer_pings_stay_and_others_are_closed() {
     let (rest, lasted) = waiting.await.unwrap();
     let pings = rest.chunks(2).filter(|frame| *frame == [0x89, 0]).count();
     eprintln!("cut after {lasted:?} and {pings} pings");
+    let reason = [&[0x88, 26, 0x03, 0xf0][..], b"Pings were not answered."].concat();
+    assert!(rest.ends_with(&reason), "code 1008, with its reason: {:?}", &rest[rest.len().saturating_sub(40)..]);
     assert!(pings >= 2 && lasted < PING_EVERY * 15, "{pings} pings, cut after {lasted:?}");
 
     let said = json!({"thread_id": thread, "input": {"content": [{"type": "input_text", "text": "Hello"}]}});

@@ -1,7 +1,7 @@
 //! `runs.subscribe`: each subscriber gets each event once and in order.
 
 use super::{Wire, input, refusal};
-use crate::support::{App, Client, Gate, Script, Setup, Upstream};
+use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Gate, Script, Setup, Upstream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -193,7 +193,9 @@ async fn a_lost_log_is_replaced_by_a_resync() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_at_any_position_learn_of_a_crash() {
-    let (app, _gate) = gated().await;
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["one", " two"]).hang());
+    let app = Setup::new().await.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
     let user = app.user().await;
     let (_, run) = start(&user).await;
     let mut socket = user.socket().await;

@@ -5,8 +5,10 @@
 pub mod client;
 pub mod database;
 pub mod files;
+pub mod paused_answer;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod token;
@@ -89,6 +91,9 @@ macro_rules! in_variants {
         }
     )+ };
 }
+
+/// An agents file whose agent ends its runs when their process dies.
+pub const ENDS_WITH_ITS_PROCESS: &str = "[agents.a]\non_crash = \"interrupt\"\n";
 
 /// Polls until there is a value; for what happens by itself and soon.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {

@@ -20,6 +20,8 @@ pub struct Upstream {
 struct State {
     scripts: VecDeque<Script>,
     model: Option<Answering>,
+    /// The entries of the list of models.
+    models: Option<Value>,
     requests: Vec<Value>,
     bodies: Vec<Vec<u8>>,
     heads: Vec<String>,
@@ -91,6 +93,14 @@ impl Script {
     /// Continues when the gate is opened.
     pub fn stop(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Stop(gate.clone()));
+        self
+    }
+
+    /// Sends bytes one by one, with a pause after each.
+    pub fn drip(mut self, bytes: &str, pause: Duration) -> Self {
+        for byte in bytes.chars() {
+            self = self.raw(byte).wait(pause);
+        }
         self
     }
 
@@ -199,6 +209,12 @@ impl Upstream {
         self
     }
 
+    /// Sets the entries of the list of models.
+    pub fn list_models(&self, models: Value) -> &Self {
+        self.state.lock().unwrap().models = Some(models);
+        self
+    }
+
     /// Returns the requests whose clients disconnected before the end of the response: index, and when.
     pub fn hung_up(&self) -> Vec<(usize, Instant)> {
         self.state.lock().unwrap().aborted.clone()
@@ -233,7 +249,8 @@ impl Upstream {
         let _ = stream.set_nodelay(true);
         let (head, body) = read_request(&mut stream).await?;
         if head.starts_with("GET /v1/models") {
-            let list = json!({"data": [{"id": "test-model"}]}).to_string();
+            let models = self.state.lock().unwrap().models.clone();
+            let list = json!({"data": models.unwrap_or_else(|| json!([{"id": "test-model"}]))}).to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{list}",
                 list.len()

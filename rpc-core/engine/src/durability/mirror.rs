@@ -1,14 +1,14 @@
 //! Mirrors: copies of the logs of runs that another process executes, for the subscribers of this process.
 
 use crate::hub::RunHandle;
-use crate::log::{RunLog, decode_row, to_signed};
+use crate::log::{RunLog, decode_logged, decode_row, to_signed};
 use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use threadline_runtime::TaskKind;
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, RunLifecycleEvent};
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::{Run, RunStatus};
 use threadline_signals::Grown;
 use threadline_store::StoreResult;
@@ -25,7 +25,7 @@ const ROWS: u32 = 256;
 
 /// Returns the log of a run that another process executes. One task fills it for all readers in this process.
 pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
-    let (log, is_new) = shared.hub.mirror(RunId::from(run.id));
+    let (log, is_new) = shared.hub.mirror(run.id);
     if is_new {
         let task = fill(Arc::downgrade(shared), log.clone(), run, Until::Unread);
         shared.supervisor.spawn(TaskKind::Mirror, task);
@@ -34,7 +34,7 @@ pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
 }
 
 /// Continues the log of a run that this process executed and does not own any more: from now on it gets what is in the
-/// database, whoever writes it. Goes on to the end, read or not: later subscribers find this log in the hub.
+/// database. Continues to the end of the run even without readers: later subscribers find this log in the hub.
 pub(crate) fn mirror_log(shared: &Arc<Shared>, handle: &RunHandle, run: Run) {
     if handle.begin_mirroring() {
         let task = fill(Arc::downgrade(shared), handle.log.clone(), run, Until::Ended);
@@ -54,15 +54,20 @@ enum Until {
 async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     let run_id = log.run_id();
     let mut last_read_at = Instant::now();
-    let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id.0), shared.hub.notifier.reading_ended()));
+    let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id), shared.hub.notifier.reading_ended()));
     let Some((mut follower, reading_ended)) = started else { return };
-    // Nothing was heard for a while: then the run may be gone, with its thread.
-    let mut is_quiet = false;
+    let mut why = Why::Quiet;
+    // The process whose segments this mirror gets. One of an ended run reads for itself: the hub does not know it.
+    let mut owner = None;
     let mut failing_since: Option<Instant> = None;
     let mut waiting_since = Instant::now();
     loop {
         let Some(shared) = shared.upgrade() else { return };
-        match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
+        if log.is_adopted() {
+            // This process has taken the run over, and writes the log itself.
+            return;
+        }
+        match copy_new_events(&shared, &log, why, &mut owner, &run).await {
             Ok(HasEnded(true)) => return shared.hub.remove_mirror(&log),
             Ok(HasEnded(false)) => failing_since = None,
             Err(error) => {
@@ -72,9 +77,12 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 failing_since.get_or_insert_with(Instant::now);
             }
         }
+        if until == Until::Ended {
+            owner = None;
+        }
         let cannot_read = failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE);
-        // The database can be read and takes no writes: the end of a run of this process cannot be stored, and nobody else
-        // will store one. Those who have waited are told; who comes later waits as long.
+        // If the database can be read and refuses writes, the end of a run of this process cannot be stored, and no
+        // other process will store one. Readers that have waited get an error; later readers wait as long.
         if !log.is_read() {
             waiting_since = Instant::now();
         }
@@ -84,7 +92,9 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 .store
                 .runs_owned(shared.process_id)
                 .await
-                .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id));
+                .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id))
+            // Unless this process has lost the run, taken it over again and goes on with it.
+            && shared.hub.find(run_id).is_none_or(|handle| handle.has_ended());
         log.set_unreachable(cannot_read || cannot_write);
         let has_readers = Arc::strong_count(&log) > 2;
         if has_readers || until == Until::Ended {
@@ -102,15 +112,16 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 grown = tokio::time::timeout_at(poll_at, follower.next()) => grown,
             };
             match grown {
-                // If all new events came with the signal, the database need not be asked.
+                // If the signal contained all new events, the database need not be read.
                 Ok(grown) => {
+                    let (last_seq, has_ended) = (grown.last_seq, grown.ended);
                     if !apply_signal(&log, grown) {
-                        is_quiet = false;
+                        why = if has_ended || last_seq == 0 { Why::Ended } else { Why::Grown(last_seq) };
                         break;
                     }
                 }
                 Err(_) => {
-                    is_quiet = true;
+                    why = Why::Quiet;
                     break;
                 }
             }
@@ -118,7 +129,8 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     }
 }
 
-/// Copies the rows that came with a signal, as far as they continue the log. Returns `false` when there is more to read.
+/// Copies the rows that came with a signal, as far as they continue the log. Returns `false` when there is more to
+/// read.
 fn apply_signal(log: &RunLog, grown: Grown) -> bool {
     for row in grown.rows {
         if row.first_seq > to_signed(log.last_seq() + 1) {
@@ -132,9 +144,46 @@ fn apply_signal(log: &RunLog, grown: Grown) -> bool {
 /// Whether a mirror has got its last event.
 struct HasEnded(bool);
 
-/// Copies new events from the database. If there are none and `run` is given, checks whether the run still exists.
-async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> StoreResult<HasEnded> {
+/// Why a mirror reads the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The run has grown to this event.
+    Grown(u64),
+    /// The run has ended, or something was missed.
+    Ended,
+    /// Nothing was heard for a while: the run may be gone, with its thread.
+    Quiet,
+}
+
+/// Copies new events from the database. If there are none and nothing was heard, checks whether the run still exists.
+///
+/// `attached` is the process whose segments the log gets from now on, together with all other mirrors. It is set here.
+async fn copy_new_events(
+    shared: &Shared,
+    log: &RunLog,
+    why: Why,
+    attached: &mut Option<ProcessId>,
+    run: &Run,
+) -> StoreResult<HasEnded> {
     let run_id = log.run_id();
+    if let (Why::Grown(up_to), Some(owner)) = (why, *attached) {
+        shared.tails.of(owner).read_up_to(shared, owner, run_id, up_to).await?;
+        if log.last_seq() >= up_to {
+            return Ok(HasEnded(false));
+        }
+    }
+    if let Some((owner, _)) = shared.store.run_owner(run_id).await? {
+        shared.tails.of(owner).read_new(shared, owner).await?;
+        if *attached != Some(owner) || why != Why::Quiet {
+            let live = shared.store.live_events_after(run_id, to_signed(log.last_seq())).await?;
+            let segments = live.segments.into_iter().flat_map(decode_logged);
+            let events: Vec<_> = live.rows.into_iter().flat_map(decode_row).chain(segments).collect();
+            let is_last = events.last().is_some_and(|(_, event)| event.kind().is_terminal());
+            log.copy(events, is_last);
+            *attached = Some(owner);
+            return Ok(HasEnded(is_last));
+        }
+    }
     loop {
         let rows = shared.store.events_after(run_id, to_signed(log.last_seq()), ROWS).await?;
         if rows.is_empty() {
@@ -147,8 +196,10 @@ async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> St
             return Ok(HasEnded(true));
         }
     }
-    let Some(run) = run else { return Ok(HasEnded(false)) };
-    if shared.store.run_exists(run_id).await? {
+    if why != Why::Quiet {
+        return Ok(HasEnded(false));
+    }
+    if shared.store.run_exists(run_id).await? || log.is_adopted() {
         return Ok(HasEnded(false));
     }
     // The run was deleted with its thread.

@@ -7,9 +7,9 @@ pub use run_handle::RunHandle;
 pub(crate) use run_handle::{RunGuard, StopReason};
 pub(crate) use thread_notifier::{ThreadNotifier, ThreadWatcher};
 
-use crate::log::RunLog;
+use crate::log::{NumberedEvent, RunLog};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
@@ -50,12 +50,14 @@ struct State {
     mirrors: BTreeMap<RunId, Arc<RunLog>>,
     /// Ended runs, oldest first.
     ended: VecDeque<EndedRun>,
+    /// Logs of runs that have ended here, and of which no end is stored.
+    lost: Vec<Arc<RunLog>>,
     ended_bytes: usize,
 }
 
 #[derive(Debug)]
 struct EndedRun {
-    run_id: RunId,
+    handle: Arc<RunHandle>,
     ended_at: Instant,
     bytes: usize,
 }
@@ -95,7 +97,27 @@ impl Hub {
     /// Adds a run that is about to be stored. Every stored run of this process is in the hub before it is in the
     /// database, so recovery never mistakes a new run for a lost one.
     pub(crate) fn register(self: &Arc<Self>, run_id: RunId, user_id: UserId, thread_id: ThreadId) -> RunGuard {
-        let guard = RunGuard::new(self.clone(), run_id, user_id, thread_id);
+        let guard = RunGuard::new(self.clone(), run_id, user_id, thread_id, Arc::new(RunLog::new(run_id)));
+        self.state.lock().runs.insert(run_id, guard.handle().clone());
+        guard
+    }
+
+    /// Adds a run that this process has taken over, and goes on with. `events` are all that are durable of it. Readers of
+    /// its mirror here go on with what this process emits.
+    pub(crate) fn register_continued(
+        self: &Arc<Self>,
+        run_id: RunId,
+        user_id: UserId,
+        thread_id: ThreadId,
+        events: impl IntoIterator<Item = NumberedEvent>,
+    ) -> RunGuard {
+        let mirror = self.state.lock().mirrors.remove(&run_id);
+        let log = mirror.unwrap_or_else(|| Arc::new(RunLog::new(run_id)));
+        log.adopt(events);
+        let guard = RunGuard::new(self.clone(), run_id, user_id, thread_id, log);
+        // The subscribe that starting the run included was one of the process that died.
+        guard.handle().take_free_subscribe();
+        // A former handle of the run is one that this process lost to another, which died.
         self.state.lock().runs.insert(run_id, guard.handle().clone());
         guard
     }
@@ -106,25 +128,48 @@ impl Hub {
         self.notifier.notify(handle.thread_id);
     }
 
-    fn remove(&self, handle: &RunHandle) {
-        self.state.lock().runs.remove(&handle.run_id);
+    fn remove(&self, handle: &Arc<RunHandle>) {
+        self.state.lock().remove_run(handle);
     }
 
     /// Keeps the log of an ended run for a while.
-    fn retire(&self, handle: &RunHandle) {
+    fn retire(&self, handle: &Arc<RunHandle>) {
         let mut state = self.state.lock();
-        if state.active.get(&handle.thread_id).is_some_and(|active| active.run_id == handle.run_id) {
+        if state.active.get(&handle.thread_id).is_some_and(|active| Arc::ptr_eq(active, handle)) {
             state.active.remove(&handle.thread_id);
+        }
+        // Whoever has superseded it has moved its events.
+        if !handle.log.is_closed() && !handle.is_superseded() {
+            state.lost.push(handle.log.clone());
         }
         let bytes = handle.log.bytes();
         state.ended_bytes += bytes;
-        state.ended.push_back(EndedRun { run_id: handle.run_id, ended_at: Instant::now(), bytes });
+        state.ended.push_back(EndedRun { handle: handle.clone(), ended_at: Instant::now(), bytes });
         state.evict();
     }
 
     /// Evicts the logs that have been kept long enough.
     pub(crate) fn sweep(&self) {
         self.state.lock().evict();
+    }
+
+    /// Returns the first segment with events that are nowhere else.
+    pub(crate) fn first_segment(&self) -> Option<i64> {
+        let mut state = self.state.lock();
+        // Their events have been moved by the time their end is known.
+        state.lost.retain(|log| !log.is_closed());
+        let logs = state.active.values().map(|handle| &handle.log).chain(&state.lost);
+        logs.filter_map(|log| log.first_segment()).map(|(number, _)| number).min()
+    }
+
+    /// Returns the runs that have a mirror.
+    pub(crate) fn mirrored(&self) -> BTreeSet<RunId> {
+        self.state.lock().mirrors.keys().copied().collect()
+    }
+
+    /// Returns the mirror of a run.
+    pub(crate) fn find_mirror(&self, run_id: RunId) -> Option<Arc<RunLog>> {
+        self.state.lock().mirrors.get(&run_id).cloned()
     }
 
     /// Returns the mirror of a run that another process executes, and whether it is new: then the caller fills it.
@@ -213,14 +258,21 @@ impl State {
         }
     }
 
+    /// By identity: this process may have taken the run over again.
+    fn remove_run(&mut self, handle: &Arc<RunHandle>) {
+        if self.runs.get(&handle.run_id).is_some_and(|current| Arc::ptr_eq(current, handle)) {
+            self.runs.remove(&handle.run_id);
+        }
+    }
+
     fn evict(&mut self) {
         while let Some(oldest) = self.ended.front() {
             if self.ended_bytes <= KEEP_BYTES && oldest.ended_at.elapsed() < self.keep_for {
                 break;
             }
-            self.ended_bytes -= oldest.bytes;
-            self.runs.remove(&oldest.run_id);
-            self.ended.pop_front();
+            let Some(EndedRun { handle, bytes, .. }) = self.ended.pop_front() else { break };
+            self.ended_bytes -= bytes;
+            self.remove_run(&handle);
         }
     }
 }
@@ -229,17 +281,18 @@ impl State {
 mod tests {
     use super::*;
     use threadline_schema::event::Event;
+    use uuid::Uuid;
 
     fn hub() -> Arc<Hub> {
         Arc::new(Hub::new(KEEP_FOR))
     }
 
     fn register(hub: &Arc<Hub>, number: u128, user_id: UserId) -> RunGuard {
-        hub.register(uuid::Uuid::from_u128(number).into(), user_id, uuid::Uuid::from_u128(number).into())
+        hub.register(RunId::from_uuid(Uuid::from_u128(number)), user_id, ThreadId::from_uuid(Uuid::from_u128(number)))
     }
 
     fn user(number: u128) -> UserId {
-        uuid::Uuid::from_u128(number).into()
+        UserId::from_uuid(Uuid::from_u128(number))
     }
 
     #[tokio::test]
@@ -258,7 +311,7 @@ mod tests {
         assert!(!hub.take_free_subscribe(run_id, user(2)));
         assert!(hub.take_free_subscribe(run_id, user(1)));
         assert!(!hub.take_free_subscribe(run_id, user(1)));
-        assert!(!hub.take_free_subscribe(uuid::Uuid::from_u128(7).into(), user(1)));
+        assert!(!hub.take_free_subscribe(RunId::from_uuid(Uuid::from_u128(7)), user(1)));
     }
 
     #[test]
@@ -267,7 +320,7 @@ mod tests {
         let guards: Vec<_> = (1..=3).map(|number| register(&hub, number, user(1))).collect();
         let ids: Vec<_> = guards.iter().map(|guard| guard.handle().run_id).collect();
         for guard in guards {
-            guard.handle().log.close([Event::from_json("x".repeat(KEEP_BYTES / 2))]);
+            guard.handle().log.close([Event::from_json("x".repeat(KEEP_BYTES / 2 - 1_000))]);
         }
         let kept: Vec<_> = ids.iter().map(|id| hub.find(*id).is_some()).collect();
         assert_eq!(kept, [false, true, true]);

@@ -37,12 +37,12 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
-    fn new(run_id: RunId, user_id: UserId, thread_id: ThreadId) -> Self {
+    fn new(run_id: RunId, user_id: UserId, thread_id: ThreadId, log: Arc<RunLog>) -> Self {
         Self {
             run_id,
             user_id,
             thread_id,
-            log: Arc::new(RunLog::new(run_id)),
+            log,
             stop: watch::Sender::new(None),
             free_subscribe: AtomicBool::new(true),
             ended: AtomicBool::new(false),
@@ -60,7 +60,7 @@ impl RunHandle {
         self.user_id
     }
 
-    /// Appends an event to the log. Call it only while the run goes on: nothing follows the terminal event.
+    /// Appends an event to the log. Call it only while the run is active: nothing follows the terminal event.
     pub fn append(&self, event: Event) {
         self.log.append(event);
     }
@@ -72,6 +72,11 @@ impl RunHandle {
             current.get_or_insert(reason);
             is_first
         });
+    }
+
+    /// Returns whether another process has taken the run over, as far as it is known here.
+    pub(crate) fn is_superseded(&self) -> bool {
+        *self.stop.borrow() == Some(StopReason::Superseded)
     }
 
     /// Waits until the run is asked to end.
@@ -120,10 +125,10 @@ pub(crate) struct RunGuard {
 }
 
 impl RunGuard {
-    pub(super) fn new(hub: Arc<Hub>, run_id: RunId, user_id: UserId, thread_id: ThreadId) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, run_id: RunId, user_id: UserId, thread_id: ThreadId, log: Arc<RunLog>) -> Self {
         Self {
             hub,
-            handle: Arc::new(RunHandle::new(run_id, user_id, thread_id)),
+            handle: Arc::new(RunHandle::new(run_id, user_id, thread_id, log)),
             is_discarded: false,
             _active: GaugeGuard::new(metrics::gauge!("threadline_runs_active")),
         }

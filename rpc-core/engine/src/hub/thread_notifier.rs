@@ -7,11 +7,11 @@ use threadline_schema::ids::{ItemId, ThreadId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How many changed items are remembered per thread. A feed that has not looked for longer hears only of the latest.
+/// Maximum number of changed items that are kept per thread. A feed that reads too rarely gets only the latest of them.
 const MAX_ITEMS: usize = 64;
 
 /// Wakes the feeds of threads in this process. A wake-up carries no data: the feed reads the database, so a lost or
-/// doubled wake-up does no harm.
+/// repeated wake-up does no harm.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadNotifier {
     threads: Mutex<HashMap<ThreadId, watch::Sender<Changes>>>,
@@ -30,7 +30,7 @@ struct Changes {
     items: VecDeque<(u64, ItemId)>,
 }
 
-/// Hears of one thread.
+/// Waits for wake-ups of one thread.
 #[derive(Debug)]
 pub(crate) struct ThreadWatcher {
     notifier: Arc<ThreadNotifier>,
@@ -41,7 +41,7 @@ pub(crate) struct ThreadWatcher {
 }
 
 impl ThreadNotifier {
-    /// Wakes the feeds of a thread: a run has started in it, or it is gone.
+    /// Wakes the feeds of a thread: a run has started in it, or it was deleted.
     pub(crate) fn notify(&self, thread_id: ThreadId) {
         if let Some(sender) = self.threads.lock().get(&thread_id) {
             sender.send_modify(|_| {});
@@ -159,7 +159,7 @@ mod tests {
     use uuid::Uuid;
 
     fn thread(number: u128) -> ThreadId {
-        Uuid::from_u128(number).into()
+        ThreadId::from_uuid(Uuid::from_u128(number))
     }
 
     #[tokio::test]
@@ -184,7 +184,7 @@ mod tests {
         let notifier = Arc::new(ThreadNotifier::default());
         let thread = thread(1);
         let mut early = notifier.watch(thread);
-        let items: Vec<ItemId> = (0..=MAX_ITEMS).map(|number| Uuid::from_u128(number as u128).into()).collect();
+        let items: Vec<_> = (0..=MAX_ITEMS).map(|_| ItemId::random()).collect();
         notifier.notify(thread);
         assert!(early.changed().now_or_never().is_none() && early.take_changes().is_none(), "a run is no change");
         notifier.notify_changed(thread, None);

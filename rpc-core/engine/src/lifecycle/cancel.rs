@@ -25,7 +25,7 @@ pub(crate) async fn cancel_run(shared: &Shared, user_id: UserId, run_id: RunId) 
     let Some(handle) = shared.hub.find(run_id).filter(|handle| !handle.has_ended()) else {
         let row = shared.store.run_request_cancel(user_id, run_id, shared.clock.now()).await?;
         if !row.status.is_final() {
-            shared.signals.cancel(run_id.0);
+            shared.signals.cancel(run_id);
             wait_for_end(shared, user_id, run_id, WAIT_ELSEWHERE).await?;
         }
         return Ok(shared.store.run_get(user_id, run_id).await?);
@@ -39,18 +39,25 @@ pub(crate) async fn cancel_run(shared: &Shared, user_id: UserId, run_id: RunId) 
     Ok(shared.store.run_get(user_id, run_id).await?)
 }
 
-/// Stops the active run of a thread that is about to be deleted. The deletion goes on either way: a run whose thread is
+/// Stops the active run of a thread that is about to be deleted. The deletion continues either way: a run whose thread is
 /// gone ends by itself.
 pub(crate) async fn stop_run_in_thread(shared: &Shared, user_id: UserId, thread_id: ThreadId) -> StoreResult<()> {
-    if let Some(handle) = shared.hub.active_in(thread_id) {
-        handle.stop(StopReason::Cancelled);
-        let _ = tokio::time::timeout(WAIT, handle.log.closed()).await;
-    } else if let Some(run) = shared.store.active_run(thread_id).await? {
+    if !stop_local_run(shared, thread_id).await
+        && let Some(run) = shared.store.active_run(thread_id).await?
+    {
         shared.store.run_request_cancel(user_id, run.id, shared.clock.now()).await?;
-        shared.signals.cancel(run.id.0);
+        shared.signals.cancel(run.id);
         let _ = wait_for_end(shared, user_id, run.id, WAIT).await;
     }
     Ok(())
+}
+
+/// Stops the active run of a thread if this process executes it, and returns whether it does.
+pub(crate) async fn stop_local_run(shared: &Shared, thread_id: ThreadId) -> bool {
+    let Some(handle) = shared.hub.active_in(thread_id) else { return false };
+    handle.stop(StopReason::Cancelled);
+    let _ = tokio::time::timeout(WAIT, handle.log.closed()).await;
+    true
 }
 
 /// Applies the cancel requests that users made on other processes.

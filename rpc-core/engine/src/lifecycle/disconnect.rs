@@ -32,7 +32,7 @@ pub(crate) fn cancel_on_disconnect(shared: &Arc<Shared>, user_id: UserId, feed: 
         match cancel_run(&task_shared, user_id, run_id).await {
             Ok(_) => tracing::debug!(%run_id, "run cancelled: its reader has disconnected"),
             Err(error) => {
-                tracing::warn!(%run_id, error = %Chain(&error), "run goes on although its reader has disconnected")
+                tracing::warn!(%run_id, error = %Chain(&error), "run continues although its reader has disconnected")
             }
         }
     });

@@ -2,14 +2,15 @@
 
 use super::finish::finish_run;
 use super::state::RunOutcome;
-use crate::driver::{DriverError, RunContext, RunDriver};
+use crate::driver::{DriverError, RunContext, RunDriver, RunProgress};
 use crate::hub::RunGuard;
-use crate::output::{CANCEL_NOTE, RunWriter};
+use crate::output::{CANCEL_NOTE, ResumedOutput, RunWriter};
 use crate::shared::Shared;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_runtime::TaskKind;
 use threadline_schema::ErrorCode;
 use threadline_schema::call::RequestContext;
@@ -21,7 +22,7 @@ use threadline_store::rows::{FencingToken, RunRow};
 use tokio::time::Instant;
 
 /// A stored run that is to be executed.
-pub(super) struct RunTask {
+pub(crate) struct RunTask {
     pub(super) guard: RunGuard,
     pub(super) token: FencingToken,
     /// The user message that is answered again.
@@ -31,10 +32,19 @@ pub(super) struct RunTask {
     pub(super) held: Held,
     request: RequestContext,
     driver: Box<dyn RunDriver>,
+    /// What a process before has done of it.
+    resumed: Option<ResumedRun>,
+}
+
+/// A run that goes on after its process has died.
+struct ResumedRun {
+    age: Duration,
+    progress: RunProgress,
+    output: ResumedOutput,
 }
 
 impl RunTask {
-    pub(super) fn new(guard: RunGuard, run: &RunRow, request: RequestContext, driver: Box<dyn RunDriver>) -> Self {
+    pub(crate) fn new(guard: RunGuard, run: &RunRow, request: RequestContext, driver: Box<dyn RunDriver>) -> Self {
         Self {
             guard,
             token: run.fencing_token(),
@@ -43,14 +53,20 @@ impl RunTask {
             held: run.held(),
             request,
             driver,
+            resumed: None,
         }
+    }
+
+    /// Goes on with a run that was created `age` ago, where the process before has left it.
+    pub(crate) fn resume(self, age: Duration, progress: RunProgress, output: ResumedOutput) -> Self {
+        Self { resumed: Some(ResumedRun { age, progress, output }), ..self }
     }
 }
 
 /// Starts the execution. The caller holds a permit, so a shutdown waits for the run.
-pub(super) fn spawn_run(shared: &Arc<Shared>, task: RunTask) {
+pub(crate) fn spawn_run(shared: &Arc<Shared>, task: RunTask) {
     task.guard.activate();
-    shared.signals.began(task.token.thread_id.0, task.token.run_id.0);
+    shared.signals.began(task.token.thread_id, task.token.run_id);
     let hold = shared.hub.hold_shutdown();
     let task_shared = shared.clone();
     shared.supervisor.spawn(TaskKind::Run, async move {
@@ -63,6 +79,10 @@ impl RunTask {
     /// From the first request to the model to the stored end. Whatever happens in here, dropping the guard ends the run
     /// in this process.
     async fn execute(mut self, shared: &Arc<Shared>) {
+        let (age, progress, output) = match self.resumed.take() {
+            Some(ResumedRun { age, progress, output }) => (age, Some(progress), Some(output)),
+            None => Default::default(),
+        };
         let started = Instant::now();
         let handle = self.guard.handle().clone();
         let mut writer = RunWriter::new(
@@ -72,12 +92,16 @@ impl RunTask {
             self.token.thread_id,
             self.retry_of.is_some(),
         );
+        if let Some(output) = output {
+            writer.resume(output);
+        }
+        let time_left = shared.config.run_timeout.saturating_sub(age);
         let outcome = {
-            let drive = AssertUnwindSafe(self.drive(shared, &mut writer)).catch_unwind();
+            let drive = AssertUnwindSafe(self.drive(shared, progress, &mut writer)).catch_unwind();
             tokio::select! {
                 biased;
                 reason = handle.stopped() => RunOutcome::Stopped(reason),
-                driven = tokio::time::timeout(shared.config.run_timeout, drive) => match driven {
+                driven = tokio::time::timeout(time_left, drive) => match driven {
                     Ok(Ok(Ok(()))) => RunOutcome::Answered,
                     Ok(Ok(Err(error))) => RunOutcome::Failed(error),
                     Ok(Err(_panic)) => RunOutcome::Panicked,
@@ -97,16 +121,23 @@ impl RunTask {
             writer.include_usage(usage, charge);
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
-        self.report(&outcome, writer.usage, started);
+        self.report(&outcome, writer.usage, age + started.elapsed());
+        self.driver.after_end();
     }
 
     /// Runs the driver. An answer that replaces another then announces what it replaces.
-    async fn drive(&mut self, shared: &Shared, writer: &mut RunWriter) -> Result<(), DriverError> {
+    async fn drive(
+        &mut self,
+        shared: &Shared,
+        progress: Option<RunProgress>,
+        writer: &mut RunWriter,
+    ) -> Result<(), DriverError> {
         let context = RunContext {
             token: self.token,
             retry_of: self.retry_of,
             user_id: self.guard.handle().user_id,
             request: self.request.clone(),
+            progress,
         };
         self.driver.drive(&context, writer).await?;
         if let Some(message) = self.retry_of {
@@ -122,11 +153,11 @@ impl RunTask {
         Ok(())
     }
 
-    fn report(&self, outcome: &RunOutcome, usage: Usage, started: Instant) {
+    fn report(&self, outcome: &RunOutcome, usage: Usage, took: Duration) {
         let status = outcome.status().name();
         let handle = self.guard.handle();
         let events = handle.log.last_seq();
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = took.as_secs_f64();
         metrics::counter!("threadline_runs_total", "status" => status).increment(1);
         metrics::histogram!("threadline_run_seconds", "status" => status).record(seconds);
         #[allow(clippy::cast_precision_loss, reason = "a histogram holds floats")]

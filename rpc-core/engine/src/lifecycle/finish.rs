@@ -3,7 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
-use crate::log::{encode_rows, to_signed};
+use crate::log::{Stretch, encode_rows, to_signed};
 use crate::output::RunWriter;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -36,22 +36,22 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
     let charge = writer.charge();
     let finished_at = shared.clock.now();
     let run = Run {
-        id: handle.run_id.0,
-        thread_id: handle.thread_id.0,
+        id: handle.run_id,
+        thread_id: handle.thread_id,
         status: outcome.status(),
         created_at: task.created_at,
         finished_at: Some(finished_at.utc()),
         last_seq: log.last_seq() + last.len() as u64 + 1,
-        retry_of: task.retry_of.map(|id| id.0),
+        retry_of: task.retry_of,
         error: failure,
         finish_reason: writer.finish_reason.filter(|_| outcome.is_driver_done()),
         usage: (writer.usage != Usage::default()).then_some(writer.usage),
         cost_micros: charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()),
-        message_id: writer.message_id.map(|id| id.0),
+        message_id: writer.message_id,
         tool_calls: tool_calls(shared, task, writer, &items, &results).await,
     };
     last.extend(terminal_event(run.clone()));
-    unsaved.events.extend(last.iter().cloned());
+    unsaved.events.extend(last.iter().cloned().map(Stretch::Event));
     let end = RunEnd {
         status: run.status,
         error: run.error.clone(),

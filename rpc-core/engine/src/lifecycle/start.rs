@@ -136,7 +136,7 @@ pub(crate) async fn start_with_message(
         let shared = task_shared;
         let RunRequest { permit, user_id, key, context, make_driver } = request;
         let has_title = input.title.is_some();
-        let (stored, run, message) = new_message_run(&shared, input);
+        let (stored, run, message) = new_message_run(&shared, input, &context);
         let guard = shared.hub.register(run.id, user_id, thread_id);
         let started = match shared.store.run_start(user_id, thread_id, RunInput::Message(stored), run, key).await {
             Ok(started) if !started.replayed => started,
@@ -166,7 +166,7 @@ pub(crate) async fn create_thread(
         let RunRequest { permit, user_id, key, context, make_driver } = request;
         let (first_message, message) = match input.message {
             Some(message) => {
-                let (stored, run, message) = new_message_run(&shared, message);
+                let (stored, run, message) = new_message_run(&shared, message, &context);
                 (Some((stored, run)), Some(message))
             }
             None => (None, None),
@@ -223,6 +223,7 @@ pub(crate) async fn resume(
             lease_expires_at: shared.lease_until(),
             created_at: shared.clock.now(),
             reservation,
+            request: wire::stored_request(&context),
         };
         let guard = shared.hub.register(run.id, user_id, thread_id);
         let started = match shared.store.run_start(user_id, thread_id, input, run, key).await {
@@ -256,7 +257,11 @@ fn execute_stored(
 }
 
 /// Returns the message to store, the run that answers it, and the message as clients see it.
-fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessage, NewRun, ThreadItem) {
+fn new_message_run(
+    shared: &Shared,
+    input: UserMessageInput,
+    context: &RequestContext,
+) -> (NewMessage, NewRun, ThreadItem) {
     let UserMessageInput { item, message, title, attachments, reservation } = input;
     let run = NewRun {
         id: shared.clock.new_id(),
@@ -264,6 +269,7 @@ fn new_message_run(shared: &Shared, input: UserMessageInput) -> (NewMessage, New
         lease_expires_at: shared.lease_until(),
         created_at: item.created_at,
         reservation,
+        request: wire::stored_request(context),
     };
     (NewMessage { item, title, attachments }, run, message)
 }

@@ -10,7 +10,9 @@
 //!                      | \---- shutdown -------->  interrupted
 //!                      |
 //!                      |  owner dies: taken over, epoch + 1
+//!                      | \---- safe to go on ---->  running
 //!                      | \---- cancel requested ->  cancelled
+//!                      | \---- too long --------->  failed
 //!                       \----- otherwise -------->  interrupted
 //! ```
 //!
@@ -65,7 +67,7 @@ impl RunOutcome {
             Self::Answered | Self::Stopped(_) => None,
             Self::Failed(error) => Some(error.failure.clone()),
             Self::Panicked => Some(Failure { code: ErrorCode::InternalError, message: INTERNAL.to_owned() }),
-            Self::TimedOut => Some(Failure { code: ErrorCode::UpstreamTimeout, message: TOO_LONG.to_owned() }),
+            Self::TimedOut => Some(RunTooLong::failure()),
         }
     }
 
@@ -80,7 +82,17 @@ impl RunOutcome {
     }
 }
 
-/// Returns the final status of a run whose owner has died.
+/// A run that takes longer than it may.
+pub(crate) struct RunTooLong;
+
+impl RunTooLong {
+    /// Returns what the user is told.
+    pub(crate) fn failure() -> Failure {
+        Failure { code: ErrorCode::UpstreamTimeout, message: TOO_LONG.to_owned() }
+    }
+}
+
+/// Returns the final status of a run that does not go on after its owner has died.
 pub(crate) fn status_after_owner_died(is_cancel_requested: bool) -> RunStatus {
     if is_cancel_requested { RunStatus::Cancelled } else { RunStatus::Interrupted }
 }

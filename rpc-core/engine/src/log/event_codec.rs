@@ -1,121 +1,96 @@
 //! Events as rows of the database, and back.
 //!
-//! A model emits many small pieces of text. Neighbouring text deltas become one row, which remembers where they end.
-//! Decoding gives the same events again, number by number and byte by byte: a client whose cursor is in the middle of a
-//! row gets exactly the deltas that it misses.
+//! A model emits many small pieces of text. Neighbouring text deltas become one row, with the positions where they end.
+//! Decoding returns the same events with the same numbers and bytes: a client whose cursor is in the middle of a row
+//! gets exactly the missing deltas.
 
+use super::event_list::{EventList, Stretch, TextStretch};
 use super::run_log::NumberedEvent;
+use std::fmt::Write;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{self, Parts};
+use threadline_schema::event::text_delta::{TextDelta, TextPiece};
 use threadline_schema::ids::RunId;
-use threadline_store::rows::EventRow;
-
-/// Bytes of JSON text in one row, at most: a client whose cursor is in its middle makes us read the whole row.
-const ROW_BYTES: usize = 16 * 1024;
-
-/// Sequence numbers per epoch. A process that closes a run of a dead process starts at the next multiple, because nobody
-/// knows which numbers the dead process had given out. No run has nearly as many events.
-const EPOCH_EVENTS: u64 = 1_000_000_000;
+use threadline_store::rows::{EventRow, LoggedBody, LoggedEvents, ROW_BYTES};
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.
 pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
-    to_unsigned(epoch.saturating_sub(1)).saturating_mul(EPOCH_EVENTS)
+    to_unsigned(threadline_store::last_seq_before_epoch(epoch))
 }
 
-/// Encodes events that are numbered from `first_seq` on.
-pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
-    let mut rows: Vec<EventRow> = Vec::new();
-    let mut open: Option<DeltaRow<'_>> = None;
-    for (seq, event) in (first_seq..).zip(events) {
-        let delta = text_delta::split(event.json());
-        match (&mut open, delta) {
-            (Some(row), Some(delta)) if row.accepts(&delta) => row.add(&delta),
-            (_, delta) => {
-                rows.extend(open.take().map(|row| row.finish(run_id)));
-                match delta {
-                    Some(delta) => open = Some(DeltaRow::new(seq, delta)),
-                    None => rows.push(event_row(run_id, seq, seq, event.json().to_string(), None)),
-                }
-            }
-        }
-    }
-    rows.extend(open.map(|row| row.finish(run_id)));
-    rows
-}
-
-/// Decodes a row. A row whose cuts do not fit its text becomes one event with the last of its numbers: no text is lost,
-/// and a reader gets past it.
-pub(crate) fn decode_row(row: EventRow) -> Vec<NumberedEvent> {
-    let (first, last, json) = (to_unsigned(row.first_seq), to_unsigned(row.last_seq), row.event);
-    let Some((cuts, parts)) = row.cuts.as_deref().zip(text_delta::split(&json)) else {
-        return vec![(last, Event::from_json(json))];
-    };
-    let mut rest = unquote(parts.delta);
-    let mut events = Vec::new();
-    for (seq, cut) in (first..).zip(cuts.split(',')) {
-        let Some((piece, tail)) = cut.parse().ok().and_then(|cut| rest.split_at_checked(cut)) else {
-            tracing::error!(run_id = %row.run_id, first, "event row has cuts that do not fit its text");
-            return vec![(last, Event::from_json(json))];
+/// Encodes events that are numbered from `first_seq` on: a row for each stretch.
+pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> Vec<EventRow> {
+    let mut next = first_seq;
+    let rows = events.iter().map(|stretch| {
+        let first = next;
+        next += stretch.len() as u64;
+        let (event, cuts) = match stretch {
+            Stretch::Event(event) => (event.json().into_owned(), None),
+            Stretch::Text(TextStretch { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
         };
-        rest = tail;
-        let delta = ["\"", piece, "\""].concat();
-        events.push((seq, Event::from_json(text_delta::join(Parts { delta: &delta, ..parts }))));
+        EventRow { run_id, first_seq: to_signed(first), last_seq: to_signed(next - 1), event, cuts }
+    });
+    rows.collect()
+}
+
+/// Encodes events that are in no log, like [`encode_rows`].
+pub(crate) fn encode_events(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
+    let events: EventList = events.iter().cloned().collect();
+    encode_rows(run_id, first_seq, &events.stretches(0, usize::MAX, ROW_BYTES))
+}
+
+/// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text
+/// is lost, and a reader continues after it.
+pub(crate) fn decode_row(row: EventRow) -> Vec<NumberedEvent> {
+    let (first, last) = (to_unsigned(row.first_seq), to_unsigned(row.last_seq));
+    let event = Event::from_json(row.event);
+    let Some((cuts, whole)) = row.cuts.as_deref().zip(event.text_delta()) else { return vec![(last, event)] };
+    let mut events = Vec::new();
+    let mut start = 0_usize;
+    for (seq, cut) in (first..).zip(cuts.split(',')) {
+        let end = cut.parse().ok().and_then(|cut: usize| start.checked_add(cut));
+        let Some(end) = end.filter(|end| whole.text.as_str().get(start..*end).is_some()) else {
+            tracing::error!(run_id = %row.run_id, first, "event row has cuts that do not fit its text");
+            return vec![(last, event)];
+        };
+        events.push((seq, TextDelta { text: whole.text.part(start, end), ..whole.clone() }.into()));
+        start = end;
     }
-    if events.last().is_none_or(|(seq, _)| *seq != last) || !rest.is_empty() {
+    if events.last().is_none_or(|(seq, _)| *seq != last) || start != whole.text.as_str().len() {
         tracing::error!(run_id = %row.run_id, first, "event row has other events than its numbers say");
-        return vec![(last, Event::from_json(json))];
+        return vec![(last, event)];
     }
     events
 }
 
-/// A row of neighbouring deltas of one text.
-struct DeltaRow<'a> {
-    first_seq: u64,
-    parts: Parts<'a>,
-    /// The text as it stands between the quotes of its JSON.
-    text: String,
-    /// Bytes of each delta in `text`.
-    cuts: Vec<usize>,
-}
-
-impl<'a> DeltaRow<'a> {
-    fn new(first_seq: u64, parts: Parts<'a>) -> Self {
-        let mut row = Self { first_seq, parts, text: String::new(), cuts: Vec::new() };
-        row.add(&parts);
-        row
-    }
-
-    fn accepts(&self, delta: &Parts<'_>) -> bool {
-        self.parts.item_id == delta.item_id
-            && self.parts.content_index == delta.content_index
-            && self.text.len() < ROW_BYTES
-    }
-
-    fn add(&mut self, delta: &Parts<'_>) {
-        let text = unquote(delta.delta);
-        self.text.push_str(text);
-        self.cuts.push(text.len());
-    }
-
-    fn finish(self, run_id: RunId) -> EventRow {
-        let delta = ["\"", &self.text, "\""].concat();
-        let json = text_delta::join(Parts { delta: &delta, ..self.parts });
-        let last_seq = self.first_seq + self.cuts.len() as u64 - 1;
-        let cuts = (self.cuts.len() > 1).then(|| {
-            let cuts: Vec<String> = self.cuts.iter().map(ToString::to_string).collect();
-            cuts.join(",")
-        });
-        event_row(run_id, self.first_seq, last_seq, json, cuts)
+/// Decodes what was read from segments.
+pub(crate) fn decode_logged(events: LoggedEvents) -> Vec<NumberedEvent> {
+    let (first, last) = (to_unsigned(events.first_seq), to_unsigned(events.last_seq()));
+    match events.body {
+        LoggedBody::Event(json) => vec![(last, Event::from_json(json))],
+        LoggedBody::Text { item_id, content_index, text, cuts } => {
+            let whole = TextPiece::new(text);
+            let mut start = 0_usize;
+            let deltas = (first..).zip(cuts).map(|(seq, cut)| {
+                let end = start.saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
+                let text = whole.part(start, end);
+                start = end;
+                (seq, TextDelta { item_id, content_index, text }.into())
+            });
+            deltas.collect()
+        }
     }
 }
 
-fn event_row(run_id: RunId, first_seq: u64, last_seq: u64, event: String, cuts: Option<String>) -> EventRow {
-    EventRow { run_id, first_seq: to_signed(first_seq), last_seq: to_signed(last_seq), event, cuts }
-}
-
-/// Removes the quotes of a JSON string.
-fn unquote(json: &str) -> &str {
-    json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default()
+fn join(cuts: &[u32]) -> String {
+    let mut out = String::with_capacity(cuts.len() * 3);
+    for cut in cuts {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{cut}");
+    }
+    out
 }
 
 /// Converts a number to the type of the database. Saturates.
@@ -131,10 +106,10 @@ pub(crate) fn to_unsigned(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::ItemId;
 
-    fn delta(item: Uuid, index: u32, text: &str) -> Event {
-        Event::from_json(text_delta::write(item, index, text).unwrap())
+    fn delta(item: ItemId, index: u32, text: &str) -> Event {
+        TextDelta::new(item, index, text).into()
     }
 
     fn decode(rows: Vec<EventRow>) -> Vec<NumberedEvent> {
@@ -143,7 +118,7 @@ mod tests {
 
     #[test]
     fn deltas_of_one_text_are_one_row_and_come_back_as_they_were() {
-        let (run, item, other) = (Uuid::new_v4().into(), Uuid::new_v4(), Uuid::new_v4());
+        let (run, item, other) = (RunId::random(), ItemId::random(), ItemId::random());
         let added = Event::from_json(r#"{"type":"thread.item.added","item":{}}"#);
         let events = vec![
             added.clone(),
@@ -155,19 +130,19 @@ mod tests {
             added,
             delta(item, 0, "end"),
         ];
-        let rows = encode_rows(run, 5, &events);
+        let rows = encode_events(run, 5, &events);
         let ranges: Vec<_> = rows.iter().map(|row| (row.first_seq, row.last_seq)).collect();
         assert_eq!(ranges, [(5, 5), (6, 8), (9, 9), (10, 10), (11, 11), (12, 12)]);
-        assert_eq!(rows[1].event, **delta(item, 0, "Hello \"you\"\n\u{1F95B} ä").json());
+        assert_eq!(rows[1].event, delta(item, 0, "Hello \"you\"\n\u{1F95B} ä").json());
         let expected: Vec<_> = (5..).zip(events).collect();
         assert_eq!(decode(rows), expected);
     }
 
     #[test]
     fn a_long_text_is_several_rows() {
-        let (run, item) = (Uuid::new_v4().into(), Uuid::new_v4());
+        let (run, item) = (RunId::random(), ItemId::random());
         let events: Vec<_> = (0..1_000).map(|n| delta(item, 0, &format!("{n} ").repeat(20))).collect();
-        let rows = encode_rows(run, 1, &events);
+        let rows = encode_events(run, 1, &events);
         assert!((2..100).contains(&rows.len()), "{}", rows.len());
         assert!(rows.iter().all(|row| row.event.len() < ROW_BYTES + 1_000));
         assert_eq!(decode(rows), (1..).zip(events).collect::<Vec<_>>());
@@ -175,11 +150,11 @@ mod tests {
 
     #[test]
     fn a_corrupt_row_is_no_panic_and_loses_no_text() {
-        let item = Uuid::new_v4();
-        let event = delta(item, 0, "ä").json().to_string();
+        let item = ItemId::random();
+        let event = delta(item, 0, "ä").json().into_owned();
         for cuts in ["1,1", "2", "1,1,0", "99", "x", "", "-1"] {
             let row = EventRow {
-                run_id: item.into(),
+                run_id: RunId::nil(),
                 first_seq: 1,
                 last_seq: 2,
                 event: event.clone(),

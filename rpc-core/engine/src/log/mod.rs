@@ -1,9 +1,13 @@
 //! The events of a run: in memory, and their form in the database.
 
 mod event_codec;
+mod event_list;
 #[cfg(test)]
 mod properties;
 mod run_log;
 
-pub(crate) use event_codec::{decode_row, encode_rows, last_seq_before_epoch, to_signed, to_unsigned};
-pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog};
+pub(crate) use event_codec::{
+    decode_logged, decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned,
+};
+pub(crate) use event_list::Stretch;
+pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog, Saved, UnsavedEvents};

@@ -1,20 +1,24 @@
 //! Property tests of the run log and the event codec.
 
 use super::event_codec::{decode_row, encode_rows, to_unsigned};
+use super::event_list::EventList;
 use super::run_log::{NumberedEvent, RunLog};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
-use threadline_schema::event::{Event, text_delta};
-use threadline_store::rows::EventRow;
+use threadline_schema::event::Event;
+use threadline_schema::event::text_delta::TextDelta;
+use threadline_schema::ids::{ItemId, RunId};
+use threadline_store::rows::{EventRow, ROW_BYTES};
 use uuid::Uuid;
 
 /// Deltas of a few texts, and other events.
 fn event() -> impl Strategy<Value = Event> {
-    let delta = (0..2_u128, 0..2_u32, any::<String>())
-        .prop_map(|(item, index, text)| text_delta::write(Uuid::from_u128(item), index, &text).unwrap());
-    let other = any::<u32>().prop_map(|number| format!(r#"{{"type":"notice","number":{number}}}"#));
-    prop_oneof![8 => delta, 1 => other].prop_map(Event::from_json)
+    let delta = (0..2_u128, 0..2_u32, any::<String>()).prop_map(|(item, index, text)| {
+        Event::from(TextDelta::new(ItemId::from_uuid(Uuid::from_u128(item)), index, &text))
+    });
+    let other = any::<u32>().prop_map(|number| Event::from_json(format!(r#"{{"type":"notice","number":{number}}}"#)));
+    prop_oneof![8 => delta, 1 => other]
 }
 
 /// What the events of a log are, kept in the simplest way.
@@ -44,7 +48,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn decoding_gives_the_encoded_events(first in 1..u64::MAX / 4, events in vec(event(), 0..40)) {
-        let rows = encode_rows(Uuid::from_u128(1).into(), first, &events);
+        let list: EventList = events.iter().cloned().collect();
+        let rows = encode_rows(RunId::nil(), first, &list.stretches(0, usize::MAX, ROW_BYTES));
         let mut next = first;
         for row in &rows {
             prop_assert_eq!(to_unsigned(row.first_seq), next);
@@ -56,14 +61,32 @@ proptest! {
     }
 
     #[test]
+    fn stretches_are_the_events_from_any_place(
+        events in vec(event(), 0..40),
+        from in 0..45_usize,
+        limit in 0..45_usize,
+        text_bytes in 1..40_usize,
+    ) {
+        let list: EventList = events.iter().cloned().collect();
+        let rows = encode_rows(RunId::nil(), 1, &list.stretches(from, limit, text_bytes));
+        let decoded: Vec<_> = rows.into_iter().flat_map(decode_row).map(|(_, event)| event).collect();
+        let expected: Vec<_> = events.into_iter().skip(from).take(limit).collect();
+        prop_assert_eq!(&decoded, &expected);
+        let mut read = VecDeque::new();
+        list.read(from, limit, &mut read);
+        let expected: VecDeque<_> = (from..).zip(expected).collect();
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
     fn decoding_anything_ends_at_the_last_number(
-        event in prop_oneof![any::<String>(), any::<String>().prop_map(|text| text_delta::write(Uuid::nil(), 0, &text).unwrap())],
+        event in prop_oneof![any::<String>(), any::<String>().prop_map(|text| TextDelta::new(ItemId::nil(), 0, &text).json())],
         cuts in proptest::option::of("[-0-9,x]{0,12}"),
         first in any::<i64>(),
         length in 0..5_i64,
     ) {
         let last = first.saturating_add(length);
-        let row = EventRow { run_id: Uuid::nil().into(), first_seq: first, last_seq: last, event, cuts };
+        let row = EventRow { run_id: RunId::nil(), first_seq: first, last_seq: last, event, cuts };
         let decoded = decode_row(row);
         prop_assert_eq!(decoded.last().map(|(seq, _)| *seq), Some(to_unsigned(last)));
     }
@@ -75,7 +98,7 @@ proptest! {
         after in 0..2_100_u64,
         limit in 0..60_usize,
     ) {
-        let log = RunLog::new(Uuid::nil().into());
+        let log = RunLog::new(RunId::nil());
         let mut reference = Reference::default();
         for (index, step) in steps.into_iter().enumerate() {
             match step {

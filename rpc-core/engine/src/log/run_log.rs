@@ -1,12 +1,16 @@
 //! The events of one run in memory.
 
+use super::event_list::{EventList, Stretch, StretchRef};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use threadline_schema::event::Event;
-use threadline_schema::ids::RunId;
+use threadline_schema::ids::{ItemId, RunId};
+use threadline_store::SegmentWriter;
+use threadline_store::rows::ROW_BYTES;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// An event and its sequence number.
 pub(crate) type NumberedEvent = (u64, Event);
@@ -19,8 +23,10 @@ pub(crate) type NumberedEvent = (u64, Event);
 pub(crate) struct RunLog {
     run_id: RunId,
     state: Mutex<State>,
-    /// Wakes readers after each change. A reader then looks for itself what is new.
+    /// Wakes readers after a change. A reader then looks for itself what is new.
     changed: Notify,
+    /// Wakes whoever seals the log, when the journal has written.
+    saved: Notify,
     /// Number of readers in this process.
     readers: AtomicUsize,
 }
@@ -48,32 +54,61 @@ impl Drop for ReaderGuard {
 
 #[derive(Debug, Default)]
 struct State {
-    events: Vec<Event>,
-    /// `(index, seq)`: from this index on, events are numbered from this number. They were written by the owner of a
-    /// later epoch, after the first owner died.
-    epoch_start: Option<(usize, u64)>,
-    bytes: usize,
+    events: EventList,
+    /// `(index, seq)`, in order: from this index on, events are numbered from this number. They were written by the owner
+    /// of a later epoch, after the owner before it died.
+    epoch_starts: Vec<(usize, u64)>,
     is_closed: bool,
     /// Number of the last event that is known to be durable.
     saved_seq: u64,
+    /// Number of the last event that is known to be in `run_events`. Those after it, up to `saved_seq`, are in segments.
+    logged_seq: u64,
+    /// The first segment with events that are not known to be in `run_events`, and when it was written.
+    first_segment: Option<(i64, Instant)>,
     /// Whether the journal is writing events of this log.
     is_saving: bool,
     /// Whether the journal must leave the log alone: its last events are written together with the end of the run.
     is_sealed: bool,
     /// Whether the next events cannot be read at the moment.
     is_unreachable: bool,
+    /// Whether this process has taken the run over, and is the one that appends events.
+    is_adopted: bool,
 }
 
-/// Events that are not durable yet.
+/// Where events have become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// In `run_events`, up to this number.
+    Logged(u64),
+    /// In a segment, up to this number.
+    InSegment(u64, i64),
+    /// It is not known whether they have.
+    Unknown,
+}
+
+/// Events that are not in `run_events` yet.
 pub(crate) struct UnsavedEvents {
     /// Number of the first event.
     pub(crate) first_seq: u64,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Stretch>,
+}
+
+impl UnsavedEvents {
+    /// Returns the number of the last event.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + self.events.iter().map(Stretch::len).sum::<usize>() as u64 - 1
+    }
 }
 
 impl RunLog {
     pub(crate) fn new(run_id: RunId) -> Self {
-        Self { run_id, state: Mutex::default(), changed: Notify::new(), readers: AtomicUsize::new(0) }
+        Self {
+            run_id,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            saved: Notify::new(),
+            readers: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn run_id(&self) -> RunId {
@@ -84,18 +119,34 @@ impl RunLog {
     pub(crate) fn append(&self, event: Event) -> u64 {
         let seq = {
             let mut state = self.state.lock();
-            state.push(event);
+            state.events.push(event);
             state.last_seq()
         };
-        self.changed.notify_waiters();
+        self.wake_readers();
         seq
+    }
+
+    /// Appends a text delta. Readers are not woken: many deltas come together, and [`wake_readers`](Self::wake_readers)
+    /// follows the last of them.
+    pub(crate) fn append_text(&self, item_id: ItemId, content_index: u32, delta: &str) {
+        self.state.lock().events.push_text(item_id, content_index, delta);
+    }
+
+    /// Wakes the readers.
+    pub(crate) fn wake_readers(&self) {
+        // Whoever waits for the end of the log is woken by it. A reader counts before it looks at the log, so either it
+        // sees what was appended, or it is counted here.
+        if self.is_read() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Appends the last events. Nothing is appended after them.
     pub(crate) fn close(&self, events: impl IntoIterator<Item = Event>) {
         {
             let mut state = self.state.lock();
-            events.into_iter().for_each(|event| state.push(event));
+            events.into_iter().for_each(|event| state.events.push(event));
+            state.events.shrink();
             state.is_closed = true;
         }
         self.changed.notify_waiters();
@@ -105,18 +156,36 @@ impl RunLog {
     pub(crate) fn copy(&self, events: impl IntoIterator<Item = NumberedEvent>, is_last: bool) {
         {
             let mut state = self.state.lock();
+            if state.is_adopted {
+                return;
+            }
             for (seq, event) in events {
-                if seq <= state.last_seq() {
-                    continue;
-                }
-                if seq > state.last_seq() + 1 {
-                    state.epoch_start = Some((state.events.len(), seq));
-                }
-                state.push(event);
+                state.push_numbered(seq, event);
             }
             state.is_closed |= is_last;
         }
         self.changed.notify_waiters();
+    }
+
+    /// Begins to append to the log of a run that this process has taken over. `events` are all that are durable: those of
+    /// the former owners, and the first of this one. Nothing is copied into the log any more.
+    pub(crate) fn adopt(&self, events: impl IntoIterator<Item = NumberedEvent>) {
+        {
+            let mut state = self.state.lock();
+            for (seq, event) in events {
+                state.push_numbered(seq, event);
+            }
+            state.saved_seq = state.last_seq();
+            state.logged_seq = state.last_seq();
+            state.is_adopted = true;
+            state.is_unreachable = false;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Returns whether this process has taken the run over, so that nothing may be copied into the log.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.state.lock().is_adopted
     }
 
     /// Returns the number of the last event; 0 before the first.
@@ -124,9 +193,9 @@ impl RunLog {
         self.state.lock().last_seq()
     }
 
-    /// Returns how many bytes of JSON the log holds.
+    /// Returns about how many bytes the log holds.
     pub(crate) fn bytes(&self) -> usize {
-        self.state.lock().bytes
+        self.state.lock().events.bytes()
     }
 
     /// Returns whether the log has its last event.
@@ -141,9 +210,14 @@ impl RunLog {
 
     /// Sets whether the next events can be read, for a log that another process writes.
     pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
-        if std::mem::replace(&mut self.state.lock().is_unreachable, is_unreachable) != is_unreachable {
-            self.changed.notify_waiters();
+        {
+            let mut state = self.state.lock();
+            if state.is_adopted || state.is_unreachable == is_unreachable {
+                return;
+            }
+            state.is_unreachable = is_unreachable;
         }
+        self.changed.notify_waiters();
     }
 
     /// Returns whether readers should not wait for the next events at the moment.
@@ -153,13 +227,15 @@ impl RunLog {
 
     /// Waits for the last event.
     pub(crate) async fn closed(&self) {
-        self.wait_until(|state| state.is_closed).await;
+        wait_until(&self.changed, || self.is_closed()).await;
     }
 
     /// Moves up to `limit` events after number `after` into `into`. Returns whether the log is closed.
     pub(crate) fn read(&self, after: u64, limit: usize, into: &mut VecDeque<NumberedEvent>) -> bool {
         let state = self.state.lock();
-        into.extend(state.after(after).take(limit));
+        let mut events = VecDeque::new();
+        state.events.read(state.index_after(after), limit, &mut events);
+        into.extend(events.into_iter().map(|(index, event)| (state.seq_at(index), event)));
         state.is_closed
     }
 
@@ -168,77 +244,127 @@ impl RunLog {
         self.changed.notified()
     }
 
-    /// Returns up to `limit` events that are not durable yet, for the journal, which reports the result with
-    /// [`end_saving`](Self::end_saving). `None` when there are none, or when the log is sealed.
-    pub(crate) fn begin_saving(&self, limit: usize) -> Option<UnsavedEvents> {
+    /// Writes up to `limit` events that are not durable yet into a segment, for the journal, which reports the result with
+    /// [`end_saving`](Self::end_saving). Returns the number of the last of them; `None` when there are none, or when the log
+    /// is sealed.
+    pub(crate) fn begin_segment(&self, limit: usize, segment: &mut SegmentWriter) -> Option<u64> {
         let mut state = self.state.lock();
         if state.is_sealed || state.saved_seq >= state.last_seq() {
             return None;
         }
         state.is_saving = true;
-        Some(state.unsaved(limit))
+        let mut next = state.saved_seq + 1;
+        state.events.each_stretch(state.index_after(state.saved_seq), limit, ROW_BYTES, |stretch| {
+            match stretch {
+                StretchRef::Event(event) => segment.event(self.run_id, next, &event.json()),
+                StretchRef::Text(text) => {
+                    segment.text(self.run_id, next, text.item_id(), text.content_index(), text.cuts(), text.text());
+                }
+            }
+            next += stretch.len() as u64;
+        });
+        Some(next - 1)
     }
 
-    /// Ends what [`begin_saving`](Self::begin_saving) began. Events up to `saved_seq` are durable; `None` when that is
-    /// not known.
-    pub(crate) fn end_saving(&self, saved_seq: Option<u64>) {
+    /// Returns up to `limit` events that are not in `run_events` yet, for the journal, like
+    /// [`begin_segment`](Self::begin_segment).
+    pub(crate) fn begin_saving(&self, limit: usize) -> Option<UnsavedEvents> {
+        let mut state = self.state.lock();
+        if state.is_sealed || state.logged_seq >= state.last_seq() {
+            return None;
+        }
+        state.is_saving = true;
+        Some(state.events_after(state.logged_seq, limit))
+    }
+
+    /// Ends what [`begin_segment`](Self::begin_segment) or [`begin_saving`](Self::begin_saving) began.
+    pub(crate) fn end_saving(&self, saved: Saved) {
         {
             let mut state = self.state.lock();
             state.is_saving = false;
-            state.saved_seq = state.saved_seq.max(saved_seq.unwrap_or_default());
+            match saved {
+                Saved::Logged(seq) => {
+                    state.logged_seq = state.logged_seq.max(seq);
+                    state.saved_seq = state.saved_seq.max(seq);
+                    if state.logged_seq >= state.saved_seq {
+                        state.first_segment = None;
+                    }
+                }
+                Saved::InSegment(seq, segment) => {
+                    state.saved_seq = state.saved_seq.max(seq);
+                    state.first_segment.get_or_insert_with(|| (segment, Instant::now()));
+                }
+                Saved::Unknown => {}
+            }
         }
-        self.changed.notify_waiters();
+        self.saved.notify_waiters();
     }
 
-    /// Takes the log from the journal, after the write that is under way. Returns the events that are not durable.
+    /// Returns the events that are not durable yet, as the journal is about to write them.
+    pub(crate) fn unsaved(&self, limit: usize) -> UnsavedEvents {
+        let state = self.state.lock();
+        state.events_after(state.saved_seq, limit)
+    }
+
+    /// Returns the first segment with events that are nowhere else, and when it was written.
+    pub(crate) fn first_segment(&self) -> Option<(i64, Instant)> {
+        self.state.lock().first_segment
+    }
+
+    /// Takes the log from the journal, after the write that is under way. Returns the events that are not in `run_events`.
     pub(crate) async fn seal(&self) -> UnsavedEvents {
         self.state.lock().is_sealed = true;
-        self.wait_until(|state| !state.is_saving).await;
-        self.state.lock().unsaved(usize::MAX)
+        wait_until(&self.saved, || !self.state.lock().is_saving).await;
+        let state = self.state.lock();
+        state.events_after(state.logged_seq, usize::MAX)
     }
+}
 
-    async fn wait_until(&self, condition: impl Fn(&State) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if condition(&self.state.lock()) {
-                return;
-            }
-            changed.await;
+async fn wait_until(notify: &Notify, condition: impl Fn() -> bool) {
+    loop {
+        let notified = notify.notified();
+        if condition() {
+            return;
         }
+        notified.await;
     }
 }
 
 impl State {
-    fn push(&mut self, event: Event) {
-        self.bytes += event.json().len();
+    /// Appends an event that is numbered already, unless it is there.
+    fn push_numbered(&mut self, seq: u64, event: Event) {
+        let last = self.last_seq();
+        if seq <= last {
+            return;
+        }
+        if seq > last + 1 {
+            self.epoch_starts.push((self.events.len(), seq));
+        }
         self.events.push(event);
     }
 
     fn seq_at(&self, index: usize) -> u64 {
-        match self.epoch_start {
-            Some((start, seq)) if index >= start => seq + (index - start) as u64,
-            _ => index as u64 + 1,
+        match self.epoch_starts.iter().rfind(|(start, _)| index >= *start) {
+            Some((start, seq)) => seq + (index - start) as u64,
+            None => index as u64 + 1,
         }
+    }
+
+    /// Returns the index of the first event with a greater number than this.
+    fn index_after(&self, number: u64) -> usize {
+        let to_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let is_later = |(_, seq): &&(usize, u64)| *seq > number;
+        let next_start = self.epoch_starts.iter().find(is_later).map_or(usize::MAX, |(start, _)| *start);
+        let (start, seq) = self.epoch_starts.iter().rfind(|start| !is_later(start)).copied().unwrap_or((0, 1));
+        start.saturating_add(to_index(number.saturating_add(1).saturating_sub(seq))).min(next_start)
     }
 
     fn last_seq(&self) -> u64 {
         self.events.len().checked_sub(1).map_or(0, |index| self.seq_at(index))
     }
 
-    fn unsaved(&self, limit: usize) -> UnsavedEvents {
-        let events = self.after(self.saved_seq).take(limit).map(|(_, event)| event).collect();
-        UnsavedEvents { first_seq: self.saved_seq + 1, events }
-    }
-
-    fn after(&self, after: u64) -> impl Iterator<Item = NumberedEvent> + '_ {
-        let to_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let from = match self.epoch_start {
-            Some((start, seq)) if after >= seq => start.saturating_add(to_index(after - seq)).saturating_add(1),
-            Some((start, _)) => start.min(to_index(after)),
-            None => to_index(after),
-        };
-        let numbered = self.events.iter().enumerate().skip(from);
-        numbered.map(|(index, event)| (self.seq_at(index), event.clone()))
+    fn events_after(&self, after: u64, limit: usize) -> UnsavedEvents {
+        UnsavedEvents { first_seq: after + 1, events: self.events.stretches(self.index_after(after), limit, ROW_BYTES) }
     }
 }
 
@@ -247,7 +373,7 @@ mod tests {
     use super::*;
 
     fn log() -> RunLog {
-        RunLog::new(uuid::Uuid::from_u128(1).into())
+        RunLog::new(RunId::random())
     }
 
     fn numbers(log: &RunLog, after: u64) -> Vec<u64> {
@@ -273,6 +399,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_adopted_log_goes_on_after_each_owner_before() {
+        let log = log();
+        let event = |seq: u64| (seq, Event::from_json(seq.to_string()));
+        log.copy([1, 2].map(event), false);
+        log.adopt([1, 2, 3, 1_000, 1_001, 2_000].map(event));
+        log.copy([2_001, 2_002].map(event), true);
+        assert!(log.is_adopted() && !log.is_closed(), "nothing is copied into it any more");
+        assert!(log.begin_saving(10).is_none(), "all of it is durable");
+        assert_eq!(log.append(Event::from_json("2001")), 2_001);
+        let all = [1, 2, 3, 1_000, 1_001, 2_000, 2_001];
+        for after in [0, 1, 2, 3, 4, 999, 1_000, 1_001, 1_002, 1_999, 2_000, 2_001, 2_002, u64::MAX] {
+            let expected: Vec<u64> = all.into_iter().filter(|seq| *seq > after).collect();
+            assert_eq!(numbers(&log, after), expected, "{after}");
+        }
+        let unsaved = log.begin_saving(10).unwrap();
+        assert_eq!((unsaved.first_seq, unsaved.events.len()), (2_001, 1));
+    }
+
     #[tokio::test]
     async fn events_are_given_to_the_journal_until_they_are_durable() {
         let log = log();
@@ -281,11 +426,11 @@ mod tests {
             log.append(Event::from_json(n.to_string()));
         }
         let unsaved = log.begin_saving(3).unwrap();
-        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
-        log.end_saving(None);
+        assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
+        log.end_saving(Saved::Unknown);
         let unsaved = log.begin_saving(3).unwrap();
-        assert_eq!((unsaved.first_seq, unsaved.events.len()), (1, 3));
-        log.end_saving(Some(3));
+        assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
+        log.end_saving(Saved::Logged(3));
 
         assert!(log.begin_saving(10).is_some());
         let log = Arc::new(log);
@@ -297,9 +442,31 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(!sealing.is_finished(), "the journal is still writing");
-        log.end_saving(Some(4));
+        log.end_saving(Saved::Logged(4));
         let rest = sealing.await.unwrap();
-        assert_eq!((rest.first_seq, rest.events.len()), (5, 1));
+        assert_eq!((rest.first_seq, rest.last_seq()), (5, 5));
         assert!(log.begin_saving(10).is_none(), "it is written with the end of the run");
+    }
+
+    #[tokio::test]
+    async fn what_is_in_segments_is_written_with_the_end_of_the_run() {
+        let log = log();
+        for n in 1..=5 {
+            log.append(Event::from_json(n.to_string()));
+        }
+        let mut segment = SegmentWriter::default();
+        assert_eq!(log.begin_segment(3, &mut segment), Some(3));
+        log.end_saving(Saved::InSegment(3, 8));
+        assert_eq!(log.unsaved(10).first_seq, 4);
+        assert_eq!(log.begin_segment(3, &mut segment), Some(5));
+        log.end_saving(Saved::InSegment(5, 9));
+        assert_eq!(log.begin_segment(3, &mut segment), None);
+        assert_eq!(log.first_segment().unwrap().0, 8);
+        let unlogged = log.begin_saving(2).unwrap();
+        assert_eq!((unlogged.first_seq, unlogged.last_seq()), (1, 2));
+        log.end_saving(Saved::Logged(2));
+        assert_eq!(log.first_segment().unwrap().0, 8);
+        let rest = log.seal().await;
+        assert_eq!((rest.first_seq, rest.last_seq()), (3, 5));
     }
 }

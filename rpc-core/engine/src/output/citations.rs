@@ -1,6 +1,6 @@
 //! Citations: the sources of the words of a message.
 
-use super::run_writer::{OpenMessage, RunWriter};
+use super::run_writer::RunWriter;
 use threadline_schema::chatkit::{Annotation, Extra, ItemUpdate, Source, UrlSource};
 use threadline_schema::event::ThreadStreamEvent;
 
@@ -40,12 +40,12 @@ impl RunWriter {
 
     /// Shows the citations whose passages are there. When the message `is_complete`, shows the others at its end.
     pub(super) fn show_citations(&mut self, is_complete: bool) {
-        let Some(OpenMessage { id: item_id, text, .. }) = &self.message else { return };
-        let item_id = item_id.0;
+        let Some(message) = &self.message else { return };
+        let item_id = message.id;
         if self.citations.waiting.is_empty() {
             return;
         }
-        for annotation in self.citations.take_due(text, is_complete) {
+        for annotation in self.citations.take_due(&message.text, is_complete) {
             let annotation_index = u32::try_from(self.citations.shown.len()).unwrap_or(u32::MAX);
             self.citations.shown.push(annotation.clone());
             let annotation = Box::new(annotation);
@@ -89,7 +89,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::VecDeque;
     use std::sync::Arc;
-    use uuid::Uuid;
+    use threadline_schema::ids::RunId;
 
     fn page(name: &str, end: Option<u64>) -> Citation {
         Citation { url: format!("https://{name}.example/"), title: name.to_owned(), end }
@@ -100,7 +100,7 @@ mod tests {
         let mut events = VecDeque::new();
         log.read(0, usize::MAX, &mut events);
         let updates =
-            events.iter().map(|(_, event)| serde_json::from_str::<Value>(event.json()).unwrap()["update"].take());
+            events.iter().map(|(_, event)| serde_json::from_str::<Value>(&event.json()).unwrap()["update"].take());
         let shown = updates.filter_map(|update| match update["type"].as_str()? {
             "assistant_message.content_part.text_delta" => Some(update["delta"].clone()),
             "assistant_message.content_part.annotation_added" => {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_citation_waits_for_its_words_and_stands_within_them() {
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let mut writer = RunWriter::for_tests(log.clone());
         writer.start_request(0, None);
         writer.cite(page("early", Some(3)));
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn citations_go_with_their_answer() {
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let mut writer = RunWriter::for_tests(log.clone());
         writer.write_text("Half");
         writer.cite(page("half", Some(2)));

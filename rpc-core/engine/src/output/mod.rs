@@ -2,6 +2,7 @@
 
 mod citations;
 mod pending_call;
+mod resumed_output;
 mod run_writer;
 mod store_items;
 mod thoughts;
@@ -12,6 +13,7 @@ mod workflow;
 
 pub use citations::Citation;
 pub use pending_call::PendingCall;
+pub(crate) use resumed_output::{OpenCall, ResumedOutput, UsedSoFar};
 pub use run_writer::RunWriter;
 pub(crate) use run_writer::{CANCEL_NOTE, hidden_note, new_item};
 pub use tool_calls::{FinishedCall, RequestedCall, WaitingCall};

@@ -30,11 +30,11 @@ impl RunWriter {
         self.close_widgets();
         let Some(id) = self.calls.leave_pending(index) else { return };
         self.has_output = true;
-        let (thread_id, now) = (self.thread_id.0, self.clock.now());
+        let (thread_id, now) = (self.thread_id, self.clock.now());
         let created_at = now.utc();
         let questions = |inputs, approval| {
             let (status, extra) = (StructuredInputStatus::Pending, Extra::default());
-            let item = StructuredInputItem { id: id.0, thread_id, created_at, status, inputs, approval, extra };
+            let item = StructuredInputItem { id, thread_id, created_at, status, inputs, approval, extra };
             (ItemKind::StructuredInput, ThreadItem::StructuredInput(item))
         };
         let (kind, item) = match pending {
@@ -42,7 +42,7 @@ impl RunWriter {
                 let RequestedCall { id: call_id, name, .. } = call.clone();
                 let (status, output, extra) = (ClientToolCallStatus::Pending, None, Extra::default());
                 let item =
-                    ClientToolCall { id: id.0, thread_id, created_at, status, call_id, name, arguments, output, extra };
+                    ClientToolCall { id, thread_id, created_at, status, call_id, name, arguments, output, extra };
                 (ItemKind::ClientToolCall, ThreadItem::ClientToolCall(item))
             }
             PendingCall::StructuredInput(inputs) => questions(inputs, None),

@@ -14,7 +14,7 @@ use threadline_schema::chatkit::{
     AssistantContent, AssistantMessage, Extra, ItemUpdate, NoticeLevel, SdkHiddenContext, ThreadItem, WorkflowItem,
 };
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::event::{Event, ThreadStreamEvent, text_delta};
+use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::{ItemId, ThreadId};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
@@ -65,11 +65,13 @@ pub struct RunWriter {
     pub(crate) finish_reason: Option<FinishReason>,
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
-    meter: UsageMeter,
+    pub(super) meter: UsageMeter,
     /// What the run holds of budgets, if that is more than at its start.
     pub(crate) held: Option<Held>,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
+    /// Whether there is text that the subscribers were not told of.
+    has_unheard: bool,
 }
 
 /// A message that is being written.
@@ -113,6 +115,7 @@ impl RunWriter {
             held: None,
             has_output: false,
             has_tool_calls: false,
+            has_unheard: false,
         }
     }
 
@@ -166,6 +169,13 @@ impl RunWriter {
 
     /// Appends to the assistant's message, and opens one if there is none.
     pub fn write_text(&mut self, delta: &str) {
+        self.add_text(delta);
+        self.wake_readers();
+    }
+
+    /// Like [`write_text`](Self::write_text), but subscribers hear of it with the next [`wake_readers`](Self::wake_readers):
+    /// many pieces of text can come together.
+    pub fn add_text(&mut self, delta: &str) {
         self.meter.add_output(delta.len());
         if self.message.is_none() {
             self.close_thoughts();
@@ -174,13 +184,16 @@ impl RunWriter {
         }
         let Some(message) = &mut self.message else { return };
         message.text.push_str(delta);
-        match text_delta::write(message.id.0, 0, delta) {
-            Ok(json) => {
-                self.log.append(Event::from_json(json));
-            }
-            Err(error) => tracing::error!(%error, "text delta cannot be serialised"),
-        }
+        self.log.append_text(message.id, 0, delta);
+        self.has_unheard = true;
         self.show_citations(false);
+    }
+
+    /// Wakes the subscribers if there is text that they were not told of.
+    pub fn wake_readers(&mut self) {
+        if std::mem::take(&mut self.has_unheard) {
+            self.log.wake_readers();
+        }
     }
 
     /// Notes how the answer ended. If it is incomplete, the user reads why.
@@ -226,6 +239,7 @@ impl RunWriter {
 
     /// Completes what is being written, as far as it got, and abandons the running calls: their outcome is unknown.
     pub(crate) fn close(&mut self) {
+        self.wake_readers();
         self.close_thoughts();
         self.close_message();
         self.close_workflow();
@@ -237,7 +251,7 @@ impl RunWriter {
     pub(crate) fn replace_items(&mut self, replaced: impl IntoIterator<Item = ItemId>) {
         self.close_message();
         for id in replaced {
-            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id });
         }
     }
 
@@ -247,7 +261,7 @@ impl RunWriter {
         self.announcements.clear();
         self.message_id = None;
         for id in std::mem::take(&mut self.begun) {
-            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id.0 });
+            self.announce_later(&ThreadStreamEvent::ItemRemoved { item_id: id });
         }
     }
 
@@ -272,8 +286,8 @@ impl RunWriter {
         let had_output = std::mem::replace(&mut self.has_output, true);
         let (id, created_at) = (self.clock.new_id::<ItemId>(), self.clock.now());
         let item = AssistantMessage {
-            id: id.0,
-            thread_id: self.thread_id.0,
+            id,
+            thread_id: self.thread_id,
             created_at: created_at.utc(),
             content: Vec::new(),
             finish_reason: None,
@@ -281,7 +295,7 @@ impl RunWriter {
         };
         self.begin_item(id, ThreadItem::AssistantMessage(item));
         self.emit(&ThreadStreamEvent::ItemUpdated {
-            item_id: id.0,
+            item_id: id,
             update: ItemUpdate::ContentPartAdded { content_index: 0, content: AssistantContent::new("") },
         });
         self.message = Some(OpenMessage { id, created_at, text: String::new(), had_output });
@@ -292,7 +306,7 @@ impl RunWriter {
         let message = self.message.take()?;
         self.has_output = message.had_output;
         self.begun.retain(|id| *id != message.id);
-        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id.0 });
+        self.emit(&ThreadStreamEvent::ItemRemoved { item_id: message.id });
         Some(message.text)
     }
 
@@ -302,8 +316,8 @@ impl RunWriter {
         let Some(OpenMessage { id, created_at, text, .. }) = self.message.take() else { return };
         let content = AssistantContent::Text { text, annotations: self.take_citations(), extra: Extra::new() };
         let item = ThreadItem::AssistantMessage(AssistantMessage {
-            id: id.0,
-            thread_id: self.thread_id.0,
+            id,
+            thread_id: self.thread_id,
             created_at: created_at.utc(),
             content: vec![content.clone()],
             finish_reason: self.finish_reason,
@@ -311,7 +325,7 @@ impl RunWriter {
         });
         self.store_later(id, ItemKind::AssistantMessage, false, &item, created_at);
         self.announce_later(&ThreadStreamEvent::ItemUpdated {
-            item_id: id.0,
+            item_id: id,
             update: ItemUpdate::ContentPartDone { content_index: 0, content },
         });
         self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
@@ -340,7 +354,7 @@ impl RunWriter {
 
     #[cfg(test)]
     pub(crate) fn for_tests(log: Arc<RunLog>) -> Self {
-        let thread_id = uuid::Uuid::new_v4().into();
+        let thread_id = ThreadId::random();
         Self::new(log, Arc::new(Clock::for_tests()), Supervisor::default(), thread_id, false)
     }
 }
@@ -377,8 +391,8 @@ pub(crate) fn new_item(
 pub(crate) fn hidden_note(clock: &Clock, thread_id: ThreadId, note: &str) -> Option<NewItem> {
     let (id, created_at) = (clock.new_id::<ItemId>(), clock.now());
     let item = ThreadItem::SdkHiddenContext(SdkHiddenContext {
-        id: id.0,
-        thread_id: thread_id.0,
+        id,
+        thread_id,
         created_at: created_at.utc(),
         content: note.to_owned(),
         extra: Extra::new(),

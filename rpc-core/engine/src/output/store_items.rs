@@ -1,4 +1,4 @@
-//! Stores items while a run goes on, so that they are kept wherever the run is stopped.
+//! Stores items while a run is active, so that they are kept wherever the run is stopped.
 
 use super::run_writer::RunWriter;
 use std::time::Duration;
@@ -33,8 +33,8 @@ impl RunWriter {
         if items.is_empty() {
             return Ok(());
         }
-        let (store, new) = (store.clone(), items.clone());
-        let write = async move { store.items_append(token, new).await.map(drop) };
+        let (store, new, used) = (store.clone(), items.clone(), self.used_so_far());
+        let write = async move { store.items_append(token, new, used).await.map(drop) };
         let task = self.supervisor.spawn_with_result(TaskKind::Request, write);
         self.pending_write = Some(PendingWrite { items, task });
         self.finish_write().await

@@ -46,7 +46,7 @@ impl RunWriter {
     /// Ends the stretch of thought that is being shown.
     pub(super) fn close_thoughts(&mut self) {
         let Some(Thoughts { mut item, thought, started, .. }) = self.thoughts.take() else { return };
-        let (id, created_at) = (ItemId::from(item.id), item.created_at.into());
+        let (id, created_at) = (item.id, item.created_at.into());
         item.workflow.tasks = vec![WorkflowTask::Thought(thought)];
         let duration = started.elapsed().as_secs();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
@@ -65,8 +65,8 @@ impl RunWriter {
             extra: Extra::new(),
         };
         let id = self.clock.new_id::<ItemId>();
-        let (thread_id, created_at) = (self.thread_id.0, self.clock.now().utc());
-        let item = WorkflowItem { id: id.0, thread_id, created_at, workflow, extra: Extra::new() };
+        let (thread_id, created_at) = (self.thread_id, self.clock.now().utc());
+        let item = WorkflowItem { id, thread_id, created_at, workflow, extra: Extra::new() };
         self.begin_item(id, ThreadItem::Workflow(item.clone()));
         let started = Instant::now();
         self.thoughts = Some(Thoughts { item, thought: ThoughtTask::default(), started, shown_bytes: 0 });

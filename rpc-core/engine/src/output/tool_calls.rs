@@ -1,5 +1,6 @@
 //! Tool calls: what is stored of them before they run, and after.
 
+use super::resumed_output::OpenCall;
 use super::run_writer::new_item;
 use crate::wire::{CallApproval, ToolCallBody};
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub struct RequestedCall {
     pub arguments: String,
     /// What the model's server wants back with the call. The engine stores it and does not read it.
     pub echo: Option<Value>,
+    /// Whether making the call twice does no harm.
+    pub is_idempotent: bool,
 }
 
 /// The call of a turn that waits for the client or the user.
@@ -66,6 +69,8 @@ struct StoredCall {
     body: ToolCallBody,
     /// Index of its entry in the workflow, once it runs.
     entry: Option<usize>,
+    /// Whether it may have taken effect.
+    may_have_run: bool,
     has_ended: bool,
 }
 
@@ -89,12 +94,13 @@ impl TurnCalls {
     ) -> Vec<NewItem> {
         self.calls.clear();
         for (index, call) in calls.iter().enumerate() {
-            let RequestedCall { id, name, arguments, echo } = call.clone();
+            let RequestedCall { id, name, arguments, echo, is_idempotent } = call.clone();
             let waiting = waiting.filter(|waiting| waiting.index == index);
-            let waits_for = waiting.map(|_| clock.new_id::<ItemId>().0);
+            let waits_for = waiting.map(|_| clock.new_id::<ItemId>());
             let approval = waiting.and_then(|waiting| waiting.approval);
-            let body = ToolCallBody { id, name, arguments, result: None, turn, waits_for, approval, echo };
-            self.calls.push(StoredCall { item_id: clock.new_id(), body, entry: None, has_ended: false });
+            let body =
+                ToolCallBody { id, name, arguments, result: None, turn, waits_for, approval, echo, is_idempotent };
+            self.calls.push(StoredCall::new(clock.new_id(), body));
         }
         let now = clock.now();
         let calls = self.calls.iter();
@@ -104,14 +110,36 @@ impl TurnCalls {
     /// Replaces the calls by one that is stored already.
     pub(super) fn adopt(&mut self, item_id: ItemId, body: ToolCallBody) {
         self.calls.clear();
-        self.calls.push(StoredCall { item_id, body, entry: None, has_ended: false });
+        self.calls.push(StoredCall::new(item_id, body));
+    }
+
+    /// Begins with calls that another process may have made, and that are made again.
+    pub(super) fn resume(&mut self, calls: Vec<OpenCall>) {
+        let stored = |OpenCall { item_id, body, entry }| StoredCall {
+            entry,
+            may_have_run: true,
+            ..StoredCall::new(item_id, body)
+        };
+        self.calls = calls.into_iter().map(stored).collect();
+    }
+
+    /// Returns the calls that have not ended: the item of each, and its body.
+    pub(super) fn open_calls(&self) -> Vec<(ItemId, ToolCallBody)> {
+        let open = self.calls.iter().filter(|call| !call.has_ended);
+        open.map(|call| (call.item_id, call.body.clone())).collect()
     }
 
     /// Records that a call runs, and which workflow entry shows it.
     pub(super) fn set_entry(&mut self, index: usize, entry: usize) {
         if let Some(call) = self.calls.get_mut(index) {
             call.entry = Some(entry);
+            call.may_have_run = true;
         }
+    }
+
+    /// Returns the index of the workflow entry of a call, if it has one.
+    pub(super) fn entry(&self, index: usize) -> Option<usize> {
+        self.calls.get(index)?.entry
     }
 
     pub(super) fn position(&self, index: usize) -> Option<CallIndex> {
@@ -149,7 +177,7 @@ impl TurnCalls {
     /// Ends the calls that are still open: the run has been stopped.
     pub(super) fn abandon(&mut self) {
         for mut call in self.calls.drain(..) {
-            let result = if call.entry.is_some() { UNKNOWN_RESULT } else { NOT_MADE_RESULT };
+            let result = if call.may_have_run { UNKNOWN_RESULT } else { NOT_MADE_RESULT };
             let ended = call.end(result).map(|body| UnstoredResult { item_id: call.item_id, body, entry: None });
             self.results.extend(ended);
         }
@@ -167,6 +195,10 @@ impl TurnCalls {
 }
 
 impl StoredCall {
+    fn new(item_id: ItemId, body: ToolCallBody) -> Self {
+        Self { item_id, body, entry: None, may_have_run: false, has_ended: false }
+    }
+
     /// Returns the body with a result; `None` if it has one already.
     fn end(&mut self, result: &str) -> Option<String> {
         if std::mem::replace(&mut self.has_ended, true) {

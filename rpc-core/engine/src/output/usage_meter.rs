@@ -27,6 +27,9 @@ pub struct UsageMeter {
     /// Whether a model was used that has no price.
     has_unpriced: bool,
     request: OpenRequest,
+    /// Bytes that a model had written when the process of the run died. Their request is booked with the next one, which
+    /// has the same prompt.
+    lost_bytes: usize,
 }
 
 /// The request to a model that is under way, as long as its server has not reported the usage.
@@ -43,6 +46,11 @@ impl UsageMeter {
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
     pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
         self.book_estimate();
+        let bytes_written = std::mem::take(&mut self.lost_bytes);
+        if bytes_written > 0 {
+            self.request = OpenRequest { is_open: true, bytes_read: prompt_bytes, bytes_written, prices };
+            self.book_estimate();
+        }
         self.request = OpenRequest { is_open: true, bytes_read: prompt_bytes, bytes_written: 0, prices };
     }
 
@@ -51,6 +59,12 @@ impl UsageMeter {
         if self.request.bytes_written == 0 {
             self.request.is_open = false;
         }
+    }
+
+    /// Goes on with what another process has booked. `lost_bytes` is what a model had written when that process died.
+    pub(crate) fn resume(&mut self, booked: Charge, lost_bytes: usize) {
+        self.include(booked);
+        self.lost_bytes = lost_bytes;
     }
 
     /// Counts bytes that the model has written.
@@ -154,6 +168,19 @@ mod tests {
         assert_eq!(meter.charge(), charge(33, 2, Some(21)), "a call that failed is charged with what it had said");
         meter.abandon_request();
         assert_eq!(meter.charge(), charge(13, 2, Some(11)), "a call that failed before it said anything is free");
+    }
+
+    #[test]
+    fn a_request_of_a_dead_process_is_charged_with_the_next_one() {
+        let prices = Some(ModelPrices { input_per_million: 1.0, output_per_million: 1.0 });
+        let mut meter = UsageMeter::default();
+        meter.resume(charge(10, 5, Some(15)), 8);
+        assert_eq!(meter.charge(), charge(10, 5, Some(15)), "its prompt is not known yet");
+        meter.start_request(40, prices);
+        assert_eq!(meter.charge(), charge(20, 7, Some(27)));
+        meter.report(Usage { prompt_tokens: 11, completion_tokens: 3 });
+        meter.start_request(40, prices);
+        assert_eq!(meter.charge(), charge(31, 10, Some(41)), "once");
     }
 
     #[test]

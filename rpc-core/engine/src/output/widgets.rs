@@ -36,8 +36,8 @@ impl RunWriter {
         let mut ids = Vec::new();
         for WidgetView { widget, copy_text, .. } in self.take_widgets() {
             let (id, now) = (self.clock.new_id::<ItemId>(), self.clock.now());
-            let (thread_id, created_at, extra) = (self.thread_id.0, now.utc(), Extra::default());
-            let item = ThreadItem::Widget(WidgetItem { id: id.0, thread_id, created_at, widget, copy_text, extra });
+            let (thread_id, created_at, extra) = (self.thread_id, now.utc(), Extra::default());
+            let item = ThreadItem::Widget(WidgetItem { id, thread_id, created_at, widget, copy_text, extra });
             self.store_later(id, ItemKind::Widget, false, &item, now);
             self.announce_later(&ThreadStreamEvent::ItemDone { item: Box::new(item) });
             ids.push(id);

@@ -36,7 +36,15 @@ impl RunWriter {
     /// Shows that the call at `index` runs.
     pub fn start_call(&mut self, index: usize, title: &str) {
         self.has_output = true;
-        let entry = self.add_to_workflow(task_entry(title, StatusIndicator::Loading, None));
+        let task = task_entry(title, StatusIndicator::Loading, None);
+        let entry = match self.calls.entry(index) {
+            // Another process has shown it, and it is made again.
+            Some(entry) => {
+                self.update_workflow(entry, task);
+                entry
+            }
+            None => self.add_to_workflow(task),
+        };
         self.calls.set_entry(index, entry);
     }
 
@@ -104,7 +112,7 @@ impl RunWriter {
             // The run was stopped while the call ran.
             mark_outcome_unknown(task);
         }
-        let (id, created_at) = (ItemId::from(item.id), item.created_at);
+        let (id, created_at) = (item.id, item.created_at);
         let duration = (self.clock.now().utc() - created_at).num_seconds();
         let duration = u64::try_from(duration).unwrap_or_default();
         item.workflow.summary = Some(WorkflowSummary::Duration { duration, extra: Extra::new() });
@@ -119,7 +127,7 @@ impl RunWriter {
 pub(crate) fn empty_workflow(id: ItemId, thread_id: ThreadId, created_at: DateTime<Utc>) -> WorkflowItem {
     let workflow =
         Workflow { kind: WorkflowKind::Custom, tasks: Vec::new(), summary: None, expanded: false, extra: Extra::new() };
-    WorkflowItem { id: id.0, thread_id: thread_id.0, created_at, workflow, extra: Extra::new() }
+    WorkflowItem { id, thread_id, created_at, workflow, extra: Extra::new() }
 }
 
 /// Returns whether an entry shows a call that runs.

@@ -15,7 +15,10 @@ pub(crate) async fn renew_leases(shared: &Shared) {
     for _ in 0..TRIES {
         match renew_once(shared).await {
             Ok(()) => return,
-            Err(error) => tracing::warn!(error = %Chain(&error), "leases could not be renewed"),
+            Err(error) => {
+                metrics::counter!("threadline_lease_renewal_failures_total").increment(1);
+                tracing::warn!(error = %Chain(&error), "leases could not be renewed");
+            }
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }

@@ -1,8 +1,9 @@
 //! The items of a run, computed from its events.
 
+use serde::Deserialize;
 use threadline_schema::chatkit::{AssistantContent, AssistantMessage, ItemUpdate, ThreadItem, WorkflowItem};
-use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
-use uuid::Uuid;
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
+use threadline_schema::ids::ItemId;
 
 /// The items that the assistant has begun, in their order.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub(super) enum BegunItem {
 }
 
 impl BegunItem {
-    pub(super) fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> ItemId {
         match self {
             Self::Message(message) => message.id,
             Self::Workflow { item, .. } => item.id,
@@ -28,11 +29,12 @@ impl BegunItem {
 impl RunProjection {
     /// Applies the next event.
     pub(super) fn apply(&mut self, event: &Event) {
-        if let Some(delta) = text_delta::split(event.json()) {
-            if let (Ok(id), Ok(text)) = (delta.item_id.parse(), serde_json::from_str::<String>(delta.delta)) {
-                self.append_text(id, delta.content_index.parse().unwrap_or_default(), &text);
-            }
+        if let Some(delta) = event.text_delta() {
+            self.append_text(delta.item_id, delta.content_index, &delta.text.unescaped());
             return;
+        }
+        if event.kind() == EventKind::RunResync {
+            return self.replace(event);
         }
         if !matches!(
             event.kind(),
@@ -40,13 +42,36 @@ impl RunProjection {
         ) {
             return;
         }
-        match serde_json::from_str(event.json()) {
+        match serde_json::from_str(&event.json()) {
             Ok(ThreadStreamEvent::ItemAdded { item }) => self.put_item(*item, false),
             Ok(ThreadStreamEvent::ItemDone { item }) => self.put_item(*item, true),
             Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) => self.update_item(item_id, update),
             Ok(ThreadStreamEvent::ItemRemoved { item_id }) => self.items.retain(|item| item.id() != item_id),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "event in the log of a run cannot be read"),
+        }
+    }
+
+    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without a
+    /// summary go on.
+    fn replace(&mut self, resync: &Event) {
+        #[derive(Deserialize)]
+        struct Resync {
+            items: Items,
+        }
+        #[derive(Deserialize)]
+        struct Items {
+            data: Vec<ThreadItem>,
+        }
+        match serde_json::from_str(&resync.json()) {
+            Ok(Resync { items: Items { data } }) => {
+                self.items.clear();
+                for item in data {
+                    let is_done = !matches!(&item, ThreadItem::Workflow(item) if item.workflow.summary.is_none());
+                    self.put_item(item, is_done);
+                }
+            }
+            Err(error) => tracing::error!(%error, "resync event in the log of a run cannot be read"),
         }
     }
 
@@ -63,7 +88,7 @@ impl RunProjection {
         }
     }
 
-    fn update_item(&mut self, item_id: Uuid, update: ItemUpdate) {
+    fn update_item(&mut self, item_id: ItemId, update: ItemUpdate) {
         match update {
             ItemUpdate::TextDelta { content_index, delta } => self.append_text(item_id, content_index, &delta),
             ItemUpdate::ContentPartAdded { content_index, content }
@@ -90,7 +115,7 @@ impl RunProjection {
         }
     }
 
-    fn append_text(&mut self, item_id: Uuid, content_index: u32, delta: &str) {
+    fn append_text(&mut self, item_id: ItemId, content_index: u32, delta: &str) {
         let Some(BegunItem::Message(message)) = self.find(item_id) else { return };
         let index = usize::try_from(content_index).unwrap_or(usize::MAX);
         match message.content.get_mut(index) {
@@ -99,7 +124,7 @@ impl RunProjection {
         }
     }
 
-    fn find(&mut self, id: Uuid) -> Option<&mut BegunItem> {
+    fn find(&mut self, id: ItemId) -> Option<&mut BegunItem> {
         self.items.iter_mut().rev().find(|item| item.id() == id)
     }
 }

@@ -1,47 +1,59 @@
-//! Closes runs that no process executes any more.
+//! Takes over runs that no process executes any more: each goes on in this process, or ends.
+//!
+//! One pass at a time takes runs over in this process. Otherwise one would find the runs of another, which are owned by this
+//! process and not in the hub yet, and take them for lost.
 
-use super::charge::estimated_charge;
-use super::reconstruct::RecoveredItems;
-use crate::durability::{mirror_log, resync_events};
+use super::close_run::close_run;
+use super::continue_run::{Beginning, continue_run};
+use super::verdict::{Verdict, judge};
+use crate::durability::mirror_log;
 use crate::hub::StopReason;
 use crate::lifecycle::status_after_owner_died;
-use crate::log::{NumberedEvent, decode_row, encode_rows, last_seq_before_epoch, to_signed};
+use crate::log::{NumberedEvent, decode_row};
 use crate::shared::Shared;
 use crate::wire;
 use futures::StreamExt;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::ProcessId;
-use threadline_schema::items::ItemKind;
-use threadline_schema::runs::Usage;
+use threadline_schema::ids::{ProcessId, RunId};
 use threadline_store::rows::RunRow;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Conflict, StoreError, StoreResult};
 
-/// Dead runs that are closed at the same time.
+/// Dead runs that are recovered at the same time.
 const CONCURRENCY: usize = 8;
 /// Rows of a log that are read at a time.
 const ROWS: u32 = 1_000;
 /// Runs that one query takes over: few, so that no other process waits for it.
 const BATCH: u32 = 100;
 
-/// Closes all open runs. For a process that has the database to itself, right after its start: all of them belong to a
+/// Recovers all open runs. For a process that has the database to itself, right after its start: all of them belong to a
 /// process that died.
-pub(crate) async fn close_all_open_runs(shared: &Shared) -> StoreResult<()> {
+pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<()> {
+    let _one_pass = shared.recovering.lock().await;
+    let mut seen = HashSet::new();
     loop {
-        let open = shared.store.runs_active(BATCH).await?;
-        if open.is_empty() {
+        // Those that go on have the newest leases, so they come last.
+        let mut left = shared.store.runs_active(BATCH).await?;
+        left.retain(|run| seen.insert(run.id));
+        if left.is_empty() {
             return Ok(());
         }
-        for run in open {
-            ignore_closed(take_over_and_close(shared, run).await)?;
+        settle_segments(shared, &left).await?;
+        for run in left {
+            ignore_closed(take_over(shared, run, Recovery::GoOn).await)?;
         }
     }
 }
 
-/// Closes the lost runs of this process: active in the database, and executed by no task. Their last write failed for
-/// too long, or their task panicked, or it is unknown whether their start was stored. A run is in the hub before it is
-/// stored, so a run that has just started is not among them.
-pub(crate) async fn close_lost_runs(shared: &Arc<Shared>) {
+/// Recovers the lost runs of this process: active in the database, and executed by no task. A run is in the hub before it
+/// is stored, so a run that has just started is not among them.
+///
+/// One that this process has executed ends: its last write failed for too long, or its task panicked, and how it ended may
+/// have been heard. One that it has not executed can go on: it is unknown whether its start was stored, or it was taken over
+/// and could not be recovered at once.
+pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
+    let _one_pass = shared.recovering.lock().await;
     // Before the query, so that each of these runs is stored by the time of the query.
     let active = shared.hub.active();
     let open = match shared.store.runs_owned(shared.process_id).await {
@@ -54,25 +66,32 @@ pub(crate) async fn close_lost_runs(shared: &Arc<Shared>) {
             handle.stop(StopReason::Superseded);
         }
     }
-    for run in open {
+    let is_executed = |run: &RunRow| shared.hub.find(run.id).is_some_and(|handle| !handle.has_ended());
+    let lost: Vec<RunRow> = open.into_iter().filter(|run| !is_executed(run)).collect();
+    if let Err(error) = settle_segments(shared, &lost).await {
+        return tracing::warn!(error = %Chain(&error), "lost runs cannot be closed yet");
+    }
+    for run in lost {
         let handle = shared.hub.find(run.id);
-        if handle.as_ref().is_some_and(|handle| !handle.has_ended()) {
+        let run_id = run.id;
+        let recovery = if handle.is_some() { Recovery::End } else { Recovery::GoOn };
+        if recovery == Recovery::GoOn && shared.hub.is_shutting_down() {
             continue;
         }
-        let run_id = run.id;
         if let Some(handle) = handle.filter(|handle| !handle.log.is_closed()) {
             // Its subscribers get what recovery writes.
             mirror_log(shared, &handle, wire::run(&run));
         }
-        if let Err(error) = ignore_closed(take_over_and_close(shared, run).await) {
-            tracing::warn!(%run_id, error = %Chain(&error), "lost run could not be closed");
+        if let Err(error) = ignore_closed(take_over(shared, run, recovery).await) {
+            tracing::warn!(%run_id, error = %Chain(&error), "lost run could not be recovered");
         }
     }
 }
 
-/// Closes the runs of processes whose leases have expired.
-pub(crate) async fn close_dead_runs(shared: &Shared) {
-    while shared.leases.can_judge_others() {
+/// Recovers the runs of processes whose leases have expired. A process that shuts down leaves them to others.
+pub(crate) async fn recover_dead_runs(shared: &Arc<Shared>) {
+    let _one_pass = shared.recovering.lock().await;
+    while shared.leases.can_judge_others() && !shared.hub.is_shutting_down() {
         let (now, until) = (shared.clock.now(), shared.lease_until());
         let taken = match shared.store.runs_take_expired(shared.process_id, now, until, BATCH).await {
             Ok(taken) => taken,
@@ -81,17 +100,19 @@ pub(crate) async fn close_dead_runs(shared: &Shared) {
         if taken.is_empty() {
             return;
         }
-        close_taken(shared, taken).await;
+        recover_taken(shared, taken).await;
     }
 }
 
-/// Closes the runs of processes that are known to be gone.
-pub(super) async fn close_runs_of(shared: &Shared, gone: Vec<ProcessId>) {
-    loop {
-        let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, shared.lease_until(), BATCH).await;
+/// Recovers the runs of processes that are known to be gone.
+pub(super) async fn recover_runs_of(shared: &Arc<Shared>, gone: Vec<ProcessId>) {
+    let _one_pass = shared.recovering.lock().await;
+    while !shared.hub.is_shutting_down() {
+        let (now, until) = (shared.clock.now(), shared.lease_until());
+        let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, now, until, BATCH).await;
         match taken {
             Ok(taken) if taken.is_empty() => return,
-            Ok(taken) => close_taken(shared, taken).await,
+            Ok(taken) => recover_taken(shared, taken).await,
             Err(error) => {
                 return tracing::warn!(error = %Chain(&error), "runs of a process that is gone could not be taken over");
             }
@@ -99,23 +120,73 @@ pub(super) async fn close_runs_of(shared: &Shared, gone: Vec<ProcessId>) {
     }
 }
 
-/// Closes runs that this process has taken over. One that cannot be closed now is a lost run of this process, and is closed
-/// as such.
-async fn close_taken(shared: &Shared, taken: Vec<RunRow>) {
-    let close = |run: RunRow| async move {
+/// Recovers runs that this process has taken over. One that cannot be recovered now is a lost run of this process, and is
+/// recovered as such.
+async fn recover_taken(shared: &Arc<Shared>, taken: Vec<RunRow>) {
+    metrics::counter!("threadline_runs_taken_over_total").increment(taken.len() as u64);
+    let recover = |run: RunRow| async move {
         let run_id = run.id;
-        if let Err(error) = ignore_closed(close_run(shared, run).await) {
-            tracing::warn!(%run_id, error = %Chain(&error), "dead run could not be closed");
+        if let Err(error) = ignore_closed(recover(shared, run, Recovery::GoOn).await) {
+            tracing::warn!(%run_id, error = %Chain(&error), "dead run could not be recovered");
         }
     };
-    futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, close).await;
+    futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, recover).await;
 }
 
-/// Takes a run over and closes it, under a new epoch: its owner, be it this process, may have emitted events that are
+/// What recovery may do with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recovery {
+    /// Go on with it, if that is safe; else end it.
+    GoOn,
+    /// End it.
+    End,
+}
+
+/// Takes a run over and recovers it, under a new epoch: its owner, be it this process, may have emitted events that are
 /// not durable.
-async fn take_over_and_close(shared: &Shared, run: RunRow) -> StoreResult<()> {
+async fn take_over(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> StoreResult<()> {
     let taken = shared.store.run_take_over(&run, shared.process_id, shared.lease_until()).await?;
-    close_run(shared, taken).await
+    recover(shared, taken, recovery).await
+}
+
+/// Goes on with a run that this process has taken over, or ends it. Its former owner, should it come back, cannot write any
+/// more.
+async fn recover(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> StoreResult<()> {
+    let events = read_log(shared, &run).await?;
+    let items = shared.store.run_items(run.id).await?;
+    let verdict = match recovery {
+        Recovery::GoOn => judge(shared, &run, &items).await?,
+        Recovery::End => {
+            let status = status_after_owner_died(run.cancel_requested_at.is_some());
+            Verdict::End(status, None, "this process has lost it")
+        }
+    };
+    match verdict {
+        Verdict::Continue(driver, progress) => match Beginning::of(shared, &run, &events, &items) {
+            Ok(beginning) => continue_run(shared, run, events, beginning, driver, progress).await,
+            Err(error) => {
+                // It must not keep its thread busy for ever.
+                tracing::error!(run_id = %run.id, error = %Chain(&error), "run cannot go on");
+                close_run(shared, run, &events, items, status_after_owner_died(false), None).await
+            }
+        },
+        Verdict::End(status, failure, why) => {
+            tracing::info!(run_id = %run.id, why, "run does not go on");
+            close_run(shared, run, &events, items, status, failure).await
+        }
+    }
+}
+
+/// Moves what is in segments of runs that nobody executes to where it is read from.
+async fn settle_segments(shared: &Shared, runs: &[RunRow]) -> StoreResult<()> {
+    let mut epochs: BTreeMap<ProcessId, BTreeMap<RunId, i64>> = BTreeMap::new();
+    for run in runs {
+        epochs.entry(run.owner).or_default().insert(run.id, run.epoch);
+    }
+    for (owner, epochs) in epochs {
+        shared.store.segments_settle(owner, epochs).await?;
+    }
+    Ok(())
 }
 
 /// A run that has ended meanwhile, or that another process closes, needs nothing more.
@@ -124,65 +195,6 @@ fn ignore_closed(closed: StoreResult<()>) -> StoreResult<()> {
         Err(StoreError::Conflict(Conflict::RunSuperseded) | StoreError::NotFound(_)) => Ok(()),
         other => other,
     }
-}
-
-/// Ends a run that this process has taken over. What is known of its answer is kept. Its former owner, should it come
-/// back, cannot write any more.
-async fn close_run(shared: &Shared, run: RunRow) -> StoreResult<()> {
-    let token = run.fencing_token();
-    let is_cancelled = run.cancel_requested_at.is_some();
-    let status = status_after_owner_died(is_cancelled);
-    let events = read_log(shared, &run).await?;
-    let mut items = shared.store.run_items(run.id).await?;
-    let RecoveredItems { mut append, completed_calls, mut message_id, unknown_tools } =
-        RecoveredItems::reconstruct(&shared.clock, token.thread_id, &events, &items, is_cancelled);
-    if run.retry_of.is_some() {
-        // The old answer stays, so nothing is kept of the new one but its tool calls.
-        append.clear();
-        message_id = None;
-        items.retain(|item| item.kind == ItemKind::ToolCall);
-    }
-    for tool in &unknown_tools {
-        (shared.config.on_unknown_outcome)(tool);
-    }
-    // Numbers that the dead process cannot have given out, whatever it did after its last durable event.
-    let first_seq = last_seq_before_epoch(run.epoch) + 1;
-    let finished_at = shared.clock.now();
-    let ended = RunRow {
-        status,
-        last_seq: to_signed(first_seq + 1),
-        message_id: message_id.or(run.message_id),
-        finished_at: Some(finished_at),
-        ..run
-    };
-    wire::replace_bodies(&mut items, &completed_calls);
-    let added = append.iter().cloned().map(|item| item.at(i64::MAX, token.thread_id, Some(token.run_id)));
-    items.extend(added);
-    // The resync event stands for everything that was emitted, also for what was heard and is lost. An item that cannot
-    // be read must not keep the run open, and its thread busy, for ever.
-    let last_events = resync_events(&ended, &items).or_else(|error| {
-        tracing::error!(run_id = %ended.id, error = %Chain(&error), "items of a dead run cannot be read");
-        resync_events(&ended, &[])
-    })?;
-    let charge = estimated_charge(shared, &ended, &items).await;
-    let end = RunEnd {
-        status,
-        error: None,
-        finish_reason: None,
-        usage: Usage::default(),
-        charge,
-        last_seq: ended.last_seq,
-        message_id: ended.message_id,
-        finished_at,
-        results: completed_calls,
-        events: encode_rows(ended.id, first_seq, &last_events),
-    };
-    shared.store.run_finish(token, end, append).await?;
-    shared.signals.grown(token.run_id.0, first_seq + 1, true, &[]);
-    let (run_id, thread_id, status) = (ended.id, ended.thread_id, status.name());
-    tracing::warn!(target: "threadline::run", %run_id, %thread_id, status, "closed a run of a dead process");
-    metrics::counter!("threadline_runs_total", "status" => status).increment(1);
-    Ok(())
 }
 
 async fn read_log(shared: &Shared, run: &RunRow) -> StoreResult<Vec<NumberedEvent>> {

@@ -17,7 +17,7 @@ pub(crate) async fn poll_threads(shared: &Shared) {
     // The id of a run starts with the time at which it was made, by the clock that all processes share.
     let millis = u64::try_from(since.timestamp_millis()).unwrap_or_default();
     let since = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
-    match shared.store.threads_with_runs_after(RunId::from(since)).await {
+    match shared.store.threads_with_runs_after(RunId::from_uuid(since)).await {
         Ok(threads) => threads.into_iter().for_each(|thread_id| shared.hub.notifier.notify(thread_id)),
         Err(error) => tracing::warn!(error = %Chain(&error), "new runs could not be looked up"),
     }

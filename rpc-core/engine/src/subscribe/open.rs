@@ -26,7 +26,7 @@ pub(crate) async fn subscribe_run(
 ) -> Result<RunFeed, EngineError> {
     let after = match after {
         None => 0,
-        Some(cursor) => cursor.seq_of(run_id.0).ok_or_else(|| {
+        Some(cursor) => cursor.seq_of(run_id).ok_or_else(|| {
             let message = "`after` must be the number of an event, or a cursor `run_id:seq` of this run.";
             EngineError::InvalidCursor(message.to_owned())
         })?,
@@ -75,7 +75,6 @@ pub(crate) async fn subscribe_thread(
     token_lifetime: Duration,
 ) -> Result<(ThreadFeed, EventCursor), EngineError> {
     let ThreadsSubscribeParams { thread_id, after, snapshot } = params;
-    let thread_id = ThreadId::from(thread_id);
     if shared.hub.notifier.has_ended_waiting() {
         return Err(EngineError::ShuttingDown);
     }
@@ -90,7 +89,7 @@ pub(crate) async fn subscribe_thread(
     let snapshot = if snapshot { Some(snapshot_event(shared, user_id, thread_id).await?) } else { None };
     let since = match position.run_id {
         None => EventCursor::Beginning,
-        Some(run_id) => EventCursor::Event { run_id: run_id.0, seq: position.seq },
+        Some(run_id) => EventCursor::Event { run_id, seq: position.seq },
     };
     let header = ThreadHeader::of(&wire::thread(&thread)?);
     let start = Start { position, feed, header, snapshot };
@@ -120,7 +119,7 @@ async fn position_of(
     };
     let (run_id, seq) = match after.parse().map_err(|_| invalid())? {
         EventCursor::Beginning => return Ok((ThreadPosition::BEGINNING, None)),
-        EventCursor::Event { run_id, seq } => (RunId::from(run_id), seq),
+        EventCursor::Event { run_id, seq } => (run_id, seq),
     };
     let run = shared.store.run_of_thread(thread_id, run_id).await?.ok_or_else(invalid)?;
     if run.status.is_final() && wire::run(&run).last_seq == seq {

@@ -25,8 +25,8 @@ pub(super) const TOKEN_EXPIRED: &str = "Your token has expired. Log in again and
 /// The message of the event that ends a feed when the database cannot be reached.
 const UNREADABLE: &str = "The events cannot be read right now. Ask again from the last event you have.";
 
-/// A reader of one run's events. It ends after the terminal event, or after an `error` event when the subscriber's token
-/// has expired or the events cannot be read.
+/// A reader of one run's events. It ends after the terminal event, or after an `error` event when the subscriber's
+/// token has expired or the events cannot be read.
 pub struct RunFeed {
     run_id: RunId,
     source: Source,
@@ -47,7 +47,7 @@ enum Source {
     Ended,
 }
 
-/// Tells the engine that a reader has disconnected, when it is dropped.
+/// Reports the disconnect of a reader to the engine when it is dropped.
 pub(crate) struct DisconnectGuard(oneshot::Sender<()>);
 
 impl DisconnectGuard {
@@ -57,7 +57,7 @@ impl DisconnectGuard {
         (Self(sender), disconnected)
     }
 
-    /// Ends the guard without a disconnect: the run goes on.
+    /// Ends the guard without reporting a disconnect.
     fn disarm(self) {
         // The receiver is gone when the run has ended.
         let _ = self.0.send(());
@@ -65,8 +65,8 @@ impl DisconnectGuard {
 }
 
 impl RunFeed {
-    /// Reads a log in memory, after number `after`. If that is the terminal event, the feed gives it again: a reader is
-    /// always told the end.
+    /// Reads a log in memory, after number `after`. If that is the terminal event, the feed returns it again: each feed
+    /// ends with the terminal event.
     pub(crate) fn live(log: Arc<RunLog>, after: u64, token_lifetime: Duration) -> Self {
         let expiry = Box::pin(tokio::time::sleep(token_lifetime.min(MAX_TOKEN_LIFETIME)));
         Self::new(log.run_id(), after, Source::Live(ReaderGuard::new(log), expiry))
@@ -164,7 +164,7 @@ impl RunFeed {
         match self.position {
             // The error event of a feed that has given no event yet.
             0 => Frame::Side(event),
-            seq => Frame::Run { run_id: self.run_id.0, seq, event },
+            seq => Frame::Run { run_id: self.run_id, seq, event },
         }
     }
 
@@ -174,7 +174,7 @@ impl RunFeed {
     }
 }
 
-/// Returns the event that tells a client about an error in words, and that it may try again.
+/// Returns the event of an error with this message for the user. It allows the client to try again.
 pub fn error_event(message: &str) -> Event {
     let event = ThreadStreamEvent::Error {
         code: StreamErrorCode::Custom,
@@ -194,14 +194,14 @@ mod tests {
         let mut frames = Vec::new();
         while let Some(frame) = feed.next().await {
             let Frame::Run { seq, event, .. } = frame else { panic!("a side event in the feed of a run") };
-            frames.push((seq, event.json().to_string()));
+            frames.push((seq, event.json().into_owned()));
         }
         frames
     }
 
     #[tokio::test]
     async fn every_reader_gets_all_events_after_its_position() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         let early = tokio::spawn(rest(RunFeed::live(log.clone(), 0, LONG)));
         let count = 3 * READ_AHEAD as u64;
         for seq in 1..=count {
@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_at_the_terminal_event_gets_it_again() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         log.append(Event::from_json("1"));
         log.close([Event::from_json("end")]);
         assert_eq!(rest(RunFeed::live(log, 2, LONG)).await, vec![(2, "end".to_owned())]);
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_feed_ends_with_an_error_event_when_the_token_expires() {
-        let log = Arc::new(RunLog::new(uuid::Uuid::new_v4().into()));
+        let log = Arc::new(RunLog::new(RunId::random()));
         log.append(Event::from_json("1"));
         let frames = rest(RunFeed::live(log, 0, Duration::from_secs(5))).await;
         assert_eq!(frames.len(), 2);

@@ -1,4 +1,4 @@
-//! Side events: what a subscriber of a thread is told outside of its runs.
+//! Side events: the events of a thread that belong to no run.
 
 use super::ThreadFeed;
 use super::thread_header::ThreadHeader;
@@ -11,8 +11,8 @@ use threadline_store::{StoreError, StoreResult};
 
 /// Changes that were announced and not read from the database yet.
 ///
-/// They are part of the feed, and each is removed only after it was read. So a future that is dropped in the middle of a
-/// query loses none, and neither does a database that fails.
+/// They are part of the feed, and each is removed only after it was read. So a future that is dropped in the middle of
+/// a query loses none, and neither does a database that fails.
 #[derive(Debug, Default)]
 pub(super) struct UnreadChanges {
     thread: bool,

@@ -50,7 +50,7 @@ pub struct ThreadFeed {
 /// Where a feed of a thread starts.
 pub(super) struct Start {
     pub(super) position: ThreadPosition,
-    /// The feed of the run at that position, if that run goes on.
+    /// The feed of the run at that position, if that run is active.
     pub(super) feed: Option<RunFeed>,
     pub(super) header: ThreadHeader,
     pub(super) snapshot: Option<Event>,
@@ -209,7 +209,7 @@ impl ThreadFeed {
             Err(Unavailable::ForNow) => self.wait(RETRY_AFTER).await,
             Err(Unavailable::ThreadDeleted) => {
                 self.end = Some(FeedEnd::ThreadDeleted);
-                let event = ThreadLifecycleEvent::Deleted { thread_id: self.thread_id.0 };
+                let event = ThreadLifecycleEvent::Deleted { thread_id: self.thread_id };
                 Event::new(&event).ok().map(Frame::Side)
             }
             Err(Unavailable::ForGood) => {

@@ -1,11 +1,11 @@
-//! What a feed has told its subscriber about the thread itself.
+//! The title and status of a thread that a feed has sent to its subscriber.
 
 use serde::Deserialize;
 use threadline_schema::chatkit::ThreadStatus;
 use threadline_schema::event::{Event, EventKind};
 use threadline_schema::threads::Thread;
 
-/// The part of a thread whose changes its subscribers are told, as the subscriber knows it.
+/// The parts of a thread whose changes subscribers receive, as last sent to one subscriber.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct ThreadHeader {
     title: String,
@@ -17,7 +17,7 @@ impl ThreadHeader {
         Self { title: thread.title.clone(), status: thread.status.clone() }
     }
 
-    /// Returns what an event tells about the thread; `None` for all but two kinds.
+    /// Returns the header in an event; `None` for events without the thread.
     pub(super) fn from_event(event: &Event) -> Option<Self> {
         #[derive(Deserialize)]
         struct WithThread {
@@ -26,6 +26,6 @@ impl ThreadHeader {
         if !matches!(event.kind(), EventKind::ThreadCreated | EventKind::ThreadUpdated) {
             return None;
         }
-        serde_json::from_str(event.json()).ok().map(|WithThread { thread }| thread)
+        serde_json::from_str(&event.json()).ok().map(|WithThread { thread }| thread)
     }
 }

@@ -30,7 +30,7 @@ async fn idle_feed(test: &TestEngine) -> (ThreadFeed, ThreadId) {
     while !test.engine.run(test.user_id, run_id).await.unwrap().status.is_final() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let params = ThreadsSubscribeParams { thread_id: thread_id.0, after: None, snapshot: false };
+    let params = ThreadsSubscribeParams { thread_id, after: None, snapshot: false };
     let (feed, _) = test.engine.subscribe_thread(test.user_id, params, Duration::from_secs(600)).await.unwrap();
     (feed, thread_id)
 }
@@ -58,7 +58,7 @@ async fn a_reader_that_stops_waiting_at_any_moment_misses_no_change() {
     test.engine.thread_changed(thread_id);
     let mut last = String::new();
     while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_secs(3), feed.next()).await {
-        last = frame.event().json().to_string();
+        last = frame.event().json().into_owned();
         if last.contains("The last one") {
             return;
         }

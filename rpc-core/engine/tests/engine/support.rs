@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::testing::text_message;
 use threadline_engine::{
-    DriverError, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunRequest, RunWriter, StartedRun,
-    StoredRun, UserMessageInput,
+    DriverError, DriverSource, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunRequest, RunWriter,
+    StartedRun, StoredRun, UserMessageInput,
 };
 use threadline_runtime::Supervisor;
 use threadline_schema::call::RequestContext;
@@ -16,7 +16,8 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_signals::Signals;
 use threadline_store::config::DatabaseConfig;
-use threadline_store::{Charge, Clock, Store};
+use threadline_store::rows::{ItemRow, RunRow, ThreadRow};
+use threadline_store::{Charge, Clock, Store, StoreResult};
 
 /// An engine on a database of its own.
 pub(crate) struct TestEngine {
@@ -47,6 +48,7 @@ impl TestEngine {
             events_retention: Duration::from_secs(3600),
             journal_interval: Some(Duration::from_millis(20)),
             cancel_grace: Duration::from_secs(1),
+            drivers: Arc::new(NoDrivers),
             on_unknown_outcome: Arc::new(|_| {}),
             renew_item: Arc::new(|_| {}),
         };
@@ -114,6 +116,20 @@ impl Drop for TestEngine {
         for suffix in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
         }
+    }
+}
+
+/// Goes on with no run.
+struct NoDrivers;
+
+impl DriverSource for NoDrivers {
+    fn driver_to_continue<'a>(
+        &'a self,
+        _: &'a ThreadRow,
+        _: &'a RunRow,
+        _: &'a [ItemRow],
+    ) -> BoxFuture<'a, StoreResult<Result<Box<dyn RunDriver>, &'static str>>> {
+        futures::future::ready(Ok(Err("there is no other driver"))).boxed()
     }
 }
 

@@ -93,13 +93,13 @@ impl Client {
         let permit = process.engine.start_permit()?;
         let input = text_message(&process.clock, self.thread_id, text).unwrap();
         let key = Some(IdempotencyKey { key: text.to_owned(), fingerprint: text.to_owned() });
-        let (rng, executions, driver_process) = (self.rng.fork(), self.world.executions.clone(), process.clone());
+        let (rng, deps) = (self.rng.fork(), process.driver_deps(&self.world.executions));
         let request = RunRequest {
             permit,
             user_id: self.world.user_id,
             key,
             context: RequestContext { request_id: "simulation".into(), hints: None },
-            make_driver: Box::new(move |_| Box::new(PlannedDriver { process: driver_process, rng, executions })),
+            make_driver: Box::new(move |_| Box::new(PlannedDriver { deps, rng })),
         };
         let started = process.engine.start_with_message(request, self.thread_id, input).await?;
         // A frozen process sends no reply.
@@ -140,7 +140,7 @@ pub(crate) async fn follow(world: Arc<World>, run_id: RunId, mut rng: Rng) {
                 // The error event of a feed that ends early.
                 Frame::Run { .. } | Frame::Side(_) => break,
             };
-            record(&world, run_id, seq, event.json());
+            record(&world, run_id, seq, &event.json());
             cursor = seq;
             fold.apply(&event);
             if rng.u32(0..200) < disconnects {

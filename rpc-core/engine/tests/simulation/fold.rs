@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use threadline_schema::chatkit::{AssistantContent, ItemUpdate, ThreadItem, WorkflowItem};
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
-use uuid::Uuid;
+use threadline_schema::ids::ItemId;
 
 /// The visible items of a run, as its events tell of them.
 #[derive(Default, Clone)]
 pub(crate) struct Fold {
-    pub(crate) items: BTreeMap<Uuid, ThreadItem>,
+    pub(crate) items: BTreeMap<ItemId, ThreadItem>,
     /// The terminal event.
     pub(crate) terminal: Option<EventKind>,
 }
@@ -20,7 +20,7 @@ impl Fold {
             return;
         }
         if event.kind() == EventKind::RunResync {
-            let event: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+            let event: serde_json::Value = serde_json::from_str(&event.json()).unwrap();
             self.items.clear();
             for item in event["items"]["data"].as_array().unwrap() {
                 let item: ThreadItem = serde_json::from_value(item.clone()).unwrap();
@@ -28,7 +28,7 @@ impl Fold {
             }
             return;
         }
-        match serde_json::from_str(event.json()) {
+        match serde_json::from_str(&event.json()) {
             Ok(
                 ThreadStreamEvent::ItemAdded { item }
                 | ThreadStreamEvent::ItemDone { item }
@@ -69,7 +69,7 @@ fn update_item(item: &mut ThreadItem, update: ItemUpdate) {
     }
 }
 
-pub(crate) fn id_of(item: &ThreadItem) -> Uuid {
+pub(crate) fn id_of(item: &ThreadItem) -> ItemId {
     serde_json::to_value(item).unwrap()["id"].as_str().unwrap().parse().unwrap()
 }
 

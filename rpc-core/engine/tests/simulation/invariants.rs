@@ -1,6 +1,7 @@
 //! What must be true at the end of each scenario.
 
 use super::client::{Client, follow};
+use super::driver::Executions;
 use super::fold::{essence, id_of};
 use super::scenario::World;
 use fastrand::Rng;
@@ -35,8 +36,11 @@ pub(crate) async fn every_thread_answers(world: &Arc<World>, mut rng: Rng) {
 
 /// Checks everything that clients were told against the database.
 pub(crate) async fn check(world: &World, store: &Store) {
-    for (call, count) in world.executions.lock().unwrap().iter() {
-        assert_eq!(*count, 1, "tool call {call} was executed {count} times");
+    for (call, count) in world.executions.calls.lock().unwrap().iter() {
+        assert!(*count <= Executions::limit_of(call), "tool call {call} was executed {count} times");
+    }
+    for ((run_id, epoch), owners) in world.executions.owners.lock().unwrap().iter() {
+        assert_eq!(owners.len(), 1, "epoch {epoch} of run {run_id} was executed by the processes {owners:?}");
     }
     let acknowledged = world.record.acknowledged.lock().unwrap().clone();
     let mut messages: BTreeMap<String, u32> = BTreeMap::new();

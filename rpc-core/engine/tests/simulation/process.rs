@@ -1,5 +1,6 @@
 //! A simulated process: an engine with a store and signals of its own.
 
+use super::driver::{DriverDeps, Executions, PlannedDrivers};
 use fastrand::Rng;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -51,7 +52,7 @@ pub(crate) struct ProcessFaults {
     is_database_away: Arc<watch::Sender<bool>>,
     rng: Mutex<Rng>,
     trace: Trace,
-    name: u32,
+    pub(crate) name: u32,
 }
 
 /// What has happened, for comparing two plays of one seed.
@@ -68,6 +69,11 @@ impl ProcessFaults {
             }
             changed.await;
         }
+    }
+
+    /// Waits while the process is frozen. Returns whether it is alive.
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.wait_for(|health| health != Health::Frozen).await == Health::Running
     }
 
     /// Never returns for a dead process: it never runs again.
@@ -135,6 +141,7 @@ pub(crate) struct Cluster {
     pub(crate) is_database_away: Arc<watch::Sender<bool>>,
     pub(crate) rates: FaultRates,
     pub(crate) trace: Trace,
+    pub(crate) executions: Arc<Executions>,
 }
 
 pub(crate) fn database(path: &Path, auto_migrate: bool) -> DatabaseConfig {
@@ -183,6 +190,14 @@ impl Process {
             events_retention: Duration::from_secs(3_600),
             journal_interval: Some(Duration::from_millis(40)),
             cancel_grace: Duration::from_secs(2),
+            drivers: Arc::new(PlannedDrivers {
+                deps: DriverDeps {
+                    process: faults.clone(),
+                    store: store.clone(),
+                    executions: cluster.executions.clone(),
+                },
+                rng: Mutex::new(rng.fork()),
+            }),
             on_unknown_outcome: Arc::new(|_| {}),
             renew_item: Arc::new(|_| {}),
         };
@@ -213,7 +228,12 @@ impl Process {
 
     /// Waits while the process is frozen. Returns whether it is alive.
     pub(crate) async fn is_alive(&self) -> bool {
-        self.faults.wait_for(|health| health != Health::Frozen).await == Health::Running
+        self.faults.is_alive().await
+    }
+
+    /// Returns what the drivers of this process use.
+    pub(crate) fn driver_deps(&self, executions: &Arc<Executions>) -> DriverDeps {
+        DriverDeps { process: self.faults.clone(), store: self.store.clone(), executions: executions.clone() }
     }
 
     /// Ends all random faults.

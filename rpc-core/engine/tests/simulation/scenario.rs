@@ -62,6 +62,8 @@ pub(crate) struct Totals {
     pub(crate) runs: u64,
     pub(crate) events: u64,
     pub(crate) tool_calls: u64,
+    /// Runs that went on after their process had died.
+    pub(crate) continued: u64,
     pub(crate) resumes: u64,
     pub(crate) kills: u64,
     pub(crate) freezes: u64,
@@ -74,6 +76,7 @@ impl Totals {
         self.runs += totals.runs;
         self.events += totals.events;
         self.tool_calls += totals.tool_calls;
+        self.continued += totals.continued;
         self.resumes += totals.resumes;
         self.kills += totals.kills;
         self.freezes += totals.freezes;
@@ -92,7 +95,7 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) processes: Mutex<Vec<Arc<Process>>>,
     pub(crate) record: Record,
-    pub(crate) executions: Executions,
+    pub(crate) executions: Arc<Executions>,
     pub(crate) totals: Mutex<Totals>,
     pub(crate) user_id: UserId,
     /// They end with their runs.
@@ -148,6 +151,7 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
     let mut rng = Rng::with_seed(seed);
     let (network, messages) = mpsc::unbounded_channel();
     let trace: Trace = Arc::default();
+    let executions: Arc<Executions> = Arc::default();
     let rates = FaultRates {
         refused: rng.choice([0, 0, 5, 30]).unwrap(),
         reply_lost: rng.choice([0, 0, 5, 20]).unwrap(),
@@ -163,17 +167,18 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
         is_database_away: Arc::new(watch::Sender::new(false)),
         rates,
         trace: trace.clone(),
+        executions: executions.clone(),
     };
     let observer =
         Store::open_simulated(&cluster.database, Arc::new(NoFaults), started, 1_767_225_600_000_000).await.unwrap();
-    let user_id = UserId::from(uuid::Uuid::from_u128(u128::from(seed) + 1));
+    let user_id = UserId::from_uuid(uuid::Uuid::from_u128(u128::from(seed) + 1));
     let now = observer.now().await.unwrap();
     observer.user_create(user_id, "ada@example.com".to_owned(), "hash".to_owned(), now).await.unwrap();
     let world = Arc::new(World {
         cluster,
         processes: Mutex::default(),
         record: Record::default(),
-        executions: Executions::default(),
+        executions,
         totals: Mutex::default(),
         user_id,
         followers: Mutex::default(),
@@ -188,7 +193,7 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
     let end = Instant::now() + length;
     let mut actors = Vec::new();
     for number in 0..rng.u128(1..=3) {
-        let thread_id = ThreadId::from(uuid::Uuid::from_u128(seed as u128 * 1_000 + number + 1));
+        let thread_id = ThreadId::from_uuid(uuid::Uuid::from_u128(seed as u128 * 1_000 + number + 1));
         create_thread(&observer, user_id, thread_id).await;
         let client = Client { world: world.clone(), thread_id, rng: rng.fork(), sent: 0 };
         actors.push(tokio::spawn(client.run(end)));
@@ -221,7 +226,8 @@ async fn scenario(seed: u64, path: &std::path::Path) -> Played {
         process.supervisor.shut_down();
     }
     let mut totals = world.totals.lock().unwrap().clone();
-    totals.tool_calls = world.executions.lock().unwrap().len() as u64;
+    totals.tool_calls = world.executions.calls.lock().unwrap().len() as u64;
+    totals.continued = world.executions.continued();
     let trace = std::mem::take(&mut *trace.lock().unwrap());
     Played { totals, trace }
 }

@@ -45,7 +45,7 @@ impl Model for DemoModel {
         std::future::ready(Ok(())).boxed()
     }
 
-    fn supports_titles(&self) -> bool {
+    fn follows_instructions(&self) -> bool {
         false
     }
 

@@ -2,6 +2,7 @@
 
 use super::error_body::ServerError;
 use super::error_kind::{ErrorKind, classify};
+use super::retry_delay::delay_in_words;
 use crate::{ErrorSource, ModelError, WaitingFor};
 use futures::StreamExt;
 use reqwest::Response;
@@ -14,6 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Longest error message of a server in characters. The rest is cut.
 const MAX_MESSAGE_CHARS: usize = 500;
+/// Fewest bytes of a key that is masked. Servers without keys get one like `x` or `none`, which are parts of other words.
+const MIN_KEY_BYTES: usize = 6;
 /// Bytes of an error response that are read.
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time limit for reading them.
@@ -101,7 +104,8 @@ pub(super) fn redact(mut error: ModelError, key: &str) -> ModelError {
         | ModelError::ContextLength { message, .. }
         | ModelError::InvalidCall { message, .. } => {
             // Masked before it is cut, because half of a key is still too much of it.
-            let masked = if key.is_empty() { std::mem::take(message) } else { message.replace(key, "***") };
+            let is_secret = key.len() >= MIN_KEY_BYTES;
+            let masked = if is_secret { message.replace(key, "***") } else { std::mem::take(message) };
             *message = masked.chars().take(MAX_MESSAGE_CHARS).collect();
         }
         ModelError::Timeout { .. } | ModelError::NoAnswer { .. } => {}
@@ -110,13 +114,16 @@ pub(super) fn redact(mut error: ModelError, key: &str) -> ModelError {
 }
 
 fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerError) -> ModelError {
-    let ServerError { codes, message, context_limit, .. } = error;
+    let ServerError { codes, message, context_limit, retry_after: in_body, .. } = error;
     match classify(status, &codes, &message) {
         ErrorKind::ContextLength(limit) => {
             ModelError::ContextLength { status: status.unwrap_or(200), limit: context_limit.or(limit), message }
         }
         ErrorKind::InvalidCall => ModelError::InvalidCall { status: status.unwrap_or(200), message },
-        ErrorKind::Status(status @ (429 | 503 | 529)) => ModelError::Overloaded { status, retry_after, message },
+        ErrorKind::Status(status @ (429 | 503 | 529)) => {
+            let retry_after = retry_after.or(in_body).or_else(|| delay_in_words(&message));
+            ModelError::Overloaded { status, retry_after, message }
+        }
         ErrorKind::Status(status) => ModelError::Refused { status, message },
     }
 }

@@ -1,6 +1,8 @@
 //! Reads the errors of servers, in all their forms.
 
+use super::retry_delay::delay_in_field;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Deepest nesting of errors inside errors that is read.
 const MAX_DEPTH: usize = 4;
@@ -16,6 +18,8 @@ pub(super) struct ServerError {
     pub(super) message: String,
     /// Tokens that the model can read, if a field says so.
     pub(super) context_limit: Option<u64>,
+    /// How long to wait, if a field says so.
+    pub(super) retry_after: Option<Duration>,
 }
 
 const MESSAGE_FIELDS: &[&str] = &[
@@ -112,6 +116,14 @@ impl ServerError {
         {
             self.context_limit = self.context_limit.or(Some(limit));
         }
+        self.retry_after = self.retry_after.or_else(|| {
+            let names = ["retry_after", "retryAfter", "retry_after_seconds", "retryDelay"];
+            // Google lists it among the details.
+            let details = fields.get("details").and_then(Value::as_array).into_iter().flatten();
+            let objects = std::iter::once(fields).chain(details.filter_map(Value::as_object)).collect::<Vec<_>>();
+            let found = |name: &&str| objects.iter().find_map(|object| delay_in_field(object.get(*name)?));
+            names.iter().find_map(found)
+        });
         // FastAPI says where.
         if let (Some(Value::Array(place)), Some(Value::String(text))) = (fields.get("loc"), fields.get("msg")) {
             let place: Vec<String> =

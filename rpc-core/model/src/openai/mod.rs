@@ -47,6 +47,7 @@ mod open_stream;
 mod outgoing;
 mod refusal;
 mod retry;
+mod retry_delay;
 mod second_try;
 mod sse_input;
 mod tool_calls;
@@ -66,6 +67,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
 use metered_stream::MeteredStream;
+use second_try::WithSecondTry;
 use secrecy::ExposeSecret;
 use std::fmt;
 use std::sync::Arc;
@@ -106,7 +108,7 @@ impl Model for OpenAiModel {
         let request_id = Arc::clone(&request.request_id);
         let has_second_try = endpoint.config.max_attempts > 1;
         let open = move || open_stream::open_stream(Arc::clone(&endpoint), request.clone()).try_flatten_stream();
-        MeteredStream::new(second_try::with_second_try(open, has_second_try, request_id), key).boxed()
+        MeteredStream::new(WithSecondTry::new(open, has_second_try, request_id), key).boxed()
     }
 
     fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {

@@ -35,7 +35,7 @@ pub(super) fn estimate_tools(tools: &[ToolSpec]) -> u64 {
 }
 
 /// Returns the largest number of bytes that this number of tokens stands for.
-pub(super) fn bytes_of(tokens: u64) -> usize {
+pub(in crate::agent) fn bytes_of(tokens: u64) -> usize {
     usize::try_from(tokens.saturating_mul(BYTES_PER_TOKEN)).unwrap_or(usize::MAX)
 }
 

@@ -17,19 +17,21 @@ const MIN_TEXT_BYTES: usize = 200;
 /// What the model reads in place of the turns that are left out.
 const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: it is too long to be read at once.]";
 
-/// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them.
+/// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them, and how many messages of old turns are left
+/// out. The first `head` messages are no turns, and stay: the instructions, and a summary.
 ///
-/// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest turns
-/// are left out, each as a whole; images of tools are left out; long results of tools of the current turn are shortened; its oldest tool calls are left
-/// out; its files; and last the middle of the user's own message. The instructions and the last message of the user are
-/// always there, so the result can be longer than the budget if the instructions are.
-pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Message]> {
+/// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest
+/// turns are left out, each as a whole; images of tools are left out; long results of tools of the current turn are
+/// shortened; its oldest tool calls are left out; its files; and last the middle of the user's own message. The
+/// instructions and the last message of the user are always there, so the result can be longer than the budget if the
+/// instructions are.
+pub(super) fn fit(messages: Cow<'_, [Message]>, head: usize, budget: u64) -> (Cow<'_, [Message]>, usize) {
     let tokens: Vec<u64> = messages.iter().map(estimate).collect();
     let total = tokens.iter().sum();
     if total <= budget {
-        return Cow::Borrowed(messages);
+        return (messages, 0);
     }
-    let mut prompt = Prompt { messages: messages.to_vec(), tokens, total, budget };
+    let mut prompt = Prompt { messages: messages.into_owned(), head, tokens, total, budget };
     let current = prompt.current_turn();
     for index in 0..current {
         prompt.shorten_text(index, EARLIER_TEXT_BYTES);
@@ -37,7 +39,7 @@ pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Messa
     for index in 0..current {
         prompt.leave_out_images(index);
     }
-    prompt.leave_out_turns();
+    let left_out = prompt.leave_out_turns();
     // The images of tools, the oldest first. Those of the user go last.
     for index in prompt.current_turn() + 1..prompt.messages.len() {
         prompt.leave_out_images(index);
@@ -53,12 +55,14 @@ pub(in crate::agent) fn fit(messages: &[Message], budget: u64) -> Cow<'_, [Messa
     prompt.leave_out_images(user);
     prompt.shorten_text(user, 0);
     prompt.cut_message(user);
-    Cow::Owned(prompt.messages)
+    (Cow::Owned(prompt.messages), left_out)
 }
 
 /// A prompt that is being shortened. Each step does nothing once the prompt fits.
 struct Prompt {
     messages: Vec<Message>,
+    /// How many messages come before the first turn.
+    head: usize,
     /// Estimated tokens of each message.
     tokens: Vec<u64>,
     total: u64,
@@ -130,14 +134,13 @@ impl Prompt {
         });
     }
 
-    /// Leaves out as few turns as possible, the oldest first. A turn begins with a message of the user.
-    fn leave_out_turns(&mut self) {
+    /// Leaves out as few turns as possible, the oldest first. A turn begins with a message of the user. Returns how many
+    /// messages it leaves out.
+    fn leave_out_turns(&mut self) -> usize {
         if self.fits() {
-            return;
+            return 0;
         }
-        let is_system = |message: &Message| matches!(message, Message::System(_));
-        let first = self.messages.iter().position(|message| !is_system(message)).unwrap_or_default();
-        let current = self.current_turn();
+        let (first, current) = (self.head, self.current_turn());
         if let Some(Message::System(text)) = self.messages.first_mut() {
             text.push_str("\n\n");
             text.push_str(TURNS_LEFT_OUT);
@@ -153,6 +156,7 @@ impl Prompt {
         }
         self.messages.drain(first..keep_from);
         self.tokens.drain(first..keep_from);
+        keep_from - first
     }
 
     /// Leaves out tool calls of the current turn with their results, the oldest first. Those of the last request stay.
@@ -190,7 +194,7 @@ impl Prompt {
 }
 
 /// Shortens a text to about `bytes`. The beginning is worth more: it says what the text is.
-fn shortened(text: &str, bytes: usize) -> String {
+pub(in crate::agent) fn shortened(text: &str, bytes: usize) -> String {
     let tail = bytes / 4;
     cut(text, bytes - tail, tail)
 }
@@ -202,7 +206,7 @@ fn cut(text: &str, head: usize, tail: usize) -> String {
     let (start, rest) = text.split_at(head);
     let (middle, end) = rest.split_at(tail - head);
     let note = format!("\n[... {} bytes left out ...]\n", middle.len());
-    // A note that is longer than what it stands for helps nobody.
+    // A note that is longer than the text that it replaces saves nothing.
     if note.len() >= middle.len() { text.to_owned() } else { format!("{start}{note}{end}") }
 }
 
@@ -211,7 +215,12 @@ mod tests {
     use super::*;
     use crate::model::{AttachedFile, ToolCall};
     use proptest::prelude::*;
-    use uuid::Uuid;
+    use threadline_schema::ids::AttachmentId;
+
+    /// Fits a prompt whose only message before the turns is the first.
+    fn fit(prompt: &[Message], budget: u64) -> Cow<'_, [Message]> {
+        super::fit(Cow::Borrowed(prompt), 1, budget).0
+    }
 
     fn user(text: &str) -> Message {
         Message::User(text.into())
@@ -253,8 +262,12 @@ mod tests {
 
     #[test]
     fn images_of_earlier_turns_are_left_out_before_text() {
-        let image =
-            |content| AttachedFile { id: Uuid::nil(), name: "cat.png".into(), mime_type: "image/png".into(), content };
+        let image = |content| AttachedFile {
+            id: AttachmentId::nil(),
+            name: "cat.png".into(),
+            mime_type: "image/png".into(),
+            content,
+        };
         let with = |content| Message::User(UserInput { text: "look".into(), attachments: vec![image(content)] });
         let prompt = [
             Message::System("s".into()),
@@ -271,7 +284,7 @@ mod tests {
     fn images_of_tools_belong_to_the_turn_of_the_question() {
         let image = |content| {
             let (name, mime_type) = ("image 1".into(), "image/png".into());
-            Message::ToolImages(vec![AttachedFile { id: Uuid::nil(), name, mime_type, content }])
+            Message::ToolImages(vec![AttachedFile { id: AttachmentId::nil(), name, mime_type, content }])
         };
         let round = |content| [call("a"), result("a", "seen"), image(content)];
         let prompt = |first, second| {

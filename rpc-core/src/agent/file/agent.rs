@@ -2,7 +2,9 @@
 
 use super::raw::{RawAgent, SpannedText};
 use super::{AgentsFileReader, Result};
-use crate::config::{AgentBudget, AgentProfile, AgentsConfig, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{
+    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, TitlePolicy, ToolSelector,
+};
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -27,6 +29,8 @@ impl AgentsFileReader<'_> {
         let prompt_facts = table.tell.iter().map(|fact| self.prompt_fact(fact)).collect::<Result<_>>()?;
         let title_policy = self.title_policy(table.starter_title.as_ref())?;
         let title_model = table.title_model.as_ref().map(|model| self.text(model)).transpose()?;
+        let summary_model = table.summary_model.as_ref().map(|model| self.text(model)).transpose()?;
+        let on_crash = self.crash_policy(table.on_crash.as_ref())?;
         let approvals = self.agent_approvals(config, &table.approval)?;
         let approval_expires = self.approval_expires(table.approval_expires_seconds.take())?;
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
@@ -49,9 +53,11 @@ impl AgentsFileReader<'_> {
             prompt_facts,
             title_policy,
             title_model,
+            summary_model,
             max_turns,
             budget,
             allow,
+            on_crash,
             approvals,
             approval_expires: approval_expires.or(config.approval_expires),
         })
@@ -72,6 +78,15 @@ impl AgentsFileReader<'_> {
             "message" => Ok(TitlePolicy::FromMessage),
             "none" => Ok(TitlePolicy::Untitled),
             _ => Err(self.error_at(policy.span(), "this is not \"message\" or \"none\"")),
+        }
+    }
+
+    fn crash_policy(&self, policy: Option<&SpannedText>) -> Result<CrashPolicy> {
+        let Some(policy) = policy else { return Ok(CrashPolicy::default()) };
+        match policy.as_ref().as_str() {
+            "continue" => Ok(CrashPolicy::Continue),
+            "interrupt" => Ok(CrashPolicy::Interrupt),
+            _ => Err(self.error_at(policy.span(), "this is not \"continue\" or \"interrupt\"")),
         }
     }
 

@@ -39,6 +39,8 @@ impl AgentsFileReader<'_> {
             user_context,
             limits: self.limits(table.timeout_seconds, table.max_concurrency, table.max_result_bytes)?,
             has_side_effects: table.acts.unwrap_or(true),
+            // What does nothing can be done twice.
+            is_idempotent: table.idempotent.unwrap_or(table.acts == Some(false)),
             allows_widgets: table.widgets,
             is_action: table.action,
             approval: table.approval.map(|mode| self.approval_mode(&mode)).transpose()?.unwrap_or_default(),

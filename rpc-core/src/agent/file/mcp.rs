@@ -53,6 +53,8 @@ impl AgentsFileReader<'_> {
             actions: table.actions.iter().map(|name| self.text(name)).collect::<Result<_>>()?,
             approval,
             approval_of,
+            idempotent: table.idempotent.iter().map(|name| self.text(name)).collect::<Result<_>>()?,
+            trusts_hints: table.trust_hints,
         })
     }
 }

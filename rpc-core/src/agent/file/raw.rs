@@ -42,12 +42,14 @@ pub(super) struct RawAgent {
     pub(super) tell: Vec<SpannedText>,
     pub(super) starter_title: Option<SpannedText>,
     pub(super) title_model: Option<SpannedText>,
+    pub(super) summary_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
     pub(super) allow: Option<Vec<SpannedText>>,
     pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
     pub(super) budget_cost_per_day: Option<Spanned<f64>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,
+    pub(super) on_crash: Option<SpannedText>,
     pub(super) approval_expires_seconds: Option<Spanned<u32>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) top_p: Option<Spanned<f64>>,
@@ -97,6 +99,10 @@ pub(super) struct RawMcp {
     #[serde(default)]
     pub(super) actions: Vec<SpannedText>,
     pub(super) approval: Option<Spanned<RawMcpApproval>>,
+    #[serde(default)]
+    pub(super) idempotent: Vec<SpannedText>,
+    #[serde(default)]
+    pub(super) trust_hints: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +120,7 @@ pub(super) struct RawEndpoint {
     pub(super) max_concurrency: Option<Spanned<u32>>,
     pub(super) max_result_bytes: Option<Spanned<u32>>,
     pub(super) acts: Option<bool>,
+    pub(super) idempotent: Option<bool>,
     #[serde(default)]
     pub(super) widgets: bool,
     #[serde(default)]

@@ -1,5 +1,7 @@
 use super::AgentsFileError;
-use crate::config::{AgentsConfig, ApprovalMode, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{
+    AgentsConfig, ApprovalMode, CrashPolicy, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector,
+};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
@@ -42,6 +44,7 @@ tools = ["list_tasks", "mcp:files", "files_read", "order"]
 tell = ["time", "metadata"]
 starter_title = "none"
 title_model = "m/small"
+summary_model = "m/cheap"
 
 [[agents.helper.client_tools]]
 name = "where"
@@ -112,6 +115,7 @@ fn a_whole_file_is_read() {
     assert_eq!((helper.model.as_deref(), helper.max_turns), (Some("m/one"), Some(3)));
     assert_eq!(helper.prompt_facts, [PromptFact::Time, PromptFact::Metadata]);
     assert_eq!((helper.title_policy, helper.title_model.as_deref()), (TitlePolicy::Untitled, Some("m/small")));
+    assert_eq!(helper.summary_model.as_deref(), Some("m/cheap"));
     assert_eq!((&*helper.selectable_models[0], &*helper.fallback_models[0]), ("m/two", "m/three"));
     assert_eq!(
         serde_json::to_value(&helper.parameters).unwrap(),
@@ -166,6 +170,60 @@ fn a_whole_file_is_read() {
         (true, true, false, false)
     );
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_safe_after_a_crash_is_read() {
+    let config = read(
+        r#"
+default = "a"
+
+[agents.a]
+
+[agents.b]
+on_crash = "interrupt"
+
+[mcp.files]
+command = "files-server"
+idempotent = ["read"]
+trust_hints = true
+
+[mcp.other]
+command = "other-server"
+
+[tools.look]
+kind = "http"
+url = "https://a.internal/look"
+description = "Looks."
+acts = false
+
+[tools.set]
+kind = "http"
+url = "https://a.internal/set"
+description = "Sets."
+idempotent = true
+
+[tools.draw]
+kind = "http"
+url = "https://a.internal/draw"
+description = "Draws a random number, which should be drawn once."
+acts = false
+idempotent = false
+
+[tools.pay]
+kind = "http"
+url = "https://a.internal/pay"
+description = "Pays."
+"#,
+    );
+    let config = config.unwrap();
+    let policies = ["a", "b"].map(|name| config.agents[name].on_crash);
+    assert_eq!(policies, [CrashPolicy::Continue, CrashPolicy::Interrupt]);
+    let (files, other) = (&config.mcp["files"], &config.mcp["other"]);
+    assert_eq!((files.idempotent.as_slice(), files.trusts_hints), (&["read".into()][..], true));
+    assert!(other.idempotent.is_empty() && !other.trusts_hints);
+    let tools = ["look", "set", "draw", "pay"].map(|name| config.tools[name].is_idempotent);
+    assert_eq!(tools, [true, true, false, false]);
 }
 
 #[test]
@@ -235,6 +293,7 @@ const INVALID: &[(&str, usize, usize, &str)] = &[
     ("[agents.a]\napproval = { add_task = \"ask\" }\n", 2, 25, "\"first\" or \"always\""),
     ("[agents.a]\napproval = { fly = \"always\" }\n", 2, 14, "there are: built-in, add_task"),
     ("[agents.a]\napproval = { ask_user = \"always\" }\n", 2, 14, "asks the user anyway"),
+    ("[agents.a]\non_crash = \"go on\"\n", 2, 12, "\"continue\" or \"interrupt\""),
     ("[agents.a]\napproval_expires_seconds = 0\n", 2, 28, "not from 1 to"),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\napproval = \"yes\"\n", 4, 12, "\"first\" or \"always\""),
     ("[agents.a]\n[mcp.x]\ncommand = \"y\"\napproval = 1\n", 4, 12, "expected \"never\""),

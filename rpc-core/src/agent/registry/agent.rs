@@ -2,8 +2,8 @@
 
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
-    AgentBudget, AgentConfig, AgentProfile, ApprovalMode, ClientTool, ModelParameters, PromptFact, TitlePolicy,
-    ToolSelector,
+    AgentBudget, AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, ModelParameters, PromptFact,
+    TitlePolicy, ToolSelector,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,8 +22,11 @@ pub(crate) struct Agent {
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
+    pub(super) on_crash: CrashPolicy,
     /// The model that writes the titles of threads; `None` if titles are not written by a model.
     pub(crate) title_model: Option<Arc<str>>,
+    /// The model that summarises the turns that prompts leave out; `None` if they are only left out.
+    pub(crate) summary_model: Option<Arc<str>>,
     /// `None` is the service's default.
     pub(super) model: Option<Arc<str>>,
     /// Further models that a message may ask for.
@@ -50,7 +53,9 @@ impl Agent {
             allow: profile.allow.clone(),
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,
+            on_crash: profile.on_crash,
             title_model: profile.title_model.clone().or_else(|| defaults.title_model.clone()),
+            summary_model: profile.summary_model.clone().or_else(|| defaults.summary_model.clone()),
             model: profile.model.clone(),
             selectable_models: profile.selectable_models.clone(),
             fallback_models: profile.fallback_models.clone(),
@@ -95,6 +100,11 @@ impl Agent {
                 cached.insert((generation, Arc::new(toolbox))).1.clone()
             }
         }
+    }
+
+    /// Returns whether a message may ask for this model.
+    pub(super) fn allows_model(&self, model: &str) -> bool {
+        self.model.iter().chain(&self.selectable_models).any(|allowed| **allowed == *model)
     }
 
     /// Returns the models in the order in which they are tried, if this one comes first.

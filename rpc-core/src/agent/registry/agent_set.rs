@@ -4,12 +4,13 @@ use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentBudget, AgentConfig, AgentProfile, AgentsConfig, TitlePolicy};
+use crate::config::{AgentBudget, AgentConfig, AgentProfile, AgentsConfig, CrashPolicy, TitlePolicy};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::InferenceOptions;
 use threadline_tools::mcp::McpStatus;
@@ -115,6 +116,33 @@ impl AgentSet {
         self.resolve_with_options(&thread.metadata, options).unwrap_or_else(|_| self.resolve(thread))
     }
 
+    /// Checks that a run in this thread may go on after its process has died. `options` are those of the message that it
+    /// answers.
+    ///
+    /// # Errors
+    /// Why it may not, for the log.
+    pub(crate) fn may_continue(&self, thread: &ThreadRow, options: &InferenceOptions) -> Result<(), &'static str> {
+        if !self.has_file {
+            return Ok(());
+        }
+        let agent = match named_agent(&thread.metadata) {
+            None => &self.default,
+            Some(name) => self.agents.get(&*name).ok_or("the agents file does not have its agent any more")?,
+        };
+        if agent.on_crash == CrashPolicy::Interrupt {
+            return Err("its agent has on_crash = \"interrupt\"");
+        }
+        match &options.model {
+            Some(model) if !agent.allows_model(model) => Err("its agent does not have its model any more"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the MCP servers have started, or could not: right after the start of this process they have no tools.
+    pub(crate) async fn wait_for_mcp_servers(&self, patience: Duration) {
+        self.catalog.first_mcp_status(patience).await;
+    }
+
     /// Returns the agent that executes the widget actions of a thread. Its tools are those that users may call: the
     /// built-in ones, whatever the agent, and those of the thread's agent.
     pub(crate) fn action_agent(&self, thread: &ThreadRow) -> ResolvedAgent {
@@ -166,8 +194,11 @@ impl AgentSet {
         if !self.has_file {
             return &self.default;
         }
-        // Integrations can write any metadata: a value of another type names no agent.
-        let name = serde_json::from_str::<ThreadAgent>(metadata).ok().and_then(|metadata| metadata.agent);
-        name.and_then(|name| self.agents.get(&*name)).unwrap_or(&self.default)
+        named_agent(metadata).and_then(|name| self.agents.get(&*name)).unwrap_or(&self.default)
     }
+}
+
+/// Integrations can write any metadata: a value of another type names no agent.
+fn named_agent(metadata: &str) -> Option<Arc<str>> {
+    serde_json::from_str::<ThreadAgent>(metadata).ok().and_then(|metadata| metadata.agent)
 }

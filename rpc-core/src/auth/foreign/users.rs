@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::store::{Clock, ForeignIdentity, Store};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use uuid::Uuid;
+use threadline_schema::ids::UserId;
 
 /// Most users that are kept; about 500 bytes each.
 const MAX_KNOWN: usize = 10_000;
@@ -25,7 +25,7 @@ pub(super) struct ForeignUsers {
 /// An account, and what its row says about its user.
 #[derive(Clone)]
 struct Known {
-    user_id: Uuid,
+    user_id: UserId,
     user: ForeignUser,
     seen: Instant,
 }
@@ -45,7 +45,7 @@ impl ForeignUsers {
         issuer: &str,
         user: ForeignUser,
         issued_at: Option<NumericDate>,
-    ) -> Result<Option<Uuid>, Error> {
+    ) -> Result<Option<UserId>, Error> {
         if let Some(known) = self.known.get(&user.subject)
             && known.user == user
             && known.seen.elapsed() < TTL
@@ -63,7 +63,7 @@ impl ForeignUsers {
             email: user.email.clone(),
             roles: user.roles.clone(),
         };
-        let user_id = self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?.0;
+        let user_id = self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?;
         self.known.insert(user.subject.clone(), Known { user_id, user, seen: Instant::now() });
         Ok(Some(user_id))
     }

@@ -7,6 +7,7 @@ pub use markdown::markdown;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use threadline_schema::plain_text::refuse_nul_in;
 use threadline_schema::{Access, ErrorCode, Kind, MethodInfo, rpc};
 
 /// Version of the OpenRPC specification that the document follows.
@@ -20,9 +21,13 @@ pub fn document() -> Map<String, Value> {
     let mut schemas = settings.into_generator();
     let mut methods: Vec<&MethodInfo> = rpc::all().collect();
     methods.sort_by_key(|method| method.name);
-    let methods: Vec<Value> = methods.into_iter().map(|method| describe(method, &mut schemas)).collect();
+    let mut methods: Vec<Value> = methods.into_iter().map(|method| describe(method, &mut schemas)).collect();
+    let mut definitions = schemas.take_definitions(true);
+    for params in methods.iter_mut().filter_map(|method| method.get_mut("params")) {
+        refuse_nul_in(params, &mut definitions, "#/components/schemas/");
+    }
     let mut components = Map::new();
-    components.insert("schemas".to_owned(), Value::Object(schemas.take_definitions(true)));
+    components.insert("schemas".to_owned(), Value::Object(definitions));
     components.insert("errors".to_owned(), Value::Object(errors()));
     let mut document = Map::new();
     document.insert("openrpc".to_owned(), OPENRPC.into());

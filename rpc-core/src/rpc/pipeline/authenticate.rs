@@ -10,9 +10,9 @@ use crate::rpc::call::{Call, Principal};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
-use threadline_schema::auth::AuthCreateClientToken;
+use threadline_schema::auth::{AuthCreateClientToken, AuthMe};
+use threadline_schema::ids::UserId;
 use threadline_schema::{Access, ErrorCode, RpcError, RpcMethod};
-use uuid::Uuid;
 
 /// Verifies tokens, service keys and capabilities.
 pub(crate) struct Authenticator {
@@ -40,11 +40,11 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    pub(super) fn user_id(&self) -> Option<Uuid> {
+    pub(super) fn user_id(&self) -> Option<UserId> {
         match self {
             Self::None | Self::InvalidCapability | Self::Key(_) | Self::Refused(..) => None,
             Self::Token(identity) => Some(identity.user_id),
-            Self::Capability(capability) => Some(capability.user_id.0),
+            Self::Capability(capability) => Some(capability.user_id),
         }
     }
 
@@ -58,7 +58,8 @@ impl Credentials {
             (Self::Refused(error, _), _) => Err(error.clone().into()),
             (Self::Token(identity), Access::User | Access::Signed) => {
                 let scope = identity.grant.as_ref().map(|grant| &grant.methods);
-                if scope.is_some_and(|scope| !scope.allows(method)) {
+                // Whoever has a token may ask whose it is.
+                if method != AuthMe::NAME && scope.is_some_and(|scope| !scope.allows(method)) {
                     let message = format!("The scope of this key or token does not have `{method}`.");
                     return Err(Error::new(ErrorCode::Forbidden, message));
                 }
@@ -97,7 +98,7 @@ impl Authenticator {
             let Some(capability) = self.attachments.verify_capability(token) else {
                 return Ok(Credentials::InvalidCapability);
             };
-            let standing = self.standings.get(capability.user_id.0).await?;
+            let standing = self.standings.get(capability.user_id).await?;
             let is_accepted = standing.is_some_and(|standing| !standing.is_disabled());
             return Ok(if is_accepted { Credentials::Capability(capability) } else { Credentials::InvalidCapability });
         }

@@ -9,13 +9,13 @@ use crate::rpc::call::{Call, Transport};
 use std::sync::Arc;
 use threadline_schema::auth::{AuthExport, AuthLogin, AuthRegister, ExportPosition};
 use threadline_schema::call::RateLimitState;
+use threadline_schema::ids::{RunId, UserId};
 use threadline_schema::runs::{RunsSubscribe, RunsSubscribeParams};
 use threadline_schema::{Access, MethodInfo, RpcMethod};
-use uuid::Uuid;
 
 /// Uses up the one subscribe to a run (first argument) that its start includes, if this user (second argument) started
 /// it and has not used it yet. Returns whether it did.
-pub(crate) type TakeFreeSubscribe = Box<dyn Fn(Uuid, Uuid) -> bool + Send + Sync>;
+pub(crate) type TakeFreeSubscribe = Box<dyn Fn(RunId, UserId) -> bool + Send + Sync>;
 
 /// Counts calls.
 pub(crate) struct CallLimiter {
@@ -91,7 +91,7 @@ impl CallLimiter {
         let user_id = match credentials {
             // Who has the URL of a preview does not use up what its owner may do.
             Credentials::Capability(capability) if capability.purpose == CapabilityPurpose::Preview => {
-                return self.limits.check_preview(capability.user_id.0).await;
+                return self.limits.check_preview(capability.user_id).await;
             }
             // Also with a token: a user who guesses passwords is still counted by address.
             _ if method.is_some_and(|method| method.access == Access::Public) => None,
@@ -110,7 +110,7 @@ impl CallLimiter {
 
     /// Whether this is the one subscribe to a run that its start includes. The start was counted, and one request
     /// counts once, however many calls it needs. The run itself records the use, so a client cannot forge it.
-    fn is_free_subscribe(&self, user_id: Uuid, call: &Call<'_>) -> bool {
+    fn is_free_subscribe(&self, user_id: UserId, call: &Call<'_>) -> bool {
         if call.method != RunsSubscribe::NAME {
             return false;
         }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn user() -> Credentials {
-        Credentials::Token(Identity::for_tests(Uuid::new_v4()))
+        Credentials::Token(Identity::for_tests(UserId::random()))
     }
 
     /// Counts one call. Returns how many are left; `None` if it is refused, and `Some(None)` if it was not counted.

@@ -239,7 +239,7 @@ impl Steps {
         let entry = AuditEntry {
             actor: &format!("key:{}", key.name),
             key_id: Some(key.id),
-            user_id: credentials.user_id().map(Into::into),
+            user_id: credentials.user_id(),
             action: method,
             outcome,
             request_id: &caller.request_id,

@@ -1,8 +1,8 @@
-//! Which server process is at the other end of a connection: the server's own word, and what the connection was told.
+//! Finds out whether a connection leads to a pooler (PgBouncer, Supavisor, Neon's, RDS Proxy) instead of the server.
 //!
-//! A server begins a session by telling its process id. A pooler (PgBouncer, Supavisor, Neon's, RDS Proxy) answers in its
-//! place and tells a number of its own, as the client has no server process yet. So if the two differ, somebody is in
-//! between who may give each transaction another session.
+//! At the start of a session the server sends its process id. A pooler sends a number of its own there, because the
+//! client has no server process yet. `pg_backend_pid()` returns the id of the server process. So if the two numbers
+//! differ, there is a pooler, which may run each transaction in another session.
 
 use std::io;
 use std::pin::Pin;
@@ -12,23 +12,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// Returns whether a pooler answers in the place of the server.
+/// Returns whether the connection leads to a pooler.
 ///
 /// # Errors
-/// When the server does not answer.
+/// If the server does not answer.
 pub(super) async fn is_pooler(client: &Client) -> Result<bool, tokio_postgres::Error> {
     let answer = client.simple_query("SELECT pg_backend_pid()").await?;
-    let asked = answer.iter().find_map(|message| match message {
+    let actual = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i32>().ok(),
         _ => None,
     });
-    let told = told(client).await;
-    Ok(told.is_some() && asked.is_some() && told != asked)
+    let announced = announced_pid(client).await;
+    Ok(announced.is_some() && actual.is_some() && announced != actual)
 }
 
-/// The process id that the connection was told when it began. tokio-postgres shows it only in a request to cancel a
-/// statement, which is written to memory here and sent to nobody.
-async fn told(client: &Client) -> Option<i32> {
+/// Returns the process id that the server or pooler sent at the start of the session. tokio-postgres gives access to it
+/// only in a request to cancel a statement. That request is written to memory here, and not sent.
+async fn announced_pid(client: &Client) -> Option<i32> {
     let request = Memory::default();
     client.cancel_token().cancel_query_raw(request.clone(), PassThrough).await.ok()?;
     let written = request.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,13 +39,13 @@ async fn told(client: &Client) -> Option<i32> {
     rest.first_chunk::<4>().map(|pid| i32::from_be_bytes(*pid))
 }
 
-/// A "connection" that keeps what is written, and says yes to TLS.
+/// A "connection" that stores what is written, and accepts TLS.
 #[derive(Clone, Default)]
 struct Memory {
     written: Arc<Mutex<Vec<u8>>>,
 }
 
-/// TLS in name only.
+/// A TLS connector without encryption.
 struct PassThrough;
 
 impl TlsConnect<Memory> for PassThrough {

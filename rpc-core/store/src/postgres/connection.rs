@@ -9,7 +9,6 @@ use super::row::PgRow;
 use super::sqlstate::{Verdict, to_diesel, verdict};
 use super::statement::PgStatement;
 use super::{STATEMENT_TIMEOUT, TRANSACTION_PAUSE};
-use crate::connections::Begin;
 use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, InstrumentationEvent, StrQueryHelper};
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
@@ -232,8 +231,9 @@ impl Answer {
     }
 }
 
-impl Begin for PgConn {
-    async fn begin(&mut self) -> QueryResult<()> {
+impl PgConn {
+    /// Begins a transaction that may write.
+    pub(crate) async fn begin(&mut self) -> QueryResult<()> {
         if !self.is_pooler {
             return AnsiTransactionManager::begin_transaction(self).await;
         }

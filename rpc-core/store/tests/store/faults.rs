@@ -16,7 +16,7 @@ pub(crate) enum Lock {
 pub(crate) async fn lock(db: &TestDb, thread: ThreadId) -> Lock {
     if db.is_postgres() {
         let client = raw_postgres(db.url()).await;
-        let sql = format!("BEGIN; SELECT 1 FROM threads WHERE id = '{}' FOR UPDATE", thread.0);
+        let sql = format!("BEGIN; SELECT 1 FROM threads WHERE id = '{thread}' FOR UPDATE");
         client.batch_execute(&sql).await.unwrap();
         Lock::Row(client)
     } else {

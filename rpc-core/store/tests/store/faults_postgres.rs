@@ -287,7 +287,7 @@ async fn a_result_and_the_deletion_of_its_thread_do_not_deadlock() {
         let (thread, run) = running(&store, user).await;
         let call = item(ItemKind::ToolCall);
         let (token, call_id) = (run.fencing_token(), call.id);
-        store.items_append(token, vec![call]).await.unwrap();
+        store.items_append(token, vec![call], None).await.unwrap();
 
         // Both wait for the row of the run: first the result, then the deletion.
         let blocker = raw_postgres(db.url()).await;

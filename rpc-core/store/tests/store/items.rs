@@ -15,9 +15,9 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         let new = vec![item(ItemKind::Workflow), item(ItemKind::ToolCall), item(ItemKind::AssistantMessage)];
-        let appended = store.items_append(run.fencing_token(), new.clone()).await.unwrap();
+        let appended = store.items_append(run.fencing_token(), new.clone(), None).await.unwrap();
         assert_eq!(positions(&appended), [1, 2, 3]);
-        assert_eq!(store.items_append(run.fencing_token(), vec![]).await.unwrap(), vec![]);
+        assert_eq!(store.items_append(run.fencing_token(), vec![], None).await.unwrap(), vec![]);
 
         let after = store.thread_get(user, thread.id).await.unwrap();
         assert_eq!((after.next_position, after.message_count), (4, 2));
@@ -33,7 +33,7 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         let new = (0..6).map(|n| item(if n % 2 == 0 { ItemKind::ToolCall } else { ItemKind::Workflow })).collect();
-        store.items_append(run.fencing_token(), new).await.unwrap();
+        store.items_append(run.fencing_token(), new, None).await.unwrap();
         let history = store.history(thread.id, 3).await.unwrap();
         assert_eq!(positions(&history), [4, 5, 6]);
         assert!(history.iter().any(|item| item.hidden), "the model sees what clients do not");
@@ -45,7 +45,7 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, run) = running(&store, user).await;
         let kinds = [ItemKind::ToolCall, ItemKind::Workflow, ItemKind::ToolCall, ItemKind::ToolCall, ItemKind::AssistantMessage, ItemKind::HiddenContext];
-        store.items_append(run.fencing_token(), kinds.map(item).into()).await.unwrap();
+        store.items_append(run.fencing_token(), kinds.map(item).into(), None).await.unwrap();
 
         let page = ItemPage { limit: 2, order: Order::Asc, after: None, hidden: false };
         let (first, more) = store.items_page(user, thread.id, page).await.unwrap();

@@ -1,6 +1,7 @@
 //! The durable log: which process may write it, how it is read, and when its rows are deleted.
 
 use crate::support::*;
+use threadline_schema::ids::ProcessId;
 use threadline_store::rows::{EventRow, RunRow};
 use threadline_store::{RunEnd, Store};
 
@@ -24,8 +25,8 @@ on_both! {
         let (_, foreign) = running(&store, user).await;
         db.sql(&format!("UPDATE runs SET owner = {}", db.literal(one.owner))).await;
         store.run_finish(ended.fencing_token(), completed(), vec![]).await.unwrap();
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(taken.id))).await;
-        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(uuid::Uuid::now_v7()), db.literal(foreign.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(ProcessId::random()), db.literal(taken.id))).await;
+        db.sql(&format!("UPDATE runs SET owner = {} WHERE id = {}", db.literal(ProcessId::random()), db.literal(foreign.id))).await;
 
         let rows = [&one, &taken, &ended, &foreign].map(|run| row(run, 1, 1)).to_vec();
         let written = store.events_append(one.owner, rows).await.unwrap();

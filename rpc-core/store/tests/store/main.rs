@@ -12,11 +12,13 @@
 
 #[macro_use]
 mod support;
+mod accounts;
 mod attachments;
 mod deadlocks;
 mod failover;
 mod faults;
 mod faults_postgres;
+mod groups;
 mod items;
 mod log;
 mod login_failures;
@@ -30,5 +32,6 @@ mod round_trip;
 mod runs;
 mod tasks;
 mod thread_runs;
+mod thread_summaries;
 mod threads;
 mod usage;

@@ -104,12 +104,12 @@ on_both! { threads:
         let appends = (0..20).map(|n| {
             let (store, token) = (store.clone(), run.fencing_token());
             let new = (0..=n % 3).map(|_| item(ItemKind::AssistantMessage)).collect();
-            tokio::spawn(async move { store.items_append(token, new).await.unwrap() })
+            tokio::spawn(async move { store.items_append(token, new, None).await.unwrap() })
         });
         // Some of these calls fail half-way, and must release their places.
         let clashes = (0..5).map(|_| {
             let (store, token, twice) = (store.clone(), run.fencing_token(), item(ItemKind::AssistantMessage));
-            tokio::spawn(async move { store.items_append(token, vec![twice.clone(), twice]).await.unwrap_err() })
+            tokio::spawn(async move { store.items_append(token, vec![twice.clone(), twice], None).await.unwrap_err() })
         });
         let (appended, failed) = tokio::join!(join_all(appends), join_all(clashes));
         assert_eq!(failed.len(), 5);

@@ -3,8 +3,8 @@
 use crate::support::*;
 use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::RunStatus;
-use threadline_store::rows::ItemRow;
-use threadline_store::{Conflict, ItemRewrite, RunEnd, RunInput, StoreError, StoreResult};
+use threadline_store::rows::{EventRow, ItemRow};
+use threadline_store::{Conflict, ItemRewrite, NewRun, RunContinuation, RunEnd, RunInput, StoreError, StoreResult};
 
 fn superseded<T: std::fmt::Debug>(result: StoreResult<T>) {
     assert!(matches!(result, Err(StoreError::Conflict(Conflict::RunSuperseded))), "{result:?}");
@@ -19,7 +19,7 @@ on_both! {
         assert_eq!((taken.epoch, taken.lease_expires_at, taken.status), (2, at(9), RunStatus::Running));
         let before = store.thread_get(user, thread.id).await.unwrap();
 
-        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         assert_eq!(store.leases_renew(run.owner, at(50)).await.unwrap(), 0);
@@ -37,7 +37,7 @@ on_both! {
         let (elsewhere, _) = running(&store, user).await;
         let mut token = run.fencing_token();
         token.thread_id = elsewhere.id;
-        superseded(store.items_append(token, vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(token, vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_finish(token, completed(), vec![]).await);
         assert_eq!(store.history(elsewhere.id, 10).await.unwrap().len(), 1);
     }
@@ -52,7 +52,7 @@ on_both! {
         store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
         assert_eq!(store.active_run(thread.id).await.unwrap(), None);
         superseded(store.run_finish(run.fencing_token(), completed(), vec![]).await);
-        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)]).await);
+        superseded(store.items_append(run.fencing_token(), vec![item(ItemKind::AssistantMessage)], None).await);
         superseded(store.run_take_over(&run, new_id(), at(9)).await);
         say(&store, &thread).await.unwrap();
     }
@@ -88,7 +88,7 @@ on_both! {
         let (thread, run) = running(&store, user).await;
         let (_, other) = running(&store, user).await;
         let (call, answer) = (item(ItemKind::ToolCall), item(ItemKind::AssistantMessage));
-        let appended = store.items_append(run.fencing_token(), vec![call.clone(), answer.clone()]).await.unwrap();
+        let appended = store.items_append(run.fencing_token(), vec![call.clone(), answer.clone()], None).await.unwrap();
         let body = |of: &str| format!(r#"{{"result":"{of}"}}"#);
 
         store.item_complete(run.fencing_token(), call.id, body("one")).await.unwrap();
@@ -114,6 +114,45 @@ on_both! {
         assert_eq!((&ended[1].body, &ended[2]), (&body("two"), &stored[2]));
         superseded(store.item_complete(taken.fencing_token(), call.id, body("after the end")).await);
         assert_eq!(store.history(thread.id, 10).await.unwrap(), ended);
+    }
+
+    async fn a_run_continues_with_its_new_owner_only(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (thread, _) = running(&store, user).await;
+        let end = store.active_run(thread.id).await.unwrap().unwrap();
+        store.run_finish(end.fencing_token(), completed(), vec![]).await.unwrap();
+        let request = Some(r#"{"id":"r"}"#.to_owned());
+        let new = NewRun { request: request.clone(), ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Action, new, None).await.unwrap().run;
+        assert_eq!((&run.request, &run.used), (&request, &None));
+        let used = |tokens: u32| Some(format!("{tokens}"));
+        let call = item(ItemKind::ToolCall);
+        store.items_append(run.fencing_token(), vec![call.clone()], used(7)).await.unwrap();
+        store.items_append(run.fencing_token(), vec![item(ItemKind::Workflow)], None).await.unwrap();
+        let taken = store.run_take_over(&run, new_id(), at(9)).await.unwrap();
+        assert_eq!((&taken.request, &taken.used), (&request, &used(7)));
+
+        let workflow = item(ItemKind::Workflow);
+        let first = EventRow { run_id: run.id, first_seq: 101, last_seq: 101, event: "{}".to_owned(), cuts: None };
+        let continuation = RunContinuation {
+            append: vec![workflow.clone()],
+            results: vec![(call.id, "{\"result\":\"not made\"}".to_owned())],
+            events: vec![first.clone()],
+            now: at(50),
+        };
+        superseded(store.run_continue(run.fencing_token(), continuation.clone()).await);
+        assert_eq!(store.events_after(run.id, 0, 10).await.unwrap(), []);
+        assert_eq!(store.run_items(run.id).await.unwrap().len(), 2);
+        store.run_continue(taken.fencing_token(), continuation).await.unwrap();
+        assert_eq!(store.events_after(run.id, 0, 10).await.unwrap(), [first]);
+        let items = store.run_items(run.id).await.unwrap();
+        assert_eq!((items.len(), items[2].id), (3, workflow.id));
+        assert!(items[0].body.contains("not made"));
+        assert_eq!(store.run_get(user, run.id).await.unwrap(), taken, "it is still active");
+        store.items_append(taken.fencing_token(), vec![item(ItemKind::AssistantMessage)], used(9)).await.unwrap();
+        let ended = store.run_finish(taken.fencing_token(), completed(), vec![]).await.unwrap();
+        assert_eq!((ended.request, ended.used), (None, None));
     }
 
     async fn leases_expire_unless_renewed(db: &TestDb) {
@@ -159,7 +198,7 @@ on_both! {
         let user = user(&store).await.id;
         let (thread, asked) = running(&store, user).await;
         let new = vec![item(ItemKind::ToolCall), item(ItemKind::StructuredInput)];
-        let rows = store.items_append(asked.fencing_token(), new).await.unwrap();
+        let rows = store.items_append(asked.fencing_token(), new, None).await.unwrap();
         store.run_finish(asked.fencing_token(), completed(), vec![]).await.unwrap();
         let rewrite = |row: &ItemRow| ItemRewrite { id: row.id, old: row.body.clone(), new: r#"{"new":1}"#.into() };
         let answer = |tool: &str| RunInput::Answer {

@@ -97,9 +97,9 @@ impl TestDb {
     }
 
     /// Returns an id as an SQL literal.
-    pub(crate) fn literal(&self, id: impl Into<Uuid>) -> String {
-        let id = id.into();
-        if self.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.simple()) }
+    pub(crate) fn literal(&self, id: impl Id) -> String {
+        let id = id.to_string();
+        if self.is_postgres() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) }
     }
 
     /// Runs SQL on a connection outside the store.
@@ -185,7 +185,14 @@ pub(crate) fn message() -> NewMessage {
 }
 
 pub(crate) fn new_run() -> NewRun {
-    NewRun { id: new_id(), owner: new_id(), lease_expires_at: at(1_000_000), created_at: now(), reservation: None }
+    NewRun {
+        id: new_id(),
+        owner: new_id(),
+        lease_expires_at: at(1_000_000),
+        created_at: now(),
+        reservation: None,
+        request: None,
+    }
 }
 
 pub(crate) fn new_thread(user_id: UserId) -> NewThread {
@@ -244,5 +251,5 @@ pub(crate) async fn unmigrate(db: &TestDb) {
 
 /// Makes a new id of any type.
 pub(crate) fn new_id<T: Id>() -> T {
-    Uuid::now_v7().into()
+    T::from_uuid(Uuid::now_v7())
 }

@@ -42,7 +42,7 @@ on_both! {
         say(&store, &new).await.unwrap();
         assert_eq!(store.threads_with_runs_after(since).await.unwrap(), [new.id], "once, however many have begun");
         assert_eq!(store.threads_with_runs_after(new_id()).await.unwrap(), []);
-        assert_eq!(store.threads_with_runs_after(RunId(uuid::Uuid::nil())).await.unwrap().len(), 2);
+        assert_eq!(store.threads_with_runs_after(RunId::nil()).await.unwrap().len(), 2);
         assert_ne!(old.id, new.id);
     }
 

@@ -3,9 +3,38 @@
 use crate::support::*;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewMessage, NewThread, RunInput, StoreError};
+use threadline_store::{Limit, NewMessage, NewRun, NewThread, RunInput, StoreError};
 
 on_both! {
+    async fn only_an_idle_thread_of_the_user_is_deleted_at_once(db: &TestDb) {
+        let store = db.store().await;
+        let (owner, other) = (user(&store).await.id, user(&store).await.id);
+        let (busy, run) = running(&store, owner).await;
+        assert!(!store.thread_delete_idle(owner, busy.id).await.unwrap(), "it has an active run");
+        store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await.unwrap();
+        assert!(!store.thread_delete_idle(other, busy.id).await.unwrap(), "it is another user's");
+        assert!(store.thread_delete_idle(owner, busy.id).await.unwrap());
+        assert!(!store.thread_delete_idle(owner, busy.id).await.unwrap(), "it is gone");
+        for table in ["threads", "items", "runs", "run_events"] {
+            assert_eq!(db.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+        }
+        assert_eq!(db.number("SELECT CAST(sum(session_count) AS bigint) FROM users").await, 0);
+    }
+
+    async fn what_a_write_returns_is_what_is_stored(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let made = thread(&store, user).await;
+        assert_eq!(store.thread_get(user, made.id).await.unwrap(), made);
+        let run = NewRun { request: Some(r#"{"request_id":"r"}"#.to_owned()), ..new_run() };
+        let started = store.run_start(user, made.id, RunInput::Message(message()), run, None).await.unwrap();
+        assert!(started.is_first_message);
+        assert_eq!(store.thread_get(user, made.id).await.unwrap(), started.thread);
+        assert_eq!(store.run_get(user, started.run.id).await.unwrap(), started.run);
+        assert_eq!(started.thread.title, "What was said first");
+        assert_eq!(store.run_items(started.run.id).await.unwrap()[0].position, started.run.position);
+    }
+
     async fn an_email_has_one_account(db: &TestDb) {
         let store = db.store().await;
         store.user_create(new_id(), "a@example.com".into(), "x".into(), now()).await.unwrap();
@@ -151,7 +180,7 @@ on_both! {
         }
         let gone = store.run_finish(run.fencing_token(), completed(), vec![item(ItemKind::AssistantMessage)]).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
-        let gone = store.items_append(run.fencing_token(), vec![item(ItemKind::ToolCall)]).await;
+        let gone = store.items_append(run.fencing_token(), vec![item(ItemKind::ToolCall)], None).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }

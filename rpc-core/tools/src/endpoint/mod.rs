@@ -73,6 +73,7 @@ pub struct EndpointTool {
     /// One permit per call in flight.
     permits: Semaphore,
     has_side_effects: bool,
+    is_idempotent: bool,
     allows_widgets: bool,
     is_action: bool,
     approval: ApprovalMode,
@@ -95,6 +96,7 @@ impl EndpointTool {
             limits: config.limits,
             permits: Semaphore::new(config.limits.concurrency),
             has_side_effects: config.has_side_effects,
+            is_idempotent: config.is_idempotent,
             allows_widgets: config.allows_widgets,
             is_action: config.is_action,
             approval: config.approval,
@@ -198,6 +200,10 @@ impl Tool for EndpointTool {
 
     fn has_side_effects(&self) -> bool {
         self.has_side_effects
+    }
+
+    fn is_idempotent(&self) -> bool {
+        self.is_idempotent
     }
 
     fn timeout(&self) -> Duration {

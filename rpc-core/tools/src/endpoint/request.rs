@@ -145,6 +145,7 @@ mod tests {
             user_context: None,
             limits,
             has_side_effects: true,
+            is_idempotent: false,
             allows_widgets: false,
             is_action: false,
             approval: ApprovalMode::Never,

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use threadline_schema::ids::{ThreadId, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use uuid::Uuid;
 
 const KEY: &str = "a key of thirty-two characters..";
 
@@ -24,6 +23,7 @@ fn tool(url: String, now: NowFn) -> EndpointTool {
         user_context: Some(UserContext { header: "x-user-context".to_owned(), key: KEY.into(), audience: None }),
         limits: CallLimits { timeout: Duration::from_secs(10), concurrency: 1, result_bytes: 1000 },
         has_side_effects: false,
+        is_idempotent: false,
         allows_widgets: false,
         is_action: false,
         approval: ApprovalMode::Never,
@@ -64,8 +64,8 @@ async fn a_token_is_signed_after_the_wait_for_a_free_slot() {
     let tool = tool(format!("http://{}/", listener.local_addr().unwrap()), now);
     let progress = ProgressReporter::default();
     let context = ToolContext {
-        user_id: UserId(Uuid::nil()),
-        thread_id: ThreadId(Uuid::nil()),
+        user_id: UserId::nil(),
+        thread_id: ThreadId::nil(),
         run_id: None,
         request_id: "r",
         client_hints: None,

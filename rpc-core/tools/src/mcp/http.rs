@@ -53,30 +53,6 @@ impl McpHttpClient {
         Self { client, tools_changed, is_initialized: Arc::default() }
     }
 
-    async fn post(
-        &self,
-        uri: &str,
-        message: &ClientJsonRpcMessage,
-        session_id: Option<Arc<str>>,
-        headers: HashMap<http::HeaderName, HeaderValue>,
-        max_event_bytes: usize,
-    ) -> Result<StreamableHttpPostResponse, HttpError> {
-        let has_session = session_id.is_some();
-        let headers = all_headers(headers, session_id.as_deref(), None);
-        let request = self.client.post(uri).headers(headers).json(message);
-        let response = send(&self.client, request).await?;
-        let ClientJsonRpcMessage::Request(request) = message else {
-            self.notice_renewal(message);
-            // Nothing waits for an answer to a notification. A server that refuses one refuses the next request too.
-            let is_lost = response.status() == StatusCode::NOT_FOUND && has_session;
-            return if is_lost { Err(HttpError::SessionExpired) } else { Ok(StreamableHttpPostResponse::Accepted) };
-        };
-        let is_initialize = matches!(request.request, ClientRequest::InitializeRequest(_));
-        let id = request.id.clone();
-        let expected = Expected { initialize: is_initialize.then(|| id.clone()), only: Some(id.clone()) };
-        read_response(response, id, expected, has_session, max_event_bytes).await
-    }
-
     /// The handshake ends with this notification. The second handshake is that of a new session.
     fn notice_renewal(&self, message: &ClientJsonRpcMessage) {
         if let ClientJsonRpcMessage::Notification(sent) = message
@@ -96,10 +72,11 @@ impl StreamableHttpClient for McpHttpClient {
         uri: Arc<str>,
         message: ClientJsonRpcMessage,
         session_id: Option<Arc<str>>,
-        _auth_header: Option<String>,
+        auth_header: Option<String>,
         headers: HashMap<http::HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        self.post(&uri, &message, session_id, headers, MAX_MESSAGE_BYTES).await
+        let max_event_bytes = MAX_MESSAGE_BYTES;
+        self.post_message_with_max_sse_event_size(uri, message, session_id, auth_header, headers, max_event_bytes).await
     }
 
     async fn post_message_with_max_sse_event_size(
@@ -111,7 +88,20 @@ impl StreamableHttpClient for McpHttpClient {
         headers: HashMap<http::HeaderName, HeaderValue>,
         max_event_bytes: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        self.post(&uri, &message, session_id, headers, max_event_bytes).await
+        let has_session = session_id.is_some();
+        let headers = all_headers(headers, session_id.as_deref(), None);
+        let request = self.client.post(&*uri).headers(headers).json(&message);
+        let response = send(&self.client, request).await?;
+        let ClientJsonRpcMessage::Request(request) = &message else {
+            self.notice_renewal(&message);
+            // Nothing waits for an answer to a notification. A server that refuses one refuses the next request too.
+            let is_lost = response.status() == StatusCode::NOT_FOUND && has_session;
+            return if is_lost { Err(HttpError::SessionExpired) } else { Ok(StreamableHttpPostResponse::Accepted) };
+        };
+        let is_initialize = matches!(request.request, ClientRequest::InitializeRequest(_));
+        let id = request.id.clone();
+        let expected = Expected { initialize: is_initialize.then(|| id.clone()), only: Some(id.clone()) };
+        read_response(response, id, expected, has_session, max_event_bytes).await
     }
 
     async fn delete_session(

@@ -32,6 +32,8 @@ pub(super) struct ListedTool {
     /// The title for users, if the server gives one.
     pub(super) title: Option<String>,
     pub(super) has_side_effects: bool,
+    /// Whether the server says that calls of it may be made twice.
+    pub(super) is_said_idempotent: bool,
 }
 
 /// Collects the tools of a server that can be used.
@@ -112,6 +114,9 @@ impl<'a> ToolList<'a> {
             title: text(annotation("title")).or_else(|| text(members.get("title"))),
             // The protocol's default: a tool that is not declared read-only can have side effects.
             has_side_effects: annotation("readOnlyHint") != Some(&Value::Bool(true)),
+            is_said_idempotent: ["readOnlyHint", "idempotentHint"]
+                .iter()
+                .any(|hint| annotation(hint) == Some(&Value::Bool(true))),
         }));
         self.sources.insert(for_models, tool.clone());
         Ok(())
@@ -162,6 +167,7 @@ mod tests {
         let names: Vec<_> =
             tools.iter().map(|tool| (tool.spec.name.as_str(), &*tool.name, tool.has_side_effects)).collect();
         assert_eq!(names, [("files_read_file", "read.file", false), ("files_l_schen", "löschen", true)]);
+        assert_eq!(tools.iter().map(|tool| tool.is_said_idempotent).collect::<Vec<_>>(), [true, false]);
         assert_eq!(tools[0].title.as_deref(), Some("Read"));
         assert_eq!(tools[1].spec.description.len(), MAX_DESCRIPTION_CHARS);
         assert_eq!(problems.len(), 4, "{problems:?}");

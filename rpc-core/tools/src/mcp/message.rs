@@ -16,6 +16,10 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Members of the object that carries an answer through `rmcp`, which has no type of results with them.
 const RESULT: &str = "threadline/result";
 const ERROR: &str = "threadline/error";
+/// Codes by which a server refuses `initialize` because its version of the protocol does not have it: an unknown method, an
+/// invalid request or invalid params, and an unsupported version. If the reason is another one, it refuses the next request
+/// too, and says so again.
+const NO_INITIALIZE: &[i64] = &[-32601, -32600, -32602, -32022];
 /// How many places in a line are tried as the start of a message.
 const MAX_STARTS: usize = 8;
 
@@ -80,6 +84,10 @@ fn read_message(value: Value, expected: &Expected) -> Option<ServerJsonRpcMessag
         let refusal = Refusal::read(error);
         return Some(match id {
             Some(id) if !is_initialize => refused(id, &refusal),
+            Some(id) if NO_INITIALIZE.contains(&refusal.code) => {
+                let result = ServerResult::InitializeResult(without_initialize());
+                ServerJsonRpcMessage::response(result, id)
+            }
             id => {
                 let code = ErrorCode(i32::try_from(refusal.code).unwrap_or(ErrorCode::INTERNAL_ERROR.0));
                 ServerJsonRpcMessage::error(ErrorData::new(code, refusal.message, None), id)
@@ -149,6 +157,12 @@ fn initialize_result(result: &Value) -> InitializeResult {
     // A server that answers `initialize` speaks a version that has it, whatever it says.
     let version = version.filter(ProtocolVersion::has_initialize).unwrap_or(ProtocolVersion::LATEST_WITH_INITIALIZE);
     InitializeResult::new(capabilities.unwrap_or_default()).with_server_info(info).with_protocol_version(version)
+}
+
+/// Returns the result of `initialize` for a server that does not know this method. With this version, `rmcp` tells the server
+/// with each request what `initialize` would have told it.
+fn without_initialize() -> InitializeResult {
+    InitializeResult::new(ServerCapabilities::default()).with_protocol_version(ProtocolVersion::NO_INITIALIZE)
 }
 
 /// Returns the id in a message of which only the start and the end are known, if it answers a request.

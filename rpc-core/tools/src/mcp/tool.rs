@@ -38,6 +38,7 @@ pub(super) struct McpTool {
     sends_user_context: bool,
     allows_widgets: bool,
     is_action: bool,
+    is_idempotent: bool,
     approval: ApprovalMode,
 }
 
@@ -45,8 +46,10 @@ impl McpTool {
     pub(super) fn new(server: Arc<McpServer>, listed: Arc<ListedTool>, config: &McpConfig) -> Self {
         let is_action = config.actions.contains(&listed.name);
         let approval = config.approval_of.get(&listed.name).copied().unwrap_or(config.approval);
+        let is_idempotent =
+            config.idempotent.contains(&listed.name) || config.trusts_hints && listed.is_said_idempotent;
         let McpConfig { limits, sends_user_context, allows_widgets, .. } = *config;
-        Self { server, listed, limits, sends_user_context, allows_widgets, is_action, approval }
+        Self { server, listed, limits, sends_user_context, allows_widgets, is_action, is_idempotent, approval }
     }
 
     async fn send_call(&self, context: ToolContext<'_>, arguments: Value) -> Result<ToolOutput, ToolError> {
@@ -116,6 +119,10 @@ impl Tool for McpTool {
 
     fn has_side_effects(&self) -> bool {
         self.listed.has_side_effects
+    }
+
+    fn is_idempotent(&self) -> bool {
+        self.is_idempotent
     }
 
     fn timeout(&self) -> Duration {

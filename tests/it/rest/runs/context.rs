@@ -1,8 +1,10 @@
 //! Conversations that are longer than the context window of the model.
 
 use crate::everywhere;
-use crate::support::{Script, Upstream};
+use crate::support::{App, Script, Setup, Upstream};
 use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
 
 /// Bytes of all texts of a prompt that the strict server reads.
 const MAX_PROMPT: usize = 4_000;
@@ -73,4 +75,79 @@ everywhere! {
         assert!(longest < 8_000, "{longest}");
         assert!(upstream.requests().last().unwrap()["messages"].as_array().unwrap().len() < 40);
     }
+}
+
+/// Items of a very long conversation.
+const MANY: i64 = 100_000;
+
+/// Gives a conversation many items, of which the first is at position 0.
+async fn fill(app: &App, session: Uuid) {
+    let body = |kind: &str, part: &str| {
+        format!(
+            "json_build_object('type', '{kind}', 'id', id, 'thread_id', '{session}', 'created_at', '2026-01-02T03:04:05Z', \
+             'attachments', json_build_array(), 'inference_options', json_build_object(), 'content', \
+             json_build_array(json_build_object('type', '{part}', 'annotations', json_build_array(), 'text', 'Words ' || n)))"
+        )
+    };
+    let (user, assistant) = (body("user_message", "input_text"), body("assistant_message", "output_text"));
+    app.database
+        .batch(&format!(
+            "INSERT INTO items (id, thread_id, position, kind, hidden, body, created_at)
+             SELECT id, '{session}', n, CASE n % 2 WHEN 0 THEN 'user_message' ELSE 'assistant_message' END, false,
+                    CASE n % 2 WHEN 0 THEN {user} ELSE {assistant} END, now()
+             FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(0, {MANY} - 1) AS n) AS numbers;
+             UPDATE threads SET next_position = {MANY}, message_count = {MANY} WHERE id = '{session}';
+             ANALYZE"
+        ))
+        .await;
+}
+
+/// Returns how many rows all sessions have read so far. They report about once a second.
+async fn rows_read(app: &App) -> i64 {
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let sql =
+        "SELECT sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0))::bigint AS rows FROM pg_stat_user_tables";
+    app.database.count(sql).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_costs_the_same_however_long_the_conversation_is() {
+    let Some(setup) = Setup::postgres().await else { return };
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|_| Script::says(&["Noted."]));
+    let setup = setup.upstream(&upstream).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).with("CONTEXT_TOKENS", 3000);
+    let app = setup.with("SUMMARY_MODEL", "m/summary").start().await;
+    let user = app.user().await;
+    let mut read = Vec::new();
+    for is_long in [false, true] {
+        let session = user.session().await;
+        if is_long {
+            fill(&app, session).await;
+        }
+        let before = rows_read(&app).await;
+        // A message, a retry of it, and what front ends read.
+        assert_eq!(user.say(session, "Hello").await.terminal()["type"], "run.completed");
+        let items = user.get(&format!("/api/v1/chatkit/sessions/{session}/items?limit=2&include_summary=true")).await;
+        let message =
+            items.data().as_array().unwrap().iter().find(|item| item["type"] == "user_message").unwrap().clone();
+        let retry = json!({"thread_id": session, "item_id": message["id"]});
+        let retried = user.chatkit_stream("threads.retry_after_item", retry).await.unwrap().finish().await;
+        assert_eq!(retried.events.last().unwrap().1["type"], "run.completed");
+        let thread = user.chatkit("threads.get_by_id", json!({"thread_id": session})).await;
+        assert_eq!(thread.status, 200, "{}", thread.text);
+        user.chatkit("threads.list", json!({"limit": 10})).await;
+        let run = user.start(session, "Again").await.unwrap().finish().await;
+        user.follow(run.run_id(), None).await.unwrap().finish().await;
+        let list: Vec<Value> = user.rpc_ok("items.list", json!({"thread_id": session, "order": "asc"})).await["data"]
+            .as_array()
+            .unwrap()
+            .clone();
+        assert!(!list.is_empty());
+        read.push(rows_read(&app).await - before);
+    }
+    // The newest 100 items for each prompt, and 400 for a summary.
+    assert!(read[1] - read[0] < 2_000, "rows of a short and of a long conversation: {read:?}");
+    let longest =
+        upstream.requests().iter().map(|request| request["messages"].as_array().unwrap().len()).max().unwrap();
+    assert!(longest <= 102, "{longest} messages");
 }

@@ -125,6 +125,42 @@ serve_and_split! {
         assert!(!reply.text.contains("127.0.0.1"), "{}", reply.text);
     }
 
+    async fn a_slow_body_ends_in_time(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let setup = setup.upstream(&upstream).with("AGENT_MAX_ATTEMPTS", 1).with("AGENT_TIMEOUT_SECONDS", 1);
+        let app = setup.with("RUN_MAX_SECONDS", 3).start().await;
+        let user = app.user().await;
+        let slow = Duration::from_millis(100);
+        let word = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"slow\"}}]}\n\n";
+        // Bytes are no tokens: a server that sends them one by one is silent.
+        for (what, script) in [
+            ("a slow head", Script::default().drip("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", slow)),
+            ("a slow first event", Script::stream().drip(word, slow)),
+            ("slow comments", Script::stream().drip(": still here\n\n: and here\n\n", slow)),
+        ] {
+            upstream.queue(script);
+            let started = Instant::now();
+            let reply = user.say_in_vain(user.session().await, "Hello").await;
+            assert!(reply.fails(504, "UPSTREAM_TIMEOUT").contains("in time"), "{what}: {}", reply.text);
+            assert!(started.elapsed() < Duration::from_secs(3), "{what}: {:?}", started.elapsed());
+        }
+        // The words so far are kept, and the end is told in the stream.
+        let tokens = (0..100).fold(Script::stream(), |script, _| script.words(&["on "]).wait(slow * 5));
+        for (what, script, text) in [
+            ("a slow second event", Script::stream().words(&["One"]).drip(word, slow), "One"),
+            ("slow tokens", tokens, "on "),
+        ] {
+            upstream.queue(script);
+            let (started, session) = (Instant::now(), user.session().await);
+            let stream = user.say(session, "Hello").await;
+            let end = stream.terminal();
+            assert_eq!((&end["type"], &end["error"]["code"]), (&json!("run.failed"), &json!("UPSTREAM_TIMEOUT")), "{what}: {end}");
+            assert!(stream.text().starts_with(text), "{what}: {}", stream.text());
+            assert!(started.elapsed() < Duration::from_secs(6), "{what}: {:?}", started.elapsed());
+            assert!(user.history(session).await["messages"][1]["content"][0]["text"].as_str().unwrap().starts_with(text));
+        }
+    }
+
     async fn a_run_has_a_maximum_duration(setup: Setup) {
         let upstream = Upstream::start().await;
         let script =

@@ -2,7 +2,7 @@
 
 use crate::everywhere;
 use crate::support::client::read;
-use crate::support::{Client, Gate, PATIENCE, Reply, Script, Sse, Upstream};
+use crate::support::{Client, ENDS_WITH_ITS_PROCESS, Gate, PATIENCE, Reply, Script, Sse, Upstream};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -151,7 +151,7 @@ everywhere! {
     async fn a_crash_leaves_the_old_answer(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::says(&["Old"]));
-        let app = setup.upstream(&upstream).start().await;
+        let app = setup.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
         let user = app.user().await;
         let session = user.session().await;
         user.say(session, "Hello").await.terminal();

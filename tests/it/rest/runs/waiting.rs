@@ -87,6 +87,15 @@ everywhere! {
         assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!({"city": "Rome"})));
         assert_eq!(event(&stream, "thread.item.replaced")["item"], done);
         refused(output(&user, session, &json!("again"))).await.fails(409, "CONFLICT");
+        // The same output with the place in the stream that it has started goes on with it; another output does not.
+        let cursor = format!("{}:1", stream.run_id());
+        let again = output(&user, session, &json!({"city": "Rome"})).header("last-event-id", &cursor);
+        let again = Sse::open(again).await.unwrap().finish().await;
+        assert_eq!((again.run_id(), &again.events[..]), (stream.run_id(), &stream.events[1..]));
+        for (result, run) in [(json!({"city": "Oslo"}), stream.run_id()), (json!({"city": "Rome"}), first.run_id())] {
+            let other = output(&user, session, &result).header("last-event-id", format!("{run}:1"));
+            refused(other).await.fails(409, "CONFLICT");
+        }
         let calls = user.run(first.run_id()).await["tool_calls"].clone();
         assert_eq!(calls[1]["result"], r#"{"city":"Rome"}"#);
     }
@@ -171,7 +180,8 @@ everywhere! {
         let mut stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap();
         stream.until_said("In").await;
         let run = stream.run_id();
-        // The output is acknowledged, so it is stored whatever happens to the run.
+        // The output is acknowledged, so it is stored whatever happens to the run, which goes on with it.
+        upstream.queue(Script::says(&["In Rome"]));
         let app = app.crash_and_restart().await;
         let user = user.at(&app);
         let deadline = std::time::Instant::now() + 3 * PATIENCE;
@@ -179,9 +189,12 @@ everywhere! {
             assert!(std::time::Instant::now() < deadline, "the run of a dead process goes on for ever");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        assert_eq!(user.run(run).await["status"], "interrupted");
-        assert_eq!(items(&user, session).await[1]["output"], "Rome");
-        upstream.queue(Script::says(&["Rome"]));
+        assert_eq!(user.run(run).await["status"], "completed");
+        assert_eq!(asked(&upstream)[2]["content"], r#""Rome""#);
+        let items = items(&user, session).await;
+        assert_eq!(items[1]["output"], "Rome");
+        assert_eq!(items[2]["content"][0]["text"], "In Rome");
+        assert_eq!(items.len(), 3, "{items:?}");
         user.say(session, "And?").await.terminal();
         assert_eq!(asked(&upstream)[2]["content"], r#""Rome""#);
     }
@@ -246,6 +259,16 @@ everywhere! {
         assert_eq!(event(&stream, "thread.item.replaced")["item"], answered);
         assert_eq!(Sse::open(keyed()).await.unwrap().finish().await.events, stream.events);
         refused(input(&user, session, &item["id"], &good)).await.fails(409, "CONFLICT");
+        // The same answers with the place in the stream that they have started go on with it; others do not.
+        let cursor = format!("{}:1", stream.run_id());
+        let again = input(&user, session, &item["id"], &good).header("last-event-id", &cursor);
+        let again = Sse::open(again).await.unwrap().finish().await;
+        assert_eq!((again.run_id(), again.seqs()[0]), (stream.run_id(), 2));
+        let others = answers(json!({"q1": {"values": ["Monday"]}}));
+        let others = input(&user, session, &item["id"], &others).header("last-event-id", &cursor);
+        refused(others).await.fails(409, "CONFLICT");
+        let before = input(&user, session, &item["id"], &good).header("last-event-id", format!("{}:1", first.run_id()));
+        refused(before).await.fails(409, "CONFLICT");
     }
 
     async fn the_demo_asks_and_listens(setup: Setup) {

@@ -1,130 +1,22 @@
 //! The output of a run, cut off at every event and at every state of its items.
 
+use super::super::recorded_run::{Recorded, append, complete, recorded};
 use super::*;
-use crate::log::RunLog;
-use crate::output::{Citation, FinishedCall, RequestedCall, RunWriter};
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use threadline_schema::ErrorCode;
-use threadline_schema::chatkit::{Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate};
-use threadline_schema::error::Failure;
-use threadline_schema::event::{Event, EventKind, ThreadStreamEvent, text_delta};
+use crate::wire::ToolCallBody;
+use std::collections::{HashMap, HashSet};
+use threadline_schema::chatkit::{
+    Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate, StatusIndicator, WorkflowTask,
+};
+use threadline_schema::event::text_delta::TextDelta;
+use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
-/// A run, its events, and its items after each write.
-struct Recorded {
-    thread_id: ThreadId,
-    log: Arc<RunLog>,
-    writer: RunWriter,
-    rows: Vec<ItemRow>,
-    /// The number of events at each write.
-    stored: Vec<(u64, Vec<ItemRow>)>,
-}
-
-impl Recorded {
-    fn new() -> Self {
-        let thread_id = Uuid::new_v4().into();
-        let log = Arc::new(RunLog::new(Uuid::new_v4().into()));
-        let writer = RunWriter::for_tests(log.clone());
-        Self { thread_id, log, writer, rows: Vec::new(), stored: vec![(0, Vec::new())] }
-    }
-
-    fn commit(&mut self) {
-        self.stored.push((self.log.last_seq(), self.rows.clone()));
-    }
-
-    /// Stores the complete items and announces them.
-    fn store(&mut self) {
-        append(&mut self.rows, self.thread_id, self.writer.take_items());
-        self.commit();
-        self.writer.announce_stored();
-    }
-
-    fn ask(&mut self, turn: u32, names: &[&str]) {
-        let calls: Vec<_> = names.iter().map(|name| call(name)).collect();
-        self.writer.begin_calls(turn, &calls, None);
-        self.store();
-        for (index, name) in names.iter().enumerate() {
-            self.writer.start_call(index, &format!("Doing {name}"));
-        }
-    }
-
-    fn end(&mut self, index: usize, result: &str) {
-        let broken = || Failure { code: ErrorCode::UpstreamError, message: "It is broken.".to_owned() };
-        let failure = result.contains("error").then(broken);
-        let call = FinishedCall {
-            result: result.to_owned(),
-            failure,
-            is_outcome_unknown: false,
-            widget: None,
-            changes_data: true,
-        };
-        let (id, body) = self.writer.end_call(index, "Done", &call).unwrap();
-        complete(&mut self.rows, vec![(id, body)]);
-        self.commit();
-        self.writer.result_stored(id);
-    }
-
-    fn events(&self) -> Vec<NumberedEvent> {
-        let mut events = VecDeque::new();
-        self.log.read(0, usize::MAX, &mut events);
-        events.into_iter().collect()
-    }
-}
-
-fn call(name: &str) -> RequestedCall {
-    RequestedCall { id: format!("call_{name}"), name: name.to_owned(), arguments: "{}".to_owned(), echo: None }
-}
-
-fn append(rows: &mut Vec<ItemRow>, thread_id: ThreadId, new: Vec<NewItem>) {
-    for NewItem { id, kind, hidden, body, created_at } in new {
-        let position = i64::try_from(rows.len()).unwrap();
-        rows.push(ItemRow { id, thread_id, run_id: None, position, kind, hidden, body, created_at });
-    }
-}
-
-fn complete(rows: &mut [ItemRow], results: Vec<(ItemId, String)>) {
-    for (id, body) in results {
-        rows.iter_mut().find(|row| row.id == id).unwrap().body = body;
-    }
-}
-
-/// Turns with tool calls, and words before, between and after them.
-fn recorded() -> Recorded {
-    let mut run = Recorded::new();
-    for delta in ["Let", " me \"look\"", ".\n"] {
-        run.writer.write_text(delta);
-    }
-    run.ask(0, &["add_task", "list_tasks"]);
-    run.end(1, r#"{"tasks":[]}"#);
-    run.end(0, r#"{"error":"It is broken."}"#);
-    // A second answer without words shares the workflow.
-    run.ask(1, &["add_task"]);
-    run.end(0, r#"{"task":{}}"#);
-    run.writer.write_text("And");
-    run.writer.cite(page("and", Some(3)));
-    run.writer.write_text(" again 🥛");
-    run.writer.cite(page("milk", None));
-    run.ask(2, &["delete_task", "add_task"]);
-    run.end(1, r#"{"task":{}}"#);
-    run.end(0, r#"{"task":{}}"#);
-    run.writer.write_text("Done");
-    run.writer.write_text(".");
-    run.writer.close();
-    run.store();
-    run
-}
-
-fn page(title: &str, end: Option<u64>) -> Citation {
-    Citation { url: format!("https://{title}.example/"), title: title.to_owned(), end }
-}
-
 /// The citations of each message so far.
-fn citations_in(events: &[NumberedEvent]) -> HashMap<Uuid, Vec<Annotation>> {
-    let mut cited: HashMap<Uuid, Vec<Annotation>> = HashMap::new();
+fn citations_in(events: &[NumberedEvent]) -> HashMap<ItemId, Vec<Annotation>> {
+    let mut cited: HashMap<ItemId, Vec<Annotation>> = HashMap::new();
     for (_, event) in events.iter().filter(|(_, event)| event.kind() == EventKind::ItemUpdated) {
-        if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(event.json())
+        if let Ok(ThreadStreamEvent::ItemUpdated { item_id, update }) = serde_json::from_str(&event.json())
             && let ItemUpdate::AnnotationAdded { annotation, .. } = update
         {
             cited.entry(item_id).or_default().push(*annotation);
@@ -134,11 +26,10 @@ fn citations_in(events: &[NumberedEvent]) -> HashMap<Uuid, Vec<Annotation>> {
 }
 
 /// The text of each message so far.
-fn texts_in(events: &[NumberedEvent]) -> HashMap<Uuid, String> {
-    let mut said: HashMap<Uuid, String> = HashMap::new();
-    for delta in events.iter().filter_map(|(_, event)| text_delta::split(event.json())) {
-        let text: String = serde_json::from_str(delta.delta).unwrap();
-        said.entry(delta.item_id.parse().unwrap()).or_default().push_str(&text);
+fn texts_in(events: &[NumberedEvent]) -> HashMap<ItemId, String> {
+    let mut said: HashMap<ItemId, String> = HashMap::new();
+    for delta in events.iter().filter_map(|(_, event)| event.text_delta()) {
+        said.entry(delta.item_id).or_default().push_str(&delta.text.unescaped());
     }
     said
 }
@@ -189,16 +80,16 @@ fn check(thread_id: ThreadId, events: &[NumberedEvent], stored: &[ItemRow]) -> V
     complete(&mut rows, recovered.completed_calls);
     append(&mut rows, thread_id, recovered.append);
 
-    let ids: HashSet<_> = rows.iter().map(|row| row.id.0).collect();
+    let ids: HashSet<_> = rows.iter().map(|row| row.id).collect();
     assert_eq!(ids.len(), rows.len(), "an id twice");
 
     let messages: Vec<_> = rows.iter().filter(|row| row.kind == ItemKind::AssistantMessage).collect();
     for (id, annotations) in citations_in(events) {
-        let row = messages.iter().find(|row| row.id.0 == id).expect("a message for each text");
+        let row = messages.iter().find(|row| row.id == id).expect("a message for each text");
         assert!(annotations_of(row).starts_with(&annotations));
     }
     for (id, text) in texts_in(events) {
-        let row = messages.iter().find(|row| row.id.0 == id).expect("a message for each text");
+        let row = messages.iter().find(|row| row.id == id).expect("a message for each text");
         if is_stored(stored, id) {
             assert!(text_of(row).starts_with(&text));
         } else {
@@ -257,9 +148,9 @@ fn joined_deltas_give_the_same_text() {
     run.writer.write_text(" two");
     let mut events = run.events();
     let (_, last) = events.pop().unwrap();
-    let id = text_delta::split(last.json()).unwrap().item_id.parse().unwrap();
+    let id = last.text_delta().unwrap().item_id;
     events.pop();
-    events.push((0, Event::from_json(text_delta::write(id, 0, "One two").unwrap())));
+    events.push((0, TextDelta::new(id, 0, "One two").into()));
     let rows = check(run.thread_id, &events, &[]);
     assert_eq!(text_of(&rows[0]), "One two");
 }

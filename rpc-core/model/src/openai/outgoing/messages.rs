@@ -274,12 +274,13 @@ fn joined(mut first: String, second: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use threadline_schema::ids::AttachmentId;
 
     #[test]
     fn images_of_tools_do_not_end_a_turn() {
         let call = ToolCall { id: "c".into(), name: "look".into(), arguments: "{}".into(), echo: None };
         let image = AttachedFile {
-            id: uuid::Uuid::nil(),
+            id: AttachmentId::nil(),
             name: "image 1".into(),
             mime_type: "image/png".into(),
             content: FileContent::Image("data:image/png;base64,QQ==".into()),

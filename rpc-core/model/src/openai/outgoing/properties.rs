@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
+use threadline_schema::ids::AttachmentId;
 
 /// Texts, among them blank ones.
 fn text() -> impl Strategy<Value = String> {
@@ -49,7 +50,7 @@ fn call() -> impl Strategy<Value = ToolCall> {
 
 fn message() -> impl Strategy<Value = Message> {
     let image = |url: &str| AttachedFile {
-        id: uuid::Uuid::nil(),
+        id: AttachmentId::nil(),
         name: "a.png".into(),
         mime_type: "image/png".into(),
         content: FileContent::Image(url.into()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use threadline_model::config::{ModelParameters, OpenAiConfig};
 use threadline_model::dialect::DialectOverrides;
 use threadline_model::{AttachedFile, FileContent, Message, ModelRequest, ToolCall, ToolSpec, UserInput};
+use threadline_schema::ids::AttachmentId;
 
 /// One file.
 #[derive(Debug, Deserialize)]
@@ -265,7 +266,7 @@ impl PromptMessage {
 
 fn image(url: &str) -> AttachedFile {
     AttachedFile {
-        id: uuid::Uuid::nil(),
+        id: AttachmentId::nil(),
         name: "image.png".to_owned(),
         mime_type: "image/png".to_owned(),
         content: FileContent::Image(url.into()),

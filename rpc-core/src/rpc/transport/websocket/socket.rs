@@ -200,3 +200,22 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> std::io::Re
     while stream.read(&mut discarded).await? > 0 {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_call_closes_the_socket_with_1011() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("a call that panics") });
+        let task = tasks.join_next().await.unwrap();
+        let Some(End::Close(CloseFrame { code, reason })) = after_task(&task) else { panic!("it stays open") };
+        assert_eq!((u16::from(code), reason.as_str()), (1011, "Something went wrong on the server."));
+        // A call that ends, and one that is given up, close nothing.
+        tasks.spawn(async {});
+        assert!(after_task(&tasks.join_next().await.unwrap()).is_none());
+        tasks.spawn(std::future::pending()).abort();
+        assert!(after_task(&tasks.join_next().await.unwrap()).is_none());
+    }
+}

@@ -1,4 +1,6 @@
-//! Probes a model with small requests: what works, and in which dialect.
+//! Probes a model: what works, in which dialect, and how much it reads.
+
+mod window;
 
 use crate::config::ModelParameters;
 use crate::dialect::DialectOverrides;
@@ -9,13 +11,16 @@ use futures::StreamExt;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use threadline_schema::ids::AttachmentId;
 use threadline_schema::runs::Usage;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Tokens that a probe can cost, thoughts included.
 const MAX_TOKENS: u32 = 1_024;
+/// Bytes of a token, where the server does not count: English text.
+const BYTES_PER_TOKEN: usize = 4;
 /// A red square of 32 by 32 pixels. Some servers refuse smaller images.
 const RED_SQUARE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mN4oKBAU8QwasGoBaMWjFowasGoBaMWjFowasGoBaMWDBULAKWUgD269a5MAAAAAElFTkSuQmCC";
 
@@ -53,27 +58,43 @@ struct Answer {
     first_token: Option<Duration>,
 }
 
-/// Probes a model: its text, its stream, usage, tools, and images. Sends six small requests.
+/// What the probes of a model have found.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeReport {
+    /// In the order of the probes.
+    pub results: Vec<ProbeResult>,
+    /// Tokens that should be set as the context window of the model: the server does not say them, or says too many.
+    pub context_tokens: Option<u64>,
+    /// Tokens that all requests together have used, as far as the server says; otherwise an estimate.
+    pub tokens: u64,
+}
+
+/// Probes a model: its text, its stream, usage, tools, and images, with six small requests; then its context window, with at
+/// most three, of which the longest has about 8,000 tokens. `context_tokens` is the configured size of the window.
 pub async fn probe(
     model: &dyn Model,
-    name: Option<Arc<str>>,
+    name: Arc<str>,
     dialect: Option<Arc<DialectOverrides>>,
-) -> Vec<ProbeResult> {
-    let prober = Prober { model, name, dialect };
+    context_tokens: Option<u64>,
+) -> ProbeReport {
+    let prober = Prober { model, name: Some(name), dialect, tokens: AtomicU64::new(0) };
     let mut results = Vec::new();
-    if !prober.text(&mut results).await {
-        // The others would fail in the same way.
-        return results;
+    let mut found = None;
+    // The others would fail in the same way.
+    if prober.text(&mut results).await {
+        prober.tools(&mut results).await;
+        prober.images(&mut results).await;
+        found = prober.window(context_tokens, &mut results).await;
     }
-    prober.tools(&mut results).await;
-    prober.images(&mut results).await;
-    results
+    ProbeReport { results, context_tokens: found, tokens: prober.tokens.into_inner() }
 }
 
 struct Prober<'a> {
     model: &'a dyn Model,
     name: Option<Arc<str>>,
     dialect: Option<Arc<DialectOverrides>>,
+    /// Tokens used so far.
+    tokens: AtomicU64,
 }
 
 impl Prober<'_> {
@@ -163,7 +184,7 @@ impl Prober<'_> {
 
     async fn images(&self, results: &mut Vec<ProbeResult>) {
         let image = AttachedFile {
-            id: Uuid::nil(),
+            id: AttachmentId::nil(),
             name: "square.png".to_owned(),
             mime_type: "image/png".to_owned(),
             content: FileContent::Image(RED_SQUARE.into()),
@@ -190,7 +211,19 @@ impl Prober<'_> {
         tools: &[ToolSpec],
         tool_choice: Option<&str>,
     ) -> Result<Answer, ModelError> {
-        let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
+        self.ask_for(MAX_TOKENS, messages, tools, tool_choice).await
+    }
+
+    /// Asks for at most so many tokens.
+    async fn ask_for(
+        &self,
+        max_tokens: u32,
+        messages: Vec<Message>,
+        tools: &[ToolSpec],
+        tool_choice: Option<&str>,
+    ) -> Result<Answer, ModelError> {
+        let bytes: usize = messages.iter().map(Message::bytes).sum();
+        let parameters = ModelParameters { max_tokens: Some(max_tokens), ..ModelParameters::default() };
         let mut stream = self.model.stream(ModelRequest {
             model: self.name.clone(),
             dialect: self.dialect.clone(),
@@ -218,6 +251,11 @@ impl Prober<'_> {
             }
             answer.first_token.get_or_insert_with(|| started.elapsed());
         }
+        let used = answer.usage.map_or_else(
+            || u64::try_from((bytes + answer.text.len()) / BYTES_PER_TOKEN).unwrap_or(u64::MAX),
+            |usage| usage.prompt_tokens.saturating_add(usage.completion_tokens),
+        );
+        self.tokens.fetch_add(used, Ordering::Relaxed);
         Ok(answer)
     }
 }

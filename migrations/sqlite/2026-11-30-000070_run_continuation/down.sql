@@ -1,0 +1,2 @@
+ALTER TABLE runs DROP COLUMN used;
+ALTER TABLE runs DROP COLUMN request;

@@ -1,0 +1,200 @@
+//! Accounts: their access, invitations, users of providers, service keys, the audit log, and erasure.
+
+use crate::support::*;
+use futures::future::join_all;
+use threadline_schema::db::text::TextList;
+use threadline_schema::ids::{AccessSubjectId, UserId};
+use threadline_store::rows::{AccessChangeRow, AuditRow, ForeignIdentityRow, InvitationRow, ServiceKeyRow};
+use threadline_store::{AccessChange, Conflict, ForeignIdentity, StoreError, UserAccess};
+
+fn change() -> AccessChange {
+    AccessChange { id: new_id(), at: now() }
+}
+
+fn identity(subject: &str, roles: &[&str]) -> ForeignIdentity {
+    ForeignIdentity {
+        issuer: "https://idp.example".into(),
+        subject: subject.into(),
+        email: Some("ada@example.com".into()),
+        roles: roles.iter().map(ToString::to_string).collect(),
+    }
+}
+
+on_both! {
+    async fn access_changes_are_recorded_with_what_they_change(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await;
+        let new = UserAccess { token_generation: 0, tokens_after: None, disabled_at: None };
+        assert_eq!(store.user_access(user.id).await.unwrap(), Some(new));
+        assert_eq!(store.user_access(new_id()).await.unwrap(), None);
+
+        let (first, second, third) = (change(), change(), change());
+        let ended = store.user_end_tokens(user.id, first).await.unwrap();
+        assert_eq!((ended.token_generation, ended.tokens_after), (1, Some(first.at)));
+        let wrong = store.user_set_password(user.id, Some("another".into()), "new".into(), change()).await;
+        assert!(matches!(wrong, Err(StoreError::NotFound(_))), "{wrong:?}");
+        let set = store.user_set_password(user.id, Some(user.password_hash.clone()), "new".into(), second).await.unwrap();
+        assert_eq!((set.token_generation, set.password_hash.as_str()), (2, "new"));
+        let disabled = store.user_set_disabled(user.id, true, third).await.unwrap();
+        assert_eq!(disabled.disabled_at, Some(third.at));
+        assert_eq!(store.user_access(user.id).await.unwrap().unwrap().disabled_at, Some(third.at));
+        assert_eq!(store.user_by_id(user.id).await.unwrap(), Some(disabled));
+
+        let row = |change: AccessChange| {
+            AccessChangeRow { id: change.id, subject_id: AccessSubjectId::from(user.id), changed_at: change.at }
+        };
+        // What failed left no record.
+        assert_eq!(store.access_changes(first.at, 10).await.unwrap(), [row(first), row(second), row(third)]);
+        assert_eq!(store.access_changes(second.at, 1).await.unwrap(), [row(second)]);
+        assert_eq!(store.access_changes_trim(third.at).await.unwrap(), 2);
+        assert_eq!(store.access_changes(first.at, 10).await.unwrap(), [row(third)]);
+
+        let other = crate::support::user(&store).await;
+        let page: Vec<UserId> = store.users_page(None, 10).await.unwrap().iter().map(|row| row.id).collect();
+        assert_eq!(page, [user.id, other.id]);
+        assert_eq!(store.users_page(Some(user.id), 10).await.unwrap(), [other]);
+    }
+
+    async fn an_invitation_is_used_as_often_as_it_says(db: &TestDb) {
+        let store = db.store().await;
+        let row = InvitationRow {
+            id: new_id(),
+            code_hash: "hash".into(),
+            email: None,
+            uses_left: 2,
+            created_at: at(0),
+            expires_at: at(100),
+        };
+        store.invitation_create(row.clone()).await.unwrap();
+        assert_eq!(store.invitations(10).await.unwrap(), [row.clone()]);
+        let register = |email: &str, time: i64| {
+            store.user_create_invited(new_id(), email.to_owned(), "x".into(), at(time), "hash".into())
+        };
+        register("a@example.com", 1).await.unwrap();
+        assert!(matches!(register("a@example.com", 1).await, Err(StoreError::EmailTaken)));
+        assert!(matches!(register("b@example.com", 100).await, Err(StoreError::InvitationInvalid)));
+        store.invitation_check("hash".into(), "b@example.com".into(), at(1)).await.unwrap();
+        register("b@example.com", 1).await.unwrap();
+        assert!(matches!(register("c@example.com", 1).await, Err(StoreError::InvitationInvalid)));
+        let used_up = store.invitation_check("hash".into(), "b@example.com".into(), at(1)).await;
+        assert!(matches!(used_up, Err(StoreError::InvitationInvalid)), "{used_up:?}");
+        store.invitation_delete(row.id).await.unwrap();
+        assert!(matches!(store.invitation_delete(row.id).await, Err(StoreError::NotFound(_))));
+    }
+
+    async fn a_service_key_and_the_audit_log_come_back_as_they_were(db: &TestDb) {
+        let store = db.store().await;
+        let key = ServiceKeyRow {
+            id: new_id(),
+            name: "shop".into(),
+            key_hash: "hash".into(),
+            methods: TextList(vec!["threads.*".into()]),
+            users: TextList(vec!["https://idp.example|*".into()]),
+            requests_per_minute: Some(7),
+            created_at: at(0),
+            expires_at: Some(at(9)),
+            revoked_at: None,
+            last_used_at: None,
+        };
+        store.service_key_create(key.clone()).await.unwrap();
+        let same_name = ServiceKeyRow { id: new_id(), key_hash: "other".into(), ..key.clone() };
+        let taken = store.service_key_create(same_name).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(Conflict::NameTaken))), "{taken:?}");
+        assert_eq!(store.service_key_by_hash("hash".into()).await.unwrap(), Some(key.clone()));
+        store.service_key_used(key.id, at(5)).await.unwrap();
+        let revoked = change();
+        let row = store.service_key_revoke(key.id, revoked).await.unwrap();
+        assert_eq!((row.revoked_at, row.last_used_at), (Some(revoked.at), Some(at(5))));
+        assert_eq!(store.service_key(key.id).await.unwrap(), Some(row.clone()));
+        assert_eq!(store.service_keys().await.unwrap(), [row]);
+
+        let token = new_id();
+        store.client_token_cancel(token, at(50), change()).await.unwrap();
+        store.client_token_cancel(token, at(50), change()).await.unwrap();
+        assert!(store.client_token_is_cancelled(token).await.unwrap());
+        assert!(!store.client_token_is_cancelled(new_id()).await.unwrap());
+        assert_eq!(store.cancelled_client_tokens(at(49)).await.unwrap(), [token]);
+        assert!(store.cancelled_client_tokens(at(50)).await.unwrap().is_empty());
+        assert_eq!(store.cancelled_client_tokens_trim(at(51)).await.unwrap(), 1);
+
+        let user = user(&store).await;
+        let entry = |time: i64, user_id: Option<UserId>| AuditRow {
+            id: new_id(),
+            at: at(time),
+            actor: "key:shop".into(),
+            key_id: Some(key.id),
+            user_id,
+            action: "threads.create".into(),
+            outcome: "allowed".into(),
+            request_id: Some("r".into()),
+            address: Some("192.0.2.1".into()),
+        };
+        let (old, new) = (entry(1, Some(user.id)), entry(2, None));
+        store.audit_append(vec![old.clone(), new.clone()]).await.unwrap();
+        assert_eq!(store.audit_newest(10).await.unwrap(), [new.clone(), old.clone()]);
+        assert_eq!(store.export_audit(user.id, None, 10).await.unwrap(), [old]);
+        assert_eq!(store.audit_trim(at(2)).await.unwrap(), 1);
+        assert_eq!(store.audit_newest(10).await.unwrap(), [new]);
+    }
+
+    async fn erasure_leaves_sums_that_are_nobodys(db: &TestDb) {
+        let store = db.store().await;
+        let user_id = store.foreign_user(identity("ada", &[]), new_id(), now()).await.unwrap();
+        for _ in 0..2 {
+            let (_, run) = running(&store, user_id).await;
+            store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
+        }
+        let kept = user(&store).await;
+        thread(&store, kept.id).await;
+        assert!(store.erasures(10).await.unwrap().is_empty());
+        store.erasure_request(user_id, change()).await.unwrap();
+        store.erasure_request(user_id, change()).await.unwrap();
+        assert_eq!(store.erasures(10).await.unwrap(), [user_id]);
+        assert!(store.is_being_erased(user_id).await.unwrap() && !store.is_being_erased(kept.id).await.unwrap());
+        assert!(store.user_access(user_id).await.unwrap().unwrap().disabled_at.is_some());
+        for thread in store.export_threads(user_id, None, 10).await.unwrap() {
+            store.thread_delete(user_id, thread.id).await.unwrap();
+        }
+        let twice = [0, 1].map(|_| store.erase_account(user_id, Some("hash".into()), at(5)));
+        for erased in join_all(twice).await {
+            erased.unwrap();
+        }
+        assert_eq!(store.user_by_id(user_id).await.unwrap(), None);
+        assert!(store.erasures(10).await.unwrap().is_empty());
+        assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(5)));
+        assert_eq!(store.erased_identities_trim(at(6)).await.unwrap(), 1);
+        assert_eq!(db.number("SELECT sum(runs) FROM anonymous_usage").await, 2);
+        assert_eq!(db.number("SELECT sum(prompt_tokens) FROM anonymous_usage").await, 20);
+        assert_eq!(store.export_threads(kept.id, None, 10).await.unwrap().len(), 1);
+        let gone = store.erasure_request(user_id, change()).await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
+    }
+}
+
+on_both! { threads:
+    async fn a_user_of_a_provider_is_created_once(db: &TestDb) {
+        let store = db.store().await;
+        let calls = (0..8).map(|_| store.foreign_user(identity("a|b", &["x"]), new_id(), at(1)));
+        let ids: Vec<UserId> = join_all(calls).await.into_iter().map(Result::unwrap).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert_eq!(db.number("SELECT count(*) FROM users").await, 1);
+        let row = store.foreign_identity("https://idp.example".into(), "a|b".into()).await.unwrap().unwrap();
+        let expected = ForeignIdentityRow {
+            issuer: "https://idp.example".into(),
+            subject: "a|b".into(),
+            user_id: ids[0],
+            email: Some("ada@example.com".into()),
+            roles: TextList(vec!["x".into()]),
+            created_at: at(1),
+        };
+        assert_eq!(row, expected);
+        let account = store.user_by_id(ids[0]).await.unwrap().unwrap();
+        assert!(!account.has_password() && account.own_email().is_none());
+
+        // What the provider says may change, and email addresses need not differ.
+        let changed = store.foreign_user(identity("a|b", &["y"]), new_id(), at(2)).await.unwrap();
+        assert_eq!(changed, ids[0]);
+        assert_eq!(store.foreign_identity_of(ids[0]).await.unwrap().unwrap().roles, TextList(vec!["y".into()]));
+        assert_ne!(store.foreign_user(identity("A|B", &[]), new_id(), at(2)).await.unwrap(), ids[0]);
+    }
+}

@@ -1,0 +1,105 @@
+//! `threadline smoke`: tries out a deployment from outside, as a client does, and says what is broken.
+//!
+//! It uses nothing but the REST API, through whatever stands before it: proxies, certificates, limits. What it creates it
+//! deletes again, also after a failure and after Ctrl-C.
+
+mod account;
+mod api;
+mod conversation;
+mod events;
+mod report;
+
+use self::account::Account;
+use self::api::Api;
+use self::conversation::Traces;
+use self::report::Report;
+use crate::cli::SmokeOptions;
+use anyhow::bail;
+use serde_json::Value;
+
+/// Tries out the deployment at a URL, and prints a line for each step. Returns whether all worked.
+///
+/// # Errors
+/// When the URL is none, or stdout cannot be written to.
+pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
+    let api = Api::new(&options.url)?;
+    let mut report = Report::new();
+    let limit = options.timeout;
+
+    let is_there = report.step("reach", limit, reach(&api)).await?.is_some();
+    let is_usable = is_there && report.step("database", limit, database(&api)).await?.is_some();
+    if !is_usable {
+        return report.end();
+    }
+    if is_skipped(options, "model") {
+        report.skip("model", "--skip model")?;
+    } else {
+        report.step("model", limit, model(&api)).await?;
+    }
+    let Some(account) = report.step("account", limit, account::open(&api, options)).await? else {
+        return report.end();
+    };
+    let mut traces = Traces::default();
+    let was_interrupted = tokio::select! {
+        done = conversation::talk(&account.api, options, &mut report, &mut traces) => {
+            done?;
+            false
+        }
+        _ = tokio::signal::ctrl_c() => true,
+    };
+    report.step("delete", limit, clean_up(&account, &traces)).await?;
+    if was_interrupted {
+        bail!("interrupted");
+    }
+    report.end()
+}
+
+fn is_skipped(options: &SmokeOptions, step: &str) -> bool {
+    options.skipped.iter().any(|skipped| skipped == step)
+}
+
+async fn reach(api: &Api) -> anyhow::Result<((), String)> {
+    let (is_healthy, body) = api.health("/health").await?;
+    if body.pointer("/error/code").is_some() {
+        bail!("/health says {body}: the URL must be that of the REST API (REST_LISTEN), without /chat or /rpc");
+    }
+    if !is_healthy {
+        bail!("/health says {body}");
+    }
+    Ok(((), format!("threadline {}", text(&body, "/version"))))
+}
+
+async fn database(api: &Api) -> anyhow::Result<((), String)> {
+    let (is_healthy, body) = api.health("/health/db").await?;
+    let kind = text(&body, "/components/db/kind");
+    match is_healthy {
+        true => Ok(((), format!("{kind}, takes writes"))),
+        false => bail!(
+            "/health/db says {body}: the database does not answer, or takes no writes (DATABASE_URL); or the gateway does \
+             not reach its core (CORE_URL)"
+        ),
+    }
+}
+
+async fn model(api: &Api) -> anyhow::Result<((), String)> {
+    let (is_healthy, body) = api.health("/health/openrouter").await?;
+    match (is_healthy, text(&body, "/components/openrouter/kind")) {
+        (true, "demo") => Ok(((), "the built-in demo model: set OPENROUTER_API_KEY or OPENROUTER_BASE_URL".to_owned())),
+        (true, kind) => Ok(((), kind.to_owned())),
+        (false, _) => bail!(
+            "/health/openrouter says {body}: the model's server cannot be reached, or refuses the key or the model \
+             (OPENROUTER_BASE_URL, OPENROUTER_API_KEY, OPENROUTER_MODEL); `threadline doctor --model` says more"
+        ),
+    }
+}
+
+async fn clean_up(account: &Account, traces: &Traces) -> anyhow::Result<((), String)> {
+    let deleted = traces.delete(&account.api).await?;
+    let of_account = account.delete().await?;
+    Ok(((), format!("{deleted}{of_account}")))
+}
+
+/// Returns a text inside of a body; empty when it is missing.
+fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
+    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

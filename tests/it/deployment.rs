@@ -1,0 +1,8 @@
+//! What operators deploy with: the smoke test, upgrades, and the files in `deploy/`.
+
+mod contract;
+mod files;
+mod install;
+mod monitoring;
+mod smoke;
+mod upgrade;

@@ -1,7 +1,7 @@
 //! Service keys: what they may call, whom they may act for, what is recorded of it, and the client tokens that they create.
 
 use super::registration::command;
-use crate::support::{App, Client, Setup, eventually};
+use crate::support::{App, Client, eventually};
 use crate::{everywhere, serve_and_split};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -185,8 +185,9 @@ settings! {
     /// Minutes for which the events of an ended run are kept. Until then, a reader can resume at any event. After that,
     /// a reader who had read a part gets the complete result instead.
     run_events_retention: Number<0, 525_600> = "RUN_EVENTS_RETENTION_MINUTES" in Agent, default "60";
-    /// Interval in milliseconds of writing the events of active runs to the database. A crash loses at most the output
-    /// of one interval. 0: events are not written before the end of a run, and a crash loses the output of the run.
+    /// Interval in milliseconds of writing the events of active runs to the database. It grows up to 250 ms if the
+    /// database is slow. A crash loses at most the output of one interval. 0: events are not written before the end of a
+    /// run, and a crash loses the output of the run.
     run_events_interval: Limit = "RUN_EVENTS_INTERVAL_MS" in Agent, default "40";
     /// Milliseconds after which a run is cancelled when the client has closed its request to `/chatkit` and nothing
     /// else reads the run.

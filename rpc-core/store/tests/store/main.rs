@@ -30,6 +30,7 @@ mod poolers;
 mod races;
 mod round_trip;
 mod runs;
+mod segments;
 mod tasks;
 mod thread_runs;
 mod thread_summaries;

@@ -60,6 +60,11 @@ impl Database {
         }
     }
 
+    /// Returns an id as it is written in SQL.
+    pub fn id(&self, id: Uuid) -> String {
+        if self.is_postgres() { format!("'{id}'") } else { format!("X'{}'", id.simple()) }
+    }
+
     /// Waits until this event of a run is in the database, so that no crash can lose it.
     pub async fn logged(&self, run: Uuid, seq: u64) {
         super::eventually("what was said is in the log", || self.holds(run, seq)).await;
@@ -67,7 +72,7 @@ impl Database {
 
     /// Returns whether this event of a run is in the database.
     async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
-        let id = if self.is_postgres() { format!("'{run}'") } else { format!("X'{}'", run.simple()) };
+        let id = self.id(run);
         let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
         (self.count(&sql).await > 0).then_some(())
     }

@@ -74,7 +74,7 @@ impl Database {
         let config = DatabaseConfig { pool_size: 1, auto_migrate: false, ..DatabaseConfig::at(self.url()) };
         let store = Store::open(&config).await.expect("the database of the service");
         let seq = i64::try_from(seq).expect("the number of an event");
-        let is_logged = async || {
+        let is_logged = || async {
             let live = store.live_events_after(RunId::from_uuid(run), 0).await.ok()?;
             (live.last_seq()? >= seq).then_some(())
         };

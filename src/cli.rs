@@ -134,7 +134,8 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
             expires_minutes: matches.get_one("expires-minutes").copied(),
         },
         "thread" => Command::Thread {
-            id: matches.get_one("id").copied().unwrap_or_default(),
+            // The command line without an id is refused.
+            id: matches.get_one("id").copied().unwrap_or(ThreadId::nil()),
             status: matches
                 .get_one::<String>("status")
                 .and_then(|name| ThreadState::from_name(name))

@@ -9,11 +9,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Part of each event with a piece of the answer.
-const TOKEN: &[u8] = b"text_delta";
-/// The last event of a stream, and those of a run that did not complete.
-const DONE: &[u8] = b"[DONE]";
-const FAILED: &[u8] = b"run.failed";
+/// Part of each event with a piece of the answer. In a text, its quotes would be escaped.
+const TOKEN: &[u8] = br#""type":"thread.item.content.part.delta""#;
+/// Part of the event of a run that failed.
+const FAILED: &[u8] = br#""type":"run.failed""#;
+/// The last line of a stream.
+const DONE: &[u8] = b"data: [DONE]";
 
 /// Makes sessions and reads them. One session lives as long as the worker, so that there is something to list.
 pub(super) async fn calls(client: Client, measured: Arc<Measured>, until: Instant) -> anyhow::Result<()> {

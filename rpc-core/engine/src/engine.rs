@@ -1,10 +1,12 @@
 //! The public interface of the engine.
 
 use crate::background::spawn_background_tasks;
+use crate::durability::Tails;
 use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
+use crate::log::to_unsigned;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -44,6 +46,7 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let presences = Presences::default();
+        let tails = Tails::default();
         let recovering = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared {
             process_id,
@@ -55,6 +58,7 @@ impl Engine {
             hub,
             leases,
             presences,
+            tails,
             recovering,
         });
         if !shared.store.is_shared() {
@@ -178,7 +182,11 @@ impl Engine {
             run.last_seq = match self.shared.hub.find(row.id) {
                 Some(handle) => handle.log.last_seq(),
                 // Executed elsewhere: what is durable of it.
-                None => self.shared.store.events_last(row.id).await?,
+                None => {
+                    let logged = self.shared.store.events_last(row.id).await?;
+                    let live = self.shared.store.live_events_after(row.id, logged).await?;
+                    to_unsigned(live.last_seq().unwrap_or(logged))
+                }
             };
         }
         Ok(run)
@@ -242,7 +250,7 @@ impl Engine {
         let store = &self.shared.store;
         if !store.thread_delete_idle(user_id, thread_id).await? {
             // Check the owner first: a request to delete the thread of another user must not stop its run.
-            store.thread_get(user_id, thread_id).await?;
+            store.thread_unlocked(user_id, thread_id).await?;
             lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
             store.thread_delete(user_id, thread_id).await?;
         }

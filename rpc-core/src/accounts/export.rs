@@ -122,6 +122,12 @@ impl AccountExport {
                         "metadata": parsed(&row.metadata), "created_at": row.created_at.utc(),
                         "updated_at": row.updated_at.utc(),
                     }));
+                    if let Some(summary) = store.thread_summary(row.id).await? {
+                        lines.push(&json!({
+                            "type": "summary", "thread_id": row.id, "text": summary.text,
+                            "updated_at": summary.updated_at.utc(),
+                        }));
+                    }
                     Ok(Cursor::Items(row.id, -1))
                 }
                 None => Ok(Cursor::Files(None)),

@@ -164,7 +164,7 @@ mod tests {
         if kind != ItemKind::ToolCall {
             body["type"] = kind.name().into();
             body["id"] = json!(ItemId::random());
-            body["thread_id"] = json!(thread.0);
+            body["thread_id"] = json!(thread);
             body["created_at"] = json!("2026-01-02T03:04:05Z");
         }
         ItemRow {

@@ -63,7 +63,9 @@ mod tests {
             tokens_after: tokens_after.map(time),
             disabled_at: disabled.then(|| time(1)),
         };
-        Standing::new(access).admits(&Identity { issued, ..Identity::for_tests(UserId::nil()) })
+        let mut identity = Identity::for_tests(UserId::nil());
+        identity.issued = issued;
+        Standing::new(access).admits(&identity)
     }
 
     #[test]

@@ -17,27 +17,102 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::db::types::sql::Id as SqlId;
 use threadline_schema::ids::{ProcessId, RunId};
 
+/// The insertion of events, which on PostgreSQL is one statement for all rows.
+pub(super) trait LogSteps {
+    /// Inserts rows of events. Replaces a row that an earlier attempt has inserted, unless that row is longer.
+    ///
+    /// Whether an earlier attempt was committed is not always known, so a later one begins with the same rows. The earlier
+    /// attempt may even be executed after the later one, if the server was frozen.
+    fn insert_events(&mut self, rows: &[EventRow]) -> impl Future<Output = StoreResult<()>> + Send;
+}
+
+impl LogSteps for PgConn {
+    async fn insert_events(&mut self, rows: &[EventRow]) -> StoreResult<()> {
+        if !rows.is_empty() {
+            let EventColumns { ids, firsts, lasts, events, cuts } = rows.iter().cloned().collect();
+            diesel::sql_query(INSERT)
+                .bind::<Array<SqlId>, _>(ids)
+                .bind::<Array<BigInt>, _>(firsts)
+                .bind::<Array<BigInt>, _>(lasts)
+                .bind::<Array<Text>, _>(events)
+                .bind::<Array<Nullable<Text>>, _>(cuts)
+                .execute(self)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+impl LogSteps for LiteConn {
+    async fn insert_events(&mut self, rows: &[EventRow]) -> StoreResult<()> {
+        for row in rows {
+            let insert = diesel::insert_into(run_events::table)
+                .values(row)
+                .on_conflict((run_events::run_id, run_events::first_seq))
+                .do_update()
+                .set((
+                    run_events::last_seq.eq(excluded(run_events::last_seq)),
+                    run_events::event.eq(excluded(run_events::event)),
+                    run_events::cuts.eq(excluded(run_events::cuts)),
+                ));
+            let longer = run_events::last_seq.le(excluded(run_events::last_seq));
+            diesel::query_dsl::methods::FilterDsl::filter(insert, longer).fixed().execute(self).await?;
+        }
+        Ok(())
+    }
+}
+
+const INSERT: &str = "\
+INSERT INTO run_events (run_id, first_seq, last_seq, event, cuts) \
+SELECT * FROM unnest($1, $2, $3, $4, $5) \
+ON CONFLICT (run_id, first_seq) DO UPDATE \
+SET last_seq = excluded.last_seq, event = excluded.event, cuts = excluded.cuts \
+WHERE run_events.last_seq <= excluded.last_seq";
+
+/// Rows by column, as `unnest` takes them.
+#[derive(Default)]
+struct EventColumns {
+    ids: Vec<RunId>,
+    firsts: Vec<i64>,
+    lasts: Vec<i64>,
+    events: Vec<String>,
+    cuts: Vec<Option<String>>,
+}
+
+impl FromIterator<EventRow> for EventColumns {
+    fn from_iter<T: IntoIterator<Item = EventRow>>(rows: T) -> Self {
+        let mut columns = Self::default();
+        for EventRow { run_id, first_seq, last_seq, event, cuts } in rows {
+            columns.ids.push(run_id);
+            columns.firsts.push(first_seq);
+            columns.lasts.push(last_seq);
+            columns.events.push(event);
+            columns.cuts.push(cuts);
+        }
+        columns
+    }
+}
+
 steps! {
-    trait LogSteps {
-        /// Inserts rows of events. Replaces a row that an earlier attempt has inserted, unless that row is longer.
-        ///
-        /// Whether an earlier attempt was committed is not always known, so a later one begins with the same rows. The
-        /// earlier attempt may even be executed after the later one, if the server was frozen.
-        fn insert_events(c, rows: &[EventRow]) -> () {
-            for row in rows {
-                let insert = diesel::insert_into(run_events::table)
-                    .values(row)
-                    .on_conflict((run_events::run_id, run_events::first_seq))
-                    .do_update()
-                    .set((
-                        run_events::last_seq.eq(excluded(run_events::last_seq)),
-                        run_events::event.eq(excluded(run_events::event)),
-                        run_events::cuts.eq(excluded(run_events::cuts)),
-                    ));
-                let longer = run_events::last_seq.le(excluded(run_events::last_seq));
-                diesel::query_dsl::methods::FilterDsl::filter(insert, longer).fixed().execute(c).await?;
-            }
-            Ok(())
+    trait ReadLog {
+        /// Reads rows with events of a run after a number, in order. Rows do not overlap, so at most one of them begins before
+        /// that number.
+        fn rows_after(c, run_id: RunId, after: i64, limit: i64) -> Vec<EventRow> {
+            let start: Option<i64> = run_events::table
+                .filter(run_events::run_id.eq(run_id).and(run_events::first_seq.le(after.saturating_add(1))))
+                .select(max(run_events::first_seq))
+                .first(c)
+                .await?;
+            // A range of the primary key.
+            Ok(run_events::table
+                .filter(run_events::run_id.eq(run_id))
+                .filter(run_events::first_seq.ge(start.unwrap_or_default()))
+                .filter(run_events::last_seq.gt(after))
+                .order(run_events::first_seq.asc())
+                .limit(limit)
+                .select(EventRow::as_select())
+                .load(c)
+                .await?)
         }
     }
 }
@@ -75,15 +150,7 @@ trait AppendEvents {
 
 impl AppendEvents for PgConn {
     async fn append(&mut self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
-        let (mut ids, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut events, mut cuts) = (Vec::new(), Vec::new());
-        for row in rows {
-            ids.push(row.run_id);
-            firsts.push(row.first_seq);
-            lasts.push(row.last_seq);
-            events.push(row.event);
-            cuts.push(row.cuts);
-        }
+        let EventColumns { ids, firsts, lasts, events, cuts } = rows.into_iter().collect();
         let written: Vec<Written> = diesel::sql_query(APPEND)
             .bind::<Array<SqlId>, _>(ids)
             .bind::<Array<BigInt>, _>(firsts)
@@ -117,40 +184,25 @@ impl Store {
         change!(self, |c| { c.append(owner, rows).await })
     }
 
-    /// Returns rows with events of a run after number `after`, in order. The first row may begin before that number.
+    /// Returns rows of `run_events` with events of a run after number `after`, in order. The first row may begin before that
+    /// number. A run that has ended has all its events there.
     ///
     /// # Errors
     /// Only if the database fails.
     pub async fn events_after(&self, run_id: RunId, after: i64, limit: u32) -> StoreResult<Vec<EventRow>> {
-        read!(self, |c| {
-            // Rows do not overlap, so at most one of them begins before that number. The rest is a range of the primary key.
-            let start: Option<i64> = run_events::table
-                .filter(run_events::run_id.eq(run_id).and(run_events::first_seq.le(after.saturating_add(1))))
-                .select(max(run_events::first_seq))
-                .first(c)
-                .await?;
-            Ok(run_events::table
-                .filter(run_events::run_id.eq(run_id))
-                .filter(run_events::first_seq.ge(start.unwrap_or_default()))
-                .filter(run_events::last_seq.gt(after))
-                .order(run_events::first_seq.asc())
-                .limit(i64::from(limit))
-                .select(EventRow::as_select())
-                .load(c)
-                .await?)
-        })
+        read!(self, |c| { c.rows_after(run_id, after, i64::from(limit)).await })
     }
 
-    /// Returns the number of the last stored event of a run; 0 if it has none.
+    /// Returns the number of the last event of a run in `run_events`; 0 if it has none.
     ///
     /// # Errors
     /// Only if the database fails.
-    pub async fn events_last(&self, run_id: RunId) -> StoreResult<u64> {
+    pub async fn events_last(&self, run_id: RunId) -> StoreResult<i64> {
         read!(self, |c| {
             let events = run_events::table.filter(run_events::run_id.eq(run_id));
             let last: Option<i64> =
                 events.order(run_events::first_seq.desc()).select(run_events::last_seq).first(c).await.optional()?;
-            Ok(last.and_then(|last| u64::try_from(last).ok()).unwrap_or_default())
+            Ok(last.unwrap_or_default())
         })
     }
 

@@ -93,7 +93,12 @@ impl Store {
     pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
-                .values((processes::id.eq(id), processes::holds_lock.eq(holds_lock), processes::seen_at.eq(now)))
+                .values((
+                    processes::id.eq(id),
+                    processes::holds_lock.eq(holds_lock),
+                    processes::seen_at.eq(now),
+                    processes::reads_segments.eq(true),
+                ))
                 .on_conflict(processes::id)
                 .do_update()
                 .set((
@@ -115,7 +120,12 @@ impl Store {
     pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
-                .values((processes::id.eq(id), processes::holds_lock.eq(false), processes::seen_at.eq(now)))
+                .values((
+                    processes::id.eq(id),
+                    processes::holds_lock.eq(false),
+                    processes::seen_at.eq(now),
+                    processes::reads_segments.eq(true),
+                ))
                 .on_conflict(processes::id)
                 .do_update()
                 .set(processes::seen_at.eq(excluded(processes::seen_at)))

@@ -9,6 +9,7 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
+use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
@@ -54,6 +55,16 @@ pub struct RunContinuation {
     pub events: Vec<EventRow>,
     /// The time.
     pub now: UtcTime,
+}
+
+/// Returns who had the runs that were taken over, given who had those that were found.
+fn former(taken: &[RunRow], found: &[(RunId, ProcessId)]) -> Vec<Taken> {
+    let owner_of = |run: RunId| found.iter().find(|(found, _)| *found == run).map(|(_, owner)| *owner);
+    let taken = taken.iter().filter_map(|run| {
+        let former_owner = owner_of(run.id)?;
+        Some(Taken { run_id: run.id, former_owner, former_epoch: run.epoch - 1 })
+    });
+    taken.collect()
 }
 
 impl Store {
@@ -220,21 +231,23 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let expired: Vec<RunId> = runs::table
+            let expired: Vec<(RunId, ProcessId)> = runs::table
                 .filter(runs::finished_at.is_null().and(runs::lease_expires_at.lt(now)).and(runs::owner.ne(owner)))
                 .order(runs::lease_expires_at.asc())
                 .limit(i64::from(limit))
-                .select(runs::id)
+                .select((runs::id, runs::owner))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(expired).await?;
+            let locked = c.lock_available_runs(expired.iter().map(|(run, _)| *run).collect()).await?;
             // The owner may have renewed the lease between the two statements.
             let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
-            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)
-                .await?)
+                .await?;
+            c.take_segments(&former(&taken, &expired), now).await?;
+            Ok(taken)
         })
     }
 
@@ -247,6 +260,7 @@ impl Store {
         &self,
         gone: Vec<ProcessId>,
         owner: ProcessId,
+        now: UtcTime,
         until: UtcTime,
         limit: u32,
     ) -> StoreResult<Vec<RunRow>> {
@@ -255,14 +269,20 @@ impl Store {
                 return Ok(Vec::new());
             }
             let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
-            let found: Vec<RunId> =
-                runs::table.filter(theirs.clone()).limit(i64::from(limit)).select(runs::id).load(c).await?;
-            let locked = c.lock_available_runs(found).await?;
-            Ok(diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
+            let found: Vec<(RunId, ProcessId)> = runs::table
+                .filter(theirs.clone())
+                .limit(i64::from(limit))
+                .select((runs::id, runs::owner))
+                .load(c)
+                .await?;
+            let locked = c.lock_available_runs(found.iter().map(|(run, _)| *run).collect()).await?;
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
                 .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
                 .returning(RunRow::as_returning())
                 .get_results(c)
-                .await?)
+                .await?;
+            c.take_segments(&former(&taken, &found), now).await?;
+            Ok(taken)
         })
     }
 
@@ -295,7 +315,8 @@ impl Store {
     }
 
     /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
-    /// of all its runs. Earlier fencing tokens are not current any more.
+    /// of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments must have been
+    /// moved before: see [`segments_settle`](Self::segments_settle).
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.

@@ -114,6 +114,8 @@ diesel::table! {
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
+        /// The shared budgets that hold as much, a scope per line.
+        budget_scopes -> Text,
         /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
@@ -261,6 +263,24 @@ diesel::table! {
         holds_lock -> Bool,
         /// When it last wrote this row.
         seen_at -> UtcTime,
+        /// How often runs were taken from it. Its journal writes only while it knows this number.
+        fence -> BigInt,
+        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        reads_segments -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    log_segments (process_id, number) {
+        process_id -> Id,
+        /// Counts the ticks of the process.
+        number -> BigInt,
+        /// Events of any number of runs, packed.
+        events -> Binary,
     }
 }
 
@@ -440,6 +460,40 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What all users together have used of a budget that they share, on one day.
+    budget_days (scope, day) {
+        /// `all`, or `agent:NAME`.
+        scope -> Text,
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+        /// What runs that go on hold.
+        held_tokens -> BigInt,
+        held_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::UtcTime;
+
+    /// Failed logins.
+    login_failures (email_hash) {
+        /// SHA-256 of the email, in hexadecimal digits.
+        email_hash -> Text,
+        /// In a row, without a success.
+        failures -> BigInt,
+        last_at -> UtcTime,
+        /// No login is tried before.
+        blocked_until -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -463,6 +517,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     attachments,
     attachment_leftovers,
     processes,
+    log_segments,
     tool_approvals,
     thread_summaries,
     invitations,
@@ -473,5 +528,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     account_erasures,
     erased_identities,
-    anonymous_usage
+    anonymous_usage,
+    budget_days,
+    login_failures
 );

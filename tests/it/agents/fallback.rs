@@ -62,13 +62,17 @@ everywhere! {
             assert_eq!((&answer.terminal()["type"], answer.text().as_str()), (&json!("run.completed"), "No tasks"), "{how}");
             assert_eq!(models(&upstream)[before..], ["m/first", "m/first", "m/first", "m/second"], "{how}");
             // No model answers.
-            (0..6).for_each(|_| drop(upstream.queue(empty())));
+            for _ in 0..6 {
+                upstream.queue(empty());
+            }
             match user.start(session, "Speak").await {
                 Ok(stream) => assert_eq!(stream.finish().await.terminal()["type"], "run.failed", "{how}"),
                 Err(reply) => drop(reply.fails(502, "UPSTREAM_ERROR")),
             }
             let json = user.request(reqwest::Method::POST, &crate::support::Client::runs_path(session));
-            (0..6).for_each(|_| drop(upstream.queue(empty())));
+            for _ in 0..6 {
+                upstream.queue(empty());
+            }
             let json = json.json(&crate::support::Client::message("Speak")).header("accept", "application/json");
             let reply = crate::support::client::read(json).await;
             assert!(reply.fails(502, "UPSTREAM_ERROR").contains("no answer"), "{how}: {}", reply.text);

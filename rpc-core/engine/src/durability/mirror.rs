@@ -1,13 +1,14 @@
 //! Mirrors: copies of the logs of runs that another process executes, for the subscribers of this process.
 
 use crate::hub::RunHandle;
-use crate::log::{RunLog, decode_row, to_signed};
+use crate::log::{RunLog, decode_logged, decode_row, to_signed};
 use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use threadline_runtime::TaskKind;
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, RunLifecycleEvent};
+use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::{Run, RunStatus};
 use threadline_signals::Grown;
 use threadline_store::StoreResult;
@@ -55,8 +56,9 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
     let mut last_read_at = Instant::now();
     let started = shared.upgrade().map(|shared| (shared.signals.follow(run_id), shared.hub.notifier.reading_ended()));
     let Some((mut follower, reading_ended)) = started else { return };
-    // No signal has arrived for a while, so the run may be deleted with its thread.
-    let mut is_quiet = false;
+    let mut why = Why::Quiet;
+    // The process whose segments this mirror gets. One of an ended run reads for itself: the hub does not know it.
+    let mut owner = None;
     let mut failing_since: Option<Instant> = None;
     let mut waiting_since = Instant::now();
     loop {
@@ -65,7 +67,7 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
             // This process has taken the run over, and writes the log itself.
             return;
         }
-        match copy_new_events(&shared, &log, is_quiet.then_some(&run)).await {
+        match copy_new_events(&shared, &log, why, &mut owner, &run).await {
             Ok(HasEnded(true)) => return shared.hub.remove_mirror(&log),
             Ok(HasEnded(false)) => failing_since = None,
             Err(error) => {
@@ -74,6 +76,9 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 }
                 failing_since.get_or_insert_with(Instant::now);
             }
+        }
+        if until == Until::Ended {
+            owner = None;
         }
         let cannot_read = failing_since.is_some_and(|since| since.elapsed() > READER_PATIENCE);
         // If the database can be read and refuses writes, the end of a run of this process cannot be stored, and no
@@ -109,13 +114,14 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
             match grown {
                 // If the signal contained all new events, the database need not be read.
                 Ok(grown) => {
+                    let (last_seq, has_ended) = (grown.last_seq, grown.ended);
                     if !apply_signal(&log, grown) {
-                        is_quiet = false;
+                        why = if has_ended || last_seq == 0 { Why::Ended } else { Why::Grown(last_seq) };
                         break;
                     }
                 }
                 Err(_) => {
-                    is_quiet = true;
+                    why = Why::Quiet;
                     break;
                 }
             }
@@ -138,9 +144,46 @@ fn apply_signal(log: &RunLog, grown: Grown) -> bool {
 /// Whether a mirror has got its last event.
 struct HasEnded(bool);
 
-/// Copies new events from the database. If there are none and `run` is given, checks whether the run still exists.
-async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> StoreResult<HasEnded> {
+/// Why a mirror reads the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The run has grown to this event.
+    Grown(u64),
+    /// The run has ended, or something was missed.
+    Ended,
+    /// Nothing was heard for a while: the run may be gone, with its thread.
+    Quiet,
+}
+
+/// Copies new events from the database. If there are none and nothing was heard, checks whether the run still exists.
+///
+/// `attached` is the process whose segments the log gets from now on, together with all other mirrors. It is set here.
+async fn copy_new_events(
+    shared: &Shared,
+    log: &RunLog,
+    why: Why,
+    attached: &mut Option<ProcessId>,
+    run: &Run,
+) -> StoreResult<HasEnded> {
     let run_id = log.run_id();
+    if let (Why::Grown(up_to), Some(owner)) = (why, *attached) {
+        shared.tails.of(owner).read_up_to(shared, owner, run_id, up_to).await?;
+        if log.last_seq() >= up_to {
+            return Ok(HasEnded(false));
+        }
+    }
+    if let Some((owner, _)) = shared.store.run_owner(run_id).await? {
+        shared.tails.of(owner).read_new(shared, owner).await?;
+        if *attached != Some(owner) || why != Why::Quiet {
+            let live = shared.store.live_events_after(run_id, to_signed(log.last_seq())).await?;
+            let segments = live.segments.into_iter().flat_map(decode_logged);
+            let events: Vec<_> = live.rows.into_iter().flat_map(decode_row).chain(segments).collect();
+            let is_last = events.last().is_some_and(|(_, event)| event.kind().is_terminal());
+            log.copy(events, is_last);
+            *attached = Some(owner);
+            return Ok(HasEnded(is_last));
+        }
+    }
     loop {
         let rows = shared.store.events_after(run_id, to_signed(log.last_seq()), ROWS).await?;
         if rows.is_empty() {
@@ -153,7 +196,9 @@ async fn copy_new_events(shared: &Shared, log: &RunLog, run: Option<&Run>) -> St
             return Ok(HasEnded(true));
         }
     }
-    let Some(run) = run else { return Ok(HasEnded(false)) };
+    if why != Why::Quiet {
+        return Ok(HasEnded(false));
+    }
     if shared.store.run_exists(run_id).await? || log.is_adopted() {
         return Ok(HasEnded(false));
     }

@@ -3,7 +3,9 @@
 mod journal;
 mod mirror;
 mod replay;
+mod tails;
 
 pub(crate) use journal::run_journal;
 pub(crate) use mirror::{mirror_log, mirror_run};
 pub(crate) use replay::{Replay, resync_events};
+pub(crate) use tails::Tails;

@@ -9,7 +9,7 @@ pub(crate) use thread_notifier::{ThreadNotifier, ThreadWatcher};
 
 use crate::log::{NumberedEvent, RunLog};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ids::{RunId, ThreadId, UserId};
@@ -50,6 +50,8 @@ struct State {
     mirrors: BTreeMap<RunId, Arc<RunLog>>,
     /// Ended runs, oldest first.
     ended: VecDeque<EndedRun>,
+    /// Logs of runs that have ended here, and of which no end is stored.
+    lost: Vec<Arc<RunLog>>,
     ended_bytes: usize,
 }
 
@@ -136,6 +138,10 @@ impl Hub {
         if state.active.get(&handle.thread_id).is_some_and(|active| Arc::ptr_eq(active, handle)) {
             state.active.remove(&handle.thread_id);
         }
+        // Whoever has superseded it has moved its events.
+        if !handle.log.is_closed() && !handle.is_superseded() {
+            state.lost.push(handle.log.clone());
+        }
         let bytes = handle.log.bytes();
         state.ended_bytes += bytes;
         state.ended.push_back(EndedRun { handle: handle.clone(), ended_at: Instant::now(), bytes });
@@ -145,6 +151,25 @@ impl Hub {
     /// Evicts the logs that have been kept long enough.
     pub(crate) fn sweep(&self) {
         self.state.lock().evict();
+    }
+
+    /// Returns the first segment with events that are nowhere else.
+    pub(crate) fn first_segment(&self) -> Option<i64> {
+        let mut state = self.state.lock();
+        // Their events have been moved by the time their end is known.
+        state.lost.retain(|log| !log.is_closed());
+        let logs = state.active.values().map(|handle| &handle.log).chain(&state.lost);
+        logs.filter_map(|log| log.first_segment()).map(|(number, _)| number).min()
+    }
+
+    /// Returns the runs that have a mirror.
+    pub(crate) fn mirrored(&self) -> BTreeSet<RunId> {
+        self.state.lock().mirrors.keys().copied().collect()
+    }
+
+    /// Returns the mirror of a run.
+    pub(crate) fn find_mirror(&self, run_id: RunId) -> Option<Arc<RunLog>> {
+        self.state.lock().mirrors.get(&run_id).cloned()
     }
 
     /// Returns the mirror of a run that another process executes, and whether it is new: then the caller fills it.

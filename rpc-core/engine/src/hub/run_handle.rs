@@ -74,6 +74,11 @@ impl RunHandle {
         });
     }
 
+    /// Returns whether another process has taken the run over, as far as it is known here.
+    pub(crate) fn is_superseded(&self) -> bool {
+        *self.stop.borrow() == Some(StopReason::Superseded)
+    }
+
     /// Waits until the run is asked to end.
     pub(crate) async fn stopped(&self) -> StopReason {
         let mut receiver = self.stop.subscribe();

@@ -8,20 +8,13 @@ use super::event_list::{EventList, Stretch, TextStretch};
 use super::run_log::NumberedEvent;
 use std::fmt::Write;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::TextDelta;
+use threadline_schema::event::text_delta::{TextDelta, TextPiece};
 use threadline_schema::ids::RunId;
-use threadline_store::rows::EventRow;
-
-/// Bytes of text in one row, at most and one delta more. For a cursor in the middle of a row, the whole row is read.
-pub(super) const ROW_BYTES: usize = 16 * 1024;
-
-/// Sequence numbers per epoch. A process that closes a run of a dead process starts at the next multiple, because it
-/// cannot know which numbers the dead process has used. No run has nearly as many events.
-const EPOCH_EVENTS: u64 = 1_000_000_000;
+use threadline_store::rows::{EventRow, LoggedBody, LoggedEvents, ROW_BYTES};
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.
 pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
-    to_unsigned(epoch.saturating_sub(1)).saturating_mul(EPOCH_EVENTS)
+    to_unsigned(threadline_store::last_seq_before_epoch(epoch))
 }
 
 /// Encodes events that are numbered from `first_seq` on: a row for each stretch.
@@ -67,6 +60,25 @@ pub(crate) fn decode_row(row: EventRow) -> Vec<NumberedEvent> {
         return vec![(last, event)];
     }
     events
+}
+
+/// Decodes what was read from segments.
+pub(crate) fn decode_logged(events: LoggedEvents) -> Vec<NumberedEvent> {
+    let (first, last) = (to_unsigned(events.first_seq), to_unsigned(events.last_seq()));
+    match events.body {
+        LoggedBody::Event(json) => vec![(last, Event::from_json(json))],
+        LoggedBody::Text { item_id, content_index, text, cuts } => {
+            let whole = TextPiece::new(text);
+            let mut start = 0_usize;
+            let deltas = (first..).zip(cuts).map(|(seq, cut)| {
+                let end = start.saturating_add(usize::try_from(cut).unwrap_or(usize::MAX));
+                let text = whole.part(start, end);
+                start = end;
+                (seq, TextDelta { item_id, content_index, text }.into())
+            });
+            deltas.collect()
+        }
+    }
 }
 
 fn join(cuts: &[u32]) -> String {

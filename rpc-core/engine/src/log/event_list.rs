@@ -35,7 +35,7 @@ enum Body {
 
 /// Neighbouring deltas of one text.
 #[derive(Debug)]
-struct Text {
+pub(crate) struct Text {
     item_id: ItemId,
     content_index: u32,
     /// As it stands between the quotes of its JSON.
@@ -58,6 +58,21 @@ pub(crate) struct TextStretch {
     pub(crate) delta: TextDelta,
     /// Bytes of each delta.
     pub(crate) cuts: Vec<u32>,
+}
+
+/// An event, or neighbouring deltas of one text, in a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StretchRef<'a> {
+    Event(&'a Event),
+    Text(TextRef<'a>),
+}
+
+/// Neighbouring deltas of one text, in a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TextRef<'a> {
+    text: &'a Text,
+    first: usize,
+    count: usize,
 }
 
 impl Stretch {
@@ -152,15 +167,26 @@ impl EventList {
         }
     }
 
-    /// Returns up to `limit` events from index `from` on. No text is longer than `text_bytes` and one delta.
-    pub(super) fn stretches(&self, from: usize, limit: usize, text_bytes: usize) -> Vec<Stretch> {
-        let mut stretches = Vec::new();
+    /// Gives up to `limit` events from index `from` on. No text is longer than `text_bytes` and one delta.
+    pub(super) fn each_stretch<'a>(
+        &'a self,
+        from: usize,
+        limit: usize,
+        text_bytes: usize,
+        mut give: impl FnMut(StretchRef<'a>),
+    ) {
         for (entry, skip, take) in self.range(from, limit) {
             match &entry.body {
-                Body::Event(event) => stretches.push(Stretch::Event(event.clone())),
-                Body::Text(text) => text.stretches(skip, take, text_bytes, &mut stretches),
+                Body::Event(event) => give(StretchRef::Event(event)),
+                Body::Text(text) => text.each_stretch(skip, take, text_bytes, &mut give),
             }
         }
+    }
+
+    /// Returns the events that [`each_stretch`](Self::each_stretch) gives.
+    pub(super) fn stretches(&self, from: usize, limit: usize, text_bytes: usize) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        self.each_stretch(from, limit, text_bytes, |stretch| stretches.push(stretch.owned()));
         stretches
     }
 
@@ -210,19 +236,57 @@ impl Text {
         self.text.get(self.start(skip)..self.start(skip + take)).unwrap_or_default().into()
     }
 
-    fn stretches(&self, skip: usize, take: usize, text_bytes: usize, into: &mut Vec<Stretch>) {
-        let Self { item_id, content_index, .. } = *self;
+    fn each_stretch<'a>(&'a self, skip: usize, take: usize, text_bytes: usize, give: &mut impl FnMut(StretchRef<'a>)) {
         let mut first = skip;
-        let mut cuts = Vec::new();
         for index in skip..skip + take {
-            let (start, end) = (self.start(index), self.start(index + 1));
-            cuts.push(u32::try_from(end - start).unwrap_or(u32::MAX));
             let is_last = index + 1 == skip + take;
-            if is_last || end - self.start(first) >= text_bytes {
-                let text = TextPiece::new(self.slice(first, index + 1 - first));
-                let cuts = std::mem::take(&mut cuts);
-                into.push(Stretch::Text(TextStretch { delta: TextDelta { item_id, content_index, text }, cuts }));
+            if is_last || self.start(index + 1) - self.start(first) >= text_bytes {
+                give(StretchRef::Text(TextRef { text: self, first, count: index + 1 - first }));
                 first = index + 1;
+            }
+        }
+    }
+}
+
+impl<'a> TextRef<'a> {
+    pub(crate) fn item_id(&self) -> ItemId {
+        self.text.item_id
+    }
+
+    pub(crate) fn content_index(&self) -> u32 {
+        self.text.content_index
+    }
+
+    /// Returns all deltas together, as they stand between the quotes of their JSON.
+    pub(crate) fn text(&self) -> &'a str {
+        let (start, end) = (self.text.start(self.first), self.text.start(self.first + self.count));
+        self.text.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Returns the bytes of each delta.
+    pub(crate) fn cuts(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
+        let Self { text, first, count } = *self;
+        (first..first + count)
+            .map(move |index| u32::try_from(text.start(index + 1) - text.start(index)).unwrap_or(u32::MAX))
+    }
+}
+
+impl StretchRef<'_> {
+    /// Returns how many events these are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Event(_) => 1,
+            Self::Text(text) => text.count,
+        }
+    }
+
+    fn owned(self) -> Stretch {
+        match self {
+            Self::Event(event) => Stretch::Event(event.clone()),
+            Self::Text(text) => {
+                let piece = TextPiece::new(text.text());
+                let delta = TextDelta { item_id: text.item_id(), content_index: text.content_index(), text: piece };
+                Stretch::Text(TextStretch { delta, cuts: text.cuts().collect() })
             }
         }
     }

@@ -6,6 +6,8 @@ mod event_list;
 mod properties;
 mod run_log;
 
-pub(crate) use event_codec::{decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned};
+pub(crate) use event_codec::{
+    decode_logged, decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned,
+};
 pub(crate) use event_list::Stretch;
-pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog};
+pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog, Saved, UnsavedEvents};

@@ -1,6 +1,6 @@
 //! Property tests of the run log and the event codec.
 
-use super::event_codec::{ROW_BYTES, decode_row, encode_rows, to_unsigned};
+use super::event_codec::{decode_row, encode_rows, to_unsigned};
 use super::event_list::EventList;
 use super::run_log::{NumberedEvent, RunLog};
 use proptest::collection::vec;
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use threadline_schema::event::Event;
 use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::{ItemId, RunId};
-use threadline_store::rows::EventRow;
+use threadline_store::rows::{EventRow, ROW_BYTES};
 use uuid::Uuid;
 
 /// Deltas of a few texts, and other events.

@@ -1,14 +1,16 @@
 //! The events of one run in memory.
 
-use super::event_codec::ROW_BYTES;
-use super::event_list::{EventList, Stretch};
+use super::event_list::{EventList, Stretch, StretchRef};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_store::SegmentWriter;
+use threadline_store::rows::ROW_BYTES;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// An event and its sequence number.
 pub(crate) type NumberedEvent = (u64, Event);
@@ -59,6 +61,10 @@ struct State {
     is_closed: bool,
     /// Number of the last event that is known to be durable.
     saved_seq: u64,
+    /// Number of the last event that is known to be in `run_events`. Those after it, up to `saved_seq`, are in segments.
+    logged_seq: u64,
+    /// The first segment with events that are not known to be in `run_events`, and when it was written.
+    first_segment: Option<(i64, Instant)>,
     /// Whether the journal is writing events of this log.
     is_saving: bool,
     /// Whether the journal must leave the log alone: its last events are written together with the end of the run.
@@ -69,7 +75,18 @@ struct State {
     is_adopted: bool,
 }
 
-/// Events that are not durable yet.
+/// Where events have become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// In `run_events`, up to this number.
+    Logged(u64),
+    /// In a segment, up to this number.
+    InSegment(u64, i64),
+    /// It is not known whether they have.
+    Unknown,
+}
+
+/// Events that are not in `run_events` yet.
 pub(crate) struct UnsavedEvents {
     /// Number of the first event.
     pub(crate) first_seq: u64,
@@ -159,6 +176,7 @@ impl RunLog {
                 state.push_numbered(seq, event);
             }
             state.saved_seq = state.last_seq();
+            state.logged_seq = state.last_seq();
             state.is_adopted = true;
             state.is_unreachable = false;
         }
@@ -226,33 +244,79 @@ impl RunLog {
         self.changed.notified()
     }
 
-    /// Returns up to `limit` events that are not durable yet, for the journal, which reports the result with
-    /// [`end_saving`](Self::end_saving). `None` when there are none, or when the log is sealed.
-    pub(crate) fn begin_saving(&self, limit: usize) -> Option<UnsavedEvents> {
+    /// Writes up to `limit` events that are not durable yet into a segment, for the journal, which reports the result with
+    /// [`end_saving`](Self::end_saving). Returns the number of the last of them; `None` when there are none, or when the log
+    /// is sealed.
+    pub(crate) fn begin_segment(&self, limit: usize, segment: &mut SegmentWriter) -> Option<u64> {
         let mut state = self.state.lock();
         if state.is_sealed || state.saved_seq >= state.last_seq() {
             return None;
         }
         state.is_saving = true;
-        Some(state.unsaved(limit))
+        let mut next = state.saved_seq + 1;
+        state.events.each_stretch(state.index_after(state.saved_seq), limit, ROW_BYTES, |stretch| {
+            match stretch {
+                StretchRef::Event(event) => segment.event(self.run_id, next, &event.json()),
+                StretchRef::Text(text) => {
+                    segment.text(self.run_id, next, text.item_id(), text.content_index(), text.cuts(), text.text());
+                }
+            }
+            next += stretch.len() as u64;
+        });
+        Some(next - 1)
     }
 
-    /// Ends what [`begin_saving`](Self::begin_saving) began. Events up to `saved_seq` are durable; `None` when that is
-    /// not known.
-    pub(crate) fn end_saving(&self, saved_seq: Option<u64>) {
+    /// Returns up to `limit` events that are not in `run_events` yet, for the journal, like
+    /// [`begin_segment`](Self::begin_segment).
+    pub(crate) fn begin_saving(&self, limit: usize) -> Option<UnsavedEvents> {
+        let mut state = self.state.lock();
+        if state.is_sealed || state.logged_seq >= state.last_seq() {
+            return None;
+        }
+        state.is_saving = true;
+        Some(state.events_after(state.logged_seq, limit))
+    }
+
+    /// Ends what [`begin_segment`](Self::begin_segment) or [`begin_saving`](Self::begin_saving) began.
+    pub(crate) fn end_saving(&self, saved: Saved) {
         {
             let mut state = self.state.lock();
             state.is_saving = false;
-            state.saved_seq = state.saved_seq.max(saved_seq.unwrap_or_default());
+            match saved {
+                Saved::Logged(seq) => {
+                    state.logged_seq = state.logged_seq.max(seq);
+                    state.saved_seq = state.saved_seq.max(seq);
+                    if state.logged_seq >= state.saved_seq {
+                        state.first_segment = None;
+                    }
+                }
+                Saved::InSegment(seq, segment) => {
+                    state.saved_seq = state.saved_seq.max(seq);
+                    state.first_segment.get_or_insert_with(|| (segment, Instant::now()));
+                }
+                Saved::Unknown => {}
+            }
         }
         self.saved.notify_waiters();
     }
 
-    /// Takes the log from the journal, after the write that is under way. Returns the events that are not durable.
+    /// Returns the events that are not durable yet, as the journal is about to write them.
+    pub(crate) fn unsaved(&self, limit: usize) -> UnsavedEvents {
+        let state = self.state.lock();
+        state.events_after(state.saved_seq, limit)
+    }
+
+    /// Returns the first segment with events that are nowhere else, and when it was written.
+    pub(crate) fn first_segment(&self) -> Option<(i64, Instant)> {
+        self.state.lock().first_segment
+    }
+
+    /// Takes the log from the journal, after the write that is under way. Returns the events that are not in `run_events`.
     pub(crate) async fn seal(&self) -> UnsavedEvents {
         self.state.lock().is_sealed = true;
         wait_until(&self.saved, || !self.state.lock().is_saving).await;
-        self.state.lock().unsaved(usize::MAX)
+        let state = self.state.lock();
+        state.events_after(state.logged_seq, usize::MAX)
     }
 }
 
@@ -299,9 +363,8 @@ impl State {
         self.events.len().checked_sub(1).map_or(0, |index| self.seq_at(index))
     }
 
-    fn unsaved(&self, limit: usize) -> UnsavedEvents {
-        let events = self.events.stretches(self.index_after(self.saved_seq), limit, ROW_BYTES);
-        UnsavedEvents { first_seq: self.saved_seq + 1, events }
+    fn events_after(&self, after: u64, limit: usize) -> UnsavedEvents {
+        UnsavedEvents { first_seq: after + 1, events: self.events.stretches(self.index_after(after), limit, ROW_BYTES) }
     }
 }
 
@@ -364,10 +427,10 @@ mod tests {
         }
         let unsaved = log.begin_saving(3).unwrap();
         assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
-        log.end_saving(None);
+        log.end_saving(Saved::Unknown);
         let unsaved = log.begin_saving(3).unwrap();
         assert_eq!((unsaved.first_seq, unsaved.last_seq()), (1, 3));
-        log.end_saving(Some(3));
+        log.end_saving(Saved::Logged(3));
 
         assert!(log.begin_saving(10).is_some());
         let log = Arc::new(log);
@@ -379,9 +442,31 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(!sealing.is_finished(), "the journal is still writing");
-        log.end_saving(Some(4));
+        log.end_saving(Saved::Logged(4));
         let rest = sealing.await.unwrap();
         assert_eq!((rest.first_seq, rest.last_seq()), (5, 5));
         assert!(log.begin_saving(10).is_none(), "it is written with the end of the run");
+    }
+
+    #[tokio::test]
+    async fn what_is_in_segments_is_written_with_the_end_of_the_run() {
+        let log = log();
+        for n in 1..=5 {
+            log.append(Event::from_json(n.to_string()));
+        }
+        let mut segment = SegmentWriter::default();
+        assert_eq!(log.begin_segment(3, &mut segment), Some(3));
+        log.end_saving(Saved::InSegment(3, 8));
+        assert_eq!(log.unsaved(10).first_seq, 4);
+        assert_eq!(log.begin_segment(3, &mut segment), Some(5));
+        log.end_saving(Saved::InSegment(5, 9));
+        assert_eq!(log.begin_segment(3, &mut segment), None);
+        assert_eq!(log.first_segment().unwrap().0, 8);
+        let unlogged = log.begin_saving(2).unwrap();
+        assert_eq!((unlogged.first_seq, unlogged.last_seq()), (1, 2));
+        log.end_saving(Saved::Logged(2));
+        assert_eq!(log.first_segment().unwrap().0, 8);
+        let rest = log.seal().await;
+        assert_eq!((rest.first_seq, rest.last_seq()), (3, 5));
     }
 }

@@ -18,6 +18,9 @@ pub(crate) async fn remove_expired_logs(shared: &Shared) {
     if let Err(error) = shared.store.processes_trim(before(PROCESSES_KEPT)).await {
         tracing::warn!(error = %Chain(&error), "old processes could not be removed");
     }
+    if let Err(error) = shared.store.segments_trim_gone(shared.process_id).await {
+        tracing::warn!(error = %Chain(&error), "segments of processes that are gone could not be removed");
+    }
     loop {
         let logs = shared.store.logs_trim(before(shared.config.events_retention), BATCH).await;
         let keys = shared.store.idempotency_keys_trim(before(IDEMPOTENCY_KEYS_KEPT), BATCH).await;

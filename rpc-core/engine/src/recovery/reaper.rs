@@ -13,10 +13,10 @@ use crate::log::{NumberedEvent, decode_row};
 use crate::shared::Shared;
 use crate::wire;
 use futures::StreamExt;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::ProcessId;
+use threadline_schema::ids::{ProcessId, RunId};
 use threadline_store::rows::RunRow;
 use threadline_store::{Conflict, StoreError, StoreResult};
 
@@ -39,6 +39,7 @@ pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<(
         if left.is_empty() {
             return Ok(());
         }
+        settle_segments(shared, &left).await?;
         for run in left {
             ignore_closed(take_over(shared, run, Recovery::GoOn).await)?;
         }
@@ -65,11 +66,13 @@ pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
             handle.stop(StopReason::Superseded);
         }
     }
-    for run in open {
+    let is_executed = |run: &RunRow| shared.hub.find(run.id).is_some_and(|handle| !handle.has_ended());
+    let lost: Vec<RunRow> = open.into_iter().filter(|run| !is_executed(run)).collect();
+    if let Err(error) = settle_segments(shared, &lost).await {
+        return tracing::warn!(error = %Chain(&error), "lost runs cannot be closed yet");
+    }
+    for run in lost {
         let handle = shared.hub.find(run.id);
-        if handle.as_ref().is_some_and(|handle| !handle.has_ended()) {
-            continue;
-        }
         let run_id = run.id;
         let recovery = if handle.is_some() { Recovery::End } else { Recovery::GoOn };
         if recovery == Recovery::GoOn && shared.hub.is_shutting_down() {
@@ -105,7 +108,8 @@ pub(crate) async fn recover_dead_runs(shared: &Arc<Shared>) {
 pub(super) async fn recover_runs_of(shared: &Arc<Shared>, gone: Vec<ProcessId>) {
     let _one_pass = shared.recovering.lock().await;
     while !shared.hub.is_shutting_down() {
-        let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, shared.lease_until(), BATCH).await;
+        let (now, until) = (shared.clock.now(), shared.lease_until());
+        let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, now, until, BATCH).await;
         match taken {
             Ok(taken) if taken.is_empty() => return,
             Ok(taken) => recover_taken(shared, taken).await,
@@ -171,6 +175,18 @@ async fn recover(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> Store
             close_run(shared, run, &events, items, status, failure).await
         }
     }
+}
+
+/// Moves what is in segments of runs that nobody executes to where it is read from.
+async fn settle_segments(shared: &Shared, runs: &[RunRow]) -> StoreResult<()> {
+    let mut epochs: BTreeMap<ProcessId, BTreeMap<RunId, i64>> = BTreeMap::new();
+    for run in runs {
+        epochs.entry(run.owner).or_default().insert(run.id, run.epoch);
+    }
+    for (owner, epochs) in epochs {
+        shared.store.segments_settle(owner, epochs).await?;
+    }
+    Ok(())
 }
 
 /// A run that has ended meanwhile, or that another process closes, needs nothing more.

@@ -46,7 +46,7 @@ struct ProviderKey {
 
 /// Why the keys could not be read. The text names the setting to look at.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeysError {
+enum KeysError {
     #[error("{setting}: {url} cannot be read")]
     Request {
         setting: &'static str,
@@ -147,7 +147,7 @@ impl ProviderKeys {
     }
 
     /// Reads the keys. A document without a usable key is an error: it would lock everybody out.
-    pub(super) async fn read(&self) -> Result<Arc<[ProviderKey]>, KeysError> {
+    async fn read(&self) -> Result<Arc<[ProviderKey]>, KeysError> {
         let (setting, url) = match &self.jwks_url {
             Some(url) => ("AUTH_JWKS_URL", url.clone()),
             None => ("AUTH_ISSUER", self.discover().await?),

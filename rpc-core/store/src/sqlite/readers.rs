@@ -1,9 +1,9 @@
 //! Reads on SQLite.
 //!
 //! A read by key takes 2 to 20 us if its pages are in memory. A switch to another thread and back costs as much again. So
-//! a read runs on the calling thread while reads of its kind are fast. After a slow one (a page from a slow disk, a long
-//! list), the next [`DETOURS`] reads of this kind run on threads for blocking work, so at most one in [`DETOURS`] delays
-//! the other tasks of a thread.
+//! a read runs on the calling thread while reads of its kind are fast. After two slow ones (pages from a slow disk, long
+//! lists), the next [`DETOURS`] reads of this kind run on threads for blocking work, so few of them delay the other tasks
+//! of a thread.
 
 use super::LiteManager;
 use crate::connections::Connections;
@@ -15,32 +15,45 @@ use std::time::{Duration, Instant};
 
 /// Longest time of a fast read.
 const FAST: Duration = Duration::from_micros(500);
-/// Number of reads of a kind that run on another thread after a slow one.
+/// Number of fast reads after which a slow one is forgotten. One alone may be an effect of the scheduler: the thread was
+/// interrupted.
+const MEMORY: u32 = 16;
+/// Number of reads of a kind that run on another thread after two slow ones.
 const DETOURS: u32 = 64;
 
-/// A kind of read: one place in the store. Remembers whether such a read was slow lately.
+/// A kind of read: one place in the store. Remembers whether such reads were slow lately.
 #[derive(Debug)]
 pub(crate) struct ReadKind {
     /// Number of the next reads that run on another thread.
     detours: AtomicU32,
+    /// Number of fast reads until the last slow one is forgotten.
+    slow: AtomicU32,
 }
 
 impl ReadKind {
     pub(crate) const fn new() -> Self {
-        Self { detours: AtomicU32::new(0) }
+        Self { detours: AtomicU32::new(0), slow: AtomicU32::new(0) }
     }
 
     /// Returns whether the next read runs on the calling thread.
     fn is_fast(&self) -> bool {
-        let one_less = |detours: u32| detours.checked_sub(1);
-        self.detours.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err()
+        !count_down(&self.detours)
     }
 
     fn took(&self, time: Duration) {
-        if time > FAST {
+        if time <= FAST {
+            count_down(&self.slow);
+        } else if self.slow.swap(MEMORY, Ordering::Relaxed) > 0 {
             self.detours.store(DETOURS, Ordering::Relaxed);
         }
     }
+}
+
+/// Subtracts one. Returns `false` if the counter is 0.
+fn count_down(counter: &AtomicU32) -> bool {
+    let one_less = |count: u32| count.checked_sub(1);
+    // Nearly always 0, which a load finds without writing to memory that threads share.
+    counter.load(Ordering::Relaxed) > 0 && counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
 }
 
 /// Runs a unit of work that reads.
@@ -73,10 +86,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_read_sends_the_next_ones_to_another_thread() {
+    fn two_slow_reads_send_the_next_ones_to_another_thread() {
         let kind = ReadKind::new();
+        for _ in 0..2 {
+            // One alone is forgotten.
+            kind.took(FAST * 2);
+            assert!(kind.is_fast());
+            (0..MEMORY).for_each(|_| kind.took(FAST));
+        }
+        kind.took(FAST * 2);
         kind.took(FAST);
-        assert!(kind.is_fast());
         kind.took(FAST * 2);
         for _ in 0..DETOURS {
             assert!(!kind.is_fast());

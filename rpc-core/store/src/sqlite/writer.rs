@@ -109,7 +109,7 @@ impl Writer {
             }
             Err(_) => outcome.await,
         };
-        // The runtime shuts down, and the unit has not run.
+        // The writing task has panicked, or the runtime shuts down.
         outcome.unwrap_or_else(|_| Err(StoreError::unavailable("the writer has stopped")))
     }
 }
@@ -138,11 +138,20 @@ impl Shared {
 
     fn write_all(&self) {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(mut units) = self.next_units() {
-            while units.len() > 0 {
-                units = self.write_some(&mut connection, units);
-                self.queue().taken = units.len();
+        while let Some(units) = self.next_units() {
+            let written = catch_unwind(AssertUnwindSafe(|| self.write_units(&mut connection, units)));
+            if written.is_err() {
+                // The callers have got errors, and the queue goes on. The transaction is rolled back with its connection.
+                *connection = None;
+                self.queue().is_open = false;
             }
+        }
+    }
+
+    fn write_units(&self, connection: &mut Option<LiteConn>, mut units: Units) {
+        while units.len() > 0 {
+            units = self.write_some(connection, units);
+            self.queue().taken = units.len();
         }
     }
 

@@ -13,6 +13,12 @@ struct Found {
     rows: i64,
 }
 
+#[derive(diesel::QueryableByName)]
+struct Segment {
+    #[diesel(sql_type = diesel::sql_types::Binary)]
+    events: Vec<u8>,
+}
+
 /// A database of one test.
 pub enum Database {
     /// A file in its own directory.
@@ -74,7 +80,28 @@ impl Database {
     async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
         let id = self.id(run);
         let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
-        (self.count(&sql).await > 0).then_some(())
+        if self.count(&sql).await > 0 {
+            return Some(());
+        }
+        let segments = self.segments().await;
+        segments
+            .iter()
+            .any(|segment| super::segments::last_event(segment, run).is_some_and(|last| last >= seq))
+            .then_some(())
+    }
+
+    /// Returns the segments of the log.
+    pub async fn segments(&self) -> Vec<Vec<u8>> {
+        let sql = diesel::sql_query("SELECT events FROM log_segments");
+        let found: Vec<Segment> = match self {
+            Self::Sqlite(_) => diesel::RunQueryDsl::load(sql, &mut sqlite(&self.url())),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::load(sql, &mut connection).await
+            }
+        }
+        .expect("the segments");
+        found.into_iter().map(|segment| segment.events).collect()
     }
 
     /// Executes a query that counts: `SELECT COUNT(*) AS rows ...`.

@@ -90,7 +90,8 @@ async fn two_replicas_do_not_get_around_the_global_budget() {
 async fn a_run_whose_process_was_killed_is_charged_and_holds_nothing() {
     let upstream = Upstream::start().await;
     upstream.queue(Script::stream().words(&["Forty bytes of an answer", " that never ends."]).hang());
-    let setup = Setup::new().await.upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", 10_000);
+    let file = AgentsFile::new("[agents.a]\non_crash = \"interrupt\"\n");
+    let setup = file.of(Setup::new().await).upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", 10_000);
     let app = setup.start().await;
     let user = app.user().await;
     let session = user.session().await;

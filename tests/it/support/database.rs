@@ -4,6 +4,9 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use std::path::PathBuf;
+use threadline_core::config::DatabaseConfig;
+use threadline_core::store::Store;
+use threadline_schema::ids::RunId;
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
@@ -73,21 +76,15 @@ impl Database {
 
     /// Waits until this event of a run is in the database, so that no crash can lose it.
     pub async fn logged(&self, run: Uuid, seq: u64) {
-        super::eventually("what was said is in the log", || self.holds(run, seq)).await;
-    }
-
-    /// Returns whether this event of a run is in the database.
-    async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
-        let id = self.id(run);
-        let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
-        if self.count(&sql).await > 0 {
-            return Some(());
-        }
-        let segments = self.segments().await;
-        segments
-            .iter()
-            .any(|segment| super::segments::last_event(segment, run).is_some_and(|last| last >= seq))
-            .then_some(())
+        // Not with SQL: the events of an active run can be in segments, which only the store reads.
+        let config = DatabaseConfig { pool_size: 1, auto_migrate: false, ..DatabaseConfig::at(self.url()) };
+        let store = Store::open(&config).await.expect("the database of the service");
+        let seq = i64::try_from(seq).expect("the number of an event");
+        let is_logged = || async {
+            let live = store.live_events_after(RunId::from_uuid(run), 0).await.ok()?;
+            (live.last_seq()? >= seq).then_some(())
+        };
+        super::eventually("what was said is in the log", is_logged).await;
     }
 
     /// Returns the segments of the log.

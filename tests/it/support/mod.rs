@@ -10,7 +10,6 @@ pub mod process;
 pub mod provider;
 pub mod proxy;
 pub mod relay;
-pub mod segments;
 pub mod socket;
 pub mod token;
 pub mod upstream;

@@ -177,10 +177,10 @@ mod tests {
         meter.resume(charge(10, 5, Some(15)), 8);
         assert_eq!(meter.charge(), charge(10, 5, Some(15)), "its prompt is not known yet");
         meter.start_request(40, prices);
-        assert_eq!(meter.charge(), charge(20, 7, Some(27)));
+        assert_eq!(meter.charge(), charge(30, 7, Some(37)), "both requests have the prompt");
         meter.report(Usage { prompt_tokens: 11, completion_tokens: 3 });
         meter.start_request(40, prices);
-        assert_eq!(meter.charge(), charge(31, 10, Some(41)), "once");
+        assert_eq!(meter.charge(), charge(41, 10, Some(51)), "once");
     }
 
     #[test]

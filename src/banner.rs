@@ -1,10 +1,30 @@
 //! What a started server says: where it listens, as a line of the log, and with a first request for a person.
 
 use crate::config::{LogConfig, LogFormat, ServerConfig};
+use crate::listen::Listener;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use threadline_core::Core;
 use threadline_core::config::Registration;
+
+/// Where a process listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    rest: Option<SocketAddr>,
+    rpc: Option<SocketAddr>,
+    ops: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Reads the addresses of the listeners.
+    ///
+    /// # Errors
+    /// When the operating system returns an error.
+    pub fn new(rest: Option<&Listener>, rpc: Option<&Listener>, ops: Option<&Listener>) -> std::io::Result<Self> {
+        let address = |listener: Option<&Listener>| listener.map(Listener::local_addr).transpose();
+        Ok(Self { rest: address(rest)?, rpc: address(rpc)?, ops: address(ops)? })
+    }
+}
 
 /// Logs where the process listens. Prints it too, to stdout, if a person looks there: a container's stdout and stderr
 /// are one stream, of which each line is a line of the log.
@@ -12,17 +32,18 @@ use threadline_core::config::Registration;
 /// # Errors
 /// When the terminal is closed.
 pub fn announce(
-    rest: Option<SocketAddr>,
-    rpc: Option<SocketAddr>,
+    addresses: &Addresses,
     core: Option<&Core>,
     server: &ServerConfig,
     log: &LogConfig,
 ) -> std::io::Result<()> {
+    let Addresses { rest, rpc, ops } = *addresses;
     tracing::info!(
         target: "threadline::started",
         version = env!("CARGO_PKG_VERSION"),
         rest = rest.map(tracing::field::display),
         rpc = rpc.map(tracing::field::display),
+        ops = ops.map(tracing::field::display),
         tls = server.tls.is_some(),
         database = core.map(|core| core.store().kind()).map(tracing::field::display),
         model = core.map(|core| core.model().name()),
@@ -32,11 +53,12 @@ pub fn announce(
         return Ok(());
     }
     let mut out = std::io::stdout().lock();
-    out.write_all(text(rest, rpc, core, server).as_bytes())?;
+    out.write_all(text(addresses, core, server).as_bytes())?;
     out.flush()
 }
 
-fn text(rest: Option<SocketAddr>, rpc: Option<SocketAddr>, core: Option<&Core>, server: &ServerConfig) -> String {
+fn text(addresses: &Addresses, core: Option<&Core>, server: &ServerConfig) -> String {
+    let Addresses { rest, rpc, ops } = *addresses;
     let (http, ws) = if server.tls.is_some() { ("https", "wss") } else { ("http", "ws") };
     let mut text = format!("Threadline {}\n\n", env!("CARGO_PKG_VERSION"));
     if let Some(rest) = rest {
@@ -48,6 +70,9 @@ fn text(rest: Option<SocketAddr>, rpc: Option<SocketAddr>, core: Option<&Core>, 
     }
     if let Some(rpc) = rpc {
         text.push_str(&format!("  JSON-RPC  {http}://{rpc}  and  {ws}://{rpc}\n"));
+    }
+    if let Some(ops) = ops {
+        text.push_str(&format!("  operators {http}://{ops}/metrics\n"));
     }
     if let Some(core) = core {
         text.push_str(&format!("  database  {}\n", core.store().kind()));

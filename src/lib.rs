@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod hardening;
 pub mod healthcheck;
 mod in_process;
 pub mod listen;

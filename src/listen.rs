@@ -6,6 +6,7 @@
 //! process stops.
 
 mod activity;
+mod addresses;
 mod connection;
 mod deadline;
 mod guard;
@@ -17,7 +18,7 @@ mod tests;
 mod tls;
 
 pub use self::limits::ConnectionLimits;
-pub use self::tls::acceptor;
+pub use self::tls::Certificates;
 
 use self::connection::Connections;
 use crate::config::ConfigError;

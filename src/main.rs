@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, bench, commands, healthcheck, probe_model, smoke, telemetry};
+use threadline::{app, bench, commands, hardening, healthcheck, probe_model, smoke, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    hardening::apply();
     let invocation = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let is_server = matches!(invocation.command, Command::Serve | Command::Core | Command::Gateway);
     let logs_json = is_server && Sources::log_json(&invocation.flags);

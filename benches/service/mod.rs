@@ -52,6 +52,7 @@ impl Service {
             max_sockets: 1,
             body_timeout: Duration::from_secs(1),
             ping_interval: Duration::from_secs(30),
+            ..RpcHttpConfig::default()
         };
         let core = Core::start(config, &Supervisor::default()).await?;
         let server = core.rpc_server(http);

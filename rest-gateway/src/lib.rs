@@ -45,5 +45,5 @@ pub use docs::{errors_markdown, rest_markdown, routes_text};
 pub use openapi::openapi;
 pub use remote::{Remote, RemoteConfig, RemoteError};
 pub use response::Body;
-pub use service::{Gateway, GatewayConfig};
+pub use service::{Gateway, GatewayConfig, Pages};
 pub use upstream::{Call, CallError, CallResult, FrameStream, Subscription, Upstream};

@@ -1,17 +1,20 @@
 //! What users may use per day, and what a run reserves of it.
 
-use crate::agent::ResolvedAgent;
-use crate::config::BudgetConfig;
+use crate::agent::{AgentSet, ResolvedAgent, RunBudget};
+use crate::config::{AgentBudget, BudgetConfig};
 use crate::error::Error;
-use crate::store::rows::UsageRow;
-use crate::store::{Clock, Limit, StoreError, day_of};
+use crate::store::rows::{BudgetRow, UsageRow};
+use crate::store::{Clock, Limit, Store, StoreError, day_of};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use threadline_engine::{EngineError, ModelPrices, cost_micros};
+use threadline_schema::error::Chain;
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
 use threadline_schema::{ErrorCode, RpcError};
-use threadline_store::Reservation;
+use threadline_store::{Charge, Reservation, SharedBudget};
 
 /// The budgets of users.
 pub(crate) struct Budgets {
@@ -19,11 +22,20 @@ pub(crate) struct Budgets {
     clock: Arc<Clock>,
     /// The model of agents that name none.
     default_model: String,
+    /// Days, scopes and units of shared budgets of which little is left, and that were warned of.
+    warned: Mutex<BTreeSet<(i64, String, &'static str)>>,
 }
+
+/// Scope of the budget that all runs share.
+const ALL_SCOPE: &str = "all";
+/// Scope of the budget of an agent, before its name.
+const AGENT_SCOPE: &str = "agent:";
+/// Bytes of a recording per token, roughly: compressed speech has about 4 KB a second, and models read 10 tokens of it.
+const RECORDING_BYTES_PER_TOKEN: u64 = 400;
 
 impl Budgets {
     pub(crate) fn new(config: BudgetConfig, clock: Arc<Clock>, default_model: &str) -> Self {
-        Self { config, clock, default_model: default_model.to_owned() }
+        Self { config, clock, default_model: default_model.to_owned(), warned: Mutex::default() }
     }
 
     /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be known
@@ -32,21 +44,143 @@ impl Budgets {
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the budget is in money and a model of the agent has no price.
     pub(crate) fn reservation(&self, agent: Option<&ResolvedAgent>) -> Result<Option<Reservation>, Error> {
-        if !self.has_limits() {
+        self.reservation_after(agent, Charge::default())
+    }
+
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now: that, and as much
+    /// as at its start.
+    ///
+    /// # Errors
+    /// Those of [`reservation`](Self::reservation).
+    pub(crate) fn reservation_after(
+        &self,
+        agent: Option<&ResolvedAgent>,
+        charge: Charge,
+    ) -> Result<Option<Reservation>, Error> {
+        let shared = self.shared_budgets(agent);
+        if !self.has_limits() && shared.is_empty() {
             return Ok(None);
         }
         let (limit_tokens, limit_micros) = (to_limit(self.config.tokens), to_limit(self.config.cost_micros));
-        let micros = match self.config.cost_micros {
-            None => 0,
-            Some(_) => {
+        let limits_cost = |limit: i64| limit != i64::MAX;
+        let micros = match limits_cost(limit_micros) || shared.iter().any(|budget| limits_cost(budget.limit_micros)) {
+            false => 0,
+            true => {
                 let price = self.highest_price(agent)?;
                 let prices = ModelPrices { input_per_million: price, output_per_million: 0.0 };
                 cost_micros(prices, Usage { prompt_tokens: self.config.hold_tokens, completion_tokens: 0 })
             }
         };
-        // A run cannot reserve more than the whole budget.
-        let tokens = to_signed(self.config.hold_tokens).min(limit_tokens);
-        Ok(Some(Reservation { tokens, micros: micros.min(limit_micros), limit_tokens, limit_micros }))
+        let used = charge.prompt_tokens.saturating_add(charge.completion_tokens);
+        let tokens = to_signed(self.config.hold_tokens).saturating_add(used);
+        let micros = micros.saturating_add(charge.cost_micros.unwrap_or_default());
+        let smallest = |own: i64, of: fn(&SharedBudget) -> i64| shared.iter().map(of).fold(own, i64::min);
+        // A run cannot reserve more than a whole budget; with a small one, its first request may pass it.
+        let (tokens, micros) = match charge == Charge::default() {
+            true => (
+                tokens.min(smallest(limit_tokens, |budget| budget.limit_tokens)),
+                micros.min(smallest(limit_micros, |budget| budget.limit_micros)),
+            ),
+            false => (tokens, micros),
+        };
+        Ok(Some(Reservation { tokens, micros, limit_tokens, limit_micros, shared }))
+    }
+
+    /// Returns the budgets that all users share and that a run of this agent is booked on, in the order of their scopes.
+    fn shared_budgets(&self, agent: Option<&ResolvedAgent>) -> Vec<SharedBudget> {
+        let budget = |scope: String, tokens: Option<u64>, micros: Option<u64>| {
+            let has_limit = tokens.is_some() || micros.is_some();
+            has_limit.then(|| SharedBudget { scope, limit_tokens: to_limit(tokens), limit_micros: to_limit(micros) })
+        };
+        let of_agent = agent.and_then(|agent| {
+            let AgentBudget { tokens, cost_micros } = agent.agent.budget;
+            budget(format!("{AGENT_SCOPE}{}", agent.agent.name), tokens, cost_micros)
+        });
+        let of_all = budget(ALL_SCOPE.to_owned(), self.config.all_tokens, self.config.all_cost_micros);
+        // `agent:` comes before `all`.
+        of_agent.into_iter().chain(of_all).collect()
+    }
+
+    /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a budget.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if a budget is in money and the model has no price.
+    pub(crate) fn transcription(
+        &self,
+        agent: &ResolvedAgent,
+        model: &str,
+        bytes: usize,
+    ) -> Result<(Charge, Option<Reservation>), Error> {
+        let tokens = (bytes as u64).div_ceil(RECORDING_BYTES_PER_TOKEN).max(1);
+        let usage = Usage { prompt_tokens: tokens, completion_tokens: 0 };
+        let prices = agent.prices_of(model);
+        let cost = prices.map(|prices| cost_micros(prices, usage));
+        let charge = Charge { prompt_tokens: to_signed(tokens), completion_tokens: 0, cost_micros: cost };
+        // Whoever transcribes has no agent: the budget that all share counts.
+        let shared = self.shared_budgets(None);
+        if !self.has_limits() && shared.is_empty() {
+            return Ok((charge, None));
+        }
+        if cost.is_none() && (self.config.cost_micros.is_some() || self.config.all_cost_micros.is_some()) {
+            return Err(no_price(model));
+        }
+        Ok((
+            charge,
+            Some(Reservation {
+                tokens: charge.prompt_tokens,
+                micros: cost.unwrap_or_default(),
+                limit_tokens: to_limit(self.config.tokens),
+                limit_micros: to_limit(self.config.cost_micros),
+                shared,
+            }),
+        ))
+    }
+
+    /// Records what is used and held of the budget that all share, and of those of agents, and warns when little is left.
+    pub(crate) async fn watch(&self, store: &Store, agents: &AgentSet) {
+        let budgets: Vec<_> = agents
+            .all()
+            .flat_map(|agent| self.shared_budgets(Some(&agent)))
+            .map(|budget| (budget.scope.clone(), budget))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect();
+        if budgets.is_empty() {
+            return;
+        }
+        let today = self.today();
+        let rows = match store.shared_budgets(today).await {
+            Ok(rows) => rows,
+            Err(error) => return tracing::warn!(error = %Chain(&error), "shared budgets cannot be read"),
+        };
+        for budget in budgets {
+            let row = rows.iter().find(|row| row.scope == budget.scope);
+            let used = |of: fn(&BudgetRow) -> i64| row.map(of).unwrap_or_default();
+            self.record(today, &budget, "tokens", budget.limit_tokens, used(|row| row.tokens + row.held_tokens));
+            self.record(today, &budget, "micros", budget.limit_micros, used(|row| row.cost_micros + row.held_micros));
+        }
+    }
+
+    fn record(&self, today: i64, budget: &SharedBudget, unit: &'static str, limit: i64, used: i64) {
+        if limit == i64::MAX {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
+        for (state, value) in [("used", used as f64), ("limit", limit as f64)] {
+            metrics::gauge!("threadline_shared_budget", "scope" => budget.scope.clone(), "unit" => unit, "state" => state)
+                .set(value);
+        }
+        let is_soft_limit = i128::from(used) * 100 >= i128::from(limit) * i128::from(self.config.warn_percent);
+        if is_soft_limit && self.warned.lock().insert((today, budget.scope.clone(), unit)) {
+            tracing::warn!(
+                scope = budget.scope,
+                unit,
+                used,
+                limit,
+                percent = self.config.warn_percent,
+                "little is left of a budget that all users share; at its limit, no more runs start today"
+            );
+        }
     }
 
     /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and
@@ -66,9 +200,9 @@ impl Budgets {
         Ok(highest)
     }
 
-    /// Returns whether users have a budget in money.
+    /// Returns whether some budget is in money, and needs prices.
     pub(crate) fn limits_cost(&self) -> bool {
-        self.config.cost_micros.is_some()
+        self.config.cost_micros.is_some() || self.config.all_cost_micros.is_some()
     }
 
     /// Returns whether users have a budget.
@@ -98,6 +232,7 @@ impl Budgets {
     pub(crate) fn explain(&self, error: EngineError) -> Error {
         match error {
             EngineError::Store(StoreError::LimitReached(Limit::DailyBudget)) => self.exceeded(),
+            EngineError::Store(StoreError::LimitReached(Limit::SharedBudget)) => self.shared_exceeded(),
             error => error.into(),
         }
     }
@@ -116,12 +251,18 @@ impl Budgets {
 
     fn exceeded(&self) -> Error {
         metrics::counter!("threadline_over_budget_total").increment(1);
+        self.refusal("What you may use in a day is used up, or held by answers that are being written.")
+    }
+
+    fn shared_exceeded(&self) -> Error {
+        metrics::counter!("threadline_over_shared_budget_total").increment(1);
+        self.refusal("The service has used up what it may use in a day.")
+    }
+
+    fn refusal(&self, why: &str) -> Error {
         let resets_at = self.resets_at();
         let seconds = (resets_at - self.clock.now().utc()).num_seconds().max(0) + 1;
-        let message = format!(
-            "What you may use in a day is used up, or held by answers that are being written. The next day begins at {}.",
-            resets_at.format("%Y-%m-%dT%H:%M:%SZ")
-        );
+        let message = format!("{why} The next day begins at {}.", resets_at.format("%Y-%m-%dT%H:%M:%SZ"));
         RpcError::new(ErrorCode::BudgetExceeded, message)
             .with("retry_after", seconds)
             .with("resets_at", resets_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
@@ -131,6 +272,20 @@ impl Budgets {
     fn resets_at(&self) -> DateTime<Utc> {
         let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
         tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
+    }
+}
+
+impl RunBudget for Budgets {
+    fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error> {
+        Budgets::reservation_after(self, Some(agent), charge)
+    }
+
+    fn shared_scopes(&self) -> String {
+        self.shared_budgets(None).into_iter().map(|budget| budget.scope).collect::<Vec<_>>().join("\n")
+    }
+
+    fn explain(&self, error: EngineError) -> Error {
+        Budgets::explain(self, error)
     }
 }
 

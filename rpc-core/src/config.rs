@@ -3,7 +3,8 @@
 mod agents;
 
 pub use agents::{
-    AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy, ToolSelector,
+    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy,
+    ToolSelector,
 };
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
@@ -134,7 +135,7 @@ pub struct AgentConfig {
     pub summary_model: Option<Arc<str>>,
 }
 
-/// What one user may use per day (UTC). `None` is no limit.
+/// What one user, and all together, may use per day (UTC). `None` is no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetConfig {
     /// Tokens, input and output.
@@ -143,6 +144,12 @@ pub struct BudgetConfig {
     pub cost_micros: Option<u64>,
     /// Tokens that an active run reserves.
     pub hold_tokens: u64,
+    /// Tokens of all users together.
+    pub all_tokens: Option<u64>,
+    /// Money of all users together, in millionths of the currency.
+    pub all_cost_micros: Option<u64>,
+    /// Percentage of a budget that all users share from which on a warning is logged.
+    pub warn_percent: u32,
 }
 
 /// Attachments: files of messages.

@@ -7,13 +7,14 @@ use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, Co
 use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::audit::AuditLog;
 use crate::auth::foreign::ForeignTokens;
+use crate::auth::login_guard::LoginGuard;
 use crate::auth::service_keys::ServiceKeys;
 use crate::auth::standings::Standings;
 use crate::auth::token::Tokens;
 use crate::auth::verifier::TokenVerifier;
 use crate::budget::Budgets;
 use crate::built_in_tools::{self, BuiltInDeps};
-use crate::config::{AgentsConfig, CoreConfig, Registration};
+use crate::config::{AgentsConfig, CoreConfig, ModelConfig, Registration};
 use crate::health::{HealthChecks, LatestChecks};
 use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
 use crate::limits::{KeyLimits, RateLimits, RegistrationLimit};
@@ -114,6 +115,7 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
+        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -122,9 +124,10 @@ impl Core {
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
             budget: config.budget,
+            budgets: budgets.clone(),
             supervisor: supervisor.clone(),
         });
-        let engine_config = engine_config(&config, &agents, &services);
+        let engine_config = engine_config(&config, &agents, &services, &attachments);
         let engine = Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await?;
         let pieces = config.attachments.max_bytes.div_ceil(piece_bytes(config.limits.body_bytes) as u64);
         let limits = Arc::new(RateLimits::new(config.limits.requests_per_minute, pieces, redis.as_ref()));
@@ -132,6 +135,8 @@ impl Core {
         let registrations = RegistrationLimit::new(config.limits.registrations_per_hour, redis.as_ref());
         let registrations = Arc::new(registrations);
         let maintenance = Maintenance {
+            budgets: budgets.clone(),
+            agents: agents.clone(),
             engine: engine.clone(),
             store: store.clone(),
             clock: clock.clone(),
@@ -153,6 +158,7 @@ impl Core {
             tokens: tokens.clone(),
             standings: standings.clone(),
             todo,
+            budgets,
             supervisor: supervisor.clone(),
         };
         let pipeline = Pipeline::new(Steps {
@@ -226,14 +232,21 @@ impl Core {
     }
 }
 
-fn engine_config(config: &CoreConfig, agents: &Arc<AgentRegistry>, services: &Arc<AgentServices>) -> EngineConfig {
+fn engine_config(
+    config: &CoreConfig,
+    agents: &Arc<AgentRegistry>,
+    services: &Arc<AgentServices>,
+    attachments: &Arc<Attachments>,
+) -> EngineConfig {
     let drivers = Arc::new(ContinuedRuns { services: services.clone(), agents: agents.clone() });
+    let attachments = attachments.clone();
     let agents = agents.clone();
     EngineConfig {
         run_timeout: config.agent.run_timeout,
         events_retention: config.run_events_retention,
         journal_interval: config.run_events_interval,
         cancel_grace: config.cancel_grace,
+        renew_item: Arc::new(move |item| attachments.renew_previews(item)),
         drivers,
         on_unknown_outcome: Arc::new(move |tool| agents.current().record_unknown_outcome(tool)),
     }
@@ -252,6 +265,7 @@ struct MethodParts {
     tokens: Arc<Tokens>,
     standings: Arc<Standings>,
     todo: TodoList,
+    budgets: Arc<Budgets>,
     supervisor: Supervisor,
 }
 
@@ -270,9 +284,9 @@ impl MethodParts {
             tokens,
             standings,
             todo,
+            budgets,
             supervisor,
         } = self;
-        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
         let streams = Arc::new(OpenStreams::new(config.limits.streams_per_user, standings.clone()));
         let runs = Arc::new(AnswerRuns {
             store: store.clone(),
@@ -295,10 +309,24 @@ impl MethodParts {
             answers: PendingAnswers { runs },
             actions: WidgetActions { store: store.clone(), engine: engine.clone(), agents: agents.clone(), services },
         };
+        let transcription_model = match &config.model {
+            ModelConfig::OpenAi(model) => model.transcription_model.clone(),
+            ModelConfig::Demo(_) => None,
+        };
+        let input = InputMethods {
+            model: model.clone(),
+            transcription_model: transcription_model.unwrap_or_default(),
+            agents: agents.clone(),
+            budgets: budgets.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            supervisor: supervisor.clone(),
+        };
         let mut registry = Registry::default();
         let auth = AuthMethods {
             store: store.clone(),
             accounts: Accounts::new(store.clone(), clock.clone()),
+            logins: LoginGuard::new(store.clone(), clock.clone()),
             export: AccountExport::new(store.clone(), clock.clone(), attachments.clone()),
             erasure: {
                 let (store, clock) = (store.clone(), clock.clone());
@@ -324,12 +352,12 @@ impl MethodParts {
             latest: LatestChecks::default(),
         };
         threads.register(&mut registry);
-        ItemMethods { store: store.clone(), clock }.register(&mut registry);
+        ItemMethods { store: store.clone(), clock, attachments: attachments.clone() }.register(&mut registry);
         RunMethods { engine, streams }.register(&mut registry);
         TaskMethods { todo }.register(&mut registry);
         UsageMethods { budgets, store }.register(&mut registry);
         AttachmentMethods { attachments }.register(&mut registry);
-        InputMethods { model }.register(&mut registry);
+        input.register(&mut registry);
         SystemMethods { health, limits: message_limits(config) }.register(&mut registry);
         registry.build()
     }

@@ -133,6 +133,9 @@ impl From<StoreError> for Error {
             StoreError::LimitReached(Limit::DailyBudget) => {
                 Self::new(ErrorCode::BudgetExceeded, "Your budget for today is used up.")
             }
+            StoreError::LimitReached(Limit::SharedBudget) => {
+                Self::new(ErrorCode::BudgetExceeded, "The service has used up its budget for today.")
+            }
             StoreError::EmailTaken => Self::new(ErrorCode::EmailTaken, "An account with this email exists already."),
             StoreError::InvitationInvalid => Self::new(
                 ErrorCode::InvitationRequired,

@@ -49,5 +49,5 @@ pub use auth::secret_code::generate_password;
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
-pub use rpc::{CallError, Feed, Response, RpcHttpConfig, RpcServer, openrpc};
+pub use rpc::{CallError, Feed, GatewayTrust, Response, RpcHttpConfig, RpcServer, openrpc};
 pub use threadline_tools::mcp::McpStatus;

@@ -1,6 +1,8 @@
 //! Maintenance jobs: remove old data and record gauges.
 
+use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
+use crate::budget::Budgets;
 use crate::limits::{RateLimits, RegistrationLimit};
 use crate::store::{Clock, Store};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 /// What the maintenance jobs work on.
 pub(crate) struct Maintenance {
     pub(crate) engine: Engine,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
     pub(crate) attachments: Arc<Attachments>,
@@ -43,12 +47,15 @@ impl Maintenance {
         this.every(supervisor, REMOVE_EVERY, |this| async move {
             this.engine.remove_expired_logs().await;
             this.attachments.delete_unused().await;
+            this.attachments.delete_late_uploads().await;
+            this.forget_login_failures().await;
             this.trim_access_changes().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
             this.registrations.sweep();
             this.engine.sweep();
+            this.budgets.watch(&this.store, &this.agents.current()).await;
         });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         if let Some(max_idle) = this.max_idle {
@@ -72,6 +79,12 @@ impl Maintenance {
                 work(this.clone()).await;
             }
         });
+    }
+
+    async fn forget_login_failures(&self) {
+        if let Err(error) = self.store.login_failures_forget(self.clock.now()).await {
+            tracing::warn!(error = %Chain(&error), "old login failures could not be removed");
+        }
     }
 
     /// Deletes the records of changes of access that every process has read.

@@ -16,12 +16,18 @@ pub fn piece_bytes(body_bytes: usize) -> usize {
     (body_bytes.saturating_sub(ENVELOPE_BYTES) / 4 * 3).clamp(1, PIECE_BYTES)
 }
 
+/// The name of a file, after directories that are removed: characters without control characters, and not only dots.
+const FILE_NAME: &str = concat!(
+    r"^([^\u0000]*[/\\])?",
+    r"[^/\\\u0000-\u001f\u007f-\u009f]*[^/\\\s.\u0000-\u001f\u007f-\u009f][^/\\\u0000-\u001f\u007f-\u009f]*$"
+);
+
 /// Params of `attachments.create`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentsCreateParams {
     /// Name of the file, 1 to 255 characters. Directories are removed.
-    #[schemars(length(min = 1), regex(pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"))]
+    #[schemars(length(min = 1), regex(pattern = FILE_NAME))]
     pub name: String,
     /// Size of the file in bytes. The upload must have exactly this size.
     #[schemars(range(min = 1, max = 1_073_741_824))]

@@ -34,7 +34,7 @@ pub struct Credentials {
     )]
     pub email: String,
     /// Password, 8 to 128 characters.
-    #[schemars(length(min = 8, max = 128))]
+    #[schemars(length(min = 8, max = 128), extend("format" = "password"))]
     pub password: String,
 }
 
@@ -52,7 +52,7 @@ pub struct NewAccount {
     #[schemars(length(min = 5, max = 254), regex(pattern = EMAIL))]
     pub email: String,
     /// Password, 8 to 128 characters.
-    #[schemars(length(min = 8, max = 128))]
+    #[schemars(length(min = 8, max = 128), extend("format" = "password"))]
     pub password: String,
     /// Code of an invitation. Without invitations (`REGISTRATION=open`) it is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,9 +87,10 @@ impl std::fmt::Debug for Login {
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
     /// The password until now.
+    #[schemars(extend("format" = "password"))]
     pub current_password: String,
     /// The password from now on, 8 to 128 characters.
-    #[schemars(length(min = 8, max = 128))]
+    #[schemars(length(min = 8, max = 128), extend("format" = "password"))]
     pub new_password: String,
 }
 
@@ -195,6 +196,7 @@ pub struct ExportPiece {
 pub struct AccountDeletion {
     /// The password. Required if the account has one, unless a service acts for its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "password"))]
     pub password: Option<String>,
 }
 

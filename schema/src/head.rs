@@ -1,6 +1,9 @@
 //! What the head of an HTTP request says about its sender. The gateway and the core's own port read it in the same way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The header by which a gateway shows the core that it is one. Its value is `GATEWAY_SECRET`, if that is set.
+pub const GATEWAY_HEADER: &str = "x-threadline-gateway";
 
 /// Longest request id that is accepted from a client, in characters.
 const REQUEST_ID_CHARS: usize = 128;
@@ -69,4 +72,93 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let ip = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(IpAddr::to_canonical(&ip))
+}
+
+/// Returns the network that one client usually has to itself: the /64 of an IPv6 address, and an IPv4 address itself.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+/// Returns host and port of an origin or a header `Host`, in lower case and without the default port of HTTP and HTTPS.
+fn authority(text: &str) -> String {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/').to_ascii_lowercase();
+    let bare = text.strip_suffix(":80").or_else(|| text.strip_suffix(":443"));
+    bare.unwrap_or(&text).to_owned()
+}
+
+/// Returns whether a web page of this `origin` may open a WebSocket: it comes from the host that it asks, or from one of
+/// the `allowed` origins (`*` is any). Browsers send the header with each handshake, and no CORS check protects it.
+pub fn is_own_origin(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
+    host.is_some_and(|host| authority(host) == authority(origin))
+        || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+}
+
+/// Whether a request to a listener that only this machine reaches may be of a web page elsewhere, whose host name was made
+/// to point to this machine (DNS rebinding). `host` is the header; `known` are the names of this service. Addresses and
+/// names without a dot belong to no such page.
+pub fn is_rebound_host(host: &str, known: &[String]) -> bool {
+    let authority = host.to_ascii_lowercase();
+    // An IPv6 address in brackets has colons.
+    let name = match authority.starts_with('[') {
+        true => return false,
+        false => authority.split(':').next().unwrap_or_default().trim_end_matches('.'),
+    };
+    let is_local = !name.contains('.') || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok();
+    !is_local && !known.iter().any(|known| known == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_pages_and_those_of_allowed_origins_open_sockets() {
+        let allowed = ["https://app.example".to_owned()];
+        for (origin, host) in [
+            ("http://127.0.0.1:8000", Some("127.0.0.1:8000")),
+            ("https://chat.example", Some("chat.example")),
+            ("https://Chat.example", Some("chat.example:443")),
+            ("https://app.example", Some("127.0.0.1:8000")),
+            ("https://app.example", None),
+        ] {
+            assert!(is_own_origin(origin, host, &allowed), "{origin} {host:?}");
+        }
+        for (origin, host) in [
+            ("https://evil.example", Some("127.0.0.1:8000")),
+            ("http://127.0.0.1:3000", Some("127.0.0.1:8000")),
+            ("null", Some("127.0.0.1:8000")),
+            ("https://app.example.evil", None),
+            ("", None),
+        ] {
+            assert!(!is_own_origin(origin, host, &allowed), "{origin} {host:?}");
+        }
+        assert!(is_own_origin("https://evil.example", None, &["*".to_owned()]));
+    }
+
+    #[test]
+    fn a_name_of_the_internet_is_rebound_on_a_local_listener() {
+        let known = ["chat.example".to_owned()];
+        for host in [
+            "localhost:8000",
+            "127.0.0.1",
+            "[::1]:8000",
+            "10.0.0.7:1",
+            "threadline:8000",
+            "a.localhost",
+            "Chat.Example:8",
+        ] {
+            assert!(!is_rebound_host(host, &known), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:8000", "evil.example.", "127.0.0.1.evil.example", "chat.example.evil"]
+        {
+            assert!(is_rebound_host(host, &known), "{host}");
+        }
+    }
 }

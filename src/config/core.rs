@@ -133,7 +133,8 @@ impl Settings {
                     }
                     let problem =
                         format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
-                    if postgres {
+                    // Where others can try tokens, a key that can be guessed is no key.
+                    if postgres || !self.rest_listen.ip().is_loopback() || !self.rpc_listen.ip().is_loopback() {
                         return Err(ConfigError::new("SECRET_KEY", problem));
                     }
                     warnings.push(format!("SECRET_KEY {problem}"));
@@ -271,6 +272,9 @@ impl Settings {
             tokens: self.budget_tokens_per_day.get().map(|tokens| u64::from(tokens.get())),
             cost_micros: self.budget_cost_per_day.map(Money::micros),
             hold_tokens: u64::from(self.budget_hold_tokens.get()),
+            all_tokens: self.global_budget_tokens_per_day.get().map(|tokens| u64::from(tokens.get())),
+            all_cost_micros: self.global_budget_cost_per_day.map(Money::micros),
+            warn_percent: self.global_budget_warn_percent.get(),
         }
     }
 

@@ -10,6 +10,8 @@ pub struct Setting {
     pub name: &'static str,
     /// Other names that are tried if the first is not set.
     pub aliases: &'static [&'static str],
+    /// Variables that name a file with the value: of the name and the aliases. For secrets only.
+    pub file_names: &'static [&'static str],
     /// The group in documents and on the command line.
     pub group: Group,
     /// Its documentation.

@@ -18,7 +18,8 @@ impl Sources {
     ///
     /// When a variable of the environment is not UTF-8, or `.env` exists and cannot be read.
     pub fn of_process(flags: HashMap<String, String>) -> Result<Self, ConfigError> {
-        Ok(Self { layers: vec![flags, environment()?, env_file(Path::new(".env"))?] })
+        let layers = [flags, environment()?, env_file(Path::new(".env"))?];
+        Ok(Self { layers: layers.into_iter().map(read_secret_files).collect::<Result<_, _>>()? })
     }
 
     /// Uses these layers; an earlier layer overrides a later one.
@@ -67,7 +68,9 @@ impl Variables {
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
-        std::env::var(name).ok().or_else(|| self.env_file.get(name).cloned())
+        let find = |name: &str| std::env::var(name).ok().or_else(|| self.env_file.get(name).cloned());
+        // A secret of the agents file can be in a file too.
+        find(name).or_else(|| secret_file(&find(&format!("{name}_FILE"))?).ok())
     }
 }
 
@@ -78,10 +81,45 @@ impl std::fmt::Debug for Sources {
     }
 }
 
+/// Adds to a layer the secrets that it names files of.
+///
+/// # Errors
+///
+/// When such a file cannot be read or is empty, or the layer has the secret itself as well.
+fn read_secret_files(mut layer: HashMap<String, String>) -> Result<HashMap<String, String>, ConfigError> {
+    let is_set =
+        |layer: &HashMap<String, String>, name: &str| layer.get(name).is_some_and(|text| !text.trim().is_empty());
+    for setting in Settings::TABLE.iter().filter(|setting| setting.secret) {
+        let names = std::iter::once(&setting.name).chain(setting.aliases);
+        for (name, file_name) in names.zip(setting.file_names) {
+            if !is_set(&layer, file_name) {
+                continue;
+            }
+            if is_set(&layer, name) {
+                return Err(ConfigError::new(file_name, format!("is set, and {name} is too; set one of them")));
+            }
+            let path = layer.get(*file_name).map(|path| path.trim().to_owned()).unwrap_or_default();
+            let secret = secret_file(&path).map_err(|problem| ConfigError::new(file_name, problem))?;
+            layer.insert((*name).to_owned(), secret);
+        }
+    }
+    Ok(layer)
+}
+
+/// Reads a file that holds one secret, without the end of its line.
+fn secret_file(path: &str) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path:?} cannot be read: {error}"))?;
+    match text.trim() {
+        "" => Err(format!("{path:?} is empty")),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
 fn environment() -> Result<HashMap<String, String>, ConfigError> {
     let mut found = HashMap::new();
     for setting in Settings::TABLE {
-        for name in std::iter::once(&setting.name).chain(setting.aliases) {
+        let files = setting.file_names.iter().filter(|_| setting.secret);
+        for name in std::iter::once(&setting.name).chain(setting.aliases).chain(files) {
             if let Some(text) = std::env::var_os(name) {
                 let text = text.into_string().map_err(|_| ConfigError::new(name, "the value is not valid UTF-8"))?;
                 found.insert((*name).to_owned(), text);
@@ -150,6 +188,27 @@ mod tests {
             let error = file("bad", text).unwrap_err().to_string();
             assert!(error.starts_with(".env: ") && !error.contains("hunter2") && error.lines().count() == 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_secret_can_be_in_a_file() {
+        let path = std::env::temp_dir().join(format!("threadline-{}-secret", std::process::id()));
+        let layer = |pairs: &[(&str, &str)]| {
+            read_secret_files(pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+        };
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let file = path.display().to_string();
+        for (name, set) in [("SECRET_KEY_FILE", "SECRET_KEY"), ("JWT_SECRET_FILE", "JWT_SECRET")] {
+            assert_eq!(layer(&[(name, &file)]).unwrap().get(set).unwrap(), "hunter2");
+        }
+        let both = layer(&[("SECRET_KEY_FILE", &file), ("SECRET_KEY", "x")]).unwrap_err().to_string();
+        assert!(both.starts_with("SECRET_KEY_FILE: ") && !both.contains("hunter2"), "{both}");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(layer(&[("REDIS_URL_FILE", &file)]).unwrap_err().to_string().contains("is empty"));
+        std::fs::remove_file(&path).unwrap();
+        let missing = layer(&[("OPENROUTER_API_KEY_FILE", &file)]).unwrap_err();
+        assert_eq!(missing.variable, "OPENROUTER_API_KEY_FILE");
+        assert!(layer(&[("LOG_LEVEL_FILE", &file)]).is_ok(), "a level is no secret");
     }
 
     #[test]

@@ -51,6 +51,7 @@ macro_rules! settings {
                 pub(super) const $field: Setting = Setting {
                     name: $name,
                     aliases: &[$($alias)?],
+                    file_names: &[concat!($name, "_FILE"), $(concat!($alias, "_FILE"))?],
                     group: Group::$group,
                     doc: concat!($($doc),+),
                     default: settings!(@default $(text $default)? $(unset $unset)?),
@@ -211,6 +212,13 @@ settings! {
     budget_cost_per_day: Option<Money> = "BUDGET_COST_PER_DAY" in Limits, unset "no limit";
     /// Tokens of the budget that a run reserves while it is active, since its usage is known only at its end.
     budget_hold_tokens: Number<1, 10_000_000> = "BUDGET_HOLD_TOKENS" in Limits, default "4000";
+    /// Maximum number of tokens that all runs together can use per day (UTC), input and output. 0: no limit.
+    global_budget_tokens_per_day: Limit = "GLOBAL_BUDGET_TOKENS_PER_DAY" in Limits, default "0";
+    /// Maximum cost of all runs together per day (UTC), in the currency of the prices in the agents file. With this limit, a
+    /// model without a price cannot be used.
+    global_budget_cost_per_day: Option<Money> = "GLOBAL_BUDGET_COST_PER_DAY" in Limits, unset "no limit";
+    /// Percentage of the budgets that all users share, from which on a warning is logged once a day.
+    global_budget_warn_percent: Number<1, 100> = "GLOBAL_BUDGET_WARN_PERCENT" in Limits, default "80";
     /// Days after which an unused conversation is archived: it is not listed and does not count for
     /// MAX_SESSIONS_PER_USER, but it is not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";
@@ -221,6 +229,8 @@ settings! {
     cors_origins: Option<Origins> = "CORS_ORIGINS" in Rest, unset "none";
     /// Whether the chat page is served at `/chat`.
     chat_page: bool = "CHAT_PAGE" in Rest, default "true";
+    /// Origins whose images the chat page shows in widgets, besides its own: a comma list, such as `https://images.example`.
+    chat_image_origins: Option<Origins> = "CHAT_IMAGE_ORIGINS" in Rest, unset "none";
     /// Whether to send `Strict-Transport-Security`. Set it only if all clients use HTTPS.
     hsts: bool = "HSTS" in Rest, default "false";
 
@@ -243,6 +253,15 @@ settings! {
     /// Maximum number of connections of each listener. Further ones are answered 503. Each connection needs a file
     /// descriptor (`ulimit -n`).
     max_connections: Number<1, 1_000_000> = "MAX_CONNECTIONS" in Network, default "10000";
+    /// Maximum number of connections of one address (IPv6: of one /64 network) on each listener. Connections of
+    /// TRUSTED_PROXIES are not limited. 0: no limit.
+    max_connections_per_address: Option<Limit> = "MAX_CONNECTIONS_PER_ADDRESS" in Network, unset "half of MAX_CONNECTIONS";
+    /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the other
+    /// listeners. `/health` is on each listener.
+    ops_listen: Option<SocketAddr> = "OPS_LISTEN" in Network, unset "they are on the other listeners";
+    /// Secret by which a gateway in a separate process shows the core that it is one: the same on both sides. Without it,
+    /// `threadline core` believes whoever says so.
+    gateway_secret: Option<SecretString> = "GATEWAY_SECRET" in Network, unset "none";
     /// Seconds for which runs can go on after SIGTERM. After that they are closed as interrupted.
     drain_seconds: Number<0, 3600> = "DRAIN_SECONDS" in Network, default "10";
 

@@ -9,6 +9,7 @@ pub fn env_example() -> String {
     let mut text = String::from(
         "# Settings of threadline. Copy this file to .env and change what you need; the values here are the defaults.\n\
          # Flags and the environment override .env. An empty value counts as not set.\n\
+         # A secret can be in a file instead: NAME_FILE has its path, such as SECRET_KEY_FILE=/run/secrets/threadline.\n\
          # Put a value that contains spaces, # or $ in single quotes.\n\
          #\n\
          # Generated from the table of settings by: threadline env-example\n",

@@ -1,6 +1,7 @@
 //! One connection from accept to close.
 
 use super::activity::{Activity, Phase};
+use super::addresses::Addresses;
 use super::guard::{Deadlines, GuardedSocket};
 use super::limits::ConnectionLimits;
 use super::overload;
@@ -34,6 +35,7 @@ pub(super) struct Connections {
     limits: ConnectionLimits,
     http: http1::Builder,
     slots: Arc<Semaphore>,
+    addresses: Addresses,
     refusals: Arc<Semaphore>,
     open: TaskTracker,
     stop: CancellationToken,
@@ -78,14 +80,15 @@ impl Connections {
             .max_buf_size(limits.head_bytes.max(64 * 1024));
         Self {
             name,
-            limits,
             http,
             slots: Arc::new(Semaphore::new(limits.connections)),
+            addresses: Addresses::new(limits.per_address, limits.proxies.clone()),
             refusals: Arc::new(Semaphore::new(overload::MAX_CONCURRENT)),
             open: TaskTracker::new(),
             stop,
             kill: CancellationToken::new(),
             supervisor,
+            limits,
         }
     }
 
@@ -97,11 +100,14 @@ impl Connections {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let Some(place) = self.addresses.enter(peer.ip()) else {
+            return self.refuse(stream, tls.is_some(), "address");
+        };
         let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else {
-            return self.refuse(stream, tls.is_some());
+            return self.refuse(stream, tls.is_some(), "all");
         };
         tune(&stream, self.limits.stall_timeout);
-        let slot = ConnectionSlot::new(self.name, permit, self.open.token());
+        let slot = ConnectionSlot::new(self.name, (permit, place), self.open.token());
         let activity = Activity::new();
         let deadlines = Deadlines {
             head: self.limits.head_timeout,
@@ -135,8 +141,9 @@ impl Connections {
         left
     }
 
-    fn refuse(&self, stream: TcpStream, tls: bool) {
-        metrics::counter!("threadline_connections_refused_total", "listener" => self.name).increment(1);
+    fn refuse(&self, stream: TcpStream, tls: bool, limit: &'static str) {
+        metrics::counter!("threadline_connections_refused_total", "listener" => self.name, "limit" => limit)
+            .increment(1);
         // Over TLS there is no response: the handshake would need the resources that are missing.
         if !tls && let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
             self.supervisor.spawn(TaskKind::Connection, async move {

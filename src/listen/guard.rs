@@ -227,6 +227,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for GuardedSocket<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::addresses::Addresses;
     use super::*;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -240,7 +241,8 @@ mod tests {
         let (near, far) = duplex(64);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let activity = Activity::new();
-        let slot = ConnectionSlot::new("test", permit, TaskTracker::new().token());
+        let place = Addresses::new(1, Arc::default()).enter([127, 0, 0, 1].into()).unwrap();
+        let slot = ConnectionSlot::new("test", (permit, place), TaskTracker::new().token());
         (GuardedSocket::new(near, slot, activity.clone(), DEADLINES), far, activity)
     }
 

@@ -1,13 +1,19 @@
 //! The limits of a listener and of its connections.
 
+use ipnet::IpNet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits of a listener and of each of its connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// Maximum number of open connections. Further ones are answered 503 and closed. They do not wait in the backlog: a
     /// client or load balancer that gets a 503 can use another replica, one that gets nothing waits here.
     pub connections: usize,
+    /// Maximum number of open connections of one address, or of one /64 network with IPv6.
+    pub per_address: usize,
+    /// Proxies, whose connections are those of many clients and are not limited per address.
+    pub proxies: Arc<[IpNet]>,
     /// Maximum time from the first byte of a request to the end of its head, and from connecting to the first head.
     pub head_timeout: Duration,
     /// Maximum time without a byte between two requests.
@@ -27,6 +33,8 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            per_address: usize::MAX,
+            proxies: Arc::default(),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(30),

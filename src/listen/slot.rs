@@ -1,5 +1,6 @@
 //! A slot of a connection, among the connections that a listener allows.
 
+use super::addresses::AddressPlace;
 use super::guard::CloseReason;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -7,15 +8,19 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// One open connection of a listener. It exists until the socket is closed, also after an upgrade.
 pub(super) struct ConnectionSlot {
     listener: &'static str,
-    _permit: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, AddressPlace),
     _open: TaskTrackerToken,
 }
 
 impl ConnectionSlot {
     /// Counts a connection of `listener` as open.
-    pub(super) fn new(listener: &'static str, permit: OwnedSemaphorePermit, open: TaskTrackerToken) -> Self {
+    pub(super) fn new(
+        listener: &'static str,
+        places: (OwnedSemaphorePermit, AddressPlace),
+        open: TaskTrackerToken,
+    ) -> Self {
         metrics::gauge!("threadline_connections", "listener" => listener).increment(1.0);
-        Self { listener, _permit: permit, _open: open }
+        Self { listener, _places: places, _open: open }
     }
 
     /// Logs and counts that this side closes the connection.

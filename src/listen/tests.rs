@@ -293,7 +293,7 @@ async fn tls_serves_clients_that_trust_the_certificate_and_survives_plain_text()
     let certificate = Certificate::make("serves");
     let service = Service::start(
         ConnectionLimits { head_timeout: SHORT, ..limits() },
-        Some(acceptor(&certificate.files).unwrap()),
+        Some(Certificates::load(&certificate.files).unwrap().acceptor().unwrap()),
     )
     .await;
     let mut silent = service.connect().await;
@@ -329,7 +329,7 @@ async fn errors_of_certificate_files_name_the_variable() {
     let (one, other) = (Certificate::make("one"), Certificate::make("other"));
     let (cert, key) = (one.files.cert.clone(), one.files.key.clone());
     let variable = |cert: &std::path::Path, key: &std::path::Path| {
-        let error = acceptor(&TlsFiles { cert: cert.into(), key: key.into() }).err().unwrap();
+        let error = Certificates::load(&TlsFiles { cert: cert.into(), key: key.into() }).err().unwrap();
         assert_eq!(error.to_string().lines().count(), 1, "{error}");
         error.variable
     };

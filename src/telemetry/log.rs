@@ -1,21 +1,37 @@
 //! The log. It goes to stderr; stdout is for the output of commands.
+//!
+//! A thread of its own writes the lines. If nobody reads them, or not as fast as they come, lines are lost and counted, and
+//! the service goes on.
 
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// Lines that wait to be written. A line has some hundred bytes.
+const BUFFERED_LINES: usize = 16 * 1024;
+
+/// Writes the log. Dropping it writes the lines that wait.
+pub struct LogWriter {
+    _guard: WorkerGuard,
+    dropped: ErrorCounter,
+}
 
 /// Starts to write the log of the process to stderr.
 ///
 /// # Errors
 ///
 /// When the directives of the filter are invalid, or it is called a second time.
-pub fn install(config: &LogConfig) -> anyhow::Result<()> {
+pub fn install(config: &LogConfig) -> anyhow::Result<LogWriter> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
-    subscriber(&config.filter, format, terminal, std::io::stderr)?.try_init()?;
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES);
+    let (lines, guard) = builder.thread_name("log").finish(std::io::stderr());
+    let dropped = lines.error_counter();
+    subscriber(&config.filter, format, terminal, lines)?.try_init()?;
     if format == LogFormat::Json {
         std::panic::set_hook(Box::new(|panic| {
             let thread = std::thread::current();
@@ -29,7 +45,14 @@ pub fn install(config: &LogConfig) -> anyhow::Result<()> {
             );
         }));
     }
-    Ok(())
+    Ok(LogWriter { _guard: guard, dropped })
+}
+
+impl LogWriter {
+    /// Returns the counter of lines that were lost.
+    pub fn dropped_lines(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
 }
 
 /// Writes to stderr, as a line of a log in JSON, why a server ends or does not start. The log itself may not have been

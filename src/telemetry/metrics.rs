@@ -5,6 +5,7 @@ use metrics::{Key, Level, Metadata, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Duration;
+use tracing_appender::non_blocking::ErrorCounter;
 
 /// One metric, as documented for operators.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,8 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_model_cost_micros_total", kind: Counter, labels: "", doc: "Cost of runs, in millionths of the currency of the prices; without models that have no price." },
     Metric { name: "threadline_over_budget_total", kind: Counter, labels: "", doc: "Runs refused because the user's daily budget was used up." },
     Metric { name: "threadline_upstream_failures_total", kind: Counter, labels: "code", doc: "Runs that failed because of the model." },
+    Metric { name: "threadline_over_shared_budget_total", kind: Counter, labels: "", doc: "Runs refused because a budget that all users share was used up." },
+    Metric { name: "threadline_shared_budget", kind: Gauge, labels: "scope, unit, state", doc: "Budgets that all users share: what is used or held today, and the limit." },
     Metric { name: "threadline_rate_limited_total", kind: Counter, labels: "scope", doc: "Calls and streams refused by a limit." },
     Metric { name: "threadline_provider_key_reads_total", kind: Counter, labels: "outcome", doc: "Reads of the identity provider's keys." },
     Metric { name: "threadline_rate_limit_keys", kind: Gauge, labels: "", doc: "Users and addresses whose rate limit is partly used." },
@@ -88,7 +91,13 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_disk_free_bytes", kind: Gauge, labels: "volume", doc: "Free space of the file system under the SQLite file and under the attachments." },
     Metric { name: "threadline_disk_size_bytes", kind: Gauge, labels: "volume", doc: "Size of that file system." },
     Metric { name: "threadline_connections", kind: Gauge, labels: "listener", doc: "Open connections." },
-    Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener", doc: "Connections answered 503 because MAX_CONNECTIONS were open." },
+    Metric { name: "threadline_connections_refused_total", kind: Counter, labels: "listener, limit", doc: "Connections answered 503 because too many were open." },
+    Metric { name: "threadline_input_refused_total", kind: Counter, labels: "reason", doc: "Requests and messages that were not read because of their size." },
+    Metric { name: "threadline_websocket_strangers_total", kind: Counter, labels: "", doc: "WebSockets closed because no call was authenticated in time." },
+    Metric { name: "threadline_image_decodes", kind: Gauge, labels: "", doc: "Images that are being decoded." },
+    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because nobody read them in time." },
+    Metric { name: "threadline_certificate_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the TLS certificate." },
+    Metric { name: "threadline_login_failures_total", kind: Counter, labels: "outcome", doc: "Logins that failed." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because the peer was too slow." },
     Metric { name: "process_cpu_seconds_total", kind: Counter, labels: "", doc: "CPU time of the process, user and system." },
     Metric { name: "process_resident_memory_bytes", kind: Gauge, labels: "", doc: "Resident memory of the process." },
@@ -141,11 +150,12 @@ impl MetricsPage {
 
     /// Runs the upkeep every few seconds: reads the process metrics and the space of the volumes, and compacts
     /// histograms. Never returns.
-    pub async fn upkeep(self, volumes: Vec<Volume>) {
+    pub async fn upkeep(self, volumes: Vec<Volume>, dropped_lines: ErrorCounter) {
         let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            metrics::counter!("threadline_log_lines_dropped_total").absolute(dropped_lines.dropped_lines() as u64);
             let (page, volumes) = (self.clone(), volumes.clone());
             // It reads /proc, where listing many file descriptors takes milliseconds: not on an async worker.
             let round = tokio::task::spawn_blocking(move || {

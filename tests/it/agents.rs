@@ -3,7 +3,7 @@
 mod approval;
 mod choice;
 mod client;
-mod endpoints;
+pub mod endpoints;
 mod example;
 mod fallback;
 pub mod file;

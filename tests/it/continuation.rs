@@ -108,8 +108,8 @@ everywhere! {
         let day = user.rpc_ok("usage.get", json!({})).await;
         let day = &day["days"][0];
         assert!(day["prompt_tokens"].as_u64().unwrap() > 7 && day["completion_tokens"] == 3 + 2, "{day}");
-        assert_eq!(app.database.count("SELECT sum(held_tokens) FROM usage_days").await, 0);
-        assert_eq!(app.database.count("SELECT count(*) FROM runs WHERE request IS NOT NULL OR used IS NOT NULL").await, 0);
+        assert_eq!(app.database.count("SELECT COUNT(*) AS rows FROM usage_days WHERE held_tokens <> 0").await, 0);
+        assert_eq!(app.database.count("SELECT COUNT(*) AS rows FROM runs WHERE request IS NOT NULL OR used IS NOT NULL").await, 0);
         let metric = r#"threadline_runs_taken_over_total{outcome="continued"} 1"#;
         assert!(app.metrics().await.contains(metric));
         assert_eq!(user.say(session, "And now?").await.terminal()["type"], "run.completed");
@@ -297,7 +297,7 @@ everywhere! {
             let time = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
             (time(end) - time(start)).num_seconds()
         });
-        assert!((5..=9).contains(&took.unwrap()), "{failed}");
+        assert!((5..=20).contains(&took.unwrap()), "{failed}");
     }
 }
 

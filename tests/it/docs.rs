@@ -97,6 +97,41 @@ fn files_and_links_in_documents_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The tests of this binary, by their paths: those of modules that run in several variants have the variant at the end.
+fn tests_of_this_binary() -> Vec<String> {
+    let listed = std::process::Command::new(std::env::current_exe().unwrap()).args(["--list"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    listed.lines().filter_map(|line| line.strip_suffix(": test")).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn the_tests_that_the_security_tables_name_exist() {
+    let text = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let tests = tests_of_this_binary();
+    let mut lines = 0;
+    for line in text.lines().skip_while(|line| !line.starts_with("## OWASP API")) {
+        if line.starts_with("## Known gaps") {
+            break;
+        }
+        let cells: Vec<_> = line.split(" | ").collect();
+        let [name, _, named] = cells[..] else { continue };
+        let named: Vec<_> = named.split('`').skip(1).step_by(2).collect();
+        if name.contains("---") || name.ends_with("risk") || name.ends_with("section") {
+            continue;
+        }
+        assert!(!named.is_empty(), "{name} names no test");
+        lines += 1;
+        for named in named {
+            let found = tests.iter().any(|test| {
+                test == named
+                    || test.strip_prefix(named).is_some_and(|rest| named.ends_with("::") || rest.starts_with("::"))
+            });
+            assert!(found, "{name} names {named}, which is no test");
+        }
+    }
+    assert!(lines > 30, "{lines}");
+}
+
 #[test]
 fn the_book_has_every_page() {
     let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();

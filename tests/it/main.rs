@@ -27,4 +27,5 @@ mod log_lines;
 mod replicas;
 mod rest;
 mod rpc;
+mod security;
 mod support;

@@ -6,13 +6,19 @@ use crate::response::Response;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
 
-/// The page runs only its own files, and no text can become markup. `https:` allows uploads to a bucket, and images
-/// that widgets and sources name.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' https:; img-src 'self' https: blob: \
-     data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-     trusted-types 'none'",
-);
+/// Returns the content security policy of the page: it runs only its own files, and no text can become markup. `https:`
+/// allows uploads to a bucket. Images come from the own host and from these origins: text that a model has read, such as a
+/// web page, could otherwise name an image whose host learns who looks at it.
+pub(crate) fn policy(image_origins: &[String]) -> HeaderValue {
+    let images = image_origins.join(" ");
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' https:; \
+         img-src 'self' {images} blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'"
+    );
+    // Without the origins if one of them is none.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
+}
 
 const INDEX: &str = include_str!("index.html");
 
@@ -44,9 +50,9 @@ const FILES: &[(&str, &str)] = files![
 ];
 
 /// Returns the page.
-pub(crate) fn page() -> Response {
+pub(crate) fn page(policy: HeaderValue) -> Response {
     Response::asset(HeaderValue::from_static("text/html; charset=utf-8"), INDEX)
-        .with_header(CONTENT_SECURITY_POLICY, POLICY)
+        .with_header(CONTENT_SECURITY_POLICY, policy)
 }
 
 /// Returns a file of the page; `None` if it has no file of this name.

@@ -27,10 +27,11 @@ use reject::{reject, reject_malformed, reject_unknown, reject_unread, require_to
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_schema::RpcError;
+use threadline_runtime::{ByteBudget, ByteHold};
 use threadline_schema::attachments::piece_bytes;
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::MethodInfo;
+use threadline_schema::{ErrorCode, RpcError};
 
 /// A request whose operation is known.
 pub(crate) struct MatchedRequest<'a, B> {
@@ -49,7 +50,12 @@ pub(crate) struct Dispatcher {
     pub(crate) max_body_bytes: usize,
     /// Longest time that a body may take to arrive.
     pub(crate) body_timeout: Duration,
+    /// Memory for bodies that are not answered yet.
+    pub(crate) input: ByteBudget,
 }
+
+/// Largest body of a request to a method that needs no token, in bytes: an email and a password.
+const STRANGER_BYTES: usize = 16 * 1024;
 
 impl Dispatcher {
     /// Handles a request to an operation that calls a method.
@@ -73,11 +79,16 @@ impl Dispatcher {
                 Ok(bound) => bound,
                 Err(error) => return Err(reject_unread(BodyError(error), rule, upstream, caller).await),
             };
-            let chunks = BodyChunks::new(body, piece_bytes(self.max_body_bytes), self.body_timeout);
+            let chunk_bytes = piece_bytes(self.max_body_bytes);
+            let Some(_hold) = self.input.take(chunk_bytes) else {
+                return Err(reject_unread(busy(), rule, upstream, caller).await);
+            };
+            let chunks = BodyChunks::new(body, chunk_bytes, self.body_timeout);
             return upload::upload(rule, (method, format), &bound, upstream, caller, chunks).await;
         }
-        let body = match read_body(body, self.max_body_bytes, self.body_timeout).await {
-            Ok(body) => body,
+        let limit = if rule.requires_token() { self.max_body_bytes } else { self.max_body_bytes.min(STRANGER_BYTES) };
+        let (body, _hold) = match self.read(body, limit).await {
+            Ok(read) => read,
             Err(error) => return Err(reject_unread(error, rule, upstream, caller).await),
         };
         let Bound { params, path_id } = match bind_request(operation, head, variables, &body) {
@@ -103,6 +114,21 @@ impl Dispatcher {
         }
     }
 
+    /// Reads a body of at most `limit` bytes. One that is not small takes of the memory that all bodies share, until the
+    /// request is answered.
+    async fn read<B>(&self, body: B, limit: usize) -> Result<(Bytes, Option<ByteHold>), BodyError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let declared = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+        let hold = match declared.unwrap_or(limit).min(limit) {
+            ..=STRANGER_BYTES => None,
+            bytes => Some(self.input.take(bytes).ok_or_else(busy)?),
+        };
+        Ok((read_body(body, limit, self.body_timeout).await?, hold))
+    }
+
     /// Refuses a request for a path or an HTTP method that does not exist.
     pub(crate) async fn reject_unknown(&self, error: RpcError, caller: Caller) -> ErrorResponse {
         reject_unknown(error, self.upstream.as_ref(), caller).await
@@ -117,8 +143,8 @@ impl Dispatcher {
         let MatchedRequest { operation, head, body, caller, .. } = request;
         let upstream = self.upstream.as_ref();
         require_token(upstream, &caller).await?;
-        let body = match read_body(body, self.max_body_bytes, self.body_timeout).await {
-            Ok(body) => body,
+        let (body, _hold) = match self.read(body, self.max_body_bytes).await {
+            Ok(read) => read,
             Err(error) => return Err(reject_unread(error, operation.rule, upstream, caller).await),
         };
         let parsed = require_json(&head.headers, &body).and_then(|()| chatkit::parse(&head.headers, &body));
@@ -127,6 +153,13 @@ impl Dispatcher {
             Err(error) => Err(reject(error, upstream, caller).await),
         }
     }
+}
+
+/// The error of a request for whose body there is no memory now.
+fn busy() -> BodyError {
+    metrics::counter!("threadline_input_refused_total", "reason" => "budget").increment(1);
+    let message = "The server reads too many large requests at the moment. Please try again.";
+    BodyError(RpcError::new(ErrorCode::ServiceUnavailable, message).with("retry_after", 2))
 }
 
 /// Makes the params object. A request with a body needs the content type of JSON.

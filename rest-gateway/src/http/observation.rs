@@ -1,5 +1,6 @@
 //! One log line and one measurement per request, however the request ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
@@ -13,6 +14,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(crate) struct Observation {
     request_id: Arc<str>,
+    /// The address of the client.
+    ip: IpAddr,
     verb: &'static str,
     route: &'static str,
     started: Instant,
@@ -26,9 +29,10 @@ pub(crate) struct Observation {
 
 impl Observation {
     /// Starts to observe a request.
-    pub(crate) fn start(request_id: Arc<str>, method: &http::Method) -> Self {
+    pub(crate) fn start(request_id: Arc<str>, ip: IpAddr, method: &http::Method) -> Self {
         Self {
             request_id,
+            ip,
             verb: verb_label(method),
             route: "(none)",
             started: Instant::now(),
@@ -82,6 +86,7 @@ impl Drop for Observation {
         tracing::info!(
             target: "threadline::http",
             request_id = &*self.request_id,
+            ip = %self.ip,
             user_id = self.user_id.map(tracing::field::display),
             method = self.verb,
             route = self.route,

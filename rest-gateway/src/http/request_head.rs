@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use threadline_schema::call::{ClientHints, new_request_id};
 use threadline_schema::head;
 
@@ -44,8 +45,22 @@ pub(crate) fn client_hints(headers: &HeaderMap) -> Option<Arc<ClientHints>> {
 
 /// Returns the address of the client: the peer, or what trusted proxies say in `X-Forwarded-For`.
 pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    if headers.contains_key("x-forwarded-for") && !trusted.iter().any(|net| net.contains(&peer.to_canonical())) {
+        warn_of_unknown_proxy(peer);
+    }
     let forwarded_for = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     head::client_ip(peer, forwarded_for, |ip| trusted.iter().any(|net| net.contains(ip)))
+}
+
+/// Warns once: behind a proxy that is not known, all clients share the limits of its address.
+fn warn_of_unknown_proxy(peer: IpAddr) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            %peer,
+            "X-Forwarded-For of this peer is ignored, so all clients behind it share the limits of one address. If it is your proxy, add it to TRUSTED_PROXIES"
+        );
+    }
 }
 
 /// Returns the cursor of the last event that the client has, if it comes back.

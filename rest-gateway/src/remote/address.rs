@@ -1,11 +1,14 @@
 //! The address of the core, and how a socket to it is opened.
 
 use super::{RemoteConfig, RemoteError, tls};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jsonrpsee::client_transport::ws::{Url, WsTransportClientBuilder};
 use jsonrpsee::core::client::async_client::{Client, ClientBuilder, PingConfig, RpcService};
 use jsonrpsee::core::middleware::RpcServiceBuilder;
+use secrecy::ExposeSecret;
 use std::fmt::Display;
 use std::time::Duration;
+use threadline_schema::head::GATEWAY_HEADER;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -32,6 +35,8 @@ pub(super) struct CoreAddress {
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     call_timeout: Duration,
+    /// Shows the core that this is a gateway.
+    headers: HeaderMap,
 }
 
 impl CoreAddress {
@@ -54,7 +59,11 @@ impl CoreAddress {
         } else {
             None
         };
-        Ok(Self { url, host, port, tls, call_timeout: config.call_timeout })
+        let secret = config.secret.as_ref().map_or("1", ExposeSecret::expose_secret);
+        let mut claim = HeaderValue::try_from(secret).map_err(|_| RemoteError::Secret)?;
+        claim.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(GATEWAY_HEADER), claim)]);
+        Ok(Self { url, host, port, tls, call_timeout: config.call_timeout, headers })
     }
 
     /// Opens a socket.
@@ -77,7 +86,8 @@ impl CoreAddress {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let transport = WsTransportClientBuilder::default().max_response_size(MAX_RESPONSE_BYTES);
+        let transport =
+            WsTransportClientBuilder::default().max_response_size(MAX_RESPONSE_BYTES).set_headers(self.headers.clone());
         let built = transport.build_with_stream(self.url.clone(), stream).await;
         let (sender, receiver) = built.map_err(|error| error.to_string())?;
         let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(INACTIVE_LIMIT).max_failures(1);

@@ -19,6 +19,7 @@ use connection::Connection;
 use feed::RemoteFeed;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use secrecy::SecretString;
 use serde_json::value::to_raw_value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct RemoteConfig {
     /// Largest params that the core accepts, in bytes: its `MAX_BODY_BYTES`. Larger params are rejected here, because
     /// the core would close the whole socket.
     pub request_bytes: usize,
+    /// The secret that shows the core that this is a gateway; `None` if the core has none.
+    pub secret: Option<SecretString>,
 }
 
 impl RemoteConfig {
@@ -54,6 +57,7 @@ impl RemoteConfig {
             call_timeout: Duration::from_secs(35),
             resume_timeout: Duration::from_secs(30),
             request_bytes: 1024 * 1024,
+            secret: None,
         }
     }
 }
@@ -64,6 +68,9 @@ pub enum RemoteError {
     /// The URL is invalid.
     #[error("the core's URL must look like ws://host:port or wss://host:port: {0}")]
     Url(String),
+    /// The secret has characters that no header can have.
+    #[error("GATEWAY_SECRET has characters that a header cannot have; use letters and digits")]
+    Secret,
     /// TLS cannot be used.
     #[error("no TLS to the core: {0}")]
     Tls(String),

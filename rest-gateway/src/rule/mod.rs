@@ -106,6 +106,17 @@ impl Rule {
         matches!(self.target, Target::Page(Page::Chat | Page::ChatFile))
     }
 
+    /// Returns whether the row is for operators: the state and the numbers of the service, and its administration.
+    pub fn is_for_operators(&self) -> bool {
+        let below = |prefix: &str| self.path == prefix || self.path.starts_with(&format!("{prefix}/"));
+        self.path == "/metrics" || self.path.starts_with("/health/") || below("/admin") || below("/api/v1/admin")
+    }
+
+    /// Returns whether the listener of operators needs the row besides those for operators.
+    pub fn serves_operators(&self) -> bool {
+        matches!(self.path, "/health" | "/api/v1/auth/login" | "/api/v1/auth/me")
+    }
+
     /// Returns who may call; `None` for pages.
     pub fn access(&self) -> Option<Access> {
         if self.is_chatkit_endpoint() { Some(Access::User) } else { self.method().map(|method| method.access) }

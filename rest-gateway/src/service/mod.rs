@@ -11,7 +11,7 @@ use crate::http::{
 use crate::operation::{Operation, operations};
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
 use crate::router::{PathItem, Router};
-use crate::rule::{Page, Target, Verb};
+use crate::rule::{Page, Rule, Target, Verb};
 use crate::upstream::Upstream;
 use crate::{chat, pages};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_runtime::ByteBudget;
 use threadline_schema::call::Caller;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -44,6 +45,33 @@ pub struct GatewayConfig {
     pub hsts: bool,
     /// Whether to serve the chat page.
     pub chat_page: bool,
+    /// Origins whose images the chat page shows.
+    pub chat_images: Vec<String>,
+    /// Which operations are served.
+    pub pages: Pages,
+    /// Memory for bodies that are not answered yet.
+    pub input: ByteBudget,
+}
+
+/// Which operations a gateway serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// All.
+    All,
+    /// All but those for operators, who have a listener of their own.
+    Public,
+    /// Those for operators.
+    Operators,
+}
+
+impl Pages {
+    fn contains(self, rule: &Rule) -> bool {
+        match self {
+            Self::All => true,
+            Self::Public => !rule.is_for_operators(),
+            Self::Operators => rule.is_for_operators() || rule.serves_operators(),
+        }
+    }
 }
 
 /// The REST API over an [`Upstream`]. Cheap to clone.
@@ -68,10 +96,12 @@ impl Gateway {
         render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
         let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
-        let is_served = |operation: &&Operation| config.chat_page || !operation.rule.is_chat_page();
+        let is_served = |operation: &&Operation| {
+            config.pages.contains(operation.rule) && (config.chat_page || !operation.rule.is_chat_page())
+        };
         let router = Router::new(operations().iter().filter(is_served));
         let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
-        let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout };
+        let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout, input: config.input.clone() };
         Self { inner: Arc::new(Inner { config, headers, router, dispatcher, render_metrics }) }
     }
 
@@ -85,8 +115,9 @@ impl Gateway {
     {
         let (head, body) = request.into_parts();
         let request_id = request_id(&head.headers);
-        let mut observation = Observation::start(request_id.clone(), &head.method);
-        let result = self.inner.route(peer, &head, body, &request_id, &mut observation).await;
+        let ip = client_ip(peer, &head.headers, &self.inner.config.trusted_proxies);
+        let mut observation = Observation::start(request_id.clone(), ip, &head.method);
+        let result = self.inner.route(ip, &head, body, &request_id, &mut observation).await;
         let response = result.unwrap_or_else(ErrorResponse::into_response);
         observation.set_response(response.status, response.error.as_ref().map(|error| error.code), &response.meta);
         self.inner.finish(&head, &request_id, response, observation)
@@ -117,7 +148,7 @@ impl Inner {
     /// Finds the operation of a request, and lets its target handle it.
     async fn route<B>(
         &self,
-        peer: IpAddr,
+        ip: IpAddr,
         head: &Parts,
         body: B,
         request_id: &Arc<str>,
@@ -127,7 +158,7 @@ impl Inner {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let caller = self.caller(peer, head, request_id);
+        let caller = caller(ip, head, request_id);
         let Some((path, variables)) = self.router.find(head.uri.path()) else {
             return self.unknown_path(head, caller).await;
         };
@@ -155,17 +186,6 @@ impl Inner {
         }
     }
 
-    /// Returns what the head of a request says about its caller. Only the core verifies it.
-    fn caller(&self, peer: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
-        Caller {
-            token: bearer_token(&head.headers),
-            acts_for: acts_for(&head.headers),
-            ip: client_ip(peer, &head.headers, &self.config.trusted_proxies),
-            request_id: request_id.clone(),
-            hints: client_hints(&head.headers),
-        }
-    }
-
     /// Returns a page of the gateway; `None` if the path names a file that the chat page does not have.
     fn page(&self, page: Page, variables: &[(&str, &str)]) -> Option<Response> {
         match page {
@@ -174,7 +194,7 @@ impl Inner {
             Page::Metrics => Some(pages::metrics((self.render_metrics)())),
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
-            Page::Chat => Some(chat::page()),
+            Page::Chat => Some(chat::page(chat::policy(&self.config.chat_images))),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
         }
     }
@@ -225,6 +245,17 @@ impl Inner {
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = headers;
         response
+    }
+}
+
+/// Returns what the head of a request says about its caller. Only the core verifies it.
+fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
+    Caller {
+        token: bearer_token(&head.headers),
+        acts_for: acts_for(&head.headers),
+        ip,
+        request_id: request_id.clone(),
+        hints: client_hints(&head.headers),
     }
 }
 

@@ -27,6 +27,9 @@ async fn gateway() -> Gateway {
         heartbeat: Duration::from_secs(15),
         hsts: false,
         chat_page: true,
+        chat_images: Vec::new(),
+        pages: Pages::All,
+        input: threadline_runtime::ByteBudget::new(1_000_000),
     };
     let remote = Remote::connect(RemoteConfig::new(format!("ws://{address}")), &Supervisor::default()).unwrap();
     Gateway::new(config, Arc::new(remote), Arc::new(|| "up 1\n".to_owned()))

@@ -17,7 +17,7 @@ fn frame(seq: u64, event: &str) -> Frame {
 }
 
 fn observation() -> Observation {
-    Observation::start(Arc::from("test"), &http::Method::GET)
+    Observation::start(Arc::from("test"), [192, 0, 2, 1].into(), &http::Method::GET)
 }
 
 fn sse(buffered: Vec<Frame>, frames: FrameStream) -> SseStream {

@@ -250,7 +250,7 @@ impl Engine {
         let store = &self.shared.store;
         if !store.thread_delete_idle(user_id, thread_id).await? {
             // Check the owner first: a request to delete the thread of another user must not stop its run.
-            store.thread_get(user_id, thread_id).await?;
+            store.thread_unlocked(user_id, thread_id).await?;
             lifecycle::stop_run_in_thread(&self.shared, user_id, thread_id).await?;
             store.thread_delete(user_id, thread_id).await?;
         }

@@ -11,7 +11,7 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
 use threadline_signals::Signals;
-use threadline_store::rows::RunRow;
+use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, Store};
 
 use crate::error::EngineError;
@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub drivers: Arc<dyn DriverSource>,
     /// Is called with the name of each tool that had an unfinished call when its process died.
     pub on_unknown_outcome: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Called with each stored item before it is sent: what expires in it is made anew.
+    pub renew_item: Arc<dyn Fn(&mut ItemRow) + Send + Sync>,
 }
 
 /// The collaborators of the engine, shared by its parts.

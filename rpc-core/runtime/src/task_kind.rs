@@ -56,6 +56,8 @@ pub enum TaskKind {
     StopSignal,
     /// Waits for the signal that reloads the agents file, and reloads it.
     AgentsReload,
+    /// Reads the certificate of the listeners again when it changes.
+    CertificateReload,
     /// Reads the process metrics and compacts histograms.
     MetricsUpkeep,
     /// Keeps one socket of the gateway to the core open. It starts again when it fails.
@@ -108,6 +110,7 @@ impl TaskKind {
             | Self::McpServer
             | Self::Connection
             | Self::AgentsReload
+            | Self::CertificateReload
             | Self::ProviderKeys
             | Self::MetricsUpkeep
             | Self::CoreSocket => OnFailure::Log,
@@ -142,6 +145,7 @@ impl TaskKind {
             | Self::ProviderKeys
             | Self::DisconnectGrace
             | Self::AgentsReload
+            | Self::CertificateReload
             | Self::MetricsUpkeep
             | Self::CoreSocket => OnShutdown::Cancel,
         }
@@ -181,6 +185,7 @@ impl TaskKind {
             Self::Listener => "listener",
             Self::StopSignal => "stop_signal",
             Self::AgentsReload => "agents_reload",
+            Self::CertificateReload => "certificate_reload",
             Self::MetricsUpkeep => "metrics_upkeep",
             Self::CoreSocket => "core_socket",
         }

@@ -108,6 +108,9 @@ impl AnswerDriver {
 
         // A call that the user had approved is a turn without a question to the model.
         for turn in next_turn.saturating_sub(first_turn)..agent.max_turns {
+            if turn > 0 {
+                self.top_up(run, writer).await?;
+            }
             let calls = models.answer(turn, &conversation, writer).await?;
             if calls.is_empty() {
                 return Ok(());
@@ -135,6 +138,19 @@ impl AnswerDriver {
         }
         writer.finish_answer(FinishReason::TurnLimit);
         Err(AgentError::TurnLimit(agent.max_turns))
+    }
+}
+
+impl AnswerDriver {
+    /// Holds what the run has used, and what its next request may use, before that is made.
+    async fn top_up(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
+        let Self { services, agent, .. } = self;
+        let budgets = &services.budgets;
+        if let Some(reservation) = budgets.reservation_after(agent, writer.charge())? {
+            let held = services.store.budget_top_up(run.token, reservation).await;
+            writer.set_held(held.map_err(|error| budgets.explain(error.into()))?);
+        }
+        Ok(())
     }
 }
 

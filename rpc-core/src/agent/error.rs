@@ -19,6 +19,9 @@ pub(crate) enum AgentError {
     /// Conversation or tool calls could not be read or stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A budget is used up, or cannot be kept.
+    #[error(transparent)]
+    Budget(#[from] Error),
     /// An item of the conversation, or a new one, is not the JSON that it should be.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
@@ -37,6 +40,7 @@ impl From<AgentError> for DriverError {
                 Self { failure: Failure { code: ErrorCode::UpstreamError, message }, source: error.into() }
             }
             AgentError::Store(error) => from_service_error(Error::from(error)),
+            AgentError::Budget(error) => from_service_error(error),
             AgentError::Json(error) => from_service_error(error.into()),
         }
     }

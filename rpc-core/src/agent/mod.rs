@@ -41,17 +41,36 @@ pub(crate) use context::ContextWindows;
 pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
-pub(crate) use registry::{AgentRegistry, ResolvedAgent};
+pub(crate) use registry::{AgentRegistry, AgentSet, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
 use crate::config::BudgetConfig;
+use crate::error::Error;
 use crate::model::Model;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
+use threadline_engine::EngineError;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_store::{Charge, Reservation};
+
+/// The budgets, as a run in progress sees them.
+pub(crate) trait RunBudget: Send + Sync {
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now. `None` without a
+    /// budget.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if a budget is in money and a model of the agent has no price.
+    fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error>;
+
+    /// Returns the shared budgets that work beside runs is booked on, a scope per line.
+    fn shared_scopes(&self) -> String;
+
+    /// Explains why the run cannot hold that.
+    fn explain(&self, error: EngineError) -> Error;
+}
 
 /// What drivers use.
 pub(crate) struct AgentServices {
@@ -62,6 +81,7 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
+    pub(crate) budgets: Arc<dyn RunBudget>,
     /// What users may use per day.
     pub(crate) budget: BudgetConfig,
     pub(crate) supervisor: Supervisor,

@@ -101,6 +101,7 @@ impl<'a> ModelChain<'a> {
                     return result;
                 }
             };
+            writer.abandon_request();
             let ModelError::ContextLength { limit, .. } = error else { return Err(error.into()) };
             if refused.is_some_and(|refused| estimated >= refused) {
                 // What is left cannot be shortened: instructions, tools, and the end of the user's message.

@@ -32,7 +32,7 @@ impl SideUsage {
         let mut stream = model.stream(request);
         let mut answer = String::new();
         while let Some(event) = stream.next().await {
-            match event? {
+            match event.inspect_err(|_| self.meter.abandon_request())? {
                 ModelEvent::Text(delta) => {
                     self.meter.add_output(delta.len());
                     answer.push_str(&delta);
@@ -67,7 +67,7 @@ impl SideUsage {
             return;
         }
         // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
-        match services.store.usage_add(user_id, at, charge).await {
+        match services.store.usage_add(user_id, at, charge, services.budgets.shared_scopes()).await {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
             Err(error) => {

@@ -16,6 +16,9 @@ const KEY_CONTEXT: &[u8] = b"threadline: attachments";
 /// Time limit of an upload, from the creation of the attachment.
 pub(super) const UPLOAD_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// Shortest time for which the URL of a preview is valid. It is signed anew whenever a message is read.
+pub(super) const PREVIEW_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
 /// What a capability permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,7 +39,7 @@ pub(crate) struct Capability {
     pub(crate) user_id: UserId,
     #[serde(rename = "use")]
     pub(crate) purpose: CapabilityPurpose,
-    /// Unix time in seconds. Without it, the capability is valid as long as the attachment exists.
+    /// Unix time in seconds. A capability without it is not valid.
     #[serde(rename = "exp", default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
 }
@@ -71,7 +74,7 @@ impl CapabilitySigner {
         })
     }
 
-    /// Signs a capability. Without `expires_at`, it is valid as long as the attachment exists.
+    /// Signs a capability.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -80,19 +83,23 @@ impl CapabilitySigner {
         user_id: UserId,
         attachment_id: AttachmentId,
         purpose: CapabilityPurpose,
-        expires_at: Option<DateTime<Utc>>,
+        expires_at: DateTime<Utc>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let expires_at = expires_at.map(|at| at.timestamp());
+        let expires_at = Some(expires_at.timestamp());
         let capability = Capability { attachment_id, user_id, purpose, expires_at };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &capability, &self.encoding)
     }
 
     /// Verifies a capability; `None` if it is invalid for any reason.
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Capability> {
+        let is_valid = |capability: &Capability| capability.expires_at.is_some_and(|at| now.timestamp() < at);
+        self.verify_signature(token).filter(is_valid)
+    }
+
+    /// Returns what a capability has permitted, also if it has expired.
+    pub(super) fn verify_signature(&self, token: &str) -> Option<Capability> {
         let decode = |key| jsonwebtoken::decode::<Capability>(token, key, &self.validation).ok();
-        let capability = self.decoding.iter().find_map(decode)?.claims;
-        let has_expired = capability.expires_at.is_some_and(|at| now.timestamp() >= at);
-        (!has_expired).then_some(capability)
+        Some(self.decoding.iter().find_map(decode)?.claims)
     }
 }
 
@@ -116,14 +123,15 @@ mod tests {
         let signer = CapabilitySigner::new(&config("a secret of the tests")).unwrap();
         let (user, attachment) = (UserId::random(), AttachmentId::random());
         let later = now() + UPLOAD_LIFETIME;
-        for (purpose, expires_at) in [(CapabilityPurpose::Upload, Some(later)), (CapabilityPurpose::Preview, None)] {
+        for (purpose, expires_at) in [(CapabilityPurpose::Upload, later), (CapabilityPurpose::Preview, later)] {
             let token = signer.sign(user, attachment, purpose, expires_at).unwrap();
             let capability = signer.verify(&token, now()).unwrap();
             assert_eq!((capability.user_id, capability.attachment_id), (user, attachment));
             assert_eq!(capability.purpose, purpose);
         }
-        let expired = signer.sign(user, attachment, CapabilityPurpose::Upload, Some(now())).unwrap();
+        let expired = signer.sign(user, attachment, CapabilityPurpose::Upload, now()).unwrap();
         assert_eq!(signer.verify(&expired, now()), None);
+        assert_eq!(signer.verify_signature(&expired).map(|capability| capability.attachment_id), Some(attachment));
     }
 
     #[test]
@@ -133,7 +141,8 @@ mod tests {
         let clock = std::sync::Arc::new(crate::store::Clock::for_tests());
         let tokens = Tokens::new(&config("a secret of the tests"), clock);
         let user = UserId::random();
-        let valid = signer.sign(user, AttachmentId::random(), CapabilityPurpose::Preview, None).unwrap();
+        let expires = now() + UPLOAD_LIFETIME;
+        let valid = signer.sign(user, AttachmentId::random(), CapabilityPurpose::Preview, expires).unwrap();
         assert_eq!(other.verify(&valid, now()), None, "signed with another secret");
         assert_eq!(tokens.verify(&valid), None, "a capability is not a user's token");
         assert_eq!(

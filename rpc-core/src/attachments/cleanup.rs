@@ -11,6 +11,8 @@ const UNUSED_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How long the bytes of a deleted attachment are kept. An upload that was allowed before the deletion must have ended,
 /// or it would leave bytes behind.
 const BYTES_KEPT_FOR: Duration = Duration::from_secs(UPLOAD_LIFETIME.as_secs() + 600);
+/// How far back late uploads are looked for after a start.
+const LATE_UPLOADS_OF: Duration = Duration::from_secs(24 * 3600);
 /// Rows per transaction: small, so that other transactions do not wait.
 const BATCH: u32 = 100;
 
@@ -42,6 +44,27 @@ impl Attachments {
                 return tracing::warn!(error = %Chain(&error), "deleted attachments cannot be removed from the list");
             }
         }
+    }
+
+    /// Deletes what clients have put into the bucket again after it was accepted, as long as their URLs allowed it.
+    pub(crate) async fn delete_late_uploads(&self) {
+        if !self.storage.is_bucket() {
+            return;
+        }
+        let until = self.before(BYTES_KEPT_FOR);
+        let from = *self.late_uploads_deleted_to.lock();
+        let from = from.unwrap_or_else(|| self.before(LATE_UPLOADS_OF));
+        let accepted = match self.store.attachments_ready_between(from, until).await {
+            Ok(accepted) => accepted,
+            Err(error) => return tracing::warn!(error = %Chain(&error), "accepted attachments cannot be listed"),
+        };
+        for id in accepted {
+            if let Err(error) = self.storage.delete_upload(id).await {
+                let error = Chain(&error);
+                return tracing::warn!(attachment_id = %id, %error, "late upload of an attachment cannot be deleted");
+            }
+        }
+        *self.late_uploads_deleted_to.lock() = Some(until);
     }
 
     fn before(&self, age: Duration) -> UtcTime {

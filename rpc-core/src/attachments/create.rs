@@ -1,18 +1,18 @@
 //! Creates an attachment: checks name, type and size of the file, and returns how to upload it.
 
-use super::capability::{CapabilityPurpose, UPLOAD_LIFETIME};
+use super::capability::{CapabilityPurpose, PREVIEW_LIFETIME, UPLOAD_LIFETIME};
 use super::{Attachments, preview, storage_error};
 use crate::config::AttachmentsConfig;
 use crate::error::Error;
 use crate::page;
 use crate::store::rows::AttachmentRow;
 use crate::store::{Limit, StoreError};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::AttachmentsCreateParams;
 use threadline_schema::chatkit::{Attachment, FileAttachment, ImageAttachment, UploadDescriptor, UploadMethod};
-use threadline_schema::ids::UserId;
+use threadline_schema::ids::{AttachmentId, UserId};
 
 /// Maximum length of a name, in characters.
 const MAX_NAME_CHARS: usize = 255;
@@ -50,10 +50,16 @@ impl Attachments {
     }
 
     async fn upload_descriptor(&self, row: &AttachmentRow) -> Result<UploadDescriptor, Error> {
-        let bucket_url = self.storage.upload_url(row.id, &row.mime_type, UPLOAD_LIFETIME).await;
+        let now = self.clock.now().utc();
+        let bucket_url = self.storage.upload_url(row.id, (&row.mime_type, row.size), UPLOAD_LIFETIME, now).await;
         let url = match bucket_url.map_err(storage_error)? {
             Some(url) => url,
-            None => self.signed_url(&self.config.upload_url, row, CapabilityPurpose::Upload, Some(UPLOAD_LIFETIME))?,
+            None => self.signed_url(
+                (&self.config.upload_url, CapabilityPurpose::Upload),
+                row.user_id,
+                row.id,
+                self.clock.now().utc() + UPLOAD_LIFETIME,
+            )?,
         };
         let headers = BTreeMap::from([("content-type".to_owned(), row.mime_type.clone())]);
         Ok(UploadDescriptor { url, method: UploadMethod::Put, headers })
@@ -76,21 +82,27 @@ impl Attachments {
         if preview::image_format(&row.mime_type).is_none() {
             return Ok(Attachment::File(file));
         }
-        // The URL is part of the stored message, so it never expires.
-        let preview_url = self.signed_url(&self.config.preview_url, row, CapabilityPurpose::Preview, None)?;
+        let preview_url = self.preview_url(row.user_id, row.id)?;
         Ok(Attachment::Image(ImageAttachment { preview_url, file }))
+    }
+
+    /// Returns a URL of a preview. Those of one hour are the same, so that browsers find them in their caches.
+    pub(super) fn preview_url(&self, user_id: UserId, id: AttachmentId) -> Result<String, Error> {
+        let now = self.clock.now().utc();
+        let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now) + TimeDelta::hours(1);
+        let template = (self.config.preview_url.as_str(), CapabilityPurpose::Preview);
+        self.signed_url(template, user_id, id, hour + PREVIEW_LIFETIME)
     }
 
     fn signed_url(
         &self,
-        template: &str,
-        row: &AttachmentRow,
-        purpose: CapabilityPurpose,
-        lifetime: Option<Duration>,
+        (template, purpose): (&str, CapabilityPurpose),
+        user_id: UserId,
+        id: AttachmentId,
+        expires_at: DateTime<Utc>,
     ) -> Result<String, Error> {
-        let expires_at = lifetime.map(|lifetime| self.clock.now().utc() + lifetime);
-        let token = self.signer.sign(row.user_id, row.id, purpose, expires_at).map_err(Error::internal)?;
-        Ok(format!("{}?token={token}", template.replace("{attachment_id}", &row.id.to_string())))
+        let token = self.signer.sign(user_id, id, purpose, expires_at).map_err(Error::internal)?;
+        Ok(format!("{}?token={token}", template.replace("{attachment_id}", &id.to_string())))
     }
 }
 

@@ -11,6 +11,8 @@
 //! | `capability.rs` | signs and verifies the capabilities in URLs |
 //! | `content_check.rs` | checks that a file has its declared type |
 //! | `preview.rs` | makes previews of images |
+//! | `renew_previews.rs` | signs the URLs of previews anew when a message is read |
+//! | `signed_upload.rs` | signs the URL of an upload to a bucket, with the size of the file |
 //! | `storage.rs` | the bytes, in a directory or an S3 bucket |
 //!
 //! The row of an attachment is in the database. Its bytes are in a storage that takes no part in transactions. So the
@@ -26,6 +28,8 @@ mod message;
 mod preview;
 mod prompt_attachments;
 mod read;
+mod renew_previews;
+mod signed_upload;
 mod storage;
 mod upload;
 
@@ -38,15 +42,20 @@ use crate::error::Error;
 use crate::store::{Clock, Store};
 use base64::engine::general_purpose::STANDARD as BASE64;
 use capability::CapabilitySigner;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Storage;
 use threadline_schema::attachments::piece_bytes;
+use threadline_schema::db::types::UtcTime;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
 
 /// Maximum number of images that are decoded at the same time: one can take 160 MB.
 const MAX_CONCURRENT_DECODES: usize = 2;
+
+/// Maximum number of images that wait to be decoded. Further uploads are refused until one is done.
+const MAX_QUEUED_DECODES: usize = 64;
 
 /// Creates, stores and reads attachments.
 pub(crate) struct Attachments {
@@ -57,7 +66,11 @@ pub(crate) struct Attachments {
     clock: Arc<Clock>,
     storage: Storage,
     signer: CapabilitySigner,
-    decode_permits: Semaphore,
+    decode_permits: Arc<Semaphore>,
+    /// Until when late uploads to a bucket were deleted.
+    late_uploads_deleted_to: Mutex<Option<UtcTime>>,
+    /// Images that wait to be decoded, or are being decoded.
+    decode_queue: Arc<Semaphore>,
 }
 
 /// Why attachments are not available.
@@ -90,7 +103,9 @@ impl Attachments {
             clock: clock.clone(),
             storage: Storage::new(&config.attachments.location)?,
             signer: CapabilitySigner::new(&config.auth)?,
-            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
+            decode_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES)),
+            late_uploads_deleted_to: Mutex::new(None),
+            decode_queue: Arc::new(Semaphore::new(MAX_QUEUED_DECODES)),
             config: config.attachments.clone(),
         })
     }
@@ -116,7 +131,9 @@ impl Attachments {
             clock: clock.clone(),
             storage: Storage::new(&config.location)?,
             signer: CapabilitySigner::new(&auth)?,
-            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
+            decode_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES)),
+            late_uploads_deleted_to: Mutex::new(None),
+            decode_queue: Arc::new(Semaphore::new(MAX_QUEUED_DECODES)),
             config: config.clone(),
         })
     }

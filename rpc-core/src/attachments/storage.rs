@@ -10,21 +10,23 @@
 //! | `ID/pieces/UPLOAD/OFFSET` | a piece of an upload through the gateway |
 //! | `check` | nothing; the health check of a directory writes and deletes it |
 
+use super::signed_upload::{Credentials, SignedRequest};
 use crate::config::AttachmentsLocation;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::signer::{Method, SignedUrlOptions, Signer};
+use object_store::signer::{Method, Signer};
 use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::ids::{AttachmentId, UploadId};
 use tokio::sync::OnceCell;
+use url::Url;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of one request to a bucket.
@@ -60,6 +62,11 @@ impl Storage {
             StorageLocation::Directory { .. } => "directory",
             StorageLocation::Bucket { .. } => "s3",
         }
+    }
+
+    /// Returns whether clients upload to the storage itself.
+    pub(super) fn is_bucket(&self) -> bool {
+        matches!(self.location, StorageLocation::Bucket { .. })
     }
 
     /// Checks that the storage works: writes to a directory, lists a bucket (requests that write cost money).
@@ -99,20 +106,33 @@ impl Storage {
         Ok(Self { location })
     }
 
-    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers the media
-    /// type. The size is checked when the file is used.
+    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers media type and size,
+    /// so that nobody can store more than was announced and counted.
     pub(super) async fn upload_url(
         &self,
         id: AttachmentId,
-        mime_type: &str,
+        (mime_type, size): (&str, i64),
         lifetime: Duration,
+        now: DateTime<Utc>,
     ) -> StorageResult<Option<String>> {
         let StorageLocation::Bucket { s3, .. } = &self.location else { return Ok(None) };
-        let mime_type = HeaderValue::from_str(mime_type)
-            .map_err(|error| Error::Generic { store: "S3", source: Box::new(error) })?;
-        let options = SignedUrlOptions::new().with_signed_header(CONTENT_TYPE, mime_type);
-        let url = s3.signed_url_opts(Method::PUT, &self.name(id, "upload"), lifetime, &options).await?;
-        Ok(Some(url.into()))
+        let broken = |error: &dyn std::fmt::Display| Error::Generic { store: "S3", source: error.to_string().into() };
+        // The client of the bucket knows its address, its region and who signs.
+        let url = s3.signed_url(Method::PUT, &self.name(id, "upload"), lifetime).await?;
+        let mut url = Url::parse(url.as_str()).map_err(|error| broken(&error))?;
+        let credential = url.query_pairs().find(|(name, _)| name == "X-Amz-Credential");
+        let region = credential.and_then(|(_, value)| value.split('/').nth(2).map(ToOwned::to_owned));
+        let Some(region) = region else { return Err(broken(&"a signed URL without a credential")) };
+        url.set_query(None);
+        let signer = s3.credentials().get_credential().await?;
+        let headers = BTreeMap::from([("content-length", size.to_string()), ("content-type", mime_type.to_owned())]);
+        let request = SignedRequest { method: "PUT", url, region: &region, headers, lifetime };
+        let credentials = Credentials {
+            key_id: &signer.key_id,
+            secret_key: &signer.secret_key,
+            session_token: signer.token.as_deref(),
+        };
+        Ok(Some(request.sign(&credentials, now).into()))
     }
 
     /// Returns the size of the file that the client has put into the bucket; `None` if there is none.

@@ -7,6 +7,7 @@ use super::{Attachments, BASE64, content_check, storage_error};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
 use base64::Engine;
+use threadline_runtime::GaugeGuard;
 use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload};
 use threadline_schema::ids::{AttachmentId, UploadId, UserId};
@@ -66,7 +67,7 @@ impl Attachments {
         let checked = match u64::try_from(row.size) == Ok(bytes) {
             true => {
                 self.storage.accept_upload(row.id).await.map_err(storage_error)?;
-                self.check_content(&row).await
+                self.check_content(&row, None).await
             }
             false => Err(wrong_size(&row, bytes)),
         };
@@ -98,7 +99,7 @@ impl Attachments {
         let checked = match u64::try_from(row.size) == Ok(received) {
             true => {
                 self.storage.join_pieces(row.id, upload_id, received).await.map_err(storage_error)?;
-                self.check_content(row).await.map(drop)
+                self.check_content(row, Some(upload_id)).await.map(drop)
             }
             false => Err(wrong_size(row, received)),
         };
@@ -108,7 +109,8 @@ impl Attachments {
     }
 
     /// Checks the content of a complete file and marks the attachment as ready. A file of another type is deleted.
-    async fn check_content(&self, row: &AttachmentRow) -> Result<AttachmentRow, Error> {
+    /// `upload_id` is the upload that has brought it; the file of a newer one is not marked.
+    async fn check_content(&self, row: &AttachmentRow, upload_id: Option<UploadId>) -> Result<AttachmentRow, Error> {
         let checked = match self.allowed_types().uploaded(&self.storage, row).await.map_err(storage_error)? {
             Ok(mime_type) => self.find_mismatch(row, &mime_type).await?.map_or(Ok(mime_type), Err),
             Err(refusal) => Err(refusal.public().message.clone()),
@@ -116,7 +118,7 @@ impl Attachments {
         let outcome = if checked.is_ok() { "ready" } else { "refused" };
         metrics::counter!("threadline_attachments_total", "outcome" => outcome).increment(1);
         match checked {
-            Ok(mime_type) => Ok(self.store.attachment_ready(row.id, mime_type).await?),
+            Ok(mime_type) => Ok(self.store.attachment_ready(row.id, upload_id, mime_type).await?),
             Err(mismatch) => {
                 self.storage.delete_content(row.id).await.map_err(storage_error)?;
                 Err(Error::invalid(mismatch))
@@ -147,9 +149,21 @@ impl Attachments {
         id: AttachmentId,
         format: image::ImageFormat,
     ) -> Result<Result<Vec<u8>, PreviewError>, Error> {
-        let _permit = self.decode_permits.acquire().await.map_err(Error::internal)?;
+        let Ok(place) = self.decode_queue.clone().try_acquire_owned() else {
+            return Err(Error::unavailable(
+                "Too many images are being checked. Please upload the file again in a moment.",
+            ));
+        };
+        let permit = self.decode_permits.clone().acquire_owned().await.map_err(Error::internal)?;
         let bytes = self.storage.read_all(id, StoredObject::Content).await.map_err(storage_error)?;
-        tokio::task::spawn_blocking(move || preview::make(&bytes, format)).await.map_err(Error::internal)
+        // The permit goes along: if the client leaves, the decoding still goes on, and counts.
+        let decode = move || {
+            let _decoding = GaugeGuard::new(metrics::gauge!("threadline_image_decodes"));
+            let made = preview::make(&bytes, format);
+            drop((permit, place));
+            made
+        };
+        tokio::task::spawn_blocking(decode).await.map_err(Error::internal)
     }
 }
 

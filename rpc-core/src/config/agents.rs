@@ -63,12 +63,25 @@ pub struct AgentProfile {
     pub summary_model: Option<Arc<str>>,
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
+    /// What all runs of the agent may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
+    pub budget: AgentBudget,
+    /// Roles whose users may use the agent; `None` is everybody. In the file: `allow`.
+    pub allow: Option<Vec<Arc<str>>>,
     /// What becomes of a run whose process has died.
     pub on_crash: CrashPolicy,
     /// Which calls of these tools wait for approval. Rules of single tools have precedence over the others.
     pub approvals: Vec<(ToolSelector, ApprovalMode)>,
     /// How long a call waits for approval; `None` is the service's default.
     pub approval_expires: Option<Duration>,
+}
+
+/// What all runs of an agent may use per day (UTC). `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentBudget {
+    /// Tokens, input and output.
+    pub tokens: Option<u64>,
+    /// Money, in millionths of the currency.
+    pub cost_micros: Option<u64>,
 }
 
 /// The title that a thread gets with its first message, unless its user has named it.

@@ -8,6 +8,7 @@ use crate::store::Store;
 use crate::store::rows::{ItemRow, ThreadRow};
 use std::sync::Arc;
 use threadline_engine::{Engine, ResumeInput, RunDriver, RunRequest, StartedRun, StoredRun};
+use threadline_schema::ErrorCode;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::ids::{ThreadId, UserId};
@@ -46,9 +47,11 @@ impl AnswerRuns {
         let InputRequest { user_id, context, .. } = request;
         let ResumedAnswer { input, replaced, options, approved } = input;
         // The agent must be known before the run is stored only where its prices decide what the run reserves.
-        let agent = if self.budgets.limits_cost() {
+        let agent = if self.budgets.limits_cost() || self.must_know_agent() {
             let thread = self.store.thread_get(user_id, thread_id).await?;
-            Some(self.agents.current().resolve_again(&thread, &options))
+            let agent = self.agents.current().resolve_again(&thread, &options);
+            self.check_allowed(user_id, &agent).await?;
+            Some(agent)
         } else {
             None
         };
@@ -72,11 +75,36 @@ impl AnswerRuns {
         options: &InferenceOptions,
     ) -> Result<Option<ResolvedAgent>, Error> {
         let agents = self.agents.current();
-        if !(agents.must_check(options) || agents.may_leave_untitled() || self.budgets.limits_cost()) {
+        if !(agents.must_check(options)
+            || agents.may_leave_untitled()
+            || self.budgets.limits_cost()
+            || self.must_know_agent())
+        {
             return Ok(None);
         }
         let thread: ThreadRow = self.store.thread_get(user_id, thread_id).await?;
-        agents.resolve_with_options(&thread.metadata, options).map(Some)
+        let agent = agents.resolve_with_options(&thread.metadata, options)?;
+        self.check_allowed(user_id, &agent).await?;
+        Ok(Some(agent))
+    }
+
+    /// Whether the agent must be known before a run is stored, because of its budget or of who may use it.
+    fn must_know_agent(&self) -> bool {
+        let agents = self.agents.current();
+        agents.have_budgets() || agents.have_restrictions()
+    }
+
+    /// Returns the roles of a user, if some agent is for some roles only.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn roles_of(&self, user_id: UserId) -> Result<Vec<String>, Error> {
+        roles_of(&self.store, &self.agents, user_id).await
+    }
+
+    /// Checks that a user may still use the agent of a thread.
+    async fn check_allowed(&self, user_id: UserId, agent: &ResolvedAgent) -> Result<(), Error> {
+        check_allowed(&self.store, &self.agents, user_id, agent).await
     }
 
     /// Makes the driver of a run. `first_words` are the words of the first message of a thread: a model may be asked for
@@ -94,6 +122,33 @@ impl AnswerRuns {
             start_title(&self.services, &self.engine, &agent, limits_cost, run, words, &context.request_id)
         });
         Box::new(AnswerDriver::new(self.services.clone(), agent, title, approved).with_summaries(self.engine.clone()))
+    }
+}
+
+/// Returns the roles of a user, if some agent is for some roles only.
+///
+/// # Errors
+/// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+pub(crate) async fn roles_of(store: &Store, agents: &AgentRegistry, user_id: UserId) -> Result<Vec<String>, Error> {
+    if !agents.current().have_restrictions() {
+        return Ok(Vec::new());
+    }
+    Ok(store.foreign_identity_of(user_id).await?.map(|identity| identity.roles.0).unwrap_or_default())
+}
+
+/// Checks that a user may use an agent.
+///
+/// # Errors
+/// `FORBIDDEN`.
+pub(super) async fn check_allowed(
+    store: &Store,
+    agents: &AgentRegistry,
+    user_id: UserId,
+    agent: &ResolvedAgent,
+) -> Result<(), Error> {
+    match agent.agent.allows(&roles_of(store, agents, user_id).await?) {
+        true => Ok(()),
+        false => Err(Error::new(ErrorCode::Forbidden, "The agent of this thread is not for you any more.")),
     }
 }
 

@@ -8,6 +8,11 @@ use threadline_schema::chatkit::{Extra, UserContent, UserMessageInput};
 /// Maximum number of characters of a title that is made from the first message.
 const TITLE_CHARS: usize = 100;
 
+/// Maximum number of parts of a message, whatever its length.
+const MAX_PARTS: usize = 1_000;
+/// Maximum number of characters of the model and of the tool that a message asks for.
+const MAX_NAME_CHARS: usize = 256;
+
 /// Checks a message. `max_chars` is the limit of its length; `None` is no limit.
 ///
 /// # Errors
@@ -21,10 +26,26 @@ pub(super) fn check_message(input: &UserMessageInput, max_chars: Option<u32>) ->
         // PostgreSQL cannot store it.
         return Err(Error::invalid("The message contains a NUL character."));
     }
+    let parts = input.content.len();
+    if parts > MAX_PARTS {
+        let message = format!("The message has {parts} parts; at most {MAX_PARTS} are allowed.");
+        return Err(Error::new(ErrorCode::MessageTooLong, message));
+    }
+    let options = &input.inference_options;
+    for (name, text) in
+        [("model", options.model.as_deref()), ("tool_choice.id", options.tool_choice.as_ref().map(|tool| &*tool.id))]
+    {
+        if text.is_some_and(|text| text.chars().take(MAX_NAME_CHARS + 1).count() > MAX_NAME_CHARS) {
+            let message = format!("`inference_options.{name}` has at most {MAX_NAME_CHARS} characters.");
+            return Err(Error::new(ErrorCode::MessageTooLong, message));
+        }
+    }
     if let Some(limit) = max_chars {
         let limit = limit as usize;
         let quoted = input.quoted_text.as_deref().map_or(0, |text| text.chars().take(limit + 1).count());
-        let chars = input.content.iter().fold(quoted, |sum, part| sum.saturating_add(chars_of(part)));
+        // The parts are lines of the prompt.
+        let lines = quoted.saturating_add(parts.saturating_sub(1));
+        let chars = input.content.iter().fold(lines, |sum, part| sum.saturating_add(chars_of(part)));
         if chars > limit {
             let message = format!("The message has {chars} characters; at most {limit} are allowed.");
             return Err(Error::new(ErrorCode::MessageTooLong, message));

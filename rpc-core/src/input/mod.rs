@@ -19,7 +19,7 @@ mod repetition;
 mod user_message;
 mod widget_action;
 
-pub(crate) use answer_run::AnswerRuns;
+pub(crate) use answer_run::{AnswerRuns, roles_of};
 pub(crate) use answers::PendingAnswers;
 pub(crate) use idempotency::InputRequest;
 pub(crate) use user_message::UserMessages;

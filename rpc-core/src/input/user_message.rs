@@ -80,7 +80,7 @@ impl UserMessages {
             return Ok(run);
         }
         let agents = runs.agents.current();
-        let metadata = agents.thread_metadata(agent_name.as_deref())?;
+        let metadata = agents.thread_metadata(agent_name.as_deref(), &runs.roles_of(request.user_id).await?)?;
         let options = input.as_ref().map(|input| input.inference_options.clone()).unwrap_or_default();
         let agent = agents.resolve_with_options(&metadata, &options)?;
         // A thread without a message starts no run, and is made also while the process shuts down.

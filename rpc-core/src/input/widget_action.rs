@@ -1,6 +1,7 @@
 //! Actions of widgets, which a user triggers.
 
 use super::InputRequest;
+use super::answer_run::check_allowed;
 use super::repetition::Repeated;
 use crate::agent::{AgentRegistry, AgentServices, WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 use crate::error::Error;
@@ -94,11 +95,12 @@ impl WidgetActions {
         widget_id: Option<ItemId>,
         action: &Action,
     ) -> Result<WidgetCall, Error> {
-        let thread = self.store.thread_get(user_id, thread_id).await?;
+        let thread = self.store.thread_open(user_id, thread_id).await?;
         if let Some(id) = widget_id {
             widget_of(&self.store.item_get(user_id, thread_id, id).await?)?;
         }
         let agent = self.agents.current().action_agent(&thread);
+        check_allowed(&self.store, &self.agents, user_id, &agent).await?;
         Ok(WidgetCall { call: agent.tools.call_for_action(action)?, widget_id, agent })
     }
 }

@@ -1,5 +1,9 @@
 //! Rate limits: GCRA per user, and per address for calls without a user.
 //!
+//! An address has an allowance for each purpose: who guesses passwords, or calls without a token, keeps nobody behind the
+//! same address from logging in. Previews and probes have larger ones of their own: a page can show many images at once,
+//! and monitoring asks often.
+//!
 //! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts
 //! like any call, and the others count against a limit of their own: the most pieces that the allowed requests can
 //! have.
@@ -20,10 +24,11 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use std::fmt::Display;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 use threadline_schema::call::RateLimitState;
+use threadline_schema::head::network_of;
 use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
 
@@ -38,11 +43,40 @@ struct Inner {
     per_minute: NonZeroU32,
     clock: DefaultClock,
     users: Keyed<UserId>,
-    addresses: Keyed<IpAddr>,
+    addresses: Keyed<(AddressPurpose, IpAddr)>,
     shared: Option<SharedLimits>,
     /// Pieces of files after the first.
     pieces: Keyed<UserId>,
     shared_pieces: Option<SharedLimits>,
+    /// Previews that are read with a capability alone.
+    previews: Keyed<UserId>,
+    shared_previews: Option<SharedLimits>,
+    probes: Keyed<IpAddr>,
+    shared_probes: Option<SharedLimits>,
+}
+
+/// How many previews, and how many probes over JSON-RPC, are allowed for each allowed request.
+const LIGHT_CALLS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+
+/// What an address does without a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum AddressPurpose {
+    /// Logs in.
+    Login,
+    /// Registers.
+    Registration,
+    /// Anything else.
+    Other,
+}
+
+impl AddressPurpose {
+    fn scope(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Registration => "registration",
+            Self::Other => "address",
+        }
+    }
 }
 
 /// Whether a call is allowed, and the state of the limit it counts against, if any.
@@ -63,6 +97,10 @@ impl RateLimits {
                 shared: shared(per_minute),
                 pieces: keyed(pieces),
                 shared_pieces: shared(pieces),
+                previews: keyed(per_minute.saturating_mul(LIGHT_CALLS)),
+                shared_previews: shared(per_minute.saturating_mul(LIGHT_CALLS)),
+                probes: keyed(per_minute.saturating_mul(LIGHT_CALLS)),
+                shared_probes: shared(per_minute.saturating_mul(LIGHT_CALLS)),
             }
         });
         Self { inner }
@@ -87,13 +125,35 @@ impl RateLimits {
         inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
     }
 
+    /// Counts a call that reads a preview with a capability alone, against the owner of the image.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit.
+    pub(crate) async fn check_preview(&self, user_id: UserId) -> Verdict {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        // The state of this limit says nothing to the owner.
+        inner.check(&inner.previews, inner.shared_previews.as_ref(), &user_id, "preview").await.map(|_| None)
+    }
+
+    /// Counts a call of a probe.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit.
+    pub(crate) async fn check_probe(&self, address: IpAddr) -> Verdict {
+        let Some(inner) = &self.inner else { return Ok(None) };
+        let network = network_of(address);
+        inner.check(&inner.probes, inner.shared_probes.as_ref(), &network, "probe").await.map(|_| None)
+    }
+
     /// Counts a call from an address.
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
-    pub(crate) async fn check_address(&self, address: IpAddr) -> Verdict {
+    pub(crate) async fn check_address(&self, address: IpAddr, purpose: AddressPurpose) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        inner.check(&inner.addresses, inner.shared.as_ref(), &network_of(address), "address").await.map(Some)
+        let (network, scope) = (network_of(address), purpose.scope());
+        let local = || inner.count(&inner.addresses, &(purpose, network));
+        inner.decide(inner.shared.as_ref(), &network.to_string(), scope, local).await.map(Some)
     }
 
     /// Removes the keys whose whole allowance is available again. Otherwise the maps would only grow.
@@ -105,12 +165,19 @@ impl RateLimits {
             inner.addresses.shrink_to_fit();
             inner.pieces.retain_recent();
             inner.pieces.shrink_to_fit();
+            inner.previews.retain_recent();
+            inner.previews.shrink_to_fit();
+            inner.probes.retain_recent();
+            inner.probes.shrink_to_fit();
         }
     }
 
     /// Returns how many keys this process holds.
     pub(crate) fn len(&self) -> usize {
-        self.inner.as_ref().map_or(0, |inner| inner.users.len() + inner.addresses.len() + inner.pieces.len())
+        self.inner.as_ref().map_or(0, |inner| {
+            let users = inner.users.len() + inner.pieces.len() + inner.previews.len();
+            users + inner.addresses.len() + inner.probes.len()
+        })
     }
 }
 
@@ -122,12 +189,23 @@ impl Inner {
         key: &K,
         scope: &'static str,
     ) -> Result<RateLimitState, (RpcError, RateLimitState)> {
+        self.decide(shared, &key.to_string(), scope, || self.count(limiter, key)).await
+    }
+
+    /// Decides about a call, by the shared count of `key`, or else by that of this process.
+    async fn decide(
+        &self,
+        shared: Option<&SharedLimits>,
+        key: &str,
+        scope: &'static str,
+        local: impl FnOnce() -> Count,
+    ) -> Result<RateLimitState, (RpcError, RateLimitState)> {
         let limit = self.per_minute.get();
         let shared = match shared {
-            Some(shared) => shared.count(scope, &key.to_string()).await,
+            Some(shared) => shared.count(scope, key).await,
             None => None,
         };
-        match shared.unwrap_or_else(|| self.count(limiter, key)) {
+        match shared.unwrap_or_else(local) {
             Count::Allowed { remaining } => {
                 let reset = Duration::from_secs(60) / limit * limit.saturating_sub(remaining);
                 Ok(RateLimitState { limit, remaining, reset: ceil_seconds(reset) })
@@ -161,17 +239,6 @@ fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Returns the key of an address: the /64 network for IPv6, because a client usually has all of it.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +261,28 @@ mod tests {
     #[tokio::test]
     async fn an_ipv6_network_counts_as_one() {
         let limits = RateLimits::new(NonZeroU32::new(1), 1, None);
-        assert!(limits.check_address("2001:db8::1".parse().unwrap()).await.is_ok());
-        assert!(limits.check_address("2001:db8::ffff:1".parse().unwrap()).await.is_err());
-        assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap()).await.is_ok());
-        assert!(limits.check_address("192.0.2.1".parse().unwrap()).await.is_ok());
+        assert!(limits.check_address("2001:db8::1".parse().unwrap(), AddressPurpose::Other).await.is_ok());
+        assert!(limits.check_address("2001:db8::ffff:1".parse().unwrap(), AddressPurpose::Other).await.is_err());
+        assert!(limits.check_address("2001:db8:0:1::1".parse().unwrap(), AddressPurpose::Other).await.is_ok());
+        assert!(limits.check_address("192.0.2.1".parse().unwrap(), AddressPurpose::Other).await.is_ok());
         assert!(
-            limits.check_address("::ffff:192.0.2.1".parse().unwrap()).await.is_err(),
+            limits.check_address("::ffff:192.0.2.1".parse().unwrap(), AddressPurpose::Other).await.is_err(),
             "the same client in another notation"
         );
+    }
+
+    #[tokio::test]
+    async fn an_address_has_an_allowance_for_each_purpose() {
+        let limits = RateLimits::new(NonZeroU32::new(1), 1, None);
+        let address = "192.0.2.1".parse().unwrap();
+        for purpose in [AddressPurpose::Other, AddressPurpose::Login, AddressPurpose::Registration] {
+            assert!(limits.check_address(address, purpose).await.is_ok(), "{purpose:?}");
+            assert!(limits.check_address(address, purpose).await.is_err(), "{purpose:?}");
+        }
+        for _ in 0..20 {
+            assert!(limits.check_probe(address).await.is_ok());
+        }
+        assert!(limits.check_probe(address).await.is_err());
     }
 
     #[tokio::test]

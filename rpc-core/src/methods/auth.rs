@@ -3,11 +3,13 @@
 use crate::accounts::{AccountExport, Accounts, Erasure};
 use crate::agent::AgentRegistry;
 use crate::auth::grant::{Grant, MethodScope};
+use crate::auth::login_guard::LoginGuard;
 use crate::auth::password;
 use crate::auth::standings::Standings;
 use crate::auth::token::Tokens;
 use crate::config::Registration;
 use crate::error::Error;
+use crate::input::roles_of;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::UserRow;
@@ -30,6 +32,7 @@ const MAX_CLIENT_TOKEN_SECONDS: u32 = 3600;
 pub(crate) struct AuthMethods {
     pub(crate) store: Store,
     pub(crate) accounts: Accounts,
+    pub(crate) logins: LoginGuard,
     pub(crate) export: AccountExport,
     pub(crate) erasure: Arc<Erasure>,
     pub(crate) agents: Arc<AgentRegistry>,
@@ -73,16 +76,21 @@ impl AuthMethods {
         Ok(wire::user(&row))
     }
 
-    async fn login(self: Arc<Self>, _: CallContext, params: Credentials) -> Result<Login, Error> {
+    async fn login(self: Arc<Self>, call: CallContext, params: Credentials) -> Result<Login, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "Email or password is wrong.");
         // No account has a longer one; hashing it would only cost.
         if params.password.chars().count() > *password::LENGTH.end() {
             return Err(wrong());
         }
+        let attempt = self.logins.begin(&params.email, call.ip()).await?;
         let row = self.accounts.find_by_email(&params.email).await?;
         let hash = row.as_ref().filter(|row| row.has_password()).map(|row| row.password_hash.clone());
         let right = self.accounts.passwords().verify(params.password, hash).await.map_err(Error::internal)?;
-        let row = row.filter(|_| right).ok_or_else(wrong)?;
+        let Some(row) = row.filter(|_| right) else {
+            attempt.fail();
+            return Err(wrong());
+        };
+        attempt.succeed().await?;
         if row.disabled_at.is_some() {
             let message = "This account is disabled. Ask the operator of the service.";
             return Err(Error::new(ErrorCode::AccountDisabled, message));
@@ -137,7 +145,8 @@ impl AuthMethods {
             }
         }
         if let Some(agent) = &agent {
-            self.agents.current().thread_metadata(Some(agent))?;
+            let roles = roles_of(&self.store, &self.agents, identity.user_id).await?;
+            self.agents.current().thread_metadata(Some(agent), &roles)?;
         }
         let id = self.clock.new_id();
         let key_id = identity.service_key().map(|key| key.id);

@@ -1,15 +1,21 @@
 //! `input.*`
 
+use crate::agent::AgentRegistry;
+use crate::budget::Budgets;
 use crate::error::Error;
 use crate::model::Model;
 use crate::model::Recording;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
+use crate::store::{Clock, Store};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
+use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::ErrorCode;
+use threadline_schema::error::Chain;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
+use threadline_store::{Charge, Held};
 
 /// File name extensions of recordings, by media type: what browsers record, and what people upload.
 const FORMATS: &[(&str, &str)] = &[
@@ -25,6 +31,13 @@ const FORMATS: &[(&str, &str)] = &[
 /// Handlers of `input.*`.
 pub(crate) struct InputMethods {
     pub(crate) model: Arc<dyn Model>,
+    /// Name of the model that transcribes; empty without one.
+    pub(crate) transcription_model: String,
+    pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl InputMethods {
@@ -37,7 +50,7 @@ impl InputMethods {
         call: CallContext,
         params: InputTranscribeParams,
     ) -> Result<Transcription, Error> {
-        call.user_id()?;
+        let user_id = call.user_id()?;
         let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
             let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
@@ -47,15 +60,43 @@ impl InputMethods {
         if bytes.is_empty() {
             return Err(Error::invalid("`audio_base64` is empty: there is nothing to hear."));
         }
+        let size = bytes.len();
         let request_id = call.request_id().clone();
         let recording = Recording { bytes: bytes.into(), mime_type, extension, request_id };
-        let Some(transcribed) = self.model.transcribe(recording) else {
+        let unavailable = || {
             let message = "This server turns no speech into text. Its operator has to set TRANSCRIPTION_MODEL, and a \
                            model's server that has it.";
-            return Err(Error::new(ErrorCode::ServiceUnavailable, message));
+            Error::new(ErrorCode::ServiceUnavailable, message)
         };
-        let text =
-            transcribed.await.map_err(|error| Error::new(error.code(), error.public_message()).because(error))?;
+        if self.transcription_model.is_empty() {
+            return Err(unavailable());
+        }
+        let agent = self.agents.current().default_agent();
+        let (charge, reservation) = self.budgets.transcription(&agent, &self.transcription_model, size)?;
+        let at = self.clock.now();
+        let held = match reservation {
+            None => Held::default(),
+            Some(reservation) => {
+                let held = self.store.usage_hold(user_id, at, reservation).await;
+                held.map_err(|error| self.budgets.explain(error.into()))?
+            }
+        };
+        // Detached: a client that leaves neither keeps what is held, nor gets the work for nothing.
+        let this = self.clone();
+        let work = async move {
+            let transcribed = match this.model.transcribe(recording) {
+                Some(transcribed) => Some(transcribed.await),
+                None => None,
+            };
+            let charge = if matches!(transcribed, Some(Ok(_))) { charge } else { Charge::default() };
+            if let Err(error) = this.store.usage_release(user_id, at, charge, held).await {
+                tracing::error!(%user_id, error = %Chain(&error), "a transcription could not be booked");
+            }
+            let transcribed = transcribed.ok_or_else(unavailable)?;
+            transcribed.map_err(|error| Error::new(error.code(), error.public_message()).because(error))
+        };
+        let transcribed = self.supervisor.spawn_with_result(TaskKind::Request, work).await.map_err(Error::internal)?;
+        let text = transcribed.ok_or_else(Error::stopping)??;
         Ok(Transcription { text })
     }
 }

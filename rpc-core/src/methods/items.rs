@@ -1,5 +1,6 @@
 //! `items.*`
 
+use crate::attachments::Attachments;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
@@ -20,6 +21,7 @@ use threadline_schema::threads::Done;
 pub(crate) struct ItemMethods {
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) attachments: Arc<Attachments>,
 }
 
 impl ItemMethods {
@@ -38,7 +40,8 @@ impl ItemMethods {
             after: page::id_cursor(params.after.as_deref())?,
             hidden: false,
         };
-        let (items, has_more) = self.store.items_page(call.user_id()?, params.thread_id, query).await?;
+        let (mut items, has_more) = self.store.items_page(call.user_id()?, params.thread_id, query).await?;
+        items.iter_mut().for_each(|item| self.attachments.renew_previews(item));
         let Page { data, has_more, after } = wire::item_page(items, has_more)?;
         let summary = match params.include_summary {
             Some(true) => self.store.thread_summary_with_end(params.thread_id).await?,

@@ -99,6 +99,7 @@ impl ThreadMethods {
             }
         }
         items.retain(|item| !item.hidden);
+        items.iter_mut().for_each(|item| self.messages.attachments.renew_previews(item));
         let items = Page { after, ..wire::item_page(items, has_more)? };
         Ok(Thread { items, tool_calls, ..wire::thread(&row)? })
     }

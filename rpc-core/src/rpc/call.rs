@@ -4,7 +4,9 @@ use crate::attachments::{Capability, CapabilityPurpose};
 use crate::auth::token::Identity;
 use crate::error::Error;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use threadline_schema::ErrorCode;
 use threadline_schema::call::{Caller, RequestContext, new_request_id};
 use threadline_schema::ids::{AttachmentId, UserId};
@@ -27,9 +29,32 @@ pub(crate) struct Connection {
     pub(crate) transport: Transport,
     /// Whether the peer is a gateway that may name the client's address in `_meta`.
     pub(crate) trusts_meta_ip: bool,
+    /// Whether the peer is a gateway: it makes the calls of many users.
+    pub(crate) is_gateway: bool,
+    /// Whether anybody was authenticated on this connection.
+    pub(crate) known: KnownPeer,
+}
+
+/// Whether a peer is known: somebody was authenticated on its connection. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownPeer(Arc<AtomicBool>);
+
+impl KnownPeer {
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_known(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
+    /// Returns a connection of a peer that is no gateway and not known.
+    pub(crate) fn of(caller: Caller, transport: Transport) -> Self {
+        Self { caller, transport, trusts_meta_ip: false, is_gateway: false, known: KnownPeer::default() }
+    }
+
     /// Creates a call on this connection. Each call on a WebSocket gets a request id of its own.
     pub(crate) fn call<'a>(
         &self,
@@ -156,6 +181,11 @@ impl CallContext {
         }
     }
 
+    /// Returns the address of the client.
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.caller.ip
+    }
+
     pub(crate) fn request_id(&self) -> &Arc<str> {
         &self.caller.request_id
     }
@@ -176,7 +206,7 @@ impl Call<'static> {
             request_id: "r".into(),
             hints: None,
         };
-        let connection = Connection { caller, transport: Transport::Http, trusts_meta_ip: false };
+        let connection = Connection::of(caller, Transport::Http);
         connection.call(method, Some(params), CallKind::Single)
     }
 }

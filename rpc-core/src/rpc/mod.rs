@@ -19,4 +19,4 @@ pub(crate) use open_streams::OpenStreams;
 pub(crate) use open_streams::StreamPermit;
 pub use reply::{CallError, Response};
 pub(crate) use transport::RpcServerParts;
-pub use transport::{RpcHttpConfig, RpcServer};
+pub use transport::{GatewayTrust, RpcHttpConfig, RpcServer};

@@ -80,6 +80,18 @@ impl Store {
         })
     }
 
+    /// Returns the uploaded attachments that were announced after `from` and not after `until`.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn attachments_ready_between(&self, from: UtcTime, until: UtcTime) -> StoreResult<Vec<AttachmentId>> {
+        read!(self, |c| {
+            let announced = attachments::created_at.gt(from).and(attachments::created_at.le(until));
+            let ready = attachments::table.filter(attachments::ready.eq(true).and(announced));
+            Ok(ready.select(attachments::id).load(c).await?)
+        })
+    }
+
     /// Begins an upload. It supersedes an upload that is in progress.
     ///
     /// # Errors
@@ -122,23 +134,42 @@ impl Store {
         })
     }
 
-    /// Notes that an attachment is uploaded, and the type of its content. Saying so twice does no harm.
+    /// Notes that an attachment is uploaded, by which upload, and the type of its content. `None`: the client has put it into
+    /// the bucket; saying so twice does no harm then.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn attachment_ready(&self, id: AttachmentId, mime_type: String) -> StoreResult<AttachmentRow> {
+    /// [`StoreError::NotFound`], or [`Conflict::UploadSuperseded`] if another upload has begun: its content may be stored
+    /// already, and was not checked.
+    pub async fn attachment_ready(
+        &self,
+        id: AttachmentId,
+        upload_id: Option<UploadId>,
+        mime_type: String,
+    ) -> StoreResult<AttachmentRow> {
         change!(self, |c| {
-            diesel::update(attachments::table.find(id))
-                .set((
-                    attachments::ready.eq(true),
-                    attachments::upload_id.eq(None::<UploadId>),
-                    attachments::mime_type.eq(&mime_type),
-                ))
-                .returning(AttachmentRow::as_returning())
-                .fixed()
-                .get_result(c)
-                .await
-                .or_not_found(Entity::Attachment)
+            let ready = (
+                attachments::ready.eq(true),
+                attachments::upload_id.eq(None::<UploadId>),
+                attachments::mime_type.eq(&mime_type),
+            );
+            let row = attachments::table.find(id);
+            let by_client = attachments::upload_id.is_null();
+            let marked = match upload_id {
+                Some(upload_id) => {
+                    let current = row.filter(attachments::upload_id.eq(Some(upload_id)));
+                    let marked = diesel::update(current).set(ready).returning(AttachmentRow::as_returning());
+                    marked.get_result(c).await.optional()?
+                }
+                None => {
+                    let marked = diesel::update(row.filter(by_client)).set(ready);
+                    marked.returning(AttachmentRow::as_returning()).get_result(c).await.optional()?
+                }
+            };
+            if let Some(marked) = marked {
+                return Ok(marked);
+            }
+            let known: Option<AttachmentId> = row.select(attachments::id).first(c).await.optional()?;
+            Err(known.map_or(StoreError::NotFound(Entity::Attachment), |_| Conflict::UploadSuperseded.into()))
         })
     }
 

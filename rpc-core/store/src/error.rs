@@ -53,6 +53,8 @@ pub enum Limit {
     AttachmentBytes,
     /// Tokens or money of the day.
     DailyBudget,
+    /// A budget that all users share.
+    SharedBudget,
 }
 
 impl fmt::Display for Limit {
@@ -61,6 +63,7 @@ impl fmt::Display for Limit {
             Self::Threads => "threads",
             Self::AttachmentBytes => "bytes of attachments",
             Self::DailyBudget => "the daily budget",
+            Self::SharedBudget => "the daily budget of all users",
         })
     }
 }

@@ -28,6 +28,11 @@ pub struct ItemPage {
     pub hidden: bool,
 }
 
+/// Maximum size of a page, in bytes of the bodies of its items. A page has one item at least.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Items that are read at a time.
+const ITEMS_AT_A_TIME: usize = 100;
+
 steps! {
     trait ItemSteps {
         /// Allocates the positions of new items at the end of their thread, and counts the messages among them. Returns the
@@ -113,21 +118,44 @@ steps! {
                     Some(position.ok_or(StoreError::CursorNotFound(Entity::Item))?)
                 }
             };
-            let mut query = items::table
-                .filter(items::thread_id.eq(thread_id))
-                .select(ItemRow::as_select())
-                .limit(i64::from(page.limit) + 1)
-                .into_boxed();
-            if !page.hidden {
-                query = query.filter(items::hidden.eq(false));
+            let (mut rows, mut bytes, mut after) = (Vec::<ItemRow>::new(), 0_usize, after);
+            let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1);
+            while rows.len() < wanted {
+                // A few at a time: a conversation of long items must not be in memory before it is cut.
+                let count = ITEMS_AT_A_TIME.min(wanted - rows.len());
+                let mut query = items::table
+                    .filter(items::thread_id.eq(thread_id))
+                    .select(ItemRow::as_select())
+                    .limit(i64::try_from(count).unwrap_or(i64::MAX))
+                    .into_boxed();
+                if !page.hidden {
+                    query = query.filter(items::hidden.eq(false));
+                }
+                query = match (page.order, after) {
+                    (Order::Asc, None) => query.order(items::position.asc()),
+                    (Order::Desc, None) => query.order(items::position.desc()),
+                    (Order::Asc, Some(cursor)) => {
+                        query.filter(items::position.gt(cursor)).order(items::position.asc())
+                    }
+                    (Order::Desc, Some(cursor)) => {
+                        query.filter(items::position.lt(cursor)).order(items::position.desc())
+                    }
+                };
+                let found: Vec<ItemRow> = query.load(c).await?;
+                let is_last = found.len() < count;
+                after = found.last().map(|row| row.position).or(after);
+                for row in found {
+                    bytes = bytes.saturating_add(row.body.len());
+                    if bytes > MAX_PAGE_BYTES && !rows.is_empty() {
+                        return Ok((rows, true));
+                    }
+                    rows.push(row);
+                }
+                if is_last {
+                    break;
+                }
             }
-            query = match (page.order, after) {
-                (Order::Asc, None) => query.order(items::position.asc()),
-                (Order::Desc, None) => query.order(items::position.desc()),
-                (Order::Asc, Some(cursor)) => query.filter(items::position.gt(cursor)).order(items::position.asc()),
-                (Order::Desc, Some(cursor)) => query.filter(items::position.lt(cursor)).order(items::position.desc()),
-            };
-            Ok(truncate_page(query.load(c).await?, page.limit))
+            Ok(truncate_page(rows, page.limit))
         }
     }
 }

@@ -6,7 +6,7 @@
 //! # Lock order
 //!
 //! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, summary, attachments, user, day of usage. Several rows of one table are locked in the order of their ids. No other
+//! run, items, summary, attachments, user, day of usage, days of shared budgets. Several rows of one table are locked in the order of their ids. No other
 //! transaction can lock a thread that is being created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
@@ -36,6 +36,7 @@ mod items;
 pub mod lenient_tls;
 mod log;
 mod logged_events;
+mod login_failures;
 pub mod migrate;
 mod postgres;
 mod postgres_facts;
@@ -83,7 +84,7 @@ pub use tasks::{TaskChanges, TaskPage};
 pub use thread_create::{NewThread, ThreadCreated};
 pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
-pub use usage::{Charge, Held, Reservation, day_of};
+pub use usage::{Charge, Held, Reservation, SharedBudget, day_of};
 
 use secrecy::ExposeSecret;
 

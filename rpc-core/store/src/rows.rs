@@ -5,8 +5,8 @@ use super::usage::Held;
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    access_changes, attachments, audit_log, feedback, foreign_identities, idempotency_keys, invitations, items,
-    run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, users,
+    access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
+    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -259,6 +259,8 @@ rows! {
         held_micros: i64,
         /// Its cost in millionths of the currency, if it is known.
         cost_micros: Option<i64>,
+        /// The shared budgets that hold as much, a scope per line.
+        budget_scopes: String,
         /// JSON: the request that started it, while it is active.
         request: Option<String>,
         /// JSON: what it had used when its last step was stored, while it is active.
@@ -341,6 +343,22 @@ rows! {
         held_micros: i64,
     }
 
+    /// Use of a shared budget on one day.
+    BudgetRow in budget_days {
+        /// `all`, or `agent:NAME`.
+        scope: String,
+        /// Days since 1970-01-01, UTC.
+        day: i64,
+        /// Tokens, input and output.
+        tokens: i64,
+        /// Cost in millionths of the currency.
+        cost_micros: i64,
+        /// Tokens that active runs hold.
+        held_tokens: i64,
+        /// Millionths of the currency that active runs hold.
+        held_micros: i64,
+    }
+
     /// Feedback of a user on an item.
     FeedbackRow in feedback {
         /// The item.
@@ -393,9 +411,14 @@ pub struct FencingToken {
 }
 
 impl RunRow {
-    /// Returns what the run holds of its user's budget while it is active.
+    /// Returns what the run holds of its user's budget, and of shared ones, while it is active.
     pub fn held(&self) -> Held {
-        Held { tokens: self.held_tokens, micros: self.held_micros }
+        Held { tokens: self.held_tokens, micros: self.held_micros, scopes: self.budget_scopes.clone() }
+    }
+
+    /// Returns whether a shared budget holds what the run holds.
+    pub(super) fn holds(&self, scope: &str) -> bool {
+        self.budget_scopes.lines().any(|held| held == scope)
     }
 
     /// Returns the fencing token of the owner that the row names.

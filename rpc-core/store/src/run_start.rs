@@ -247,7 +247,7 @@ impl Store {
             RunInput::Message(message) => (message.item.messages(), message.title.clone()),
             RunInput::Retry(_) | RunInput::Action | RunInput::Answer { .. } => (0, None),
         };
-        let reservation = run.reservation;
+        let reservation = run.reservation.clone();
         if let RunInput::Message(NewMessage { item, title, attachments }) = &input
             && self.is_postgres()
             && key.is_none()
@@ -316,13 +316,14 @@ impl Store {
 
 impl NewRun {
     /// Returns the row of the run.
-    pub(super) fn at(self, thread: &ThreadRow, position: i64) -> RunRow {
+    pub(super) fn at(&self, thread: &ThreadRow, position: i64) -> RunRow {
         self.row(thread.id, thread.user_id, position)
     }
 
     /// Returns the row of the run, for a thread that has not been read.
-    pub(super) fn row(self, thread_id: ThreadId, user_id: UserId, position: i64) -> RunRow {
-        let Self { id, owner, lease_expires_at, created_at, reservation, request } = self;
+    pub(super) fn row(&self, thread_id: ThreadId, user_id: UserId, position: i64) -> RunRow {
+        let Self { id, owner, lease_expires_at, created_at, .. } = *self;
+        let reservation = self.reservation.as_ref();
         RunRow {
             id,
             thread_id,
@@ -347,8 +348,9 @@ impl NewRun {
             held_tokens: reservation.map_or(0, |reservation| reservation.tokens),
             held_micros: reservation.map_or(0, |reservation| reservation.micros),
             cost_micros: None,
-            request,
+            request: self.request.clone(),
             used: None,
+            budget_scopes: reservation.map(Reservation::scopes).unwrap_or_default(),
         }
     }
 }

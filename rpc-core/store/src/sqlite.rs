@@ -142,7 +142,8 @@ impl Settings {
         // `busy_timeout` comes first, because the others may wait for a lock.
         format!(
             "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON; \
-             PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 67108864; PRAGMA query_only = {};",
+             PRAGMA secure_delete = ON; PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 67108864; \
+             PRAGMA query_only = {};",
             self.busy_timeout.as_millis(),
             if self.full_sync { "FULL" } else { "NORMAL" },
             if role == Role::Reader { "ON" } else { "OFF" },
@@ -257,6 +258,7 @@ mod tests {
             let mut writer = open(file.to_str().unwrap(), Role::Writer, settings).unwrap();
             assert_eq!(number(&mut writer, "synchronous"), synchronous);
             assert_eq!(number(&mut writer, "foreign_keys"), 1);
+            assert_eq!(number(&mut writer, "secure_delete"), 1, "deleted text does not stay in free pages");
             let mode = diesel::select(diesel::dsl::sql::<Text>("(SELECT journal_mode FROM pragma_journal_mode)"));
             assert_eq!(mode.get_result::<String>(&mut writer).unwrap(), "wal");
             writer.batch_execute("CREATE TABLE IF NOT EXISTS t (x INTEGER)").unwrap();

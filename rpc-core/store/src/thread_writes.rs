@@ -16,6 +16,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use threadline_schema::db::tables::{runs, threads, users};
 use threadline_schema::db::types::sql::{Id, UtcTime as SqlTime};
 use threadline_schema::ids::{ThreadId, UserId};
+use threadline_schema::threads::ThreadState;
 
 const CREATE: &str = "\
 WITH counted AS (\
@@ -27,7 +28,7 @@ SELECT $1, id, $3, $4, $5, NULL, $6, $7, $8, $9, $10, $11 FROM counted";
 /// The thread is locked before its runs, these before the user. Deleting the runs by the cascade alone would lock items
 /// before runs, and deadlock with `item_complete`, which locks a run before its items.
 const DELETE: &str = "\
-WITH owned AS (SELECT id FROM threads WHERE id = $1 AND user_id = $2 \
+WITH owned AS (SELECT id FROM threads WHERE id = $1 AND user_id = $2 AND status <> 'locked' \
 AND NOT EXISTS (SELECT FROM runs WHERE thread_id = $1 AND finished_at IS NULL) FOR UPDATE), \
 ended AS (DELETE FROM runs WHERE thread_id IN (SELECT id FROM owned) RETURNING id), \
 gone AS (DELETE FROM threads WHERE id IN (SELECT id FROM owned) AND (SELECT count(*) FROM ended) >= 0 \
@@ -170,7 +171,8 @@ impl ThreadWrites for LiteConn {
     async fn delete_idle(&mut self, user_id: UserId, id: ThreadId) -> StoreResult<bool> {
         // The cascade deletes the rest. Without row locks its order does not matter.
         let active = runs::table.filter(runs::thread_id.eq(id).and(runs::finished_at.is_null()));
-        let idle = threads::table.find(id).filter(threads::user_id.eq(user_id)).filter(not(exists(active)));
+        let unlocked = threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked));
+        let idle = threads::table.find(id).filter(unlocked).filter(not(exists(active)));
         let deleted = diesel::delete(idle).returning(threads::archived).get_result::<bool>(self).await.optional()?;
         // An archived thread is not counted.
         if deleted == Some(false) {

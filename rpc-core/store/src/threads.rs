@@ -98,7 +98,7 @@ impl Store {
     /// Sets the title that the user has chosen. Messages do not change it any more.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread is locked.
     pub async fn thread_rename(
         &self,
         user_id: UserId,
@@ -107,7 +107,8 @@ impl Store {
         now: UtcTime,
     ) -> StoreResult<ThreadRow> {
         change!(self, |c| {
-            let renamed = diesel::update(threads::table.find(id).filter(threads::user_id.eq(user_id)))
+            let unlocked = threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked));
+            let renamed = diesel::update(threads::table.find(id).filter(unlocked))
                 .set((threads::title.eq(title), threads::title_is_set.eq(true), threads::updated_at.eq(now)))
                 .returning(ThreadRow::as_returning())
                 .fixed()
@@ -117,11 +118,35 @@ impl Store {
             match renamed {
                 Some(thread) => Ok(thread),
                 None => {
-                    let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
-                    Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
+                    let thread = threads::table.find(id).select(ThreadRow::as_select());
+                    Err(closed_error(thread.first(c).await.optional()?, user_id))
                 }
             }
         })
+    }
+
+    /// Returns a thread that can be deleted: one that is not locked.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
+    pub async fn thread_unlocked(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
+        let thread = self.thread_get(user_id, id).await?;
+        match thread.status {
+            ThreadState::Locked => Err(closed_error(Some(thread), user_id)),
+            ThreadState::Active | ThreadState::Closed => Ok(thread),
+        }
+    }
+
+    /// Returns a thread that takes input: one that is neither locked nor closed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
+    pub async fn thread_open(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
+        let thread = self.thread_get(user_id, id).await?;
+        match thread.status {
+            ThreadState::Active => Ok(thread),
+            ThreadState::Locked | ThreadState::Closed => Err(closed_error(Some(thread), user_id)),
+        }
     }
 
     /// Sets the status of a thread of any user, and the reason that the user sees. An active run continues.
@@ -168,16 +193,21 @@ impl Store {
         change!(self, |c| { c.delete_idle(user_id, id).await })
     }
 
-    /// Deletes a thread with its items, runs, events and idempotency_keys.
+    /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: who has locked it wants to
+    /// look at it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
     pub async fn thread_delete(&self, user_id: UserId, id: ThreadId) -> StoreResult<()> {
         tx!(self, |c| {
             // Locks the thread, then deletes its runs, then the rest by the cascade. The cascade alone would lock items
             // before runs, and deadlock with `item_complete`, which locks a run before its items.
-            let owned = threads::table.find(id).filter(threads::user_id.eq(user_id));
-            diesel::update(owned).set(threads::user_id.eq(user_id)).fixed().execute(c).await?;
+            let unlocked = threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked));
+            let owned = threads::table.find(id).filter(unlocked);
+            if diesel::update(owned).set(threads::user_id.eq(user_id)).fixed().execute(c).await? == 0 {
+                let thread = threads::table.find(id).select(ThreadRow::as_select());
+                return Err(closed_error(thread.first(c).await.optional()?, user_id));
+            }
             let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
             diesel::delete(owned_runs).execute(c).await?;
             let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))

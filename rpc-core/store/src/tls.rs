@@ -4,6 +4,7 @@ use super::error::{StoreError, StoreResult};
 use crate::lenient_tls::LenientVerifier;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -66,7 +67,11 @@ impl Security {
     /// # Errors
     /// [`StoreError::Config`] if the trusted certificates cannot be read.
     pub(super) fn apply(self, config: &mut Config) -> StoreResult<MakeRustlsConnect> {
-        let mode = self.mode.unwrap_or_else(|| default_mode(config));
+        let is_remote = !is_local(config);
+        let mode = self.mode.unwrap_or(if is_remote { Mode::VerifyFull } else { Mode::Disable });
+        if is_remote && mode != Mode::VerifyFull {
+            warn_of_unproven_server(mode);
+        }
         config.ssl_mode(match mode {
             Mode::Disable => SslMode::Disable,
             Mode::Prefer => SslMode::Prefer,
@@ -95,6 +100,16 @@ impl Security {
 }
 
 impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
     fn from_name(name: &str) -> StoreResult<Self> {
         match name {
             "disable" => Ok(Self::Disable),
@@ -110,18 +125,27 @@ impl Mode {
     }
 }
 
-/// Returns the mode of a URL without `sslmode`: `prefer`, as in libpq, but `disable` if all hosts are this machine.
-/// There, encryption makes each query slower and protects nothing.
-fn default_mode(config: &Config) -> Mode {
+/// Whether the server is on this machine. There, encryption costs a good part of every query and protects nothing. On the
+/// way to any other, somebody can be in between: without a word in the URL, the server has to prove who it is.
+fn is_local(config: &Config) -> bool {
     let local = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
         Host::Unix(_) => true,
     };
     let hosts = config.get_hosts();
     let addresses = config.get_hostaddrs();
-    let all_local =
-        if addresses.is_empty() { hosts.iter().all(local) } else { addresses.iter().all(IpAddr::is_loopback) };
-    if all_local { Mode::Disable } else { Mode::Prefer }
+    if addresses.is_empty() { hosts.iter().all(local) } else { addresses.iter().all(IpAddr::is_loopback) }
+}
+
+/// Warns once.
+fn warn_of_unproven_server(mode: Mode) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            sslmode = mode.name(),
+            "the database is on another machine, and with this sslmode it does not have to prove who it is; use verify-full, with sslrootcert if its certificate is of your own authority"
+        );
+    }
 }
 
 /// Returns a verifier that accepts a certificate if a trusted authority has issued it for the requested host name.
@@ -165,10 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_is_libpqs_except_that_one_machine_is_not_encrypted_unasked() {
+    fn another_machine_must_prove_who_it_is_unless_the_url_says_otherwise() {
         assert_eq!(mode_of("postgres://u@127.0.0.1/d"), SslMode::Disable);
-        assert_eq!(mode_of("postgres://u@localhost,db.example/d"), SslMode::Prefer);
-        assert_eq!(mode_of("postgres://u@db.example/d"), SslMode::Prefer);
+        // A container for builds may have no certificates of authorities at all.
+        if !rustls_native_certs::load_native_certs().certs.is_empty() {
+            assert_eq!(mode_of("postgres://u@localhost,db.example/d"), SslMode::Require);
+            assert_eq!(mode_of("postgres://u@db.example/d"), SslMode::Require);
+        }
+        assert_eq!(mode_of("postgres://u@db.example/d?sslmode=prefer"), SslMode::Prefer);
         assert_eq!(mode_of("postgres://u@localhost/d?sslmode=require"), SslMode::Require);
         assert_eq!(mode_of("postgres://u@db.example/d?sslmode=disable"), SslMode::Disable);
         assert_eq!(mode_of("postgres://u@ep.neon.tech/d?sslmode=require&channel_binding=require"), SslMode::Require);

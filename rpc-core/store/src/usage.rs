@@ -1,15 +1,16 @@
-//! Usage of each user per day, and what active runs have reserved of the day's budget.
+//! Usage of each user per day, and what active runs have reserved of the day's budget: that of the user, and those that all
+//! users share.
 //!
 //! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts only
 //! if its reservation fits, and the process that ends it releases the reservation.
 
 use super::db::Store;
-use super::error::{Limit, StoreError, StoreResult};
+use super::error::{Conflict, Limit, StoreError, StoreResult};
 use super::query::{FixedDsl, RunQueryDsl};
-use super::rows::{RunRow, UsageRow};
-use super::unit::{change, read, steps};
+use super::rows::{BudgetRow, FencingToken, RunRow, UsageRow};
+use super::unit::{read, steps, tx};
 use diesel::prelude::*;
-use threadline_schema::db::tables::usage_days;
+use threadline_schema::db::tables::{budget_days, runs, usage_days};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 
@@ -21,7 +22,7 @@ const DAY: i64 = 86_400;
 const MAX: i64 = i64::MAX / 4;
 
 /// The part of a budget that a run reserves, and the budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reservation {
     /// Tokens.
     pub tokens: i64,
@@ -31,6 +32,26 @@ pub struct Reservation {
     pub limit_tokens: i64,
     /// The budget in millionths of the currency per day.
     pub limit_micros: i64,
+    /// Budgets that all users share, in the order of their scopes: rows are locked in this order.
+    pub shared: Vec<SharedBudget>,
+}
+
+/// A budget that all users share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedBudget {
+    /// `all`, or `agent:NAME`.
+    pub scope: String,
+    /// The budget in tokens per day.
+    pub limit_tokens: i64,
+    /// The budget in millionths of the currency per day.
+    pub limit_micros: i64,
+}
+
+impl Reservation {
+    /// Returns the scopes of the shared budgets, a scope per line.
+    pub(super) fn scopes(&self) -> String {
+        self.shared.iter().map(|budget| budget.scope.as_str()).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// What a run, a title or a summary is booked with.
@@ -44,13 +65,15 @@ pub struct Charge {
     pub cost_micros: Option<i64>,
 }
 
-/// What a run holds of its user's budget while it is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a run holds of its user's budget, and of shared ones, while it is active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
     /// Tokens.
     pub tokens: i64,
     /// Millionths of the currency.
     pub micros: i64,
+    /// The shared budgets that hold as much, a scope per line.
+    pub scopes: String,
 }
 
 /// Returns the UTC day of a time, counted from 1970-01-01.
@@ -109,9 +132,16 @@ steps! {
         /// [`StoreError::LimitReached`] if less than the reservation is left.
         fn reserve_budget(c, run: &RunRow, reservation: Option<Reservation>) -> () {
             let Some(reservation) = reservation else { return Ok(()) };
-            let day = day_of(run.created_at);
+            c.hold_budget(run.user_id, day_of(run.created_at), &reservation).await
+        }
+
+        /// Takes a part of the budgets of a day.
+        ///
+        /// # Errors
+        /// [`StoreError::LimitReached`] if less is left.
+        fn hold_budget(c, user_id: UserId, day: i64, reservation: &Reservation) -> () {
             diesel::insert_into(usage_days::table)
-                .values(UsageRow::unused(run.user_id, day))
+                .values(UsageRow::unused(user_id, day))
                 .on_conflict_do_nothing()
                 .execute(c)
                 .await?;
@@ -119,7 +149,7 @@ steps! {
                 + plus!(usage_days::completion_tokens, 0)
                 + usage_days::held_tokens;
             let micros = plus!(usage_days::cost_micros, 0) + usage_days::held_micros;
-            let reserved = diesel::update(usage_days::table.find((run.user_id, day)))
+            let reserved = diesel::update(usage_days::table.find((user_id, day)))
                 .filter(tokens.le(reservation.limit_tokens.saturating_sub(reservation.tokens)))
                 .filter(micros.le(reservation.limit_micros.saturating_sub(reservation.micros)))
                 .set((
@@ -129,7 +159,59 @@ steps! {
                 .fixed()
                 .execute(c)
                 .await?;
-            if reserved == 0 { Err(StoreError::LimitReached(Limit::DailyBudget)) } else { Ok(()) }
+            if reserved == 0 {
+                return Err(StoreError::LimitReached(Limit::DailyBudget));
+            }
+            for budget in &reservation.shared {
+                c.hold_shared_budget(day, budget, reservation.tokens, reservation.micros).await?;
+            }
+            Ok(())
+        }
+
+        /// Takes a part of a shared budget.
+        ///
+        /// # Errors
+        /// [`StoreError::LimitReached`] if less is left.
+        fn hold_shared_budget(c, day: i64, budget: &SharedBudget, tokens: i64, micros: i64) -> () {
+            let unused = BudgetRow {
+                scope: budget.scope.clone(),
+                day,
+                tokens: 0,
+                cost_micros: 0,
+                held_tokens: 0,
+                held_micros: 0,
+            };
+            diesel::insert_into(budget_days::table).values(unused).on_conflict_do_nothing().execute(c).await?;
+            let used_tokens = plus!(budget_days::tokens, 0) + budget_days::held_tokens;
+            let used_micros = plus!(budget_days::cost_micros, 0) + budget_days::held_micros;
+            let held = diesel::update(budget_days::table.find((&budget.scope, day)))
+                .filter(used_tokens.le(budget.limit_tokens.saturating_sub(tokens)))
+                .filter(used_micros.le(budget.limit_micros.saturating_sub(micros)))
+                .set((
+                    budget_days::held_tokens.eq(plus!(budget_days::held_tokens, tokens)),
+                    budget_days::held_micros.eq(plus!(budget_days::held_micros, micros)),
+                ))
+                .execute(c)
+                .await?;
+            if held == 0 { Err(StoreError::LimitReached(Limit::SharedBudget)) } else { Ok(()) }
+        }
+
+        /// Books a charge on shared budgets, and releases what was held of them.
+        fn book_shared(c, day: i64, charge: Charge, held: Held) -> () {
+            let Charge { prompt_tokens, completion_tokens, cost_micros } = charge.bounded();
+            let (tokens, cost) = (bounded(prompt_tokens.saturating_add(completion_tokens)), cost_micros.unwrap_or_default());
+            for scope in held.scopes.lines() {
+                diesel::update(budget_days::table.find((scope, day)))
+                    .set((
+                        budget_days::tokens.eq(plus!(budget_days::tokens, tokens)),
+                        budget_days::cost_micros.eq(plus!(budget_days::cost_micros, cost)),
+                        budget_days::held_tokens.eq(budget_days::held_tokens - held.tokens),
+                        budget_days::held_micros.eq(budget_days::held_micros - held.micros),
+                    ))
+                    .execute(c)
+                    .await?;
+            }
+            Ok(())
         }
 
         /// Books what a run has used on the day on which it was created, and releases its reservation.
@@ -167,7 +249,7 @@ steps! {
                 .fixed()
                 .execute(c)
                 .await?;
-            Ok(())
+            c.book_shared(day, charge, held).await
         }
     }
 }
@@ -193,8 +275,76 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    pub async fn usage_add(&self, user_id: UserId, created_at: UtcTime, charge: Charge) -> StoreResult<()> {
-        change!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, Held { tokens: 0, micros: 0 }).await })
+    pub async fn usage_add(
+        &self,
+        user_id: UserId,
+        created_at: UtcTime,
+        charge: Charge,
+        scopes: String,
+    ) -> StoreResult<()> {
+        tx!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, Held { scopes, ..Held::default() }).await })
+    }
+
+    /// Takes a part of the budgets of the day of `at`, for work that is no run.
+    ///
+    /// # Errors
+    /// [`StoreError::LimitReached`] if less is left.
+    pub async fn usage_hold(&self, user_id: UserId, at: UtcTime, reservation: Reservation) -> StoreResult<Held> {
+        tx!(self, |c| {
+            c.hold_budget(user_id, day_of(at), &reservation).await?;
+            let scopes = reservation.scopes();
+            Ok(Held { tokens: reservation.tokens, micros: reservation.micros, scopes })
+        })
+    }
+
+    /// Books what work that is no run has used, and releases what it held. `at` is the time of [`usage_hold`](Self::usage_hold).
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn usage_release(&self, user_id: UserId, at: UtcTime, charge: Charge, held: Held) -> StoreResult<()> {
+        tx!(self, |c| { c.book(user_id, day_of(at), 0, charge, held).await })
+    }
+
+    /// Raises what an active run holds to at least the amounts of `reservation`. Returns what it holds then.
+    ///
+    /// # Errors
+    /// [`StoreError::LimitReached`] if less is left, [`Conflict::RunSuperseded`] if the token is not current.
+    pub async fn budget_top_up(&self, token: FencingToken, reservation: Reservation) -> StoreResult<Held> {
+        tx!(self, |c| {
+            // The update changes nothing. It locks the run, whose end releases what it holds.
+            let current = runs::table.find(token.run_id).filter(runs::epoch.eq(token.epoch));
+            let run: RunRow = diesel::update(current.filter(runs::finished_at.is_null()))
+                .set(runs::epoch.eq(token.epoch))
+                .returning(RunRow::as_returning())
+                .get_result(c)
+                .await
+                .optional()?
+                .ok_or(Conflict::RunSuperseded)?;
+            let tokens = reservation.tokens.max(run.held_tokens);
+            let micros = reservation.micros.max(run.held_micros);
+            let more = Reservation {
+                tokens: tokens - run.held_tokens,
+                micros: micros - run.held_micros,
+                shared: reservation.shared.into_iter().filter(|budget| run.holds(&budget.scope)).collect(),
+                ..reservation
+            };
+            c.hold_budget(run.user_id, day_of(run.created_at), &more).await?;
+            diesel::update(runs::table.find(token.run_id))
+                .set((runs::held_tokens.eq(tokens), runs::held_micros.eq(micros)))
+                .execute(c)
+                .await?;
+            Ok(Held { tokens, micros, scopes: run.budget_scopes })
+        })
+    }
+
+    /// Returns what was used of the shared budgets on a day.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn shared_budgets(&self, day: i64) -> StoreResult<Vec<BudgetRow>> {
+        read!(self, |c| {
+            Ok(budget_days::table.filter(budget_days::day.eq(day)).select(BudgetRow::as_select()).load(c).await?)
+        })
     }
 
     /// Books what a run has used that was deleted with its thread before it ended, and releases its reservation.
@@ -208,6 +358,6 @@ impl Store {
         charge: Charge,
         held: Held,
     ) -> StoreResult<()> {
-        change!(self, |c| { c.settle(user_id, created_at, charge, held).await })
+        tx!(self, |c| { c.settle(user_id, created_at, charge, held).await })
     }
 }

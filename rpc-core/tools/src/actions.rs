@@ -5,13 +5,31 @@ use crate::tool::Tool;
 use crate::toolbox::Toolbox;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use threadline_model::ToolCall;
+use threadline_model::{ToolCall, ToolSpec};
 use threadline_schema::chatkit::{Action, WidgetItem};
 use threadline_schema::tool_result::WidgetView;
 use uuid::Uuid;
 
 /// Maximum length of an action's name in an error, in characters.
 const NAME_CHARS: usize = 100;
+
+/// Maximum size of a payload, in bytes of JSON: it is stored with the call, and models read it in each later prompt.
+const MAX_PAYLOAD_BYTES: usize = 32 * 1024;
+
+/// Returns the name of a member that the schema of a tool does not declare, cut; `None` if there is none, or the schema says
+/// that there may be some.
+fn undeclared(spec: &ToolSpec, payload: &Value) -> Option<String> {
+    let schema: Value = serde_json::from_str(spec.parameters.get()).ok()?;
+    let is_open = |name: &str| schema.get(name).is_some_and(|value| *value != Value::Bool(false));
+    let has_parts = ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|name| schema.get(*name).is_some());
+    if has_parts || is_open("additionalProperties") || is_open("patternProperties") {
+        return None;
+    }
+    let declared = schema.get("properties").and_then(Value::as_object);
+    let is_declared = |name: &str| declared.is_some_and(|declared| declared.contains_key(name));
+    let mut names = payload.as_object()?.keys();
+    names.find(|name| !is_declared(name)).map(|name| name.chars().take(NAME_CHARS).collect())
+}
 
 /// Why an action cannot be executed. The text is for the client that sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +45,14 @@ pub enum ActionError {
     /// The payload is not an object.
     #[error("The payload of {0:?} must be an object.")]
     PayloadNotObject(String),
+    /// The payload is too large.
+    #[error("The payload of {name:?} has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are allowed.")]
+    PayloadTooLarge {
+        /// The action.
+        name: String,
+        /// Bytes of JSON.
+        bytes: usize,
+    },
     /// The tool does not accept the payload.
     #[error("The payload of {name:?} does not fit: {reason}.")]
     InvalidPayload {
@@ -69,6 +95,14 @@ impl Toolbox {
             Some(payload @ Value::Object(_)) => payload.clone(),
             Some(_) => return Err(ActionError::PayloadNotObject(name)),
         };
+        let bytes = arguments.to_string().len();
+        if bytes > MAX_PAYLOAD_BYTES {
+            return Err(ActionError::PayloadTooLarge { name, bytes });
+        }
+        if let Some(member) = undeclared(&tool.spec(), &arguments) {
+            let reason = format!("it has no member {member:?}");
+            return Err(ActionError::InvalidPayload { name, reason });
+        }
         tool.check_arguments(&arguments).map_err(|reason| ActionError::InvalidPayload { name, reason })?;
         let id = format!("{ACTION_CALL}{}", Uuid::new_v4().simple());
         Ok(ToolCall { id, name: tool.name().to_owned(), arguments: arguments.to_string(), echo: None })

@@ -124,6 +124,8 @@ pub struct UserContext {
     pub header: String,
     /// Key of the HS256 signature.
     pub key: SecretString,
+    /// The claim `aud`; without it there is none.
+    pub audience: Option<String>,
 }
 
 /// Limits of each call of a tool.

@@ -14,6 +14,9 @@ use threadline_schema::tool_result::{UNKNOWN_OUTCOME, UNKNOWN_RESULT};
 /// Metric label for calls of tools that do not exist.
 pub(crate) const UNKNOWN_TOOL: &str = "unknown";
 
+/// What the user reads when the called service has refused a call.
+const SERVICE_FAILED: &str = "The service behind this tool refused the request. Nothing was done.";
+
 /// The end of one call.
 #[derive(Debug)]
 pub struct ToolResult {
@@ -64,6 +67,13 @@ impl ToolResult {
             widget: None,
             may_have_changed_data: false,
         }
+    }
+
+    /// Returns the result of a call that the called service has refused, with the text of that service.
+    pub(crate) fn failed_in_service(tool: &str, request_id: &str, text: &str) -> Self {
+        tracing::info!(tool, request_id, error = text, "service of a tool refused a call");
+        let failure = Failure { code: ErrorCode::UpstreamError, message: SERVICE_FAILED.to_owned() };
+        Self { content: json!({ "error": text }).to_string(), ..Self::failed(tool, failure) }
     }
 
     /// Returns the result of a call whose effect is in doubt.

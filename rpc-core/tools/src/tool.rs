@@ -26,6 +26,9 @@ pub const MAX_RESULT_BYTES: usize = 32 * 1024;
 pub enum ToolError {
     /// The tool had no effect. The text is for the model.
     Failed(String),
+    /// The tool had no effect. The text is that of the called service, for the model. The user does not read it: it was
+    /// written for programs, and can tell how the service works.
+    ServiceFailed(String),
     /// The tool had no effect, for a reason that has a code in the error table.
     Refused(Failure),
     /// The tool may or may not have had its effect, for example because the reply was lost.

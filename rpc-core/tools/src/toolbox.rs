@@ -206,6 +206,7 @@ async fn execute(
         Err(ToolError::Failed(message)) => {
             ToolResult::failed(label, Failure { code: ErrorCode::UpstreamError, message })
         }
+        Err(ToolError::ServiceFailed(text)) => ToolResult::failed_in_service(label, context.request_id, &text),
         Err(ToolError::Refused(failure)) => ToolResult::failed(label, failure),
         Err(ToolError::OutcomeUnknown) => ToolResult::unknown(label, tool.has_side_effects()),
     }

@@ -114,6 +114,8 @@ diesel::table! {
         held_micros -> BigInt,
         /// What it cost; absent before its end, and when its model has no price.
         cost_micros -> Nullable<BigInt>,
+        /// The shared budgets that hold as much, a scope per line.
+        budget_scopes -> Text,
         /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
@@ -458,6 +460,40 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What all users together have used of a budget that they share, on one day.
+    budget_days (scope, day) {
+        /// `all`, or `agent:NAME`.
+        scope -> Text,
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+        /// What runs that go on hold.
+        held_tokens -> BigInt,
+        held_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::UtcTime;
+
+    /// Failed logins.
+    login_failures (email_hash) {
+        /// SHA-256 of the email, in hexadecimal digits.
+        email_hash -> Text,
+        /// In a row, without a success.
+        failures -> BigInt,
+        last_at -> UtcTime,
+        /// No login is tried before.
+        blocked_until -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -492,5 +528,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     account_erasures,
     erased_identities,
-    anonymous_usage
+    anonymous_usage,
+    budget_days,
+    login_failures
 );

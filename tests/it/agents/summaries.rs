@@ -11,7 +11,7 @@ const SUMMARY_MODEL: &str = "m/summary";
 /// What stands before a summary in a prompt.
 const SUMMARY: &str = "This is a summary of it:]\n";
 
-/// A model server whose summaries are numbered, and a service whose model reads 3,000 tokens.
+/// A model server whose summaries are numbered, and a service whose model reads 2,000 tokens.
 async fn start(setup: Setup, summary: impl Fn(usize) -> Script + Send + Sync + 'static) -> (App, Upstream) {
     let upstream = Upstream::start().await;
     let count = Arc::new(AtomicUsize::new(0));
@@ -19,7 +19,7 @@ async fn start(setup: Setup, summary: impl Fn(usize) -> Script + Send + Sync + '
         true => summary(count.fetch_add(1, Ordering::SeqCst) + 1),
         false => Script::says(&["Noted."]),
     });
-    let setup = setup.upstream(&upstream).with("CONTEXT_TOKENS", 3000).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0);
+    let setup = setup.upstream(&upstream).with("CONTEXT_TOKENS", 2000).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0);
     (setup.with("SUMMARY_MODEL", SUMMARY_MODEL).start().await, upstream)
 }
 
@@ -145,7 +145,7 @@ everywhere! {
         let second = items.data().as_array().unwrap().iter().filter(|item| item["type"] == "user_message").nth(1).unwrap().clone();
         let retry = json!({"thread_id": session, "item_id": second["id"]});
         let retried = user.chatkit_stream("threads.retry_after_item", retry).await.unwrap().finish().await;
-        assert_eq!(retried.events.last().unwrap().1["type"], "run.completed");
+        assert_eq!(user.run(retried.run_id()).await["status"], "completed");
         assert_eq!(summary_in_prompt(&upstream), None);
         assert_eq!(app.database.count("SELECT count(*) AS rows FROM thread_summaries").await, 0);
         // The conversation grows again, and so does a summary.
@@ -201,7 +201,7 @@ async fn nobody_waits_for_a_summary_and_one_is_written_at_a_time() {
 async fn a_summary_is_paid_for() {
     let agents = |summary: &str| {
         format!(
-            "[agents.a]\nmodel = \"m/answer\"\nsummary_model = \"{summary}\"\n[models.\"m/answer\"]\ncontext_tokens = 3000\n\
+            "[agents.a]\nmodel = \"m/answer\"\nsummary_model = \"{summary}\"\n[models.\"m/answer\"]\ncontext_tokens = 2500\n\
              input_per_million = 1\noutput_per_million = 1\n[models.\"{SUMMARY_MODEL}\"]\ninput_per_million = 100\n\
              output_per_million = 100\n"
         )

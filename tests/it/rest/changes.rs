@@ -104,13 +104,13 @@ async fn told_there(app: &App, replica: &App) {
     assert!(began.elapsed().as_secs() < 10, "it was told, not found out");
 
     // A change without a signal is found by polling.
-    let status = format!("UPDATE threads SET status = 'locked', status_reason = 'Holidays' WHERE id = '{session}'");
+    let status = format!("UPDATE threads SET status = 'closed', status_reason = 'Holidays' WHERE id = '{session}'");
     app.database.batch(&status).await;
     user.say_in_vain(session, "Hello").await.fails(409, "CONFLICT");
     rename(&user, session, "Closed").await;
     renamed(&mut stream, "Closed").await;
     let thread = &stream.events.last().unwrap().1["thread"];
-    assert_eq!(thread["status"], json!({"type": "locked", "reason": "Holidays"}));
+    assert_eq!(thread["status"], json!({"type": "closed", "reason": "Holidays"}));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! Everything about a user: the archive of it, and its erasure. After that, nothing of the user is in any table or file.
 
+use super::attachments::{attach, say_with};
 use super::registration::command;
 use crate::everywhere;
 use crate::support::client::{PASSWORD, read};
@@ -18,24 +19,10 @@ const WORD: &str = "xylophone";
 /// Uploads a file of a user, and sends a message with it.
 async fn send_file(user: &Client, session: Uuid, text: &str) -> Uuid {
     let content = format!("{WORD} {}", "0123456789".repeat(60_000));
-    let announced = user
-        .post(
-            "/api/v1/chatkit/attachments",
-            &json!({"name": format!("{WORD}.txt"), "mime_type": "text/plain", "size": content.len()}),
-        )
-        .await;
-    let id: Uuid = announced.data()["id"].as_str().unwrap_or_else(|| panic!("{}", announced.text)).parse().unwrap();
-    let upload = &announced.data()["upload_descriptor"];
-    let url = upload["url"].as_str().unwrap();
-    let path = &url[url.find("/api/").unwrap()..];
-    let put = user.request(Method::PUT, path).header("content-type", "text/plain").body(content);
-    assert_eq!(read(put).await.status, 200);
-    let mut message = Client::message(text);
-    message["attachments"] = json!([id]);
-    let request = user.request(Method::POST, &Client::runs_path(session)).json(&message);
-    let stream = crate::support::Sse::open(request).await.expect("a stream").finish().await;
-    assert_eq!(stream.terminal()["type"], "run.completed");
-    id
+    let file = attach(user, &format!("{WORD}.txt"), "text/plain", content.as_bytes()).await;
+    let said = say_with(user, session, text, &[&file]).await;
+    assert_eq!(said.status, 200, "{}", said.text);
+    file["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// Gives a user something in every table.
@@ -92,6 +79,11 @@ async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
         if rows > 0 {
             found.push((format!("{table}.{column}"), rows));
         }
+    }
+    let holds_word = |segment: &Vec<u8>| segment.windows(WORD.len()).any(|bytes| bytes == WORD.as_bytes());
+    let segments = database.segments().await.iter().filter(|segment| holds_word(segment)).count();
+    if segments > 0 {
+        found.push(("log_segments.events".to_owned(), i64::try_from(segments).unwrap_or(i64::MAX)));
     }
     found
 }

@@ -1,7 +1,7 @@
 //! The REST API: a file for each part of its paths, and for each property of all of them.
 
 mod accounts;
-mod attachments;
+pub mod attachments;
 mod auth;
 mod bodies;
 mod changes;

@@ -132,7 +132,7 @@ everywhere! {
         create(json!({"user": ada_id, "scopes": ["auth.me"], "agent": "nobody"})).await.fails(400, "INVALID_REQUEST");
 
         let scopes = json!(["threads.*", "items.*", "auth.me", "auth.cancel_client_token", "auth.create_client_token"]);
-        let created = create(json!({"user": ada_id, "scopes": scopes, "agent": "assistant"})).await;
+        let created = create(json!({"user": ada_id, "scopes": scopes, "agent": "default"})).await;
         assert_eq!((created.status, &created.data()["user_id"], &created.data()["scopes"]), (201, &json!(ada_id), &scopes));
         let token = created.data()["token"].as_str().unwrap().to_owned();
         let page = app.anonymous().with_token(token.as_str());
@@ -141,7 +141,7 @@ everywhere! {
         assert_eq!(code(&page.rpc("tasks.list", json!({})).await), "FORBIDDEN");
         page.post("/api/v1/auth/change-password", &json!({"current_password": "x", "new_password": "y"})).await.fails(403, "FORBIDDEN");
         page.post(CLIENT_TOKENS, &json!({"scopes": ["auth.me"]})).await.fails(403, "FORBIDDEN");
-        assert_eq!(page.post("/api/v1/chatkit/sessions", &json!({"agent": "assistant"})).await.status, 201);
+        assert_eq!(page.post("/api/v1/chatkit/sessions", &json!({"agent": "default"})).await.status, 201);
         page.post("/api/v1/chatkit/sessions", &json!({"agent": "other"})).await.fails(403, "FORBIDDEN");
 
         // A user makes one for a page of its own, and cancels both.

@@ -99,13 +99,14 @@ everywhere! {
         assert_eq!((&total["runs"], &total["completion_tokens"]), (&json!(1), &json!(4)));
         assert!(total["prompt_tokens"].as_u64().unwrap() > 1, "{total}");
 
-        // Before the first token nothing is counted.
+        // Before the first token the prompt is counted.
         let thread = json!({"thread_id": session, "input": {"content": [{"type": "input_text", "text": "Hello"}]}});
         let run = user.rpc_ok("threads.add_user_message", thread).await["id"].clone();
         eventually("the model is asked", || async { (upstream.requests().len() == 2).then_some(()) }).await;
         user.rpc_ok("runs.cancel", json!({"run_id": run})).await;
         let after = usage(&user).await["total"].clone();
-        assert_eq!((&after["runs"], &after["prompt_tokens"]), (&json!(2), &total["prompt_tokens"]));
+        assert_eq!((&after["runs"], &after["completion_tokens"]), (&json!(2), &total["completion_tokens"]));
+        assert!(after["prompt_tokens"].as_u64() > total["prompt_tokens"].as_u64(), "{after}");
     }
 }
 

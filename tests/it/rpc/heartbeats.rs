@@ -31,7 +31,12 @@ async fn serve(database: &Database) -> SocketAddr {
     let (config, _) = Settings::read(&lookup).unwrap().core().unwrap();
     let supervisor = Supervisor::default();
     let core = Core::start(config, &supervisor).await.unwrap();
-    let http = RpcHttpConfig { max_sockets: 10, body_timeout: Duration::from_secs(5), ping_interval: PING_EVERY };
+    let http = RpcHttpConfig {
+        max_sockets: 10,
+        body_timeout: Duration::from_secs(5),
+        ping_interval: PING_EVERY,
+        ..RpcHttpConfig::default()
+    };
     let server = core.rpc_server(http);
     let listener = Listener::bind("rpc", "RPC_LISTEN", "127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let address = listener.local_addr().unwrap();

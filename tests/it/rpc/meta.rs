@@ -1,8 +1,9 @@
 //! The reserved member `_meta`, which a gateway adds to the params.
 
 use super::{Wire, refusal};
-use crate::support::Setup;
+use crate::support::{Setup, Socket};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn meta_names_the_user_and_methods_do_not_see_it() {
@@ -82,9 +83,22 @@ async fn only_a_trusted_proxy_sets_the_address_of_a_client() {
     }
     wire.refused("auth.login", from(3), -32029, "RATE_LIMITED").await;
 
+    // A proxy that sends no `X-Forwarded-For` is no gateway, whatever its clients write.
     let trusting = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2).with("TRUSTED_PROXIES", "127.0.0.0/8");
     let app = trusting.start().await;
-    let mut wire = Wire::Socket(Box::new(app.anonymous().socket().await));
+    for mut wire in [Wire::Post(app.anonymous()), Wire::Socket(Box::new(app.anonymous().socket().await))] {
+        let mut codes = Vec::new();
+        for host in 1..=3 {
+            codes.push(wire.call("auth.login", from(host)).await["error"]["data"]["code"].clone());
+        }
+        assert_eq!(codes[2], "RATE_LIMITED", "{codes:?}");
+    }
+
+    let with_secret = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2).with("GATEWAY_SECRET", "s3cret");
+    let app = with_secret.start().await;
+    let mut request = format!("ws://{}/", app.rpc).into_client_request().unwrap();
+    request.headers_mut().insert("x-threadline-gateway", "s3cret".parse().unwrap());
+    let mut wire = Wire::Socket(Box::new(Socket::open(request).await.unwrap()));
     for host in 1..=3 {
         wire.refused("auth.login", from(host), -32002, "INVALID_CREDENTIALS").await;
         wire.refused("auth.login", from(host), -32002, "INVALID_CREDENTIALS").await;

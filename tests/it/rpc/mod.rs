@@ -14,7 +14,7 @@ mod methods;
 mod notifications;
 mod outage;
 mod proxy;
-mod raw;
+pub mod raw;
 mod readers;
 mod sockets;
 mod stalled;

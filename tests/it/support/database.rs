@@ -4,6 +4,9 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use std::path::PathBuf;
+use threadline_core::config::DatabaseConfig;
+use threadline_core::store::Store;
+use threadline_schema::ids::RunId;
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
@@ -11,6 +14,12 @@ use uuid::Uuid;
 struct Found {
     #[diesel(sql_type = diesel::sql_types::BigInt)]
     rows: i64,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Segment {
+    #[diesel(sql_type = diesel::sql_types::Binary)]
+    events: Vec<u8>,
 }
 
 /// A database of one test.
@@ -60,16 +69,36 @@ impl Database {
         }
     }
 
-    /// Waits until this event of a run is in the database, so that no crash can lose it.
-    pub async fn logged(&self, run: Uuid, seq: u64) {
-        super::eventually("what was said is in the log", || self.holds(run, seq)).await;
+    /// Returns an id as it is written in SQL.
+    pub fn id(&self, id: Uuid) -> String {
+        if self.is_postgres() { format!("'{id}'") } else { format!("X'{}'", id.simple()) }
     }
 
-    /// Returns whether this event of a run is in the database.
-    async fn holds(&self, run: Uuid, seq: u64) -> Option<()> {
-        let id = if self.is_postgres() { format!("'{run}'") } else { format!("X'{}'", run.simple()) };
-        let sql = format!("SELECT COUNT(*) AS rows FROM run_events WHERE run_id = {id} AND last_seq >= {seq}");
-        (self.count(&sql).await > 0).then_some(())
+    /// Waits until this event of a run is in the database, so that no crash can lose it.
+    pub async fn logged(&self, run: Uuid, seq: u64) {
+        // Not with SQL: the events of an active run can be in segments, which only the store reads.
+        let config = DatabaseConfig { pool_size: 1, auto_migrate: false, ..DatabaseConfig::at(self.url()) };
+        let store = Store::open(&config).await.expect("the database of the service");
+        let seq = i64::try_from(seq).expect("the number of an event");
+        let is_logged = || async {
+            let live = store.live_events_after(RunId::from_uuid(run), 0).await.ok()?;
+            (live.last_seq()? >= seq).then_some(())
+        };
+        super::eventually("what was said is in the log", is_logged).await;
+    }
+
+    /// Returns the segments of the log.
+    pub async fn segments(&self) -> Vec<Vec<u8>> {
+        let sql = diesel::sql_query("SELECT events FROM log_segments");
+        let found: Vec<Segment> = match self {
+            Self::Sqlite(_) => diesel::RunQueryDsl::load(sql, &mut sqlite(&self.url())),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::load(sql, &mut connection).await
+            }
+        }
+        .expect("the segments");
+        found.into_iter().map(|segment| segment.events).collect()
     }
 
     /// Executes a query that counts: `SELECT COUNT(*) AS rows ...`.

@@ -195,6 +195,7 @@ pub struct Process {
     child: Child,
     pub rest: Option<String>,
     pub rpc: Option<String>,
+    pub ops: Option<String>,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -221,6 +222,9 @@ pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
 
 /// Not a setting of the service: the reading end of its log pipe is closed.
 pub const UNREAD_LOG: &str = "TEST_UNREAD_LOG";
+
+/// Not a setting of the service: its log pipe stays open, and nobody reads it.
+pub const STUCK_LOG: &str = "TEST_STUCK_LOG";
 
 /// Returns the binary with a limit on file sizes. Exceeding it is an error of the write, not a signal.
 fn limited(arguments: &[&str], blocks: &str) -> Command {
@@ -253,11 +257,11 @@ pub fn run(arguments: &[&str], settings: &[(&str, String)]) -> Output {
     output.expect("what the command printed")
 }
 
-/// Returns the addresses of REST and of JSON-RPC, if this is the line of the log that has them.
-fn listening(line: &str) -> Option<(Option<String>, Option<String>)> {
+/// Returns the addresses of REST, of JSON-RPC and for operators, if this is the line of the log that has them.
+fn listening(line: &str) -> Option<[Option<String>; 3]> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     let address = |name: &str| line[name].as_str().map(str::to_owned);
-    (line["target"] == "threadline::started").then(|| (address("rest"), address("rpc")))
+    (line["target"] == "threadline::started").then(|| [address("rest"), address("rpc"), address("ops")])
 }
 
 impl Process {
@@ -276,7 +280,7 @@ impl Process {
         let stderr = Arc::new(Mutex::new(String::new()));
         let mut errors = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let collected = stderr.clone();
-        let unread = settings.contains_key(UNREAD_LOG);
+        let (unread, stuck) = (settings.contains_key(UNREAD_LOG), settings.contains_key(STUCK_LOG));
         let (started_sent, started) = mpsc::channel();
         std::thread::spawn(move || {
             let mut line = Vec::new();
@@ -288,17 +292,23 @@ impl Process {
                     if unread {
                         return;
                     }
+                    if stuck {
+                        // With the pipe, until the end of the tests.
+                        loop {
+                            std::thread::park();
+                        }
+                    }
                 }
                 line.clear();
             }
         });
-        let mut process = Self { child, rest: None, rpc: None, stderr };
+        let mut process = Self { child, rest: None, rpc: None, ops: None, stderr };
         let Ok(addresses) = started.recv_timeout(super::PATIENCE) else {
             // Not under the lock, which `drop` takes too.
             let log = process.stderr();
             panic!("the server did not start:\n{log}");
         };
-        (process.rest, process.rpc) = addresses;
+        [process.rest, process.rpc, process.ops] = addresses;
         process
     }
 

@@ -15,3 +15,10 @@ pub fn sign(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
     jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
         .expect("a token")
 }
+
+/// Signs what a URL of an attachment permits, with the key that the service derives for that.
+pub fn capability(claims: &Value) -> String {
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let key = jsonwebtoken::crypto::sign(b"threadline: attachments", &secret, Algorithm::HS256).expect("a key");
+    sign(claims, Algorithm::HS256, &key)
+}

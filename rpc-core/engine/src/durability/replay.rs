@@ -4,6 +4,7 @@
 use crate::log::{NumberedEvent, decode_row, to_signed};
 use crate::shared::Shared;
 use crate::wire;
+use std::sync::Arc;
 use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::RunId;
 use threadline_schema::page::{Page, Raw};
@@ -20,6 +21,7 @@ pub(crate) struct Replay {
     row: RunRow,
     /// Whether the log may still be read.
     has_log: bool,
+    renew_item: Arc<dyn Fn(&mut ItemRow) + Send + Sync>,
 }
 
 impl Replay {
@@ -28,7 +30,7 @@ impl Replay {
     pub(crate) fn new(shared: &Shared, row: RunRow) -> Self {
         let good_until = row.finished_at.map(|end| end.utc() + shared.config.events_retention);
         let has_log = row.log_kept && good_until.is_some_and(|until| until > shared.clock.now().utc());
-        Self { store: shared.store.clone(), row, has_log }
+        Self { store: shared.store.clone(), row, has_log, renew_item: shared.config.renew_item.clone() }
     }
 
     pub(crate) fn run_id(&self) -> RunId {
@@ -56,7 +58,8 @@ impl Replay {
                 return Ok(events);
             }
         }
-        let items = self.store.run_items(self.row.id).await?;
+        let mut items = self.store.run_items(self.row.id).await?;
+        items.iter_mut().for_each(|item| (self.renew_item)(item));
         let [resync, terminal] = resync_events(&self.row, &items)?;
         // The resync event stands for all events up to its number. A reader that has that one needs only the last.
         let resync = (after + 1 < last).then_some((last - 1, resync));

@@ -77,7 +77,9 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         }
         Err(StoreError::NotFound(_)) => {
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
-            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, task.held);
+            // What was held in addition since the start, or else what the start has held.
+            let held = writer.held.take().unwrap_or_else(|| task.held.clone());
+            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, held);
             if let Err(error) = settled.await {
                 tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
             }

@@ -20,7 +20,7 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
-use threadline_store::{Charge, Clock};
+use threadline_store::{Charge, Clock, Held};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
@@ -66,6 +66,8 @@ pub struct RunWriter {
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
     pub(super) meter: UsageMeter,
+    /// What the run holds of budgets, if that is more than at its start.
+    pub(crate) held: Option<Held>,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
     /// Whether there is text that the subscribers were not told of.
@@ -110,6 +112,7 @@ impl RunWriter {
             finish_reason: None,
             usage: Usage::default(),
             meter: UsageMeter::default(),
+            held: None,
             has_output: false,
             has_tool_calls: false,
             has_unheard: false,
@@ -137,6 +140,16 @@ impl RunWriter {
         self.clear_citations();
     }
 
+    /// Forgets the request to a model: it failed before the model said anything, and is not charged.
+    pub fn abandon_request(&mut self) {
+        self.meter.abandon_request();
+    }
+
+    /// Notes that the run holds more of budgets than at its start.
+    pub fn set_held(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
     /// Adds what the model's server reports for the request.
     pub fn report_usage(&mut self, usage: Usage) {
         self.meter.report(usage);
@@ -149,8 +162,8 @@ impl RunWriter {
         self.usage += usage;
     }
 
-    /// Returns what the user is charged.
-    pub(crate) fn charge(&self) -> Charge {
+    /// Returns what the user is charged so far.
+    pub fn charge(&self) -> Charge {
         self.meter.charge()
     }
 

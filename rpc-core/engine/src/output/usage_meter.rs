@@ -35,6 +35,8 @@ pub struct UsageMeter {
 /// The request to a model that is under way, as long as its server has not reported the usage.
 #[derive(Debug, Default, Clone, Copy)]
 struct OpenRequest {
+    /// Whether it is under way.
+    is_open: bool,
     bytes_read: usize,
     bytes_written: usize,
     prices: Option<ModelPrices>,
@@ -44,10 +46,19 @@ impl UsageMeter {
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
     pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
         self.book_estimate();
-        self.request =
-            OpenRequest { bytes_read: prompt_bytes, bytes_written: std::mem::take(&mut self.lost_bytes), prices };
-        self.book_estimate();
-        self.request.bytes_written = 0;
+        let bytes_written = std::mem::take(&mut self.lost_bytes);
+        if bytes_written > 0 {
+            self.request = OpenRequest { is_open: true, bytes_read: prompt_bytes, bytes_written, prices };
+            self.book_estimate();
+        }
+        self.request = OpenRequest { is_open: true, bytes_read: prompt_bytes, bytes_written: 0, prices };
+    }
+
+    /// Forgets the request, if the model has written nothing: it failed, so perhaps no model has read it.
+    pub fn abandon_request(&mut self) {
+        if self.request.bytes_written == 0 {
+            self.request.is_open = false;
+        }
     }
 
     /// Goes on with what another process has booked. `lost_bytes` is what a model had written when that process died.
@@ -58,6 +69,7 @@ impl UsageMeter {
 
     /// Counts bytes that the model has written.
     pub fn add_output(&mut self, bytes: usize) {
+        self.request.is_open = true;
         self.request.bytes_written = self.request.bytes_written.saturating_add(bytes);
     }
 
@@ -93,10 +105,11 @@ impl UsageMeter {
         }
     }
 
-    /// Books an estimate for the open request. A request without output is free: it may never have reached a model.
+    /// Books an estimate for the open request, also if the model has not written anything yet: whoever cancels then must not
+    /// have prompts read for nothing.
     fn book_estimate(&mut self) {
-        let OpenRequest { bytes_read, bytes_written, .. } = self.request;
-        if bytes_written > 0 {
+        let OpenRequest { is_open, bytes_read, bytes_written, .. } = self.request;
+        if is_open {
             self.book(Usage {
                 prompt_tokens: estimate_tokens(bytes_read),
                 completion_tokens: estimate_tokens(bytes_written),
@@ -144,7 +157,7 @@ mod tests {
         let mut meter = UsageMeter::default();
         assert_eq!(meter.charge(), charge(0, 0, None));
         meter.start_request(400, prices);
-        assert_eq!(meter.charge(), charge(0, 0, None), "nothing has come back");
+        assert_eq!(meter.charge(), charge(100, 0, Some(50)), "the prompt was sent");
         meter.add_output(6);
         assert_eq!(meter.charge(), charge(100, 2, Some(54)));
         meter.report(Usage { prompt_tokens: 3, completion_tokens: 1 });
@@ -152,7 +165,9 @@ mod tests {
         meter.start_request(40, prices);
         meter.add_output(4);
         meter.start_request(80, prices);
-        assert_eq!(meter.charge(), charge(13, 2, Some(11)), "a call that failed is charged with what it had said");
+        assert_eq!(meter.charge(), charge(33, 2, Some(21)), "a call that failed is charged with what it had said");
+        meter.abandon_request();
+        assert_eq!(meter.charge(), charge(13, 2, Some(11)), "a call that failed before it said anything is free");
     }
 
     #[test]
@@ -162,10 +177,10 @@ mod tests {
         meter.resume(charge(10, 5, Some(15)), 8);
         assert_eq!(meter.charge(), charge(10, 5, Some(15)), "its prompt is not known yet");
         meter.start_request(40, prices);
-        assert_eq!(meter.charge(), charge(20, 7, Some(27)));
+        assert_eq!(meter.charge(), charge(30, 7, Some(37)), "both requests have the prompt");
         meter.report(Usage { prompt_tokens: 11, completion_tokens: 3 });
         meter.start_request(40, prices);
-        assert_eq!(meter.charge(), charge(31, 10, Some(41)), "once");
+        assert_eq!(meter.charge(), charge(41, 10, Some(51)), "once");
     }
 
     #[test]
@@ -186,7 +201,7 @@ mod tests {
         meter.start_request(4, Some(ModelPrices { input_per_million: 1.0, output_per_million: 1.0 }));
         meter.report(Usage { prompt_tokens: 1, completion_tokens: 1 });
         meter.start_request(4, None);
-        assert_eq!(meter.charge().cost_micros, Some(2));
+        assert_eq!(meter.charge().cost_micros, None);
         meter.add_output(4);
         assert_eq!(meter.charge(), charge(2, 2, None));
     }

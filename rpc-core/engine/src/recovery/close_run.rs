@@ -1,5 +1,6 @@
 //! Ends a run whose process has died.
 
+use super::charge::estimated_charge;
 use super::reconstruct::RecoveredItems;
 use crate::durability::resync_events;
 use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch, to_signed};
@@ -12,7 +13,7 @@ use threadline_schema::event::Event;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{RunEnd, StoreResult};
+use threadline_store::{Charge, RunEnd, StoreResult};
 
 /// Ends a run that this process has taken over. What is known of its answer is kept. Its former owner, should it come
 /// back, cannot write any more.
@@ -65,13 +66,18 @@ pub(super) async fn close_run(
         resync_events(&ended, &[])
     })?;
     let last_events: Vec<Event> = [resync].into_iter().chain(error_event).chain([terminal]).collect();
+    let charge = match used.charge() {
+        // No step of it was stored; its model has read the prompt all the same.
+        nothing if nothing == Charge::default() => estimated_charge(shared, &ended, &items).await,
+        charge => charge,
+    };
     let end = RunEnd {
         status,
         error: failure,
         finish_reason: None,
         // Up to its last stored step. What it used after that is lost with its process.
         usage: used.usage(),
-        charge: used.charge(),
+        charge,
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at,

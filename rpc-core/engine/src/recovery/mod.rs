@@ -1,5 +1,6 @@
 //! Leases, and what happens to runs whose process died: they go on in another, or end.
 
+mod charge;
 mod close_run;
 mod continue_run;
 mod kept_output;

@@ -19,7 +19,8 @@ pub(super) async fn snapshot_event(
     thread_id: ThreadId,
 ) -> Result<Event, EngineError> {
     let page = ItemPage { limit: MAX_ITEMS, order: Order::Desc, after: None, hidden: false };
-    let (thread, items, has_more) = shared.store.thread_with_items(user_id, thread_id, page).await?;
+    let (thread, mut items, has_more) = shared.store.thread_with_items(user_id, thread_id, page).await?;
+    items.iter_mut().for_each(|item| (shared.config.renew_item)(item));
     // Read from the newest on, so that `after` is where the next page starts; shown oldest first.
     let mut items = wire::item_page(items, has_more)?;
     items.data.reverse();

@@ -50,6 +50,7 @@ impl TestEngine {
             cancel_grace: Duration::from_secs(1),
             drivers: Arc::new(NoDrivers),
             on_unknown_outcome: Arc::new(|_| {}),
+            renew_item: Arc::new(|_| {}),
         };
         let engine =
             Engine::start(engine_config, store.clone(), clock.clone(), signals, supervisor.clone()).await.unwrap();

@@ -199,6 +199,7 @@ impl Process {
                 rng: Mutex::new(rng.fork()),
             }),
             on_unknown_outcome: Arc::new(|_| {}),
+            renew_item: Arc::new(|_| {}),
         };
         let engine =
             Engine::start(config, store.clone(), clock.clone(), signals, supervisor.clone()).await.expect("engine");

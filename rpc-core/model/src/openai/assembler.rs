@@ -1,6 +1,7 @@
 //! Assembles a response from its chunks.
 
 use super::chunk::{ChatCompletionChunk, Choice, Delta};
+use super::chunk_frame::{ChunkFrame, only_text};
 use super::citations::CitationCollector;
 use super::clean_text::{TextJoiner, is_blank_char};
 use super::content::{Content, Role};
@@ -30,6 +31,7 @@ const MAX_WRAPPERS: u32 = 2;
 pub(super) struct ResponseAssembler {
     /// What was assembled and not passed on yet.
     events: VecDeque<ModelEvent>,
+    frame: ChunkFrame,
     content: TextJoiner,
     refusal: TextJoiner,
     reasoning: TextJoiner,
@@ -78,6 +80,9 @@ impl ResponseAssembler {
         while let Some(rest) = data.strip_prefix("data:") {
             data = rest.trim_start();
         }
+        if let Some(text) = self.frame.text_of(data) {
+            return self.push_repeated(text);
+        }
         match data.as_bytes().first() {
             None => return Ok(Progress::NoToken),
             Some(b'{') => {}
@@ -95,9 +100,23 @@ impl ResponseAssembler {
             }
         }
         match serde_json::from_str::<ChatCompletionChunk<'_>>(data) {
-            Ok(chunk) => self.push_chunk(chunk, data),
+            Ok(chunk) => {
+                if let Some(text) = only_text(&chunk) {
+                    self.frame.learn(data, text);
+                }
+                self.push_chunk(chunk, data)
+            }
             Err(error) => self.push_damaged(data, &error),
         }
+    }
+
+    /// Processes a chunk that has nothing but this text.
+    fn push_repeated(&mut self, text: &str) -> Result<Progress, ModelError> {
+        self.has_choice = true;
+        self.is_message = false;
+        self.is_end_refuted |= self.end.is_some();
+        self.push_content(Content { text: Cow::Borrowed(text.as_bytes()), ..Content::default() })?;
+        Ok(Progress::Token)
     }
 
     /// Processes data that is not one JSON value: several of them, or one with what only lenient parsers accept.

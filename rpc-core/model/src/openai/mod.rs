@@ -12,6 +12,7 @@
 //! | `decoder.rs` | decodes the body into model events, with timeouts |
 //! | `body_drains.rs` | reads the rest of bodies whose response is complete |
 //! | `json.rs` | tolerant readers of JSON values |
+//! | `chunk_frame.rs` | knows chunks that repeat an earlier one, but for their text |
 //! | `chunk.rs`, `content.rs`, `finish_reason.rs`, `usage.rs` | the values of one chunk, in the forms of all servers |
 //! | `assembler.rs`, `tool_calls.rs`, `arguments.rs`, `citations.rs` | assemble a response from its chunks |
 //! | `echo.rs` | collects what the server wants back with its tool calls |
@@ -27,6 +28,7 @@ mod arguments;
 mod assembler;
 mod body_drains;
 mod chunk;
+mod chunk_frame;
 mod citations;
 mod clean_text;
 mod content;

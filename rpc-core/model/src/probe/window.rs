@@ -60,7 +60,8 @@ impl Prober<'_> {
                 Ok(Answer { text, usage, .. }) => {
                     let counted = usage.map(|usage| usage.prompt_tokens);
                     if !text.to_lowercase().contains(WORD) {
-                        return lost(size, counted, read, results);
+                        let said = known.map(|known| format!("{known} tokens {source}, but "));
+                        return lost(size, counted, read, &said.unwrap_or_default(), results);
                     }
                     read = counted.unwrap_or(size).max(read);
                     if let Some(counted) = counted.filter(|counted| *counted > 0) {
@@ -90,17 +91,18 @@ impl Prober<'_> {
     }
 }
 
-/// The model does not know the word from the beginning of the prompt.
-fn lost(size: u64, counted: Option<u64>, read: u64, results: &mut Vec<ProbeResult>) -> Option<u64> {
+/// The model does not know the word from the beginning of the prompt. `said` is the size of the window as it is said to be.
+fn lost(size: u64, counted: Option<u64>, read: u64, said: &str, results: &mut Vec<ProbeResult>) -> Option<u64> {
     // A server that cuts a prompt without a word counts what is left of it.
     let cut = counted.filter(|counted| (256..size * 3 / 4).contains(counted));
     if let Some(counted) = cut {
-        let detail =
-            format!("of a prompt of about {size} tokens only {counted} are read: the server cuts it without a word");
+        let detail = format!(
+            "{said}of a prompt of about {size} tokens only {counted} are read: the server cuts it without a word"
+        );
         results.push(ProbeResult { feature: FEATURE, verdict: Verdict::Missing, detail });
         return Some(counted);
     }
-    missing(results, FEATURE, &format!("the model does not find a word at the beginning of about {size} tokens"));
+    missing(results, FEATURE, &format!("{said}the model does not find a word at the beginning of about {size} tokens"));
     (read > 0).then_some(read)
 }
 

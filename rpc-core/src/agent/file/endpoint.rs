@@ -27,6 +27,7 @@ impl AgentsFileReader<'_> {
         let url = self.url(&table.url)?;
         if matches!(kind, EndpointKind::Http { .. }) {
             self.check_path(&table.url, &parameters)?;
+            self.check_query(&table.url, &url, &parameters)?;
         }
         let user_context = table.user_context.map(|context| self.user_context(context)).transpose()?;
         Ok(EndpointConfig {
@@ -85,6 +86,21 @@ impl AgentsFileReader<'_> {
         Ok(())
     }
 
+    /// What the query sets can be no argument: a call would send both, and services differ in which they take.
+    fn check_query(&self, at: &SpannedText, url: &str, parameters: &Value) -> Result<()> {
+        let Some((_, query)) = url.split_once('?') else { return Ok(()) };
+        let query = query.split('#').next().unwrap_or_default();
+        let names = query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty());
+        for name in names {
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+            if parameters.get("properties").and_then(|properties| properties.get(&*name)).is_some() {
+                let problem = format!("the query sets {name}, which `parameters` declares too; keep one of the two");
+                return Err(self.error_at(at.span(), problem));
+            }
+        }
+        Ok(())
+    }
+
     fn user_context(&self, context: RawUserContext) -> Result<UserContext> {
         let key = self.secret(context.env.span(), context.env.as_ref())?;
         if key.expose_secret().len() < MIN_KEY_BYTES {
@@ -92,6 +108,8 @@ impl AgentsFileReader<'_> {
             return Err(self.error_at(context.env.span(), problem));
         }
         let header = context.header.map(|name| self.header_name(&name)).transpose()?;
-        Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key })
+        let audience = context.audience.map(|audience| self.text(&audience)).transpose()?;
+        let audience = audience.map(|audience| audience.to_string());
+        Ok(UserContext { header: header.unwrap_or_else(|| USER_CONTEXT_HEADER.to_owned()), key, audience })
     }
 }

@@ -44,6 +44,9 @@ pub(super) struct RawAgent {
     pub(super) title_model: Option<SpannedText>,
     pub(super) summary_model: Option<SpannedText>,
     pub(super) max_turns: Option<Spanned<u32>>,
+    pub(super) allow: Option<Vec<SpannedText>>,
+    pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
+    pub(super) budget_cost_per_day: Option<Spanned<f64>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,
     pub(super) on_crash: Option<SpannedText>,
@@ -154,4 +157,5 @@ pub(super) struct EnvReference {
 pub(super) struct RawUserContext {
     pub(super) env: SpannedText,
     pub(super) header: Option<SpannedText>,
+    pub(super) audience: Option<SpannedText>,
 }

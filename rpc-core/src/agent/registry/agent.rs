@@ -2,8 +2,8 @@
 
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
-    AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, ModelParameters, PromptFact, TitlePolicy,
-    ToolSelector,
+    AgentBudget, AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, ModelParameters, PromptFact,
+    TitlePolicy, ToolSelector,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,6 +16,10 @@ pub(crate) struct Agent {
     pub(crate) instructions: Arc<str>,
     pub(crate) parameters: Arc<ModelParameters>,
     pub(crate) max_turns: u32,
+    /// What all its runs together may use per day.
+    pub(crate) budget: AgentBudget,
+    /// Roles whose users may use it; `None` is everybody.
+    allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
     pub(super) on_crash: CrashPolicy,
@@ -45,6 +49,8 @@ impl Agent {
             instructions: profile.instructions.clone().unwrap_or_else(|| defaults.instructions.clone()),
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
+            budget: profile.budget,
+            allow: profile.allow.clone(),
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,
             on_crash: profile.on_crash,
@@ -67,6 +73,17 @@ impl Agent {
     pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
         let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
         Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }
+    }
+
+    /// Returns whether only users with some roles may use it.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.allow.is_some()
+    }
+
+    /// Returns whether a user with these roles may use it.
+    pub(crate) fn allows(&self, roles: &[String]) -> bool {
+        let Some(allowed) = &self.allow else { return true };
+        allowed.iter().any(|allowed| roles.iter().any(|role| **role == **allowed))
     }
 
     /// Returns the current tools. They are rebuilt only after the catalog has changed.

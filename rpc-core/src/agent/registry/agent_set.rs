@@ -4,13 +4,14 @@ use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentConfig, AgentProfile, AgentsConfig, CrashPolicy, TitlePolicy};
+use crate::config::{AgentBudget, AgentConfig, AgentProfile, AgentsConfig, CrashPolicy, TitlePolicy};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::ErrorCode;
 use threadline_schema::chatkit::InferenceOptions;
 use threadline_tools::mcp::McpStatus;
 
@@ -64,17 +65,31 @@ impl AgentSet {
         Ok(Self { default, agents, catalog, settings: Arc::new(config.models.clone()), has_file: true })
     }
 
-    /// Returns the metadata of a new thread for this agent; for the default agent if it names none.
+    /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those of the
+    /// user.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if the agent does not exist, with those that do.
-    pub(crate) fn thread_metadata(&self, agent: Option<&str>) -> Result<String, Error> {
-        let Some(name) = agent else { return Ok("{}".to_owned()) };
-        if !self.agents.contains_key(name) {
-            let names = self.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
-            return Err(Error::invalid(format!("`agent` names no agent of this server; there are: {names}.")));
+    /// `INVALID_REQUEST` if there is no such agent for this user, with those that there are. `FORBIDDEN` if the default agent
+    /// is none of them.
+    pub(crate) fn thread_metadata(&self, agent: Option<&str>, roles: &[String]) -> Result<String, Error> {
+        let allowed = || self.agents.iter().filter(|(_, agent)| agent.allows(roles)).map(|(name, _)| &**name);
+        let names = || allowed().collect::<Vec<_>>().join(", ");
+        match agent {
+            None if self.default.allows(roles) => Ok("{}".to_owned()),
+            None => Err(Error::new(
+                ErrorCode::Forbidden,
+                format!("The default agent is not for you. Name one as `agent`; there are: {}.", names()),
+            )),
+            Some(name) if allowed().any(|allowed| allowed == name) => {
+                Ok(serde_json::to_string(&ThreadAgent { agent: Some(name.into()) })?)
+            }
+            Some(_) => Err(Error::invalid(format!("`agent` names no agent of this server; there are: {}.", names()))),
         }
-        Ok(serde_json::to_string(&ThreadAgent { agent: Some(name.into()) })?)
+    }
+
+    /// Whether an agent is for users with some roles only.
+    pub(crate) fn have_restrictions(&self) -> bool {
+        self.agents.values().any(|agent| agent.is_restricted())
     }
 
     /// Returns the agent of a thread, without inference options. If the agent no longer exists, it is the default.
@@ -134,6 +149,21 @@ impl AgentSet {
         let agent = self.resolve(thread);
         let tools = Arc::new(agent.tools.for_actions(self.catalog.built_in().to_vec()));
         ResolvedAgent { tools, ..agent }
+    }
+
+    /// Returns all agents, without inference options.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ResolvedAgent> + '_ {
+        self.agents.values().map(|agent| ResolvedAgent::new(agent, &self.catalog, &self.settings))
+    }
+
+    /// Returns the default agent.
+    pub(crate) fn default_agent(&self) -> ResolvedAgent {
+        ResolvedAgent::new(&self.default, &self.catalog, &self.settings)
+    }
+
+    /// Whether an agent has a budget of its own.
+    pub(crate) fn have_budgets(&self) -> bool {
+        self.agents.values().any(|agent| agent.budget != AgentBudget::default())
     }
 
     /// Whether a message with these options must be checked before it is stored.

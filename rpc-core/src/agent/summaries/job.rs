@@ -100,7 +100,9 @@ impl SummaryJob {
         wanted: WantedSummary,
     ) -> Option<Self> {
         let model = summary_model(services, agent)?;
-        if services.budget.cost_micros.is_some() && agent.prices_of(&model).is_none() {
+        if (services.budget.cost_micros.is_some() || services.budget.all_cost_micros.is_some())
+            && agent.prices_of(&model).is_none()
+        {
             tracing::warn!(%model, "summary model has no price, so with a budget in money it is not asked");
             return None;
         }

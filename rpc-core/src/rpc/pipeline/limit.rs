@@ -1,12 +1,13 @@
 //! Which rate limit a call counts against.
 
 use super::authenticate::{Credentials, SignedParams};
+use crate::attachments::CapabilityPurpose;
 use crate::auth::token::Identity;
 use crate::error::Error;
-use crate::limits::{KeyLimits, RateLimits, RegistrationLimit, Verdict};
-use crate::rpc::call::Call;
+use crate::limits::{AddressPurpose, KeyLimits, RateLimits, RegistrationLimit, Verdict};
+use crate::rpc::call::{Call, Transport};
 use std::sync::Arc;
-use threadline_schema::auth::{AuthExport, AuthRegister, ExportPosition};
+use threadline_schema::auth::{AuthExport, AuthLogin, AuthRegister, ExportPosition};
 use threadline_schema::call::RateLimitState;
 use threadline_schema::ids::{RunId, UserId};
 use threadline_schema::runs::{RunsSubscribe, RunsSubscribeParams};
@@ -50,6 +51,18 @@ impl CallLimiter {
         }
     }
 
+    /// Counts a probe over JSON-RPC. Those that come through a gateway are monitoring, which is not limited.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`.
+    pub(super) async fn count_probe(&self, call: &Call<'_>) -> Result<(), Error> {
+        let connection = &call.connection;
+        if connection.transport == Transport::InProcess || connection.is_gateway {
+            return Ok(());
+        }
+        self.limits.check_probe(connection.caller.ip).await.map(drop).map_err(|(error, _)| error.into())
+    }
+
     async fn verdict(
         &self,
         method: Option<&MethodInfo>,
@@ -70,13 +83,22 @@ impl CallLimiter {
         if let Some(key) = key {
             self.keys.check(key).await?;
         }
+        let purpose = match method.map(|method| method.name) {
+            Some(AuthLogin::NAME) => AddressPurpose::Login,
+            Some(AuthRegister::NAME) => AddressPurpose::Registration,
+            _ => AddressPurpose::Other,
+        };
         let user_id = match credentials {
+            // Who has the URL of a preview does not use up what its owner may do.
+            Credentials::Capability(capability) if capability.purpose == CapabilityPurpose::Preview => {
+                return self.limits.check_preview(capability.user_id).await;
+            }
             // Also with a token: a user who guesses passwords is still counted by address.
             _ if method.is_some_and(|method| method.access == Access::Public) => None,
             credentials => credentials.user_id(),
         };
         match user_id {
-            None => self.limits.check_address(address).await,
+            None => self.limits.check_address(address, purpose).await,
             Some(user_id) if self.is_free_subscribe(user_id, call) => Ok(None),
             // The first piece of a file was counted.
             Some(user_id) if signed.offset > 0 || is_later_piece_of_export(call) => {
@@ -111,7 +133,7 @@ mod tests {
     use super::*;
     use std::num::NonZeroU32;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use threadline_schema::auth::{AuthLogin, AuthMe};
+    use threadline_schema::auth::AuthMe;
 
     /// A limiter of two calls a minute, and of three pieces for each. The first `free` subscribes are free.
     fn limiter(free: usize) -> CallLimiter {

@@ -201,12 +201,16 @@ impl Steps {
         meta: &mut ResponseMeta,
     ) -> Result<Principal, Error> {
         let access = method.map_or(Access::Public, |method| method.access);
-        if access == Access::Probe {
-            return Ok(Principal::Anonymous);
+        // Monitoring is not limited. A batch of probes is none.
+        if access == Access::Probe && call.kind == CallKind::Single {
+            return self.limiter.count_probe(call).await.map(|()| Principal::Anonymous);
         }
         let signed = if access == Access::Signed { SignedParams::parse(call) } else { SignedParams::default() };
         let credentials = self.authenticator.authenticate(call, &signed).await?;
         meta.user_id = credentials.user_id();
+        if meta.user_id.is_some() {
+            call.connection.known.set_known();
+        }
         let (counted, rate_limit) = self.limiter.count(method, &credentials, call, &signed).await;
         meta.rate_limit = rate_limit;
         counted?;

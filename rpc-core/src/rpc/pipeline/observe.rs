@@ -21,13 +21,14 @@ pub(super) fn record(
     metrics::histogram!("threadline_rpc_request_seconds", "method" => method, "code" => code)
         .record(elapsed.as_secs_f64());
     let request_id = &call.connection.caller.request_id;
+    let ip = tracing::field::display(call.connection.caller.ip);
     let user_id = meta.user_id.map(tracing::field::display);
     let (ms, db_ms) = (elapsed.as_secs_f64() * 1e3, meta.db_time.as_secs_f64() * 1e3);
     if call.connection.transport == Transport::InProcess {
         // The gateway writes a line for the same request at level `info`.
-        tracing::debug!(target: "threadline::rpc", %request_id, user_id, method, code, ms, db_ms, "call");
+        tracing::debug!(target: "threadline::rpc", %request_id, ip, user_id, method, code, ms, db_ms, "call");
     } else {
-        tracing::info!(target: "threadline::rpc", %request_id, user_id, method, code, ms, db_ms, "call");
+        tracing::info!(target: "threadline::rpc", %request_id, ip, user_id, method, code, ms, db_ms, "call");
     }
 }
 

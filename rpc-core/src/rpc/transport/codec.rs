@@ -1,11 +1,14 @@
 //! JSON-RPC messages around the pipeline, for HTTP and WebSocket alike: requests, notifications, batches, responses.
 
+use super::batch::BatchEntries;
 use super::envelope::{Id, Request};
 use super::response::{self, MAX_RESPONSE_BYTES, error_object, not_a_request};
-use crate::rpc::call::{Call, CallKind};
+use crate::rpc::call::{Call, CallKind, Connection};
 use crate::rpc::pipeline::Pipeline;
 use crate::rpc::reply::{Reply, Response};
+use jsonrpsee::types::ErrorObject;
 use serde_json::value::RawValue;
+use threadline_schema::ErrorCode;
 use tower::Service;
 
 /// Answers one request. HTTP and WebSocket differ in how they answer a subscription.
@@ -14,6 +17,9 @@ pub(super) trait Responder: Sync {
 
     /// Most entries of one batch.
     fn max_batch_entries(&self) -> usize;
+
+    /// Who has sent the message.
+    fn connection(&self) -> &Connection;
 
     /// Makes the call of a request. Returns the response; what it returns for a notification is not sent.
     fn respond<'a>(&'a self, request: Request<'a>, kind: CallKind) -> impl Future<Output = String> + Send + 'a;
@@ -25,29 +31,34 @@ pub(super) async fn respond_to_message(responder: &impl Responder, message: &[u8
         return Some(response::failure(Id::NULL, &response::not_json()));
     };
     if json.get().starts_with('[') {
-        return match serde_json::from_str::<Vec<&RawValue>>(json.get()) {
-            Ok(entries) => respond_to_batch(responder, &entries).await,
-            Err(_) => Some(response::failure(Id::NULL, &not_a_request())),
+        return match BatchEntries::read(json.get(), responder.max_batch_entries()) {
+            Ok(BatchEntries(entries)) => respond_to_batch(responder, &entries).await,
+            Err(error) => Some(response::failure(Id::NULL, &counted(responder, error).await)),
         };
     }
     respond_to_entry(responder, Request::parse(json.get()), CallKind::Single).await
 }
 
+/// Returns the error of a batch that is refused as a whole, after it was counted like a call; or the error that it is one
+/// too many.
+async fn counted(responder: &impl Responder, error: ErrorObject<'static>) -> ErrorObject<'static> {
+    let call = responder.connection().call("", None::<&str>, CallKind::Batched);
+    match responder.pipeline().admit(call).await {
+        Err(refused) if refused.error.code == ErrorCode::RateLimited => response::call_error_object(&refused),
+        _ => error,
+    }
+}
+
 /// Answers the entries of a batch one after the other.
 async fn respond_to_batch(responder: &impl Responder, entries: &[&RawValue]) -> Option<String> {
-    let limit = responder.max_batch_entries();
-    let refuse = |error| Some(response::failure(Id::NULL, &error));
     if entries.is_empty() {
-        return refuse(not_a_request());
-    }
-    if entries.len() > limit {
-        let message = format!("A batch has at most {limit} calls; this one has {}. Send it in parts.", entries.len());
-        return refuse(response::invalid_request(message));
+        return Some(response::failure(Id::NULL, &counted(responder, not_a_request()).await));
     }
     let entries: Vec<_> = entries.iter().map(|entry| Request::parse(entry.get())).collect();
     let params_bytes = entries.iter().flatten().map(Request::params_bytes).sum();
     if let Err(error) = responder.pipeline().check_params_size(params_bytes) {
-        return refuse(error_object(error.public()));
+        let error = counted(responder, error_object(error.public())).await;
+        return Some(response::failure(Id::NULL, &error));
     }
     let mut responses = String::new();
     for entry in entries {

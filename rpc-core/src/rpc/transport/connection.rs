@@ -1,5 +1,6 @@
 //! What the head of an HTTP request says about its sender.
 
+use super::gateways::{GatewayRights, GatewayTrust};
 use crate::rpc::call::{Connection, Transport};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
@@ -17,7 +18,8 @@ pub(super) fn from_head(
     transport: Transport,
     peer: IpAddr,
     headers: &HeaderMap,
-    trusted_proxies: &[IpNet],
+    trusted_proxies: &Arc<[IpNet]>,
+    gateways: &GatewayTrust,
 ) -> Connection {
     let peer = peer.to_canonical();
     let is_trusted = |ip: &IpAddr| trusted_proxies.iter().any(|net| net.contains(ip));
@@ -31,18 +33,22 @@ pub(super) fn from_head(
     let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     // Only metadata can be invalid, and there is none.
     let hints = ClientHints::new(languages, None).unwrap_or_default();
+    // Gateways use sockets alone.
+    let rights = match transport {
+        Transport::WebSocket => gateways.rights_of(peer, headers, trusted_proxies),
+        Transport::Http | Transport::InProcess => GatewayRights::default(),
+    };
+    let caller = Caller {
+        token: bearer_token(headers).map(Into::into),
+        acts_for: head::acts_for(headers.get_all(head::ACTS_FOR).iter().map(HeaderValue::as_bytes)).map(Into::into),
+        ip,
+        request_id,
+        hints,
+    };
     Connection {
-        caller: Caller {
-            token: bearer_token(headers).map(Into::into),
-            acts_for: head::acts_for(headers.get_all(head::ACTS_FOR).iter().map(HeaderValue::as_bytes)).map(Into::into),
-            ip,
-            request_id,
-            hints,
-        },
-        transport,
-        // A proxy sets `X-Forwarded-For`, and passes on whatever its client writes into `_meta`. A trusted peer without
-        // the header is a gateway: it names its clients in `_meta`.
-        trusts_meta_ip: is_trusted(&peer) && !headers.contains_key(X_FORWARDED_FOR),
+        trusts_meta_ip: rights.names_addresses,
+        is_gateway: rights.is_gateway,
+        ..Connection::of(caller, transport)
     }
 }
 

@@ -3,12 +3,13 @@
 //! A status other than 200 or 204 is about the HTTP request itself (body too large, wrong verb). The errors of methods
 //! are in the JSON-RPC response.
 
-use super::RpcServer;
 use super::codec::{self, Responder};
 use super::connection::{self, X_REQUEST_ID};
 use super::envelope::{Id, Request as RpcRequest};
 use super::http_response::{http_response, refusal};
 use super::websocket::is_handshake;
+use super::{RpcServer, STRANGER_BYTES};
+use crate::error::Error;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::pipeline::Pipeline;
 use bytes::Bytes;
@@ -27,7 +28,8 @@ impl RpcServer {
     {
         let is_upgrade = is_handshake(&request);
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
-        let connection = connection::from_head(transport, peer, request.headers(), &self.inner.parts.trusted_proxies);
+        let (proxies, gateways) = (&self.inner.parts.trusted_proxies, &self.inner.http.gateways);
+        let connection = connection::from_head(transport, peer, request.headers(), proxies, gateways);
         let request_id = connection.caller.request_id.clone();
         let mut response = if is_upgrade {
             Box::pin(self.upgrade(connection, request)).await
@@ -42,6 +44,10 @@ impl RpcServer {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        );
         response
     }
 
@@ -60,12 +66,29 @@ impl RpcServer {
         if !is_json(request.headers()) {
             return refusal(&RpcError::new(ErrorCode::UnsupportedMediaType, "Send `content-type: application/json`."));
         }
-        let limit = self.inner.parts.pipeline.max_params_bytes();
+        // If nobody can say, the call will fail too.
+        let is_stranger = !self.shows_token(&connection).await.unwrap_or(false);
+        let max_bytes = self.inner.parts.pipeline.max_params_bytes();
+        let limit = if is_stranger { max_bytes.min(STRANGER_BYTES) } else { max_bytes };
+        let declared = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+        // Held until the call is answered. A small body costs no more than its connection.
+        let _hold = match declared.unwrap_or(limit).min(limit) {
+            ..=STRANGER_BYTES => None,
+            bytes => match self.inner.http.input.take(bytes) {
+                Some(hold) => Some(hold),
+                None => return busy(),
+            },
+        };
         let body = Limited::new(request.into_body(), limit).collect();
         let body = match tokio::time::timeout(self.inner.http.body_timeout, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("The body is larger than the {limit} bytes this server reads.");
+                let message = match limit < max_bytes {
+                    true => format!(
+                        "Without a valid token in the header `Authorization`, a body may have {limit} bytes at most."
+                    ),
+                    false => format!("The body is larger than the {limit} bytes this server reads."),
+                };
                 return refusal(&RpcError::new(ErrorCode::PayloadTooLarge, message));
             }
             Ok(Err(_)) => return refusal(&RpcError::new(ErrorCode::InvalidRequest, "The body broke off.")),
@@ -94,11 +117,24 @@ impl Responder for PostResponder<'_> {
         self.server.inner.parts.max_batch_entries
     }
 
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     async fn respond(&self, request: RpcRequest<'_>, kind: CallKind) -> String {
         let RpcRequest { id, method, params } = request;
         let call = self.connection.call(method, params.map(|params| params.get()), kind);
         codec::respond_to_call(self.pipeline(), id.unwrap_or(Id::NULL), call).await
     }
+}
+
+/// Returns the response to a request for whose body there is no memory now.
+fn busy() -> Response<Full<Bytes>> {
+    metrics::counter!("threadline_input_refused_total", "reason" => "budget").increment(1);
+    let error = Error::unavailable("The server reads too many large requests at the moment. Please try again.");
+    let mut response = refusal(error.public());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    response
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

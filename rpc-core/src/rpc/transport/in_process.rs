@@ -60,7 +60,7 @@ impl RpcServer {
 }
 
 fn in_process(caller: Caller) -> Connection {
-    Connection { caller, transport: Transport::InProcess, trusts_meta_ip: false }
+    Connection::of(caller, Transport::InProcess)
 }
 
 fn wrong_kind(message: &str, meta: ResponseMeta) -> CallError {

@@ -22,7 +22,7 @@ fn attachment(user_id: UserId, size: i64) -> AttachmentRow {
 
 async fn ready(store: &Store, user_id: UserId, size: i64) -> AttachmentId {
     let row = store.attachment_create(attachment(user_id, size), None).await.unwrap();
-    store.attachment_ready(row.id, row.mime_type.clone()).await.unwrap().id
+    store.attachment_ready(row.id, None, row.mime_type.clone()).await.unwrap().id
 }
 
 fn taking(attachments: &[AttachmentId]) -> NewMessage {
@@ -50,7 +50,7 @@ on_both! {
             let refused = store.upload_advance(row.id, upload, offset, 1).await;
             assert!(matches!(refused, Err(StoreError::Conflict(Conflict::UploadSuperseded))), "{refused:?}");
         }
-        assert!(store.attachment_ready(row.id, row.mime_type.clone()).await.unwrap().ready);
+        assert!(store.attachment_ready(row.id, None, row.mime_type.clone()).await.unwrap().ready);
         let again = store.upload_begin(row.id, upload).await;
         assert!(matches!(again, Err(StoreError::Conflict(Conflict::AttachmentUploaded))), "{again:?}");
         assert!(matches!(store.upload_begin(new_id(), upload).await, Err(StoreError::NotFound(_))));

@@ -21,6 +21,7 @@ mod faults_postgres;
 mod groups;
 mod items;
 mod log;
+mod login_failures;
 mod migrations;
 mod ownership;
 mod pages;

@@ -9,7 +9,7 @@ use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Sto
 
 /// A reservation of ten tokens per run.
 fn reservation(limit_tokens: i64) -> Reservation {
-    Reservation { tokens: 10, micros: 0, limit_tokens, limit_micros: i64::MAX }
+    Reservation { tokens: 10, micros: 0, limit_tokens, limit_micros: i64::MAX, shared: Vec::new() }
 }
 
 async fn today(store: &Store, user: UserId) -> UsageRow {
@@ -50,7 +50,7 @@ on_both! { threads:
         // A charge after the end of a run counts no run.
         let late = Charge { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
         let before = today(&store, user).await;
-        store.usage_add(user, run.created_at, late).await.unwrap();
+        store.usage_add(user, run.created_at, late, String::new()).await.unwrap();
         let row = UsageRow { prompt_tokens: before.prompt_tokens + 4, completion_tokens: before.completion_tokens + 1, ..before };
         assert_eq!(today(&store, user).await, row);
         // Another user has a separate budget.
@@ -68,7 +68,7 @@ on_both! { threads:
             let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
             let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
             store.run_finish(run.fencing_token(), RunEnd { charge, usage, ..completed() }, vec![]).await.unwrap();
-            store.usage_add(user, run.created_at, charge).await.unwrap();
+            store.usage_add(user, run.created_at, charge, String::new()).await.unwrap();
             let row = today(&store, user).await;
             assert_eq!((row.runs, row.held_tokens), (round + 1, 0));
             assert!(row.prompt_tokens > i64::MAX / 5 && row.cost_micros > i64::MAX / 5, "{row:?}");
@@ -114,7 +114,7 @@ on_both! { threads:
         let store = db.store().await;
         let user = user(&store).await.id;
         let thread = thread(&store, user).await;
-        let reservation = Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9 });
+        let reservation = Some(Reservation { tokens: 1, micros: 5, limit_tokens: 9, limit_micros: 9, shared: Vec::new() });
         let new = NewRun { reservation, ..new_run() };
         let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
         let taken = store.run_take_over(&run, new_id(), at(9_000_000)).await.unwrap();

@@ -28,12 +28,15 @@ pub(crate) struct ArgumentSchema {
 }
 
 impl ArgumentSchema {
-    /// Reads the schema of an operator.
+    /// Reads the schema of an operator. Arguments that it does not declare are refused, unless it says
+    /// `additionalProperties`: the called service may give them a meaning that nobody thought of.
     ///
     /// # Errors
     /// If it is not a valid schema of an object. The text is for the operator.
     pub(crate) fn strict(schema: &Value) -> Result<Self, String> {
-        let validator = jsonschema::validator_for(schema).map_err(|error| error.to_string())?;
+        // Before it is closed: an error must be about what the operator wrote.
+        jsonschema::validator_for(schema).map_err(|error| error.to_string())?;
+        let validator = jsonschema::validator_for(&schema::closed(schema)).map_err(|error| error.to_string())?;
         Ok(Self { schema: schema::of_object(schema)?, validator: Some(validator), problem: None })
     }
 

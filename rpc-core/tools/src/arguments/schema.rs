@@ -38,6 +38,23 @@ pub(super) fn of_object(schema: &Value) -> Result<Value, String> {
     Ok(schema)
 }
 
+/// Returns the schema of an operator without room for arguments that it does not declare, unless it gives some itself.
+pub(super) fn closed(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(members) = schema.as_object_mut() {
+        let says = |name: &str| members.contains_key(name);
+        let is_open =
+            ["additionalProperties", "unevaluatedProperties", "patternProperties"].iter().any(|name| says(name));
+        if !is_open {
+            // Other parts of the schema can declare arguments too. Their dialect must know the keyword.
+            let has_parts = ["allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"].iter().any(|name| says(name));
+            let keyword = if has_parts { "unevaluatedProperties" } else { "additionalProperties" };
+            members.insert(keyword.to_owned(), json!(false));
+        }
+    }
+    schema
+}
+
 /// Some generators write the schema of the object into a definition, and only a reference to it at the root.
 fn inline_root_reference(members: &mut Map<String, Value>) {
     let Some(pointer) = members.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'))
@@ -173,6 +190,21 @@ mod tests {
         for schema in [json!(false), json!(7), json!([]), json!("words"), json!({"type": "string"}), json!({"type": 7})]
         {
             assert!(of_object(&schema).is_err(), "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_closed_schema_takes_what_is_declared_and_no_more() {
+        let takes =
+            |schema: Value, arguments: Value| jsonschema::validator_for(&closed(&schema)).unwrap().is_valid(&arguments);
+        let plain = json!({"type": "object", "properties": {"a": {}}});
+        assert!(takes(plain.clone(), json!({"a": 1})) && takes(plain.clone(), json!({})));
+        assert!(!takes(plain, json!({"a": 1, "tenant": 8})));
+        assert!(!takes(json!({"type": "object"}), json!({"tenant": 8})));
+        let parts = json!({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}, "required": ["b"]}, {}]});
+        assert!(takes(parts.clone(), json!({"a": 1, "b": 2})) && !takes(parts, json!({"a": 1, "tenant": 2})));
+        for open in [json!({"additionalProperties": true}), json!({"patternProperties": {"^x-": {}}})] {
+            assert!(takes(open, json!({"x-tenant": 8})));
         }
     }
 

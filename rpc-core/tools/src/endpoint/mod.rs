@@ -167,7 +167,7 @@ impl EndpointTool {
         }
         let Ok(body) = body else { return Err(self.lost_response("The connection to the service broke.")) };
         if !status.is_success() {
-            return Err(ToolError::Failed(response::status_error(status, &body)));
+            return Err(ToolError::ServiceFailed(response::status_error(status, &body)));
         }
         if self.requests.is_json_rpc() {
             response::json_rpc_result(&body, self.limits.result_bytes)

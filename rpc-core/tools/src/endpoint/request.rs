@@ -59,6 +59,7 @@ impl RequestBuilder {
                 let mut rest = arguments.clone();
                 self.set_path(&mut url, &mut rest)?;
                 if matches!(*method, Method::GET | Method::DELETE) {
+                    self.check_query(&rest)?;
                     set_query(&mut url, &rest);
                     (method.clone(), url, None)
                 } else {
@@ -73,6 +74,14 @@ impl RequestBuilder {
             *request.body_mut() = Some(body.to_string().into());
         }
         Ok(request)
+    }
+
+    /// Refuses an argument that the URL sets already: services differ in which of two they take.
+    fn check_query(&self, arguments: &Map<String, Value>) -> Result<(), String> {
+        match self.url.query_pairs().find(|(name, _)| arguments.contains_key(&**name)) {
+            Some((name, _)) => Err(format!("Bad arguments: {name} must be left out.")),
+            None => Ok(()),
+        }
     }
 
     fn set_path(&self, url: &mut Url, arguments: &mut Map<String, Value>) -> Result<(), String> {

@@ -86,7 +86,7 @@ pub(super) fn json_rpc_result(body: &Body, max_bytes: usize) -> Option<Result<Va
     if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
         let Refusal { code, message } = Refusal::read(error);
         let message: String = message.chars().take(ERROR_CHARS).collect();
-        return Some(Err(ToolError::Failed(format!("The service refused ({code}): {message}"))));
+        return Some(Err(ToolError::ServiceFailed(format!("The service refused ({code}): {message}"))));
     }
     // Without an id it can only be the response to the one call of this request.
     let is_ours = members.get("id").is_none_or(|id| id.is_null() || integer(id) == Some(1));
@@ -163,7 +163,7 @@ mod tests {
             (r#""no""#, "(-32603): no"),
         ] {
             let refused = read(&format!(r#"{{"id":null,"result":null,"error":{error}}}"#)).unwrap();
-            assert!(matches!(refused, Err(ToolError::Failed(why)) if why.ends_with(words)), "{error}");
+            assert!(matches!(refused, Err(ToolError::ServiceFailed(why)) if why.ends_with(words)), "{error}");
         }
         for none in ["", "[]", "{}", r#"{"id":2,"result":1}"#, r#"{"id":1}"#, r#"{"id":1,"error":null}"#, "<html>"] {
             assert!(read(none).is_none(), "{none}");

@@ -20,7 +20,7 @@ fn tool(url: String, now: NowFn) -> EndpointTool {
         description: String::new(),
         parameters: json!({"type": "object"}),
         headers: Vec::new(),
-        user_context: Some(UserContext { header: "x-user-context".to_owned(), key: KEY.into() }),
+        user_context: Some(UserContext { header: "x-user-context".to_owned(), key: KEY.into(), audience: None }),
         limits: CallLimits { timeout: Duration::from_secs(10), concurrency: 1, result_bytes: 1000 },
         has_side_effects: false,
         is_idempotent: false,

@@ -20,12 +20,16 @@ const ISSUER: &str = "threadline";
 pub(super) struct UserContextSigner {
     header: HeaderName,
     key: EncodingKey,
+    audience: Option<String>,
 }
 
 /// The claims of a token. `docs/AGENTS.md` documents them.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
+    /// For whom the token is, if the file says so: services that share a key must not take each other's tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
     /// The user.
     sub: UserId,
     thread: ThreadId,
@@ -47,7 +51,8 @@ struct Claims<'a> {
 impl UserContextSigner {
     pub(super) fn new(config: &UserContext) -> Result<Self, String> {
         let header = HeaderName::try_from(&config.header).map_err(|error| error.to_string())?;
-        Ok(Self { header, key: EncodingKey::from_secret(config.key.expose_secret().as_bytes()) })
+        let key = EncodingKey::from_secret(config.key.expose_secret().as_bytes());
+        Ok(Self { header, key, audience: config.audience.clone() })
     }
 
     /// Signs a token for one call. Returns it with the name of its header.
@@ -63,6 +68,7 @@ impl UserContextSigner {
         let now = now.timestamp();
         let claims = Claims {
             iss: ISSUER,
+            aud: self.audience.as_deref(),
             sub: context.user_id,
             thread: context.thread_id,
             run: context.run_id,

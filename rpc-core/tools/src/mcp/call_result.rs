@@ -50,7 +50,7 @@ pub(super) fn read_result(result: Value, max_bytes: usize) -> Result<CallContent
         structure
     });
     let is_error = members.get("isError").is_some_and(|value| *value == json!(true) || *value == json!("true"));
-    if is_error { Err(ToolError::Failed(content.error_text())) } else { Ok(content) }
+    if is_error { Err(ToolError::ServiceFailed(content.error_text())) } else { Ok(content) }
 }
 
 /// Returns a result without any of the members that the protocol names.
@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn failures_say_why() {
         let error = |result: Value| match read_result(result, 1_000) {
-            Err(ToolError::Failed(why)) => why,
+            Err(ToolError::Failed(why) | ToolError::ServiceFailed(why)) => why,
             _ => panic!("it is a failure"),
         };
         assert_eq!(error(json!({"isError": true, "content": [text("no")]})), "no");

@@ -74,7 +74,7 @@ impl McpTool {
             }
             Ok(Ok(Answer::Refused(Refusal { code, message }))) => {
                 let message: String = message.chars().take(ERROR_CHARS).collect();
-                Err(ToolError::Failed(format!("The server refused ({code}): {message}")))
+                Err(ToolError::ServiceFailed(format!("The server refused ({code}): {message}")))
             }
             Ok(Err(error)) => {
                 tracing::warn!(tool = self.listed.spec.name, %error, "call to an MCP server has no answer");

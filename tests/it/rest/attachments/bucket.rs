@@ -49,7 +49,7 @@ async fn a_file_is_uploaded_to_the_bucket_and_checked_when_it_is_used() {
     let image = announce(&user, "a.png", "image/png", bytes.len()).await;
     let url = image["upload_descriptor"]["url"].as_str().unwrap();
     assert!(url.starts_with(&bucket) && url.contains("X-Amz-Signature"), "{url}");
-    assert!(url.contains("content-type%3Bhost"), "the type is signed: {url}");
+    assert!(url.contains("content-length%3Bcontent-type%3Bhost"), "size and type are signed: {url}");
     say_with(&user, session, "Look", &[&image]).await.fails(409, "CONFLICT");
     assert_eq!(upload(&image, bytes.clone()).await, 200);
 

@@ -45,11 +45,16 @@ async fn put(user: &Client, path: &str, bytes: impl Into<reqwest::Body>) -> Repl
 }
 
 /// Announces and uploads a file. Returns the attachment.
-pub(super) async fn attach(user: &Client, name: &str, mime_type: &str, bytes: &[u8]) -> Value {
+pub async fn attach(user: &Client, name: &str, mime_type: &str, bytes: &[u8]) -> Value {
     let attachment = announce(user, name, mime_type, bytes.len()).await;
     let reply = put(user, &upload_path(&attachment), bytes.to_vec()).await;
     assert_eq!((&reply.data()["ready"], &reply.data()["received"]), (&json!(true), &json!(bytes.len())));
     attachment
+}
+
+/// Announces a file. Returns the path of its upload, which needs no token.
+pub async fn announce_path(user: &Client, name: &str, mime_type: &str, size: usize) -> String {
+    upload_path(&announce(user, name, mime_type, size).await)
 }
 
 fn id_of(attachment: &Value) -> &str {
@@ -69,7 +74,7 @@ fn message_with(text: &str, attachments: &[&Value]) -> Value {
 }
 
 /// Sends a message with attachments, and waits for the whole response.
-pub(super) async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
+pub async fn say_with(user: &Client, session: Uuid, text: &str, attachments: &[&Value]) -> Reply {
     let request = user.request(Method::POST, &Client::runs_path(session)).json(&message_with(text, attachments));
     read(request.header("accept", "application/json")).await
 }

@@ -39,6 +39,7 @@ fn run_of(thread_id: ThreadId) -> RunRow {
         held_tokens: 0,
         held_micros: 0,
         cost_micros: None,
+        budget_scopes: String::new(),
         request: None,
         used: None,
     }

@@ -1,5 +1,7 @@
 //! Why this side closes a socket: the codes of RFC 6455, section 7.4, with a reason.
 
+use super::metered::Overflow;
+use std::time::Duration;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -21,6 +23,20 @@ pub(super) fn binary() -> CloseFrame {
 /// The peer does not answer pings.
 pub(super) fn silent() -> CloseFrame {
     frame(CloseCode::Policy, "Pings were not answered.")
+}
+
+/// No call was authenticated in time.
+pub(super) fn stranger(timeout: Duration) -> CloseFrame {
+    frame(CloseCode::Policy, &format!("No call was authenticated within {} s.", timeout.as_secs_f32()))
+}
+
+/// The message is more than may be read now.
+pub(super) fn overflow(overflow: Overflow) -> CloseFrame {
+    let code = match overflow {
+        Overflow::Stranger => CloseCode::Size,
+        Overflow::Budget => CloseCode::Again,
+    };
+    frame(code, overflow.reason())
 }
 
 /// A call has panicked.

@@ -1,5 +1,6 @@
 //! The messages of one socket: each is answered in a task of its own.
 
+use super::metered::Overflow;
 use super::subscriptions::{Subscription, Subscriptions};
 use crate::rpc::call::{CallKind, Connection};
 use crate::rpc::pipeline::Pipeline;
@@ -9,6 +10,7 @@ use crate::rpc::transport::envelope::{Id, Request};
 use crate::rpc::transport::response;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use threadline_runtime::ByteHold;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -39,10 +41,11 @@ impl Messages {
 
     /// Answers a message. If it subscribes, sends the events until the subscription ends. `unanswered` is dropped with
     /// the answer.
-    pub(super) async fn answer(self, message: Utf8Bytes, unanswered: OwnedSemaphorePermit) {
+    pub(super) async fn answer(self, message: Utf8Bytes, input: Option<ByteHold>, unanswered: OwnedSemaphorePermit) {
         let responder = SocketResponder { shared: &self.shared, subscription: Mutex::new(None) };
         let answer = Box::pin(codec::respond_to_message(&responder, message.as_bytes())).await;
         drop(message);
+        drop(input);
         let subscription = responder.subscription.into_inner();
         if let Some(answer) = answer
             // Fails if the socket is closed.
@@ -56,9 +59,13 @@ impl Messages {
         }
     }
 
-    /// Answers a message that was too large to be read, of which nobody knows the id.
-    pub(super) fn too_large() -> String {
-        let error = RpcError::new(ErrorCode::PayloadTooLarge, "The message is larger than this server reads.");
+    /// Answers a message that was not read, of which nobody knows the id.
+    pub(super) fn not_read(overflow: Option<Overflow>) -> String {
+        let error = match overflow {
+            None => RpcError::new(ErrorCode::PayloadTooLarge, "The message is larger than this server reads."),
+            Some(Overflow::Stranger) => RpcError::new(ErrorCode::PayloadTooLarge, Overflow::Stranger.reason()),
+            Some(Overflow::Budget) => RpcError::new(ErrorCode::ServiceUnavailable, Overflow::Budget.reason()),
+        };
         response::failure(Id::NULL, &response::error_object(&error))
     }
 }
@@ -77,6 +84,10 @@ impl Responder for SocketResponder<'_> {
 
     fn max_batch_entries(&self) -> usize {
         self.shared.inner.parts.max_batch_entries
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.shared.connection
     }
 
     async fn respond(&self, request: Request<'_>, kind: CallKind) -> String {

@@ -4,6 +4,7 @@
 mod close;
 mod handshake;
 mod messages;
+mod metered;
 mod socket;
 mod subscriptions;
 
@@ -20,9 +21,12 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use messages::Messages;
-use socket::Socket;
+use metered::{Meter, Metered};
+use socket::{Limits, Socket};
 use std::sync::Arc;
 use threadline_runtime::{GaugeGuard, TaskKind};
+use threadline_schema::ErrorCode;
+use threadline_schema::head::is_own_origin;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -42,20 +46,24 @@ impl RpcServer {
             Ok(response) => response,
             Err(refusal) => return *refusal,
         };
-        if let Some(token) = connection.caller.token.as_deref() {
-            match self.inner.parts.pipeline.is_token(token).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let mut response = refusal(Error::unauthorized().public());
-                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                    return response;
-                }
-                Err(error) => {
-                    let mut response = refusal(error.public());
-                    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-                    return response;
-                }
+        if let Some(refusal) = self.refuse_page(&request) {
+            return refusal;
+        }
+        let has_token = match self.shows_token(&connection).await {
+            Ok(has_token) => has_token,
+            Err(error) => {
+                let mut response = refusal(error.public());
+                response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+                return response;
             }
+        };
+        if connection.caller.token.is_some() && !has_token {
+            let mut response = refusal(Error::unauthorized().public());
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
+        if has_token || connection.is_gateway {
+            connection.known.set_known();
         }
         let sockets = &self.inner.sockets;
         let Ok(permit) = sockets.permits.clone().try_acquire_owned() else {
@@ -81,13 +89,33 @@ impl RpcServer {
     }
 }
 
+impl RpcServer {
+    /// Returns the refusal of a handshake that a web page of somebody else makes; `None` if it is not one.
+    fn refuse_page<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let host = request.headers().get(header::HOST).map(text);
+        let origin = request.headers().get(header::ORIGIN).map(text)?;
+        if is_own_origin(&origin, host.as_deref(), &self.inner.http.origins) {
+            return None;
+        }
+        let message =
+            "Pages of this origin may not open a WebSocket here. CORS_ORIGINS of the server lists those that may.";
+        Some(refusal(Error::new(ErrorCode::Forbidden, message).public()))
+    }
+}
+
 async fn serve(inner: Arc<Inner>, connection: Connection, upgraded: hyper::upgrade::Upgraded) {
     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
     let config = socket_config(inner.parts.pipeline.max_params_bytes());
-    let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let (stop, ping_interval) = (inner.sockets.stop.clone(), inner.http.ping_interval);
+    let known = connection.known.clone();
+    let meter = Meter::new(known.clone(), inner.http.input.clone());
+    let stream = Metered::new(TokioIo::new(upgraded), meter.clone());
+    let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let stop = inner.sockets.stop.clone();
+    let limits =
+        Limits { ping_interval: inner.http.ping_interval, stranger_timeout: inner.http.stranger_timeout, known, meter };
     let (messages, outgoing) = Messages::new(inner, connection);
-    Socket::new(stream, messages, outgoing, ping_interval).run(&stop).await;
+    Socket::new(stream, messages, outgoing, limits).run(&stop).await;
 }
 
 fn socket_config(max_params_bytes: usize) -> WebSocketConfig {

@@ -2,13 +2,15 @@
 
 use super::close;
 use super::messages::Messages;
+use super::metered::Meter;
+use crate::rpc::call::KnownPeer;
 use futures::{SinkExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
@@ -32,7 +34,17 @@ pub(super) struct Socket<S> {
     /// One permit for each message that is not answered yet.
     unanswered: Arc<Semaphore>,
     tasks: JoinSet<()>,
-    ping_interval: Duration,
+    limits: Limits,
+}
+
+/// What one socket may do.
+pub(super) struct Limits {
+    pub(super) ping_interval: Duration,
+    /// How long it may be open before a call on it was authenticated.
+    pub(super) stranger_timeout: Duration,
+    pub(super) known: KnownPeer,
+    /// Counts what the peer has sent.
+    pub(super) meter: Meter,
 }
 
 /// How a socket ends.
@@ -48,10 +60,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         stream: WebSocketStream<S>,
         messages: Messages,
         outgoing: mpsc::Receiver<String>,
-        ping_interval: Duration,
+        limits: Limits,
     ) -> Self {
         let unanswered = Arc::new(Semaphore::new(MAX_UNANSWERED as usize));
-        Self { stream, messages, outgoing, unanswered, tasks: JoinSet::new(), ping_interval }
+        Self { stream, messages, outgoing, unanswered, tasks: JoinSet::new(), limits }
     }
 
     /// Serves the socket until one side closes it, or until `stop`.
@@ -67,7 +79,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> End {
-        let mut ping = interval_at(Instant::now() + self.ping_interval, self.ping_interval);
+        let Limits { ping_interval, stranger_timeout, .. } = self.limits;
+        let mut ping = interval_at(Instant::now() + ping_interval, ping_interval);
+        let stranger = sleep(stranger_timeout);
+        tokio::pin!(stranger);
+        let mut may_be_stranger = true;
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_intervals = 0;
         let mut permit: Option<OwnedSemaphorePermit> = None;
@@ -85,13 +101,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         Some(Ok(Message::Binary(_))) => Some(End::Close(close::binary())),
                         Some(Ok(Message::Close(_))) => self.confirm_close().await,
                         // tungstenite sends the answer to a ping with the next read.
-                        Some(Ok(_)) => None,
+                        Some(Ok(control)) => {
+                            self.limits.meter.control_frame_ended(control.len());
+                            None
+                        }
                         Some(Err(error)) => self.after_error(&error).await,
                         None => Some(End::Gone),
                     }
                 }
                 Some(text) = self.outgoing.recv() => self.write(text).await.is_err().then_some(End::Gone),
                 Some(task) = self.tasks.join_next() => after_task(&task),
+                () = &mut stranger, if may_be_stranger => {
+                    may_be_stranger = false;
+                    (!self.limits.known.is_known()).then(|| {
+                        metrics::counter!("threadline_websocket_strangers_total").increment(1);
+                        End::Close(close::stranger(stranger_timeout))
+                    })
+                }
                 _ = ping.tick() => {
                     // While nothing is read, no pong can arrive.
                     silent_intervals += u32::from(permit.is_some());
@@ -109,8 +135,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn answer(&mut self, message: Utf8Bytes, permit: Option<OwnedSemaphorePermit>) -> Option<End> {
+        let input = self.limits.meter.message_ended();
         if let Some(permit) = permit {
-            self.tasks.spawn(self.messages.clone().answer(message, permit));
+            self.tasks.spawn(self.messages.clone().answer(message, input, permit));
         }
         None
     }
@@ -132,9 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     async fn after_error(&mut self, error: &Error) -> Option<End> {
-        let Some(frame) = close::after(error) else { return Some(End::Gone) };
+        let overflow = self.limits.meter.overflow();
+        let frame = overflow.map(close::overflow).or_else(|| close::after(error));
+        let Some(frame) = frame else { return Some(End::Gone) };
         tracing::debug!(%error, "a WebSocket is closed");
-        if matches!(error, Error::Capacity(_)) && self.write(Messages::too_large()).await.is_err() {
+        let is_unread = overflow.is_some() || matches!(error, Error::Capacity(_));
+        if is_unread && self.write(Messages::not_read(overflow)).await.is_err() {
             return Some(End::Gone);
         }
         Some(End::Close(frame))

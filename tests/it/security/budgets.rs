@@ -1,0 +1,162 @@
+//! Budgets: nobody gets around them, and all users together have one.
+
+use crate::agents::file::AgentsFile;
+use crate::everywhere;
+use crate::support::client::read;
+use crate::support::{App, Client, Script, Setup, Upstream, eventually};
+use base64::Engine;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn used(user: &Client) -> (u64, u64) {
+    let total = user.get("/api/v1/usage").await.data()["total"].clone();
+    (total["prompt_tokens"].as_u64().unwrap(), total["completion_tokens"].as_u64().unwrap())
+}
+
+/// What all users together have used and hold: tokens.
+async fn shared(app: &App) -> (i64, i64) {
+    let of = |column: &str| format!("SELECT COALESCE(SUM({column}), 0) AS rows FROM budget_days WHERE scope = 'all'");
+    let cast = |sql: String| if app.database.is_postgres() { sql.replace("), 0)", "), 0)::bigint") } else { sql };
+    (app.database.count(&cast(of("tokens"))).await, app.database.count(&cast(of("held_tokens"))).await)
+}
+
+everywhere! {
+    async fn all_users_together_have_a_budget(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::says(&["Hello"])).queue(Script::says(&["Hello"]));
+        let setup = setup.upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", 25).with("BUDGET_HOLD_TOKENS", 10);
+        let app = setup.with("GLOBAL_BUDGET_WARN_PERCENT", 50).start().await;
+        // Each answer uses ten tokens.
+        for _ in 0..2 {
+            let user = app.user().await;
+            assert!(user.say(user.session().await, "Hello").await.done);
+        }
+        let user = app.user().await;
+        let refused = user.say_in_vain(user.session().await, "Hello").await;
+        let message = refused.fails(429, "BUDGET_EXCEEDED");
+        assert!(message.contains("service"), "{message}");
+        assert_eq!(shared(&app).await, (20, 0));
+        let metrics = app.metrics().await;
+        assert!(metrics.contains("threadline_over_shared_budget_total 1"), "{metrics}");
+    }
+
+    async fn cancelling_before_the_first_word_is_not_free(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::stream().hang());
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let thread = json!({"thread_id": session, "input": {"content": [{"type": "input_text", "text": "Hello"}]}});
+        let run = user.rpc_ok("threads.add_user_message", thread).await["id"].clone();
+        eventually("the model is asked", || async { (upstream.requests().len() == 1).then_some(()) }).await;
+        user.rpc_ok("runs.cancel", json!({"run_id": run})).await;
+        let (prompt, written) = used(&user).await;
+        assert!(prompt > 100 && written == 0, "the instructions and the message: {prompt} {written}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_replicas_do_not_get_around_the_global_budget() {
+    let Some(setup) = Setup::postgres().await else { return };
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|_| Script::stream().words(&["Hello"]).wait(Duration::from_millis(300)).done("stop"));
+    // Room for five answers at a time, and for ten in all.
+    let setup = setup.upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", 100).with("BUDGET_HOLD_TOKENS", 20);
+    let one = setup.start().await;
+    let other = one.again().start().await;
+    let mut asked = Vec::new();
+    for number in 0..40 {
+        let user = one.user().await;
+        let session = user.session().await;
+        let user = if number % 2 == 0 { user } else { user.at(&other) };
+        asked.push(tokio::spawn(async move {
+            let reply = user.post(&Client::runs_path(session), &Client::message("Hello")).await;
+            reply.status
+        }));
+    }
+    let mut answered = 0;
+    for asked in asked {
+        let status = asked.await.unwrap();
+        assert!([200, 429].contains(&status), "{status}");
+        answered += i64::from(status == 200);
+    }
+    eventually("all have ended", || async { (shared(&one).await.1 == 0).then_some(()) }).await;
+    let (tokens, _) = shared(&one).await;
+    assert!((50..=100).contains(&tokens) && tokens == answered * 10, "{tokens} tokens for {answered} answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_process_was_killed_is_charged_and_holds_nothing() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::stream().words(&["Forty bytes of an answer", " that never ends."]).hang());
+    let file = AgentsFile::new("[agents.a]\non_crash = \"interrupt\"\n");
+    let setup = file.of(Setup::new().await).upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", 10_000);
+    let app = setup.start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let mut stream = user.start(session, &"word ".repeat(40)).await.unwrap();
+    stream.until_said("never ends.").await;
+    let run = stream.run_id();
+    app.database.logged(run, 6).await;
+    assert_eq!(shared(&app).await, (0, 4000));
+    let app = app.crash_and_restart().await;
+    let user = user.at(&app);
+    eventually("the run is closed", || async { (shared(&app).await.1 == 0).then_some(()) }).await;
+    let (prompt, written) = used(&user).await;
+    assert!(prompt >= 50 && written > 0, "{prompt} {written}");
+    assert_eq!(shared(&app).await.0, i64::try_from(prompt + written).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_of_a_run_is_held_before_it_is_made() {
+    let upstream = Upstream::start().await;
+    // Seven tokens read and three written in each turn, and so for ever.
+    upstream.answer_with(|_| Script::calls(&[("list_tasks", json!({}))]));
+    let setup = Setup::new().await.upstream(&upstream).with("BUDGET_TOKENS_PER_DAY", 45).with("BUDGET_HOLD_TOKENS", 20);
+    let app = setup.start().await;
+    let user = app.user().await;
+    let stream = user.say(user.session().await, "Hello").await;
+    let failure = &stream.terminal()["run"]["error"];
+    assert_eq!(failure["code"], "BUDGET_EXCEEDED", "{failure}");
+    let (prompt, written) = used(&user).await;
+    assert!(prompt + written <= 45, "{prompt} + {written}");
+    assert_eq!(user.get("/api/v1/usage").await.data()["budget"]["tokens"]["held"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transcriptions_are_booked() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|_| Script::json(&json!({"text": "Hello"})));
+    let setup = Setup::new().await.upstream(&upstream).with("TRANSCRIPTION_MODEL", "whisper");
+    let app = setup.with("BUDGET_TOKENS_PER_DAY", 30).with("BUDGET_HOLD_TOKENS", 5).start().await;
+    let user = app.user().await;
+    let audio = base64::engine::general_purpose::STANDARD.encode(vec![7; 4000]);
+    let transcribe = async || {
+        let params = json!({"audio_base64": audio, "mime_type": "audio/webm"});
+        user.rpc("input.transcribe", params).await
+    };
+    for _ in 0..3 {
+        assert_eq!(transcribe().await["result"]["text"], "Hello");
+    }
+    assert_eq!(used(&user).await, (30, 0));
+    assert_eq!(transcribe().await["error"]["data"]["code"], "BUDGET_EXCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_can_have_a_budget_of_its_own() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|_| Script::says(&["Hello"]));
+    let file = AgentsFile::new("default = \"free\"\n[agents.free]\n[agents.dear]\nbudget_tokens_per_day = 15\n");
+    let app = file.of(Setup::new().await).upstream(&upstream).with("BUDGET_HOLD_TOKENS", 10).start().await;
+    let user = app.user().await;
+    let session = async |agent: &str| -> uuid::Uuid {
+        let request = user.request(Method::POST, "/api/v1/chatkit/sessions").json(&json!({"agent": agent}));
+        let created: Value = read(request).await.data().clone();
+        created["id"].as_str().unwrap().parse().unwrap()
+    };
+    let (dear, free) = (session("dear").await, session("free").await);
+    assert!(user.say(dear, "Hello").await.done);
+    user.say_in_vain(dear, "Hello").await.fails(429, "BUDGET_EXCEEDED");
+    assert!(user.say(free, "Hello").await.done);
+}

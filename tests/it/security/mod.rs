@@ -1,0 +1,18 @@
+//! What strangers, web pages and hostile clients may cost. SECURITY.md names these tests beside the requirements.
+
+mod actions;
+mod agents;
+mod batches;
+mod budgets;
+mod connections;
+mod headers;
+mod locked;
+mod logins;
+mod logs;
+mod messages;
+mod ops;
+mod pages;
+mod secrets;
+mod sockets;
+mod tools;
+mod uploads;

@@ -74,6 +74,7 @@ async fn database(api: &Api) -> anyhow::Result<((), String)> {
     let kind = text(&body, "/components/db/kind");
     match is_healthy {
         true => Ok(((), format!("{kind}, takes writes"))),
+        false if is_elsewhere(&body) => Ok(((), ELSEWHERE.to_owned())),
         false => bail!(
             "/health/db says {body}: the database does not answer, or takes no writes (DATABASE_URL); or the gateway does \
              not reach its core (CORE_URL)"
@@ -86,11 +87,20 @@ async fn model(api: &Api) -> anyhow::Result<((), String)> {
     match (is_healthy, text(&body, "/components/openrouter/kind")) {
         (true, "demo") => Ok(((), "the built-in demo model: set OPENROUTER_API_KEY or OPENROUTER_BASE_URL".to_owned())),
         (true, kind) => Ok(((), kind.to_owned())),
+        (false, _) if is_elsewhere(&body) => Ok(((), ELSEWHERE.to_owned())),
         (false, _) => bail!(
             "/health/openrouter says {body}: the model's server cannot be reached, or refuses the key or the model \
              (OPENROUTER_BASE_URL, OPENROUTER_API_KEY, OPENROUTER_MODEL); `threadline doctor --model` says more"
         ),
     }
+}
+
+/// What is said when operators have a listener of their own.
+const ELSEWHERE: &str = "not asked: its health is on OPS_LISTEN only; the steps below show whether it works";
+
+/// Returns whether a health check is not served at this URL.
+fn is_elsewhere(body: &Value) -> bool {
+    text(body, "/error/code") == "NOT_FOUND"
 }
 
 async fn clean_up(account: &Account, traces: &Traces) -> anyhow::Result<((), String)> {

@@ -95,7 +95,8 @@ def check_pod(name, pod, grace):
         if grace:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 check(probe in container, f"{name}: no {probe}")
-            check("database" not in container["livenessProbe"]["httpGet"]["path"], f"{name}: liveness needs the database")
+            check(container["livenessProbe"]["httpGet"] == {"path": "/health", "port": "ops"}, f"{name}: liveness")
+            check(container["readinessProbe"]["httpGet"] == {"path": "/health/db", "port": "ops"}, f"{name}: readiness")
 
 
 def plain(documents):

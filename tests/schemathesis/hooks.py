@@ -18,6 +18,9 @@ BEYOND_SCHEMAS = [
     "There is no action",
     "names no method",
     "is no valid token",
+    "Only a client token can be cancelled",
+    # A format is no demand in JSON Schema 2020-12.
+    "UUID parsing failed",
     "takes ids of attachments",
     "The message has no text.",
     "bytes; at most",

@@ -105,6 +105,7 @@ impl Erasure {
                 self.attachments.erase_bytes(id).await?;
             }
         }
+        self.store.erase_locks(user_id).await?;
         loop {
             let threads = self.store.export_threads(user_id, None, BATCH).await?;
             if threads.is_empty() {

@@ -6,14 +6,15 @@ use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UsageRow;
-use super::unit::{read, tx};
+use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use threadline_schema::db::tables::{
     account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys, tasks,
-    usage_days, users,
+    threads, usage_days, users,
 };
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, TaskId, UserId};
+use threadline_schema::threads::ThreadState;
 
 impl Store {
     /// Requests the erasure of an account, and disables it. Requesting it twice does no harm.
@@ -65,6 +66,18 @@ impl Store {
             let found: Option<UserId> =
                 account_erasures::table.find(user_id).select(account_erasures::user_id).first(c).await.optional()?;
             Ok(found.is_some())
+        })
+    }
+
+    /// Unlocks the threads of a user: who has requested the erasure of an account has a right to it.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn erase_locks(&self, user_id: UserId) -> StoreResult<usize> {
+        change!(self, |c| {
+            let locked = threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Locked));
+            let unlock = diesel::update(threads::table.filter(locked)).set(threads::status.eq(ThreadState::Closed));
+            Ok(unlock.execute(c).await?)
         })
     }
 
@@ -177,7 +190,7 @@ impl Store {
     /// # Errors
     /// Only if the database fails.
     pub async fn erased_identities_trim(&self, before: UtcTime) -> StoreResult<usize> {
-        super::unit::change!(self, |c| {
+        change!(self, |c| {
             let old = erased_identities::table.filter(erased_identities::erased_at.lt(before));
             Ok(diesel::delete(old).execute(c).await?)
         })

@@ -96,8 +96,9 @@ impl Store {
             let Some((message, run)) = new.first_message else {
                 return Ok(ThreadCreated { thread, run: None, replayed: false });
             };
+            let row = run.at(&thread, 0);
             let reservation = run.reservation;
-            let row = c.insert_run(run.at(&thread, 0)).await?;
+            let row = c.insert_run(row).await?;
             c.insert_message(&thread, &row, message).await?;
             c.reserve_budget(&row, reservation).await?;
             Ok(ThreadCreated { thread, run: Some(row), replayed: false })

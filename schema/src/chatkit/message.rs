@@ -54,8 +54,9 @@ impl UserContent {
 pub struct UserMessageInput {
     /// Parts of the message.
     pub content: Vec<UserContent>,
-    /// Ids of attachments.
+    /// Ids of attachments, at most 10.
     #[serde(default)]
+    #[schemars(length(max = 10))]
     pub attachments: Vec<String>,
     /// Text that the message quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use super::{answer, newcomer, newcomer_at, say};
 use crate::support::relay::Relay;
-use crate::support::{Gate, Script, Setup, Upstream};
+use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use serde_json::{Value, json};
 use threadline_test_requirements::Requirement;
 use uuid::Uuid;
@@ -61,9 +61,10 @@ async fn the_page_connects_again_and_misses_nothing() {
     relay.cut();
     browser.read("#status", "The connection is lost").await;
     gate.open();
-    while user.history(session).await["items"][1]["content"][0]["text"] != "Half and half" {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    eventually("the answer is complete", || async {
+        user.history(session).await.to_string().contains("Half and half").then_some(())
+    })
+    .await;
     user.say(session, "Are you there?").await;
     relay.mend();
     browser.read(".item:nth-child(4).assistant_message .text", "Meanwhile").await;

@@ -94,6 +94,14 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_with_a_listener_for_operators() {
+    let app = Setup::new().await.with("OPS_LISTEN", "127.0.0.1:0").start().await;
+    let said = smoke(&format!("http://{}", app.rest), &[], &[]).await;
+    said.works(&ALL);
+    assert_eq!(said.text.matches("OPS_LISTEN").count(), 2, "{}", said.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_url_that_is_wrong_is_told() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     smoke(&format!("http://{nobody}"), &[], &[])

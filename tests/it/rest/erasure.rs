@@ -80,6 +80,11 @@ async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
             found.push((format!("{table}.{column}"), rows));
         }
     }
+    let holds_word = |segment: &Vec<u8>| segment.windows(WORD.len()).any(|bytes| bytes == WORD.as_bytes());
+    let segments = database.segments().await.iter().filter(|segment| holds_word(segment)).count();
+    if segments > 0 {
+        found.push(("log_segments.events".to_owned(), i64::try_from(segments).unwrap_or(i64::MAX)));
+    }
     found
 }
 

@@ -16,6 +16,12 @@ struct Found {
     rows: i64,
 }
 
+#[derive(diesel::QueryableByName)]
+struct Segment {
+    #[diesel(sql_type = diesel::sql_types::Binary)]
+    events: Vec<u8>,
+}
+
 /// A database of one test.
 pub enum Database {
     /// A file in its own directory.
@@ -79,6 +85,20 @@ impl Database {
             (live.last_seq()? >= seq).then_some(())
         };
         super::eventually("what was said is in the log", is_logged).await;
+    }
+
+    /// Returns the segments of the log.
+    pub async fn segments(&self) -> Vec<Vec<u8>> {
+        let sql = diesel::sql_query("SELECT events FROM log_segments");
+        let found: Vec<Segment> = match self {
+            Self::Sqlite(_) => diesel::RunQueryDsl::load(sql, &mut sqlite(&self.url())),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::load(sql, &mut connection).await
+            }
+        }
+        .expect("the segments");
+        found.into_iter().map(|segment| segment.events).collect()
     }
 
     /// Executes a query that counts: `SELECT COUNT(*) AS rows ...`.

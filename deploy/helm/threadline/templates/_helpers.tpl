@@ -58,7 +58,7 @@ capabilities:
 {{- if or (has $name $secrets) (regexMatch "(_API_KEY|_SECRET|_PASSWORD|_TOKEN)$" $name) }}
 {{- fail (printf "settings.%s is a secret: put it into the Secret that existingSecret names" $name) }}
 {{- end }}
-{{- if has $name (list "REST_LISTEN" "RPC_LISTEN" "CORE_URL" "DRAIN_SECONDS" "AGENTS_FILE") }}
+{{- if has $name (list "REST_LISTEN" "RPC_LISTEN" "OPS_LISTEN" "CORE_URL" "DRAIN_SECONDS" "AGENTS_FILE") }}
 {{- fail (printf "settings.%s is set by the chart (drainSeconds, agentsFile, mode)" $name) }}
 {{- end }}
 {{- end }}

@@ -5,7 +5,6 @@
 {{- $name := printf "%s-%s" (include "threadline.fullname" $root) .part }}
 {{- $isCore := eq .part "core" }}
 {{- $hasData := ne .part "gateway" }}
-{{- $port := ternary "rpc" "rest" $isCore }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -73,6 +72,7 @@ spec:
             {{- if $hasData }}
             - {name: rpc, containerPort: 8001}
             {{- end }}
+            - {name: ops, containerPort: 9000}
           envFrom:
             - configMapRef:
                 name: {{ include "threadline.fullname" $root }}
@@ -81,6 +81,8 @@ spec:
                 name: {{ $values.existingSecret }}
             {{- end }}
           env:
+            # Metrics and health checks: never on the port that the ingress leads to.
+            - {name: OPS_LISTEN, value: "0.0.0.0:9000"}
             {{- if not $isCore }}
             - {name: REST_LISTEN, value: "0.0.0.0:8000"}
             {{- end }}
@@ -93,17 +95,17 @@ spec:
             - {name: DATABASE_URL, value: "sqlite:///data/threadline.db"}
             {{- end }}
           startupProbe:
-            httpGet: {path: /health, port: {{ $port }}}
+            httpGet: {path: /health, port: ops}
             periodSeconds: 2
             failureThreshold: 60
           livenessProbe:
-            httpGet: {path: /health, port: {{ $port }}}
+            httpGet: {path: /health, port: ops}
             periodSeconds: 10
             timeoutSeconds: 5
             failureThreshold: 3
           readinessProbe:
-            # The port of the core has no check of the database; a gateway asks its core.
-            httpGet: {path: {{ ternary "/health" "/health/db" $isCore }}, port: {{ $port }}}
+            # A gateway asks its core.
+            httpGet: {path: /health/db, port: ops}
             periodSeconds: 5
             timeoutSeconds: 5
             failureThreshold: 2

@@ -285,6 +285,22 @@ async fn responses_match_the_documents() {
     let speech = json!({"audio_base64": "AAAA", "mime_type": "audio/webm"});
     c.ask(Method::POST, "/api/v1/chatkit/transcriptions", &[], "", Some(speech)).await;
 
+    let password = crate::support::client::PASSWORD;
+    let token = c.ask(Method::POST, "/api/v1/auth/client-tokens", &[], "", Some(json!({"expires_in": 60}))).await;
+    c.ask(Method::POST, "/api/v1/auth/client-tokens", &[], "", Some(json!({"expires_in": 0}))).await;
+    let token = Some(json!({"token": token.data()["token"]}));
+    c.ask(Method::POST, "/api/v1/auth/client-tokens/cancel", &[], "", token).await;
+    let change = |current: &str| Some(json!({"current_password": current, "new_password": password}));
+    c.ask(Method::POST, "/api/v1/auth/change-password", &[], "", change("not the password")).await;
+    let changed = c.ask(Method::POST, "/api/v1/auth/change-password", &[], "", change(password)).await;
+    c.user = c.user.with_token(changed.data()["token"].as_str().unwrap());
+    c.ask(Method::POST, "/api/v1/auth/logout-everywhere", &[], "", None).await;
+    c.ask(Method::POST, "/api/v1/auth/logout-everywhere", &[], "", None).await;
+    let login = c.ask(Method::POST, "/api/v1/auth/login", &[], "", credentials(&email)).await;
+    c.user = c.user.with_token(login.data()["token"].as_str().unwrap());
+    c.ask(Method::POST, "/api/v1/auth/delete-account", &[], "", Some(json!({"password": "wrong password"}))).await;
+    c.ask(Method::POST, "/api/v1/auth/delete-account", &[], "", Some(json!({"password": password}))).await;
+
     let streams = ["/api/v1/chatkit/runs/{run_id}/events", "/api/v1/chatkit/sessions/{session_id}/events"];
     let streams = streams.map(|path| ("GET".to_owned(), path.to_owned()));
     let text = [
@@ -292,6 +308,7 @@ async fn responses_match_the_documents() {
         "/chat/{file}",
         "/docs",
         "/metrics",
+        "/api/v1/auth/export",
         "/api/v1/chatkit/attachments/{attachment_id}/content",
         "/api/v1/chatkit/attachments/{attachment_id}/preview",
     ]

@@ -131,7 +131,9 @@ impl Attachments {
             clock: clock.clone(),
             storage: Storage::new(&config.location)?,
             signer: CapabilitySigner::new(&auth)?,
-            decode_permits: Semaphore::new(MAX_CONCURRENT_DECODES),
+            decode_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_DECODES)),
+            late_uploads_deleted_to: Mutex::new(None),
+            decode_queue: Arc::new(Semaphore::new(MAX_QUEUED_DECODES)),
             config: config.clone(),
         })
     }

@@ -1,7 +1,8 @@
 //! A locked conversation is evidence: nothing in it changes, and it stays.
 
 use crate::everywhere;
-use crate::support::Setup;
+use crate::support::client::PASSWORD;
+use crate::support::eventually;
 use serde_json::json;
 
 everywhere! {
@@ -25,5 +26,12 @@ everywhere! {
         app.database.batch(&format!("UPDATE threads SET status = 'active' WHERE id = {}", app.database.id(session))).await;
         user.rpc_ok("threads.sync_custom_action", action).await;
         assert_eq!(user.delete(&path).await.status, 200);
+
+        // The erasure of an account is not stopped by it.
+        let session = user.session().await;
+        app.database.batch(&format!("UPDATE threads SET status = 'locked' WHERE id = {}", app.database.id(session))).await;
+        user.rpc_ok("auth.delete_account", json!({"password": PASSWORD})).await;
+        let rest = format!("SELECT COUNT(*) AS rows FROM threads WHERE id = {}", app.database.id(session));
+        eventually("the conversation is gone", || async { (app.database.count(&rest).await == 0).then_some(()) }).await;
     }
 }

@@ -1,7 +1,7 @@
 //! A conversation as a model is to read it, and the part of it that fits.
 
 use super::estimate::{bytes_of, estimate};
-use super::fit::{fit, shortened};
+use super::fit::{beginning, fit};
 use crate::model::{Message, UserInput};
 use std::borrow::Cow;
 
@@ -92,20 +92,17 @@ impl Conversation {
         let first = self.turns.iter().position(|turn| turn.position > *through)?;
         let (start, kept_from) = (self.turns.first()?.message, self.turns.get(first)?.message);
         let (instructions, kept) = (self.messages.get(..start)?, self.messages.get(kept_from..)?);
-        let mut text = Cow::Borrowed(text.as_str());
+        let mut text = text.as_str();
         if let Some(budget) = budget {
             let free = budget.saturating_sub(instructions.iter().map(estimate).sum()) / 3;
             if free < MIN_SUMMARY_TOKENS {
                 return None;
             }
-            let bytes = bytes_of(free);
-            if text.len() > bytes {
-                text = Cow::Owned(shortened(&text, bytes));
-            }
+            text = beginning(text, bytes_of(free));
         }
         let mut messages = Vec::with_capacity(instructions.len() + 1 + kept.len());
         messages.extend_from_slice(instructions);
-        messages.push(summary_message(&text));
+        messages.push(summary_message(text));
         messages.extend_from_slice(kept);
         Some((messages, first))
     }

@@ -99,7 +99,7 @@ fn a_long_summary_is_cut_and_a_tiny_prompt_has_none() {
     let all = conversation(10, 300, Some((&summary, 11)));
     let fitted = all.fit(Some(1_200));
     let shown = &texts(&fitted)[1];
-    assert!(shown.len() < 1_500 && shown.contains("bytes left out"), "{}", shown.len());
+    assert!(shown.len() < 1_500 && shown.contains("met. They\n[End of the summary."), "{shown}");
     assert!(!texts(&all.fit(Some(100)))[1].contains("They met"));
 }
 

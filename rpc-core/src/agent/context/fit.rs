@@ -199,6 +199,16 @@ pub(in crate::agent) fn shortened(text: &str, bytes: usize) -> String {
     cut(text, bytes - tail, tail)
 }
 
+/// Returns at most `bytes` of the beginning of a text, up to the end of a word. Without a note: a model that reads what a model
+/// has written repeats notes as if they were a part of it.
+pub(in crate::agent) fn beginning(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let start = text.get(..text.floor_char_boundary(bytes)).unwrap_or_default();
+    start.rfind(char::is_whitespace).and_then(|end| start.get(..end)).unwrap_or(start).trim_end()
+}
+
 /// Returns the first `head` and the last `tail` bytes of a text, with a note about the rest between them.
 fn cut(text: &str, head: usize, tail: usize) -> String {
     let head = text.floor_char_boundary(head);

@@ -9,5 +9,5 @@ mod windows;
 
 pub(super) use conversation::{Conversation, EarlierTurns, Turn, WantedSummary};
 pub(super) use estimate::{bytes_of, estimate};
-pub(super) use fit::shortened;
+pub(super) use fit::{beginning, shortened};
 pub(crate) use windows::ContextWindows;

@@ -2,7 +2,7 @@
 
 use super::summary_model;
 use super::transcript::{TurnText, turn_texts};
-use crate::agent::context::{WantedSummary, bytes_of, estimate, shortened};
+use crate::agent::context::{WantedSummary, beginning, bytes_of, estimate, shortened};
 use crate::agent::registry::ResolvedAgent;
 use crate::agent::side_request::SideUsage;
 use crate::agent::{AgentError, AgentServices, prompt};
@@ -216,7 +216,7 @@ impl SummaryJob {
                     if written.is_empty() {
                         return Err(SummaryError::Empty);
                     }
-                    return Ok((shortened(written, MAX_SUMMARY_BYTES), count));
+                    return Ok((beginning(written, MAX_SUMMARY_BYTES).to_owned(), count));
                 }
                 // The limit is remembered, and the next request is shorter.
                 Err(ModelError::ContextLength { limit, .. }) if refused < MAX_REQUESTS => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
 use threadline_core::model;
 use threadline_core::store::{Clock, PostgresFacts, Store, StoreError, migrate as schema};
-use threadline_core::{Accounts, McpStatus, Redis, Tokens, check_mcp_servers, check_storage};
+use threadline_core::{Accounts, McpStatus, Redis, Tokens, check_mcp_servers, check_provider, check_storage};
 use threadline_schema::ids::ThreadId;
 use threadline_schema::threads::ThreadState;
 
@@ -170,6 +170,15 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
         }
         .await,
     )?;
+
+    match settings.provider() {
+        Ok(None) => {}
+        Ok(Some(provider)) => {
+            let keys = check_provider(&provider).await;
+            report.line("identity", keys.map(|count| format!("{}, {count} keys", provider.issuer)))?;
+        }
+        Err(error) => report.line("identity", Err::<String, _>(error))?,
+    }
 
     if let Some(redis) = settings.redis() {
         let reached = async { Redis::probe(&redis)?.ping().await.map_err(anyhow::Error::msg) };

@@ -87,14 +87,14 @@ fn tls() -> anyhow::Result<TlsConnector> {
 mod tests {
     use super::*;
     use crate::config::{Settings, TlsFiles};
-    use crate::listen::{ConnectionLimits, Listener, acceptor, serve};
+    use crate::listen::{Certificates, ConnectionLimits, Listener, serve};
     use http::Response;
     use threadline_runtime::Supervisor;
     use tokio_util::sync::CancellationToken;
 
     async fn check_server(status: StatusCode, tls: Option<TlsFiles>) -> anyhow::Result<()> {
         let mut config = Settings::read(&|_| None).unwrap().server().unwrap();
-        let acceptor = tls.as_ref().map(|files| acceptor(files).unwrap());
+        let acceptor = tls.as_ref().map(|files| Certificates::load(files).unwrap().acceptor().unwrap());
         let listener = Listener::bind("test", "REST_LISTEN", "0.0.0.0:0".parse().unwrap(), acceptor).await.unwrap();
         config.rest_listen = listener.local_addr().unwrap();
         config.tls = tls;

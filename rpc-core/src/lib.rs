@@ -45,6 +45,7 @@ pub use account_tools::AccountTools;
 pub use accounts::{AccountExport, Accounts, Erasure, NewInvitation, NewServiceKey};
 pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
+pub use auth::foreign::check_provider;
 pub use auth::secret_code::generate_password;
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};

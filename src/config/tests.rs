@@ -177,6 +177,37 @@ fn registration_is_open_only_for_one_machine_unless_it_is_set() {
 }
 
 #[test]
+fn a_provider_needs_an_issuer_and_an_audience() {
+    let issuer = ("AUTH_ISSUER", "https://login.example/");
+    for (values, variable) in [
+        (vec![issuer], "AUTH_AUDIENCE"),
+        (vec![issuer, ("AUTH_AUDIENCE", " , ")], "AUTH_AUDIENCE"),
+        (vec![("AUTH_AUDIENCE", "app")], "AUTH_ISSUER"),
+        (vec![("AUTH_JWKS_URL", "https://login.example/keys")], "AUTH_ISSUER"),
+        (vec![("AUTH_ISSUER", "login.example"), ("AUTH_AUDIENCE", "app")], "AUTH_ISSUER"),
+    ] {
+        assert_eq!(core(&values).unwrap_err().variable, variable, "{values:?}");
+    }
+    let provider = core(&[issuer, ("AUTH_AUDIENCE", "app, other")]).unwrap().0.provider.unwrap();
+    assert_eq!((provider.issuer.as_str(), provider.jwks_url), ("https://login.example/", None));
+    assert_eq!(
+        (provider.audiences, provider.email_claim),
+        (vec!["app".to_owned(), "other".to_owned()], "email".to_owned())
+    );
+}
+
+#[test]
+fn several_keys_are_separated_by_commas_and_the_first_signs() {
+    let (first, second) = ("a".repeat(32), "b".repeat(32));
+    let auth = core(&[("SECRET_KEY", &format!("{first}, {second},"))]).unwrap().0.auth;
+    assert_eq!(auth.secret.expose_secret(), first);
+    assert_eq!(auth.former_secrets.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>(), [second.as_str()]);
+    let url = ("DATABASE_URL", "postgres://db/threadline");
+    assert_eq!(core(&[url, ("SECRET_KEY", &format!("{first},short"))]).unwrap_err().variable, "SECRET_KEY");
+    assert_eq!(core(&[("SECRET_KEY", ",,")]).unwrap_err().variable, "SECRET_KEY");
+}
+
+#[test]
 fn registrations_are_limited_like_requests_unless_it_is_set() {
     let limit = |values: &[(&str, &str)]| core(values).unwrap().0.limits.registrations_per_hour.map(u32::from);
     assert_eq!(limit(&[]), Some(30));

@@ -3,8 +3,9 @@
 
 use crate::attachments::Attachments;
 use crate::auth::foreign::identity_hash;
+use crate::auth::login_guard;
 use crate::error::Error;
-use crate::store::{Clock, Store};
+use crate::store::{Clock, ErasedHashes, Store};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,8 +121,12 @@ impl Erasure {
             }
         }
         while self.store.erase_tasks(user_id, BATCH).await? > 0 {}
+        let account = self.store.user_by_id(user_id).await?;
         let identity = self.store.foreign_identity_of(user_id).await?;
-        let hash = identity.map(|identity| identity_hash(&identity.issuer, &identity.subject));
-        Ok(self.store.erase_account(user_id, hash, self.clock.now()).await?)
+        let hashes = ErasedHashes {
+            identity: identity.map(|identity| identity_hash(&identity.issuer, &identity.subject)),
+            email: account.as_ref().and_then(|account| account.own_email()).map(login_guard::hash_of),
+        };
+        Ok(self.store.erase_account(user_id, hashes, self.clock.now()).await?)
     }
 }

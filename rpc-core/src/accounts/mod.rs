@@ -109,6 +109,8 @@ impl Accounts {
     /// `INVALID_CREDENTIALS` if the current password is another, `INVALID_REQUEST` for a new one that cannot be used.
     pub(crate) async fn change_password(&self, id: UserId, current: String, new: String) -> Result<UserRow, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "The current password is wrong.");
+        // What is wrong with the new one is no failed attempt at the current one.
+        check_length(&new)?;
         if current.chars().count() > *password::LENGTH.end() {
             return Err(wrong());
         }
@@ -170,11 +172,19 @@ impl Accounts {
     }
 
     async fn hash(&self, password: String) -> Result<String, Error> {
-        let chars = password.chars().count();
-        if !password::LENGTH.contains(&chars) {
-            let (min, max) = (password::LENGTH.start(), password::LENGTH.end());
-            return Err(Error::invalid(format!("A password has {min} to {max} characters.")));
-        }
+        check_length(&password)?;
         self.passwords.hash(password).await.map_err(Error::internal)
     }
+}
+
+/// Checks the length of a new password.
+///
+/// # Errors
+/// `INVALID_REQUEST`.
+pub(crate) fn check_length(password: &str) -> Result<(), Error> {
+    if password::LENGTH.contains(&password.chars().count()) {
+        return Ok(());
+    }
+    let (min, max) = (password::LENGTH.start(), password::LENGTH.end());
+    Err(Error::invalid(format!("A password has {min} to {max} characters.")))
 }

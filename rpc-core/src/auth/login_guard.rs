@@ -92,8 +92,11 @@ impl LoginAttempt<'_> {
 }
 
 /// Returns the hash under which the failures of an email are counted.
-fn hash_of(email: &str) -> String {
-    let digest: [u8; 32] = Sha256::digest(email.trim().to_lowercase()).into();
+///
+/// All ways to write an email of one account have one hash: whoever guesses must not gain tries by another spelling.
+pub(crate) fn hash_of(email: &str) -> String {
+    let email = super::email::normalize(email).unwrap_or_else(|_| super::email::legacy(email));
+    let digest: [u8; 32] = Sha256::digest(email).into();
     digest.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a text does not fail.
         let _ = write!(text, "{byte:02x}");

@@ -1,6 +1,6 @@
 //! `auth.*`
 
-use crate::accounts::{AccountExport, Accounts, Erasure};
+use crate::accounts::{AccountExport, Accounts, Erasure, check_length};
 use crate::agent::AgentRegistry;
 use crate::auth::grant::{Grant, MethodScope};
 use crate::auth::login_guard::LoginGuard;
@@ -110,7 +110,10 @@ impl AuthMethods {
     async fn change_password(self: Arc<Self>, call: CallContext, params: PasswordChange) -> Result<Login, Error> {
         let user_id = call.user_id()?;
         let PasswordChange { current_password, new_password } = params;
-        let row = self.accounts.change_password(user_id, current_password, new_password).await?;
+        // Before the attempt, which counts as a failure until it succeeds.
+        check_length(&new_password)?;
+        let changed = self.accounts.change_password(user_id, current_password, new_password);
+        let row = self.attempt_with_password(&call, changed).await?;
         self.standings.announce(user_id.into()).await;
         self.logged_in(&row)
     }
@@ -195,12 +198,37 @@ impl AuthMethods {
         let identity = call.identity()?;
         let user_id = identity.user_id;
         if identity.service_key().is_none() {
-            self.accounts.check_password(user_id, params.password).await?;
+            let checked = self.accounts.check_password(user_id, params.password);
+            self.attempt_with_password(&call, checked).await?;
         }
         let at = self.accounts.request_erasure(user_id).await?;
         self.standings.announce(user_id.into()).await;
         self.erasure.wake();
         Ok(ErasureBegun { user_id, requested_at: at.utc() })
+    }
+
+    /// Makes an attempt that needs the password of the caller's account. Failures count like failed logins: a token that was
+    /// stolen must not be a way to guess the password.
+    async fn attempt_with_password<T>(
+        &self,
+        call: &CallContext,
+        attempt: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let row = self.store.user_by_id(call.user_id()?).await?.ok_or_else(Error::unauthorized)?;
+        let Some(email) = row.own_email() else { return attempt.await };
+        let counted = self.logins.begin(email, call.ip()).await?;
+        match attempt.await {
+            Ok(value) => {
+                counted.succeed().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                if error.public().code == ErrorCode::InvalidCredentials {
+                    counted.fail();
+                }
+                Err(error)
+            }
+        }
     }
 
     fn logged_in(&self, row: &UserRow) -> Result<Login, Error> {

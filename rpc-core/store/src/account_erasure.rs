@@ -9,12 +9,21 @@ use super::rows::UsageRow;
 use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use threadline_schema::db::tables::{
-    account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys, tasks,
-    threads, usage_days, users,
+    account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys,
+    login_failures, tasks, threads, usage_days, users,
 };
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, TaskId, UserId};
 use threadline_schema::threads::ThreadState;
+
+/// Hashes by which an erased user is still found.
+#[derive(Debug, Clone, Default)]
+pub struct ErasedHashes {
+    /// Of issuer and subject, of a provider's user. It is kept for some days, so that tokens from before are refused.
+    pub identity: Option<String>,
+    /// Of the email, under which failed logins are counted. It is deleted.
+    pub email: Option<String>,
+}
 
 impl Store {
     /// Requests the erasure of an account, and disables it. Requesting it twice does no harm.
@@ -116,11 +125,12 @@ impl Store {
     }
 
     /// Ends an erasure: adds the usage to the sums of nobody, takes the user out of the audit log, and deletes the account
-    /// with everything that is left. `identity_hash` is that of a provider's user.
+    /// with everything that is left.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    pub async fn erase_account(&self, user_id: UserId, identity_hash: Option<String>, now: UtcTime) -> StoreResult<()> {
+    pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, now: UtcTime) -> StoreResult<()> {
+        let ErasedHashes { identity: identity_hash, email: email_hash } = hashes;
         tx!(self, |c| {
             // One statement gives each row to one transaction only, so nothing is counted twice.
             let days: Vec<UsageRow> = diesel::delete(usage_days::table.filter(usage_days::user_id.eq(user_id)))
@@ -158,6 +168,9 @@ impl Store {
                     .set(erased_identities::erased_at.eq(now))
                     .execute(c)
                     .await?;
+            }
+            if let Some(email_hash) = email_hash {
+                diesel::delete(login_failures::table.find(email_hash)).execute(c).await?;
             }
             let of_user = audit_log::table.filter(audit_log::user_id.eq(Some(user_id)));
             diesel::update(of_user).set(audit_log::user_id.eq(None::<UserId>)).execute(c).await?;

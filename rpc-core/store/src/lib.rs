@@ -67,6 +67,7 @@ mod usage;
 mod users;
 
 pub use account_access::{AccessChange, UserAccess};
+pub use account_erasure::ErasedHashes;
 pub use clock::Clock;
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};

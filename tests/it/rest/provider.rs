@@ -1,7 +1,7 @@
 //! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away means.
 
 use crate::agents::python::Listening;
-use crate::support::process::SECRET;
+use crate::support::process::{SECRET, run};
 use crate::support::provider::AUDIENCE;
 use crate::support::{App, Client, Provider, Setup, SigningKey, eventually, token};
 use crate::{everywhere, serve_and_split};
@@ -243,6 +243,20 @@ async fn a_wrong_issuer_is_one_line_in_the_log_and_a_provider_that_was_never_rea
     })
     .await;
     assert!(told.contains("https://login.example"), "{told}");
+
+    let settings = [
+        ("DATABASE_URL", "sqlite://:memory:".to_owned()),
+        ("AUTH_ISSUER", provider.issuer.clone()),
+        ("AUTH_AUDIENCE", AUDIENCE.to_owned()),
+    ];
+    let doctor = move || run(&["doctor"], &settings);
+    let report = tokio::task::spawn_blocking(doctor).await.unwrap();
+    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    let line = report.lines().find(|line| line.contains("identity")).unwrap_or_else(|| panic!("{report}"));
+    assert!(
+        line.starts_with("FAIL") && line.contains("AUTH_ISSUER") && line.contains("https://login.example"),
+        "{line}"
+    );
 
     // Users with a password are not affected.
     assert_eq!(app.user().await.get(ME).await.status, 200);

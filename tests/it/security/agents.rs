@@ -3,7 +3,7 @@
 use crate::agents::file::AgentsFile;
 use crate::everywhere;
 use crate::support::client::read;
-use crate::support::{Client, Reply, Setup};
+use crate::support::{Client, Reply};
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;

@@ -1,7 +1,6 @@
 //! Headers that protect every page and every response.
 
 use crate::serve_and_split;
-use crate::support::Setup;
 
 serve_and_split! {
     async fn every_response_has_security_headers_and_a_policy(setup: Setup) {

@@ -2,7 +2,7 @@
 
 use crate::everywhere;
 use crate::support::client::PASSWORD;
-use crate::support::{Setup, eventually};
+use crate::support::eventually;
 use serde_json::json;
 
 everywhere! {

@@ -1,7 +1,6 @@
 //! The listener of operators.
 
 use crate::serve_and_split;
-use crate::support::Setup;
 
 serve_and_split! {
     async fn operators_have_a_listener_of_their_own(setup: Setup) {

@@ -2,7 +2,7 @@
 
 use crate::agents::file::AgentsFile;
 use crate::serve_and_split;
-use crate::support::{Script, Setup, Upstream};
+use crate::support::{Script, Upstream};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 

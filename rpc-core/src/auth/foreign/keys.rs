@@ -46,7 +46,7 @@ struct ProviderKey {
 
 /// Why the keys could not be read. The text names the setting to look at.
 #[derive(Debug, thiserror::Error)]
-enum KeysError {
+pub(super) enum KeysError {
     #[error("{setting}: {url} cannot be read")]
     Request {
         setting: &'static str,
@@ -144,6 +144,11 @@ impl ProviderKeys {
                 tracing::warn!(error = %Chain(&error), "keys of the identity provider cannot be read");
             }
         }
+    }
+
+    /// Reads the keys, and returns how many there are.
+    pub(super) async fn count(&self) -> Result<usize, KeysError> {
+        Ok(self.read().await?.len())
     }
 
     /// Reads the keys. A document without a usable key is an error: it would lock everybody out.

@@ -21,6 +21,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use std::sync::Arc;
 use threadline_runtime::Supervisor;
+use threadline_schema::error::Chain;
 
 /// Largest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -83,6 +84,15 @@ impl ForeignTokens {
         let issued = Issued::At(claims.iat.map(super::numeric_date::NumericDate::seconds));
         Ok(Some(Identity::new(user_id, claims.exp, issued, now)))
     }
+}
+
+/// Reads the keys of an identity provider, without a running service. Returns how many can be used.
+///
+/// # Errors
+/// A line that names the setting to look at.
+pub async fn check_provider(config: &ProviderConfig) -> Result<usize, String> {
+    let keys = ProviderKeys::new(config).map_err(|error| error.to_string())?;
+    keys.count().await.map_err(|error| Chain(&error).to_string())
 }
 
 /// Returns the hash by which the erased user of a provider is known for as long as tokens from before may be valid.

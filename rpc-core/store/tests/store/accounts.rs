@@ -5,7 +5,7 @@ use futures::future::join_all;
 use threadline_schema::db::text::TextList;
 use threadline_schema::ids::{AccessSubjectId, UserId};
 use threadline_store::rows::{AccessChangeRow, AuditRow, ForeignIdentityRow, InvitationRow, ServiceKeyRow};
-use threadline_store::{AccessChange, Conflict, ForeignIdentity, StoreError, UserAccess};
+use threadline_store::{AccessChange, Conflict, ErasedHashes, ForeignIdentity, StoreError, UserAccess};
 
 fn change() -> AccessChange {
     AccessChange { id: new_id(), at: now() }
@@ -155,7 +155,8 @@ on_both! {
         for thread in store.export_threads(user_id, None, 10).await.unwrap() {
             store.thread_delete(user_id, thread.id).await.unwrap();
         }
-        let twice = [0, 1].map(|_| store.erase_account(user_id, Some("hash".into()), at(5)));
+        let hashes = || ErasedHashes { identity: Some("hash".into()), email: Some("of an email".into()) };
+        let twice = [0, 1].map(|_| store.erase_account(user_id, hashes(), at(5)));
         for erased in join_all(twice).await {
             erased.unwrap();
         }

@@ -3,7 +3,6 @@
 //! Nearly all events of a run are text deltas. Neighbouring deltas of one text are one growing text here, and the places
 //! where they end: a token costs its text and four bytes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use threadline_schema::event::Event;
 use threadline_schema::event::text_delta::{TextDelta, TextPiece, push_escaped};
@@ -145,12 +144,12 @@ impl EventList {
         }
     }
 
-    /// Appends up to `limit` events to `into`, from index `from` on, each with its index.
-    pub(super) fn read(&self, from: usize, limit: usize, into: &mut VecDeque<(usize, Event)>) {
+    /// Gives up to `limit` events from index `from` on, each with its index.
+    pub(super) fn read(&self, from: usize, limit: usize, mut give: impl FnMut(usize, Event)) {
         for (entry, skip, take) in self.range(from, limit) {
             let first = entry.first + skip;
             match &entry.body {
-                Body::Event(event) => into.push_back((first, event.clone())),
+                Body::Event(event) => give(first, event.clone()),
                 Body::Text(text) => {
                     let base = text.start(skip);
                     let whole = TextPiece::new(text.slice(skip, take));
@@ -159,7 +158,7 @@ impl EventList {
                     for (index, end) in (first..).zip(text.ends.iter().skip(skip).take(take)) {
                         let end = to_usize(*end) - base;
                         let text = whole.part(start, end);
-                        into.push_back((index, TextDelta { item_id, content_index, text }.into()));
+                        give(index, TextDelta { item_id, content_index, text }.into());
                         start = end;
                     }
                 }

@@ -233,9 +233,7 @@ impl RunLog {
     /// Moves up to `limit` events after number `after` into `into`. Returns whether the log is closed.
     pub(crate) fn read(&self, after: u64, limit: usize, into: &mut VecDeque<NumberedEvent>) -> bool {
         let state = self.state.lock();
-        let mut events = VecDeque::new();
-        state.events.read(state.index_after(after), limit, &mut events);
-        into.extend(events.into_iter().map(|(index, event)| (state.seq_at(index), event)));
+        state.events.read(state.index_after(after), limit, |index, event| into.push_back((state.seq_at(index), event)));
         state.is_closed
     }
 

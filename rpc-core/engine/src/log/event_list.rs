@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{TextDelta, TextPiece, push_escaped};
 use threadline_schema::ids::ItemId;
+use threadline_schema::text_delta::{TextDelta, TextPiece, push_escaped};
 
 /// Bytes after which another text begins: a text that grows for ever would be copied again and again.
 const TEXT_BYTES: usize = 256 * 1024;

@@ -294,3 +294,30 @@ impl StretchRef<'_> {
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a list has reserved.
+    fn reserved(list: &EventList) -> usize {
+        let texts = list.entries.iter().map(|entry| match &entry.body {
+            Body::Event(event) => event.json().len(),
+            Body::Text(text) => text.text.capacity() + text.ends.capacity() * size_of::<u32>(),
+        });
+        list.entries.capacity() * size_of::<Entry>() + texts.sum::<usize>()
+    }
+
+    #[test]
+    fn a_token_costs_its_text_and_a_few_bytes() {
+        let (item, token, count) = (ItemId::random(), " word", 10_000);
+        let mut list = EventList::default();
+        for _ in 0..count {
+            list.push_text(item, 0, token);
+        }
+        assert!(reserved(&list) <= count * 32, "{} bytes", reserved(&list));
+        list.shrink();
+        assert!(reserved(&list) <= count * (token.len() + 5), "{} bytes", reserved(&list));
+        assert!(list.bytes() <= count * (token.len() + 5), "{} bytes", list.bytes());
+    }
+}

@@ -95,8 +95,12 @@ impl Maintenance {
         let trimmed = async {
             self.store.access_changes_trim(before).await?;
             self.store.cancelled_client_tokens_trim(before).await?;
-            if let Some(retention) = self.audit_retention {
-                self.store.audit_trim((self.clock.now().utc() - retention).into()).await?;
+            // `None` also if the calendar does not reach that far back.
+            let oldest = self.audit_retention.and_then(|retention| {
+                self.clock.now().utc().checked_sub_signed(chrono::TimeDelta::from_std(retention).ok()?)
+            });
+            if let Some(oldest) = oldest {
+                self.store.audit_trim(oldest.into()).await?;
             }
             self.store.erased_identities_trim((self.clock.now().utc() - KEEP_ERASED_IDENTITIES).into()).await
         };

@@ -238,7 +238,7 @@ pooler() {
 }
 
 # Prometheus and promtool, which check the alert rules, the metrics and the dashboard.
-prometheus() {
+prometheus_programs() {
     step "Prometheus"
     if [ -z "${TEST_PROMETHEUS:-}" ]; then
         if ! have prometheus; then install_package prometheus; fi

@@ -41,7 +41,7 @@ pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
     };
     let mut traces = Traces::default();
     let was_interrupted = tokio::select! {
-        done = conversation::talk(&account.api, options, &mut report, &mut traces) => {
+        done = Box::pin(conversation::talk(&account.api, options, &mut report, &mut traces)) => {
             done?;
             false
         }

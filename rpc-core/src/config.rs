@@ -36,6 +36,8 @@ pub struct CoreConfig {
     pub provider: Option<ProviderConfig>,
     /// Who can register.
     pub registration: Registration,
+    /// How long entries of the audit log are kept; `None` for good.
+    pub audit_retention: Option<Duration>,
     /// The model behind the assistant.
     pub model: ModelConfig,
     /// Defaults of all agents.

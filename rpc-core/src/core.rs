@@ -144,6 +144,7 @@ impl Core {
             attachments: attachments.clone(),
             limits: limits.clone(),
             registrations: registrations.clone(),
+            audit_retention: config.audit_retention,
             max_idle: config.session_max_idle,
         };
         maintenance.spawn(supervisor);

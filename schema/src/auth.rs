@@ -160,9 +160,9 @@ impl std::fmt::Debug for ClientToken {
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTokenToCancel {
-    /// The token. Default: the token of this call.
+    /// The client token. Default: the token of this call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub client_token: Option<String>,
 }
 
 impl std::fmt::Debug for ClientTokenToCancel {

@@ -33,6 +33,7 @@ pub mod rpc;
 pub mod runs;
 pub mod system;
 pub mod tasks;
+pub mod text_delta;
 pub mod threads;
 pub mod tool_result;
 pub mod usage;

@@ -36,6 +36,7 @@ impl Settings {
             auth,
             provider: self.provider()?,
             registration,
+            audit_retention: self.audit_retention_days.days(),
             model: self.model(),
             agent: self.agent()?,
             agents: self.agents()?,

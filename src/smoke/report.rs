@@ -27,7 +27,8 @@ impl Report {
         step: impl Future<Output = anyhow::Result<(T, String)>>,
     ) -> anyhow::Result<Option<T>> {
         let started = Instant::now();
-        let outcome = tokio::time::timeout(limit, step).await;
+        // A step holds a connection and its buffers: too much for the stack of whoever waits.
+        let outcome = tokio::time::timeout(limit, Box::pin(step)).await;
         let ms = started.elapsed().as_millis();
         let error = match outcome {
             Ok(Ok((value, words))) => {

@@ -69,7 +69,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_log_failures_total", kind: Counter, labels: "", doc: "Failed writes of the journal; their events are written later." },
     Metric { name: "threadline_journal_lag_seconds", kind: Gauge, labels: "", doc: "Time for which the journal has not been able to write; 0 while it can." },
     Metric { name: "threadline_lease_renewal_failures_total", kind: Counter, labels: "", doc: "Failed tries of this process to renew the leases of its runs." },
-    Metric { name: "threadline_runs_taken_over_total", kind: Counter, labels: "", doc: "Runs that this process took over, because their process was gone or its lease had expired." },
+    Metric { name: "threadline_leases_lost_total", kind: Counter, labels: "", doc: "Runs of other processes that were gone, or whose lease had expired, which this process took over." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },

@@ -290,7 +290,7 @@ async fn responses_match_the_documents() {
     let password = crate::support::client::PASSWORD;
     let token = c.ask(Method::POST, "/api/v1/auth/client-tokens", &[], "", Some(json!({"expires_in": 60}))).await;
     c.ask(Method::POST, "/api/v1/auth/client-tokens", &[], "", Some(json!({"expires_in": 0}))).await;
-    let token = Some(json!({"token": token.data()["token"]}));
+    let token = Some(json!({"client_token": token.data()["token"]}));
     c.ask(Method::POST, "/api/v1/auth/client-tokens/cancel", &[], "", token).await;
     let change = |current: &str| Some(json!({"current_password": current, "new_password": password}));
     c.ask(Method::POST, "/api/v1/auth/change-password", &[], "", change("not the password")).await;

@@ -44,9 +44,16 @@ pub(super) fn content(generator: &mut SchemaGenerator) -> Value {
             _ => None,
         })
         .collect();
+    // Several request types have the same result.
+    let mut distinct: Vec<Value> = Vec::new();
+    for result in results {
+        if !distinct.contains(&result) {
+            distinct.push(result);
+        }
+    }
     let event = generator.subschema_for::<StreamEvent<Thread>>().to_value();
     json!({
-        "application/json": {"schema": {"anyOf": results}},
+        "application/json": {"schema": {"anyOf": distinct}},
         "text/event-stream": {"schema": event_stream("Server-Sent Events: `data:` with JSON.", event)},
     })
 }

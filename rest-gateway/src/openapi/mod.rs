@@ -4,6 +4,7 @@ mod chatkit;
 mod components;
 mod operation;
 mod schema;
+mod unused;
 
 use crate::operation::Operation;
 use crate::rules::RULES;
@@ -38,9 +39,17 @@ pub fn openapi() -> Value {
     schemas.insert("Error".to_owned(), components::error_schema());
     let description = "A self-hosted chat backend. Responses are `{\"success\":true,\"data\":...}` or \
                        `{\"success\":false,\"error\":{\"code\",\"message\"}}`; health checks have a form of their own.";
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
-        "info": {"title": "Threadline", "version": env!("CARGO_PKG_VERSION"), "description": description},
+        "info": {
+            "title": "Threadline",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": description,
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+            "contact": {"name": "The operator of this server"},
+        },
+        // The server that the document comes from.
+        "servers": [{"url": "/"}],
         "tags": tags(),
         "paths": paths,
         "components": {
@@ -49,7 +58,9 @@ pub fn openapi() -> Value {
             "headers": components::headers(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
-    })
+    });
+    unused::remove_unused_components(&mut document);
+    document
 }
 
 fn tags() -> Vec<Value> {
@@ -59,7 +70,19 @@ fn tags() -> Vec<Value> {
             tags.push(rule.tag());
         }
     }
-    tags.into_iter().map(|name| json!({"name": name})).collect()
+    tags.into_iter().map(|name| json!({"name": name, "description": tag_description(name)})).collect()
+}
+
+fn tag_description(tag: &str) -> &'static str {
+    match tag {
+        "accounts" => "Accounts and tokens.",
+        "sessions" => "Conversations: their messages, their events, and new messages.",
+        "runs" => "The making of one answer: its events, its state, its end.",
+        "chatkit" => "The ChatKit protocol.",
+        "attachments" => "Files of messages, and speech.",
+        "tasks" => "The user's to-do list.",
+        _ => "Health, usage, metrics and documents.",
+    }
 }
 
 #[cfg(test)]

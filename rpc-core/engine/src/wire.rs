@@ -31,6 +31,9 @@ pub struct ToolCallBody {
     /// JSON text. Absent while the call runs. When its run has ended it is there, be it [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// What clients get instead of the result, if that is for the model alone. JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
     /// The turn of the run that asked for the call. Calls of one turn run at the same time.
     #[serde(rename = "round")]
     pub turn: u32,
@@ -138,7 +141,7 @@ pub fn tool_calls(items: &[ItemRow]) -> StoreResult<Option<Vec<ToolCallRecord>>>
             id: body.id,
             name: body.name,
             arguments: body.arguments,
-            result: body.result,
+            result: body.shown.or(body.result),
             run_id: item.run_id.unwrap_or(RunId::nil()),
             message_id: message.map(|message| message.id),
             created_at: item.created_at.utc(),

@@ -96,15 +96,18 @@ impl Erasure {
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
-        // The files first: with the rows of a thread, their ids would go.
+        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the row is
+        // how a process that goes on after a crash finds them; nobody can read a file without bytes any more.
         loop {
-            let ids = self.store.erase_attachments(user_id, BATCH).await?;
-            if ids.is_empty() {
+            let attachments = self.store.export_attachments(user_id, None, BATCH).await?;
+            if attachments.is_empty() {
                 break;
             }
-            for id in ids {
-                self.attachments.erase_bytes(id).await?;
+            let ids: Vec<_> = attachments.into_iter().map(|attachment| attachment.id).collect();
+            for id in &ids {
+                self.attachments.erase_bytes(*id).await?;
             }
+            self.store.erase_attachments(user_id, ids).await?;
         }
         self.store.erase_locks(user_id).await?;
         loop {

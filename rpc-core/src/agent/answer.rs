@@ -20,6 +20,7 @@ use threadline_engine::{
 };
 use threadline_schema::chatkit::ToolApproval;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_store::Charge;
 use threadline_tools::{ApprovalRequest, Permission, Toolbox, approval_questions};
@@ -85,6 +86,13 @@ impl AnswerDriver {
         let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
         let mut history = history.await?;
         let is_partial = history.len() >= usize::try_from(services.history_items).unwrap_or(usize::MAX);
+        if !history.iter().any(|item| item.kind == ItemKind::UserMessage)
+            && let Some(first) = history.first()
+            && let Some(question) = store.message_before(run.token.thread_id, first.position).await?
+        {
+            // The run has more items than are read. Without the question, they would tell the model nothing.
+            history.insert(0, question);
+        }
         if run.progress.is_some() && run.retry_of.is_some() {
             // What the run has done so far is behind the answer that it replaces.
             history.extend(store.run_items(run.token.run_id).await?);

@@ -86,8 +86,12 @@ pub(super) async fn run_calls(
 }
 
 fn finished_call(result: &ToolResult) -> FinishedCall {
+    // What went wrong as the model reads it can be the text of a service, which is not for users.
+    let failed = result.failure.as_ref().filter(|_| result.outcome == CallOutcome::Error);
+    let told = failed.map(|failure| serde_json::json!({ "error": failure.message }).to_string());
     FinishedCall {
         result: result.content.clone(),
+        shown: told.filter(|told| *told != result.content),
         failure: result.failure.clone(),
         is_outcome_unknown: result.outcome == CallOutcome::Unknown,
         widget: result.widget.clone(),

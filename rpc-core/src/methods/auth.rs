@@ -168,11 +168,11 @@ impl AuthMethods {
         params: ClientTokenToCancel,
     ) -> Result<LoggedOut, Error> {
         let caller = call.identity()?;
-        let identity = match params.token {
+        let identity = match params.client_token {
             None => caller,
             Some(token) => {
                 let identity = self.tokens.verify(&token).filter(|identity| identity.user_id == caller.user_id);
-                identity.ok_or_else(|| Error::invalid("`token` is no valid token of this user."))?
+                identity.ok_or_else(|| Error::invalid("`client_token` is no valid token of this user."))?
             }
         };
         let Some(id) = identity.grant.as_ref().and_then(|grant| grant.token_id) else {

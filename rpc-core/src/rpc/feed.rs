@@ -2,11 +2,13 @@
 
 use super::open_streams::StreamPermit;
 use crate::error::Error;
-use futures::Stream;
+use futures::{Stream, StreamExt};
+use std::task::{Poll, ready};
 use threadline_engine::{FeedEnd, RunFeed, ThreadFeed, error_event};
 use threadline_schema::frame::Frame;
 use threadline_schema::ids::RunId;
 use threadline_schema::threads::EventCursor;
+use tokio_util::sync::ReusableBoxFuture;
 
 /// The message of the event that ends a feed whose caller may not read it any more.
 const ACCESS_WITHDRAWN: &str =
@@ -77,10 +79,24 @@ impl Feed {
                 None => Frame::Side(event),
             });
         };
-        if let Some(Frame::Run { run_id, seq, .. }) = &frame {
+        self.note(frame.as_ref());
+        frame
+    }
+
+    /// Returns the next frame if it has been read already: many come together.
+    fn next_ready(&mut self) -> Option<Frame> {
+        let frame = match &mut self.source {
+            Source::Run(feed) if !self.is_withdrawn => feed.next_ready(),
+            Source::Run(_) | Source::Thread(..) => None,
+        };
+        self.note(frame.as_ref());
+        frame
+    }
+
+    fn note(&mut self, frame: Option<&Frame>) {
+        if let Some(Frame::Run { run_id, seq, .. }) = frame {
             self.last = Some((*run_id, *seq));
         }
-        frame
     }
 
     /// Returns why the feed ended before what it follows did. `None` if its last event tells the end.
@@ -112,6 +128,25 @@ impl Feed {
 
     /// Returns the frames as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Frame> + Send {
-        futures::stream::unfold(self, |mut feed| async move { feed.next().await.map(|frame| (frame, feed)) })
+        // The feed while nobody waits for it. Then it is part of the future.
+        let mut idle: Option<Self> = None;
+        let mut waiting = ReusableBoxFuture::new(wait(self));
+        let frames = futures::stream::poll_fn(move |cx| {
+            if let Some(frame) = idle.as_mut().and_then(Self::next_ready) {
+                return Poll::Ready(Some(frame));
+            }
+            if let Some(feed) = idle.take() {
+                waiting.set(wait(feed));
+            }
+            let (frame, feed) = ready!(waiting.poll(cx));
+            idle = Some(feed);
+            Poll::Ready(frame)
+        });
+        frames.fuse()
     }
+}
+
+async fn wait(mut feed: Feed) -> (Option<Frame>, Feed) {
+    let frame = feed.next().await;
+    (frame, feed)
 }

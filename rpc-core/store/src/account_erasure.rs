@@ -90,21 +90,15 @@ impl Store {
         })
     }
 
-    /// Deletes up to `limit` attachments of a user, whatever message they belong to. Returns which: their bytes are next.
+    /// Deletes these attachments of a user, whatever message they belong to.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    pub async fn erase_attachments(&self, user_id: UserId, limit: u32) -> StoreResult<Vec<AttachmentId>> {
-        tx!(self, |c| {
-            let ids: Vec<AttachmentId> = attachments::table
-                .filter(attachments::user_id.eq(user_id))
-                .order(attachments::id.asc())
-                .select(attachments::id)
-                .limit(i64::from(limit))
-                .load(c)
-                .await?;
-            diesel::delete(attachments::table.filter(attachments::id.eq_any(ids.clone()))).execute(c).await?;
-            Ok(ids)
+    pub async fn erase_attachments(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<()> {
+        change!(self, |c| {
+            let of_user = attachments::user_id.eq(user_id).and(attachments::id.eq_any(ids));
+            diesel::delete(attachments::table.filter(of_user)).execute(c).await?;
+            Ok(())
         })
     }
 

@@ -21,7 +21,7 @@ pub async fn connect(address: &str, room: u32) -> TcpStream {
 pub fn handshake(token: Option<&str>) -> String {
     let auth = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     format!(
-        "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        "GET /rpc HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{auth}\r\n"
     )
 }

@@ -96,7 +96,7 @@ async fn a_run_whose_process_was_killed_is_charged_and_holds_nothing() {
     let user = app.user().await;
     let session = user.session().await;
     let mut stream = user.start(session, &"word ".repeat(40)).await.unwrap();
-    stream.until_said("never ends.").await;
+    stream.until_said("Forty bytes of an answer that never ends.").await;
     let run = stream.run_id();
     app.database.logged(run, 6).await;
     assert_eq!(shared(&app).await, (0, 4000));

@@ -2,7 +2,7 @@
 
 use crate::agents::file::AgentsFile;
 use crate::serve_and_split;
-use crate::support::{Script, Upstream};
+use crate::support::{Script, Upstream, eventually};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
@@ -75,7 +75,8 @@ serve_and_split! {
         let stream = user.say(session, "Orders!").await;
         assert!(stream.events.iter().all(|(_, event)| !event.to_string().contains("psql")), "{:?}", stream.events);
         assert!(upstream.requests()[1]["messages"].to_string().contains("psql"), "the model can explain it");
-        assert!(app.log().iter().any(|line| line["error"].to_string().contains("psql")));
+        let is_logged = || app.log().iter().any(|line| line["error"].to_string().contains("psql"));
+        eventually("it is in the log", || async { is_logged().then_some(()) }).await;
     }
 }
 

@@ -94,8 +94,14 @@ impl Setup {
         if app.split {
             // A gateway listens before it has connected to its core, and answers 503 until then.
             let anybody = app.anonymous();
+            let ops =
+                app.processes.iter().find(|process| process.rest.is_some()).and_then(|gateway| gateway.ops.clone());
             super::eventually("the gateway reaches its core", || async {
-                (anybody.get("/health/db").await.status == 200).then_some(())
+                let status = match &ops {
+                    Some(ops) => reqwest::get(format!("http://{ops}/health/db")).await.ok()?.status().as_u16(),
+                    None => anybody.get("/health/db").await.status,
+                };
+                (status == 200).then_some(())
             })
             .await;
         }

@@ -3,11 +3,10 @@
 //! Nearly all events of a run are text deltas. Neighbouring deltas of one text are one growing text here, and the places
 //! where they end: a token costs its text and four bytes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{TextDelta, TextPiece, push_escaped};
 use threadline_schema::ids::ItemId;
+use threadline_schema::text_delta::{TextDelta, TextPiece, push_escaped};
 
 /// Bytes after which another text begins: a text that grows for ever would be copied again and again.
 const TEXT_BYTES: usize = 256 * 1024;
@@ -145,12 +144,12 @@ impl EventList {
         }
     }
 
-    /// Appends up to `limit` events to `into`, from index `from` on, each with its index.
-    pub(super) fn read(&self, from: usize, limit: usize, into: &mut VecDeque<(usize, Event)>) {
+    /// Gives up to `limit` events from index `from` on, each with its index.
+    pub(super) fn read(&self, from: usize, limit: usize, mut give: impl FnMut(usize, Event)) {
         for (entry, skip, take) in self.range(from, limit) {
             let first = entry.first + skip;
             match &entry.body {
-                Body::Event(event) => into.push_back((first, event.clone())),
+                Body::Event(event) => give(first, event.clone()),
                 Body::Text(text) => {
                     let base = text.start(skip);
                     let whole = TextPiece::new(text.slice(skip, take));
@@ -159,7 +158,7 @@ impl EventList {
                     for (index, end) in (first..).zip(text.ends.iter().skip(skip).take(take)) {
                         let end = to_usize(*end) - base;
                         let text = whole.part(start, end);
-                        into.push_back((index, TextDelta { item_id, content_index, text }.into()));
+                        give(index, TextDelta { item_id, content_index, text }.into());
                         start = end;
                     }
                 }
@@ -294,4 +293,31 @@ impl StretchRef<'_> {
 
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a list has reserved.
+    fn reserved(list: &EventList) -> usize {
+        let texts = list.entries.iter().map(|entry| match &entry.body {
+            Body::Event(event) => event.json().len(),
+            Body::Text(text) => text.text.capacity() + text.ends.capacity() * size_of::<u32>(),
+        });
+        list.entries.capacity() * size_of::<Entry>() + texts.sum::<usize>()
+    }
+
+    #[test]
+    fn a_token_costs_its_text_and_a_few_bytes() {
+        let (item, token, count) = (ItemId::random(), " word", 10_000);
+        let mut list = EventList::default();
+        for _ in 0..count {
+            list.push_text(item, 0, token);
+        }
+        assert!(reserved(&list) <= count * 32, "{} bytes", reserved(&list));
+        list.shrink();
+        assert!(reserved(&list) <= count * (token.len() + 5), "{} bytes", reserved(&list));
+        assert!(list.bytes() <= count * (token.len() + 5), "{} bytes", list.bytes());
+    }
 }

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::text_delta::TextDelta;
 use threadline_store::rows::{EventRow, ROW_BYTES};
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ proptest! {
         let expected: Vec<_> = events.into_iter().skip(from).take(limit).collect();
         prop_assert_eq!(&decoded, &expected);
         let mut read = VecDeque::new();
-        list.read(from, limit, &mut read);
+        list.read(from, limit, |index, event| read.push_back((index, event)));
         let expected: VecDeque<_> = (from..).zip(expected).collect();
         prop_assert_eq!(read, expected);
     }

@@ -42,6 +42,8 @@ pub struct WaitingCall {
 pub struct FinishedCall {
     /// JSON text for the model.
     pub result: String,
+    /// What clients get instead of the result, if that is for the model alone. JSON text.
+    pub shown: Option<String>,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
     /// Whether nobody can say if the call took effect.
@@ -98,8 +100,18 @@ impl TurnCalls {
             let waiting = waiting.filter(|waiting| waiting.index == index);
             let waits_for = waiting.map(|_| clock.new_id::<ItemId>());
             let approval = waiting.and_then(|waiting| waiting.approval);
-            let body =
-                ToolCallBody { id, name, arguments, result: None, turn, waits_for, approval, echo, is_idempotent };
+            let body = ToolCallBody {
+                id,
+                name,
+                arguments,
+                result: None,
+                shown: None,
+                turn,
+                waits_for,
+                approval,
+                echo,
+                is_idempotent,
+            };
             self.calls.push(StoredCall::new(clock.new_id(), body));
         }
         let now = clock.now();
@@ -155,9 +167,15 @@ impl TurnCalls {
     }
 
     /// Ends a call. Returns its item and the body to store.
-    pub(super) fn end(&mut self, index: usize, result: &str, task: WorkflowTask) -> Option<(ItemId, String)> {
+    pub(super) fn end(
+        &mut self,
+        index: usize,
+        finished: &FinishedCall,
+        task: WorkflowTask,
+    ) -> Option<(ItemId, String)> {
         let call = self.calls.get_mut(index)?;
-        let body = call.end(result)?;
+        call.body.shown.clone_from(&finished.shown);
+        let body = call.end(&finished.result)?;
         let entry = call.entry.map(|entry| (entry, task));
         self.results.push(UnstoredResult { item_id: call.item_id, body: body.clone(), entry });
         Some((call.item_id, body))

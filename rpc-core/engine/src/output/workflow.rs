@@ -63,7 +63,7 @@ impl RunWriter {
         // No check mark if the outcome is unknown.
         let indicator = if call.is_outcome_unknown { StatusIndicator::None } else { StatusIndicator::Complete };
         let content = call.failure.as_ref().map(|failure| failure.message.clone());
-        self.calls.end(index, &call.result, task_entry(title, indicator, content))
+        self.calls.end(index, call, task_entry(title, indicator, content))
     }
 
     /// Shows the end of a call whose result has been stored. Only now: a call that a client saw end has ended.

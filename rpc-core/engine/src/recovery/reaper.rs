@@ -123,7 +123,7 @@ pub(super) async fn recover_runs_of(shared: &Arc<Shared>, gone: Vec<ProcessId>) 
 /// Recovers runs that this process has taken over. One that cannot be recovered now is a lost run of this process, and is
 /// recovered as such.
 async fn recover_taken(shared: &Arc<Shared>, taken: Vec<RunRow>) {
-    metrics::counter!("threadline_runs_taken_over_total").increment(taken.len() as u64);
+    metrics::counter!("threadline_leases_lost_total").increment(taken.len() as u64);
     let recover = |run: RunRow| async move {
         let run_id = run.id;
         if let Err(error) = ignore_closed(recover(shared, run, Recovery::GoOn).await) {

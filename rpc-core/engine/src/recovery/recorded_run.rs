@@ -52,6 +52,7 @@ impl Recorded {
         let failure = result.contains("error").then(broken);
         let call = FinishedCall {
             result: result.to_owned(),
+            shown: None,
             failure,
             is_outcome_unknown: false,
             widget: None,

@@ -58,7 +58,7 @@ impl StoredCall {
         struct Failed {
             error: String,
         }
-        match self.body.result.as_deref() {
+        match self.body.shown.as_deref().or(self.body.result.as_deref()) {
             None if died == WhoHasDied::Process => {}
             None | Some(UNKNOWN_RESULT) => mark_outcome_unknown(entry),
             Some(result) => {

@@ -103,12 +103,18 @@ impl RunFeed {
         self.disconnect_guard = Some(guard);
     }
 
+    /// Returns the next event if it has been read already.
+    pub fn next_ready(&mut self) -> Option<Frame> {
+        let (seq, event) = self.read_ahead.pop_front()?;
+        self.position = seq;
+        Some(self.frame(event))
+    }
+
     /// Returns the next event; waits for it. `None` at the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some((seq, event)) = self.read_ahead.pop_front() {
-                self.position = seq;
-                return Some(self.frame(event));
+            if let Some(frame) = self.next_ready() {
+                return Some(frame);
             }
             match &mut self.source {
                 Source::Ended => return None,

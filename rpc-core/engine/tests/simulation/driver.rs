@@ -146,6 +146,7 @@ impl PlannedDriver {
         self.pause(300).await;
         let finished = FinishedCall {
             result: r#"{"ok":true}"#.to_owned(),
+            shown: None,
             failure: None,
             is_outcome_unknown: false,
             widget: None,

@@ -2,6 +2,7 @@
 
 use super::body_drains::BodyDrains;
 use super::healing::LearnedDialects;
+use super::outgoing::ToolForms;
 use crate::config::OpenAiConfig;
 use crate::dialect::{Authentication, Dialect, DialectOverrides, ModelDialect};
 use bytes::Bytes;
@@ -22,6 +23,7 @@ pub(super) struct Endpoint {
     pub(super) client: Client,
     pub(super) config: OpenAiConfig,
     pub(super) learned: LearnedDialects,
+    pub(super) tool_forms: ToolForms,
     pub(super) models_url: Url,
     /// OpenRouter's description of the key. OpenRouter lists its models without a key, so that list does not prove the
     /// key valid.
@@ -77,6 +79,7 @@ impl Endpoint {
             headers: template.headers().clone(),
             drains: BodyDrains::default(),
             learned: LearnedDialects::default(),
+            tool_forms: ToolForms::default(),
             host,
             client,
             config,

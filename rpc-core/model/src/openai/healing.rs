@@ -81,7 +81,7 @@ impl<'a> HealingRequest<'a> {
     pub(super) fn new(endpoint: &'a Endpoint, request: &'a ModelRequest) -> serde_json::Result<Self> {
         let model = request.model.as_deref().unwrap_or(&endpoint.config.model);
         let dialect = endpoint.model_dialect(model, request.dialect.as_deref()).current();
-        let outgoing = Arc::new(OutgoingRequest::new(model, request, &dialect)?);
+        let outgoing = Arc::new(OutgoingRequest::new(model, request, &dialect, &endpoint.tool_forms)?);
         let this = Self {
             endpoint,
             request,
@@ -118,7 +118,9 @@ impl<'a> HealingRequest<'a> {
             (dialect != state.dialect && !state.refused.contains(&dialect)).then_some((remedy, dialect))
         });
         let Some((Remedy { adjustment, is_permanent }, dialect)) = untried else { return false };
-        let Ok(outgoing) = OutgoingRequest::new(self.model, self.request, &dialect) else { return false };
+        let Ok(outgoing) = OutgoingRequest::new(self.model, self.request, &dialect, &self.endpoint.tool_forms) else {
+            return false;
+        };
         let setting = adjustment.setting.name();
         metrics::counter!("threadline_model_dialect_adjustments_total", "setting" => setting).increment(1);
         tracing::debug!(
@@ -151,7 +153,7 @@ impl<'a> HealingRequest<'a> {
     }
 
     fn log_left_out(&self, outgoing: &OutgoingRequest) {
-        for (tool, reason) in outgoing.tools.left_out() {
+        for (tool, reason) in outgoing.calls.tools.left_out() {
             if self.endpoint.learned.left_out.lock().insert(tool.clone()) {
                 tracing::warn!(%tool, model = self.model, reason, "tool is not offered to the model");
             }

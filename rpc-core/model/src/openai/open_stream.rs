@@ -50,8 +50,8 @@ pub(super) async fn open_stream(
     if let Some(at) = rest.first_token_at() {
         metrics::histogram!("threadline_upstream_first_token_seconds").record(at - started);
     }
-    let (sent, model) = (healing.outgoing(), healing.model().to_owned());
-    Ok(stream::iter(first).chain(rest).map_ok(move |event| sent.understand(&model, event)))
+    let (calls, model) = (healing.outgoing().calls.clone(), healing.model().to_owned());
+    Ok(stream::iter(first).chain(rest).map_ok(move |event| calls.understand(&model, event)))
 }
 
 /// Sends the request, and again for each part of it that the server refuses in words. That is no attempt of its own: the

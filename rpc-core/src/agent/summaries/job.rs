@@ -139,6 +139,8 @@ impl SummaryJob {
             written = self.write(id) => written,
         };
         let (thread_id, run_id) = (self.thread_id, self.run_id);
+        // First of all: what is stored was paid for.
+        std::mem::take(&mut self.used).book(&self.services, self.user_id, thread_id, self.at).await;
         let outcome = match &written {
             Ok(Outcome::Stored) => "stored",
             Ok(Outcome::Outdated) => "outdated",
@@ -149,7 +151,6 @@ impl SummaryJob {
                 "failed"
             }
         };
-        metrics::counter!("threadline_summaries_total", "outcome" => outcome).increment(1);
         let pause = match written {
             Ok(_) | Err(SummaryError::ShuttingDown) => Duration::ZERO,
             Err(_) => PAUSE_AFTER_FAILURE,
@@ -157,8 +158,7 @@ impl SummaryJob {
         if let Err(error) = self.services.store.summary_end(thread_id, id, self.in_future(pause)).await {
             tracing::warn!(%thread_id, error = %Chain(&error), "end of a summary's job could not be stored; its claim expires");
         }
-        let Self { used, services, user_id, at, .. } = self;
-        used.book(&services, user_id, thread_id, at).await;
+        metrics::counter!("threadline_summaries_total", "outcome" => outcome).increment(1);
     }
 
     /// Writes the summary in as many requests as it takes, and stores it after each.

@@ -100,6 +100,23 @@ everywhere! {
         assert_eq!(calls[1]["result"], r#"{"city":"Rome"}"#);
     }
 
+    async fn the_question_is_read_however_many_items_the_answer_has(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream
+            .queue(Script::calls(&[("add_task", json!({"title": "Milk"})), ("get_location", json!({}))]))
+            .queue(Script::says(&["In Rome"]));
+        let app = with_client_tool(setup.with("AGENT_HISTORY_ITEMS", 4), &upstream).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        user.say(session, "Where am I?").await.terminal();
+        let count = app.database.count("SELECT count(*) AS rows FROM items").await;
+        assert!(count > 4, "{count} items");
+        Sse::open(output(&user, session, &json!("Rome"))).await.unwrap().finish().await;
+        let told = asked(&upstream);
+        assert_eq!((&told[0]["role"], &told[0]["content"]), (&json!("user"), &json!("Where am I?")));
+        assert_eq!(told.last().unwrap()["content"], "\"Rome\"");
+    }
+
     async fn what_waits_is_the_newest_item(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream

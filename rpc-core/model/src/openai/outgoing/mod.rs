@@ -5,6 +5,7 @@
 //! | `messages.rs` | the conversation: calls with results, alternating roles, nothing blank |
 //! | `arguments.rs`, `names.rs` | arguments of calls and names of tools that are valid everywhere |
 //! | `tools.rs`, `schema/` | the tools, with schemas in the dialect of the model |
+//! | `tool_forms.rs` | remembers them |
 //! | `body.rs` | wire types |
 
 mod arguments;
@@ -14,6 +15,7 @@ mod names;
 #[cfg(test)]
 mod properties;
 mod schema;
+mod tool_forms;
 mod tools;
 
 use crate::config::ModelParameters;
@@ -31,17 +33,22 @@ use messages::{Block, Call, Conversation};
 use names::ToolNames;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+pub(crate) use tool_forms::ToolForms;
 use tools::WireTools;
 
 /// A request in the form in which it is sent.
 pub(super) struct OutgoingRequest {
     /// The same bytes for all attempts.
     pub(super) body: Bytes,
-    /// The names of the tools in it.
-    names: ToolNames,
-    /// The tools, to understand the calls of the response.
-    pub(super) tools: WireTools,
+    pub(super) calls: Arc<CallReader>,
     pub(super) facts: RequestFacts,
+}
+
+/// Understands the tool calls of the response. It stays until the response ends, the request does not.
+pub(super) struct CallReader {
+    /// The names of the tools in the request.
+    names: ToolNames,
+    pub(super) tools: Arc<WireTools>,
 }
 
 /// What a request contains that a server can refuse.
@@ -70,9 +77,14 @@ impl OutgoingRequest {
     /// # Errors
     ///
     /// If a tool's JSON Schema cannot be serialized.
-    pub(super) fn new(model: &str, request: &ModelRequest, dialect: &Dialect) -> serde_json::Result<Self> {
+    pub(super) fn new(
+        model: &str,
+        request: &ModelRequest,
+        dialect: &Dialect,
+        forms: &ToolForms,
+    ) -> serde_json::Result<Self> {
         let names = tool_names(request, dialect);
-        let tools = WireTools::new(if dialect.tools { &request.tools } else { &[] }, dialect, &names);
+        let tools = forms.get(&request.tools, dialect, &names);
         let conversation = Conversation::new(&request.messages, dialect, &names, !tools.is_empty());
         let parameters = parameters(&request.parameters, dialect);
         let chosen = request.tool_choice.as_deref().filter(|name| tools.contains(name));
@@ -103,9 +115,11 @@ impl OutgoingRequest {
             },
             parameters,
         })?;
-        Ok(Self { body: body.into(), names, tools, facts })
+        Ok(Self { body: body.into(), calls: Arc::new(CallReader { names, tools }), facts })
     }
+}
 
+impl CallReader {
     /// Gives a tool call of the response the name and the arguments that the tool knows.
     pub(super) fn understand(&self, model: &str, mut event: ModelEvent) -> ModelEvent {
         if let ModelEvent::ToolCall(call) = &mut event {

@@ -1,6 +1,6 @@
 //! Whatever the history, the request is valid for the strictest server.
 
-use super::OutgoingRequest;
+use super::{OutgoingRequest, ToolForms};
 use crate::dialect::{Dialect, DialectOverrides};
 use crate::{AttachedFile, Echo, FileContent, Message, ModelRequest, ToolCall, ToolSpec, UserInput};
 use proptest::collection::vec;
@@ -190,7 +190,7 @@ proptest! {
         let request = ModelRequest { messages, tools: tools.into(), tool_choice: Some(chosen.as_str().into()), ..ModelRequest::default() };
         let overrides = DialectOverrides::parse(dialect).unwrap();
         let resolved = Dialect::resolve("h", "m", Some(&overrides));
-        let outgoing = OutgoingRequest::new("m", &request, &resolved).unwrap();
+        let outgoing = OutgoingRequest::new("m", &request, &resolved, &ToolForms::default()).unwrap();
         let body: Value = serde_json::from_slice(&outgoing.body).unwrap();
         if let Err(problem) = check(&body, dialect) {
             prop_assert!(false, "{problem}\n{body:#}");
@@ -202,10 +202,10 @@ proptest! {
             _ => &[],
         });
         for name in request.tools.iter().map(|tool| &tool.name).chain(called.map(|call| &call.name)) {
-            let sent = outgoing.names.to_wire(name).to_owned();
+            let sent = outgoing.calls.names.to_wire(name).to_owned();
             prop_assert_eq!(names.entry(sent).or_insert_with(|| name.clone()), name);
         }
-        let again = OutgoingRequest::new("m", &request, &resolved).unwrap();
+        let again = OutgoingRequest::new("m", &request, &resolved, &ToolForms::default()).unwrap();
         prop_assert_eq!(outgoing.body, again.body);
     }
 
@@ -216,7 +216,7 @@ proptest! {
         next in "[a-z]{1,8}",
     ) {
         let messages = |request: ModelRequest| {
-            let body = OutgoingRequest::new("m", &request, &Dialect { reasoning_content: crate::dialect::ReasoningContent::Off, ..Dialect::default() }).unwrap().body;
+            let body = OutgoingRequest::new("m", &request, &Dialect { reasoning_content: crate::dialect::ReasoningContent::Off, ..Dialect::default() }, &ToolForms::default()).unwrap().body;
             let body: Value = serde_json::from_slice(&body).unwrap();
             body["messages"].as_array().unwrap().clone()
         };

@@ -67,10 +67,15 @@ async function next() {
     if (part.chart) byId("chart").replaceChildren(...[usageChart(rows)].filter(Boolean));
     after = meta?.has_more ? meta.after : null;
     byId("more").hidden = after === null;
-    byId("status").textContent = body.rows.length === 0 ? part.none : `${body.rows.length} rows`;
+    byId("status").textContent = counted(body.rows.length);
   } catch (error) {
     if (asked === question) fail(error);
   }
+}
+
+function counted(rows) {
+  if (rows === 0) return part.none;
+  return rows === 1 ? "1 row" : `${rows} rows`;
 }
 
 function row(entry) {

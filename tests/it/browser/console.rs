@@ -38,7 +38,7 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.write("#tab-runs", RIGHT).await;
     browser.see("#tab-users[aria-selected=true]").await;
     browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
-    browser.read("#status", "1 rows").await;
+    browser.read("#status", "1 row").await;
     browser.click("#scroll tbody button").await;
     browser.client.accept_alert().await.unwrap();
     browser.read("#scroll tbody tr", "disabled since").await;

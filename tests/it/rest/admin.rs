@@ -222,7 +222,7 @@ serve_and_split! {
         }
         for process in &app.processes {
             let ops = process.ops.clone().expect("the address of the listener");
-            let there = Client { rest: ops, ..admin.clone() };
+            let there = Client::new(&ops.to_string(), &app.rpc, admin.token.clone());
             assert_eq!(there.get(USERS).await.status, 200);
             let page = there.get("/admin").await;
             assert!(page.header("content-security-policy").contains("trusted-types 'none'"), "{:?}", page.headers);

@@ -36,6 +36,8 @@ pub(crate) struct Maintenance {
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
     pub(crate) registrations: Arc<RegistrationLimit>,
+    /// How long entries of the audit log are kept; `None` for good.
+    pub(crate) audit_retention: Option<Duration>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
 }
@@ -87,16 +89,23 @@ impl Maintenance {
         }
     }
 
-    /// Deletes the records of changes of access that every process has read.
+    /// Deletes records about access that nobody needs any more.
     async fn trim_access_changes(&self) {
         let before = (self.clock.now().utc() - KEEP_ACCESS_CHANGES).into();
         let trimmed = async {
             self.store.access_changes_trim(before).await?;
             self.store.cancelled_client_tokens_trim(before).await?;
+            // `None` also if the calendar does not reach that far back.
+            let oldest = self.audit_retention.and_then(|retention| {
+                self.clock.now().utc().checked_sub_signed(chrono::TimeDelta::from_std(retention).ok()?)
+            });
+            if let Some(oldest) = oldest {
+                self.store.audit_trim(oldest.into()).await?;
+            }
             self.store.erased_identities_trim((self.clock.now().utc() - KEEP_ERASED_IDENTITIES).into()).await
         };
         if let Err(error) = trimmed.await {
-            tracing::warn!(error = %Chain(&error), "old records of changes of access could not be deleted");
+            tracing::warn!(error = %Chain(&error), "old records about access could not be deleted");
         }
     }
 

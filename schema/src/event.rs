@@ -5,15 +5,12 @@ use crate::error::Failure;
 use crate::ids::ThreadId;
 use crate::page::{Page, Raw};
 use crate::runs::{Run, RunStatus};
+use crate::text_delta::TextDelta;
 use crate::threads::Thread;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
-
-pub mod text_delta;
-
-use text_delta::TextDelta;
 
 /// An event of ChatKit's stream, with this service's threads.
 pub type ThreadStreamEvent = StreamEvent<Thread>;
@@ -250,7 +247,7 @@ impl From<TextDelta> for Event {
 }
 
 /// Reads the `type` of an event without parsing the rest. `type` is the first member, because every event is written by
-/// serde, or as [`text_delta`] writes it.
+/// serde, or as [`text_delta`](crate::text_delta) writes it.
 fn type_of(event: &str) -> Option<&str> {
     event.strip_prefix(r#"{"type":""#)?.split_once('"').map(|(kind, _)| kind)
 }

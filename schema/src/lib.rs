@@ -12,6 +12,7 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+pub mod admin;
 pub mod attachments;
 pub mod auth;
 pub mod call;
@@ -32,6 +33,7 @@ pub mod rpc;
 pub mod runs;
 pub mod system;
 pub mod tasks;
+pub mod text_delta;
 pub mod threads;
 pub mod tool_result;
 pub mod usage;

@@ -36,6 +36,7 @@ impl Settings {
             auth,
             provider: self.provider()?,
             registration,
+            audit_retention: self.audit_retention_days.days(),
             model: self.model(),
             agent: self.agent()?,
             agents: self.agents()?,
@@ -47,6 +48,7 @@ impl Settings {
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
+            shown_settings: self.shown.clone(),
         };
         Ok((config, warnings))
     }

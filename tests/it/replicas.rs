@@ -5,6 +5,7 @@ use crate::support::relay::Relay;
 use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Gate, Reply, Script, Setup, Upstream, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use threadline_schema::ids::ProcessId;
 
 fn remaining(reply: &Reply) -> u32 {
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -98,13 +99,16 @@ async fn a_run_is_taken_over_twice_and_its_first_owner_reports_the_end() {
 
     // Another process takes the run over, and dies before it has closed it. For the next process, closing fails too.
     app.database
-        .batch(&format!(
-            "UPDATE runs SET owner = gen_random_uuid(), epoch = epoch + 1, lease_expires_at = now() + interval '2 s'
-             WHERE id = '{run}';
-             CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN RAISE EXCEPTION ''no items today''; END' LANGUAGE plpgsql;
-             CREATE TRIGGER refuse BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION refuse()"
-        ))
+        .batch(
+            "CREATE FUNCTION refuse() RETURNS trigger AS 'BEGIN RAISE EXCEPTION ''no items today''; END' LANGUAGE plpgsql;
+             CREATE TRIGGER refuse BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
         .await;
+    let store = app.database.store().await;
+    let (owner, now) = (store.runs_active(1).await.unwrap()[0].owner, store.now().await.unwrap());
+    let until = (now.utc() + Duration::from_secs(2)).into();
+    let taken = store.runs_take_from(vec![owner], ProcessId::random(), now, until, 1).await.unwrap();
+    assert_eq!(taken.len(), 1);
     gate.open();
     logged(&app, "another process has taken the run over").await;
     logged(&app, "dead run could not be recovered").await;

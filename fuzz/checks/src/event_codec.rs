@@ -1,7 +1,7 @@
 use threadline_engine::testing::{decode_row, encode_rows};
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::text_delta::TextDelta;
 use threadline_store::rows::EventRow;
 use uuid::Uuid;
 

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_events_of_chatkit_are_written() {
-        let delta = threadline_schema::event::text_delta::TextDelta::new(ItemId::nil(), 0, "a\n").json();
+        let delta = threadline_schema::text_delta::TextDelta::new(ItemId::nil(), 0, "a\n").json();
         assert_eq!(written(&[&delta]), (format!("data: {delta}\n\n"), false));
         assert_eq!(written(&[r#"{"type":"run.completed","run":{}}"#]), (String::new(), true));
         assert_eq!(written(&[r#"{"type":"run.cancelled","run":{}}"#]), (String::new(), true));

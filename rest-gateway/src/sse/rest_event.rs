@@ -1,8 +1,8 @@
 //! Events as the REST API sends them: with an id, which is the cursor.
 
 use crate::rule::StreamScope;
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::frame::Frame;
+use threadline_schema::text_delta::TextDelta;
 use uuid::Uuid;
 
 /// Returns the first bytes of a thread's stream: a comment, which shows a client that the stream is open, and an id

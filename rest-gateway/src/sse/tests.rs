@@ -3,9 +3,9 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 use std::sync::Arc;
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::text_delta::TextDelta;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! Consecutive events of a run, as they are read from segments.
 
 use super::rows::EventRow;
-use threadline_schema::event::text_delta::{TextDelta, TextPiece};
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::text_delta::{TextDelta, TextPiece};
 
 /// Bytes of text after which another row begins, as in the rows that runs write themselves.
 pub const ROW_BYTES: usize = 16 * 1024;

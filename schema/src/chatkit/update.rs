@@ -17,7 +17,7 @@ pub enum ItemUpdate {
         /// The part as it is now.
         content: AssistantContent,
     },
-    // Written by `crate::event::text_delta`, which must agree with this.
+    // Written by `crate::text_delta`, which must agree with this.
     /// Text was appended to a part.
     #[serde(rename = "assistant_message.content_part.text_delta")]
     TextDelta {

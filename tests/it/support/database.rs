@@ -74,11 +74,16 @@ impl Database {
         if self.is_postgres() { format!("'{id}'") } else { format!("X'{}'", id.simple()) }
     }
 
+    /// Opens the database as the service does.
+    pub async fn store(&self) -> Store {
+        let config = DatabaseConfig { pool_size: 1, auto_migrate: false, ..DatabaseConfig::at(self.url()) };
+        Store::open(&config).await.expect("the database of the service")
+    }
+
     /// Waits until this event of a run is in the database, so that no crash can lose it.
     pub async fn logged(&self, run: Uuid, seq: u64) {
         // Not with SQL: the events of an active run can be in segments, which only the store reads.
-        let config = DatabaseConfig { pool_size: 1, auto_migrate: false, ..DatabaseConfig::at(self.url()) };
-        let store = Store::open(&config).await.expect("the database of the service");
+        let store = self.store().await;
         let seq = i64::try_from(seq).expect("the number of an event");
         let is_logged = || async {
             let live = store.live_events_after(RunId::from_uuid(run), 0).await.ok()?;

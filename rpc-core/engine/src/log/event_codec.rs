@@ -8,8 +8,8 @@ use super::event_list::{EventList, Stretch, TextStretch};
 use super::run_log::NumberedEvent;
 use std::fmt::Write;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{TextDelta, TextPiece};
 use threadline_schema::ids::RunId;
+use threadline_schema::text_delta::{TextDelta, TextPiece};
 use threadline_store::rows::{EventRow, LoggedBody, LoggedEvents, ROW_BYTES};
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.

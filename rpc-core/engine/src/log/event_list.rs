@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::{TextDelta, TextPiece, push_escaped};
 use threadline_schema::ids::ItemId;
+use threadline_schema::text_delta::{TextDelta, TextPiece, push_escaped};
 
 /// Bytes after which another text begins: a text that grows for ever would be copied again and again.
 const TEXT_BYTES: usize = 256 * 1024;
@@ -293,4 +293,31 @@ impl StretchRef<'_> {
 
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a list has reserved.
+    fn reserved(list: &EventList) -> usize {
+        let texts = list.entries.iter().map(|entry| match &entry.body {
+            Body::Event(event) => event.json().len(),
+            Body::Text(text) => text.text.capacity() + text.ends.capacity() * size_of::<u32>(),
+        });
+        list.entries.capacity() * size_of::<Entry>() + texts.sum::<usize>()
+    }
+
+    #[test]
+    fn a_token_costs_its_text_and_a_few_bytes() {
+        let (item, token, count) = (ItemId::random(), " word", 10_000);
+        let mut list = EventList::default();
+        for _ in 0..count {
+            list.push_text(item, 0, token);
+        }
+        assert!(reserved(&list) <= count * 32, "{} bytes", reserved(&list));
+        list.shrink();
+        assert!(reserved(&list) <= count * (token.len() + 5), "{} bytes", reserved(&list));
+        assert!(list.bytes() <= count * (token.len() + 5), "{} bytes", list.bytes());
+    }
 }

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use threadline_schema::event::Event;
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::ids::{ItemId, RunId};
+use threadline_schema::text_delta::TextDelta;
 use threadline_store::rows::{EventRow, ROW_BYTES};
 use uuid::Uuid;
 

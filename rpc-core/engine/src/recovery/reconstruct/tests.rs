@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use threadline_schema::chatkit::{
     Annotation, AssistantContent, AssistantMessage, CustomTask, ItemUpdate, StatusIndicator, WorkflowTask,
 };
-use threadline_schema::event::text_delta::TextDelta;
 use threadline_schema::event::{Event, EventKind, ThreadStreamEvent};
 use threadline_schema::items::ItemKind;
+use threadline_schema::text_delta::TextDelta;
 use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 
 /// The citations of each message so far.

@@ -303,8 +303,15 @@ fn gateway_config(server: &ServerConfig, pages: Pages, input: ByteBudget) -> Gat
         chat_page: server.chat_page,
         chat_images: server.chat_images.clone(),
         pages,
+        console: pages == Pages::Operators || is_for_this_machine(server),
         input,
     }
+}
+
+/// Whether only this machine reaches the REST listener. Behind a proxy of this machine, others may reach it too.
+fn is_for_this_machine(server: &ServerConfig) -> bool {
+    let address = server.rest_listen.ip();
+    address.is_loopback() && !server.trusted_proxies.iter().any(|net| net.contains(&address))
 }
 
 fn public_pages(server: &ServerConfig) -> Pages {

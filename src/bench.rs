@@ -8,6 +8,7 @@ mod client;
 mod report;
 mod work;
 
+use crate::cli::BenchOptions;
 use crate::commands::print;
 use client::Client;
 use report::{Measured, Report};
@@ -15,23 +16,6 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-
-/// What `threadline bench` is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BenchOptions {
-    /// Address of the REST API.
-    pub url: String,
-    /// Token of an existing user; `None` registers one.
-    pub token: Option<String>,
-    /// Answers at the same time.
-    pub streams: u32,
-    /// Connections that make other calls at the same time.
-    pub connections: u32,
-    /// Length of each of the two parts, in seconds.
-    pub seconds: u32,
-    /// The message that is answered.
-    pub message: String,
-}
 
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(500);

@@ -4,13 +4,14 @@
 //! values are checked later, together with those of the environment ([`crate::config::Sources`]).
 
 mod accounts;
+mod bench;
 mod flags;
 mod smoke;
 
 pub use self::accounts::{InviteCommand, KeyCommand, UserCommand};
+pub use self::bench::BenchOptions;
 use self::flags::Scope;
 pub use self::smoke::SmokeOptions;
-use crate::bench::BenchOptions;
 use clap::{Arg, ArgAction, ArgMatches, Command as Definition, value_parser};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -153,36 +154,9 @@ fn command(name: &str, matches: &ArgMatches) -> Command {
         "env-example" => Command::EnvExample { markdown: matches.get_flag("markdown") },
         "healthcheck" => Command::Healthcheck,
         "smoke" => Command::Smoke(smoke::options(matches)),
-        "bench" => Command::Bench(bench_options(matches)),
+        "bench" => Command::Bench(bench::options(matches)),
         _ => Command::Serve,
     }
-}
-
-fn bench_options(matches: &ArgMatches) -> BenchOptions {
-    let text = |name| matches.get_one::<String>(name).cloned();
-    let number = |name| matches.get_one(name).copied().unwrap_or(1);
-    BenchOptions {
-        url: text("url").unwrap_or_default(),
-        token: text("token"),
-        streams: number("streams"),
-        connections: number("connections"),
-        seconds: number("seconds"),
-        message: text("message").unwrap_or_default(),
-    }
-}
-
-fn bench_definition() -> Definition {
-    let number = |name: &'static str, help: &'static str, default: &'static str| {
-        option(name, "N", help).default_value(default).value_parser(value_parser!(u32).range(1..=100_000))
-    };
-    Definition::new("bench")
-        .about("Measure an installation over its REST API; exit code 0 if it meets the targets")
-        .arg(option("url", "URL", "Address of the REST API").default_value("http://127.0.0.1:8000"))
-        .arg(option("token", "TOKEN", "Token of the user who asks [env: BENCH_TOKEN] [default: that of a new user]"))
-        .arg(number("streams", "Answers at the same time", "20"))
-        .arg(number("connections", "Connections that make other calls at the same time", "8"))
-        .arg(number("seconds", "Length of each of the two parts, in seconds", "10"))
-        .arg(option("message", "TEXT", "Message that is answered").default_value("Tell me about the sea."))
 }
 
 fn definition() -> Definition {
@@ -250,7 +224,7 @@ fn definition() -> Definition {
                 ),
         )
         .subcommand(env_example)
-        .subcommand(bench_definition())
+        .subcommand(bench::definition(option))
         .subcommand(
             flags::add(Definition::new("healthcheck"), Scope::Rest)
                 .about("Request /health from the server on this machine; exit code 0 if it is healthy"),

@@ -19,6 +19,7 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+mod admin;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

@@ -7,10 +7,10 @@ use crate::response_data::{
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
     AccountDisabled, BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, InvitationRequired,
-    ItemNotFound, MessageTooLong, PayloadTooLarge, RegistrationClosed, SessionLimit, TaskNotFound, ThreadBusy,
-    UpstreamError, UpstreamTimeout,
+    ItemNotFound, MessageTooLong, NotFound, PayloadTooLarge, RegistrationClosed, SessionLimit, TaskNotFound,
+    ThreadBusy, UpstreamError, UpstreamTimeout,
 };
-use threadline_schema::{attachments, auth, input, items, runs, system, tasks, threads, usage};
+use threadline_schema::{admin, attachments, auth, input, items, runs, system, tasks, threads, usage};
 
 /// Path where the file of an attachment is uploaded and downloaded.
 pub const ATTACHMENT_CONTENT: &str = "/api/v1/chatkit/attachments/{attachment_id}/content";
@@ -284,6 +284,27 @@ pub static RULES: &[Rule] = &[
     patch("/api/v1/tasks/{task_id}/complete").calls::<tasks::TasksComplete>().returns::<Unchanged>(),
     get("/api/v1/usage").calls::<usage::UsageGet>().returns::<Unchanged>(),
     get("/api/v1/limits").calls::<system::SystemLimits>().returns::<Unchanged>(),
+    get("/api/v1/admin/users").calls::<admin::AdminListUsers>().returns::<PageRows>(),
+    post("/api/v1/admin/users/{user_id}/disable")
+        .calls::<admin::AdminDisableUser>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .fails(&[NotFound]),
+    post("/api/v1/admin/users/{user_id}/enable")
+        .calls::<admin::AdminEnableUser>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .fails(&[NotFound]),
+    get("/api/v1/admin/runs").calls::<admin::AdminListRuns>().returns::<PageRows>(),
+    post("/api/v1/admin/runs/{run_id}/cancel")
+        .calls::<admin::AdminCancelRun>()
+        .returns::<Unchanged>()
+        .optional_body(),
+    get("/api/v1/admin/usage").calls::<admin::AdminUsage>().returns::<Unchanged>(),
+    get("/api/v1/admin/feedback").calls::<admin::AdminListFeedback>().returns::<PageRows>(),
+    get("/api/v1/admin/keys").calls::<admin::AdminListKeys>().returns::<PageRows>(),
+    get("/api/v1/admin/audit-log").calls::<admin::AdminAuditLog>().returns::<PageRows>(),
+    get("/api/v1/admin/settings").calls::<admin::AdminGetSettings>().returns::<Unchanged>(),
     get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")
         .calls::<system::SystemHealth>()
@@ -305,5 +326,7 @@ pub static RULES: &[Rule] = &[
     get("/docs").serves(Page::Docs).documented("docs", "Get this API as an HTML page."),
     get("/chat").serves(Page::Chat).documented("chatPage", "Get the chat page, unless `CHAT_PAGE` is off."),
     get("/chat/{file}").serves(Page::ChatFile).documented("chatPageFile", "Get a file of the chat page."),
+    get("/admin").serves(Page::Console).documented("console", "Get the console of operators."),
+    get("/admin/{file}").serves(Page::ConsoleFile).documented("consoleFile", "Get a file of the console."),
     get("/").serves(Page::Root).documented("root", "Get the version, and links to the documents."),
 ];

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use threadline_schema::admin::AdminSetting;
 
 /// The configuration of the core.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
+    /// What operators are shown as the settings of this process; the core does not use it.
+    pub shown_settings: Arc<[AdminSetting]>,
 }
 
 /// An identity provider (OpenID Connect) whose tokens are accepted.

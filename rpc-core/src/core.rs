@@ -20,7 +20,8 @@ use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
 use crate::limits::{KeyLimits, RateLimits, RegistrationLimit};
 use crate::maintenance::Maintenance;
 use crate::methods::{
-    AttachmentMethods, AuthMethods, InputMethods, ItemMethods, RunMethods, SystemMethods, ThreadMethods, UsageMethods,
+    AdminMethods, AttachmentMethods, AuthMethods, InputMethods, ItemMethods, RunMethods, SystemMethods, ThreadMethods,
+    UsageMethods,
 };
 use crate::model::{self, Model};
 use crate::redis;
@@ -158,6 +159,7 @@ impl Core {
             attachments: attachments.clone(),
             tokens: tokens.clone(),
             standings: standings.clone(),
+            audit: audit.clone(),
             todo,
             budgets,
             supervisor: supervisor.clone(),
@@ -172,6 +174,7 @@ impl Core {
                 CallLimiter::new(limits, registrations, KeyLimits::new(redis_for_limits), Box::new(take_free_subscribe))
             },
             audit,
+            store: store.clone(),
             max_params_bytes: config.limits.body_bytes,
         });
         let rpc = RpcServerParts {
@@ -265,6 +268,7 @@ struct MethodParts {
     attachments: Arc<Attachments>,
     tokens: Arc<Tokens>,
     standings: Arc<Standings>,
+    audit: AuditLog,
     todo: TodoList,
     budgets: Arc<Budgets>,
     supervisor: Supervisor,
@@ -284,6 +288,7 @@ impl MethodParts {
             attachments,
             tokens,
             standings,
+            audit,
             todo,
             budgets,
             supervisor,
@@ -324,6 +329,17 @@ impl MethodParts {
             supervisor: supervisor.clone(),
         };
         let mut registry = Registry::default();
+        let admin = AdminMethods {
+            store: store.clone(),
+            clock: clock.clone(),
+            accounts: Accounts::new(store.clone(), clock.clone()),
+            standings: standings.clone(),
+            agents: agents.clone(),
+            engine: engine.clone(),
+            audit,
+            settings: config.shown_settings.clone(),
+        };
+        admin.register(&mut registry);
         let auth = AuthMethods {
             store: store.clone(),
             accounts: Accounts::new(store.clone(), clock.clone()),

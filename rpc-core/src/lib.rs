@@ -42,7 +42,7 @@ pub use threadline_store as store;
 pub use threadline_store::lenient_tls as tls;
 
 pub use account_tools::AccountTools;
-pub use accounts::{AccountExport, Accounts, Erasure, NewInvitation, NewServiceKey};
+pub use accounts::{AccountExport, Accounts, Erasure, NewInvitation, NewServiceKey, check_role};
 pub use agent::{AgentsError, AgentsFileError, check_mcp_servers};
 pub use attachments::{AttachmentsError, check_storage};
 pub use auth::foreign::check_provider;

@@ -32,15 +32,26 @@ pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>,
     if let Ok(id) = after.parse::<ThreadId>() {
         return Ok(Some(ThreadCursor::Id(id)));
     }
+    time_cursor(Some(after)).map(|position| position.map(|(at, id)| ThreadCursor::Key(at, id)))
+}
+
+/// Parses a cursor of a list that is ordered by a time and then by an id.
+pub(crate) fn time_cursor<T: Id>(after: Option<&str>) -> Result<Option<(UtcTime, T)>, Error> {
+    let Some(after) = after.map(str::trim) else { return Ok(None) };
     let (micros, id) = after.split_once('_').ok_or_else(bad_cursor)?;
     let at = micros.parse().ok().and_then(UtcTime::from_micros).ok_or_else(bad_cursor)?;
     let id = id.parse().map_err(|_| bad_cursor())?;
-    Ok(Some(ThreadCursor::Key(at, id)))
+    Ok(Some((at, id)))
+}
+
+/// Returns the cursor of a position in such a list.
+pub(crate) fn write_time_cursor<T: Id>(at: UtcTime, id: T) -> String {
+    format!("{}_{}", at.micros(), id)
 }
 
 /// Returns the cursor of a position in the list of threads.
 pub(crate) fn write_thread_cursor(at: UtcTime, id: ThreadId) -> String {
-    format!("{}_{}", at.micros(), id)
+    write_time_cursor(at, id)
 }
 
 /// Checks that a text has at most this many characters, and none that a database cannot store.

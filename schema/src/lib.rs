@@ -12,6 +12,7 @@
     allow(clippy::disallowed_methods, reason = "tests make times and ids of their own, and await what they spawn")
 )]
 
+pub mod admin;
 pub mod attachments;
 pub mod auth;
 pub mod call;

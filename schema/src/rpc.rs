@@ -32,6 +32,8 @@ pub enum Access {
     /// Holders of a capability, which is the param `token`; without it, users with a valid token. Calls are limited per
     /// user.
     Signed,
+    /// Users with the role [`ADMIN`](crate::admin::ADMIN). Calls are limited per user.
+    Admin,
     /// Everyone, without a limit: for load balancers.
     Probe,
 }
@@ -149,6 +151,7 @@ pub fn all() -> impl Iterator<Item = &'static MethodInfo> {
         crate::usage::METHODS,
         crate::attachments::METHODS,
         crate::input::METHODS,
+        crate::admin::METHODS,
         crate::system::METHODS,
     ]
     .into_iter()

@@ -13,6 +13,8 @@ pub enum UserCommand {
     Create {
         /// The email address.
         email: String,
+        /// Roles of the user.
+        roles: Vec<String>,
         /// Read the password from stdin; otherwise one is made and printed.
         password_stdin: bool,
     },
@@ -24,6 +26,20 @@ pub enum UserCommand {
     Disable(String),
     /// Accept its tokens again.
     Enable(String),
+    /// Give a role to a user.
+    GiveRole {
+        /// The account.
+        user: String,
+        /// The role.
+        role: String,
+    },
+    /// Take a role from a user.
+    TakeRole {
+        /// The account.
+        user: String,
+        /// The role.
+        role: String,
+    },
     /// End all tokens of an account.
     Logout(String),
     /// Erase an account with everything that belongs to it.
@@ -117,12 +133,19 @@ pub(super) fn user_definition() -> Definition {
                 .about("Create an account; works whatever REGISTRATION says")
                 .arg(named("email", "EMAIL", "Email address").required_unless_present("EMAIL"))
                 .arg(unnamed("EMAIL", "Email address").conflicts_with("email"))
+                .arg(
+                    option("role", "LIST", "Roles, such as `admin` for the console [default: none]")
+                        .value_delimiter(',')
+                        .action(clap::ArgAction::Append),
+                )
                 .arg(password_stdin()),
         )
         .subcommand(command("list").about("List the accounts: id, email address, time of creation, state"))
         .subcommand(about_user("show", "Show an account"))
         .subcommand(about_user("disable", "Refuse the tokens of an account and end its streams; its data stays"))
         .subcommand(about_user("enable", "Accept the tokens of a disabled account again"))
+        .subcommand(about_user("give-role", "Give a role to a user, such as `admin` for the console").arg(role()))
+        .subcommand(about_user("take-role", "Take a role from a user that this command has given").arg(role()))
         .subcommand(
             about_user("delete", "Erase an account with its conversations, files, tasks and everything else")
                 .arg(switch("yes", "Confirm that the data is to be lost")),
@@ -232,8 +255,11 @@ pub(super) fn user_command(matches: &ArgMatches) -> Option<(UserCommand, &ArgMat
     let command = match name {
         "create" => UserCommand::Create {
             email: text(matches, "email").or_else(|| text(matches, "EMAIL"))?,
+            roles: matches.get_many::<String>("role").unwrap_or_default().cloned().collect(),
             password_stdin: matches.get_flag("password-stdin"),
         },
+        "give-role" => UserCommand::GiveRole { user: user()?, role: text(matches, "role")? },
+        "take-role" => UserCommand::TakeRole { user: user()?, role: text(matches, "role")? },
         "list" => UserCommand::List,
         "show" => UserCommand::Show(user()?),
         "disable" => UserCommand::Disable(user()?),
@@ -275,6 +301,10 @@ fn named(name: &'static str, placeholder: &'static str, help: &'static str) -> A
 
 fn unnamed(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).value_name(name).help(help)
+}
+
+fn role() -> Arg {
+    option("role", "ROLE", "The role").required(true)
 }
 
 fn password_stdin() -> Arg {

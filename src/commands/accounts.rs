@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::store::rows::UserRow;
 use threadline_core::store::{Clock, Store};
-use threadline_core::{AccountTools, Accounts, NewInvitation, NewServiceKey, generate_password};
+use threadline_core::{AccountTools, Accounts, NewInvitation, NewServiceKey, check_role, generate_password};
 
 /// Most rows of a list.
 const MAX_ROWS: u32 = 1_000;
@@ -49,9 +49,13 @@ pub async fn user(settings: &Settings, command: UserCommand) -> anyhow::Result<(
                 }
             }
         }
-        UserCommand::Create { email, password_stdin } => {
+        UserCommand::Create { email, roles, password_stdin } => {
+            roles.iter().try_for_each(|role| check_role(role))?;
             let (password, generated) = password(password_stdin)?;
             let row = accounts.create(&email, password).await?;
+            for role in &roles {
+                accounts.give_role(row.id, role).await?;
+            }
             print(format_args!("{}  {}\n{generated}", row.id, row.email))
         }
         UserCommand::List => {
@@ -67,7 +71,21 @@ pub async fn user(settings: &Settings, command: UserCommand) -> anyhow::Result<(
                 }
             }
         }
-        UserCommand::Show(user) => print(details(&accounts.find(&user).await?)),
+        UserCommand::Show(user) => {
+            let row = accounts.find(&user).await?;
+            let roles = accounts.roles(row.id).await?.join(", ");
+            print(format_args!("{}roles          {}\n", details(&row), if roles.is_empty() { "none" } else { &roles }))
+        }
+        UserCommand::GiveRole { user, role } => {
+            let row = accounts.find(&user).await?;
+            accounts.give_role(row.id, &role).await?;
+            print(format_args!("{}  has the role {role}\n", row.id))
+        }
+        UserCommand::TakeRole { user, role } => {
+            let row = accounts.find(&user).await?;
+            accounts.take_role(row.id, &role).await?;
+            print(format_args!("{}  has no role {role} any more\n", row.id))
+        }
         UserCommand::Disable(user) => {
             let id = accounts.find(&user).await?.id;
             print(line(&accounts.set_disabled(id, true).await?))

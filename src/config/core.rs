@@ -48,6 +48,7 @@ impl Settings {
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
+            shown_settings: self.shown.clone(),
         };
         Ok((config, warnings))
     }

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::value::Value;
+use threadline_schema::admin::AdminSetting;
 
 /// A row of the table: one setting.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,23 @@ impl Setting {
             .filter_map(lookup)
             .map(|text| text.trim().to_owned())
             .find(|text| !text.is_empty())
+    }
+
+    /// Returns what operators are shown: the value in effect, unless it is secret.
+    pub(super) fn shown(&self, lookup: &dyn Fn(&str) -> Option<String>) -> AdminSetting {
+        let text = self.find(lookup);
+        let is_set = text.is_some();
+        let default = match self.default {
+            DefaultValue::Text(text) => Some(text.to_owned()),
+            DefaultValue::Unset(_) => None,
+        };
+        AdminSetting {
+            name: self.name.to_owned(),
+            group: self.group.title().to_owned(),
+            is_set,
+            is_secret: self.secret,
+            value: text.or(default).filter(|_| !self.secret),
+        }
     }
 
     fn invalid(&self, text: &str) -> ConfigError {

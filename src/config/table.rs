@@ -10,7 +10,9 @@ use super::value::{
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use threadline_core::config::{DialectOverrides, PreparedStatements, Registration, TokenAlgorithm};
+use threadline_schema::admin::AdminSetting;
 
 /// Declares the settings: `/// doc`, then `field: Type = "VARIABLE" in Group`, then optionally, in this order,
 /// `default "text"`, `unset "effect"`, `alias "OTHER_VARIABLE"` and `flag "other-flag"`.
@@ -27,6 +29,8 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct Settings {
             $( $(#[doc = $doc])+ pub $field: $type, )+
+            /// What operators are shown of each setting.
+            pub shown: Arc<[AdminSetting]>,
         }
 
         impl Settings {
@@ -39,7 +43,10 @@ macro_rules! settings {
             ///
             /// The first setting of the table that has an invalid value.
             pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-                Ok(Self { $( $field: SettingField::read(&rows::$field, rows::$field.find(lookup))?, )+ })
+                Ok(Self {
+                    $( $field: SettingField::read(&rows::$field, rows::$field.find(lookup))?, )+
+                    shown: Self::TABLE.iter().map(|setting| setting.shown(lookup)).collect(),
+                })
             }
         }
 

@@ -81,6 +81,7 @@ fn tag_description(tag: &str) -> &'static str {
         "chatkit" => "The ChatKit protocol.",
         "attachments" => "Files of messages, and speech.",
         "tasks" => "The user's to-do list.",
+        "console" => "For operators: users, live runs, usage, feedback, keys, audit log, settings.",
         _ => "Health, usage, metrics and documents.",
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn describe(operation: &Operation, generator: &mut SchemaGenerator) -
 /// Returns who may call. A signed URL needs no token, and accepts one.
 fn security(rule: &Rule) -> Value {
     match rule.method().map(|method| method.access) {
-        Some(Access::User) => json!([{"bearer": []}]),
+        Some(Access::User | Access::Admin) => json!([{"bearer": []}]),
         Some(Access::Signed) => json!([{"bearer": []}, {}]),
         Some(Access::Public | Access::Probe) | None => json!([]),
     }
@@ -177,8 +177,8 @@ fn page_content(page: Page) -> Value {
     let content_type = match page {
         Page::Root | Page::Health | Page::OpenApi => "application/json",
         Page::Metrics => "text/plain",
-        Page::Docs | Page::Chat => "text/html",
-        Page::ChatFile => "*/*",
+        Page::Docs | Page::Chat | Page::Console => "text/html",
+        Page::ChatFile | Page::ConsoleFile => "*/*",
     };
     let schema = if content_type == "application/json" { "object" } else { "string" };
     json!({content_type: {"schema": {"type": schema}}})

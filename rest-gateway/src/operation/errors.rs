@@ -20,7 +20,9 @@ impl Operation {
         }
         match access {
             // A service key or a client token may not have the method in its scope.
-            Access::User | Access::Signed => codes.extend([E::Unauthorized, E::Forbidden, E::RateLimited]),
+            Access::User | Access::Signed | Access::Admin => {
+                codes.extend([E::Unauthorized, E::Forbidden, E::RateLimited])
+            }
             Access::Public => codes.push(E::RateLimited),
             Access::Probe => {}
         }

@@ -106,10 +106,18 @@ impl Rule {
         matches!(self.target, Target::Page(Page::Chat | Page::ChatFile))
     }
 
+    /// Returns whether the row belongs to the console.
+    pub fn is_console(&self) -> bool {
+        self.is_below("/admin") || self.is_below("/api/v1/admin")
+    }
+
     /// Returns whether the row is for operators: the state and the numbers of the service, and its administration.
     pub fn is_for_operators(&self) -> bool {
-        let below = |prefix: &str| self.path == prefix || self.path.starts_with(&format!("{prefix}/"));
-        self.path == "/metrics" || self.path.starts_with("/health/") || below("/admin") || below("/api/v1/admin")
+        self.path == "/metrics" || self.path.starts_with("/health/") || self.is_console()
+    }
+
+    fn is_below(&self, prefix: &str) -> bool {
+        self.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Returns whether the listener of operators needs the row besides those for operators.
@@ -124,7 +132,7 @@ impl Rule {
 
     /// Returns whether the caller needs a token.
     pub fn requires_token(&self) -> bool {
-        self.access() == Some(Access::User)
+        matches!(self.access(), Some(Access::User | Access::Admin))
     }
 
     /// Returns the description in one line.
@@ -146,6 +154,7 @@ impl Rule {
             Some(("auth", _)) => "accounts",
             Some(("runs", _)) => "runs",
             Some(("tasks", _)) => "tasks",
+            Some(("admin", _)) => "console",
             Some(("attachments" | "input", _)) => "attachments",
             None if self.is_chatkit_endpoint() => "chatkit",
             _ => "service",

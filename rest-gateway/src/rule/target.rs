@@ -74,6 +74,10 @@ pub enum Page {
     Chat,
     /// A file of the chat page. The path names it.
     ChatFile,
+    /// The console of operators.
+    Console,
+    /// A file of the console. The path names it.
+    ConsoleFile,
 }
 
 /// What a row says about a parameter. Values are JSON text.

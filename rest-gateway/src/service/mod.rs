@@ -13,7 +13,7 @@ use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
 use crate::router::{PathItem, Router};
 use crate::rule::{Page, Rule, Target, Verb};
 use crate::upstream::Upstream;
-use crate::{chat, pages};
+use crate::{admin, chat, pages};
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
@@ -49,6 +49,8 @@ pub struct GatewayConfig {
     pub chat_images: Vec<String>,
     /// Which operations are served.
     pub pages: Pages,
+    /// Whether to serve the console of operators.
+    pub console: bool,
     /// Memory for bodies that are not answered yet.
     pub input: ByteBudget,
 }
@@ -97,7 +99,9 @@ impl Gateway {
     ) -> Self {
         let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
         let is_served = |operation: &&Operation| {
-            config.pages.contains(operation.rule) && (config.chat_page || !operation.rule.is_chat_page())
+            config.pages.contains(operation.rule)
+                && (config.chat_page || !operation.rule.is_chat_page())
+                && (config.console || !operation.rule.is_console())
         };
         let router = Router::new(operations().iter().filter(is_served));
         let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
@@ -186,7 +190,7 @@ impl Inner {
         }
     }
 
-    /// Returns a page of the gateway; `None` if the path names a file that the chat page does not have.
+    /// Returns a page of the gateway; `None` if the path names a file that its page does not have.
     fn page(&self, page: Page, variables: &[(&str, &str)]) -> Option<Response> {
         match page {
             Page::Root => Some(pages::root(self.config.chat_page)),
@@ -196,6 +200,8 @@ impl Inner {
             Page::Docs => Some(pages::docs()),
             Page::Chat => Some(chat::page(chat::policy(&self.config.chat_images))),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
+            Page::Console => Some(admin::page()),
+            Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::file(name)),
         }
     }
 

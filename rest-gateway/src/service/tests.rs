@@ -29,6 +29,7 @@ async fn gateway() -> Gateway {
         chat_page: true,
         chat_images: Vec::new(),
         pages: Pages::All,
+        console: true,
         input: threadline_runtime::ByteBudget::new(1_000_000),
     };
     let remote = Remote::connect(RemoteConfig::new(format!("ws://{address}")), &Supervisor::default()).unwrap();

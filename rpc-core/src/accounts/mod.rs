@@ -3,11 +3,13 @@
 mod erasure;
 mod export;
 mod invitations;
+mod roles;
 mod service_keys;
 
 pub use erasure::Erasure;
 pub use export::AccountExport;
 pub use invitations::NewInvitation;
+pub use roles::check_role;
 pub use service_keys::NewServiceKey;
 
 use crate::auth::email;

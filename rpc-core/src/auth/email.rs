@@ -15,8 +15,7 @@ const EMAIL_CHARS: usize = 254;
 /// # Errors
 /// `INVALID_REQUEST`.
 pub(crate) fn normalize(text: &str) -> Result<String, Error> {
-    // Lower case can leave the normal form (the Turkish capital I with a dot does), so it is normalised once more.
-    let email: String = text.trim().nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    let email = fold(text);
     let well_formed = email.split_once('@').is_some_and(|(name, domain)| {
         !name.is_empty()
             && !domain.contains('@')
@@ -29,6 +28,12 @@ pub(crate) fn normalize(text: &str) -> Result<String, Error> {
     } else {
         Err(Error::invalid("`email` must be an email address, such as ada@example.com."))
     }
+}
+
+/// Returns the normalised form of an address, or of the beginning of one, without a check of its shape.
+pub(crate) fn fold(text: &str) -> String {
+    // Lower case can leave the normal form (the Turkish capital I with a dot does), so it is normalised once more.
+    text.trim().nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
 
 /// Returns the form in which releases before the normalisation stored this address.

@@ -2,8 +2,12 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use threadline_schema::admin::READ_CONTENT;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId, UserId};
 use threadline_schema::rpc;
+
+/// How the names of the console's methods begin.
+const CONSOLE: &str = "admin.";
 
 /// The limits of a token that does not have all rights of its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +33,8 @@ pub(crate) struct KeyInUse {
     pub(crate) requests_per_minute: Option<NonZeroU32>,
 }
 
-/// Methods, by name or by namespace: `threads.create`, `threads.*`, or `*`.
+/// Methods, by name or by namespace: `threads.create`, `threads.*`, or `*`, which is all but those of the console. Whether
+/// the console shows what users have written is a scope of its own: `admin:read_content`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MethodScope(Vec<String>);
 
@@ -50,7 +55,9 @@ impl MethodScope {
         if self.0.is_empty() {
             return Err("Name at least one method, such as `threads.*`.".to_owned());
         }
-        match self.0.iter().find(|pattern| !rpc::all().any(|method| matches(pattern, method.name))) {
+        let is_known =
+            |pattern: &str| pattern == READ_CONTENT || rpc::all().any(|method| matches(pattern, method.name));
+        match self.0.iter().find(|pattern| !is_known(pattern)) {
             None => Ok(()),
             Some(pattern) => Err(format!("{pattern:?} names no method; write `threads.create`, `threads.*` or `*`.")),
         }
@@ -61,9 +68,15 @@ impl MethodScope {
         self.0.iter().any(|pattern| matches(pattern, method))
     }
 
-    /// Returns whether all methods of another scope may be called.
+    /// Returns whether the console may show what users have written.
+    pub(crate) fn allows_content(&self) -> bool {
+        self.0.iter().any(|pattern| pattern == READ_CONTENT)
+    }
+
+    /// Returns whether another scope allows nothing that this one does not.
     pub(crate) fn includes(&self, other: &Self) -> bool {
-        rpc::all().filter(|method| other.allows(method.name)).all(|method| self.allows(method.name))
+        (self.allows_content() || !other.allows_content())
+            && rpc::all().filter(|method| other.allows(method.name)).all(|method| self.allows(method.name))
     }
 
     pub(crate) fn patterns(&self) -> &[String] {
@@ -114,7 +127,8 @@ pub(crate) fn split_reference(reference: &str) -> Option<(&str, &str)> {
 
 fn matches(pattern: &str, method: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some("") => true,
+        // The console must be named: keys of services have had `*` before there was one.
+        Some("") => !method.starts_with(CONSOLE),
         Some(namespace) => namespace.ends_with('.') && method.starts_with(namespace),
         None => pattern == method,
     }
@@ -137,6 +151,10 @@ mod tests {
         assert!(scope.includes(&methods(&["threads.create", "threads.list"])));
         assert!(!scope.includes(&methods(&["threads.create", "tasks.*"])));
         assert!(scope.check().is_ok() && methods(&["*"]).check().is_ok());
+        let console = methods(&["admin.*", "admin:read_content"]);
+        assert!(console.check().is_ok() && console.allows("admin.usage") && console.allows_content());
+        assert!(!methods(&["*"]).allows("admin.usage") && !methods(&["*"]).includes(&console));
+        assert!(!methods(&["admin.*"]).allows_content() && !methods(&["admin.*"]).includes(&console));
         for wrong in [&[][..], &["thread.*"], &["threads"], &["thr*"], &[""], &["threads.create "]] {
             assert!(methods(wrong).check().is_err(), "{wrong:?}");
         }

@@ -133,7 +133,7 @@ pub(crate) async fn roles_of(store: &Store, agents: &AgentRegistry, user_id: Use
     if !agents.current().have_restrictions() {
         return Ok(Vec::new());
     }
-    Ok(store.foreign_identity_of(user_id).await?.map(|identity| identity.roles.0).unwrap_or_default())
+    Ok(store.user_roles(user_id).await?)
 }
 
 /// Checks that a user may use an agent.

@@ -1,6 +1,7 @@
 //! The handlers of the methods, one file per namespace: they check the params, ask the store and the engine, and return
 //! wire types. `core.rs` makes and registers them. Those of `tasks.*` are in `todo/methods.rs`.
 
+mod admin;
 mod attachments;
 mod auth;
 mod input;
@@ -10,6 +11,7 @@ mod system;
 mod threads;
 mod usage;
 
+pub(crate) use admin::AdminMethods;
 pub(crate) use attachments::AttachmentMethods;
 pub(crate) use auth::AuthMethods;
 pub(crate) use input::InputMethods;

@@ -29,21 +29,7 @@ impl UsageMethods {
     async fn get(self: Arc<Self>, call: CallContext, params: UsageGetParams) -> Result<UsageReport, Error> {
         let user_id = call.user_id()?;
         let today = self.budgets.today();
-        let until = match params.until {
-            Some(until) => until,
-            None => date(today)?,
-        };
-        let since = match params.since {
-            Some(since) => since,
-            None => until.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(until),
-        };
-        let (first, last) = (day(since), day(until));
-        if first > last {
-            return Err(Error::invalid("`since` must not be after `until`."));
-        }
-        if last - first >= MAX_DAYS {
-            return Err(Error::invalid(format!("At most {MAX_DAYS} days can be asked for at a time.")));
-        }
+        let (first, last) = days_of(params, today, MAX_DAYS)?;
         let rows = self.store.usage(user_id, first, last).await?;
         let budget = if self.budgets.has_limits() {
             let row = match rows.iter().find(|row| row.day == today) {
@@ -79,12 +65,35 @@ fn used(row: &UsageRow) -> Used {
     }
 }
 
+/// Returns the first and the last day of a report. Days are counted from 1970-01-01.
+///
+/// # Errors
+/// `INVALID_REQUEST` if there are none, or more than `max_days`.
+pub(super) fn days_of(params: UsageGetParams, today: i64, max_days: i64) -> Result<(i64, i64), Error> {
+    let until = match params.until {
+        Some(until) => until,
+        None => date(today)?,
+    };
+    let since = match params.since {
+        Some(since) => since,
+        None => until.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(until),
+    };
+    let (first, last) = (day(since), day(until));
+    if first > last {
+        return Err(Error::invalid("`since` must not be after `until`."));
+    }
+    if last - first >= max_days {
+        return Err(Error::invalid(format!("At most {max_days} days can be asked for at a time.")));
+    }
+    Ok((first, last))
+}
+
 /// Days since 1970-01-01.
 fn day(date: NaiveDate) -> i64 {
     (date - DateTime::UNIX_EPOCH.date_naive()).num_days()
 }
 
-fn date(day: i64) -> Result<NaiveDate, Error> {
+pub(super) fn date(day: i64) -> Result<NaiveDate, Error> {
     let date =
         chrono::TimeDelta::try_days(day).and_then(|days| DateTime::UNIX_EPOCH.date_naive().checked_add_signed(days));
     date.ok_or_else(|| Error::internal(format!("there is no day {day}")))

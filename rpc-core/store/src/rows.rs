@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, users,
+    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -66,6 +66,16 @@ rows! {
         subject_id: AccessSubjectId,
         /// Time of the change.
         changed_at: UtcTime,
+    }
+
+    /// A role that the operator has given to a user.
+    UserRoleRow in user_roles {
+        /// The user.
+        user_id: UserId,
+        /// Name of the role.
+        role: String,
+        /// Since when the user has it.
+        granted_at: UtcTime,
     }
 
     /// A user of an identity provider.

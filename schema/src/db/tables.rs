@@ -494,6 +494,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// Roles that the operator has given to users.
+    user_roles (user_id, role) {
+        user_id -> Id,
+        role -> Text,
+        granted_at -> UtcTime,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
@@ -530,5 +542,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     erased_identities,
     anonymous_usage,
     budget_days,
-    login_failures
+    login_failures,
+    user_roles
 );

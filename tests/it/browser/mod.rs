@@ -1,6 +1,7 @@
 //! A real browser: the chat page, and pages of other origins.
 
 mod answers;
+mod console;
 mod driver;
 mod origins;
 mod page;

@@ -129,7 +129,7 @@ async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
 }
 
 /// Checks the page as it is now. `axe` is the source of axe-core, a checker of accessibility.
-async fn check(browser: &super::Browser, axe: &str, what: &str) {
+pub async fn check(browser: &super::Browser, axe: &str, what: &str) {
     browser.client.execute(axe, Vec::new()).await.expect("axe-core");
     let script = "const done = arguments[0]; axe.run().then(({ violations }) => done(violations.map(({ id, nodes }) => \
                   `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)))";

@@ -65,6 +65,7 @@ async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
         ("attachments", "user_id"),
         ("feedback", "user_id"),
         ("foreign_identities", "user_id"),
+        ("user_roles", "user_id"),
         ("audit_log", "user_id"),
         ("account_erasures", "user_id"),
     ] {

@@ -1,6 +1,7 @@
 //! The REST API: a file for each part of its paths, and for each property of all of them.
 
 mod accounts;
+pub mod admin;
 pub mod attachments;
 mod auth;
 mod bodies;

@@ -5,6 +5,8 @@ mod event_list;
 #[cfg(test)]
 mod properties;
 mod run_log;
+#[cfg(test)]
+mod run_log_tests;
 
 pub(crate) use event_codec::{
     decode_logged, decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned,

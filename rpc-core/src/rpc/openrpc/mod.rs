@@ -93,6 +93,7 @@ fn error_refs(method: &MethodInfo) -> Vec<Value> {
     let mut codes = vec![ErrorCode::InvalidRequest, ErrorCode::InternalError, ErrorCode::ServiceUnavailable];
     match method.access {
         Access::User | Access::Signed => codes.extend([ErrorCode::Unauthorized, ErrorCode::RateLimited]),
+        Access::Admin => codes.extend([ErrorCode::Unauthorized, ErrorCode::Forbidden, ErrorCode::RateLimited]),
         Access::Public => codes.push(ErrorCode::RateLimited),
         Access::Probe => {}
     }

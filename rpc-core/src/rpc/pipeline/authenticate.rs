@@ -56,7 +56,7 @@ impl Credentials {
     pub(super) fn authorize(&self, method: &str, access: Access) -> Result<Principal, Error> {
         match (self, access) {
             (Self::Refused(error, _), _) => Err(error.clone().into()),
-            (Self::Token(identity), Access::User | Access::Signed) => {
+            (Self::Token(identity), Access::User | Access::Signed | Access::Admin) => {
                 let scope = identity.grant.as_ref().map(|grant| &grant.methods);
                 // Whoever has a token may ask whose it is.
                 if method != AuthMe::NAME && scope.is_some_and(|scope| !scope.allows(method)) {
@@ -68,10 +68,10 @@ impl Credentials {
             (Self::Token(identity), Access::Public | Access::Probe) => Ok(Principal::User(identity.clone())),
             (Self::Capability(capability), _) => Ok(Principal::Capability(*capability)),
             (Self::InvalidCapability, _) => Err(attachments::invalid_capability().into()),
-            (Self::Key(_), Access::User | Access::Signed) => Err(Error::invalid(
+            (Self::Key(_), Access::User | Access::Signed | Access::Admin) => Err(Error::invalid(
                 "Say for which user you call: the member `user` of `_meta`, or the header `X-Threadline-User`.",
             )),
-            (Self::None, Access::User | Access::Signed) => Err(Error::unauthorized()),
+            (Self::None, Access::User | Access::Signed | Access::Admin) => Err(Error::unauthorized()),
             (Self::None | Self::Key(_), Access::Public | Access::Probe) => Ok(Principal::Anonymous),
         }
     }

@@ -3,7 +3,7 @@
 //! 1. [`meta`]: take `_meta` out of the params;
 //! 2. [`authenticate`]: verify the token or service key, or the capability among the params;
 //! 3. [`limit`]: count the call against the rate limit of its user or address;
-//! 4. authorize it, and record it in the audit log if a service acts for a user;
+//! 4. authorize it: scope, and for the console the role; and record it in the audit log if a service acts for a user;
 //! 5. check the size of the params;
 //! 6. dispatch to the method;
 //! 7. [`observe`]: record the metric and write the log line.
@@ -23,12 +23,13 @@ use super::registry::{Method, Registry};
 use super::reply::{CallError, Reply, Response, Success};
 use crate::audit::{AuditEntry, AuditLog};
 use crate::error::Error;
-use crate::store::timing;
+use crate::store::{Store, timing};
 use authenticate::{Credentials, SignedParams};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use threadline_schema::admin::ADMIN;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::{Access, ErrorCode, MethodInfo};
@@ -52,6 +53,8 @@ pub(crate) struct Steps {
     pub(crate) authenticator: Authenticator,
     pub(crate) limiter: CallLimiter,
     pub(crate) audit: AuditLog,
+    /// Has the roles of users.
+    pub(crate) store: Store,
     /// Largest params of one call, and of one batch, in bytes.
     pub(crate) max_params_bytes: usize,
 }
@@ -215,9 +218,23 @@ impl Steps {
         meta.rate_limit = rate_limit;
         counted?;
         let name = method.map_or(UNKNOWN_METHOD, |method| method.name);
-        let principal = credentials.authorize(name, access);
+        let principal = match credentials.authorize(name, access) {
+            Ok(principal) if access == Access::Admin => self.check_admin(principal).await,
+            principal => principal,
+        };
         self.record_service_call(name, &credentials, &principal, call).await?;
         principal
+    }
+
+    /// Checks that a user has the role of the console. It is read for each call: whoever loses it can do nothing more.
+    async fn check_admin(&self, principal: Principal) -> Result<Principal, Error> {
+        let Principal::User(identity) = &principal else { return Err(Error::unauthorized()) };
+        let roles = self.store.user_roles(identity.user_id).await?;
+        if roles.iter().any(|role| role == ADMIN) {
+            return Ok(principal);
+        }
+        let message = "This is for operators: the user needs the role `admin`. `threadline user give-role` gives it.";
+        Err(Error::new(ErrorCode::Forbidden, message))
     }
 
     /// Records a call that a service makes for a user, before it is made, and one that was refused.

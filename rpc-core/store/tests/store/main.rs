@@ -14,6 +14,7 @@
 mod support;
 mod accounts;
 mod attachments;
+mod console;
 mod deadlocks;
 mod failover;
 mod faults;

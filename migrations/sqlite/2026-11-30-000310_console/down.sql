@@ -1,0 +1,4 @@
+DROP INDEX usage_days_by_day;
+DROP INDEX feedback_by_time;
+DROP INDEX runs_live;
+DROP TABLE user_roles;

@@ -1,0 +1,76 @@
+//! The console of operators, by mouse and keyboard, also on a phone, and for people who cannot see it.
+
+use super::driver::browser;
+use super::page::check;
+use crate::rest::admin::with_roles;
+use crate::support::client::PASSWORD;
+use crate::support::{Gate, Script, Setup, Upstream};
+use threadline_test_requirements::Requirement;
+
+/// The right arrow key, as WebDriver names it.
+const RIGHT: &str = "\u{E014}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sees_and_changes_what_happens() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    upstream.queue(Script::says(&["Hello"]));
+    upstream.queue(Script::stream().words(&["Once"]).stop(&gate).done("stop"));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let (admin, ada) = (with_roles(&app, &["admin"]).await, app.user().await);
+    let session = ada.session().await;
+    ada.say(session, "Hello").await;
+    let mut stream = ada.start(session, "A story").await.unwrap();
+    stream.until_said("Once").await;
+    let Some(browser) = browser().await else { return };
+    browser.goto(&format!("http://{}/admin", app.rest)).await;
+    browser.write("#email", &admin.email).await;
+    browser.write("#password", PASSWORD).await;
+    browser.click("#sign-in button").await;
+    browser.read("#tab-runs[aria-selected=true]", "Live runs").await;
+    browser.read("#scroll tbody tr", &ada.email).await;
+    browser.read("#health", "Service:").await;
+
+    browser.click("#scroll tbody button").await;
+    browser.client.accept_alert().await.unwrap();
+    browser.read("#status", "No run is active").await;
+
+    browser.write("#tab-runs", RIGHT).await;
+    browser.see("#tab-users[aria-selected=true]").await;
+    browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
+    browser.read("#status", "1 row").await;
+    browser.click("#scroll tbody button").await;
+    browser.client.accept_alert().await.unwrap();
+    browser.read("#scroll tbody tr", "disabled since").await;
+    browser.client.find(fantoccini::Locator::Css("#tab-usage")).await.unwrap().click().await.unwrap();
+    browser.see("#chart svg rect").await;
+
+    let Some(axe) = Requirement::Axe.find() else { return };
+    let axe = std::fs::read_to_string(axe).expect("TEST_AXE is the path of axe.min.js");
+    for (width, height) in [(1100, 900), (390, 800)] {
+        browser.client.set_window_size(width, height).await.unwrap();
+        for tab in ["runs", "users", "usage", "feedback", "keys", "audit", "settings"] {
+            browser.click(&format!("#tab-{tab}")).await;
+            browser.see(&format!("#tab-{tab}[aria-selected=true]")).await;
+            check(&browser, &axe, &format!("{tab} at {width}")).await;
+            let fits = browser.run("return document.scrollingElement.scrollWidth <= innerWidth").await;
+            assert!(fits == true, "{tab} at {width} is wider than the window");
+        }
+    }
+    browser.click("#sign-out").await;
+    browser.see("#entrance").await;
+    check(&browser, &axe, "the form to sign in").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_without_the_role_sees_why_nothing_is_shown() {
+    let app = Setup::new().await.start().await;
+    let ada = app.user().await;
+    let Some(browser) = browser().await else { return };
+    browser.goto(&format!("http://{}/admin", app.rest)).await;
+    browser.write("#email", &ada.email).await;
+    browser.write("#password", PASSWORD).await;
+    browser.click("#sign-in button").await;
+    browser.read("#problem", "role `admin`").await;
+    assert_eq!(browser.count("#scroll tbody tr").await, 0);
+}

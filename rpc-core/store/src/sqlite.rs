@@ -194,12 +194,12 @@ impl Manager for LiteManager {
 
 impl LiteManager {
     /// Returns whether reads must stay on the calling thread.
-    #[cfg_attr(not(feature = "simulation"), expect(clippy::unused_self, reason = "only a simulation has such a file"))]
     fn stays_on_this_thread(&self) -> bool {
-        #[cfg(feature = "simulation")]
-        return self.open_on == OpenOn::ThisThread;
-        #[cfg(not(feature = "simulation"))]
-        false
+        match self.open_on {
+            OpenOn::BlockingThread => false,
+            #[cfg(feature = "simulation")]
+            OpenOn::ThisThread => true,
+        }
     }
 }
 

@@ -46,14 +46,13 @@ fn transaction(connection: &mut LiteConn, units: &mut Units, done: &mut Vec<Box<
     }
     let began = Instant::now();
     let is_alone = units.len() == 1;
-    while let Some(mut unit) = units.next() {
+    for mut unit in units.by_ref() {
         let result =
             if is_alone { run_alone(connection, &mut *unit) } else { run_in_savepoint(connection, &mut *unit) };
         done.push(unit);
-        match result {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(error),
+        let is_open = result?;
+        if !is_open {
+            return Ok(());
         }
         if began.elapsed() > LONG {
             break;

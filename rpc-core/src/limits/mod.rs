@@ -73,7 +73,7 @@ impl AddressPurpose {
     fn scope(self) -> &'static str {
         match self {
             Self::Login => "login",
-            Self::Registration => "registration",
+            Self::Registration => "register",
             Self::Other => "address",
         }
     }

@@ -22,7 +22,11 @@ fn undeclared(spec: &ToolSpec, payload: &Value) -> Option<String> {
     let schema: Value = serde_json::from_str(spec.parameters.get()).ok()?;
     let is_open = |name: &str| schema.get(name).is_some_and(|value| *value != Value::Bool(false));
     let has_parts = ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|name| schema.get(*name).is_some());
-    if has_parts || is_open("additionalProperties") || is_open("patternProperties") {
+    if has_parts
+        || schema.get("properties").is_none()
+        || is_open("additionalProperties")
+        || is_open("patternProperties")
+    {
         return None;
     }
     let declared = schema.get("properties").and_then(Value::as_object);

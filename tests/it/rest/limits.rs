@@ -65,7 +65,10 @@ serve_and_split! {
         }
         limited(&read(login("application/json", "{".into())).await);
         limited(&read(login("application/json", "x".repeat(2 << 20))).await);
-        limited(&anyone.post("/api/v1/auth/login", &json!({"email": "a@example.com", "password": "12345678"})).await);
+        limited(&anyone.get("/api/v1/auth/me").await);
+        // Logins have an allowance of their own.
+        let login = anyone.post("/api/v1/auth/login", &json!({"email": "a@example.com", "password": "12345678"})).await;
+        login.fails(401, "INVALID_CREDENTIALS");
         // Requests of monitoring are not counted.
         assert_ne!(anyone.get("/health/db?unknown=1").await.status, 429);
     }
@@ -125,9 +128,16 @@ serve_and_split! {
         }
         let unauthorized = anybody.get("/api/v1/auth/me").await;
         unauthorized.fails(401, "UNAUTHORIZED");
-        assert_eq!(remaining(&unauthorized), 1);
-        assert_eq!(remaining(&anybody.with_token("no.good.token").get("/api/v1/auth/me").await), 0);
+        // Logins have an allowance of their own.
+        assert_eq!(remaining(&unauthorized), 4);
+        assert_eq!(remaining(&anybody.with_token("no.good.token").get("/api/v1/auth/me").await), 3);
+        for left in [1, 0] {
+            assert_eq!(remaining(&anybody.post("/api/v1/auth/login", &wrong).await), left);
+        }
         limited(&anybody.post("/api/v1/auth/login", &wrong).await);
+        for left in [2, 1, 0] {
+            assert_eq!(remaining(&anybody.get("/api/v1/auth/me").await), left);
+        }
         limited(&anybody.get("/api/v1/auth/me").await);
         // The header of an untrusted peer is ignored.
         let forwarded = anybody.request(Method::GET, "/api/v1/auth/me").header("x-forwarded-for", "203.0.113.7");

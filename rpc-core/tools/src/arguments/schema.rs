@@ -38,14 +38,15 @@ pub(super) fn of_object(schema: &Value) -> Result<Value, String> {
     Ok(schema)
 }
 
-/// Returns the schema of an operator without room for arguments that it does not declare, unless it gives some itself.
+/// Returns the schema of an operator without room for arguments that it does not declare, unless it gives some itself. One
+/// that declares nothing at all says nothing about arguments.
 pub(super) fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Some(members) = schema.as_object_mut() {
         let says = |name: &str| members.contains_key(name);
         let is_open =
             ["additionalProperties", "unevaluatedProperties", "patternProperties"].iter().any(|name| says(name));
-        if !is_open {
+        if !is_open && says("properties") {
             // Other parts of the schema can declare arguments too. Their dialect must know the keyword.
             let has_parts = ["allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas"].iter().any(|name| says(name));
             let keyword = if has_parts { "unevaluatedProperties" } else { "additionalProperties" };
@@ -200,7 +201,8 @@ mod tests {
         let plain = json!({"type": "object", "properties": {"a": {}}});
         assert!(takes(plain.clone(), json!({"a": 1})) && takes(plain.clone(), json!({})));
         assert!(!takes(plain, json!({"a": 1, "tenant": 8})));
-        assert!(!takes(json!({"type": "object"}), json!({"tenant": 8})));
+        assert!(!takes(json!({"type": "object", "properties": {}}), json!({"tenant": 8})));
+        assert!(takes(json!({"type": "object"}), json!({"tenant": 8})), "nothing is said about arguments");
         let parts = json!({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}, "required": ["b"]}, {}]});
         assert!(takes(parts.clone(), json!({"a": 1, "b": 2})) && !takes(parts, json!({"a": 1, "tenant": 2})));
         for open in [json!({"additionalProperties": true}), json!({"patternProperties": {"^x-": {}}})] {

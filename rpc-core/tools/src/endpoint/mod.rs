@@ -167,7 +167,10 @@ impl EndpointTool {
         }
         let Ok(body) = body else { return Err(self.lost_response("The connection to the service broke.")) };
         if !status.is_success() {
-            return Err(ToolError::ServiceFailed(response::status_error(status, &body)));
+            let text = response::status_error(status, &body);
+            // A refusal in JSON is written for the caller. Anything else can be a page of a proxy, or a trace.
+            let is_refusal = status.is_client_error() && body.is_json();
+            return Err(if is_refusal { ToolError::Failed(text) } else { ToolError::ServiceFailed(text) });
         }
         if self.requests.is_json_rpc() {
             response::json_rpc_result(&body, self.limits.result_bytes)

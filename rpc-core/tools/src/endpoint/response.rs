@@ -23,6 +23,13 @@ pub(super) struct Body {
     is_truncated: bool,
 }
 
+impl Body {
+    /// Returns whether the body is JSON.
+    pub(super) fn is_json(&self) -> bool {
+        !self.is_truncated && serde_json::from_slice::<serde::de::IgnoredAny>(without_mark(&self.bytes)).is_ok()
+    }
+}
+
 /// Reads a body of at most `max_bytes`, including a widget, plus the JSON-RPC envelope.
 ///
 /// # Errors

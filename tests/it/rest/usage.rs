@@ -116,7 +116,8 @@ async fn a_crash_releases_the_reservation() {
     upstream.queue(Script::stream().words(&["Gone"]).hang()).queue(Script::says(&["Back"]));
     let setup =
         Setup::new().await.upstream(&upstream).with("BUDGET_TOKENS_PER_DAY", 100).with("BUDGET_HOLD_TOKENS", 80);
-    let app = setup.start().await;
+    // The run ends with its process.
+    let app = setup.agents("[agents.a]\non_crash = \"interrupt\"\n").start().await;
     let user = app.user().await;
     let session = user.session().await;
     user.start(session, "Hello").await.unwrap().until_said("Gone").await;

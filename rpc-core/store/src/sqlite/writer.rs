@@ -224,6 +224,8 @@ impl<T: Send, W: FnOnce(&mut LiteConn) -> StoreResult<T> + Send> Unit for Write<
     fn end(self: Box<Self>, failure: Option<&diesel::result::Error>) {
         let result = match (failure, self.result) {
             (None, Some(result)) => result,
+            // It says why the transaction has failed.
+            (Some(_), Some(Err(error @ StoreError::Unavailable(_)))) => Err(error),
             (Some(error), _) => Err(StoreError::unavailable(Chain(error).to_string())),
             (None, None) => Err(StoreError::unavailable("the unit of work was not done")),
         };

@@ -123,8 +123,9 @@ async fn a_reservation_is_released_with_the_end_of_the_run_after_a_crash() {
     let user = app.user().await;
     let session = user.session().await;
     let mut stream = user.start(session, "Hello").await.unwrap();
-    stream.until_said("Gone").await;
+    let said = stream.until_said("Gone").await;
     let run = stream.run_id();
+    app.database.logged(run, said).await;
     user.say_in_vain(user.session().await, "Hello").await.fails(429, "BUDGET_EXCEEDED");
     let app = app.crash_and_restart().await;
     let user = Client::new(&app.rest, &app.rpc, user.token);

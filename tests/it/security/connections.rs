@@ -31,7 +31,7 @@ async fn an_address_has_three_quarters_of_the_connections_unless_it_is_a_proxy()
     .await;
 
     let proxied = Setup::new().await.with("MAX_CONNECTIONS", 20).with("TRUSTED_PROXIES", "127.0.0.1").start().await;
-    for _ in 0..15 {
+    for _ in 0..18 {
         held_open(&proxied.rest).await;
     }
 }

@@ -1,14 +1,19 @@
 //! The console of operators, by mouse and keyboard, also on a phone, and for people who cannot see it.
 
-use super::driver::browser;
+use super::driver::{Browser, browser};
 use super::page::check;
 use crate::rest::admin::with_roles;
 use crate::support::client::PASSWORD;
-use crate::support::{Gate, Script, Setup, Upstream};
+use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use threadline_test_requirements::Requirement;
 
 /// The right arrow key, as WebDriver names it.
 const RIGHT: &str = "\u{E014}";
+
+/// Says yes to the question that a click asks. It can come a moment after the click.
+async fn confirm(browser: &Browser) {
+    eventually("a question", || async { browser.client.accept_alert().await.ok() }).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_and_changes_what_happens() {
@@ -32,7 +37,7 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.read("#health", "Service:").await;
 
     browser.click("#scroll tbody button").await;
-    browser.client.accept_alert().await.unwrap();
+    confirm(&browser).await;
     browser.read("#status", "No run is active").await;
 
     browser.write("#tab-runs", RIGHT).await;
@@ -40,7 +45,7 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
     browser.read("#status", "1 row").await;
     browser.click("#scroll tbody button").await;
-    browser.client.accept_alert().await.unwrap();
+    confirm(&browser).await;
     browser.read("#scroll tbody tr", "disabled since").await;
     browser.client.find(fantoccini::Locator::Css("#tab-usage")).await.unwrap().click().await.unwrap();
     browser.see("#chart svg rect").await;

@@ -9,7 +9,7 @@ mod report;
 mod work;
 
 use crate::cli::BenchOptions;
-use crate::commands::print;
+use crate::stdout::print;
 use client::Client;
 use report::{Measured, Report};
 use std::io::{IsTerminal, Write};

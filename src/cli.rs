@@ -292,11 +292,19 @@ mod tests {
             ),
             (
                 &["user", "create", "a@b.example"],
-                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: false }),
+                Command::User(UserCommand::Create {
+                    email: "a@b.example".into(),
+                    roles: vec![],
+                    password_stdin: false,
+                }),
             ),
             (
-                &["user", "create", "--email", "a@b.example", "--password-stdin"],
-                Command::User(UserCommand::Create { email: "a@b.example".into(), password_stdin: true }),
+                &["user", "create", "--email", "a@b.example", "--role", "admin,support", "--password-stdin"],
+                Command::User(UserCommand::Create {
+                    email: "a@b.example".into(),
+                    roles: vec!["admin".into(), "support".into()],
+                    password_stdin: true,
+                }),
             ),
             (
                 &["invite", "create", "--uses", "3"],

@@ -7,8 +7,8 @@ pub use self::accounts::{invite, key, user};
 use crate::cli::Migrate;
 use crate::config::Settings;
 use crate::probe_model;
+use crate::stdout::print;
 use std::fmt::Display;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::{AgentsConfig, DatabaseConfig};
@@ -20,18 +20,6 @@ use threadline_schema::threads::ThreadState;
 
 /// Maximum number of characters of the reason why a thread is locked or closed: a sentence or two.
 const REASON_CHARS: usize = 500;
-
-/// Writes to stdout. A reader that has closed the pipe (`| head`) is no error.
-///
-/// # Errors
-/// When stdout cannot be written to.
-pub fn print(text: impl Display) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
-}
 
 /// `threadline migrate`
 ///

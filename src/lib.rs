@@ -19,4 +19,5 @@ pub mod probe_model;
 pub mod reload;
 pub mod shutdown;
 pub mod smoke;
+pub mod stdout;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use threadline::cli::{self, Command};
 use threadline::config::{self, ConfigError, Settings, Sources};
-use threadline::{app, bench, commands, hardening, healthcheck, probe_model, smoke, telemetry};
+use threadline::{app, bench, commands, hardening, healthcheck, probe_model, smoke, stdout, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,10 +43,10 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
         Command::User(what) => command_runtime()?.block_on(commands::user(&settings()?, what))?,
         Command::Key(what) => command_runtime()?.block_on(commands::key(&settings()?, what))?,
         Command::Invite(what) => command_runtime()?.block_on(commands::invite(&settings()?, what))?,
-        Command::Routes => commands::print(threadline_gateway::routes_text())?,
-        Command::OpenApi => commands::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
+        Command::Routes => stdout::print(threadline_gateway::routes_text())?,
+        Command::OpenApi => stdout::print(format_args!("{:#}\n", threadline_gateway::openapi()))?,
         Command::OpenRpc => {
-            commands::print(format_args!("{:#}\n", serde_json::Value::Object(threadline_core::openrpc::document())))?;
+            stdout::print(format_args!("{:#}\n", serde_json::Value::Object(threadline_core::openrpc::document())))?;
         }
         Command::Doctor => {
             let all_ok = command_runtime()?.block_on(commands::doctor(&settings()?))?;
@@ -56,8 +56,8 @@ fn run(command: Command, flags: HashMap<String, String>) -> anyhow::Result<ExitC
             let works = command_runtime()?.block_on(probe_model::probe_model(&settings()?, name.as_deref()))?;
             return Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::EnvExample { markdown: false } => commands::print(config::env_example())?,
-        Command::EnvExample { markdown: true } => commands::print(config::config_markdown())?,
+        Command::EnvExample { markdown: false } => stdout::print(config::env_example())?,
+        Command::EnvExample { markdown: true } => stdout::print(config::config_markdown())?,
         Command::Smoke(options) => {
             let works = command_runtime()?.block_on(smoke::smoke(&options))?;
             return Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -1,7 +1,7 @@
 //! `threadline doctor --model`: probes a model, and prints what works and the dialect that it needs.
 
-use crate::commands::print;
 use crate::config::Settings;
+use crate::stdout::print;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_core::model;

@@ -1,8 +1,8 @@
 //! `threadline user`, `threadline invite` and `threadline key`.
 
-use super::print;
 use crate::cli::{InviteCommand, KeyCommand, UserCommand};
 use crate::config::Settings;
+use crate::stdout::print;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use std::fs::{File, OpenOptions};

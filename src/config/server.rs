@@ -90,7 +90,7 @@ impl Settings {
             body_bytes: self.max_body_bytes.as_usize(),
             max_connections: self.max_connections.as_usize(),
             max_connections_per_address: match self.max_connections_per_address {
-                None => (self.max_connections.as_usize() / 2).max(1),
+                None => (self.max_connections.as_usize() * 3 / 4).max(1),
                 Some(limit) => limit.get().map_or(usize::MAX, |max| max.get() as usize),
             },
             drain: self.drain_seconds.seconds(),

@@ -264,7 +264,7 @@ settings! {
     max_connections: Number<1, 1_000_000> = "MAX_CONNECTIONS" in Network, default "10000";
     /// Maximum number of connections of one address (IPv6: of one /64 network) on each listener. Connections of
     /// TRUSTED_PROXIES are not limited. 0: no limit.
-    max_connections_per_address: Option<Limit> = "MAX_CONNECTIONS_PER_ADDRESS" in Network, unset "half of MAX_CONNECTIONS";
+    max_connections_per_address: Option<Limit> = "MAX_CONNECTIONS_PER_ADDRESS" in Network, unset "three quarters of MAX_CONNECTIONS";
     /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the other
     /// listeners. `/health` is on each listener.
     ops_listen: Option<SocketAddr> = "OPS_LISTEN" in Network, unset "they are on the other listeners";

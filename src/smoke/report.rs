@@ -1,6 +1,6 @@
 //! What `threadline smoke` prints: one line for each step.
 
-use crate::commands::print;
+use crate::stdout::print;
 use std::time::{Duration, Instant};
 
 /// The lines so far.

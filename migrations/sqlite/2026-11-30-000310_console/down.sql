@@ -1,3 +1,4 @@
+DROP INDEX audit_log_of_user;
 DROP INDEX usage_days_by_day;
 DROP INDEX feedback_by_time;
 DROP INDEX runs_live;

@@ -146,7 +146,7 @@ serve_and_split! {
         assert_eq!(history["messages"][1]["content"][0]["text"], "Three");
     }
 
-    async fn a_run_that_dies_after_a_fallback_keeps_the_new_message(setup: Setup) {
+    async fn a_run_that_continues_after_a_fallback_and_a_crash_has_one_message(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         upstream.queue(Script::stream().words(&["Half"])).queue(Script::stream().words(&["New"]).hang());
         let mut app = file.of(setup).upstream(&upstream).start().await;
@@ -156,12 +156,15 @@ serve_and_split! {
         let said = answer.until_said("HalfNew").await;
         let run = answer.run_id();
         app.database.logged(run, said).await;
+        upstream.queue(Script::says(&["Whole"]));
         app = app.crash_and_restart().await;
         let user = user.at(&app);
         let told = user.follow(run, None).await.unwrap().finish().await;
-        assert_eq!(told.terminal()["type"], "run.interrupted");
+        assert_eq!(told.terminal()["type"], "run.completed");
         let history = user.history(session).await;
         let kept: Vec<&Value> = history["messages"].as_array().unwrap().iter().map(|message| &message["content"][0]["text"]).collect();
-        assert_eq!(kept, ["Hello", "New"]);
+        assert_eq!(kept, ["Hello", "Whole"]);
+        // The first model is asked again.
+        assert_eq!(models(&upstream), ["m/first", "m/second", "m/first"]);
     }
 }

@@ -5,10 +5,10 @@ use crate::support::{Setup, eventually};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_has_half_of_the_connections_unless_it_is_a_proxy() {
+async fn an_address_has_three_quarters_of_the_connections_unless_it_is_a_proxy() {
     let app = Setup::new().await.with("MAX_CONNECTIONS", 20).start().await;
     let mut held = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..15 {
         held.push(raw::upgraded(&app.rest, None, 4096).await);
     }
     let mut refused = raw::connect(&app.rest, 4096).await;
@@ -31,7 +31,7 @@ async fn an_address_has_half_of_the_connections_unless_it_is_a_proxy() {
     .await;
 
     let proxied = Setup::new().await.with("MAX_CONNECTIONS", 20).with("TRUSTED_PROXIES", "127.0.0.1").start().await;
-    for _ in 0..15 {
+    for _ in 0..18 {
         held_open(&proxied.rest).await;
     }
 }

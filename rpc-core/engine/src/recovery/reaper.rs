@@ -37,6 +37,7 @@ pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<(
         let mut left = shared.store.runs_active(BATCH).await?;
         left.retain(|run| seen.insert(run.id));
         if left.is_empty() {
+            shared.store.segments_trim_gone(shared.process_id).await?;
             return Ok(());
         }
         settle_segments(shared, &left).await?;
@@ -131,6 +132,10 @@ async fn recover_taken(shared: &Arc<Shared>, taken: Vec<RunRow>) {
         }
     };
     futures::stream::iter(taken).for_each_concurrent(CONCURRENCY, recover).await;
+    if let Err(error) = shared.store.segments_trim_gone(shared.process_id).await {
+        // They are removed the next time.
+        tracing::debug!(error = %Chain(&error), "segments of a process that is gone could not be removed");
+    }
 }
 
 /// What recovery may do with a run.

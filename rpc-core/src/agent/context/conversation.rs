@@ -162,5 +162,4 @@ fn summary_message(text: &str) -> Message {
 }
 
 #[cfg(test)]
-#[path = "conversation_tests.rs"]
 mod tests;

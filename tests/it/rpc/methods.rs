@@ -222,7 +222,7 @@ async fn the_service_about_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_valid_token_only_public_methods_answer() {
     let app = Setup::new().await.start().await;
-    let public = ["auth.login", "auth.register", "rpc.discover", "system.health"];
+    let public = ["auth.login", "auth.register", "rpc.discover", "system.health", "system.limits"];
     let deleted = token::mint(Uuid::now_v7(), 60);
     let user = app.user().await;
     let expired = token::mint(user.user_id.unwrap(), -1);
@@ -240,7 +240,13 @@ const METHODS: &[&str] = &[
     "attachments.delete",
     "attachments.read",
     "attachments.write",
+    "auth.cancel_client_token",
+    "auth.change_password",
+    "auth.create_client_token",
+    "auth.delete_account",
+    "auth.export",
     "auth.login",
+    "auth.logout_everywhere",
     "auth.me",
     "auth.register",
     "input.transcribe",
@@ -252,6 +258,7 @@ const METHODS: &[&str] = &[
     "runs.get",
     "runs.subscribe",
     "system.health",
+    "system.limits",
     "tasks.complete",
     "tasks.create",
     "tasks.delete",

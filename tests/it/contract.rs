@@ -1,8 +1,9 @@
 //! Consistency: table, methods, schemas, documents and responses match.
 
+use crate::rest::registration::command as operate;
 use crate::support::client::read;
 use crate::support::process::command;
-use crate::support::{Client, Reply, Script, Setup, Upstream};
+use crate::support::{App, Client, Reply, Script, Setup, Upstream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,6 +161,36 @@ impl Checked {
     }
 }
 
+/// Asks what operators ask, before and after the user has become one.
+async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)]) {
+    const USERS: &str = "/api/v1/admin/users";
+    c.ask(Method::GET, USERS, &[], "", None).await;
+    for role in ["admin", "admin:read_content"] {
+        operate(app, &["user", "give-role", &c.user.email, "--role", role]).await;
+    }
+    operate(app, &["key", "create", "shop", "--methods", "threads.*", "--users", "*"]).await;
+    let other = app.user().await.user_id.unwrap().to_string();
+    let (other, nobody) = ([("user_id", other.as_str())], [("user_id", "0199e0f0-0000-7000-8000-000000000001")]);
+    for change in ["disable", "enable"] {
+        let path = format!("{USERS}/{{user_id}}/{change}");
+        c.ask(Method::POST, &path, &other, "", None).await;
+        c.ask(Method::POST, &path, &nobody, "", None).await;
+    }
+    c.ask(Method::POST, "/api/v1/admin/runs/{run_id}/cancel", run, "", None).await;
+    for (list, query) in [
+        ("users", "?limit=1"),
+        ("users", "?limit=0"),
+        ("runs", ""),
+        ("usage", ""),
+        ("feedback", "?include_content=true"),
+        ("keys", ""),
+        ("audit-log", "?limit=1"),
+        ("settings", ""),
+    ] {
+        c.ask(Method::GET, &format!("/api/v1/admin/{list}"), &[], query, None).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn responses_match_the_documents() {
     const CLIENT_TOOL: &str = "[agents.a]\n[[agents.a.client_tools]]\nname = \"look\"\ndescription = \"Look.\"\n";
@@ -238,6 +269,8 @@ async fn responses_match_the_documents() {
     c.ask(Method::GET, TASK, &task, "", None).await;
     c.ask(Method::GET, "/api/v1/usage", &[], "", None).await;
     c.ask(Method::GET, "/api/v1/usage", &[], "?since=tomorrow", None).await;
+    c.ask(Method::GET, "/api/v1/limits", &[], "", None).await;
+    ask_console(c, &app, &run).await;
     for path in ["/health", "/health/db", "/health/openrouter", "/health/all", "/openapi.json", "/"] {
         c.ask(Method::GET, path, &[], "", None).await;
     }
@@ -308,6 +341,8 @@ async fn responses_match_the_documents() {
     let text = [
         "/chat",
         "/chat/{file}",
+        "/admin",
+        "/admin/{file}",
         "/docs",
         "/metrics",
         "/api/v1/auth/export",

@@ -17,6 +17,10 @@ BEYOND_SCHEMAS = [
     "must be the cursor",
     "There is no action",
     "names no method",
+    "Name at least one method",
+    "is not a media type",
+    # JSON Schema takes 1.0 for an integer; the service wants 1.
+    "invalid type: floating point",
     "is no valid token",
     "Only a client token can be cancelled",
     # A format is no demand in JSON Schema 2020-12.

@@ -37,6 +37,7 @@ pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
 /// database. Continues to the end of the run even without readers: later subscribers find this log in the hub.
 pub(crate) fn mirror_log(shared: &Arc<Shared>, handle: &RunHandle, run: Run) {
     if handle.begin_mirroring() {
+        handle.log.release();
         let task = fill(Arc::downgrade(shared), handle.log.clone(), run, Until::Ended);
         shared.supervisor.spawn(TaskKind::Mirror, task);
     }

@@ -19,6 +19,7 @@ BEYOND_SCHEMAS = [
     "names no method",
     "Name at least one method",
     "is not a media type",
+    "must be an email address",
     # JSON Schema takes 1.0 for an integer; the service wants 1.
     "invalid type: floating point",
     "is no valid token",

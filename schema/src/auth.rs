@@ -56,6 +56,7 @@ pub struct NewAccount {
     pub password: String,
     /// Code of an invitation. Without invitations (`REGISTRATION=open`) it is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "password"))]
     pub invitation: Option<String>,
 }
 

@@ -9,5 +9,6 @@ CREATE TABLE log_segments (
 
 -- Raised by whoever takes over runs of the process. Its journal writes only while it knows the current value.
 ALTER TABLE processes ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
--- Whether the process reads `log_segments`. While one does not, nobody writes them.
-ALTER TABLE processes ADD COLUMN reads_segments INTEGER NOT NULL DEFAULT 0 CHECK (reads_segments IN (0, 1));
+-- Whether the process reads `log_segments`. While one does not, nobody writes them. One process serves a file, so no row of
+-- an earlier one counts.
+ALTER TABLE processes ADD COLUMN reads_segments INTEGER NOT NULL DEFAULT 1 CHECK (reads_segments IN (0, 1));

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The kinds of components that operations refer to.
-const KINDS: [&str; 2] = ["schemas", "responses"];
+const KINDS: [&str; 3] = ["schemas", "responses", "headers"];
 
 /// Removes unused components from a document, also those that only unused ones refer to.
 pub(super) fn remove_unused_components(document: &mut Value) {

@@ -1,12 +1,11 @@
 //! The public interface of the engine.
 
 use crate::background::spawn_background_tasks;
-use crate::durability::Tails;
 use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
-use crate::log::to_unsigned;
+use crate::log::{SegmentPositions, to_unsigned};
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -46,7 +45,7 @@ impl Engine {
         let process_id = clock.new_id();
         let leases = Leases::new();
         let presences = Presences::default();
-        let tails = Tails::default();
+        let segment_positions = SegmentPositions::default();
         let recovering = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared {
             process_id,
@@ -58,7 +57,7 @@ impl Engine {
             hub,
             leases,
             presences,
-            tails,
+            segment_positions,
             recovering,
         });
         if !shared.store.is_shared() {

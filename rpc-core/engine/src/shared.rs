@@ -1,9 +1,9 @@
 //! The collaborators of the engine.
 
 use crate::driver::DriverSource;
-use crate::durability::Tails;
 use crate::hub::Hub;
 use crate::leases::{LEASE, Leases};
+use crate::log::SegmentPositions;
 use crate::presences::Presences;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     pub(crate) leases: Leases,
     pub(crate) presences: Presences,
-    pub(crate) tails: Tails,
+    pub(crate) segment_positions: SegmentPositions,
     /// Held by the task that takes over runs.
     pub(crate) recovering: tokio::sync::Mutex<()>,
 }

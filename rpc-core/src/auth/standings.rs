@@ -125,7 +125,8 @@ impl Standings {
             return Ok(known.key);
         }
         let before = self.changes.load(Ordering::Acquire);
-        let row = self.store.service_key(id).await?;
+        // Boxed, as is every step of admission that is rare: all calls would carry its size.
+        let row = Box::pin(self.store.service_key(id)).await?;
         let key = row.and_then(ServiceKey::of_row).map(Arc::new);
         if self.changes.load(Ordering::Acquire) == before {
             self.keys.insert(id, KnownKey { key: key.clone(), seen: Instant::now() });
@@ -142,7 +143,7 @@ impl Standings {
             return Ok(Some(known.standing));
         }
         let before = self.changes.load(Ordering::Acquire);
-        let standing = self.store.user_access(user_id).await?.map(Standing::new);
+        let standing = Box::pin(self.store.user_access(user_id)).await?.map(Standing::new);
         if let Some(standing) = standing
             && self.changes.load(Ordering::Acquire) == before
         {
@@ -162,7 +163,7 @@ impl Standings {
             }
             if let Some(id) = grant.key_id {
                 let now = self.clock.now();
-                if !self.key(id).await?.is_some_and(|key| !key.has_expired(now)) {
+                if self.key(id).await?.is_none_or(|key| key.has_expired(now)) {
                     return Ok(false);
                 }
             }

@@ -20,7 +20,7 @@ impl TokenVerifier {
     pub(crate) async fn identify(&self, token: &str) -> Result<Option<Identity>, Error> {
         match (self.tokens.verify(token), &self.foreign) {
             (Some(identity), _) => Ok(Some(identity)),
-            (None, Some(foreign)) => foreign.identify(token).await,
+            (None, Some(foreign)) => Box::pin(foreign.identify(token)).await,
             (None, None) => Ok(None),
         }
     }

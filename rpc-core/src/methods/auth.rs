@@ -112,7 +112,7 @@ impl AuthMethods {
         let PasswordChange { current_password, new_password } = params;
         // Before the attempt, which counts as a failure until it succeeds.
         check_length(&new_password)?;
-        let changed = self.accounts.change_password(user_id, current_password, new_password);
+        let changed = Box::pin(self.accounts.change_password(user_id, current_password, new_password));
         let row = self.attempt_with_password(&call, changed).await?;
         self.standings.announce(user_id.into()).await;
         self.logged_in(&row)

@@ -184,9 +184,17 @@ async fn nobody_waits_for_a_summary_and_one_is_written_at_a_time() {
     let other = app.again().start().await;
     let user = app.user().await;
     let session = user.session().await;
-    for number in 0..20 {
-        // Both processes want a summary.
-        say(&if number % 2 == 0 { user.clone() } else { user.at(&other) }, session, number).await;
+    let mut number = 0;
+    while summaries(&upstream).is_empty() {
+        assert!(number < 40, "no summary after {number} messages");
+        say(&user, session, number).await;
+        number += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    // The model does not answer, and now both processes want a summary.
+    for at in [user.at(&other), user.clone(), user.at(&other), user.clone()] {
+        say(&at, session, number).await;
+        number += 1;
     }
     assert_eq!(summaries(&upstream).len(), 1);
     until(&app, "skipped", 1).await;
@@ -196,7 +204,7 @@ async fn nobody_waits_for_a_summary_and_one_is_written_at_a_time() {
     eventually("the request has ended with its process", || async { (upstream.aborted() == 1).then_some(()) }).await;
     // The claim of the process that has ended is free.
     gate.open();
-    say(&user.at(&other), session, 20).await;
+    say(&user.at(&other), session, number).await;
     until(&other, "stored", 1).await;
     assert_eq!(summaries(&upstream).len(), 2);
 }

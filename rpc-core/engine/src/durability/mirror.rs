@@ -37,6 +37,7 @@ pub(crate) fn mirror_run(shared: &Arc<Shared>, run: Run) -> Arc<RunLog> {
 /// database. Continues to the end of the run even without readers: later subscribers find this log in the hub.
 pub(crate) fn mirror_log(shared: &Arc<Shared>, handle: &RunHandle, run: Run) {
     if handle.begin_mirroring() {
+        handle.log.release();
         let task = fill(Arc::downgrade(shared), handle.log.clone(), run, Until::Ended);
         shared.supervisor.spawn(TaskKind::Mirror, task);
     }
@@ -167,13 +168,13 @@ async fn copy_new_events(
 ) -> StoreResult<HasEnded> {
     let run_id = log.run_id();
     if let (Why::Grown(up_to), Some(owner)) = (why, *attached) {
-        shared.tails.of(owner).read_up_to(shared, owner, run_id, up_to).await?;
+        shared.segment_positions.of(owner).read_up_to(shared, owner, run_id, up_to).await?;
         if log.last_seq() >= up_to {
             return Ok(HasEnded(false));
         }
     }
     if let Some((owner, _)) = shared.store.run_owner(run_id).await? {
-        shared.tails.of(owner).read_new(shared, owner).await?;
+        shared.segment_positions.of(owner).read_new(shared, owner).await?;
         if *attached != Some(owner) || why != Why::Quiet {
             let live = shared.store.live_events_after(run_id, to_signed(log.last_seq())).await?;
             let segments = live.segments.into_iter().flat_map(decode_logged);

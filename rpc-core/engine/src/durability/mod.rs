@@ -3,9 +3,8 @@
 mod journal;
 mod mirror;
 mod replay;
-mod tails;
+mod segments;
 
 pub(crate) use journal::run_journal;
 pub(crate) use mirror::{mirror_log, mirror_run};
 pub(crate) use replay::{Replay, resync_events};
-pub(crate) use tails::Tails;

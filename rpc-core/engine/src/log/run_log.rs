@@ -183,6 +183,11 @@ impl RunLog {
         self.changed.notify_waiters();
     }
 
+    /// Ends what [`adopt`](Self::adopt) began: this process does not own the run any more, and the log is a copy again.
+    pub(crate) fn release(&self) {
+        self.state.lock().is_adopted = false;
+    }
+
     /// Returns whether this process has taken the run over, so that nothing may be copied into the log.
     pub(crate) fn is_adopted(&self) -> bool {
         self.state.lock().is_adopted

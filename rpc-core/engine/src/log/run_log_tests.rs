@@ -51,6 +51,10 @@ fn an_adopted_log_goes_on_after_each_owner_before() {
     }
     let unsaved = log.begin_saving(10).unwrap();
     assert_eq!((unsaved.first_seq, unsaved.events.len()), (2_001, 1));
+    // The process loses the run again.
+    log.release();
+    log.copy([2_001, 3_000].map(event), true);
+    assert!(log.is_closed() && log.last_seq() == 3_000);
 }
 
 #[tokio::test]

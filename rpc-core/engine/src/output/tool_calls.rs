@@ -163,7 +163,7 @@ impl TurnCalls {
     pub(super) fn leave_pending(&mut self, index: usize) -> Option<ItemId> {
         let call = self.calls.get_mut(index)?;
         call.has_ended = true;
-        call.body.waits_for.map(ItemId::from)
+        call.body.waits_for
     }
 
     /// Ends a call. Returns its item and the body to store.

@@ -24,12 +24,14 @@ pub(super) async fn estimated_charge(shared: &Shared, run: &RunRow, items: &[Ite
             Vec::new()
         }
     };
-    let own: BTreeSet<_> = items.iter().map(|item| item.id).collect();
+    // The message of the user belongs to the run, and is read.
+    let written_by_model = || items.iter().filter(|item| item.kind != ItemKind::UserMessage);
+    let own: BTreeSet<_> = written_by_model().map(|item| item.id).collect();
     let before = history.iter().filter(|item| !own.contains(&item.id) && item.position <= run.position);
     let prompt: usize = before.map(text_bytes).sum();
     let mut turns = BTreeSet::new();
     let (mut written, mut is_answering) = (0_usize, false);
-    for item in items {
+    for item in written_by_model() {
         match serde_json::from_str::<ToolCallBody>(&item.body).ok().filter(|_| item.kind == ItemKind::ToolCall) {
             Some(call) => {
                 turns.insert(call.turn);

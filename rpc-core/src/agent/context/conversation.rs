@@ -119,7 +119,8 @@ impl Conversation {
             return None;
         }
         let leaves_out = fitted.first_turn > fitted.first_unsummarized;
-        if !leaves_out && !(self.is_partial && first.position > through + 1) {
+        let misses_some = self.is_partial && first.position > through + 1;
+        if !leaves_out && !misses_some {
             return None;
         }
         let half_of_items = first.position + (current.position - first.position) / 2;

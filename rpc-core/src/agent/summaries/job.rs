@@ -185,7 +185,7 @@ impl SummaryJob {
                 break;
             }
             let (written, count) = self.extend(&text, &left).await?;
-            let through = left.drain(..count).last().map_or(summary.through_position, |turn| turn.before - 1);
+            let through = left.drain(..count).next_back().map_or(summary.through_position, |turn| turn.before - 1);
             text = written;
             let claimed_until = self.in_future(CLAIM);
             if !store

@@ -22,7 +22,7 @@ pub(super) fn turn_texts(conversation: &Conversation, before: i64, max_bytes: us
     let ends = ends.chain([(conversation.messages.len(), before)]);
     let turns = conversation.turns.iter().zip(ends).map(|(turn, (end, before))| {
         let messages = conversation.messages.get(turn.message..end).unwrap_or_default();
-        let text = messages.iter().fold(String::new(), |text, message| append(text, message));
+        let text = messages.iter().fold(String::new(), append);
         TurnText { text: shortened(&text, max_bytes), before }
     });
     turns.collect()

@@ -106,9 +106,9 @@ impl Authenticator {
         let acts_for = named_user(call).or(caller.acts_for.as_deref().map(Cow::Borrowed));
         let Some(token) = caller.token.as_deref() else { return Ok(Credentials::None) };
         if token.starts_with(service_keys::PREFIX) {
-            let Some(key) = self.keys.find(token).await? else { return Ok(Credentials::None) };
+            let Some(key) = Box::pin(self.keys.find(token)).await? else { return Ok(Credentials::None) };
             let Some(user) = acts_for else { return Ok(Credentials::Key(key)) };
-            return match self.keys.act_for(&key, &user).await {
+            return match Box::pin(self.keys.act_for(&key, &user)).await {
                 Ok(identity) => Ok(Credentials::Token(identity)),
                 Err(error) if error.public().code == ErrorCode::ServiceUnavailable => Err(error),
                 Err(error) => Ok(Credentials::Refused(error.into_parts().0, Some(key))),

@@ -66,7 +66,7 @@ on_both! {
             expires_at: at(100),
         };
         store.invitation_create(row.clone()).await.unwrap();
-        assert_eq!(store.invitations(10).await.unwrap(), [row.clone()]);
+        assert_eq!(store.invitations(10).await.unwrap(), std::slice::from_ref(&row));
         let register = |email: &str, time: i64| {
             store.user_create_invited(new_id(), email.to_owned(), "x".into(), at(time), "hash".into())
         };

@@ -50,7 +50,11 @@ on_both! {
             let refused = store.upload_advance(row.id, upload, offset, 1).await;
             assert!(matches!(refused, Err(StoreError::Conflict(Conflict::UploadSuperseded))), "{refused:?}");
         }
-        assert!(store.attachment_ready(row.id, None, row.mime_type.clone()).await.unwrap().ready);
+        for upload in [None, Some(new_id())] {
+            let refused = store.attachment_ready(row.id, upload, row.mime_type.clone()).await;
+            assert!(matches!(refused, Err(StoreError::Conflict(Conflict::UploadSuperseded))), "{refused:?}");
+        }
+        assert!(store.attachment_ready(row.id, Some(upload), row.mime_type.clone()).await.unwrap().ready);
         let again = store.upload_begin(row.id, upload).await;
         assert!(matches!(again, Err(StoreError::Conflict(Conflict::AttachmentUploaded))), "{again:?}");
         assert!(matches!(store.upload_begin(new_id(), upload).await, Err(StoreError::NotFound(_))));

@@ -148,7 +148,8 @@ async fn fill(db: &TestDb) {
     };
     let numbers = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5000)";
     db.sql(&format!(
-        "INSERT INTO users {numbers} SELECT {uuid}, 'u' || n, 'x', 100, {time}, 0 FROM numbers WHERE n <= 2000;
+        "INSERT INTO users (id, email, password_hash, session_count, created_at, attachment_bytes) {numbers}
+             SELECT {uuid}, 'u' || n, 'x', 100, {time}, 0 FROM numbers WHERE n <= 2000;
          INSERT INTO threads {numbers}
              SELECT {uuid}, (SELECT id FROM users WHERE email = 'u' || (1 + n % 2000)), 't', {no}, 'active', NULL, {no},
                  '{{}}', 0, 0, {time}, {time} FROM numbers;

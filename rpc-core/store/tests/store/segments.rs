@@ -119,9 +119,9 @@ on_both! {
             if db.is_postgres() { "false" } else { "0" },
         ))
         .await;
-        assert!(!store.journal_terms(one.owner, now()).await.unwrap().has_segments);
+        // On SQLite there is one process, and the row is of an earlier one.
+        assert_eq!(store.journal_terms(one.owner, now()).await.unwrap().has_segments, !db.is_postgres());
         if db.is_postgres() {
-            // On SQLite there is one process.
             assert!(!store.segment_append(one.owner, fence, 1, segment(&[(&one, 1, "a")])).await.unwrap());
         }
     }

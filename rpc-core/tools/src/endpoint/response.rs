@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// Server errors that say that the service did not execute the request.
 pub(super) const NOT_EXECUTED: [StatusCode; 2] = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+/// Codes of errors that JSON-RPC keeps for itself and for its implementations.
+const RESERVED_CODES: std::ops::RangeInclusive<i64> = -32_768..=-32_000;
 /// Maximum length of a service's error text for the model, in characters.
 const ERROR_CHARS: usize = 500;
 /// Room for the members of a JSON-RPC response other than its result.
@@ -93,7 +95,10 @@ pub(super) fn json_rpc_result(body: &Body, max_bytes: usize) -> Option<Result<Va
     if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
         let Refusal { code, message } = Refusal::read(error);
         let message: String = message.chars().take(ERROR_CHARS).collect();
-        return Some(Err(ToolError::ServiceFailed(format!("The service refused ({code}): {message}"))));
+        let text = format!("The service refused ({code}): {message}");
+        // Codes of the service's own are written for the caller; the reserved ones come from a program that broke.
+        let is_refusal = !RESERVED_CODES.contains(&code);
+        return Some(Err(if is_refusal { ToolError::Failed(text) } else { ToolError::ServiceFailed(text) }));
     }
     // Without an id it can only be the response to the one call of this request.
     let is_ours = members.get("id").is_none_or(|id| id.is_null() || integer(id) == Some(1));
@@ -170,7 +175,10 @@ mod tests {
             (r#""no""#, "(-32603): no"),
         ] {
             let refused = read(&format!(r#"{{"id":null,"result":null,"error":{error}}}"#)).unwrap();
-            assert!(matches!(refused, Err(ToolError::ServiceFailed(why)) if why.ends_with(words)), "{error}");
+            let Err(ToolError::Failed(why) | ToolError::ServiceFailed(why)) = &refused else { panic!("{error}") };
+            assert!(why.ends_with(words), "{error}");
+            let is_for_users = matches!(refused, Err(ToolError::Failed(_)));
+            assert_eq!(is_for_users, words.starts_with("(7)"), "{error}");
         }
         for none in ["", "[]", "{}", r#"{"id":2,"result":1}"#, r#"{"id":1}"#, r#"{"id":1,"error":null}"#, "<html>"] {
             assert!(read(none).is_none(), "{none}");

@@ -27,7 +27,8 @@ serve_and_split! {
             let preview = app.anonymous().request(Method::GET, &path_of(&image["preview_url"]));
             assert_eq!(read(preview).await.status, 200);
         }
-        assert_eq!(remaining(&user.get("/api/v1/auth/me").await), "0");
+        // One more is allowed each ten seconds.
+        assert!(["0", "1"].contains(&remaining(&user.get("/api/v1/auth/me").await)));
         let mut refused = None;
         for _ in 31..600 {
             let preview = read(app.anonymous().request(Method::GET, &path_of(&image["preview_url"]))).await;

@@ -1,8 +1,10 @@
 //! Bounds what the peer of a socket has sent and was not read as a message yet.
 //!
-//! The library knows one limit for all messages of a socket. So the bytes are counted below it: a stranger may send a
-//! little, and what is more than a little comes out of the memory that all peers share.
+//! The library knows one limit for all messages of a socket, and makes room for what a frame announces. So the announced
+//! bytes are counted below it: a stranger may send a little, and what is more than a little comes out of the memory that all
+//! peers share.
 
+use super::frame_heads::FrameHeads;
 use crate::rpc::call::KnownPeer;
 use crate::rpc::transport::STRANGER_BYTES;
 use parking_lot::Mutex;
@@ -12,9 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use threadline_runtime::{ByteBudget, ByteHold};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// Bytes of a control frame besides its payload.
-const CONTROL_FRAME_BYTES: usize = 6;
 
 /// Why a message is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +33,14 @@ pub(super) struct Meter {
 struct Shared {
     known: KnownPeer,
     budget: ByteBudget,
+    max_frame: usize,
     counted: Mutex<Counted>,
 }
 
 #[derive(Default)]
 struct Counted {
-    /// Bytes since the last message.
+    heads: FrameHeads,
+    /// Bytes that were announced since the last message.
     bytes: usize,
     hold: Option<ByteHold>,
     overflow: Option<Overflow>,
@@ -68,8 +69,9 @@ impl Overflow {
 }
 
 impl Meter {
-    pub(super) fn new(known: KnownPeer, budget: ByteBudget) -> Self {
-        Self { shared: Arc::new(Shared { known, budget, counted: Mutex::default() }) }
+    /// Counts for a socket whose library refuses frames of more than `max_frame` bytes.
+    pub(super) fn new(known: KnownPeer, budget: ByteBudget, max_frame: usize) -> Self {
+        Self { shared: Arc::new(Shared { known, budget, max_frame, counted: Mutex::default() }) }
     }
 
     /// Begins to count anew, after a whole message. Returns the memory that the message holds.
@@ -79,20 +81,19 @@ impl Meter {
         counted.hold.take()
     }
 
-    /// Takes a control frame off the count: one can come between the frames of a message, which go on.
-    pub(super) fn control_frame_ended(&self, payload: usize) {
-        let mut counted = self.shared.counted.lock();
-        counted.bytes = counted.bytes.saturating_sub(payload + CONTROL_FRAME_BYTES);
-    }
-
     /// Returns why reading has stopped.
     pub(super) fn overflow(&self) -> Option<Overflow> {
         self.shared.counted.lock().overflow
     }
 
-    fn count(&self, bytes: usize) -> Result<()> {
-        let Shared { known, budget, counted } = &*self.shared;
+    fn count(&self, bytes: &[u8]) -> Result<()> {
+        let Shared { known, budget, max_frame, counted } = &*self.shared;
         let mut counted = counted.lock();
+        let bytes = usize::try_from(counted.heads.read(bytes)).unwrap_or(usize::MAX);
+        if bytes == 0 || (known.is_known() && bytes > *max_frame) {
+            // The library refuses what is too large for anybody, and makes no room for it.
+            return Ok(());
+        }
         counted.bytes = counted.bytes.saturating_add(bytes);
         if counted.bytes <= STRANGER_BYTES {
             return Ok(());
@@ -128,7 +129,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         // After an overflow, what is read is thrown away.
         let result = match self.meter.overflow() {
             Some(_) => Ok(()),
-            None => self.meter.count(buffer.filled().len().saturating_sub(before)),
+            None => self.meter.count(buffer.filled().get(before..).unwrap_or_default()),
         };
         Poll::Ready(result)
     }

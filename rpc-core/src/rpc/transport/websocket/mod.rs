@@ -2,6 +2,7 @@
 //! passes the pipeline.
 
 mod close;
+mod frame_heads;
 mod handshake;
 mod messages;
 mod metered;
@@ -108,7 +109,8 @@ async fn serve(inner: Arc<Inner>, connection: Connection, upgraded: hyper::upgra
     let _open = GaugeGuard::new(metrics::gauge!("threadline_websockets"));
     let config = socket_config(inner.parts.pipeline.max_params_bytes());
     let known = connection.known.clone();
-    let meter = Meter::new(known.clone(), inner.http.input.clone());
+    let max_frame = config.max_frame_size.unwrap_or(usize::MAX);
+    let meter = Meter::new(known.clone(), inner.http.input.clone(), max_frame);
     let stream = Metered::new(TokioIo::new(upgraded), meter.clone());
     let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let stop = inner.sockets.stop.clone();

@@ -101,10 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         Some(Ok(Message::Binary(_))) => Some(End::Close(close::binary())),
                         Some(Ok(Message::Close(_))) => self.confirm_close().await,
                         // tungstenite sends the answer to a ping with the next read.
-                        Some(Ok(control)) => {
-                            self.limits.meter.control_frame_ended(control.len());
-                            None
-                        }
+                        Some(Ok(_)) => None,
                         Some(Err(error)) => self.after_error(&error).await,
                         None => Some(End::Gone),
                     }

@@ -1,46 +1,24 @@
-//! What this process has read of the segments of other processes.
+//! Reads the segments of other processes.
 //!
 //! A segment has the events of all runs of its process. So it is read once for all mirrors of such runs, by whichever
 //! mirror asks first.
 
-use crate::log::{NumberedEvent, decode_logged, to_signed};
+use crate::log::{NumberedEvent, SegmentPosition, decode_logged, to_signed};
 use crate::shared::Shared;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use threadline_schema::ids::{ProcessId, RunId};
 use threadline_store::{StoreResult, rows::LoggedEvents};
 
 /// Segments that are read at a time.
 const SEGMENTS: u32 = 64;
 
-/// The positions in the segments of other processes.
-#[derive(Debug, Default)]
-pub(crate) struct Tails {
-    of: Mutex<BTreeMap<ProcessId, Arc<Tail>>>,
-}
-
-/// The position in the segments of one process.
-#[derive(Debug, Default)]
-pub(crate) struct Tail {
-    /// Number of the last segment that was read; `None` before the first mirror.
-    position: tokio::sync::Mutex<Option<i64>>,
-}
-
-impl Tails {
-    pub(crate) fn of(&self, owner: ProcessId) -> Arc<Tail> {
-        self.of.lock().entry(owner).or_default().clone()
-    }
-}
-
-impl Tail {
+impl SegmentPosition {
     /// Reads the new segments of `owner`, and appends their events to the mirrors that they continue. A mirror that reads by
     /// itself after this what is stored misses nothing later.
     ///
     /// # Errors
     /// When the database fails. What was read until then counts.
     pub(crate) async fn read_new(&self, shared: &Shared, owner: ProcessId) -> StoreResult<()> {
-        let mut position = self.position.lock().await;
+        let mut position = self.last_read.lock().await;
         if let Some(position) = position.as_mut() {
             return read_from(shared, owner, position).await;
         }
@@ -57,7 +35,7 @@ impl Tail {
         run_id: RunId,
         up_to: u64,
     ) -> StoreResult<()> {
-        let mut position = self.position.lock().await;
+        let mut position = self.last_read.lock().await;
         if shared.hub.find_mirror(run_id).is_some_and(|log| log.last_seq() >= up_to) {
             return Ok(());
         }

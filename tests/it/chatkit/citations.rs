@@ -1,7 +1,7 @@
 //! Citations from the model's server.
 
 use crate::everywhere;
-use crate::support::{Client, Gate, Script, Sse, Upstream};
+use crate::support::{Client, ENDS_WITH_ITS_PROCESS, Gate, Script, Sse, Upstream};
 use serde_json::{Value, json};
 
 /// An annotation as servers send it that speak chat completions.
@@ -51,7 +51,7 @@ everywhere! {
                     .event(json!({"annotations": [citation("https://half.example/", "Half", 4)]}), None)
                     .stop(&gate),
             );
-        let app = setup.upstream(&upstream).start().await;
+        let app = setup.upstream(&upstream).agents(ENDS_WITH_ITS_PROCESS).start().await;
         let user = app.user().await;
         let input = Client::chatkit_input("What is milk?");
         let answer = user.chatkit_stream("threads.create", json!({"input": input})).await.unwrap().finish().await;

@@ -148,6 +148,13 @@ impl Hub {
         state.evict();
     }
 
+    /// Returns the runs that have ended in this process, and whose last event is not in their logs.
+    pub(crate) fn ended_without_end(&self) -> Vec<Arc<RunHandle>> {
+        let state = self.state.lock();
+        let ended = state.ended.iter().map(|ended| &ended.handle);
+        ended.filter(|handle| !handle.log.is_closed()).cloned().collect()
+    }
+
     /// Evicts the logs that have been kept long enough.
     pub(crate) fn sweep(&self) {
         self.state.lock().evict();

@@ -105,6 +105,11 @@ impl RunHandle {
         self.free_subscribe.store(true, Ordering::Relaxed);
     }
 
+    /// Returns whether a mirror task fills the log.
+    pub(crate) fn is_mirrored(&self) -> bool {
+        self.mirrored.load(Ordering::Relaxed)
+    }
+
     /// Marks the log as filled by a mirror task. Returns whether it was not before: then the caller starts that task.
     pub(crate) fn begin_mirroring(&self) -> bool {
         !self.mirrored.swap(true, Ordering::Relaxed)

@@ -67,6 +67,7 @@ pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
             handle.stop(StopReason::Superseded);
         }
     }
+    mirror_taken_runs(shared, &open).await;
     let is_executed = |run: &RunRow| shared.hub.find(run.id).is_some_and(|handle| !handle.has_ended());
     let lost: Vec<RunRow> = open.into_iter().filter(|run| !is_executed(run)).collect();
     if let Err(error) = settle_segments(shared, &lost).await {
@@ -85,6 +86,20 @@ pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
         }
         if let Err(error) = ignore_closed(take_over(shared, run, recovery).await) {
             tracing::warn!(%run_id, error = %Chain(&error), "lost run could not be recovered");
+        }
+    }
+}
+
+/// Mirrors the runs that have ended in this process without an end, and that other processes have taken over since: their
+/// subscribers here get what the new owners write. `owned` are the active runs of this process.
+async fn mirror_taken_runs(shared: &Arc<Shared>, owned: &[RunRow]) {
+    for handle in shared.hub.ended_without_end() {
+        if handle.is_mirrored() || owned.iter().any(|run| run.id == handle.run_id) {
+            continue;
+        }
+        // Without a row, the run was deleted with its thread.
+        if let Ok(run) = shared.store.run_get(handle.user_id, handle.run_id).await {
+            mirror_log(shared, &handle, wire::run(&run));
         }
     }
 }

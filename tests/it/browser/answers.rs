@@ -157,7 +157,7 @@ async fn the_composer_is_small_again_after_a_refusal() {
                 text.dispatchEvent(new Event('input')); return text.offsetHeight";
     assert!(browser.run(fill).await.as_u64().unwrap() > 3 * before);
     browser.click("#send").await;
-    browser.read("#alert", "Maximum number of sessions").await;
+    browser.read("#alert", "sessions allowed").await;
     assert_eq!(browser.run(height).await.as_u64().unwrap(), before);
     let kept = "return document.querySelector('#message').value.length";
     assert_eq!(browser.run(kept).await, 700, "what was written is not lost");

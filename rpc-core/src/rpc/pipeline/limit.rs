@@ -73,7 +73,7 @@ impl CallLimiter {
         let address = call.connection.caller.ip;
         if method.is_some_and(|method| method.name == AuthRegister::NAME) {
             // Besides the limit of requests: accounts have limits of their own, and each new one adds to them.
-            self.registrations.check(address).await?;
+            Box::pin(self.registrations.check(address)).await?;
         }
         let key = match credentials {
             Credentials::Key(key) | Credentials::Refused(_, Some(key)) => key.in_use(),
@@ -81,7 +81,7 @@ impl CallLimiter {
             _ => None,
         };
         if let Some(key) = key {
-            self.keys.check(key).await?;
+            Box::pin(self.keys.check(key)).await?;
         }
         let purpose = match method.map(|method| method.name) {
             Some(AuthLogin::NAME) => AddressPurpose::Login,

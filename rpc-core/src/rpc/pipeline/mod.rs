@@ -206,7 +206,7 @@ impl Steps {
         let access = method.map_or(Access::Public, |method| method.access);
         // Monitoring is not limited. A batch of probes is none.
         if access == Access::Probe && call.kind == CallKind::Single {
-            return self.limiter.count_probe(call).await.map(|()| Principal::Anonymous);
+            return Box::pin(self.limiter.count_probe(call)).await.map(|()| Principal::Anonymous);
         }
         let signed = if access == Access::Signed { SignedParams::parse(call) } else { SignedParams::default() };
         let credentials = self.authenticator.authenticate(call, &signed).await?;
@@ -219,7 +219,7 @@ impl Steps {
         counted?;
         let name = method.map_or(UNKNOWN_METHOD, |method| method.name);
         let principal = match credentials.authorize(name, access) {
-            Ok(principal) if access == Access::Admin => self.check_admin(principal).await,
+            Ok(principal) if access == Access::Admin => Box::pin(self.check_admin(principal)).await,
             principal => principal,
         };
         self.record_service_call(name, &credentials, &principal, call).await?;
@@ -262,7 +262,7 @@ impl Steps {
             request_id: &caller.request_id,
             address: caller.ip,
         };
-        self.audit.record(entry).await
+        Box::pin(self.audit.record(entry)).await
     }
 
     fn check_params_size(&self, bytes: usize) -> Result<(), Error> {

@@ -236,6 +236,16 @@ async fn without_a_valid_token_only_public_methods_answer() {
 }
 
 const METHODS: &[&str] = &[
+    "admin.audit_log",
+    "admin.cancel_run",
+    "admin.disable_user",
+    "admin.enable_user",
+    "admin.list_feedback",
+    "admin.list_keys",
+    "admin.list_runs",
+    "admin.list_users",
+    "admin.settings",
+    "admin.usage",
     "attachments.create",
     "attachments.delete",
     "attachments.read",

@@ -227,7 +227,8 @@ impl RunLog {
 
     /// Returns whether readers should not wait for the next events at the moment.
     pub(crate) fn is_unreachable(&self) -> bool {
-        self.state.lock().is_unreachable
+        let state = self.state.lock();
+        state.is_unreachable && !state.is_closed
     }
 
     /// Waits for the last event.

@@ -53,8 +53,11 @@ fn an_adopted_log_goes_on_after_each_owner_before() {
     assert_eq!((unsaved.first_seq, unsaved.events.len()), (2_001, 1));
     // The process loses the run again.
     log.release();
+    log.set_unreachable(true);
+    assert!(log.is_unreachable());
     log.copy([2_001, 3_000].map(event), true);
     assert!(log.is_closed() && log.last_seq() == 3_000);
+    assert!(!log.is_unreachable(), "a log that has its last event can be read");
 }
 
 #[tokio::test]

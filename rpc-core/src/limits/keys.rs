@@ -1,10 +1,10 @@
 //! The limits of service keys: each key has its own number of calls per minute, of all users together.
 
-use super::ceil_seconds;
-use super::shared::{Count, SharedLimits};
+use super::allowance::count;
+use super::shared::SharedLimits;
 use crate::Redis;
 use crate::auth::grant::KeyInUse;
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::DefaultClock;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -24,7 +24,6 @@ const SCOPE: &str = "key";
 /// Counts the calls of service keys. With Redis, all replicas share the counts.
 pub(crate) struct KeyLimits {
     redis: Option<Redis>,
-    clock: DefaultClock,
     counters: quick_cache::sync::Cache<(ServiceKeyId, NonZeroU32), Arc<Counter>>,
 }
 
@@ -35,7 +34,7 @@ struct Counter {
 
 impl KeyLimits {
     pub(crate) fn new(redis: Option<Redis>) -> Self {
-        Self { redis, clock: DefaultClock::default(), counters: quick_cache::sync::Cache::new(MAX_KEYS) }
+        Self { redis, counters: quick_cache::sync::Cache::new(MAX_KEYS) }
     }
 
     /// Counts a call with a key.
@@ -45,17 +44,8 @@ impl KeyLimits {
     pub(crate) async fn check(&self, key: &KeyInUse) -> Result<(), (RpcError, RateLimitState)> {
         let Some(limit) = key.requests_per_minute else { return Ok(()) };
         let counter = self.counter(key.id, limit);
-        let shared = match &counter.shared {
-            Some(shared) => shared.count(SCOPE, &key.id.to_string()).await,
-            None => None,
-        };
-        let count = shared.unwrap_or_else(|| match counter.here.check() {
-            Ok(state) => Count::Allowed { remaining: state.remaining_burst_capacity() },
-            Err(not_until) => Count::Denied(not_until.wait_time_from(self.clock.now())),
-        });
-        let Count::Denied(wait) = count else { return Ok(()) };
-        metrics::counter!("threadline_rate_limited_total", "scope" => SCOPE).increment(1);
-        let wait = ceil_seconds(wait).max(1);
+        let counted = count(counter.shared.as_ref(), &key.id.to_string(), SCOPE, || counter.here.check()).await;
+        let Err(wait) = counted else { return Ok(()) };
         let message = format!("Too many calls with this key: {limit} per minute are allowed. Please wait {wait} s.");
         let error = RpcError::new(ErrorCode::RateLimited, message).with("retry_after", wait);
         Err((error, RateLimitState { limit: limit.get(), remaining: 0, reset: 60 }))

@@ -10,29 +10,25 @@
 //!
 //! With Redis, all replicas share one count. Without it, and while it does not answer, each process counts for itself.
 
+mod allowance;
 mod keys;
 mod registrations;
 mod shared;
 
+use self::allowance::{Allowance, ceil_seconds};
 pub(crate) use self::keys::KeyLimits;
 pub(crate) use self::registrations::RegistrationLimit;
-use self::shared::{Count, SharedLimits};
+use self::shared::SharedLimits;
 use crate::Redis;
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
-use std::fmt::Display;
-use std::hash::Hash;
+use governor::Quota;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::call::RateLimitState;
 use threadline_schema::head::network_of;
 use threadline_schema::ids::UserId;
 use threadline_schema::{ErrorCode, RpcError};
-
-type Keyed<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
 /// The rate limits.
 pub(crate) struct RateLimits {
@@ -41,18 +37,13 @@ pub(crate) struct RateLimits {
 
 struct Inner {
     per_minute: NonZeroU32,
-    clock: DefaultClock,
-    users: Keyed<UserId>,
-    addresses: Keyed<(AddressPurpose, IpAddr)>,
-    shared: Option<SharedLimits>,
+    users: Allowance<UserId>,
+    addresses: Allowance<(AddressPurpose, IpAddr)>,
     /// Pieces of files after the first.
-    pieces: Keyed<UserId>,
-    shared_pieces: Option<SharedLimits>,
+    pieces: Allowance<UserId>,
     /// Previews that are read with a capability alone.
-    previews: Keyed<UserId>,
-    shared_previews: Option<SharedLimits>,
-    probes: Keyed<IpAddr>,
-    shared_probes: Option<SharedLimits>,
+    previews: Allowance<UserId>,
+    probes: Allowance<IpAddr>,
 }
 
 /// How many previews, and how many probes over JSON-RPC, are allowed for each allowed request.
@@ -88,19 +79,20 @@ impl RateLimits {
         let inner = per_minute.map(|per_minute| {
             let pieces = u32::try_from(pieces).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
             let pieces = per_minute.saturating_mul(pieces);
-            let shared = |per_minute: NonZeroU32| redis.map(|redis| SharedLimits::new(redis.clone(), per_minute.get()));
+            let light_calls = per_minute.saturating_mul(LIGHT_CALLS);
+            let quota = Quota::per_minute;
+            let shared = |per_minute: NonZeroU32| {
+                redis.map(|redis| Arc::new(SharedLimits::new(redis.clone(), per_minute.get())))
+            };
+            // Users and addresses have the same limit, so they ask Redis, and notice its outages, together.
+            let calls = shared(per_minute);
             Inner {
                 per_minute,
-                clock: DefaultClock::default(),
-                users: keyed(per_minute),
-                addresses: keyed(per_minute),
-                shared: shared(per_minute),
-                pieces: keyed(pieces),
-                shared_pieces: shared(pieces),
-                previews: keyed(per_minute.saturating_mul(LIGHT_CALLS)),
-                shared_previews: shared(per_minute.saturating_mul(LIGHT_CALLS)),
-                probes: keyed(per_minute.saturating_mul(LIGHT_CALLS)),
-                shared_probes: shared(per_minute.saturating_mul(LIGHT_CALLS)),
+                users: Allowance::new(quota(per_minute), calls.clone()),
+                addresses: Allowance::new(quota(per_minute), calls),
+                pieces: Allowance::new(quota(pieces), shared(pieces)),
+                previews: Allowance::new(quota(light_calls), shared(light_calls)),
+                probes: Allowance::new(quota(light_calls), shared(light_calls)),
             }
         });
         Self { inner }
@@ -112,7 +104,7 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_user(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        inner.check(&inner.users, inner.shared.as_ref(), &user_id, "user").await.map(Some)
+        inner.verdict(inner.users.count(&user_id, &user_id.to_string(), "user").await).map(Some)
     }
 
     /// Counts a call with a piece of a file after the first.
@@ -122,7 +114,7 @@ impl RateLimits {
     pub(crate) async fn check_piece(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         // Clients are told about requests only.
-        inner.check(&inner.pieces, inner.shared_pieces.as_ref(), &user_id, "piece").await.map(|_| None)
+        inner.verdict(inner.pieces.count(&user_id, &user_id.to_string(), "piece").await).map(|_| None)
     }
 
     /// Counts a call that reads a preview with a capability alone, against the owner of the image.
@@ -132,7 +124,7 @@ impl RateLimits {
     pub(crate) async fn check_preview(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         // The state of this limit says nothing to the owner.
-        inner.check(&inner.previews, inner.shared_previews.as_ref(), &user_id, "preview").await.map(|_| None)
+        inner.verdict(inner.previews.count(&user_id, &user_id.to_string(), "preview").await).map(|_| None)
     }
 
     /// Counts a call of a probe.
@@ -142,7 +134,7 @@ impl RateLimits {
     pub(crate) async fn check_probe(&self, address: IpAddr) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
         let network = network_of(address);
-        inner.check(&inner.probes, inner.shared_probes.as_ref(), &network, "probe").await.map(|_| None)
+        inner.verdict(inner.probes.count(&network, &network.to_string(), "probe").await).map(|_| None)
     }
 
     /// Counts a call from an address.
@@ -151,24 +143,19 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_address(&self, address: IpAddr, purpose: AddressPurpose) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        let (network, scope) = (network_of(address), purpose.scope());
-        let local = || inner.count(&inner.addresses, &(purpose, network));
-        inner.decide(inner.shared.as_ref(), &network.to_string(), scope, local).await.map(Some)
+        let network = network_of(address);
+        let counted = inner.addresses.count(&(purpose, network), &network.to_string(), purpose.scope()).await;
+        inner.verdict(counted).map(Some)
     }
 
     /// Removes the keys whose whole allowance is available again. Otherwise the maps would only grow.
     pub(crate) fn sweep(&self) {
         if let Some(inner) = &self.inner {
-            inner.users.retain_recent();
-            inner.users.shrink_to_fit();
-            inner.addresses.retain_recent();
-            inner.addresses.shrink_to_fit();
-            inner.pieces.retain_recent();
-            inner.pieces.shrink_to_fit();
-            inner.previews.retain_recent();
-            inner.previews.shrink_to_fit();
-            inner.probes.retain_recent();
-            inner.probes.shrink_to_fit();
+            inner.users.sweep();
+            inner.addresses.sweep();
+            inner.pieces.sweep();
+            inner.previews.sweep();
+            inner.probes.sweep();
         }
     }
 
@@ -182,37 +169,15 @@ impl RateLimits {
 }
 
 impl Inner {
-    async fn check<K: Hash + Eq + Clone + Display>(
-        &self,
-        limiter: &Keyed<K>,
-        shared: Option<&SharedLimits>,
-        key: &K,
-        scope: &'static str,
-    ) -> Result<RateLimitState, (RpcError, RateLimitState)> {
-        self.decide(shared, &key.to_string(), scope, || self.count(limiter, key)).await
-    }
-
-    /// Decides about a call, by the shared count of `key`, or else by that of this process.
-    async fn decide(
-        &self,
-        shared: Option<&SharedLimits>,
-        key: &str,
-        scope: &'static str,
-        local: impl FnOnce() -> Count,
-    ) -> Result<RateLimitState, (RpcError, RateLimitState)> {
+    /// Says what became of a call, with the limit of requests: the other allowances follow from it.
+    fn verdict(&self, counted: Result<u32, u64>) -> Result<RateLimitState, (RpcError, RateLimitState)> {
         let limit = self.per_minute.get();
-        let shared = match shared {
-            Some(shared) => shared.count(scope, key).await,
-            None => None,
-        };
-        match shared.unwrap_or_else(local) {
-            Count::Allowed { remaining } => {
+        match counted {
+            Ok(remaining) => {
                 let reset = Duration::from_secs(60) / limit * limit.saturating_sub(remaining);
                 Ok(RateLimitState { limit, remaining, reset: ceil_seconds(reset) })
             }
-            Count::Denied(wait) => {
-                metrics::counter!("threadline_rate_limited_total", "scope" => scope).increment(1);
-                let wait = ceil_seconds(wait).max(1);
+            Err(wait) => {
                 let error = RpcError::new(
                     ErrorCode::RateLimited,
                     format!("Too many requests: {limit} per minute are allowed. Please wait {wait} s."),
@@ -221,22 +186,6 @@ impl Inner {
             }
         }
     }
-
-    /// Counts in this process alone.
-    fn count<K: Hash + Eq + Clone>(&self, limiter: &Keyed<K>, key: &K) -> Count {
-        match limiter.check_key(key) {
-            Ok(state) => Count::Allowed { remaining: state.remaining_burst_capacity() },
-            Err(not_until) => Count::Denied(not_until.wait_time_from(self.clock.now())),
-        }
-    }
-}
-
-fn keyed<K: Hash + Eq + Clone>(per_minute: NonZeroU32) -> Keyed<K> {
-    RateLimiter::dashmap(Quota::per_minute(per_minute)).with_middleware()
-}
-
-fn ceil_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

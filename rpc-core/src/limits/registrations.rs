@@ -1,13 +1,14 @@
 //! The limit of registrations per address. It is separate from the limit of requests, and much lower: each account has
 //! limits and a budget of its own, so whoever can make accounts without end has none.
 
-use super::shared::{Count, SharedLimits};
-use super::{Keyed, ceil_seconds, network_of};
+use super::allowance::Allowance;
+use super::network_of;
+use super::shared::SharedLimits;
 use crate::Redis;
-use governor::clock::{Clock, DefaultClock};
-use governor::{Quota, RateLimiter};
+use governor::Quota;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 use threadline_schema::call::RateLimitState;
 use threadline_schema::{ErrorCode, RpcError};
@@ -23,19 +24,15 @@ pub(crate) struct RegistrationLimit {
 
 struct Inner {
     per_hour: NonZeroU32,
-    clock: DefaultClock,
-    addresses: Keyed<IpAddr>,
-    shared: Option<SharedLimits>,
+    addresses: Allowance<IpAddr>,
 }
 
 impl RegistrationLimit {
     /// Allows this many per hour; `None`: any number. With Redis, all replicas share the count.
     pub(crate) fn new(per_hour: Option<NonZeroU32>, redis: Option<&Redis>) -> Self {
-        let inner = per_hour.map(|per_hour| Inner {
-            per_hour,
-            clock: DefaultClock::default(),
-            addresses: RateLimiter::dashmap(Quota::per_hour(per_hour)).with_middleware(),
-            shared: redis.map(|redis| SharedLimits::per(HOUR, redis.clone(), per_hour.get())),
+        let inner = per_hour.map(|per_hour| {
+            let shared = redis.map(|redis| Arc::new(SharedLimits::per(HOUR, redis.clone(), per_hour.get())));
+            Inner { per_hour, addresses: Allowance::new(Quota::per_hour(per_hour), shared) }
         });
         Self { inner }
     }
@@ -45,19 +42,9 @@ impl RegistrationLimit {
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check(&self, address: IpAddr) -> Result<(), (RpcError, RateLimitState)> {
-        let Some(Inner { per_hour, clock, addresses, shared }) = &self.inner else { return Ok(()) };
+        let Some(Inner { per_hour, addresses }) = &self.inner else { return Ok(()) };
         let network = network_of(address);
-        let shared = match shared {
-            Some(shared) => shared.count(SCOPE, &network.to_string()).await,
-            None => None,
-        };
-        let count = shared.unwrap_or_else(|| match addresses.check_key(&network) {
-            Ok(state) => Count::Allowed { remaining: state.remaining_burst_capacity() },
-            Err(not_until) => Count::Denied(not_until.wait_time_from(clock.now())),
-        });
-        let Count::Denied(wait) = count else { return Ok(()) };
-        metrics::counter!("threadline_rate_limited_total", "scope" => SCOPE).increment(1);
-        let wait = ceil_seconds(wait).max(1);
+        let Err(wait) = addresses.count(&network, &network.to_string(), SCOPE).await else { return Ok(()) };
         let message =
             format!("Too many registrations from your address: {per_hour} per hour are allowed. Please wait {wait} s.");
         let error = RpcError::new(ErrorCode::RateLimited, message).with("retry_after", wait);
@@ -67,8 +54,7 @@ impl RegistrationLimit {
     /// Removes the addresses whose whole allowance is available again.
     pub(crate) fn sweep(&self) {
         if let Some(inner) = &self.inner {
-            inner.addresses.retain_recent();
-            inner.addresses.shrink_to_fit();
+            inner.addresses.sweep();
         }
     }
 }

@@ -126,9 +126,7 @@ impl Authenticator {
             _ => Ok(Credentials::None),
         }
     }
-}
 
-impl Authenticator {
     /// Returns whether a text is a valid token or service key, whoever its user is.
     ///
     /// # Errors

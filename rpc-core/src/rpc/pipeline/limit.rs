@@ -2,7 +2,6 @@
 
 use super::authenticate::{Credentials, SignedParams};
 use crate::attachments::CapabilityPurpose;
-use crate::auth::token::Identity;
 use crate::error::Error;
 use crate::limits::{AddressPurpose, KeyLimits, RateLimits, RegistrationLimit, Verdict};
 use crate::rpc::call::{Call, Transport};
@@ -77,7 +76,7 @@ impl CallLimiter {
         }
         let key = match credentials {
             Credentials::Key(key) | Credentials::Refused(_, Some(key)) => key.in_use(),
-            Credentials::Token(Identity { grant: Some(grant), .. }) => grant.service_key.as_ref(),
+            Credentials::Token(identity) => identity.service_key(),
             _ => None,
         };
         if let Some(key) = key {
@@ -131,6 +130,7 @@ fn is_later_piece_of_export(call: &Call<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::token::Identity;
     use std::num::NonZeroU32;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use threadline_schema::auth::AuthMe;

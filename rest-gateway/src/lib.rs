@@ -31,6 +31,7 @@ mod docs;
 mod http;
 mod openapi;
 mod operation;
+mod page_files;
 mod pages;
 mod remote;
 mod response;

@@ -198,10 +198,10 @@ impl Inner {
             Page::Metrics => Some(pages::metrics((self.render_metrics)())),
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
-            Page::Chat => Some(chat::page(chat::policy(&self.config.chat_images))),
-            Page::ChatFile => variables.iter().find_map(|(_, name)| chat::file(name)),
-            Page::Console => Some(admin::page()),
-            Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::file(name)),
+            Page::Chat => Some(chat::PAGE.page(chat::policy(&self.config.chat_images))),
+            Page::ChatFile => variables.iter().find_map(|(_, name)| chat::PAGE.file(name)),
+            Page::Console => Some(admin::PAGE.page(admin::POLICY)),
+            Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::PAGE.file(name)),
         }
     }
 

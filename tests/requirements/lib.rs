@@ -56,6 +56,9 @@ pub enum Requirement {
     ShellCheck,
     /// Node.js.
     Node,
+    /// An OpenID provider for Node.js: a directory whose `node_modules` has the packages of
+    /// `tests/identity/openid/package.json`.
+    OpenIdProvider,
 }
 
 impl Requirement {
@@ -81,6 +84,7 @@ impl Requirement {
             Self::SystemdAnalyze => program("systemd-analyze", "--version"),
             Self::ShellCheck => program("shellcheck", "--version"),
             Self::Node => program("node", "--version"),
+            Self::OpenIdProvider => variable("TEST_OIDC_PROVIDER"),
         };
         if found.is_none() {
             self.skip();
@@ -141,6 +145,11 @@ impl Requirement {
             Self::SystemdAnalyze => ("systemd-analyze", "install systemd"),
             Self::ShellCheck => ("ShellCheck", "install it (Debian: shellcheck)"),
             Self::Node => ("Node.js", "install it (Debian: nodejs)"),
+            Self::OpenIdProvider => (
+                "an OpenID provider",
+                "copy package.json and package-lock.json of tests/identity/openid into a directory, run `npm ci` there, \
+                 and set TEST_OIDC_PROVIDER to it",
+            ),
         }
     }
 }

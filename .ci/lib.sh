@@ -271,6 +271,26 @@ deploy_checks() {
     "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
 }
 
+# Installs an OpenID provider for Node.js, with the versions of its lock file, and sets TEST_OIDC_PROVIDER.
+openid_provider() {
+    step "An OpenID provider"
+    if ! have node; then install_package nodejs; fi
+    if [ -z "${TEST_OIDC_PROVIDER:-}" ]; then
+        local source=tests/identity/openid directory
+        directory="$TOOLS/openid-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
+        if [ ! -f "$directory/installed" ]; then
+            if ! have npm; then install_package npm; fi
+            have npm || fail "no npm: install Node.js with npm, or set TEST_OIDC_PROVIDER"
+            mkdir -p "$directory"
+            cp "$source/package.json" "$source/package-lock.json" "$directory"
+            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
+            touch "$directory/installed"
+        fi
+        export TEST_OIDC_PROVIDER="$directory"
+    fi
+    echo "oidc-provider: $TEST_OIDC_PROVIDER"
+}
+
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

@@ -3,8 +3,8 @@
 mod agents;
 
 pub use agents::{
-    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy,
-    ToolSelector,
+    AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, ModelPrices, ModelSettings, PromptFact,
+    TitlePolicy, ToolSelector, check_class_name,
 };
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
@@ -77,6 +77,8 @@ pub struct ProviderConfig {
     pub email_claim: String,
     /// The claim with the roles. Dots lead into nested objects.
     pub roles_claim: String,
+    /// The claim with the budget class, if there is one. Dots lead into nested objects.
+    pub budget_class_claim: Option<String>,
 }
 
 /// Who can register an account.

@@ -116,7 +116,8 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
-        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let budgets = Budgets::new(config.budget, agents.clone(), store.clone(), clock.clone(), model.name());
+        let budgets = Arc::new(budgets);
         let services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -124,7 +125,6 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
-            budget: config.budget,
             budgets: budgets.clone(),
             supervisor: supervisor.clone(),
         });
@@ -137,7 +137,6 @@ impl Core {
         let registrations = Arc::new(registrations);
         let maintenance = Maintenance {
             budgets: budgets.clone(),
-            agents: agents.clone(),
             engine: engine.clone(),
             store: store.clone(),
             clock: clock.clone(),

@@ -1,6 +1,5 @@
 //! Maintenance jobs: remove old data and record gauges.
 
-use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
 use crate::budget::Budgets;
 use crate::limits::{RateLimits, RegistrationLimit};
@@ -30,7 +29,6 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) struct Maintenance {
     pub(crate) engine: Engine,
     pub(crate) budgets: Arc<Budgets>,
-    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
     pub(crate) attachments: Arc<Attachments>,
@@ -57,7 +55,7 @@ impl Maintenance {
             this.limits.sweep();
             this.registrations.sweep();
             this.engine.sweep();
-            this.budgets.watch(&this.store, &this.agents.current()).await;
+            this.budgets.watch().await;
         });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         if let Some(max_idle) = this.max_idle {

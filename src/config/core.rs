@@ -198,6 +198,7 @@ impl Settings {
             audiences,
             email_claim: self.auth_claim_email.clone(),
             roles_claim: self.auth_claim_roles.clone(),
+            budget_class_claim: self.auth_claim_budget_class.clone(),
         }))
     }
 

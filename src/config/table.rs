@@ -124,6 +124,8 @@ settings! {
     auth_claim_email: String = "AUTH_CLAIM_EMAIL" in Accounts, default "email";
     /// Claim with the roles: a list, or words. Dots lead into nested objects: `realm_access.roles`.
     auth_claim_roles: String = "AUTH_CLAIM_ROLES" in Accounts, default "roles";
+    /// Claim with the budget class: one of the tables `[budget_classes.NAME]` of the agents file. Dots lead into nested objects.
+    auth_claim_budget_class: Option<String> = "AUTH_CLAIM_BUDGET_CLASS" in Accounts, unset "none";
     /// Days for which entries of the audit log are kept. 0: for good.
     audit_retention_days: Limit = "AUDIT_RETENTION_DAYS" in Accounts, default "365";
     /// Who can register an account: `open`, everybody; `invite`, who has an invitation (`threadline invite create`);

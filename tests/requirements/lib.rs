@@ -58,6 +58,9 @@ pub enum Requirement {
     Node,
     /// `unshare` of util-linux, which mounts a disk for one process without being root.
     OwnDisk,
+    /// An OpenID provider for Node.js: a directory whose `node_modules` has the packages of
+    /// `tests/identity/openid/package.json`.
+    OpenIdProvider,
 }
 
 impl Requirement {
@@ -84,6 +87,7 @@ impl Requirement {
             Self::ShellCheck => program("shellcheck", "--version"),
             Self::Node => program("node", "--version"),
             Self::OwnDisk => own_disk(),
+            Self::OpenIdProvider => variable("TEST_OIDC_PROVIDER"),
         };
         if found.is_none() {
             self.skip();
@@ -147,6 +151,11 @@ impl Requirement {
             Self::OwnDisk => (
                 "disks of processes",
                 "install util-linux, and allow users namespaces (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
+            ),
+            Self::OpenIdProvider => (
+                "an OpenID provider",
+                "copy package.json and package-lock.json of tests/identity/openid into a directory, run `npm ci` there, \
+                 and set TEST_OIDC_PROVIDER to it",
             ),
         }
     }

@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod items;
 mod limits;
+mod openid;
 mod ownership;
 mod provider;
 pub mod registration;

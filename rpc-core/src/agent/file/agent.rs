@@ -2,14 +2,10 @@
 
 use super::raw::{RawAgent, SpannedText};
 use super::{AgentsFileReader, Result};
-use crate::config::{
-    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, TitlePolicy, ToolSelector,
-};
+use crate::config::{AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
 use std::sync::Arc;
 use toml::Spanned;
 
-/// Highest budget per day, in units of the currency.
-const MAX_COST: f64 = 1e12;
 /// Maximum number of stop sequences: the limit of OpenAI.
 const MAX_STOPS: usize = 4;
 
@@ -35,12 +31,7 @@ impl AgentsFileReader<'_> {
         let approval_expires = self.approval_expires(table.approval_expires_seconds.take())?;
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
         let allow = table.allow.take().map(|roles| texts(&roles)).transpose()?;
-        let cost = self.number(table.budget_cost_per_day.take(), 0.000_001..=MAX_COST)?;
-        let budget = AgentBudget {
-            tokens: self.number(table.budget_tokens_per_day.take(), 1..=u64::MAX)?,
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in the range")]
-            cost_micros: cost.map(|cost| (cost * 1e6).round() as u64),
-        };
+        let budget = self.daily_budget(table.budget_tokens_per_day.take(), table.budget_cost_per_day.take())?;
         let parameters = self.parameters(table)?;
         Ok(AgentProfile {
             instructions,

@@ -436,3 +436,18 @@ fn the_manual_explains_every_key() {
         }
     }
 }
+
+#[test]
+fn budget_classes_are_read() {
+    let config =
+        read("[agents.a]\n[budget_classes.free]\nbudget_tokens_per_day = 7\nuser_budget_cost_per_day = 0.5\n").unwrap();
+    let class = &config.budget_classes["free"];
+    assert_eq!(&*class.name, "free");
+    assert_eq!((class.all.tokens, class.all.cost_micros), (Some(7), None));
+    assert_eq!((class.user.tokens, class.user.cost_micros), (None, Some(500_000)));
+    for wrong in ["budget_tokens_per_day = 0", "cost = 1", "user_budget_cost_per_day = -1.0"] {
+        let error = read(&format!("[agents.a]\n[budget_classes.free]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.line, 3, "{error}");
+    }
+    assert!(read("[agents.a]\n[budget_classes.\"a b\"]\n").is_err());
+}

@@ -2,7 +2,7 @@
 
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
-    AgentBudget, AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, ModelParameters, PromptFact,
+    AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, DailyBudget, ModelParameters, PromptFact,
     TitlePolicy, ToolSelector,
 };
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ pub(crate) struct Agent {
     pub(crate) parameters: Arc<ModelParameters>,
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
-    pub(crate) budget: AgentBudget,
+    pub(crate) budget: DailyBudget,
     /// Roles whose users may use it; `None` is everybody.
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,

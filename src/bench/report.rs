@@ -1,7 +1,7 @@
 //! What was measured, and the table of it.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is measured.
@@ -62,7 +62,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    fn times(&self, kind: Kind) -> std::sync::MutexGuard<'_, Vec<Duration>> {
+    fn times(&self, kind: Kind) -> MutexGuard<'_, Vec<Duration>> {
         let [session, thread, list, history, delete, first, token, answer] = &self.times;
         let times = match kind {
             Kind::Session => session,
@@ -74,7 +74,7 @@ impl Measured {
             Kind::Token => token,
             Kind::Answer => answer,
         };
-        times.lock().unwrap_or_else(PoisonError::into_inner)
+        times.lock()
     }
 
     pub(super) fn add(&self, kind: Kind, time: Duration) {

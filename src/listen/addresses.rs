@@ -1,9 +1,10 @@
 //! The open connections of each address.
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use threadline_schema::head::network_of;
 
 /// Counts the open connections of each address. Clones share it.
@@ -36,7 +37,7 @@ impl Addresses {
             return Some(AddressPlace(None));
         }
         let network = network_of(peer);
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = open.lock();
         let count = open.entry(network).or_default();
         if *count >= *max {
             return None;
@@ -49,7 +50,7 @@ impl Addresses {
 impl Drop for AddressPlace {
     fn drop(&mut self) {
         let Some((addresses, network)) = &self.0 else { return };
-        let mut open = addresses.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = addresses.shared.open.lock();
         if let Some(count) = open.get_mut(network) {
             *count -= 1;
             if *count == 0 {
@@ -74,6 +75,6 @@ mod tests {
         drop(first);
         assert!(enter("2001:db8::3").is_some());
         let _many: Vec<_> = (0..9).map(|_| enter("10.0.0.1").unwrap()).collect();
-        assert_eq!(addresses.shared.open.lock().unwrap().len(), 1, "nothing is kept of who has left");
+        assert_eq!(addresses.shared.open.lock().len(), 1, "nothing is kept of who has left");
     }
 }

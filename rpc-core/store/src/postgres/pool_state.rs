@@ -1,8 +1,8 @@
 //! What the connections of one pool learn from each other.
 
 use crate::config::PreparedStatements;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An outage is one line in the log, not one for each generation of connections.
@@ -63,7 +63,7 @@ impl PoolState {
         if changed.is_err() {
             return;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         if told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
             *told = Some(Instant::now());
             tracing::warn!("connections to PostgreSQL are replaced: one led to no primary, or was lost");

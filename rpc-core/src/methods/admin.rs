@@ -11,7 +11,7 @@ use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, DaySum, ListedRun, ListedUser, Store};
+use crate::store::{Clock, DaySum, ListedRun, ListedUser, Store, to_unsigned};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
@@ -120,7 +120,7 @@ impl AdminMethods {
                 model: agent.models.first().and_then(|model| model.as_deref().map(str::to_owned)),
                 status: run.status,
                 created_at: run.created_at.utc(),
-                age_ms: count((now.utc() - run.created_at.utc()).num_milliseconds()),
+                age_ms: to_unsigned((now.utc() - run.created_at.utc()).num_milliseconds()),
                 lease_owner: run.owner,
                 lease_expires_at: run.lease_expires_at.utc(),
                 cancel_requested_at: run.cancel_requested_at.map(|at| at.utc()),
@@ -144,7 +144,7 @@ impl AdminMethods {
         for sum in self.store.console_usage(first, last).await? {
             let used = used(&sum);
             total += used;
-            days.push(AdminDayUsage { date: super::usage::date(sum.day)?, users: count(sum.users), used });
+            days.push(AdminDayUsage { date: super::usage::date(sum.day)?, users: to_unsigned(sum.users), used });
         }
         Ok(AdminUsageReport { days, total })
     }
@@ -252,8 +252,8 @@ fn user(listed: ListedUser) -> AdminUser {
         created_at: user.created_at.utc(),
         disabled_at: user.disabled_at.map(|at| at.utc()),
         roles,
-        sessions: count(user.session_count),
-        attachment_bytes: count(user.attachment_bytes),
+        sessions: to_unsigned(user.session_count),
+        attachment_bytes: to_unsigned(user.attachment_bytes),
     }
 }
 
@@ -287,15 +287,10 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
 
 fn used(sum: &DaySum) -> Used {
     Used {
-        runs: count(sum.runs),
-        prompt_tokens: count(sum.prompt_tokens),
-        completion_tokens: count(sum.completion_tokens),
-        cost_micros: count(sum.cost_micros),
-        unpriced_runs: count(sum.unpriced_runs),
+        runs: to_unsigned(sum.runs),
+        prompt_tokens: to_unsigned(sum.prompt_tokens),
+        completion_tokens: to_unsigned(sum.completion_tokens),
+        cost_micros: to_unsigned(sum.cost_micros),
+        unpriced_runs: to_unsigned(sum.unpriced_runs),
     }
-}
-
-/// A number of things; a stored one that is negative is none.
-fn count(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
 }

@@ -5,7 +5,7 @@
 //! must not be free.
 
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
+use threadline_store::{Charge, to_signed, to_unsigned};
 
 /// Bytes of text per token, roughly: OpenAI's rule of thumb for English.
 const BYTES_PER_TOKEN: usize = 4;
@@ -81,10 +81,9 @@ impl UsageMeter {
 
     /// Adds what was used beside the run's own requests.
     pub fn include(&mut self, charge: Charge) {
-        let unsigned = |tokens: i64| u64::try_from(tokens).unwrap_or_default();
         let used = Usage {
-            prompt_tokens: unsigned(charge.prompt_tokens),
-            completion_tokens: unsigned(charge.completion_tokens),
+            prompt_tokens: to_unsigned(charge.prompt_tokens),
+            completion_tokens: to_unsigned(charge.completion_tokens),
         };
         self.used += used;
         match charge.cost_micros {
@@ -97,10 +96,9 @@ impl UsageMeter {
     pub fn charge(mut self) -> Charge {
         self.book_estimate();
         let Usage { prompt_tokens, completion_tokens } = self.used;
-        let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         Charge {
-            prompt_tokens: signed(prompt_tokens),
-            completion_tokens: signed(completion_tokens),
+            prompt_tokens: to_signed(prompt_tokens),
+            completion_tokens: to_signed(completion_tokens),
             cost_micros: (!self.has_unpriced && self.used != Usage::default()).then_some(self.cost_micros),
         }
     }

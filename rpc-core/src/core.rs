@@ -25,6 +25,7 @@ use crate::methods::{
 };
 use crate::model::{self, Model};
 use crate::redis;
+use crate::retention::ThreadRetention;
 use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
 use crate::rpc::registry::{DuplicateMethod, Registry};
 use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerParts};
@@ -145,6 +146,13 @@ impl Core {
             registrations: registrations.clone(),
             audit_retention: config.audit_retention,
             max_idle: config.session_max_idle,
+            retention: ThreadRetention {
+                engine: engine.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                agents: agents.clone(),
+                service: config.retention,
+            },
         };
         maintenance.spawn(supervisor);
         let parts = MethodParts {
@@ -386,6 +394,7 @@ fn message_limits(config: &CoreConfig) -> MessageLimits {
         attachments: MAX_PER_MESSAGE,
         attachment_bytes: config.attachments.max_bytes,
         attachment_types: config.attachments.types.to_vec(),
+        retention_days: config.retention.map(|retention| retention.as_secs() / 86_400),
     }
 }
 

@@ -225,6 +225,14 @@ fake_time() {
     echo "libfaketime: $DURABILITY_FAKETIME"
 }
 
+# Disks of single processes, for tests of a full one. Ubuntu lets only root mount in a namespace, unless it is told otherwise.
+own_disks() {
+    step "Disks of processes"
+    if unshare --user --map-root-user --mount mount -t tmpfs threadline /mnt 2>/dev/null; then return; fi
+    if have sudo; then sudo -n sysctl -q kernel.apparmor_restrict_unprivileged_userns=0 || true; fi
+    unshare --user --map-root-user --mount mount -t tmpfs threadline /mnt || fail "users cannot mount in a namespace of their own"
+}
+
 # PgBouncer; the tests find it where Debian installs it.
 pooler() {
     step "PgBouncer"

@@ -3,7 +3,7 @@
 use super::refusal::TokenRefusal;
 use crate::auth::email;
 use crate::auth::numeric_date::NumericDate;
-use crate::config::ProviderConfig;
+use crate::config::{ProviderConfig, check_class_name};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -47,6 +47,8 @@ pub(super) struct ForeignUser {
     pub(super) email: Option<String>,
     /// Roles, sorted.
     pub(super) roles: Vec<String>,
+    /// Budget class.
+    pub(super) budget_class: Option<String>,
 }
 
 impl Claims {
@@ -86,7 +88,14 @@ impl Claims {
             subject: self.sub.clone(),
             email: email.and_then(|text| email::normalize(text).ok()),
             roles: roles(self.claim(&config.roles_claim)),
+            budget_class: self.budget_class(config),
         })
+    }
+
+    /// Returns the budget class: one text, which may be the name of a class.
+    fn budget_class(&self, config: &ProviderConfig) -> Option<String> {
+        let class = self.claim(config.budget_class_claim.as_deref()?)?.as_str()?;
+        check_class_name(class).is_ok().then(|| class.to_owned())
     }
 
     /// Returns a claim by its name, or by its path if it is nested: `realm_access.roles`.
@@ -132,6 +141,17 @@ mod tests {
             audiences: vec!["a".into()],
             email_claim: "email".into(),
             roles_claim: roles_claim.into(),
+            budget_class_claim: Some("plan.name".into()),
+        }
+    }
+
+    #[test]
+    fn a_budget_class_is_one_text() {
+        let class = |value: Value| claims(value).user(&config("roles")).unwrap().budget_class;
+        assert_eq!(class(json!({"plan": {"name": "free"}})).as_deref(), Some("free"));
+        assert_eq!(class(json!({"plan.name": "gold-2"})).as_deref(), Some("gold-2"));
+        for none in [json!({}), json!({"plan": {"name": ["free"]}}), json!({"plan": {"name": "a b"}})] {
+            assert_eq!(class(none), None);
         }
     }
 

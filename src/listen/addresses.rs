@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_so_many_places_and_a_proxy_any_number() {
+    fn an_address_has_a_maximum_of_connections_and_a_proxy_has_none() {
         let addresses = Addresses::new(2, ["10.0.0.0/8".parse().unwrap()].into());
         let enter = |text: &str| addresses.enter(text.parse().unwrap());
         let first = enter("2001:db8::1").unwrap();

@@ -152,6 +152,7 @@ impl Core {
                 clock: clock.clone(),
                 agents: agents.clone(),
                 service: config.retention,
+                temporary: config.temporary_lifetime,
             },
         };
         maintenance.spawn(supervisor);
@@ -394,6 +395,7 @@ fn message_limits(config: &CoreConfig) -> MessageLimits {
         attachments: MAX_PER_MESSAGE,
         attachment_bytes: config.attachments.max_bytes,
         attachment_types: config.attachments.types.to_vec(),
+        temporary_hours: config.temporary_lifetime.as_secs() / 3600,
         retention_days: config.retention.map(|retention| retention.as_secs() / 86_400),
     }
 }

@@ -208,10 +208,10 @@ steps! {
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
         }
 
-        /// Moves an archived thread back into its user's list, whatever the limit. The transaction has locked the thread, so
+        /// Moves an archived thread back into its user's list, whatever the limit, unless it is temporary. The transaction has locked the thread, so
         /// no other archives or counts it.
         fn unarchive(c, thread: &mut ThreadRow) -> () {
-            if thread.archived {
+            if thread.archived && !thread.temporary {
                 diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).fixed().execute(c).await?;
                 diesel::update(users::table.find(thread.user_id))
                     .set(users::session_count.eq(users::session_count + 1))

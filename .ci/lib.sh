@@ -263,6 +263,26 @@ deploy_checks() {
     "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
 }
 
+# The linters and generators of OpenAPI that are npm packages. Sets TEST_OPENAPI_TOOLS.
+openapi_tools() {
+    step "Linters and generators of OpenAPI"
+    if [ -z "${TEST_OPENAPI_TOOLS:-}" ]; then
+        if ! have npm; then install_package npm; fi
+        have npm || fail "no npm: install Node.js 20.19 or newer, or set TEST_OPENAPI_TOOLS"
+        local list=deploy/checks/openapi/package.json folder
+        folder="$TOOLS/openapi-$(cksum <"$list" | cut -d ' ' -f 1)"
+        if [ ! -f "$folder/installed" ]; then
+            rm -rf "$folder"
+            mkdir -p "$folder"
+            cp "$list" "$folder"
+            npm install --prefix "$folder" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+            touch "$folder/installed"
+        fi
+        export TEST_OPENAPI_TOOLS="$folder/node_modules/.bin"
+    fi
+    "$TEST_OPENAPI_TOOLS/redocly" --version
+}
+
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION
 cargo_tool() {
     export PATH="$TOOLS/bin:$PATH"

@@ -25,6 +25,7 @@ use crate::methods::{
 };
 use crate::model::{self, Model};
 use crate::redis;
+use crate::retention::ThreadRetention;
 use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
 use crate::rpc::registry::{DuplicateMethod, Registry};
 use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerParts};
@@ -116,7 +117,8 @@ impl Core {
         }
         let tokens = Arc::new(Tokens::new(&config.auth, clock.clone()));
         let verifier = TokenVerifier { tokens: tokens.clone(), foreign };
-        let budgets = Arc::new(Budgets::new(config.budget, clock.clone(), model.name()));
+        let budgets = Budgets::new(config.budget, agents.clone(), store.clone(), clock.clone(), model.name());
+        let budgets = Arc::new(budgets);
         let services = Arc::new(AgentServices {
             store: store.clone(),
             clock: clock.clone(),
@@ -124,7 +126,6 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
-            budget: config.budget,
             budgets: budgets.clone(),
             supervisor: supervisor.clone(),
         });
@@ -137,7 +138,6 @@ impl Core {
         let registrations = Arc::new(registrations);
         let maintenance = Maintenance {
             budgets: budgets.clone(),
-            agents: agents.clone(),
             engine: engine.clone(),
             store: store.clone(),
             clock: clock.clone(),
@@ -146,6 +146,13 @@ impl Core {
             registrations: registrations.clone(),
             audit_retention: config.audit_retention,
             max_idle: config.session_max_idle,
+            retention: ThreadRetention {
+                engine: engine.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                agents: agents.clone(),
+                service: config.retention,
+            },
         };
         maintenance.spawn(supervisor);
         let parts = MethodParts {
@@ -387,6 +394,7 @@ fn message_limits(config: &CoreConfig) -> MessageLimits {
         attachments: MAX_PER_MESSAGE,
         attachment_bytes: config.attachments.max_bytes,
         attachment_types: config.attachments.types.to_vec(),
+        retention_days: config.retention.map(|retention| retention.as_secs() / 86_400),
     }
 }
 

@@ -15,12 +15,13 @@ use crate::wire;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
+use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -259,6 +260,24 @@ impl Engine {
         // The feeds of other processes read the database when something has happened in a thread, whatever it is.
         self.shared.signals.began(thread_id, RunId::nil());
         Ok(())
+    }
+
+    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_unused_thread(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+        before: UtcTime,
+    ) -> Result<UnusedDeletion, EngineError> {
+        let deletion = self.shared.store.thread_delete_unused(user_id, thread_id, before).await?;
+        if deletion == UnusedDeletion::Deleted {
+            self.shared.hub.notifier.notify(thread_id);
+            self.shared.signals.began(thread_id, RunId::nil());
+        }
+        Ok(deletion)
     }
 
     /// Spawns work beside a run that a shutdown waits for.

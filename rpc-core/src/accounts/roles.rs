@@ -1,7 +1,9 @@
-//! Roles of users, as the operator gives and takes them.
+//! Roles and budget classes of users, as the operator gives and takes them.
 
 use super::Accounts;
+use crate::config::check_class_name;
 use crate::error::Error;
+use crate::store::rows::UserRow;
 use threadline_schema::ErrorCode;
 use threadline_schema::ids::UserId;
 
@@ -36,6 +38,24 @@ impl Accounts {
         }
         let message = format!("The user has no role {role:?} from here. `threadline user show` lists the roles.");
         Err(Error::new(ErrorCode::NotFound, message))
+    }
+
+    /// Gives a budget class to a user, or takes it, from the next run on. Whether the agents file has the class, is not looked
+    /// at: each process reads its own.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` for a name that cannot be, `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.
+    pub async fn set_budget_class(&self, id: UserId, class: Option<String>) -> Result<UserRow, Error> {
+        class.as_deref().map_or(Ok(()), check_class_name).map_err(Error::invalid)?;
+        Ok(self.store.user_set_budget_class(id, class).await?)
+    }
+
+    /// Returns the name of the budget class of a user; `None` without one.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub async fn budget_class(&self, id: UserId) -> Result<Option<String>, Error> {
+        Ok(self.store.budget_class(id, None).await?)
     }
 }
 

@@ -43,12 +43,12 @@ impl UserMessages {
         let permit = runs.engine.start_permit()?;
         check_message(&input, self.limits.message_chars)?;
         let key = request.idempotency_key("threads.add_user_message", Some(thread_id), &input)?;
-        let InputRequest { user_id, context, .. } = request;
-        let agent = match runs.agent_if_needed(user_id, thread_id, &input.inference_options).await {
+        let agent = match runs.agent_if_needed(&request, thread_id, &input.inference_options).await {
             Ok(agent) => agent,
             // What an agent allows may have changed since the same request was made before.
-            Err(error) => return runs.engine.find_replay(user_id, key.as_ref()).await?.ok_or(error),
+            Err(error) => return runs.engine.find_replay(request.user_id, key.as_ref()).await?.ok_or(error),
         };
+        let InputRequest { user_id, context, .. } = request;
         let reservation = runs.budgets.reservation(agent.as_ref())?;
         let attached = self.attachments.for_message(user_id, &input).await?;
         let policy = agent.as_ref().map_or(TitlePolicy::FromMessage, |agent| agent.agent.title_policy);
@@ -93,7 +93,8 @@ impl UserMessages {
             None => runs.engine.permit_without_run(),
         };
         let key = request.idempotency_key("threads.create", None, &(&input, &agent_name))?;
-        let InputRequest { user_id, context, .. } = request;
+        let InputRequest { user_id, key_id, context, .. } = request;
+        let agent = runs.for_user(agent, user_id, key_id).await?;
         let thread_id = self.clock.new_id::<ThreadId>();
         let message = match input {
             Some(input) => {

@@ -215,7 +215,13 @@ fn keep_calls_with_their_message(items: &mut Vec<ItemRow>) {
 }
 
 fn input_request(call: &CallContext, key: Option<String>) -> Result<InputRequest, Error> {
-    Ok(InputRequest { user_id: call.user_id()?, key, last_event_id: None, context: call.request_context() })
+    Ok(InputRequest {
+        user_id: call.user_id()?,
+        key_id: call.service_key_id(),
+        key,
+        last_event_id: None,
+        context: call.request_context(),
+    })
 }
 
 /// Returns the run that a request started, or that an earlier request with the same key has started.

@@ -28,6 +28,8 @@ pub struct ItemPage {
     pub hidden: bool,
 }
 
+/// The position before the first item of a thread.
+pub(super) const BEFORE_ALL: i64 = -1;
 /// Maximum size of a page, in bytes of the bodies of its items. A page has one item at least.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Items that are read at a time.
@@ -103,6 +105,21 @@ steps! {
                     .await?;
             }
             Ok(completed)
+        }
+
+        /// Reads the newest items of a thread between two positions, in order of position, with the hidden ones: at most
+        /// `limit`.
+        fn newest_items(c, thread_id: ThreadId, after: i64, before: i64, limit: u32) -> Vec<ItemRow> {
+            let mut rows: Vec<ItemRow> = items::table
+                .filter(items::thread_id.eq(thread_id))
+                .filter(items::position.gt(after).and(items::position.lt(before)))
+                .order(items::position.desc())
+                .limit(i64::from(limit))
+                .select(ItemRow::as_select())
+                .load(c)
+                .await?;
+            rows.reverse();
+            Ok(rows)
         }
 
         /// Reads a page of a thread's items, and whether more follow. The caller has checked who owns the thread.
@@ -219,23 +236,15 @@ impl Store {
     /// [`StoreError::NotFound`] for the thread if the item does not exist.
     pub async fn history_to(&self, thread_id: ThreadId, last: Option<ItemId>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
-            let end: i64 = match last {
+            let end = match last {
                 Some(id) => {
-                    let position = items::table.find(id).select(items::position).first(c).await;
+                    let position = items::table.find(id).select(items::position).first::<i64>(c).await;
                     // Items are deleted with their thread.
-                    position.or_not_found(Entity::Thread)?
+                    position.or_not_found(Entity::Thread)?.saturating_add(1)
                 }
                 None => i64::MAX,
             };
-            let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id).and(items::position.le(end)))
-                .order(items::position.desc())
-                .limit(i64::from(limit))
-                .select(ItemRow::as_select())
-                .load(c)
-                .await?;
-            rows.reverse();
-            Ok(rows)
+            c.newest_items(thread_id, BEFORE_ALL, end, limit).await
         })
     }
 

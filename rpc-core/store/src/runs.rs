@@ -10,7 +10,7 @@ use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
-use super::unit::{change, read, tx};
+use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
@@ -57,14 +57,35 @@ pub struct RunContinuation {
     pub now: UtcTime,
 }
 
-/// Returns who had the runs that were taken over, given who had those that were found.
-fn former(taken: &[RunRow], found: &[(RunId, ProcessId)]) -> Vec<Taken> {
-    let owner_of = |run: RunId| found.iter().find(|(found, _)| *found == run).map(|(_, owner)| *owner);
-    let taken = taken.iter().filter_map(|run| {
-        let former_owner = owner_of(run.id)?;
-        Some(Taken { run_id: run.id, former_owner, former_epoch: run.epoch - 1 })
-    });
-    taken.collect()
+steps! {
+    trait TakeSteps {
+        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and whose leases
+        /// are as they were when they were found. Their owner renews or ends the others just now. `found` has the runs, their
+        /// owners and their leases.
+        fn take_runs(
+            c,
+            found: Vec<(RunId, ProcessId, UtcTime)>,
+            owner: ProcessId,
+            now: UtcTime,
+            until: UtcTime,
+        ) -> Vec<RunRow> {
+            let Some(newest_lease) = found.iter().map(|(_, _, lease)| *lease).max() else { return Ok(Vec::new()) };
+            let locked = c.lock_available_runs(found.iter().map(|(run, _, _)| *run).collect()).await?;
+            // An owner may have renewed its leases between the two statements.
+            let is_left = runs::finished_at.is_null().and(runs::lease_expires_at.le(newest_lease));
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(is_left))
+                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
+                .returning(RunRow::as_returning())
+                .get_results(c)
+                .await?;
+            let former_owners = found.into_iter().filter_map(|(run_id, former_owner, _)| {
+                let run = taken.iter().find(|run| run.id == run_id)?;
+                Some(Taken { run_id, former_owner, former_epoch: run.epoch - 1 })
+            });
+            c.take_segments(&former_owners.collect::<Vec<_>>(), now).await?;
+            Ok(taken)
+        }
+    }
 }
 
 impl Store {
@@ -231,23 +252,14 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let expired: Vec<(RunId, ProcessId)> = runs::table
+            let expired = runs::table
                 .filter(runs::finished_at.is_null().and(runs::lease_expires_at.lt(now)).and(runs::owner.ne(owner)))
                 .order(runs::lease_expires_at.asc())
                 .limit(i64::from(limit))
-                .select((runs::id, runs::owner))
+                .select((runs::id, runs::owner, runs::lease_expires_at))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(expired.iter().map(|(run, _)| *run).collect()).await?;
-            // The owner may have renewed the lease between the two statements.
-            let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
-            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
-                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
-                .returning(RunRow::as_returning())
-                .get_results(c)
-                .await?;
-            c.take_segments(&former(&taken, &expired), now).await?;
-            Ok(taken)
+            c.take_runs(expired, owner, now, until).await
         })
     }
 
@@ -268,21 +280,13 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
-            let found: Vec<(RunId, ProcessId)> = runs::table
-                .filter(theirs.clone())
+            let theirs = runs::table
+                .filter(runs::finished_at.is_null().and(runs::owner.eq_any(gone)))
                 .limit(i64::from(limit))
-                .select((runs::id, runs::owner))
+                .select((runs::id, runs::owner, runs::lease_expires_at))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(found.iter().map(|(run, _)| *run).collect()).await?;
-            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
-                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
-                .returning(RunRow::as_returning())
-                .get_results(c)
-                .await?;
-            c.take_segments(&former(&taken, &found), now).await?;
-            Ok(taken)
+            c.take_runs(theirs, owner, now, until).await
         })
     }
 

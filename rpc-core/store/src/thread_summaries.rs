@@ -5,6 +5,7 @@
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
+use super::items::{BEFORE_ALL, ItemSteps};
 use super::query::RunQueryDsl;
 use super::rows::{ItemRow, ThreadSummaryRow};
 use super::unit::{change, read, steps, tx};
@@ -12,9 +13,6 @@ use diesel::prelude::*;
 use threadline_schema::db::tables::{items, thread_summaries, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, SummaryJobId, ThreadId};
-
-/// The position before the first item.
-const BEFORE_ALL: i64 = -1;
 
 steps! {
     trait SummarySteps {
@@ -110,18 +108,7 @@ impl Store {
         before: i64,
         limit: u32,
     ) -> StoreResult<Vec<ItemRow>> {
-        read!(self, |c| {
-            let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id))
-                .filter(items::position.gt(after).and(items::position.lt(before)))
-                .order(items::position.desc())
-                .limit(i64::from(limit))
-                .select(ItemRow::as_select())
-                .load(c)
-                .await?;
-            rows.reverse();
-            Ok(rows)
-        })
+        read!(self, |c| { c.newest_items(thread_id, after, before, limit).await })
     }
 
     /// Replaces the summary of a thread by that of a job. Returns `false` if the items have changed since the job began, the

@@ -8,7 +8,7 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::ThreadRow;
 use super::thread_writes::ThreadWrites;
 use super::truncate_page;
-use super::unit::{change, read, tx};
+use super::unit::{change, read, steps, tx};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use std::collections::BTreeMap;
@@ -36,6 +36,30 @@ pub enum ThreadCursor {
     Key(UtcTime, ThreadId),
     /// A thread, at its present position.
     Id(ThreadId),
+}
+
+steps! {
+    trait ThreadDeleteSteps {
+        /// Deletes a thread that the transaction has locked, and counts it out. Returns whether there was one.
+        fn delete_thread(c, user_id: UserId, id: ThreadId) -> bool {
+            let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
+            diesel::delete(owned_runs).execute(c).await?;
+            let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
+                .returning(threads::archived)
+                .get_result::<bool>(c)
+                .await
+                .optional()?;
+            // An archived thread is not counted.
+            if archived == Some(false) {
+                diesel::update(users::table.find(user_id))
+                    .set(users::session_count.eq(users::session_count - 1))
+                    .fixed()
+                    .execute(c)
+                    .await?;
+            }
+            Ok(archived.is_some())
+        }
+    }
 }
 
 impl Store {
@@ -208,29 +232,11 @@ impl Store {
                 let thread = threads::table.find(id).select(ThreadRow::as_select());
                 return Err(closed_error(thread.first(c).await.optional()?, user_id));
             }
-            let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
-            diesel::delete(owned_runs).execute(c).await?;
-            let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
-                .returning(threads::archived)
-                .get_result::<bool>(c)
-                .await
-                .optional()?;
-            match archived {
-                // An archived thread is not counted.
-                Some(true) => Ok(()),
-                Some(false) => {
-                    diesel::update(users::table.find(user_id))
-                        .set(users::session_count.eq(users::session_count - 1))
-                        .fixed()
-                        .execute(c)
-                        .await?;
-                    Ok(())
-                }
-                None => {
-                    let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
-                    Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
-                }
+            if c.delete_thread(user_id, id).await? {
+                return Ok(());
             }
+            let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
+            Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
         })
     }
 
@@ -305,6 +311,6 @@ pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<T
 
 /// Selects the active run of the thread of the outer query.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn active_run_of_thread() -> _ {
+pub(super) fn active_run_of_thread() -> _ {
     runs::table.filter(runs::thread_id.eq(threads::id).and(runs::finished_at.is_null()))
 }

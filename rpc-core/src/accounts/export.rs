@@ -14,6 +14,7 @@
 use crate::attachments::Attachments;
 use crate::error::Error;
 use crate::store::{Clock, Store};
+use async_recursion::async_recursion as boxed;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
@@ -74,6 +75,7 @@ impl AccountExport {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a cursor that none of the pieces gave, `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn piece(&self, user_id: UserId, cursor: Option<&str>) -> Result<ExportPiece, Error> {
         let mut cursor = match cursor {
             None => Cursor::Start,

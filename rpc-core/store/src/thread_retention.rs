@@ -6,6 +6,7 @@ use super::error::StoreResult;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::threads::{ThreadDeleteSteps, active_run_of_thread};
 use super::unit::{read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
@@ -43,6 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn threads_unused_since(
         &self,
         before: UtcTime,
@@ -111,6 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
+    #[boxed]
     pub async fn thread_delete_unused(
         &self,
         user_id: UserId,

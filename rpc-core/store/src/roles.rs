@@ -36,6 +36,18 @@ impl Store {
         })
     }
 
+    /// Returns the roles that the operator has given to a user.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn user_roles_given(&self, user_id: UserId) -> StoreResult<Vec<UserRoleRow>> {
+        read!(self, |c| {
+            let of_user = user_roles::table.filter(user_roles::user_id.eq(user_id)).order(user_roles::role.asc());
+            Ok(of_user.select(UserRoleRow::as_select()).load(c).await?)
+        })
+    }
+
     /// Gives a role to a user. Changes nothing if the user has it.
     ///
     /// # Errors

@@ -69,6 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn temporary_threads_unused_since(
         &self,
         before: UtcTime,
@@ -94,6 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn temporary_threads_beyond(&self, user_id: UserId, keep: u32, limit: u32) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             Ok(threads::table

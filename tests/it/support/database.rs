@@ -17,6 +17,12 @@ struct Found {
 }
 
 #[derive(diesel::QueryableByName)]
+struct Named {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
+#[derive(diesel::QueryableByName)]
 struct Segment {
     #[diesel(sql_type = diesel::sql_types::Binary)]
     events: Vec<u8>,
@@ -117,6 +123,29 @@ impl Database {
         }
         .expect("a count");
         found.rows
+    }
+
+    /// Returns the names of all tables that have a column of this name, sorted.
+    pub async fn tables_with(&self, column: &str) -> Vec<String> {
+        let found: Vec<Named> = match self {
+            Self::Sqlite(_) => {
+                let sql = diesel::sql_query(format!(
+                    "SELECT m.name AS name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                     WHERE m.type = 'table' AND c.name = '{column}' ORDER BY 1"
+                ));
+                diesel::RunQueryDsl::load(sql, &mut sqlite(&self.url()))
+            }
+            Self::Postgres { .. } => {
+                let sql = diesel::sql_query(format!(
+                    "SELECT table_name::text AS name FROM information_schema.columns
+                     WHERE table_schema = current_schema() AND column_name = '{column}' ORDER BY 1"
+                ));
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::load(sql, &mut connection).await
+            }
+        }
+        .expect("names of tables");
+        found.into_iter().map(|found| found.name).collect()
     }
 
     /// Makes each insert of a task take that many seconds, until [`hurry`](Self::hurry).

@@ -6,6 +6,7 @@ use crate::auth::foreign::identity_hash;
 use crate::auth::login_guard;
 use crate::error::Error;
 use crate::store::{AccessChange, Clock, ErasedHashes, Store};
+use async_recursion::async_recursion as boxed;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,7 @@ impl Erasure {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
+    #[boxed]
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
         // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the row is
         // how a process that goes on after a crash finds them; nobody can read a file without bytes any more.

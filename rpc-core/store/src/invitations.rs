@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{InvitationRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use super::users::UserSteps;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::invitations;
 use threadline_schema::db::types::UtcTime;
@@ -38,6 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn invitation_create(&self, invitation: InvitationRow) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(invitations::table).values(invitation).execute(c).await?;
@@ -59,6 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn invitations(&self, limit: u32) -> StoreResult<Vec<InvitationRow>> {
         read!(self, |c| {
             Ok(invitations::table
@@ -74,6 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    #[boxed]
     pub async fn invitation_delete(&self, id: InvitationId) -> StoreResult<()> {
         change!(self, |c| {
             match diesel::delete(invitations::table.find(id)).execute(c).await? {
@@ -87,6 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`].
+    #[boxed]
     pub async fn invitation_check(&self, code_hash: String, email: String, now: UtcTime) -> StoreResult<()> {
         read!(self, |c| {
             let invitation: Option<InvitationRow> = invitations::table
@@ -106,6 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`], [`StoreError::EmailTaken`]. The invitation is not used then.
+    #[boxed]
     pub async fn user_create_invited(
         &self,
         id: UserId,

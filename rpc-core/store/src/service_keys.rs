@@ -6,6 +6,7 @@ use super::error::{Conflict, Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::ServiceKeyRow;
 use super::unit::{change, read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{cancelled_tokens, service_keys};
 use threadline_schema::db::text::TextList;
@@ -17,6 +18,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::NameTaken`].
+    #[boxed]
     pub async fn service_key_create(&self, key: ServiceKeyRow) -> StoreResult<()> {
         change!(self, |c| {
             let created =
@@ -29,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_keys(&self) -> StoreResult<Vec<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.order(service_keys::name.asc()).select(ServiceKeyRow::as_select()).load(c).await?)
@@ -39,6 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key_by_hash(&self, hash: String) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table
@@ -54,6 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key(&self, id: ServiceKeyId) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.find(id).select(ServiceKeyRow::as_select()).first(c).await.optional()?)
@@ -64,6 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    #[boxed]
     pub async fn service_key_revoke(&self, id: ServiceKeyId, change: AccessChange) -> StoreResult<ServiceKeyRow> {
         tx!(self, |c| {
             let key = diesel::update(service_keys::table.find(id))
@@ -109,6 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key_used(&self, id: ServiceKeyId, at: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::update(service_keys::table.find(id))
@@ -123,6 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn client_token_cancel(
         &self,
         id: ClientTokenId,
@@ -143,6 +151,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn cancelled_client_tokens(&self, now: UtcTime) -> StoreResult<Vec<ClientTokenId>> {
         read!(self, |c| {
             Ok(cancelled_tokens::table
@@ -157,6 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn client_token_is_cancelled(&self, id: ClientTokenId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<ClientTokenId> =
@@ -169,6 +179,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn cancelled_client_tokens_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = cancelled_tokens::table.filter(cancelled_tokens::expires_at.lt(before));

@@ -204,6 +204,14 @@ impl Database {
         }
     }
 
+    /// Returns the names of all tables that have a column of this name, sorted.
+    pub async fn tables_with(&self, column: &str) -> Vec<String> {
+        let columns = self.columns().await.into_iter().filter(|found| found.column_name == column);
+        let mut names: Vec<_> = columns.map(|found| found.table_name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Makes each insert of a task take that many seconds, until [`hurry`](Self::hurry).
     pub async fn dawdle(&self, seconds: f64) {
         let sql = match self {

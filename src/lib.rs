@@ -18,6 +18,7 @@ pub mod listen;
 pub mod probe_model;
 pub mod reload;
 mod rest_client;
+pub mod run;
 pub mod shutdown;
 pub mod smoke;
 pub mod stdout;

@@ -52,6 +52,8 @@ pub struct CoreConfig {
     pub session_max_idle: Option<Duration>,
     /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
     pub retention: Option<Duration>,
+    /// How long temporary threads are kept after their last use.
+    pub temporary_lifetime: Duration,
     /// How long the events of a run are kept after its end.
     pub run_events_retention: Duration,
     /// Interval of the journal: how long an event may be in memory only. `None` until the run ends.

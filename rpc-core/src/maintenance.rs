@@ -54,6 +54,7 @@ impl Maintenance {
             this.attachments.delete_late_uploads().await;
             this.forget_login_failures().await;
             this.trim_access_changes().await;
+            this.retention.delete_temporary().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();

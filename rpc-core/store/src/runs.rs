@@ -12,6 +12,7 @@ use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
@@ -93,6 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
             let run: RunRow =
@@ -105,6 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
@@ -116,6 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
@@ -129,6 +133,7 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
     /// the run with it.
+    #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
@@ -178,6 +183,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
         tx!(self, |c| {
@@ -194,6 +200,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_request_cancel(&self, user_id: UserId, id: RunId, now: UtcTime) -> StoreResult<RunRow> {
         change!(self, |c| {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
@@ -212,6 +219,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
@@ -224,6 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
@@ -241,6 +250,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_expired(
         &self,
         owner: ProcessId,
@@ -268,6 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_from(
         &self,
         gone: Vec<ProcessId>,
@@ -294,6 +305,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
@@ -306,6 +318,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_active(&self, limit: u32) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             Ok(runs::table
@@ -324,6 +337,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
+    #[boxed]
     pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {

@@ -6,6 +6,7 @@ use super::error::StoreResult;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::threads::{ThreadDeleteSteps, active_run_of_thread};
 use super::unit::{read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
@@ -43,6 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn threads_unused_since(
         &self,
         before: UtcTime,
@@ -51,16 +53,60 @@ impl Store {
     ) -> StoreResult<Vec<UnusedThread>> {
         read!(self, |c| {
             // Ids begin with the time of creation. So the primary key finds those that can be old enough.
-            let rows: Vec<(ThreadId, UserId, String, UtcTime)> = threads::table
+            let rows: Vec<UnusedColumns> = threads::table
                 .filter(threads::id.gt(after.unwrap_or_else(ThreadId::nil)).and(threads::id.lt(first_id_at(before))))
                 .filter(threads::updated_at.lt(before).and(threads::status.ne(ThreadState::Locked)))
                 .order(threads::id.asc())
-                .select((threads::id, threads::user_id, threads::metadata, threads::updated_at))
+                .select(unused_columns())
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
-            let thread = |(id, user_id, metadata, updated_at)| UnusedThread { id, user_id, metadata, updated_at };
-            Ok(rows.into_iter().map(thread).collect())
+            Ok(rows.into_iter().map(UnusedThread::from).collect())
+        })
+    }
+
+    /// Does what [`threads_unused_since`](Self::threads_unused_since) does, for temporary threads only.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn temporary_threads_unused_since(
+        &self,
+        before: UtcTime,
+        after: Option<ThreadId>,
+        limit: u32,
+    ) -> StoreResult<Vec<UnusedThread>> {
+        read!(self, |c| {
+            // There are few: a partial index has them.
+            let rows: Vec<UnusedColumns> = threads::table
+                .filter(threads::temporary)
+                .filter(threads::id.gt(after.unwrap_or_else(ThreadId::nil)))
+                .filter(threads::updated_at.lt(before).and(threads::status.ne(ThreadState::Locked)))
+                .order(threads::id.asc())
+                .select(unused_columns())
+                .limit(i64::from(limit))
+                .load(c)
+                .await?;
+            Ok(rows.into_iter().map(UnusedThread::from).collect())
+        })
+    }
+
+    /// Returns up to `limit` temporary threads of a user, but for the `keep` that were used last.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn temporary_threads_beyond(&self, user_id: UserId, keep: u32, limit: u32) -> StoreResult<Vec<ThreadId>> {
+        read!(self, |c| {
+            Ok(threads::table
+                .filter(threads::temporary)
+                .filter(threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked)))
+                .order(threads::updated_at.desc())
+                .select(threads::id)
+                .offset(i64::from(keep))
+                .limit(i64::from(limit))
+                .load(c)
+                .await?)
         })
     }
 
@@ -69,6 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
+    #[boxed]
     pub async fn thread_delete_unused(
         &self,
         user_id: UserId,
@@ -94,6 +141,19 @@ impl Store {
             }
         })
     }
+}
+
+type UnusedColumns = (ThreadId, UserId, String, UtcTime);
+
+impl From<UnusedColumns> for UnusedThread {
+    fn from((id, user_id, metadata, updated_at): UnusedColumns) -> Self {
+        Self { id, user_id, metadata, updated_at }
+    }
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn unused_columns() -> _ {
+    (threads::id, threads::user_id, threads::metadata, threads::updated_at)
 }
 
 /// Returns the smallest id that can be of this time or later.

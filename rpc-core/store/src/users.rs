@@ -5,6 +5,7 @@ use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UserRow;
 use super::unit::{change, read, steps};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, service_keys, users};
 use threadline_schema::db::types::UtcTime;
@@ -52,6 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
+    #[boxed]
     pub async fn user_create(
         &self,
         id: UserId,
@@ -66,6 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
@@ -76,6 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
@@ -85,6 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn budget_class(&self, user_id: UserId, key_id: Option<ServiceKeyId>) -> StoreResult<Option<String>> {
         read!(self, |c| {
             if let Some(key_id) = key_id {
@@ -113,6 +118,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    #[boxed]
     pub async fn user_set_budget_class(&self, id: UserId, class: Option<String>) -> StoreResult<UserRow> {
         change!(self, |c| {
             diesel::update(users::table.find(id))

@@ -119,6 +119,18 @@ impl Store {
         }
     }
 
+    /// Empties SQLite's write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while
+    /// another connection reads an older state. PostgreSQL has no file of this kind.
+    ///
+    /// # Errors
+    /// If the database cannot be read or written.
+    pub async fn empty_log(&self) -> StoreResult<bool> {
+        match &*self.db {
+            Db::Pg(_) => Ok(true),
+            Db::Lite(lite) => sqlite::empty_log(&lite.readers.pool).await,
+        }
+    }
+
     pub(super) fn db(&self) -> &Db {
         &self.db
     }

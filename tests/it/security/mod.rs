@@ -6,6 +6,7 @@ mod batches;
 mod budgets;
 pub mod by_schema;
 mod connections;
+mod erased;
 mod headers;
 mod idor;
 mod locked;

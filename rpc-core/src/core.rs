@@ -218,7 +218,7 @@ impl Core {
         self.rpc.supervisor.shut_down();
     }
 
-    /// Has new runs answered by these agents; runs that have begun go on with theirs.
+    /// Has new runs answered by these agents; runs that have begun keep theirs.
     ///
     /// # Errors
     /// When a tool cannot be made as it is configured; nothing changes then.

@@ -120,7 +120,7 @@ diesel::table! {
         cost_micros -> Nullable<BigInt>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes -> Text,
-        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        /// JSON: the request that started it, for a process that continues it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
         used -> Nullable<Text>,
@@ -199,7 +199,7 @@ diesel::table! {
         completion_tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -278,7 +278,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::Id;
 
-    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its
+    /// journal.
     log_segments (process_id, number) {
         process_id -> Id,
         /// Counts the ticks of the process.
@@ -444,8 +445,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
-    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as long as
-    /// such a token may be valid.
+    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as
+    /// long as such a token may be valid.
     erased_identities (identity_hash) {
         /// SHA-256 of issuer and subject, in hex.
         identity_hash -> Text,
@@ -480,7 +481,7 @@ diesel::table! {
         tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }

@@ -117,8 +117,8 @@ impl RunTask {
         } else if status == RunStatus::Cancelled {
             writer.add_hidden_note(CANCEL_NOTE);
         }
-        if let Some((usage, charge)) = self.driver.finish() {
-            writer.include_usage(usage, charge);
+        if let Some((usage, meter)) = self.driver.finish() {
+            writer.include_usage(usage, &meter);
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
         self.report(&outcome, writer.usage, age + started.elapsed());

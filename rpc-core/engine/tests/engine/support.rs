@@ -87,7 +87,7 @@ impl TestEngine {
             permit: self.engine.start_permit().unwrap(),
             user_id: self.user_id,
             key: None,
-            context: RequestContext { request_id: "test".into(), hints: None },
+            context: RequestContext { request_id: "test".into(), hints: None, trace: None },
             make_driver: Box::new(make_driver),
         }
     }

@@ -225,6 +225,14 @@ fake_time() {
     echo "libfaketime: $DURABILITY_FAKETIME"
 }
 
+# Disks of single processes, for tests of a full one. Ubuntu lets only root mount in a namespace, unless it is told otherwise.
+own_disks() {
+    step "Disks of processes"
+    if unshare --user --map-root-user --mount mount -t tmpfs threadline /mnt 2>/dev/null; then return; fi
+    if have sudo; then sudo -n sysctl -q kernel.apparmor_restrict_unprivileged_userns=0 || true; fi
+    unshare --user --map-root-user --mount mount -t tmpfs threadline /mnt || fail "users cannot mount in a namespace of their own"
+}
+
 # PgBouncer; the tests find it where Debian installs it.
 pooler() {
     step "PgBouncer"
@@ -261,6 +269,45 @@ deploy_checks() {
         export TEST_DEPLOY_PYTHON="$venv/bin/python"
     fi
     "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
+}
+
+# The linters and generators of OpenAPI that are npm packages. Sets TEST_OPENAPI_TOOLS.
+openapi_tools() {
+    step "Linters and generators of OpenAPI"
+    if [ -z "${TEST_OPENAPI_TOOLS:-}" ]; then
+        local source=deploy/checks/openapi directory
+        directory="$TOOLS/openapi-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
+        if [ ! -f "$directory/installed" ]; then
+            if ! have npm; then install_package npm; fi
+            have npm || fail "no npm: install Node.js 20.19 or newer with npm, or set TEST_OPENAPI_TOOLS"
+            mkdir -p "$directory"
+            cp "$source/package.json" "$source/package-lock.json" "$directory"
+            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
+            touch "$directory/installed"
+        fi
+        export TEST_OPENAPI_TOOLS="$directory/node_modules/.bin"
+    fi
+    REDOCLY_TELEMETRY=off "$TEST_OPENAPI_TOOLS/redocly" --version 2>/dev/null
+}
+
+# Installs an OpenID provider for Node.js, with the versions of its lock file, and sets TEST_OIDC_PROVIDER.
+openid_provider() {
+    step "An OpenID provider"
+    if ! have node; then install_package nodejs; fi
+    if [ -z "${TEST_OIDC_PROVIDER:-}" ]; then
+        local source=tests/identity/openid directory
+        directory="$TOOLS/openid-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
+        if [ ! -f "$directory/installed" ]; then
+            if ! have npm; then install_package npm; fi
+            have npm || fail "no npm: install Node.js with npm, or set TEST_OIDC_PROVIDER"
+            mkdir -p "$directory"
+            cp "$source/package.json" "$source/package-lock.json" "$directory"
+            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
+            touch "$directory/installed"
+        fi
+        export TEST_OIDC_PROVIDER="$directory"
+    fi
+    echo "oidc-provider: $TEST_OIDC_PROVIDER"
 }
 
 # Installs the cargo subcommand NAME, unless this version is installed: cargo_tool NAME VERSION

@@ -219,7 +219,14 @@ fn way_to_postgres(facts: PostgresFacts) -> anyhow::Result<String> {
 fn summary(agents: &AgentsConfig) -> String {
     let names = agents.agents.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     let (tools, servers) = (agents.tools.len(), agents.mcp.len());
-    format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers", agents.default)
+    let classes = match agents.budget_classes.is_empty() {
+        true => String::new(),
+        false => {
+            let names = agents.budget_classes.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+            format!("; budget classes {names}")
+        }
+    };
+    format!("{names}; by default {}; {tools} tools of services, {servers} MCP servers{classes}", agents.default)
 }
 
 /// Says whether an MCP server can be used, and which of its tools cannot.

@@ -1,7 +1,7 @@
 //! What users may use per day, and what a run reserves of it.
 
-use crate::agent::{AgentSet, ResolvedAgent, RunBudget};
-use crate::config::{AgentBudget, BudgetConfig};
+use crate::agent::{AgentRegistry, ResolvedAgent, RunBudget};
+use crate::config::{BudgetClass, BudgetConfig, DailyBudget};
 use crate::error::Error;
 use crate::store::rows::{BudgetRow, UsageRow};
 use crate::store::{Clock, Limit, Store, StoreError, day_of};
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use threadline_engine::{EngineError, ModelPrices, cost_micros};
 use threadline_schema::error::Chain;
+use threadline_schema::ids::{ServiceKeyId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
 use threadline_schema::{ErrorCode, RpcError};
@@ -19,6 +20,8 @@ use threadline_store::{Charge, Reservation, SharedBudget};
 /// The budgets of users.
 pub(crate) struct Budgets {
     config: BudgetConfig,
+    agents: Arc<AgentRegistry>,
+    store: Store,
     clock: Arc<Clock>,
     /// The model of agents that name none.
     default_model: String,
@@ -30,12 +33,43 @@ pub(crate) struct Budgets {
 const ALL_SCOPE: &str = "all";
 /// Scope of the budget of an agent, before its name.
 const AGENT_SCOPE: &str = "agent:";
+/// Scope of the budget of a class of users, before its name.
+const CLASS_SCOPE: &str = "class:";
 /// Bytes of a recording per token, roughly: compressed speech has about 4 KB a second, and models read 10 tokens of it.
 const RECORDING_BYTES_PER_TOKEN: u64 = 400;
 
 impl Budgets {
-    pub(crate) fn new(config: BudgetConfig, clock: Arc<Clock>, default_model: &str) -> Self {
-        Self { config, clock, default_model: default_model.to_owned(), warned: Mutex::default() }
+    pub(crate) fn new(
+        config: BudgetConfig,
+        agents: Arc<AgentRegistry>,
+        store: Store,
+        clock: Arc<Clock>,
+        default_model: &str,
+    ) -> Self {
+        Self { config, agents, store, clock, default_model: default_model.to_owned(), warned: Mutex::default() }
+    }
+
+    /// Returns the budget class of what a user starts, with a service key or without: that of the key, or the one that the
+    /// operator has given to the user, or that of the identity provider. `None` also for a name that is not in the agents file.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn class_of(
+        &self,
+        user_id: UserId,
+        key_id: Option<ServiceKeyId>,
+    ) -> Result<Option<Arc<BudgetClass>>, Error> {
+        if !self.has_classes() {
+            return Ok(None);
+        }
+        let name = self.store.budget_class(user_id, key_id).await?;
+        let agents = self.agents.current();
+        Ok(name.and_then(|name| agents.budget_classes().get(&*name).cloned()))
+    }
+
+    /// Whether there are budget classes: then the agent of a run must be known, with the class of its user.
+    pub(crate) fn has_classes(&self) -> bool {
+        !self.agents.current().budget_classes().is_empty()
     }
 
     /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be known
@@ -57,11 +91,12 @@ impl Budgets {
         agent: Option<&ResolvedAgent>,
         charge: Charge,
     ) -> Result<Option<Reservation>, Error> {
-        let shared = self.shared_budgets(agent);
-        if !self.has_limits() && shared.is_empty() {
+        let class = agent.and_then(|agent| agent.budget_class.as_deref());
+        let (own, shared) = (self.user_budget(class), self.shared_budgets(agent, class));
+        if own == DailyBudget::default() && shared.is_empty() {
             return Ok(None);
         }
-        let (limit_tokens, limit_micros) = (to_limit(self.config.tokens), to_limit(self.config.cost_micros));
+        let (limit_tokens, limit_micros) = (to_limit(own.tokens), to_limit(own.cost_micros));
         let limits_cost = |limit: i64| limit != i64::MAX;
         let micros = match limits_cost(limit_micros) || shared.iter().any(|budget| limits_cost(budget.limit_micros)) {
             false => 0,
@@ -86,19 +121,29 @@ impl Budgets {
         Ok(Some(Reservation { tokens, micros, limit_tokens, limit_micros, shared }))
     }
 
-    /// Returns the budgets that all users share and that a run of this agent is booked on, in the order of their scopes.
-    fn shared_budgets(&self, agent: Option<&ResolvedAgent>) -> Vec<SharedBudget> {
-        let budget = |scope: String, tokens: Option<u64>, micros: Option<u64>| {
-            let has_limit = tokens.is_some() || micros.is_some();
-            has_limit.then(|| SharedBudget { scope, limit_tokens: to_limit(tokens), limit_micros: to_limit(micros) })
+    /// Returns what one user of a class, or of none, may use.
+    fn user_budget(&self, class: Option<&BudgetClass>) -> DailyBudget {
+        let DailyBudget { tokens, cost_micros } = class.map(|class| class.user).unwrap_or_default();
+        DailyBudget { tokens: tokens.or(self.config.tokens), cost_micros: cost_micros.or(self.config.cost_micros) }
+    }
+
+    /// Returns the budgets that users share and that a run of this agent is booked on, in the order of their scopes.
+    fn shared_budgets(&self, agent: Option<&ResolvedAgent>, class: Option<&BudgetClass>) -> Vec<SharedBudget> {
+        let budget = |scope: String, DailyBudget { tokens, cost_micros }: DailyBudget| SharedBudget {
+            scope,
+            limit_tokens: to_limit(tokens),
+            limit_micros: to_limit(cost_micros),
         };
-        let of_agent = agent.and_then(|agent| {
-            let AgentBudget { tokens, cost_micros } = agent.agent.budget;
-            budget(format!("{AGENT_SCOPE}{}", agent.agent.name), tokens, cost_micros)
-        });
-        let of_all = budget(ALL_SCOPE.to_owned(), self.config.all_tokens, self.config.all_cost_micros);
-        // `agent:` comes before `all`.
-        of_agent.into_iter().chain(of_all).collect()
+        let if_limited =
+            |scope: String, limits: DailyBudget| (limits != DailyBudget::default()).then(|| budget(scope, limits));
+        let of_agent =
+            agent.and_then(|agent| if_limited(format!("{AGENT_SCOPE}{}", agent.agent.name), agent.agent.budget));
+        let all = DailyBudget { tokens: self.config.all_tokens, cost_micros: self.config.all_cost_micros };
+        let of_all = if_limited(ALL_SCOPE.to_owned(), all);
+        // Also without a limit: a run that goes on in another process finds its class here.
+        let of_class = class.map(|class| budget(format!("{CLASS_SCOPE}{}", class.name), class.all));
+        // `agent:` comes before `all`, and `class:` after it.
+        of_agent.into_iter().chain(of_all).chain(of_class).collect()
     }
 
     /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a budget.
@@ -116,12 +161,13 @@ impl Budgets {
         let prices = agent.prices_of(model);
         let cost = prices.map(|prices| cost_micros(prices, usage));
         let charge = Charge { prompt_tokens: to_signed(tokens), completion_tokens: 0, cost_micros: cost };
-        // Whoever transcribes has no agent: the budget that all share counts.
-        let shared = self.shared_budgets(None);
-        if !self.has_limits() && shared.is_empty() {
+        let class = agent.budget_class.as_deref();
+        // Whoever transcribes has no agent: the budgets of all, and of the class, count.
+        let (own, shared) = (self.user_budget(class), self.shared_budgets(None, class));
+        if own == DailyBudget::default() && shared.is_empty() {
             return Ok((charge, None));
         }
-        if cost.is_none() && (self.config.cost_micros.is_some() || self.config.all_cost_micros.is_some()) {
+        if cost.is_none() && self.limits_cost_of(agent) {
             return Err(no_price(model));
         }
         Ok((
@@ -129,18 +175,22 @@ impl Budgets {
             Some(Reservation {
                 tokens: charge.prompt_tokens,
                 micros: cost.unwrap_or_default(),
-                limit_tokens: to_limit(self.config.tokens),
-                limit_micros: to_limit(self.config.cost_micros),
+                limit_tokens: to_limit(own.tokens),
+                limit_micros: to_limit(own.cost_micros),
                 shared,
             }),
         ))
     }
 
-    /// Records what is used and held of the budget that all share, and of those of agents, and warns when little is left.
-    pub(crate) async fn watch(&self, store: &Store, agents: &AgentSet) {
+    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when little
+    /// is left.
+    pub(crate) async fn watch(&self) {
+        let agents = self.agents.current();
+        let of_classes = agents.budget_classes().values().flat_map(|class| self.shared_budgets(None, Some(class)));
         let budgets: Vec<_> = agents
             .all()
-            .flat_map(|agent| self.shared_budgets(Some(&agent)))
+            .flat_map(|agent| self.shared_budgets(Some(&agent), None))
+            .chain(of_classes)
             .map(|budget| (budget.scope.clone(), budget))
             .collect::<BTreeMap<_, _>>()
             .into_values()
@@ -149,7 +199,7 @@ impl Budgets {
             return;
         }
         let today = self.today();
-        let rows = match store.shared_budgets(today).await {
+        let rows = match self.store.shared_budgets(today).await {
             Ok(rows) => rows,
             Err(error) => return tracing::warn!(error = %Chain(&error), "shared budgets cannot be read"),
         };
@@ -200,27 +250,27 @@ impl Budgets {
         Ok(highest)
     }
 
-    /// Returns whether some budget is in money, and needs prices.
+    /// Returns whether the budget of each user, or that of all, is in money and needs prices.
     pub(crate) fn limits_cost(&self) -> bool {
         self.config.cost_micros.is_some() || self.config.all_cost_micros.is_some()
     }
 
-    /// Returns whether users have a budget.
-    pub(crate) fn has_limits(&self) -> bool {
-        self.config.tokens.is_some() || self.config.cost_micros.is_some()
-    }
-
-    /// Returns what is left of a user's budget today.
-    pub(crate) fn status(&self, today: &UsageRow) -> Budget {
+    /// Returns what is left today of the budget of a user of this class; `None` if the user has no budget and no class.
+    pub(crate) fn status(&self, class: Option<&BudgetClass>, today: &UsageRow) -> Option<Budget> {
+        let limits = self.user_budget(class);
+        if limits == DailyBudget::default() && class.is_none() {
+            return None;
+        }
         let allowance = |limit: u64, used: i64, held: i64| {
             let (used, held) = (to_unsigned(used), to_unsigned(held));
             Allowance { limit, used, held, left: limit.saturating_sub(used).saturating_sub(held) }
         };
-        let tokens = self.config.tokens.map(|limit| {
+        let tokens = limits.tokens.map(|limit| {
             allowance(limit, today.prompt_tokens.saturating_add(today.completion_tokens), today.held_tokens)
         });
-        let cost_micros = self.config.cost_micros.map(|limit| allowance(limit, today.cost_micros, today.held_micros));
-        Budget { tokens, cost_micros, resets_at: self.resets_at() }
+        let cost_micros = limits.cost_micros.map(|limit| allowance(limit, today.cost_micros, today.held_micros));
+        let class = class.map(|class| class.name.to_string());
+        Some(Budget { tokens, cost_micros, class, resets_at: self.resets_at() })
     }
 
     /// Returns today, in days since 1970-01-01 UTC.
@@ -280,8 +330,26 @@ impl RunBudget for Budgets {
         Budgets::reservation_after(self, Some(agent), charge)
     }
 
-    fn shared_scopes(&self) -> String {
-        self.shared_budgets(None).into_iter().map(|budget| budget.scope).collect::<Vec<_>>().join("\n")
+    fn scopes_beside_runs(&self, agent: &ResolvedAgent) -> String {
+        let shared = self.shared_budgets(None, agent.budget_class.as_deref());
+        shared.into_iter().map(|budget| budget.scope).collect::<Vec<_>>().join("\n")
+    }
+
+    fn limits_cost_of(&self, agent: &ResolvedAgent) -> bool {
+        let class = agent.budget_class.as_deref();
+        self.user_budget(class).cost_micros.is_some()
+            || self.shared_budgets(None, class).iter().any(|budget| budget.limit_micros != i64::MAX)
+    }
+
+    fn is_used_up(&self, agent: &ResolvedAgent, today: &UsageRow) -> bool {
+        let status = self.status(agent.budget_class.as_deref(), today);
+        let is_empty = |allowance: Option<Allowance>| allowance.is_some_and(|allowance| allowance.left == 0);
+        status.is_some_and(|budget| is_empty(budget.tokens) || is_empty(budget.cost_micros))
+    }
+
+    fn class_of_run(&self, scopes: &str) -> Option<Arc<BudgetClass>> {
+        let name = scopes.lines().find_map(|scope| scope.strip_prefix(CLASS_SCOPE))?;
+        self.agents.current().budget_classes().get(name).cloned()
     }
 
     fn explain(&self, error: EngineError) -> Error {

@@ -3,8 +3,8 @@
 mod agents;
 
 pub use agents::{
-    AgentBudget, AgentProfile, AgentsConfig, CrashPolicy, ModelPrices, ModelSettings, PromptFact, TitlePolicy,
-    ToolSelector,
+    AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, ModelPrices, ModelSettings, PromptFact,
+    Retention, TitlePolicy, ToolSelector, check_class_name,
 };
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
@@ -50,6 +50,10 @@ pub struct CoreConfig {
     pub budget: BudgetConfig,
     /// Threads that were not used for so long are archived; `None` never.
     pub session_max_idle: Option<Duration>,
+    /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
+    pub retention: Option<Duration>,
+    /// How long temporary threads are kept after their last use.
+    pub temporary_lifetime: Duration,
     /// How long the events of a run are kept after its end.
     pub run_events_retention: Duration,
     /// Interval of the journal: how long an event may be in memory only. `None` until the run ends.
@@ -77,6 +81,8 @@ pub struct ProviderConfig {
     pub email_claim: String,
     /// The claim with the roles. Dots lead into nested objects.
     pub roles_claim: String,
+    /// The claim with the budget class, if there is one. Dots lead into nested objects.
+    pub budget_class_claim: Option<String>,
 }
 
 /// Who can register an account.

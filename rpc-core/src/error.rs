@@ -147,6 +147,11 @@ impl From<StoreError> for Error {
                 Self::new(ErrorCode::Conflict, format!("This thread is {is}{why}. It takes no messages {when}."))
             }
             StoreError::Conflict(conflict) => conflict.into(),
+            StoreError::Unavailable(_) if error.is_disk_full() => Self::unavailable(
+                "The disk of the database is full, so nothing new can be stored until its operator frees space. What was \
+                 stored before is kept, and can be read.",
+            )
+            .because(error),
             StoreError::Unavailable(_) => {
                 Self::unavailable("The database cannot be reached right now. Please try again in a moment.")
                     .because(error)

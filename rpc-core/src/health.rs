@@ -93,8 +93,13 @@ impl HealthChecks {
             answer.map_err(|(public, log)| (public.message, log))?;
             // A full disk, or a primary that was demoted, still answers reads.
             self.engine.check_writable().await.map_err(|error| {
+                let public = if error.is_disk_full() {
+                    "The disk of the database is full. Free space, or enlarge it: then writes work again, without a restart."
+                } else {
+                    "The database can be read, and takes no writes."
+                };
                 let (_, log) = Error::from(error).into_parts();
-                ("The database takes no writes.".to_owned(), log)
+                (public.to_owned(), log)
             })
         };
         cached(&self.latest.database, STORE_FRESH_FOR, self.store.kind(), check).await

@@ -1,9 +1,9 @@
 //! Maintenance jobs: remove old data and record gauges.
 
-use crate::agent::AgentRegistry;
 use crate::attachments::Attachments;
 use crate::budget::Budgets;
 use crate::limits::{RateLimits, RegistrationLimit};
+use crate::retention::ThreadRetention;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +25,13 @@ const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
+/// How often threads are deleted that are not kept any longer.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the maintenance jobs work on.
 pub(crate) struct Maintenance {
     pub(crate) engine: Engine,
     pub(crate) budgets: Arc<Budgets>,
-    pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
     pub(crate) attachments: Arc<Attachments>,
@@ -40,6 +41,7 @@ pub(crate) struct Maintenance {
     pub(crate) audit_retention: Option<Duration>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
+    pub(crate) retention: ThreadRetention,
 }
 
 impl Maintenance {
@@ -52,14 +54,16 @@ impl Maintenance {
             this.attachments.delete_late_uploads().await;
             this.forget_login_failures().await;
             this.trim_access_changes().await;
+            this.retention.delete_temporary().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
             this.registrations.sweep();
             this.engine.sweep();
-            this.budgets.watch(&this.store, &this.agents.current()).await;
+            this.budgets.watch().await;
         });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
+        this.every(supervisor, RETENTION_EVERY, |this| async move { this.retention.delete_unused().await });
         if let Some(max_idle) = this.max_idle {
             let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };
             this.every(supervisor, ARCHIVE_EVERY, archive);

@@ -55,7 +55,7 @@ pub struct Allowance {
 }
 
 /// The budget of a user per day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     /// Input and output tokens; absent if they are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,9 @@ pub struct Budget {
     /// Cost in millionths of the currency; absent if it is not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micros: Option<Allowance>,
+    /// Name of the budget class that this budget is of; absent for a user without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// Time at which the next day begins.
     pub resets_at: DateTime<Utc>,
 }

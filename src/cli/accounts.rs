@@ -40,6 +40,13 @@ pub enum UserCommand {
         /// The role.
         role: String,
     },
+    /// Give a budget class to a user, or take it.
+    SetClass {
+        /// The account.
+        user: String,
+        /// The class; `None` to take it.
+        class: Option<String>,
+    },
     /// End all tokens of an account.
     Logout(String),
     /// Erase an account with everything that belongs to it.
@@ -99,6 +106,8 @@ pub enum KeyCommand {
         users: Vec<String>,
         /// Calls per minute; `None` for no limit.
         requests_per_minute: Option<u32>,
+        /// The budget class of what it starts; `None` for that of the user.
+        budget_class: Option<String>,
         /// Days until it expires; `None` for never.
         expires_days: Option<u32>,
     },
@@ -146,6 +155,11 @@ pub(super) fn user_definition() -> Definition {
         .subcommand(about_user("enable", "Accept the tokens of a disabled account again"))
         .subcommand(about_user("give-role", "Give a role to a user, such as `admin` for the console").arg(role()))
         .subcommand(about_user("take-role", "Take a role from a user that this command has given").arg(role()))
+        .subcommand(
+            about_user("set-class", "Set the budget class of a user: one of the tables [budget_classes.NAME]")
+                .arg(option("class", "NAME", "The class").required_unless_present("none"))
+                .arg(switch("none", "Take the class from the user").conflicts_with("class")),
+        )
         .subcommand(
             about_user("delete", "Erase an account with its conversations, files, tasks and everything else")
                 .arg(switch("yes", "Confirm that the data is to be lost")),
@@ -213,6 +227,7 @@ pub(super) fn key_definition() -> Definition {
                     option("requests-per-minute", "N", "Calls per minute, of all users together [default: no limit]")
                         .value_parser(value_parser!(u32).range(1..=1_000_000_000)),
                 )
+                .arg(option("budget-class", "NAME", "Budget class of what it starts [default: that of the user]"))
                 .arg(
                     option("expires-days", "N", "Days until it expires [default: never]")
                         .value_parser(value_parser!(u32).range(1..=36_500)),
@@ -239,6 +254,7 @@ pub(super) fn key_command(matches: &ArgMatches) -> Option<(KeyCommand, &ArgMatch
             methods: list("methods"),
             users: list("users"),
             requests_per_minute: number("requests-per-minute"),
+            budget_class: text(matches, "budget-class"),
             expires_days: number("expires-days"),
         },
         "list" => KeyCommand::List,
@@ -260,6 +276,7 @@ pub(super) fn user_command(matches: &ArgMatches) -> Option<(UserCommand, &ArgMat
         },
         "give-role" => UserCommand::GiveRole { user: user()?, role: text(matches, "role")? },
         "take-role" => UserCommand::TakeRole { user: user()?, role: text(matches, "role")? },
+        "set-class" => UserCommand::SetClass { user: user()?, class: text(matches, "class") },
         "list" => UserCommand::List,
         "show" => UserCommand::Show(user()?),
         "disable" => UserCommand::Disable(user()?),

@@ -74,7 +74,19 @@ pub async fn user(settings: &Settings, command: UserCommand) -> anyhow::Result<(
         UserCommand::Show(user) => {
             let row = accounts.find(&user).await?;
             let roles = accounts.roles(row.id).await?.join(", ");
-            print(format_args!("{}roles          {}\n", details(&row), if roles.is_empty() { "none" } else { &roles }))
+            let class = accounts.budget_class(row.id).await?;
+            print(format_args!(
+                "{}roles          {}\nbudget class   {}\n",
+                details(&row),
+                if roles.is_empty() { "none" } else { &roles },
+                class.as_deref().unwrap_or("none"),
+            ))
+        }
+        UserCommand::SetClass { user, class } => {
+            let id = accounts.find(&user).await?.id;
+            let row = accounts.set_budget_class(id, class).await?;
+            let class = row.budget_class.as_deref().unwrap_or("none");
+            print(format_args!("{}  has the budget class {class}\n", row.id))
         }
         UserCommand::GiveRole { user, role } => {
             let row = accounts.find(&user).await?;
@@ -174,9 +186,9 @@ pub async fn invite(settings: &Settings, command: InviteCommand) -> anyhow::Resu
 pub async fn key(settings: &Settings, command: KeyCommand) -> anyhow::Result<()> {
     let accounts = accounts(settings).await?;
     match command {
-        KeyCommand::Create { name, methods, users, requests_per_minute, expires_days } => {
+        KeyCommand::Create { name, methods, users, requests_per_minute, budget_class, expires_days } => {
             let lifetime = expires_days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-            let new = NewServiceKey { name, methods, users, requests_per_minute, lifetime };
+            let new = NewServiceKey { name, methods, users, requests_per_minute, budget_class, lifetime };
             let (row, key) = accounts.create_key(new).await?;
             print(format_args!("{}\nid {}, name {:?}\n", key.expose_secret(), row.id, row.name))
         }
@@ -190,9 +202,10 @@ pub async fn key(settings: &Settings, command: KeyCommand) -> anyhow::Result<()>
                 let used =
                     row.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {}", minute(at.utc())));
                 let limit = row.requests_per_minute.map_or_else(String::new, |limit| format!("  {limit} per minute"));
+                let class = row.budget_class.map_or_else(String::new, |class| format!("  budget class {class}"));
                 let (methods, users) = (row.methods.0.join(","), row.users.0.join(","));
                 print(format_args!(
-                    "{}  {:?}  {state}  {used}  methods {methods}  users {users}{limit}\n",
+                    "{}  {:?}  {state}  {used}  methods {methods}  users {users}{limit}{class}\n",
                     row.id, row.name
                 ))?;
             }

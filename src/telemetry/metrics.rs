@@ -72,6 +72,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_leases_lost_total", kind: Counter, labels: "", doc: "Runs of other processes that were gone, or whose lease had expired, which this process took over." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
+    Metric { name: "threadline_threads_expired_total", kind: Counter, labels: "reason", doc: "Conversations deleted because they are not kept any longer: retention or temporary." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
     Metric { name: "threadline_attachments_total", kind: Counter, labels: "outcome", doc: "Attachments that were uploaded and checked: ready or refused." },
     Metric { name: "threadline_tool_approvals_total", kind: Counter, labels: "outcome", doc: "Decisions about tool calls that need approval: approved, approved_always, edited, refused, expired or abandoned." },

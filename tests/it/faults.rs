@@ -1,9 +1,13 @@
 //! Outages of the database, and a full disk.
 
-use crate::support::process::FILE_BLOCKS;
-use crate::support::{Gate, Script, Setup, Upstream, eventually};
+use crate::support::paused_answer::{PausedAnswer, queue_paused_answer};
+use crate::support::process::{DISK_SIZE, FILE_BLOCKS};
+use crate::support::{Client, Gate, Reply, Script, Setup, Upstream, eventually};
 use serde_json::json;
+use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
+use threadline_test_requirements::Requirement;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_is_unavailable_without_its_database_and_recovers() {
@@ -124,21 +128,80 @@ async fn a_pool_that_is_used_up_lets_others_wait_and_no_one_fail() {
 async fn on_a_full_disk_writes_are_refused_and_acknowledged_data_is_kept() {
     let app = Setup::new().await.with(FILE_BLOCKS, 1000).start().await;
     let user = app.user().await;
-    let mut kept = Vec::new();
-    let refused = loop {
-        let task = json!({"title": format!("task {}", kept.len()), "description": "x".repeat(1900)});
-        let reply = user.post("/api/v1/tasks", &task).await;
-        if reply.status != 201 {
-            break reply;
-        }
-        kept.push(reply.data()["id"].as_str().unwrap().to_owned());
-        assert!(kept.len() < 5000, "the disk does not fill up");
-    };
+    let (kept, refused) = add_tasks(&user).await;
     refused.fails(503, "SERVICE_UNAVAILABLE");
     assert!(refused.headers.contains_key("retry-after"));
     assert!(kept.len() > 10, "only {} tasks fitted", kept.len());
-    for id in &kept {
+    are_there(&user, &kept).await;
+    assert_eq!(user.get("/health").await.status, 200, "the process itself is alive");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_named_and_the_service_goes_on_when_there_is_space() {
+    if Requirement::OwnDisk.find().is_none() {
+        return;
+    }
+    let upstream = Upstream::start().await;
+    let gate = queue_paused_answer(&upstream);
+    let mut app = Setup::new().await.upstream(&upstream).with(DISK_SIZE, "16m").start().await;
+    let PausedAnswer { user, session, stream, .. } = PausedAnswer::start(&app).await;
+    let filler = app.disk().join("filler");
+    fill(&filler);
+    let (mut kept, refused) = add_tasks(&user).await;
+    refused.fails(503, "SERVICE_UNAVAILABLE");
+    assert!(refused.text.contains("The disk of the database is full"), "{}", refused.text);
+    for path in ["/health/db", "/health/all"] {
+        let health = eventually("health says so", || async {
+            let health = user.get(path).await;
+            (health.status == 503).then_some(health)
+        })
+        .await;
+        assert!(health.text.contains("The disk of the database is full"), "{}", health.text);
+    }
+    are_there(&user, &kept).await;
+    gate.open();
+    eventually("the first try to store the end of the run has failed", || async {
+        app.log().iter().any(|line| line.to_string().contains("trying again")).then_some(())
+    })
+    .await;
+
+    std::fs::remove_file(&filler).unwrap();
+    let stream = stream.finish().await;
+    assert_eq!(
+        (stream.terminal()["type"].as_str(), stream.text().as_str()),
+        (Some("run.completed"), "Some words more")
+    );
+    eventually("health says so", || async { (user.get("/health/db").await.status == 200).then_some(()) }).await;
+    let task = user.post("/api/v1/tasks", &json!({"title": "again"})).await;
+    assert_eq!(task.status, 201, "{}", task.text);
+    kept.push(task.data()["id"].as_str().unwrap().to_owned());
+    are_there(&user, &kept).await;
+    assert_eq!(user.history(session).await["messages"][1]["content"][0]["text"], "Some words more");
+}
+
+/// Adds tasks until one is refused. Returns the ids of those that were acknowledged, and the refusal.
+async fn add_tasks(user: &Client) -> (Vec<String>, Reply) {
+    let mut kept = Vec::new();
+    loop {
+        let task = json!({"title": format!("task {}", kept.len()), "description": "x".repeat(1900)});
+        let reply = user.post("/api/v1/tasks", &task).await;
+        if reply.status != 201 {
+            return (kept, reply);
+        }
+        kept.push(reply.data()["id"].as_str().unwrap().to_owned());
+        assert!(kept.len() < 5000, "the disk does not fill up");
+    }
+}
+
+/// Checks that these tasks can be read.
+async fn are_there(user: &Client, tasks: &[String]) {
+    for id in tasks {
         user.get(&format!("/api/v1/tasks/{id}")).await.data();
     }
-    assert_eq!(user.get("/health").await.status, 200, "the process itself is alive");
+}
+
+/// Fills a disk with one file.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).expect("a file on the disk");
+    while file.write_all(&[0; 4096]).is_ok() {}
 }

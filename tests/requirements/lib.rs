@@ -50,12 +50,19 @@ pub enum Requirement {
     Prometheus,
     /// A Python interpreter that has the packages of `deploy/checks/requirements.txt`.
     DeployChecks,
+    /// The directory of the programs of `deploy/checks/openapi/package.json`.
+    OpenApiTools,
     /// `systemd-analyze`, which judges units without running them.
     SystemdAnalyze,
     /// ShellCheck.
     ShellCheck,
     /// Node.js.
     Node,
+    /// `unshare` of util-linux, which mounts a disk for one process without being root.
+    OwnDisk,
+    /// An OpenID provider for Node.js: a directory whose `node_modules` has the packages of
+    /// `tests/identity/openid/package.json`.
+    OpenIdProvider,
 }
 
 impl Requirement {
@@ -78,9 +85,12 @@ impl Requirement {
             Self::PgBouncer => variable("TEST_PGBOUNCER").or_else(pgbouncer),
             Self::Prometheus => variable("TEST_PROMETHEUS").or_else(|| program("prometheus", "--version")),
             Self::DeployChecks => variable("TEST_DEPLOY_PYTHON"),
+            Self::OpenApiTools => variable("TEST_OPENAPI_TOOLS"),
             Self::SystemdAnalyze => program("systemd-analyze", "--version"),
             Self::ShellCheck => program("shellcheck", "--version"),
             Self::Node => program("node", "--version"),
+            Self::OwnDisk => own_disk(),
+            Self::OpenIdProvider => variable("TEST_OIDC_PROVIDER"),
         };
         if found.is_none() {
             self.skip();
@@ -138,9 +148,22 @@ impl Requirement {
                 "the checks of deploy/",
                 "set TEST_DEPLOY_PYTHON to an interpreter that has the packages of deploy/checks/requirements.txt",
             ),
+            Self::OpenApiTools => (
+                "the linters and generators of OpenAPI",
+                "set TEST_OPENAPI_TOOLS to node_modules/.bin with the packages of deploy/checks/openapi/package.json",
+            ),
             Self::SystemdAnalyze => ("systemd-analyze", "install systemd"),
             Self::ShellCheck => ("ShellCheck", "install it (Debian: shellcheck)"),
             Self::Node => ("Node.js", "install it (Debian: nodejs)"),
+            Self::OwnDisk => (
+                "disks of processes",
+                "install util-linux, and allow users namespaces (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
+            ),
+            Self::OpenIdProvider => (
+                "an OpenID provider",
+                "copy package.json and package-lock.json of tests/identity/openid into a directory, run `npm ci` there, \
+                 and set TEST_OIDC_PROVIDER to it",
+            ),
         }
     }
 }
@@ -167,6 +190,13 @@ const PGBOUNCER_PATHS: [&str; 3] = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer",
 
 fn pgbouncer() -> Option<String> {
     PGBOUNCER_PATHS.iter().find(|path| Path::new(path).exists()).map(ToString::to_string)
+}
+
+fn own_disk() -> Option<String> {
+    let mut mount = Command::new("unshare");
+    mount.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "threadline", "/mnt"]);
+    let status = mount.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then(|| "unshare".to_owned())
 }
 
 fn faketime() -> Option<String> {

@@ -17,7 +17,7 @@ let hideAlert = null;
 
 const sidebar = new Sidebar({ removed: forget, failed: showError });
 const composer = new Composer({
-  send: (text, attachments) => current.send(text, attachments),
+  send: (text, attachments) => current.send(text, attachments, byId("temporary").checked),
   stop: () => attempt(() => current.stop()),
   failed: showError,
 });
@@ -111,13 +111,18 @@ function followVisible() {
 function threadChanged(conversation) {
   const { thread } = conversation;
   conversations.set(thread.id, conversation);
-  sidebar.put(thread);
+  if (!isTemporary(thread)) sidebar.put(thread);
   if (conversation !== current) return;
   followVisible();
   // Replaces the entry in the history, so that the back button skips the empty page.
   if (location.hash.slice(1) !== thread.id) history.replaceState(null, "", `#${thread.id}`);
   sidebar.select(thread.id);
   showState();
+}
+
+/** Temporary conversations are not listed. ChatKit's form of a thread says so in its metadata. */
+function isTemporary({ temporary, metadata }) {
+  return temporary ?? metadata?.temporary ?? false;
 }
 
 function forget(threadId) {

@@ -93,6 +93,7 @@ pub fn thread(row: &ThreadRow) -> StoreResult<Thread> {
         user_id: row.user_id,
         updated_at: row.updated_at.utc(),
         message_count: row.message_count,
+        temporary: row.temporary,
         tool_calls: None,
     })
 }

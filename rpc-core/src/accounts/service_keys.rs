@@ -3,8 +3,10 @@
 use super::Accounts;
 use crate::auth::grant::{MethodScope, UserScope};
 use crate::auth::{secret_code, service_keys};
+use crate::config::check_class_name;
 use crate::error::Error;
 use crate::store::rows::{AuditRow, ServiceKeyRow};
+use async_recursion::async_recursion as boxed;
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub struct NewServiceKey {
     pub users: Vec<String>,
     /// Calls per minute, of all users together; `None` for no limit.
     pub requests_per_minute: Option<u32>,
+    /// The budget class of what it starts; `None` for that of the user.
+    pub budget_class: Option<String>,
     /// How long it is valid; `None` until it is revoked.
     pub lifetime: Option<Duration>,
 }
@@ -36,14 +40,16 @@ impl Accounts {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a name, a method or a user that cannot be; `CONFLICT` if another key has the name.
+    #[boxed]
     pub async fn create_key(&self, new: NewServiceKey) -> Result<(ServiceKeyRow, SecretString), Error> {
-        let NewServiceKey { name, methods, users, requests_per_minute, lifetime } = new;
+        let NewServiceKey { name, methods, users, requests_per_minute, budget_class, lifetime } = new;
         let name = name.trim().to_owned();
         if !(1..=NAME_CHARS).contains(&name.chars().count()) || name.chars().any(char::is_control) {
             return Err(Error::invalid(format!("A name has 1 to {NAME_CHARS} characters, on one line.")));
         }
         MethodScope::new(methods.clone()).check().map_err(Error::invalid)?;
         UserScope::new(users.clone()).check().map_err(Error::invalid)?;
+        budget_class.as_deref().map_or(Ok(()), check_class_name).map_err(Error::invalid)?;
         let key = secret_code::generate(service_keys::PREFIX);
         let now = self.clock.now();
         let expires_at =
@@ -59,6 +65,7 @@ impl Accounts {
             expires_at: expires_at.map(Into::into),
             revoked_at: None,
             last_used_at: None,
+            budget_class,
         };
         self.store.service_key_create(row.clone()).await?;
         Ok((row, key))
@@ -68,6 +75,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn keys(&self) -> Result<Vec<ServiceKeyRow>, Error> {
         Ok(self.store.service_keys().await?)
     }
@@ -77,6 +85,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `NOT_FOUND`.
+    #[boxed]
     pub async fn revoke_key(&self, name_or_id: &str) -> Result<ServiceKeyRow, Error> {
         let id: Option<ServiceKeyId> = name_or_id.parse().ok();
         let keys = self.store.service_keys().await?;
@@ -102,6 +111,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn audit(&self, limit: u32) -> Result<Vec<AuditRow>, Error> {
         Ok(self.store.audit_newest(limit).await?)
     }

@@ -60,6 +60,8 @@ impl DriverSource for ContinuedRuns {
                 return Ok(Err(why));
             }
             let agent = self.agents.current().resolve_again(thread, &options);
+            // The run goes on with the budgets that it has begun with.
+            let agent = agent.with_budget_class(self.services.budgets.class_of_run(&run.budget_scopes));
             let (services, agents, thread) = (self.services.clone(), self.agents.clone(), thread.clone());
             let driver: Box<dyn RunDriver> = Box::new(ContinuedDriver { services, agents, thread, options, agent });
             Ok(Ok(driver))
@@ -99,7 +101,8 @@ impl RunDriver for ContinuedDriver {
         async move {
             let agents = self.agents.current();
             agents.wait_for_mcp_servers(MCP_PATIENCE).await;
-            self.agent = agents.resolve_again(&self.thread, &self.options);
+            let agent = agents.resolve_again(&self.thread, &self.options);
+            self.agent = agent.with_budget_class(self.agent.budget_class.take());
             AnswerDriver::new(self.services.clone(), self.agent.clone(), None, None).drive(run, writer).await
         }
         .boxed()

@@ -41,15 +41,16 @@ pub(crate) use context::ContextWindows;
 pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
-pub(crate) use registry::{AgentRegistry, AgentSet, ResolvedAgent};
+pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
 use crate::attachments::Attachments;
-use crate::config::BudgetConfig;
+use crate::config::BudgetClass;
 use crate::error::Error;
 use crate::model::Model;
+use crate::store::rows::UsageRow;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
 use threadline_engine::EngineError;
@@ -66,7 +67,16 @@ pub(crate) trait RunBudget: Send + Sync {
     fn reservation_after(&self, agent: &ResolvedAgent, charge: Charge) -> Result<Option<Reservation>, Error>;
 
     /// Returns the shared budgets that work beside runs is booked on, a scope per line.
-    fn shared_scopes(&self) -> String;
+    fn scopes_beside_runs(&self, agent: &ResolvedAgent) -> String;
+
+    /// Whether a budget is in money that work beside runs is booked on.
+    fn limits_cost_of(&self, agent: &ResolvedAgent) -> bool;
+
+    /// Whether the user has used what they may use in a day. `today` is what was used.
+    fn is_used_up(&self, agent: &ResolvedAgent, today: &UsageRow) -> bool;
+
+    /// Returns the budget class that is in the scopes of a run.
+    fn class_of_run(&self, scopes: &str) -> Option<Arc<BudgetClass>>;
 
     /// Explains why the run cannot hold that.
     fn explain(&self, error: EngineError) -> Error;
@@ -82,8 +92,6 @@ pub(crate) struct AgentServices {
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
     pub(crate) budgets: Arc<dyn RunBudget>,
-    /// What users may use per day.
-    pub(crate) budget: BudgetConfig,
     pub(crate) supervisor: Supervisor,
 }
 

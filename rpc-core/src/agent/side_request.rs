@@ -59,15 +59,22 @@ impl SideUsage {
         (self.usage, self.meter.charge())
     }
 
-    /// Books what was used on the day of `at`, beside the runs of that day.
-    pub(super) async fn book(self, services: &AgentServices, user_id: UserId, thread_id: ThreadId, at: UtcTime) {
+    /// Books what was used on the day of `at`, beside the runs of that day, also on the shared budgets of these scopes.
+    pub(super) async fn book(
+        self,
+        services: &AgentServices,
+        scopes: String,
+        user_id: UserId,
+        thread_id: ThreadId,
+        at: UtcTime,
+    ) {
         let (usage, charge) = self.total();
         count_tokens(usage);
         if charge == Charge::default() {
             return;
         }
         // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
-        match services.store.usage_add(user_id, at, charge, services.budgets.shared_scopes()).await {
+        match services.store.usage_add(user_id, at, charge, scopes).await {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
             Err(error) => {

@@ -73,7 +73,6 @@ pub(crate) fn start_title(
     services: &Arc<AgentServices>,
     engine: &Engine,
     agent: &ResolvedAgent,
-    limits_cost: bool,
     run: &StoredRun<'_>,
     words: &str,
     request_id: &Arc<str>,
@@ -83,7 +82,7 @@ pub(crate) fn start_title(
         return None;
     }
     let prices = agent.prices_of(&model);
-    if prices.is_none() && limits_cost {
+    if prices.is_none() && services.budgets.limits_cost_of(agent) {
         tracing::warn!(%model, "title model has no price, so with a budget in money it is not asked");
         return None;
     }
@@ -105,6 +104,7 @@ pub(crate) fn start_title(
         thread: run.thread.clone(),
         run_created_at: run.run.created_at,
         used: SideUsage::default(),
+        scopes: services.budgets.scopes_beside_runs(agent),
         prices,
     };
     engine.spawn_beside_run(TaskKind::Title, task.run(request));
@@ -121,6 +121,8 @@ struct TitleTask {
     thread: ThreadRow,
     run_created_at: UtcTime,
     used: SideUsage,
+    /// The shared budgets that it is booked on if the run has ended before.
+    scopes: String,
     prices: Option<ModelPrices>,
 }
 
@@ -185,7 +187,8 @@ impl TitleTask {
         if changed.is_some() {
             self.engine.thread_changed(self.thread.id);
         }
-        self.used.book(&self.services, self.run.user_id(), self.thread.id, self.run_created_at).await;
+        let user_id = self.run.user_id();
+        self.used.book(&self.services, self.scopes, user_id, self.thread.id, self.run_created_at).await;
     }
 }
 

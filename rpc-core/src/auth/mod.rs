@@ -3,6 +3,7 @@
 pub(crate) mod email;
 pub(crate) mod foreign;
 pub(crate) mod grant;
+mod known;
 pub(crate) mod login_guard;
 mod numeric_date;
 pub(crate) mod password;

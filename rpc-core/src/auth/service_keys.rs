@@ -168,7 +168,7 @@ impl ServiceKeys {
         let id = match self.store.foreign_identity(issuer.clone(), subject.clone()).await? {
             Some(identity) => identity.user_id,
             None => {
-                let identity = ForeignIdentity { issuer, subject, email: None, roles: Vec::new() };
+                let identity = ForeignIdentity { issuer, subject, email: None, roles: Vec::new(), budget_class: None };
                 self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?
             }
         };

@@ -4,6 +4,7 @@
 //! transaction; each process reads these records twice a second, and at once when another process signals one. So a change is
 //! noticed within half a second, whoever made it: a replica, or a command on another machine.
 
+use super::known::Known;
 use super::service_keys::ServiceKey;
 use super::standing::Standing;
 use super::token::Identity;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
@@ -22,10 +23,6 @@ use threadline_signals::AccessSignals;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// How long an answer of the database is used. Changes are noticed sooner; this bounds what a lost record could do.
-const TTL: Duration = Duration::from_secs(60);
-/// Most accounts that are kept; about 100 bytes each.
-const MAX_KNOWN: usize = 10_000;
 /// How often the records of changes are read.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How far before the last read the next one begins: a transaction may commit later than another that began after it.
@@ -40,27 +37,13 @@ pub(crate) struct Standings {
     store: Store,
     clock: Arc<Clock>,
     signals: AccessSignals,
-    known: quick_cache::sync::Cache<UserId, Known>,
-    /// Service keys by id; `None` for a revoked one.
-    keys: quick_cache::sync::Cache<ServiceKeyId, KnownKey>,
+    known: Known<UserId, Standing>,
+    /// Service keys; `None` for one that does not exist or is revoked, which stays so.
+    keys: Known<ServiceKeyId, Option<Arc<ServiceKey>>>,
     /// Client tokens that were cancelled and may not have expired.
     cancelled: Mutex<HashSet<ClientTokenId>>,
-    /// Counts the changes that were noticed, so that no answer from before one is kept.
-    changes: AtomicU64,
     watches: Mutex<HashMap<u64, Watched>>,
     next_watch: AtomicU64,
-}
-
-#[derive(Clone, Copy)]
-struct Known {
-    standing: Standing,
-    seen: Instant,
-}
-
-#[derive(Clone)]
-struct KnownKey {
-    key: Option<Arc<ServiceKey>>,
-    seen: Instant,
 }
 
 /// An open stream.
@@ -95,10 +78,9 @@ impl Standings {
             store,
             clock,
             signals,
-            known: quick_cache::sync::Cache::new(MAX_KNOWN),
-            keys: quick_cache::sync::Cache::new(MAX_KNOWN),
+            known: Known::new(),
+            keys: Known::new(),
             cancelled: Mutex::default(),
-            changes: AtomicU64::new(0),
             watches: Mutex::default(),
             next_watch: AtomicU64::new(0),
         })
@@ -121,17 +103,9 @@ impl Standings {
     /// # Errors
     /// If it is not known and the database cannot be reached.
     pub(crate) async fn key(&self, id: ServiceKeyId) -> Result<Option<Arc<ServiceKey>>, StoreError> {
-        if let Some(known) = self.keys.get(&id).filter(|known| known.seen.elapsed() < TTL) {
-            return Ok(known.key);
-        }
-        let before = self.changes.load(Ordering::Acquire);
-        // Boxed, as is every step of admission that is rare: all calls would carry its size.
-        let row = Box::pin(self.store.service_key(id)).await?;
-        let key = row.and_then(ServiceKey::of_row).map(Arc::new);
-        if self.changes.load(Ordering::Acquire) == before {
-            self.keys.insert(id, KnownKey { key: key.clone(), seen: Instant::now() });
-        }
-        Ok(key)
+        let read =
+            || async move { Ok(Some(self.store.service_key(id).await?.and_then(ServiceKey::of_row).map(Arc::new))) };
+        Ok(self.keys.get(id, read).await?.flatten())
     }
 
     /// Returns the standing of an account; `None` if it does not exist.
@@ -139,17 +113,8 @@ impl Standings {
     /// # Errors
     /// If it is not known and the database cannot be reached.
     pub(crate) async fn get(&self, user_id: UserId) -> Result<Option<Standing>, StoreError> {
-        if let Some(known) = self.known.get(&user_id).filter(|known| known.seen.elapsed() < TTL) {
-            return Ok(Some(known.standing));
-        }
-        let before = self.changes.load(Ordering::Acquire);
-        let standing = Box::pin(self.store.user_access(user_id)).await?.map(Standing::new);
-        if let Some(standing) = standing
-            && self.changes.load(Ordering::Acquire) == before
-        {
-            self.known.insert(user_id, Known { standing, seen: Instant::now() });
-        }
-        Ok(standing)
+        let read = || async move { Ok(self.store.user_access(user_id).await?.map(Standing::new)) };
+        self.known.get(user_id, read).await
     }
 
     /// Returns whether a verified token is accepted.
@@ -195,11 +160,10 @@ impl Standings {
 
     /// Forgets what is known about an account, and ends the streams whose tokens are not accepted any more.
     async fn apply(&self, subject_id: AccessSubjectId) -> Result<(), StoreError> {
-        self.changes.fetch_add(1, Ordering::AcqRel);
         // The record does not say what the subject is. An id is used for one thing only.
         let id = *subject_id.as_uuid();
-        self.known.remove(&UserId::from_uuid(id));
-        self.keys.remove(&ServiceKeyId::from_uuid(id));
+        self.known.forget(UserId::from_uuid(id));
+        self.keys.forget(ServiceKeyId::from_uuid(id));
         let token_id = ClientTokenId::from_uuid(id);
         if self.store.client_token_is_cancelled(token_id).await? {
             self.cancelled.lock().insert(token_id);
@@ -214,9 +178,8 @@ impl Standings {
 
     /// Forgets everything, and ends the streams whose tokens are not accepted any more.
     async fn check_everything(&self) -> Result<(), StoreError> {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.known.clear();
-        self.keys.clear();
+        self.known.forget_all();
+        self.keys.forget_all();
         let cancelled = self.store.cancelled_client_tokens(self.clock.now()).await?;
         self.cancelled.lock().extend(cancelled);
         let all: Vec<(Identity, CancellationToken)> = {

@@ -191,7 +191,12 @@ impl Tokens {
     /// Returns the user of the token; `None` if it is invalid for any reason.
     pub fn verify(&self, token: &str) -> Option<Identity> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
-        let claims = self.decoding.iter().find_map(decode)?.claims;
+        let verified = self.decoding.iter().find_map(decode)?;
+        // Extensions that must be understood (RFC 7515, 4.1.11). None is.
+        if verified.header.crit.is_some() {
+            return None;
+        }
+        let claims = verified.claims;
         let now = self.clock.now().utc();
         // There is no leeway: the clock is that by which the token was issued.
         if claims.nbf.is_some_and(|nbf| nbf.is_after(now)) || !claims.exp.is_after(now) {
@@ -251,6 +256,9 @@ mod tests {
         let (expired, _) = ours.issue(user, 0, Some(Duration::ZERO)).unwrap();
         let (head, rest) = good.split_once('.').unwrap();
         let (body, signature) = rest.split_once('.').unwrap();
+        let header = Header { crit: Some(vec!["x".into()]), ..ours.header.clone() };
+        let claims = serde_json::json!({"sub": user, "exp": 4_000_000_000_u64});
+        let extended = jsonwebtoken::encode(&header, &claims, &ours.encoding).unwrap();
         // {"alg":"none","typ":"JWT"}
         let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.");
         let cases = [
@@ -262,6 +270,7 @@ mod tests {
             ("with a changed body", format!("{head}.{}A.{signature}", &body[..body.len() - 1])),
             ("empty", String::new()),
             ("no token at all", "x.y.z".to_owned()),
+            ("with an extension that must be understood", extended),
         ];
         for (what, token) in cases {
             assert_eq!(ours.verify(&token), None, "a token {what} was accepted");

@@ -1,6 +1,6 @@
 //! Which token is whose: the one place where a token is verified, for calls and for sockets.
 
-use super::foreign::ForeignTokens;
+use super::foreign::{ForeignTokens, TokenRefusal};
 use super::token::{Identity, Tokens};
 use crate::error::Error;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ pub(crate) struct TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Returns the user of a token; `None` if it is invalid for any reason. The algorithms of the two issuers differ, so no
-    /// token can pass for one of the other.
+    /// Returns the user of a token, or why it is not accepted. The algorithms of the two issuers differ, so no token can
+    /// pass for one of the other.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the provider or the database would have to be asked and does not answer.
-    pub(crate) async fn identify(&self, token: &str) -> Result<Option<Identity>, Error> {
+    pub(crate) async fn identify(&self, token: &str) -> Result<Result<Identity, TokenRefusal>, Error> {
         match (self.tokens.verify(token), &self.foreign) {
-            (Some(identity), _) => Ok(Some(identity)),
+            (Some(identity), _) => Ok(Ok(identity)),
             (None, Some(foreign)) => Box::pin(foreign.identify(token)).await,
-            (None, None) => Ok(None),
+            (None, None) => Ok(Err(TokenRefusal::Invalid)),
         }
     }
 }

@@ -23,6 +23,35 @@ pub struct AgentsConfig {
     pub tools: BTreeMap<Arc<str>, EndpointConfig>,
     /// How long a call waits for approval; `None` is the service's default. In the file: `approval_expires_seconds`.
     pub approval_expires: Option<Duration>,
+    /// Budgets of groups of users, by name.
+    pub budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
+}
+
+/// A group of users with budgets of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetClass {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What all users of the class together may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
+    pub all: DailyBudget,
+    /// What each user of the class may use per day, in place of the service's. In the file: `user_budget_tokens_per_day`,
+    /// `user_budget_cost_per_day`.
+    pub user: DailyBudget,
+}
+
+/// Maximum number of characters of the name of a budget class.
+const CLASS_NAME_CHARS: usize = 64;
+
+/// Checks the name of a budget class. Metrics and log lines contain it.
+///
+/// # Errors
+/// A sentence about what a name has.
+pub fn check_class_name(name: &str) -> Result<(), String> {
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if (1..=CLASS_NAME_CHARS).contains(&name.len()) && name.chars().all(is_valid) {
+        return Ok(());
+    }
+    Err(format!("The name of a budget class has 1 to {CLASS_NAME_CHARS} letters, digits, _ and -."))
 }
 
 /// What is set of one model.
@@ -64,7 +93,9 @@ pub struct AgentProfile {
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
     /// What all runs of the agent may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
-    pub budget: AgentBudget,
+    pub budget: DailyBudget,
+    /// How long its threads are kept that are not used. In the file: `retention_days`.
+    pub retention: Retention,
     /// Roles whose users may use the agent; `None` is everybody. In the file: `allow`.
     pub allow: Option<Vec<Arc<str>>>,
     /// What becomes of a run whose process has died.
@@ -75,9 +106,21 @@ pub struct AgentProfile {
     pub approval_expires: Option<Duration>,
 }
 
-/// What all runs of an agent may use per day (UTC). `None` is no limit.
+/// How long the threads of an agent are kept that are not used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AgentBudget {
+pub enum Retention {
+    /// As long as the service says.
+    #[default]
+    OfService,
+    /// For good. In the file: 0.
+    ForGood,
+    /// So long.
+    For(Duration),
+}
+
+/// What may be used per day (UTC). `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DailyBudget {
     /// Tokens, input and output.
     pub tokens: Option<u64>,
     /// Money, in millionths of the currency.

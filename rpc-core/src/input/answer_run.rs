@@ -11,7 +11,7 @@ use threadline_engine::{Engine, ResumeInput, RunDriver, RunRequest, StartedRun, 
 use threadline_schema::ErrorCode;
 use threadline_schema::call::RequestContext;
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
-use threadline_schema::ids::{ThreadId, UserId};
+use threadline_schema::ids::{ServiceKeyId, ThreadId, UserId};
 use threadline_store::{IdempotencyKey, RunInput};
 
 /// What runs that answer have in common.
@@ -44,14 +44,14 @@ impl AnswerRuns {
         input: ResumedAnswer,
     ) -> Result<StartedRun, Error> {
         let permit = self.engine.start_permit()?;
-        let InputRequest { user_id, context, .. } = request;
+        let InputRequest { user_id, key_id, context, .. } = request;
         let ResumedAnswer { input, replaced, options, approved } = input;
         // The agent must be known before the run is stored only where its prices decide what the run reserves.
         let agent = if self.budgets.limits_cost() || self.must_know_agent() {
             let thread = self.store.thread_get(user_id, thread_id).await?;
             let agent = self.agents.current().resolve_again(&thread, &options);
             self.check_allowed(user_id, &agent).await?;
-            Some(agent)
+            Some(self.for_user(agent, user_id, key_id).await?)
         } else {
             None
         };
@@ -70,10 +70,11 @@ impl AnswerRuns {
     /// or a tool, the run is charged, or the agent decides about the title. `None` where the run can look it up later.
     pub(super) async fn agent_if_needed(
         &self,
-        user_id: UserId,
+        request: &InputRequest,
         thread_id: ThreadId,
         options: &InferenceOptions,
     ) -> Result<Option<ResolvedAgent>, Error> {
+        let user_id = request.user_id;
         let agents = self.agents.current();
         if !(agents.must_check(options)
             || agents.may_leave_untitled()
@@ -85,13 +86,26 @@ impl AnswerRuns {
         let thread: ThreadRow = self.store.thread_get(user_id, thread_id).await?;
         let agent = agents.resolve_with_options(&thread.metadata, options)?;
         self.check_allowed(user_id, &agent).await?;
-        Ok(Some(agent))
+        Ok(Some(self.for_user(agent, user_id, request.key_id).await?))
     }
 
-    /// Whether the agent must be known before a run is stored, because of its budget or of who may use it.
+    /// Returns an agent with the budget class of what a user starts.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(super) async fn for_user(
+        &self,
+        agent: ResolvedAgent,
+        user_id: UserId,
+        key_id: Option<ServiceKeyId>,
+    ) -> Result<ResolvedAgent, Error> {
+        Ok(agent.with_budget_class(self.budgets.class_of(user_id, key_id).await?))
+    }
+
+    /// Whether the agent must be known before a run is stored, because of budgets or of who may use it.
     fn must_know_agent(&self) -> bool {
         let agents = self.agents.current();
-        agents.have_budgets() || agents.have_restrictions()
+        agents.have_budgets() || agents.have_restrictions() || self.budgets.has_classes()
     }
 
     /// Returns the roles of a user, if some agent is for some roles only.
@@ -117,10 +131,8 @@ impl AnswerRuns {
         approved: Option<ApprovedCall>,
         context: &RequestContext,
     ) -> Box<dyn RunDriver> {
-        let limits_cost = self.budgets.limits_cost();
-        let title = first_words.and_then(|words| {
-            start_title(&self.services, &self.engine, &agent, limits_cost, run, words, &context.request_id)
-        });
+        let title = first_words
+            .and_then(|words| start_title(&self.services, &self.engine, &agent, run, words, &context.request_id));
         Box::new(AnswerDriver::new(self.services.clone(), agent, title, approved).with_summaries(self.engine.clone()))
     }
 }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use threadline_schema::call::RequestContext;
-use threadline_schema::ids::{ThreadId, UserId};
+use threadline_schema::ids::{ServiceKeyId, ThreadId, UserId};
 use threadline_store::IdempotencyKey;
 
 /// Maximum number of characters of an idempotency key.
@@ -14,6 +14,8 @@ const KEY_CHARS: usize = 255;
 pub(crate) struct InputRequest {
     /// The verified user.
     pub(crate) user_id: UserId,
+    /// The service key that acts for the user, or with which the user's token was created.
+    pub(crate) key_id: Option<ServiceKeyId>,
     /// The idempotency key, not checked yet.
     pub(crate) key: Option<String>,
     /// The cursor of the last event that the client has of the run: a client that sends its request again when the

@@ -71,7 +71,8 @@ impl InputMethods {
         if self.transcription_model.is_empty() {
             return Err(unavailable());
         }
-        let agent = self.agents.current().default_agent();
+        let class = self.budgets.class_of(user_id, call.service_key_id()).await?;
+        let agent = self.agents.current().default_agent().with_budget_class(class);
         let (charge, reservation) = self.budgets.transcription(&agent, &self.transcription_model, size)?;
         let at = self.clock.now();
         let held = match reservation {

@@ -31,18 +31,16 @@ impl UsageMethods {
         let today = self.budgets.today();
         let (first, last) = days_of(params, today, MAX_DAYS)?;
         let rows = self.store.usage(user_id, first, last).await?;
-        let budget = if self.budgets.has_limits() {
-            let row = match rows.iter().find(|row| row.day == today) {
-                Some(row) => row.clone(),
-                None => {
-                    let rows = self.store.usage(user_id, today, today).await?;
-                    rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
-                }
-            };
-            Some(self.budgets.status(&row))
-        } else {
-            None
+        let class = self.budgets.class_of(user_id, call.service_key_id()).await?;
+        let row = match rows.iter().find(|row| row.day == today) {
+            Some(row) => row.clone(),
+            None if (first..=last).contains(&today) => UsageRow::unused(user_id, today),
+            None => {
+                let rows = self.store.usage(user_id, today, today).await?;
+                rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(user_id, today))
+            }
         };
+        let budget = self.budgets.status(class.as_deref(), &row);
         let mut total = Used::default();
         let mut days = Vec::with_capacity(rows.len());
         for row in rows {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use threadline_schema::ErrorCode;
 use threadline_schema::call::{Caller, RequestContext, new_request_id};
-use threadline_schema::ids::{AttachmentId, UserId};
+use threadline_schema::ids::{AttachmentId, ServiceKeyId, UserId};
 
 /// How a call reaches the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,14 @@ impl CallContext {
         match &self.principal {
             Principal::User(identity) => Ok(identity.clone()),
             Principal::Anonymous | Principal::Capability(_) => Err(Error::unauthorized()),
+        }
+    }
+
+    /// Returns the service key of the call, or with which its client token was created.
+    pub(crate) fn service_key_id(&self) -> Option<ServiceKeyId> {
+        match &self.principal {
+            Principal::User(identity) => identity.grant.as_ref()?.key_id,
+            Principal::Anonymous | Principal::Capability(_) => None,
         }
     }
 

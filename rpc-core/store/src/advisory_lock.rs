@@ -16,6 +16,8 @@ pub(super) enum Job {
     TakeOver,
     /// Deletes attachments that belong to no message.
     DropAttachments,
+    /// Deletes threads that are not kept any longer.
+    DeleteUnused,
 }
 
 impl Job {
@@ -27,6 +29,7 @@ impl Job {
                 Self::Archive => 2,
                 Self::TakeOver => 3,
                 Self::DropAttachments => 4,
+                Self::DeleteUnused => 5,
             }
     }
 }

@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{AuditRow, FeedbackRow, ItemRow, RunRow, ServiceKeyRow, ThreadRow, UserRow};
 use super::truncate_page;
 use super::unit::read;
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -87,6 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_users(&self, after: Option<UserId>, limit: u32) -> StoreResult<(Vec<ListedUser>, bool)> {
         read!(self, |c| {
             let mut query = users::table
@@ -107,6 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_users_by_email(
         &self,
         prefix: String,
@@ -144,6 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_user(&self, id: UserId) -> StoreResult<Option<ListedUser>> {
         read!(self, |c| {
             let row: Option<UserRow> = users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?;
@@ -156,6 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_runs(&self, after: Option<RunId>, limit: u32) -> StoreResult<(Vec<ListedRun>, bool)> {
         read!(self, |c| {
             let mut query = runs::table
@@ -187,6 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_user_of_run(&self, run_id: RunId) -> StoreResult<Option<UserId>> {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
@@ -196,6 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_usage(&self, first: i64, last: i64) -> StoreResult<Vec<DaySum>> {
         // Neither fails when a sum is larger than a column. SQLite sums as floating point then.
         let sum = if self.is_postgres() {
@@ -259,6 +266,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_feedback(
         &self,
         kind: Option<FeedbackKind>,
@@ -288,6 +296,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_items(&self, ids: Vec<ItemId>) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
@@ -303,6 +312,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_keys(
         &self,
         after: Option<ServiceKeyId>,
@@ -326,6 +336,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_audit(
         &self,
         user_id: Option<UserId>,

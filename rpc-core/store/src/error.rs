@@ -3,6 +3,7 @@
 use diesel::QueryResult;
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
 use std::fmt;
+use threadline_schema::error::Chain;
 use threadline_schema::ids::UserId;
 
 /// Result of a store operation.
@@ -140,7 +141,20 @@ impl StoreError {
     pub fn corrupt(cause: impl Into<Cause>) -> Self {
         Self::Corrupt(cause.into())
     }
+
+    /// Returns whether the disk of the database is full. Reads still work then, and writes do again when there is space.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        let cause = Chain(&**cause).to_string();
+        DISK_FULL.iter().any(|words| cause.contains(words))
+    }
 }
+
+/// What databases say when their disk is full.
+const DISK_FULL: [&str; 2] = [
+    "No space left on device",  // PostgreSQL, 53100 disk_full
+    "database or disk is full", // SQLITE_FULL
+];
 
 /// Explains why a statement that is limited to the rows of `user_id` has changed none: the row does not exist, belongs
 /// to another user, or otherwise `otherwise`. `owner` is the owner of the row.
@@ -250,20 +264,18 @@ fn is_transient(message: &str) -> bool {
         "too many connections",                    // 53300
         "too many clients already",                // 53300
         "remaining connection slots are reserved", // 53300
-        "No space left on device",                 // 53100 disk_full
         "out of memory",                           // 53200
         "in a read-only transaction",              // 25006, after a failover
         "current transaction is aborted",          // 25P02, follows one of the above
         // SQLite: https://www.sqlite.org/rescode.html
         "database is locked",                   // SQLITE_BUSY
         "database table is locked",             // SQLITE_LOCKED
-        "database or disk is full",             // SQLITE_FULL
         "attempt to write a readonly database", // SQLITE_READONLY
         "unable to open database file",         // SQLITE_CANTOPEN
         "disk I/O error",                       // SQLITE_IOERR
         "locking protocol",                     // SQLITE_PROTOCOL
     ];
-    TRANSIENT.iter().any(|words| message.contains(words))
+    TRANSIENT.iter().chain(&DISK_FULL).any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -288,6 +300,8 @@ mod tests {
             assert!(matches!(said(DatabaseErrorKind::Unknown, message), StoreError::Query(_)), "{message}");
         }
         assert!(matches!(said(DatabaseErrorKind::ClosedConnection, "gone"), StoreError::Unavailable(_)));
+        assert!(said(DatabaseErrorKind::Unknown, "database or disk is full").is_disk_full());
+        assert!(!said(DatabaseErrorKind::Unknown, "database is locked").is_disk_full());
         assert!(matches!(said(DatabaseErrorKind::UniqueViolation, "database is locked"), StoreError::Query(_)));
     }
 }

@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
 use super::unit::{read, tx};
 use super::users::UserSteps;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, users};
 use threadline_schema::db::text::TextList;
@@ -26,6 +27,8 @@ pub struct ForeignIdentity {
     pub email: Option<String>,
     /// Roles, sorted.
     pub roles: Vec<String>,
+    /// Budget class.
+    pub budget_class: Option<String>,
 }
 
 impl UserRow {
@@ -46,18 +49,23 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
-        let ForeignIdentity { issuer, subject, email, roles } = identity;
+        let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
         let roles = TextList(roles);
         if let Some(found) = self.foreign_identity(issuer.clone(), subject.clone()).await?
-            && (&found.email, &found.roles) == (&email, &roles)
+            && (&found.email, &found.roles, &found.budget_class) == (&email, &roles, &budget_class)
         {
             return Ok(found.user_id);
         }
         tx!(self, |c| {
             let key = foreign_identities::table.find((&issuer, &subject));
             let known: Option<UserId> = diesel::update(key)
-                .set((foreign_identities::email.eq(&email), foreign_identities::roles.eq(&roles)))
+                .set((
+                    foreign_identities::email.eq(&email),
+                    foreign_identities::roles.eq(&roles),
+                    foreign_identities::budget_class.eq(&budget_class),
+                ))
                 .returning(foreign_identities::user_id)
                 .get_result(c)
                 .await
@@ -74,6 +82,7 @@ impl Store {
                 email,
                 roles,
                 created_at: now,
+                budget_class,
             };
             let created =
                 diesel::insert_into(foreign_identities::table).values(row).on_conflict_do_nothing().execute(c).await?;
@@ -90,6 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity(&self, issuer: String, subject: String) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table
@@ -105,6 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity_of(&self, user_id: UserId) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table

@@ -8,6 +8,7 @@ use super::run_start::ItemRewrite;
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{change, read, steps, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, runs, threads};
 use threadline_schema::db::types::UtcTime;
@@ -28,6 +29,8 @@ pub struct ItemPage {
     pub hidden: bool,
 }
 
+/// The position before the first item of a thread.
+pub(super) const BEFORE_ALL: i64 = -1;
 /// Maximum size of a page, in bytes of the bodies of its items. A page has one item at least.
 const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Items that are read at a time.
@@ -105,6 +108,21 @@ steps! {
             Ok(completed)
         }
 
+        /// Reads the newest items of a thread between two positions, in order of position, with the hidden ones: at most
+        /// `limit`.
+        fn newest_items(c, thread_id: ThreadId, after: i64, before: i64, limit: u32) -> Vec<ItemRow> {
+            let mut rows: Vec<ItemRow> = items::table
+                .filter(items::thread_id.eq(thread_id))
+                .filter(items::position.gt(after).and(items::position.lt(before)))
+                .order(items::position.desc())
+                .limit(i64::from(limit))
+                .select(ItemRow::as_select())
+                .load(c)
+                .await?;
+            rows.reverse();
+            Ok(rows)
+        }
+
         /// Reads a page of a thread's items, and whether more follow. The caller has checked who owns the thread.
         ///
         /// # Errors
@@ -165,6 +183,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
+    #[boxed]
     pub async fn thread_with_items(
         &self,
         user_id: UserId,
@@ -183,6 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
+    #[boxed]
     pub async fn items_page(
         &self,
         user_id: UserId,
@@ -197,6 +217,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the thread or the item, [`StoreError::Forbidden`] for the thread.
+    #[boxed]
     pub async fn item_get(&self, user_id: UserId, thread_id: ThreadId, id: ItemId) -> StoreResult<ItemRow> {
         read!(self, |c| {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
@@ -209,6 +230,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn history(&self, thread_id: ThreadId, limit: u32) -> StoreResult<Vec<ItemRow>> {
         self.history_to(thread_id, None, limit).await
     }
@@ -217,25 +239,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the thread if the item does not exist.
+    #[boxed]
     pub async fn history_to(&self, thread_id: ThreadId, last: Option<ItemId>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
-            let end: i64 = match last {
+            let end = match last {
                 Some(id) => {
-                    let position = items::table.find(id).select(items::position).first(c).await;
+                    let position = items::table.find(id).select(items::position).first::<i64>(c).await;
                     // Items are deleted with their thread.
-                    position.or_not_found(Entity::Thread)?
+                    position.or_not_found(Entity::Thread)?.saturating_add(1)
                 }
                 None => i64::MAX,
             };
-            let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id).and(items::position.le(end)))
-                .order(items::position.desc())
-                .limit(i64::from(limit))
-                .select(ItemRow::as_select())
-                .load(c)
-                .await?;
-            rows.reverse();
-            Ok(rows)
+            c.newest_items(thread_id, BEFORE_ALL, end, limit).await
         })
     }
 
@@ -243,6 +258,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn message_before(&self, thread_id: ThreadId, position: i64) -> StoreResult<Option<ItemRow>> {
         self.item_before(thread_id, ItemKind::UserMessage, position).await
     }
@@ -251,6 +267,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn item_before(
         &self,
         thread_id: ThreadId,
@@ -273,6 +290,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn run_items(&self, run_id: RunId) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
@@ -290,6 +308,7 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
     /// Nothing is appended then.
+    #[boxed]
     pub async fn items_append(
         &self,
         token: FencingToken,
@@ -311,6 +330,7 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the run has no such call. Nothing
     /// is changed then.
+    #[boxed]
     pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
             c.check_token(token, None).await?;
@@ -323,6 +343,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current; nothing is changed then.
+    #[boxed]
     pub async fn items_rewrite(&self, token: FencingToken, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
             c.check_token(token, None).await?;
@@ -341,6 +362,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::AnsweredAlready`] if it has changed or does not exist.
+    #[boxed]
     pub async fn item_rewrite(&self, thread_id: ThreadId, rewrite: ItemRewrite) -> StoreResult<()> {
         let ItemRewrite { id, old, new } = rewrite;
         change!(self, |c| {

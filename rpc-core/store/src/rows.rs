@@ -56,6 +56,8 @@ rows! {
         tokens_after: Option<UtcTime>,
         /// When it was disabled; `None` if it is not.
         disabled_at: Option<UtcTime>,
+        /// The budget class that the operator has given to it.
+        budget_class: Option<String>,
     }
 
     /// The record of a change of access.
@@ -92,6 +94,8 @@ rows! {
         roles: TextList,
         /// When the user was first seen.
         created_at: UtcTime,
+        /// Budget class, as the provider says.
+        budget_class: Option<String>,
     }
 
     /// A key of an internal service.
@@ -116,6 +120,8 @@ rows! {
         revoked_at: Option<UtcTime>,
         /// When it was last used, to the minute.
         last_used_at: Option<UtcTime>,
+        /// The budget class of what it starts.
+        budget_class: Option<String>,
     }
 
     /// An entry of the audit log.
@@ -199,6 +205,8 @@ rows! {
         created_at: UtcTime,
         /// Time of the last use.
         updated_at: UtcTime,
+        /// Temporary: deleted some hours after its last use.
+        temporary: bool,
     }
 
     /// An item of a thread.

@@ -10,8 +10,9 @@ use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
 use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
-use super::unit::{change, read, tx};
+use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
@@ -57,14 +58,35 @@ pub struct RunContinuation {
     pub now: UtcTime,
 }
 
-/// Returns who had the runs that were taken over, given who had those that were found.
-fn former(taken: &[RunRow], found: &[(RunId, ProcessId)]) -> Vec<Taken> {
-    let owner_of = |run: RunId| found.iter().find(|(found, _)| *found == run).map(|(_, owner)| *owner);
-    let taken = taken.iter().filter_map(|run| {
-        let former_owner = owner_of(run.id)?;
-        Some(Taken { run_id: run.id, former_owner, former_epoch: run.epoch - 1 })
-    });
-    taken.collect()
+steps! {
+    trait TakeSteps {
+        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and whose leases
+        /// are as they were when they were found. Their owner renews or ends the others just now. `found` has the runs, their
+        /// owners and their leases.
+        fn take_runs(
+            c,
+            found: Vec<(RunId, ProcessId, UtcTime)>,
+            owner: ProcessId,
+            now: UtcTime,
+            until: UtcTime,
+        ) -> Vec<RunRow> {
+            let Some(newest_lease) = found.iter().map(|(_, _, lease)| *lease).max() else { return Ok(Vec::new()) };
+            let locked = c.lock_available_runs(found.iter().map(|(run, _, _)| *run).collect()).await?;
+            // An owner may have renewed its leases between the two statements.
+            let is_left = runs::finished_at.is_null().and(runs::lease_expires_at.le(newest_lease));
+            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(is_left))
+                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
+                .returning(RunRow::as_returning())
+                .get_results(c)
+                .await?;
+            let former_owners = found.into_iter().filter_map(|(run_id, former_owner, _)| {
+                let run = taken.iter().find(|run| run.id == run_id)?;
+                Some(Taken { run_id, former_owner, former_epoch: run.epoch - 1 })
+            });
+            c.take_segments(&former_owners.collect::<Vec<_>>(), now).await?;
+            Ok(taken)
+        }
+    }
 }
 
 impl Store {
@@ -72,6 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
             let run: RunRow =
@@ -84,6 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
@@ -95,6 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
@@ -108,6 +133,7 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
     /// the run with it.
+    #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
@@ -157,6 +183,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
         tx!(self, |c| {
@@ -173,6 +200,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_request_cancel(&self, user_id: UserId, id: RunId, now: UtcTime) -> StoreResult<RunRow> {
         change!(self, |c| {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
@@ -191,6 +219,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
@@ -203,6 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
@@ -220,6 +250,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_expired(
         &self,
         owner: ProcessId,
@@ -231,23 +262,14 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let expired: Vec<(RunId, ProcessId)> = runs::table
+            let expired = runs::table
                 .filter(runs::finished_at.is_null().and(runs::lease_expires_at.lt(now)).and(runs::owner.ne(owner)))
                 .order(runs::lease_expires_at.asc())
                 .limit(i64::from(limit))
-                .select((runs::id, runs::owner))
+                .select((runs::id, runs::owner, runs::lease_expires_at))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(expired.iter().map(|(run, _)| *run).collect()).await?;
-            // The owner may have renewed the lease between the two statements.
-            let still = runs::finished_at.is_null().and(runs::lease_expires_at.lt(now));
-            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(still))
-                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
-                .returning(RunRow::as_returning())
-                .get_results(c)
-                .await?;
-            c.take_segments(&former(&taken, &expired), now).await?;
-            Ok(taken)
+            c.take_runs(expired, owner, now, until).await
         })
     }
 
@@ -256,6 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_from(
         &self,
         gone: Vec<ProcessId>,
@@ -268,21 +291,13 @@ impl Store {
             if !c.try_lock(Job::TakeOver).await? {
                 return Ok(Vec::new());
             }
-            let theirs = runs::finished_at.is_null().and(runs::owner.eq_any(gone));
-            let found: Vec<(RunId, ProcessId)> = runs::table
-                .filter(theirs.clone())
+            let theirs = runs::table
+                .filter(runs::finished_at.is_null().and(runs::owner.eq_any(gone)))
                 .limit(i64::from(limit))
-                .select((runs::id, runs::owner))
+                .select((runs::id, runs::owner, runs::lease_expires_at))
                 .load(c)
                 .await?;
-            let locked = c.lock_available_runs(found.iter().map(|(run, _)| *run).collect()).await?;
-            let taken: Vec<RunRow> = diesel::update(runs::table.filter(runs::id.eq_any(locked)).filter(theirs))
-                .set((runs::owner.eq(owner), runs::epoch.eq(runs::epoch + 1), runs::lease_expires_at.eq(until)))
-                .returning(RunRow::as_returning())
-                .get_results(c)
-                .await?;
-            c.take_segments(&former(&taken, &found), now).await?;
-            Ok(taken)
+            c.take_runs(theirs, owner, now, until).await
         })
     }
 
@@ -290,6 +305,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
@@ -302,6 +318,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_active(&self, limit: u32) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             Ok(runs::table
@@ -320,6 +337,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
+    #[boxed]
     pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {

@@ -5,16 +5,15 @@
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
+use super::items::{BEFORE_ALL, ItemSteps};
 use super::query::RunQueryDsl;
 use super::rows::{ItemRow, ThreadSummaryRow};
 use super::unit::{change, read, steps, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, thread_summaries, threads};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ItemId, SummaryJobId, ThreadId};
-
-/// The position before the first item.
-const BEFORE_ALL: i64 = -1;
 
 steps! {
     trait SummarySteps {
@@ -34,6 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn thread_summary(&self, thread_id: ThreadId) -> StoreResult<Option<ThreadSummaryRow>> {
         read!(self, |c| {
             let of_thread = thread_summaries::table.find(thread_id);
@@ -46,6 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn thread_summary_with_end(
         &self,
         thread_id: ThreadId,
@@ -65,6 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the thread has been deleted.
+    #[boxed]
     pub async fn summary_begin(
         &self,
         thread_id: ThreadId,
@@ -103,6 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn items_between(
         &self,
         thread_id: ThreadId,
@@ -110,18 +113,7 @@ impl Store {
         before: i64,
         limit: u32,
     ) -> StoreResult<Vec<ItemRow>> {
-        read!(self, |c| {
-            let mut rows: Vec<ItemRow> = items::table
-                .filter(items::thread_id.eq(thread_id))
-                .filter(items::position.gt(after).and(items::position.lt(before)))
-                .order(items::position.desc())
-                .limit(i64::from(limit))
-                .select(ItemRow::as_select())
-                .load(c)
-                .await?;
-            rows.reverse();
-            Ok(rows)
-        })
+        read!(self, |c| { c.newest_items(thread_id, after, before, limit).await })
     }
 
     /// Replaces the summary of a thread by that of a job. Returns `false` if the items have changed since the job began, the
@@ -130,6 +122,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn summary_replace(
         &self,
         thread_id: ThreadId,
@@ -155,6 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn summary_end(
         &self,
         thread_id: ThreadId,

@@ -9,6 +9,7 @@ use super::error::{Conflict, Limit, StoreError, StoreResult};
 use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{BudgetRow, FencingToken, RunRow, UsageRow};
 use super::unit::{read, steps, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{budget_days, runs, usage_days};
 use threadline_schema::db::types::UtcTime;
@@ -260,6 +261,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn usage(&self, user_id: UserId, first: i64, last: i64) -> StoreResult<Vec<UsageRow>> {
         read!(self, |c| {
             Ok(usage_days::table
@@ -275,6 +277,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn usage_add(
         &self,
         user_id: UserId,
@@ -289,6 +292,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left.
+    #[boxed]
     pub async fn usage_hold(&self, user_id: UserId, at: UtcTime, reservation: Reservation) -> StoreResult<Held> {
         tx!(self, |c| {
             c.hold_budget(user_id, day_of(at), &reservation).await?;
@@ -301,6 +305,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn usage_release(&self, user_id: UserId, at: UtcTime, charge: Charge, held: Held) -> StoreResult<()> {
         tx!(self, |c| { c.book(user_id, day_of(at), 0, charge, held).await })
     }
@@ -309,6 +314,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left, [`Conflict::RunSuperseded`] if the token is not current.
+    #[boxed]
     pub async fn budget_top_up(&self, token: FencingToken, reservation: Reservation) -> StoreResult<Held> {
         tx!(self, |c| {
             // The update changes nothing. It locks the run, whose end releases what it holds.
@@ -341,6 +347,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn shared_budgets(&self, day: i64) -> StoreResult<Vec<BudgetRow>> {
         read!(self, |c| {
             Ok(budget_days::table.filter(budget_days::day.eq(day)).select(BudgetRow::as_select()).load(c).await?)
@@ -351,6 +358,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn usage_settle(
         &self,
         user_id: UserId,

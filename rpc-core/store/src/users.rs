@@ -1,14 +1,15 @@
 //! Accounts.
 
 use super::db::Store;
-use super::error::{StoreError, StoreResult};
+use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UserRow;
 use super::unit::{change, read, steps};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
-use threadline_schema::db::tables::users;
+use threadline_schema::db::tables::{foreign_identities, service_keys, users};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::UserId;
+use threadline_schema::ids::{ServiceKeyId, UserId};
 
 impl UserRow {
     /// Returns the row of a new account.
@@ -23,6 +24,7 @@ impl UserRow {
             token_generation: 0,
             tokens_after: None,
             disabled_at: None,
+            budget_class: None,
         }
     }
 }
@@ -51,6 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
+    #[boxed]
     pub async fn user_create(
         &self,
         id: UserId,
@@ -65,6 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
@@ -75,7 +79,54 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
+    }
+
+    /// Returns the name of the budget class of what a user starts: that of the service key, or the one that the operator has
+    /// given to the user, or that of the identity provider.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn budget_class(&self, user_id: UserId, key_id: Option<ServiceKeyId>) -> StoreResult<Option<String>> {
+        read!(self, |c| {
+            if let Some(key_id) = key_id {
+                let of_key: Option<Option<String>> =
+                    service_keys::table.find(key_id).select(service_keys::budget_class).first(c).await.optional()?;
+                if let Some(class) = of_key.flatten() {
+                    return Ok(Some(class));
+                }
+            }
+            let of_user: Option<Option<String>> =
+                users::table.find(user_id).select(users::budget_class).first(c).await.optional()?;
+            if let Some(class) = of_user.flatten() {
+                return Ok(Some(class));
+            }
+            let of_identity: Option<Option<String>> = foreign_identities::table
+                .filter(foreign_identities::user_id.eq(user_id))
+                .select(foreign_identities::budget_class)
+                .first(c)
+                .await
+                .optional()?;
+            Ok(of_identity.flatten())
+        })
+    }
+
+    /// Gives a budget class to a user, or takes it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    #[boxed]
+    pub async fn user_set_budget_class(&self, id: UserId, class: Option<String>) -> StoreResult<UserRow> {
+        change!(self, |c| {
+            diesel::update(users::table.find(id))
+                .set(users::budget_class.eq(class))
+                .returning(UserRow::as_returning())
+                .get_result(c)
+                .await
+                .or_not_found(Entity::User)
+        })
     }
 }

@@ -8,6 +8,7 @@ use crate::output::ToolOutput;
 use crate::pending::ONE_AT_A_TIME;
 use crate::result::{CallMetrics, CallOutcome, ToolResult, UNKNOWN_TOOL};
 use crate::tool::{Tool, ToolContext, ToolError, default_title, tool_spec};
+use async_recursion::async_recursion as boxed;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -124,7 +125,13 @@ impl Toolbox {
 
     /// Executes a call, if it is permitted. Every failure becomes a result for the model, which can report it or try
     /// something else.
-    pub async fn execute(&self, context: ToolContext<'_>, call: &ToolCall, permission: Permission<'_>) -> ToolResult {
+    #[boxed]
+    pub async fn execute<'a>(
+        &self,
+        context: ToolContext<'a>,
+        call: &'a ToolCall,
+        permission: Permission<'a>,
+    ) -> ToolResult {
         let metrics = CallMetrics::start(self.metric_label(&call.name));
         let span = start_span(metrics.tool, &call.id);
         let started = Instant::now();

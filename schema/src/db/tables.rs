@@ -22,6 +22,8 @@ diesel::table! {
         tokens_after -> Nullable<UtcTime>,
         /// Absent unless the user is disabled.
         disabled_at -> Nullable<UtcTime>,
+        /// The budget class that the operator has given to the user.
+        budget_class -> Nullable<Text>,
     }
 }
 
@@ -39,7 +41,7 @@ diesel::table! {
         /// `active`, `locked` or `closed`.
         status -> Text,
         status_reason -> Nullable<Text>,
-        /// Out of the list and out of the limit, not deleted.
+        /// Out of the list and out of the limit, not deleted. A temporary thread always is.
         archived -> Bool,
         /// JSON object.
         metadata -> Text,
@@ -49,6 +51,8 @@ diesel::table! {
         next_position -> BigInt,
         created_at -> UtcTime,
         updated_at -> UtcTime,
+        /// Whether it is deleted some hours after its last use.
+        temporary -> Bool,
     }
 }
 
@@ -361,6 +365,8 @@ diesel::table! {
         /// JSON array of strings.
         roles -> Text,
         created_at -> UtcTime,
+        /// Budget class, as the provider says.
+        budget_class -> Nullable<Text>,
     }
 }
 
@@ -385,6 +391,8 @@ diesel::table! {
         revoked_at -> Nullable<UtcTime>,
         /// To the minute.
         last_used_at -> Nullable<UtcTime>,
+        /// The budget class of what it starts.
+        budget_class -> Nullable<Text>,
     }
 }
 
@@ -465,7 +473,7 @@ diesel::table! {
 
     /// What all users together have used of a budget that they share, on one day.
     budget_days (scope, day) {
-        /// `all`, or `agent:NAME`.
+        /// `all`, `agent:NAME` or `class:NAME`.
         scope -> Text,
         /// Days since 1970-01-01, UTC.
         day -> BigInt,

@@ -3,7 +3,7 @@
 use super::Kill;
 use super::customer::{Customer, Submission};
 use crate::model::{Wish, asked};
-use crate::reader::{Door, Reader};
+use crate::reader::{Door, Reader, Seen};
 use crate::shop::{begin, items, submit, text, whole};
 use crate::support::{App, Client, Upstream};
 use crate::trial::{Trial, spread};
@@ -129,12 +129,10 @@ async fn one(
     assert_eq!(reader.items(), anew.items(), "{tag}: two readers have different screens");
     let kept = anew.items().iter().filter(|item| item["type"] == "assistant_message").map(text).collect::<String>();
     assert!(wish.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
-    // Each process that goes on with the run begins with a resync event, and asks the model once more. One that closes it has
-    // nothing between that event and the last one.
-    let resyncs = anew.events.iter().filter(|seen| seen.event["type"] == "run.resync").count();
-    let is_closed_after_crash =
-        anew.events.len() > 1 && anew.events[anew.events.len() - 2].event["type"] == "run.resync";
-    let continued = resyncs - usize::from(is_closed_after_crash);
+    // Each process that goes on with the run begins with a resync event, in which the run is running, and asks the model once
+    // more. In the resync event of a process that closes the run, it has ended.
+    let goes_on = |seen: &&Seen| seen.event["type"] == "run.resync" && seen.event["run"]["status"] == "running";
+    let continued = anew.events.iter().filter(goes_on).count();
     assert!(asked <= 1 + continued, "{tag}: the model was asked {asked} times, by {} processes", 1 + continued);
     found.continued += usize::from(continued > 0);
     if continued == 0 {

@@ -1,6 +1,5 @@
 //! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away means.
 
-use crate::agents::python::Listening;
 use crate::support::process::{SECRET, run};
 use crate::support::provider::AUDIENCE;
 use crate::support::{App, Client, Provider, Setup, SigningKey, eventually, token};
@@ -9,8 +8,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use std::path::Path;
-use threadline_test_requirements::Requirement;
 
 const ME: &str = "/api/v1/auth/me";
 
@@ -263,34 +260,29 @@ async fn a_wrong_issuer_is_one_line_in_the_log_and_a_provider_that_was_never_rea
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_that_another_implementation_signs_are_accepted_before_and_after_a_rotation() {
-    // The packages of ChatKit bring PyJWT.
-    let Some(python) = Requirement::ChatKit.find() else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/identity/provider.py");
-    let provider = Listening::start(&python, &script, &[], &[]);
-    let setup = Setup::new().await.with("AUTH_ISSUER", &provider.url).with("AUTH_AUDIENCE", AUDIENCE);
-    let app = setup.with("AUTH_CLAIM_ROLES", "realm_access.roles").start().await;
-    let get = |path: String| {
-        let url = format!("{}{path}", provider.url);
-        async move { reqwest::get(url).await.unwrap().json::<Value>().await.unwrap() }
-    };
-    let mut ids = std::collections::BTreeSet::new();
-    for round in 0..2 {
-        for algorithm in ["RS256", "PS256", "ES256", "EdDSA"] {
-            let token = get(format!("/token?alg={algorithm}&sub=ada")).await["token"].as_str().unwrap().to_owned();
-            let client = app.anonymous().with_token(token);
-            let what = format!("{algorithm} is accepted in round {round}");
-            let user = eventually(&what, || async {
-                let me = client.get(ME).await;
-                (me.status == 200).then(|| me.data().clone())
-            })
-            .await;
-            assert_eq!(user["email"], "ada@example.com");
-            ids.insert(user["id"].as_str().unwrap().to_owned());
-        }
-        get("/rotate".to_owned()).await;
+async fn a_provider_may_replace_a_key_that_has_no_name() {
+    let keys = [(); 2].map(|()| SigningKey::generate("", Algorithm::ES256));
+    let nameless = keys.each_ref().map(|key| {
+        let mut jwk = key.jwk.clone();
+        jwk.as_object_mut().unwrap().remove("kid");
+        jwk
+    });
+    let provider = Provider::start().await;
+    provider.publish_raw(vec![nameless[0].clone()]);
+    let app = trusting(Setup::new().await, &provider).start().await;
+    let claims = provider.claims("ada");
+    // With an id, and without.
+    let [before, after] = keys
+        .each_ref()
+        .map(|key| [None, Some("1")].map(|id| app.anonymous().with_token(key.sign_as(id, Algorithm::ES256, &claims))));
+    for client in &before {
+        assert_eq!(client.get(ME).await.status, 200);
     }
-    assert_eq!(ids.len(), 1);
-    let roles = "SELECT COUNT(*) AS rows FROM foreign_identities WHERE roles = '[\"editor\"]'";
-    assert_eq!(app.database.count(roles).await, 1);
+    provider.publish_raw(vec![nameless[1].clone()]);
+    let first = &after[0];
+    eventually("the new key is known", || async { (first.get(ME).await.status == 200).then_some(()) }).await;
+    assert_eq!(after[1].get(ME).await.status, 200);
+    for client in before {
+        client.get(ME).await.fails(401, "UNAUTHORIZED");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::agents::file::AgentsFile;
 use crate::everywhere;
+use crate::rest::registration::command;
 use crate::support::client::read;
 use crate::support::{App, Client, Script, Setup, Upstream, eventually};
 use base64::Engine;
@@ -38,6 +39,59 @@ everywhere! {
         assert!(message.contains("service"), "{message}");
         assert_eq!(shared(&app).await, (20, 0));
         let metrics = app.metrics().await;
+        assert!(metrics.contains("threadline_over_shared_budget_total 1"), "{metrics}");
+    }
+
+    async fn a_class_has_a_budget_of_its_own_and_one_for_each_user(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(|_| Script::says(&["Hello"]));
+        let file = AgentsFile::new(
+            "[agents.a]\n[budget_classes.free]\nbudget_tokens_per_day = 35\nuser_budget_tokens_per_day = 25\n\
+             [budget_classes.gold]\nuser_budget_tokens_per_day = 1000\n",
+        );
+        let setup = file.of(setup).upstream(&upstream).with("BUDGET_TOKENS_PER_DAY", 15).with("BUDGET_HOLD_TOKENS", 10);
+        let app = setup.start().await;
+        // Without a class, the budget of the service counts: 15. Each answer uses ten tokens.
+        let nobody = app.user().await;
+        let session = nobody.session().await;
+        assert!(nobody.say(session, "Hello").await.done);
+        nobody.say_in_vain(session, "Hello").await.fails(429, "BUDGET_EXCEEDED");
+
+        let (ada, bob) = (app.user().await, app.user().await);
+        for user in [&ada, &bob] {
+            let set = command(&app, &["user", "set-class", &user.email, "--class", "free"]).await;
+            assert!(set.contains("budget class free"), "{set}");
+        }
+        let ada_session = ada.session().await;
+        for _ in 0..2 {
+            assert!(ada.say(ada_session, "Hello").await.done);
+        }
+        ada.say_in_vain(ada_session, "Hello").await.fails(429, "BUDGET_EXCEEDED");
+        let budget = ada.get("/api/v1/usage").await.data()["budget"].clone();
+        assert_eq!((&budget["class"], &budget["tokens"]["limit"], &budget["tokens"]["left"]), (&json!("free"), &json!(25), &json!(5)));
+        // Bob has his own, but the class has only five tokens more than one answer. Over RPC it is the same.
+        let bob_session = bob.session().await;
+        assert!(bob.say(bob_session, "Hello").await.done);
+        let input = json!({"content": [{"type": "input_text", "text": "Hello"}]});
+        let refused = bob.rpc("threads.add_user_message", json!({"thread_id": bob_session, "input": input})).await;
+        assert_eq!(refused["error"]["data"]["code"], "BUDGET_EXCEEDED", "{refused}");
+        let used = "SELECT tokens AS rows FROM budget_days WHERE scope = 'class:free' AND held_tokens = 0";
+        assert_eq!(app.database.count(used).await, 30);
+        let gold = command(&app, &["user", "set-class", &bob.email, "--class", "gold"]).await;
+        assert!(gold.contains("gold"), "{gold}");
+        assert!(bob.say(bob_session, "Hello").await.done, "it counts from the next run on");
+
+        // A service brings its class, also for users of another.
+        let key = command(&app, &["key", "create", "shop", "--methods", "*", "--users", "*", "--budget-class", "gold"]).await;
+        let service = app.anonymous().with_token(key.lines().next().unwrap());
+        let user = json!({"user": ada.user_id});
+        let answered = service.rpc("threads.add_user_message", json!({"thread_id": ada_session, "input": input, "_meta": user})).await;
+        assert!(answered["result"]["id"].is_string(), "{answered}");
+        let metrics = eventually("the gauge is recorded", || async {
+            let metrics = app.metrics().await;
+            metrics.contains("scope=\"class:free\"").then_some(metrics)
+        })
+        .await;
         assert!(metrics.contains("threadline_over_shared_budget_total 1"), "{metrics}");
     }
 

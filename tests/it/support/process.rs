@@ -161,6 +161,12 @@ impl App {
         self.processes.last_mut().expect("there is a process")
     }
 
+    /// Returns the directory of the SQLite file, as the core sees it: on its own disk, if it has one.
+    pub fn disk(&mut self) -> std::path::PathBuf {
+        let Database::Sqlite(directory) = &*self.database.clone() else { panic!("PostgreSQL has its own disk") };
+        format!("/proc/{}/root{}", self.core().id(), directory.display()).into()
+    }
+
     /// Returns the metrics of the core.
     pub async fn metrics(&self) -> String {
         let address = if self.split { &self.rpc } else { &self.rest };
@@ -226,6 +232,10 @@ pub fn command(arguments: &[&str]) -> Command {
 /// disk.
 pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
 
+/// Not a setting of the service: size of the disk under its SQLite file, as `mount` takes it. The disk belongs to this process
+/// alone, and ends with it.
+pub const DISK_SIZE: &str = "TEST_DISK_SIZE";
+
 /// Not a setting of the service: the reading end of its log pipe is closed.
 pub const UNREAD_LOG: &str = "TEST_UNREAD_LOG";
 
@@ -234,10 +244,22 @@ pub const STUCK_LOG: &str = "TEST_STUCK_LOG";
 
 /// Returns the binary with a limit on file sizes. Exceeding it is an error of the write, not a signal.
 fn limited(arguments: &[&str], blocks: &str) -> Command {
-    let inner = command(arguments);
     let mut outer = Command::new("sh");
-    outer.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"")).arg("sh").arg(inner.get_program());
-    outer.args(inner.get_args()).env_clear();
+    outer.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\""), "sh"]);
+    inside(outer, &command(arguments))
+}
+
+/// Returns the binary in a namespace where an empty disk of this size is mounted on a directory.
+fn on_small_disk(arguments: &[&str], size: &str, directory: &str) -> Command {
+    const MOUNT: &str = "mount -t tmpfs -o size=\"$1\" threadline \"$2\" && shift 2 && exec \"$@\"";
+    let mut outer = Command::new("unshare");
+    outer.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", size, directory]);
+    inside(outer, &command(arguments))
+}
+
+/// Returns `outer` with the command line, the directory and the empty environment of `inner`.
+fn inside(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args()).env_clear();
     if let Some(directory) = inner.get_current_dir() {
         outer.current_dir(directory);
     }
@@ -272,9 +294,13 @@ fn listening(line: &str) -> Option<[Option<String>; 3]> {
 
 impl Process {
     fn start(arguments: &[&str], settings: &BTreeMap<String, String>) -> Self {
-        let mut binary = match settings.get(FILE_BLOCKS) {
-            Some(blocks) => limited(arguments, blocks),
-            None => command(arguments),
+        let mut binary = match (settings.get(FILE_BLOCKS), settings.get(DISK_SIZE)) {
+            (Some(blocks), _) => limited(arguments, blocks),
+            (None, Some(size)) => {
+                let file = settings["DATABASE_URL"].strip_prefix("sqlite://").expect("a disk for SQLite");
+                on_small_disk(arguments, size, file.rsplit_once('/').expect("a path").0)
+            }
+            (None, None) => command(arguments),
         };
         let mut child = binary
             .envs(settings)

@@ -67,6 +67,7 @@ impl TestEngine {
             title: "New Chat".to_owned(),
             metadata: "{}".to_owned(),
             max_threads: None,
+            temporary: false,
             message: Some(self.message(thread_id, "Hello")),
         };
         self.engine.create_thread(self.request(|_| Box::new(driver)), input).await.unwrap()

@@ -4,6 +4,7 @@
 
 mod agent;
 mod approval;
+mod budget;
 mod client_tools;
 mod endpoint;
 mod mcp;
@@ -79,6 +80,7 @@ impl AgentsFileReader<'_> {
             mcp: BTreeMap::new(),
             tools: BTreeMap::new(),
             approval_expires: self.approval_expires(file.approval_expires_seconds.clone())?,
+            budget_classes: BTreeMap::new(),
         };
         for (name, table) in file.models {
             config.models.insert(self.text(&name)?, self.model(&name, table)?);
@@ -92,6 +94,9 @@ impl AgentsFileReader<'_> {
                 return Err(self.error_at(name.span(), problem));
             }
             config.tools.insert(self.name(&name)?, self.endpoint(&name, table)?);
+        }
+        for (name, table) in file.budget_classes {
+            config.budget_classes.insert(self.name(&name)?, self.budget_class(&name, table)?.into());
         }
         for (name, table) in file.agents {
             let agent = self.agent(&config, &name, table)?;

@@ -23,6 +23,17 @@ pub(super) struct RawFile {
     pub(super) mcp: TableOf<RawMcp>,
     #[serde(default)]
     pub(super) tools: TableOf<RawEndpoint>,
+    #[serde(default)]
+    pub(super) budget_classes: TableOf<RawBudgetClass>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBudgetClass {
+    pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
+    pub(super) budget_cost_per_day: Option<Spanned<f64>>,
+    pub(super) user_budget_tokens_per_day: Option<Spanned<u64>>,
+    pub(super) user_budget_cost_per_day: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +58,7 @@ pub(super) struct RawAgent {
     pub(super) allow: Option<Vec<SpannedText>>,
     pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
     pub(super) budget_cost_per_day: Option<Spanned<f64>>,
+    pub(super) retention_days: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,
     pub(super) on_crash: Option<SpannedText>,

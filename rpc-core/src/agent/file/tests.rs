@@ -1,6 +1,7 @@
 use super::AgentsFileError;
 use crate::config::{
-    AgentsConfig, ApprovalMode, CrashPolicy, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector,
+    AgentsConfig, ApprovalMode, CrashPolicy, EndpointKind, McpTransport, PromptFact, Retention, TitlePolicy,
+    ToolSelector,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -435,4 +436,28 @@ fn the_manual_explains_every_key() {
             assert!(written.iter().any(|written| manual.contains(written)), "{key} of {table} is not explained");
         }
     }
+}
+
+#[test]
+fn budget_classes_are_read() {
+    let config =
+        read("[agents.a]\n[budget_classes.free]\nbudget_tokens_per_day = 7\nuser_budget_cost_per_day = 0.5\n").unwrap();
+    let class = &config.budget_classes["free"];
+    assert_eq!(&*class.name, "free");
+    assert_eq!((class.all.tokens, class.all.cost_micros), (Some(7), None));
+    assert_eq!((class.user.tokens, class.user.cost_micros), (None, Some(500_000)));
+    for wrong in ["budget_tokens_per_day = 0", "cost = 1", "user_budget_cost_per_day = -1.0"] {
+        let error = read(&format!("[agents.a]\n[budget_classes.free]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.line, 3, "{error}");
+    }
+    assert!(read("[agents.a]\n[budget_classes.\"a b\"]\n").is_err());
+}
+
+#[test]
+fn a_retention_is_days_or_for_good() {
+    let of = |line: &str| read(&format!("[agents.a]\n{line}\n")).map(|config| config.agents["a"].retention);
+    assert_eq!(of(""), Ok(Retention::OfService));
+    assert_eq!(of("retention_days = 0"), Ok(Retention::ForGood));
+    assert_eq!(of("retention_days = 2"), Ok(Retention::For(Duration::from_secs(2 * 86_400))));
+    assert!(of("retention_days = 40000").is_err() && of("retention_days = -1").is_err());
 }

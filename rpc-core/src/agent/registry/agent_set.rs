@@ -4,7 +4,9 @@ use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentBudget, AgentConfig, AgentProfile, AgentsConfig, CrashPolicy, TitlePolicy};
+use crate::config::{
+    AgentConfig, AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, Retention, TitlePolicy,
+};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,7 @@ pub(crate) struct AgentSet {
     agents: BTreeMap<Arc<str>, Arc<Agent>>,
     catalog: ToolCatalog,
     settings: Arc<ModelSettingsList>,
+    budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
     /// Without an agents file, inference options are stored with the message and ignored.
     has_file: bool,
 }
@@ -51,7 +54,8 @@ impl AgentSet {
         let Some(config) = config else {
             let default = Arc::new(Agent::without_file(DEFAULT_NAME.into(), defaults));
             let agents = BTreeMap::from([(DEFAULT_NAME.into(), default.clone())]);
-            return Ok(Self { default, agents, catalog, settings: Arc::default(), has_file: false });
+            let (settings, budget_classes) = (Arc::default(), BTreeMap::new());
+            return Ok(Self { default, agents, catalog, settings, budget_classes, has_file: false });
         };
         let agent = |(name, profile): (&Arc<str>, &AgentProfile)| {
             (name.clone(), Arc::new(Agent::new(name.clone(), profile, defaults)))
@@ -62,7 +66,8 @@ impl AgentSet {
             .get(&config.default)
             .cloned()
             .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
-        Ok(Self { default, agents, catalog, settings: Arc::new(config.models.clone()), has_file: true })
+        let (settings, budget_classes) = (Arc::new(config.models.clone()), config.budget_classes.clone());
+        Ok(Self { default, agents, catalog, settings, budget_classes, has_file: true })
     }
 
     /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those of the
@@ -161,9 +166,31 @@ impl AgentSet {
         ResolvedAgent::new(&self.default, &self.catalog, &self.settings)
     }
 
+    /// Returns the budget classes by name.
+    pub(crate) fn budget_classes(&self) -> &BTreeMap<Arc<str>, Arc<BudgetClass>> {
+        &self.budget_classes
+    }
+
+    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents that do
+    /// not say, and for those that the file does not have any more.
+    pub(crate) fn retention_of(&self, metadata: &str, service: Option<Duration>) -> Option<Duration> {
+        let named = named_agent(metadata).filter(|_| self.has_file);
+        let agent = match &named {
+            None => Some(&self.default),
+            Some(name) => self.agents.get(name),
+        };
+        retention(agent.map_or(Retention::OfService, |agent| agent.retention), service)
+    }
+
+    /// Returns the shortest retention; `None` if everything is kept for good.
+    pub(crate) fn shortest_retention(&self, service: Option<Duration>) -> Option<Duration> {
+        let of_agents = self.agents.values().filter_map(|agent| retention(agent.retention, service));
+        of_agents.chain(service).min()
+    }
+
     /// Whether an agent has a budget of its own.
     pub(crate) fn have_budgets(&self) -> bool {
-        self.agents.values().any(|agent| agent.budget != AgentBudget::default())
+        self.agents.values().any(|agent| agent.budget != DailyBudget::default())
     }
 
     /// Whether a message with these options must be checked before it is stored.
@@ -195,6 +222,14 @@ impl AgentSet {
             return &self.default;
         }
         named_agent(metadata).and_then(|name| self.agents.get(&*name)).unwrap_or(&self.default)
+    }
+}
+
+fn retention(of_agent: Retention, service: Option<Duration>) -> Option<Duration> {
+    match of_agent {
+        Retention::OfService => service,
+        Retention::ForGood => None,
+        Retention::For(time) => Some(time),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::agent::Agent;
 use super::tool_catalog::ToolCatalog;
-use crate::config::{DialectOverrides, ModelPrices, ModelSettings};
+use crate::config::{BudgetClass, DialectOverrides, ModelPrices, ModelSettings};
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct ResolvedAgent {
     pub(crate) models: Arc<[Option<Arc<str>>]>,
     /// The tool that the model must call in its first turn.
     pub(crate) tool_choice: Option<Arc<str>>,
+    /// The budget class of the user.
+    pub(crate) budget_class: Option<Arc<BudgetClass>>,
     pub(super) settings: Arc<ModelSettingsList>,
 }
 
@@ -30,9 +32,15 @@ impl ResolvedAgent {
             tools: agent.toolbox(catalog),
             models: agent.models_from(agent.model.as_ref()),
             tool_choice: None,
+            budget_class: None,
             settings: settings.clone(),
             agent: agent.clone(),
         }
+    }
+
+    /// Returns the agent for a user of this budget class.
+    pub(crate) fn with_budget_class(self, budget_class: Option<Arc<BudgetClass>>) -> Self {
+        Self { budget_class, ..self }
     }
 
     /// Returns the prices of a model; `None` if the agents file has none.

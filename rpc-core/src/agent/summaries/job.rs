@@ -100,9 +100,7 @@ impl SummaryJob {
         wanted: WantedSummary,
     ) -> Option<Self> {
         let model = summary_model(services, agent)?;
-        if (services.budget.cost_micros.is_some() || services.budget.all_cost_micros.is_some())
-            && agent.prices_of(&model).is_none()
-        {
+        if agent.prices_of(&model).is_none() && services.budgets.limits_cost_of(agent) {
             tracing::warn!(%model, "summary model has no price, so with a budget in money it is not asked");
             return None;
         }
@@ -140,7 +138,8 @@ impl SummaryJob {
         };
         let (thread_id, run_id) = (self.thread_id, self.run_id);
         // First of all: what is stored was paid for.
-        std::mem::take(&mut self.used).book(&self.services, self.user_id, thread_id, self.at).await;
+        let scopes = self.services.budgets.scopes_beside_runs(&self.agent);
+        std::mem::take(&mut self.used).book(&self.services, scopes, self.user_id, thread_id, self.at).await;
         let outcome = match &written {
             Ok(Outcome::Stored) => "stored",
             Ok(Outcome::Outdated) => "outdated",
@@ -273,19 +272,10 @@ impl SummaryJob {
     /// Returns whether the user has used what they may use in a day. A summary reserves nothing: it is small, and one that
     /// began in time may end a little above the limit.
     async fn is_over_budget(&self) -> Result<bool, StoreError> {
-        let budget = self.services.budget;
-        if budget.tokens.is_none() && budget.cost_micros.is_none() {
-            return Ok(false);
-        }
         let today = day_of(self.at);
         let rows = self.services.store.usage(self.user_id, today, today).await?;
-        let UsageRow { prompt_tokens, completion_tokens, cost_micros, held_tokens, held_micros, .. } =
-            rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(self.user_id, today));
-        let reaches = |limit: Option<u64>, used: i64, held: i64| {
-            limit.is_some_and(|limit| u64::try_from(used.saturating_add(held)).unwrap_or_default() >= limit)
-        };
-        Ok(reaches(budget.tokens, prompt_tokens.saturating_add(completion_tokens), held_tokens)
-            || reaches(budget.cost_micros, cost_micros, held_micros))
+        let row = rows.into_iter().next().unwrap_or_else(|| UsageRow::unused(self.user_id, today));
+        Ok(self.services.budgets.is_used_up(&self.agent, &row))
     }
 
     fn in_future(&self, after: Duration) -> UtcTime {

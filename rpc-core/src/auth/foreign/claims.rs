@@ -1,13 +1,17 @@
 //! What a token of an identity provider says.
 
+use super::refusal::TokenRefusal;
 use crate::auth::email;
 use crate::auth::numeric_date::NumericDate;
-use crate::config::ProviderConfig;
+use crate::config::{ProviderConfig, check_class_name};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Most bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
+/// How much later than by our clock a token may begin: the provider has a clock of its own.
+const NBF_LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// Most roles that are kept of a token, and most characters of one.
 const MAX_ROLES: usize = 64;
 const ROLE_CHARS: usize = 100;
@@ -15,12 +19,12 @@ const ROLE_CHARS: usize = 100;
 /// The claims of a token.
 #[derive(Deserialize)]
 pub(super) struct Claims {
-    pub(super) iss: String,
+    iss: String,
     sub: String,
     aud: Audience,
     pub(super) exp: NumericDate,
     #[serde(default)]
-    pub(super) nbf: Option<NumericDate>,
+    nbf: Option<NumericDate>,
     #[serde(default)]
     pub(super) iat: Option<NumericDate>,
     #[serde(flatten)]
@@ -43,11 +47,30 @@ pub(super) struct ForeignUser {
     pub(super) email: Option<String>,
     /// Roles, sorted.
     pub(super) roles: Vec<String>,
+    /// Budget class.
+    pub(super) budget_class: Option<String>,
 }
 
 impl Claims {
+    /// Returns the user if the token is for this service, from its provider, and valid now.
+    pub(super) fn check(&self, config: &ProviderConfig, now: DateTime<Utc>) -> Result<ForeignUser, TokenRefusal> {
+        if self.iss != config.issuer {
+            return Err(TokenRefusal::OtherIssuer);
+        }
+        if !self.is_for(&config.audiences) {
+            return Err(TokenRefusal::OtherAudience);
+        }
+        if !self.exp.is_after(now) {
+            return Err(TokenRefusal::Expired);
+        }
+        if self.nbf.is_some_and(|nbf| nbf.is_after(now + NBF_LEEWAY)) {
+            return Err(TokenRefusal::NotYetValid);
+        }
+        self.user(config).ok_or(TokenRefusal::Subject)
+    }
+
     /// Returns whether the token is meant for one of these audiences.
-    pub(super) fn is_for(&self, audiences: &[String]) -> bool {
+    fn is_for(&self, audiences: &[String]) -> bool {
         match &self.aud {
             Audience::One(audience) => audiences.contains(audience),
             Audience::Several(several) => several.iter().any(|audience| audiences.contains(audience)),
@@ -56,7 +79,7 @@ impl Claims {
 
     /// Returns the user; `None` if the subject cannot be one: it is empty, too long, or has a NUL, which PostgreSQL does
     /// not store.
-    pub(super) fn user(&self, config: &ProviderConfig) -> Option<ForeignUser> {
+    fn user(&self, config: &ProviderConfig) -> Option<ForeignUser> {
         if self.sub.is_empty() || self.sub.len() > SUBJECT_BYTES || self.sub.contains('\0') {
             return None;
         }
@@ -65,7 +88,14 @@ impl Claims {
             subject: self.sub.clone(),
             email: email.and_then(|text| email::normalize(text).ok()),
             roles: roles(self.claim(&config.roles_claim)),
+            budget_class: self.budget_class(config),
         })
+    }
+
+    /// Returns the budget class: one text, which may be the name of a class.
+    fn budget_class(&self, config: &ProviderConfig) -> Option<String> {
+        let class = self.claim(config.budget_class_claim.as_deref()?)?.as_str()?;
+        check_class_name(class).is_ok().then(|| class.to_owned())
     }
 
     /// Returns a claim by its name, or by its path if it is nested: `realm_access.roles`.
@@ -111,6 +141,17 @@ mod tests {
             audiences: vec!["a".into()],
             email_claim: "email".into(),
             roles_claim: roles_claim.into(),
+            budget_class_claim: Some("plan.name".into()),
+        }
+    }
+
+    #[test]
+    fn a_budget_class_is_one_text() {
+        let class = |value: Value| claims(value).user(&config("roles")).unwrap().budget_class;
+        assert_eq!(class(json!({"plan": {"name": "free"}})).as_deref(), Some("free"));
+        assert_eq!(class(json!({"plan.name": "gold-2"})).as_deref(), Some("gold-2"));
+        for none in [json!({}), json!({"plan": {"name": ["free"]}}), json!({"plan": {"name": "a b"}})] {
+            assert_eq!(class(none), None);
         }
     }
 

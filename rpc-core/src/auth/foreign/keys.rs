@@ -33,8 +33,15 @@ pub(super) struct ProviderKeys {
     http: reqwest::Client,
     /// `None` until they were read.
     keys: RwLock<Option<Arc<[ProviderKey]>>>,
-    /// When the last read began. Held during a read, so that there is one at a time.
+    /// When the last read began, or when it ended. Held during a read, so that there is one at a time.
     last_read: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// Keys that a token can be signed with.
+pub(super) struct Candidates {
+    pub(super) keys: Vec<Arc<DecodingKey>>,
+    /// Whether the token names exactly these. Otherwise the provider may have replaced them without a new id.
+    pub(super) are_named: bool,
 }
 
 struct ProviderKey {
@@ -89,45 +96,72 @@ impl ProviderKeys {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the keys were never read.
-    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<Arc<DecodingKey>>, Error> {
-        let known = self.known(id, algorithm);
-        if let Some(keys) = known.filter(|keys| !keys.is_empty()) {
-            return Ok(keys);
+    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Candidates, Error> {
+        let has_some = |known: &Candidates| !known.keys.is_empty();
+        if let Some(known) = self.known(id, algorithm).filter(has_some) {
+            return Ok(known);
         }
         let mut last_read = self.last_read.lock().await;
         // Another call may have read them while this one waited.
-        if let Some(keys) = self.known(id, algorithm).filter(|keys| !keys.is_empty()) {
-            return Ok(keys);
+        if let Some(known) = self.known(id, algorithm).filter(has_some) {
+            return Ok(known);
         }
-        if last_read.is_none_or(|at| at.elapsed() >= UNKNOWN_KEY_INTERVAL) {
-            *last_read = Some(Instant::now());
-            self.read_and_log().await;
-        }
+        self.read_if_due(&mut last_read).await;
         self.known(id, algorithm)
             .ok_or_else(|| Error::unavailable("The identity provider cannot be reached right now. Please try again."))
+    }
+
+    /// Returns the keys that have replaced those of `find` since a time, for a token that none of them has signed. Reads
+    /// the provider's keys first, unless that was done a moment ago.
+    pub(super) async fn find_replaced(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        since: Instant,
+    ) -> Vec<Arc<DecodingKey>> {
+        let mut last_read = self.last_read.lock().await;
+        let was_read = last_read.is_some_and(|at| at > since) || self.read_if_due(&mut last_read).await;
+        if was_read { self.known(id, algorithm).map(|known| known.keys).unwrap_or_default() } else { Vec::new() }
     }
 
     /// Reads the keys again and again.
     pub(super) async fn refresh_often(&self) {
         loop {
-            {
-                let mut last_read = self.last_read.lock().await;
-                *last_read = Some(Instant::now());
-                self.read_and_log().await;
-            }
+            self.read_now(&mut *self.last_read.lock().await).await;
             let has_keys = self.keys.read().is_some();
             tokio::time::sleep(if has_keys { REFRESH_EVERY } else { RETRY_EVERY }).await;
         }
     }
 
-    fn known(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Vec<Arc<DecodingKey>>> {
+    fn known(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Candidates> {
         let keys = self.keys.read().clone()?;
         let fits = |key: &&ProviderKey| {
             // A key without an id can be any.
             let is_named = id.is_none() || key.id.is_none() || key.id.as_deref() == id;
             is_named && key.algorithms.contains(&algorithm)
         };
-        Some(keys.iter().filter(fits).map(|key| key.key.clone()).collect())
+        let fitting: Vec<&ProviderKey> = keys.iter().filter(fits).collect();
+        Some(Candidates {
+            are_named: id.is_some() && fitting.iter().all(|key| key.id.is_some()),
+            keys: fitting.into_iter().map(|key| key.key.clone()).collect(),
+        })
+    }
+
+    /// Reads the keys, unless that was done a moment ago. Returns whether it did.
+    async fn read_if_due(&self, last_read: &mut Option<Instant>) -> bool {
+        if last_read.is_some_and(|at| at.elapsed() < UNKNOWN_KEY_INTERVAL) {
+            return false;
+        }
+        self.read_now(last_read).await;
+        true
+    }
+
+    async fn read_now(&self, last_read: &mut Option<Instant>) {
+        // A caller that leaves meanwhile has caused a read too.
+        *last_read = Some(Instant::now());
+        self.read_and_log().await;
+        // Callers that have waited for a slow provider must not ask it again, one after the other.
+        *last_read = Some(Instant::now());
     }
 
     async fn read_and_log(&self) {
@@ -170,11 +204,16 @@ impl ProviderKeys {
     async fn discover(&self) -> Result<String, KeysError> {
         let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let document: Discovery = self.get("AUTH_ISSUER", &url).await?;
-        if document.issuer == self.issuer {
-            Ok(document.jwks_uri)
-        } else {
-            Err(KeysError::OtherIssuer { found: document.issuer })
+        if document.issuer != self.issuer {
+            return Err(KeysError::OtherIssuer { found: document.issuer });
         }
+        let is_https = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        if is_https(&self.issuer) && !is_https(&document.jwks_uri) {
+            // Whoever is on the way could replace the keys.
+            let problem = format!("its `jwks_uri` is {:?}; it must begin with https://", document.jwks_uri);
+            return Err(KeysError::Document { setting: "AUTH_ISSUER", url, problem });
+        }
+        Ok(document.jwks_uri)
     }
 
     async fn get<T: DeserializeOwned>(&self, setting: &'static str, url: &str) -> Result<T, KeysError> {
@@ -185,6 +224,9 @@ impl ProviderKeys {
         let wrong = |problem: String| KeysError::Document { setting, url: url.to_owned(), problem };
         let mut response =
             self.http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        if response.status().is_redirection() {
+            return Err(wrong(format!("{} leads elsewhere; set the URL that it leads to", response.status())));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);

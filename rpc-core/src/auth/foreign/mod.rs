@@ -4,10 +4,12 @@
 
 mod claims;
 mod keys;
+mod refusal;
 mod users;
 
 use self::claims::Claims;
 use self::keys::ProviderKeys;
+pub(crate) use self::refusal::TokenRefusal;
 use self::users::ForeignUsers;
 use super::secret_code;
 use super::standing::Issued;
@@ -15,6 +17,7 @@ use super::token::Identity;
 use crate::config::ProviderConfig;
 use crate::error::Error;
 use crate::store::{Clock, Store};
+use async_recursion::async_recursion as boxed;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -22,11 +25,10 @@ use serde::Deserialize;
 use std::sync::Arc;
 use threadline_runtime::Supervisor;
 use threadline_schema::error::Chain;
+use tokio::time::Instant;
 
 /// Largest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
-/// How much later than by our clock a token may begin: the provider has a clock of its own.
-const NBF_LEEWAY: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
 /// Verifies the tokens of one identity provider.
 pub(crate) struct ForeignTokens {
@@ -42,9 +44,15 @@ struct Header {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
-    /// Extensions that must be understood. None is.
     #[serde(default)]
-    crit: Option<serde_json::Value>,
+    typ: Option<String>,
+    /// Whether there are extensions that must be understood. None is, and `null` is no list of none.
+    #[serde(default, rename = "crit", deserialize_with = "is_there")]
+    has_extensions: bool,
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl ForeignTokens {
@@ -62,27 +70,34 @@ impl ForeignTokens {
         supervisor.spawn(threadline_runtime::TaskKind::ProviderKeys, async move { this.keys.refresh_often().await });
     }
 
-    /// Returns the user of a token; `None` if the token is invalid for any reason.
+    /// Returns the user of a token, or why it is not accepted.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the provider's keys were never read, or the database cannot be reached.
-    pub(crate) async fn identify(&self, token: &str) -> Result<Option<Identity>, Error> {
-        let Some((header, algorithm)) = read_header(token) else { return Ok(None) };
-        let candidates = self.keys.find(header.kid.as_deref(), algorithm).await?;
-        let Some(claims) = candidates.iter().find_map(|key| verify_signature(token, key, algorithm)) else {
-            return Ok(None);
-        };
-        let now = self.clock.now().utc();
-        let is_current = claims.exp.is_after(now) && !claims.nbf.is_some_and(|nbf| nbf.is_after(now + NBF_LEEWAY));
-        if !is_current || claims.iss != self.config.issuer || !claims.is_for(&self.config.audiences) {
-            return Ok(None);
+    pub(crate) async fn identify(&self, token: &str) -> Result<Result<Identity, TokenRefusal>, Error> {
+        let began = Instant::now();
+        let Some((header, algorithm)) = read_header(token) else { return Ok(Err(TokenRefusal::Invalid)) };
+        let id = header.kid.as_deref();
+        let candidates = self.keys.find(id, algorithm).await?;
+        if candidates.keys.is_empty() {
+            return Ok(Err(TokenRefusal::UnknownKey));
         }
-        let Some(user) = claims.user(&self.config) else { return Ok(None) };
+        let mut verified = verify_signature(token, &candidates.keys, algorithm);
+        if verified.is_none() && !candidates.are_named {
+            let replaced = Box::pin(self.keys.find_replaced(id, algorithm, began)).await;
+            verified = verify_signature(token, &replaced, algorithm);
+        }
+        let Some(claims) = verified else { return Ok(Err(TokenRefusal::Invalid)) };
+        let now = self.clock.now().utc();
+        let user = match claims.check(&self.config, now) {
+            Ok(user) => user,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let Some(user_id) = self.users.find_or_create(&self.config.issuer, user, claims.iat).await? else {
-            return Ok(None);
+            return Ok(Err(TokenRefusal::Erased));
         };
         let issued = Issued::At(claims.iat.map(super::numeric_date::NumericDate::seconds));
-        Ok(Some(Identity::new(user_id, claims.exp, issued, now)))
+        Ok(Ok(Identity::new(user_id, claims.exp, issued, now)))
     }
 }
 
@@ -90,6 +105,7 @@ impl ForeignTokens {
 ///
 /// # Errors
 /// A line that names the setting to look at.
+#[boxed]
 pub async fn check_provider(config: &ProviderConfig) -> Result<usize, String> {
     let keys = ProviderKeys::new(config).map_err(|error| error.to_string())?;
     keys.count().await.map_err(|error| Chain(&error).to_string())
@@ -115,15 +131,24 @@ fn read_header(token: &str) -> Option<(Header, Algorithm)> {
         "EdDSA" => Algorithm::EdDSA,
         _ => return None,
     };
-    header.crit.is_none().then_some((header, algorithm))
+    let is_for_access = header.typ.as_deref().is_none_or(is_access_type);
+    (is_for_access && !header.has_extensions).then_some((header, algorithm))
 }
 
-fn verify_signature(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Option<Claims> {
+/// Returns whether a token of this type gives access. A provider signs others with the same keys, such as logout tokens,
+/// which have the audience and the subject too (RFC 8725, 3.11).
+fn is_access_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
+}
+
+/// Returns the claims of a token if one of the keys has signed it.
+fn verify_signature(token: &str, keys: &[Arc<DecodingKey>], algorithm: Algorithm) -> Option<Claims> {
     let mut validation = Validation::new(algorithm);
     // `identify` checks the claims, by the clock that all processes share.
     validation.validate_exp = false;
     validation.validate_nbf = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    jsonwebtoken::decode::<Claims>(token, key, &validation).ok().map(|token| token.claims)
+    keys.iter().find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &validation).ok()).map(|token| token.claims)
 }

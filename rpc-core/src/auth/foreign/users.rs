@@ -62,6 +62,7 @@ impl ForeignUsers {
             subject: user.subject.clone(),
             email: user.email.clone(),
             roles: user.roles.clone(),
+            budget_class: user.budget_class.clone(),
         };
         let user_id = self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?;
         self.known.insert(user.subject.clone(), Known { user_id, user, seen: Instant::now() });

@@ -1,6 +1,7 @@
 //! Who makes a call: the user of a token, a service that acts for a user, or the holder of a capability.
 
 use crate::attachments::{self, Attachments, Capability};
+use crate::auth::foreign::TokenRefusal;
 use crate::auth::service_keys::{self, ServiceKey, ServiceKeys};
 use crate::auth::standings::Standings;
 use crate::auth::token::Identity;
@@ -25,8 +26,10 @@ pub(crate) struct Authenticator {
 /// What a call shows as proof of who makes it.
 #[derive(Debug, Clone)]
 pub(super) enum Credentials {
-    /// No token, or an invalid one.
+    /// No token, or one that is not accepted any more.
     None,
+    /// A token that is not accepted.
+    Invalid(TokenRefusal),
     /// A valid token of an existing user, or a service key that acts for one.
     Token(Identity),
     /// A service key that acts for nobody.
@@ -42,7 +45,7 @@ pub(super) enum Credentials {
 impl Credentials {
     pub(super) fn user_id(&self) -> Option<UserId> {
         match self {
-            Self::None | Self::InvalidCapability | Self::Key(_) | Self::Refused(..) => None,
+            Self::None | Self::Invalid(_) | Self::InvalidCapability | Self::Key(_) | Self::Refused(..) => None,
             Self::Token(identity) => Some(identity.user_id),
             Self::Capability(capability) => Some(capability.user_id),
         }
@@ -72,7 +75,8 @@ impl Credentials {
                 "Say for which user you call: the member `user` of `_meta`, or the header `X-Threadline-User`.",
             )),
             (Self::None, Access::User | Access::Signed | Access::Admin) => Err(Error::unauthorized()),
-            (Self::None | Self::Key(_), Access::Public | Access::Probe) => Ok(Principal::Anonymous),
+            (Self::Invalid(refusal), Access::User | Access::Signed | Access::Admin) => Err(refusal.error()),
+            (Self::None | Self::Invalid(_) | Self::Key(_), Access::Public | Access::Probe) => Ok(Principal::Anonymous),
         }
     }
 }
@@ -115,7 +119,7 @@ impl Authenticator {
             };
         }
         match self.verifier.identify(token).await? {
-            Some(identity) if self.standings.admits(&identity).await? => Ok(match acts_for {
+            Ok(identity) if self.standings.admits(&identity).await? => Ok(match acts_for {
                 // A page that knows its own user may say so.
                 Some(user) if user.parse() != Ok(identity.user_id) => {
                     let message = "Only a service key can act for another user. Leave the user out.";
@@ -123,7 +127,8 @@ impl Authenticator {
                 }
                 _ => Credentials::Token(identity),
             }),
-            _ => Ok(Credentials::None),
+            Ok(_) => Ok(Credentials::None),
+            Err(refusal) => Ok(Credentials::Invalid(refusal)),
         }
     }
 
@@ -135,7 +140,7 @@ impl Authenticator {
         if token.starts_with(service_keys::PREFIX) {
             return Ok(self.keys.find(token).await?.is_some());
         }
-        Ok(self.verifier.identify(token).await?.is_some())
+        Ok(self.verifier.identify(token).await?.is_ok())
     }
 }
 

@@ -17,6 +17,7 @@ fn identity(subject: &str, roles: &[&str]) -> ForeignIdentity {
         subject: subject.into(),
         email: Some("ada@example.com".into()),
         roles: roles.iter().map(ToString::to_string).collect(),
+        budget_class: None,
     }
 }
 
@@ -55,6 +56,42 @@ on_both! {
         assert_eq!(store.users_page(Some(user.id), 10).await.unwrap(), [other]);
     }
 
+    async fn a_class_comes_from_the_key_or_the_operator_or_the_provider(db: &TestDb) {
+        let store = db.store().await;
+        let of_provider = ForeignIdentity { budget_class: Some("basic".into()), ..identity("ada", &[]) };
+        let ada = store.foreign_user(of_provider.clone(), new_id(), now()).await.unwrap();
+        assert_eq!(store.budget_class(ada, None).await.unwrap().as_deref(), Some("basic"));
+        // The provider changes its mind.
+        let changed = ForeignIdentity { budget_class: Some("plus".into()), ..of_provider };
+        assert_eq!(store.foreign_user(changed, new_id(), now()).await.unwrap(), ada);
+        assert_eq!(store.budget_class(ada, None).await.unwrap().as_deref(), Some("plus"));
+        let row = store.user_set_budget_class(ada, Some("gold".into())).await.unwrap();
+        assert_eq!(row.budget_class.as_deref(), Some("gold"));
+        assert_eq!(store.user_by_id(ada).await.unwrap(), Some(row));
+        let key = |class: Option<&str>| ServiceKeyRow {
+            id: new_id(),
+            name: class.unwrap_or("none").into(),
+            key_hash: class.unwrap_or("none").into(),
+            methods: TextList::default(),
+            users: TextList::default(),
+            requests_per_minute: None,
+            created_at: at(0),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            budget_class: class.map(Into::into),
+        };
+        let (without, with) = (key(None), key(Some("partner")));
+        for (key, expected) in [(without, "gold"), (with, "partner")] {
+            store.service_key_create(key.clone()).await.unwrap();
+            assert_eq!(store.budget_class(ada, Some(key.id)).await.unwrap().as_deref(), Some(expected));
+        }
+        store.user_set_budget_class(ada, None).await.unwrap();
+        assert_eq!(store.budget_class(ada, None).await.unwrap().as_deref(), Some("plus"));
+        assert_eq!(store.budget_class(user(&store).await.id, None).await.unwrap(), None);
+        assert!(matches!(store.user_set_budget_class(new_id(), None).await, Err(StoreError::NotFound(_))));
+    }
+
     async fn an_invitation_is_used_as_often_as_it_says(db: &TestDb) {
         let store = db.store().await;
         let row = InvitationRow {
@@ -66,6 +103,11 @@ on_both! {
             expires_at: at(100),
         };
         store.invitation_create(row.clone()).await.unwrap();
+        let personal =
+            InvitationRow { id: new_id(), code_hash: "p".into(), email: Some("a@example.com".into()), ..row.clone() };
+        store.invitation_create(personal).await.unwrap();
+        assert_eq!(store.invitations_forget("b@example.com".into()).await.unwrap(), 0);
+        assert_eq!(store.invitations_forget("a@example.com".into()).await.unwrap(), 1);
         assert_eq!(store.invitations(10).await.unwrap(), std::slice::from_ref(&row));
         let register = |email: &str, time: i64| {
             store.user_create_invited(new_id(), email.to_owned(), "x".into(), at(time), "hash".into())
@@ -95,6 +137,7 @@ on_both! {
             expires_at: Some(at(9)),
             revoked_at: None,
             last_used_at: None,
+            budget_class: Some("partner".into()),
         };
         store.service_key_create(key.clone()).await.unwrap();
         let same_name = ServiceKeyRow { id: new_id(), key_hash: "other".into(), ..key.clone() };
@@ -107,6 +150,13 @@ on_both! {
         assert_eq!((row.revoked_at, row.last_used_at), (Some(revoked.at), Some(at(5))));
         assert_eq!(store.service_key(key.id).await.unwrap(), Some(row.clone()));
         assert_eq!(store.service_keys().await.unwrap(), [row]);
+        let forgotten = change();
+        assert_eq!(store.service_keys_forget(|user| user == "nobody", change).await.unwrap(), 0);
+        let is_gone = |user: &str| user == "https://idp.example|*";
+        assert_eq!(store.service_keys_forget(is_gone, || forgotten).await.unwrap(), 1);
+        assert_eq!(store.service_key(key.id).await.unwrap().unwrap().users, TextList(vec![]));
+        let recorded = store.access_changes(forgotten.at, 10).await.unwrap();
+        assert!(recorded.iter().any(|row| row.id == forgotten.id && row.subject_id == AccessSubjectId::from(key.id)));
 
         let token = new_id();
         store.client_token_cancel(token, at(50), change()).await.unwrap();
@@ -187,6 +237,7 @@ on_both! { threads:
             email: Some("ada@example.com".into()),
             roles: TextList(vec!["x".into()]),
             created_at: at(1),
+            budget_class: None,
         };
         assert_eq!(row, expected);
         let account = store.user_by_id(ids[0]).await.unwrap().unwrap();

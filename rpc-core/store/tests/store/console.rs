@@ -22,6 +22,7 @@ on_both! {
             subject: "s".into(),
             email: Some("eve@example.com".into()),
             roles: vec!["staff".into()],
+            budget_class: None,
         };
         let eve = store.foreign_user(identity, new_id(), now()).await.unwrap();
         store.user_role_give(eve, "admin".into(), now()).await.unwrap();

@@ -8,6 +8,7 @@ use super::tasks::McpTasks;
 use super::tool::McpTool;
 use crate::config::McpConfig;
 use crate::tool::Tool;
+use async_recursion::async_recursion as boxed;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use parking_lot::RwLock;
 use reqwest::Client;
@@ -126,6 +127,7 @@ impl McpServer {
     }
 
     /// Returns the state of the server when its first start has succeeded or failed, or after this time.
+    #[boxed]
     pub async fn first_status(&self, patience: Duration) -> McpStatus {
         let mut started = self.shared.started.subscribe();
         let _ = timeout(patience, started.wait_for(|is_started| *is_started)).await;

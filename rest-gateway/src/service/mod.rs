@@ -86,6 +86,7 @@ pub struct Gateway {
 struct Inner {
     config: GatewayConfig,
     headers: HeaderPolicy,
+    chat_policy: HeaderValue,
     router: Router,
     dispatcher: Dispatcher,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -99,6 +100,7 @@ impl Gateway {
         render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
         let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
+        let chat_policy = chat::policy(&config.chat_images);
         let is_served = |operation: &&Operation| {
             config.pages.contains(operation.rule)
                 && (config.chat_page || !operation.rule.is_chat_page())
@@ -107,7 +109,7 @@ impl Gateway {
         let router = Router::new(operations().iter().filter(is_served));
         let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
         let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout, input: config.input.clone() };
-        Self { inner: Arc::new(Inner { config, headers, router, dispatcher, render_metrics }) }
+        Self { inner: Arc::new(Inner { config, headers, chat_policy, router, dispatcher, render_metrics }) }
     }
 
     /// Handles one request. Errors of the request and of the core become error responses.
@@ -197,18 +199,18 @@ impl Inner {
             Page::Metrics => Some(pages::metrics((self.render_metrics)())),
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
-            Page::Chat => Some(chat::PAGE.page(chat::policy(&self.config.chat_images))),
+            Page::Chat => Some(chat::PAGE.page(self.chat_policy.clone())),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::PAGE.file(name)),
             Page::Console => Some(admin::PAGE.page(admin::POLICY)),
             Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::PAGE.file(name)),
         }
     }
 
-    /// Refuses a path that does not exist. A preflight of a page that may read the refusal is answered as for other paths:
-    /// if it failed, the page would see an error of the network and not the 404.
+    /// Refuses a path that does not exist. A preflight from an allowed origin succeeds nevertheless: if it failed, the page
+    /// would see a network error instead of the 404.
     async fn unknown_path(&self, head: &Parts, caller: Caller) -> ResponseResult {
-        let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if !(asks && self.headers.allows(&head.headers)) {
+        let is_preflight = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if !(is_preflight && self.headers.allows(&head.headers)) {
             return Err(self.dispatcher.reject_unknown(not_found(), caller).await);
         }
         let mut response = Response::empty(204);
@@ -253,7 +255,7 @@ impl Inner {
     }
 }
 
-/// Returns what the head of a request says about its caller. Only the core verifies it.
+/// Returns the caller as the head of the request describes it. Only the core verifies it.
 fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>, trace: Option<Arc<TraceHeaders>>) -> Caller {
     Caller {
         token: bearer_token(&head.headers),
@@ -266,5 +268,5 @@ fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>, trace: Option<Arc<Tra
 }
 
 fn not_found() -> RpcError {
-    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists what is.")
+    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists the paths.")
 }

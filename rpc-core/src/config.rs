@@ -4,7 +4,7 @@ mod agents;
 
 pub use agents::{
     AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, ModelPrices, ModelSettings, PromptFact,
-    TitlePolicy, ToolSelector, check_class_name,
+    Retention, TitlePolicy, ToolSelector, check_class_name,
 };
 
 pub use threadline_model::config::{DemoConfig, ModelConfig, ModelParameters, OpenAiConfig};
@@ -50,6 +50,10 @@ pub struct CoreConfig {
     pub budget: BudgetConfig,
     /// Threads that were not used for so long are archived; `None` never.
     pub session_max_idle: Option<Duration>,
+    /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
+    pub retention: Option<Duration>,
+    /// How long temporary threads are kept after their last use.
+    pub temporary_lifetime: Duration,
     /// How long the events of a run are kept after its end.
     pub run_events_retention: Duration,
     /// Interval of the journal: how long an event may be in memory only. `None` until the run ends.

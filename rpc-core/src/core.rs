@@ -25,12 +25,14 @@ use crate::methods::{
 };
 use crate::model::{self, Model};
 use crate::redis;
+use crate::retention::ThreadRetention;
 use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
 use crate::rpc::registry::{DuplicateMethod, Registry};
 use crate::rpc::{OpenStreams, RpcHttpConfig, RpcServer, RpcServerParts};
 use crate::signals::Signals;
 use crate::store::{Clock, FileLock, Store, StoreError};
 use crate::todo::{TaskMethods, TodoList};
+use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::{Engine, EngineConfig};
@@ -84,6 +86,7 @@ impl Core {
     ///
     /// # Errors
     /// When the database, Redis, the storage for attachments, a tool or the model's client cannot be set up.
+    #[boxed]
     pub async fn start(config: CoreConfig, supervisor: &Supervisor) -> Result<Arc<Self>, StartError> {
         let file_lock = FileLock::acquire(&config.database)?;
         let store = Store::open(&config.database).await?;
@@ -145,6 +148,14 @@ impl Core {
             registrations: registrations.clone(),
             audit_retention: config.audit_retention,
             max_idle: config.session_max_idle,
+            retention: ThreadRetention {
+                engine: engine.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                agents: agents.clone(),
+                service: config.retention,
+                temporary: config.temporary_lifetime,
+            },
         };
         maintenance.spawn(supervisor);
         let parts = MethodParts {
@@ -200,6 +211,7 @@ impl Core {
     }
 
     /// Refuses new runs, lets active runs end within `grace`, and interrupts the rest. Then ends the background tasks.
+    #[boxed]
     pub async fn drain(&self, grace: Duration) {
         self.engine.drain(grace).await;
         self.agents.stop().await;
@@ -387,6 +399,8 @@ fn message_limits(config: &CoreConfig) -> MessageLimits {
         attachments: MAX_PER_MESSAGE,
         attachment_bytes: config.attachments.max_bytes,
         attachment_types: config.attachments.types.to_vec(),
+        temporary_hours: config.temporary_lifetime.as_secs() / 3600,
+        retention_days: config.retention.map(|retention| retention.as_secs() / 86_400),
     }
 }
 

@@ -29,6 +29,7 @@ mod maintenance;
 mod methods;
 mod page;
 mod redis;
+mod retention;
 mod rpc;
 mod todo;
 mod typed_tool;

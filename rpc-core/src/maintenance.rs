@@ -3,6 +3,7 @@
 use crate::attachments::Attachments;
 use crate::budget::Budgets;
 use crate::limits::{RateLimits, RegistrationLimit};
+use crate::retention::ThreadRetention;
 use crate::store::{Clock, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,8 @@ const CATCH_UP_EVERY: Duration = Duration::from_secs(3600);
 const CATCH_UP_DAYS: i64 = 7;
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
+/// How often threads are deleted that are not kept any longer.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 
 /// What the maintenance jobs work on.
 pub(crate) struct Maintenance {
@@ -42,6 +45,7 @@ pub(crate) struct Maintenance {
     pub(crate) audit_retention: Option<Duration>,
     /// Threads that were not used for so long are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
+    pub(crate) retention: ThreadRetention,
 }
 
 impl Maintenance {
@@ -54,6 +58,7 @@ impl Maintenance {
             this.attachments.delete_late_uploads().await;
             this.forget_login_failures().await;
             this.trim_access_changes().await;
+            this.retention.delete_temporary().await;
         });
         this.every(supervisor, SWEEP_EVERY, |this| async move {
             this.limits.sweep();
@@ -63,6 +68,7 @@ impl Maintenance {
         });
         this.every(supervisor, CATCH_UP_EVERY, |this| async move { this.complete_sums().await });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
+        this.every(supervisor, RETENTION_EVERY, |this| async move { this.retention.delete_unused().await });
         if let Some(max_idle) = this.max_idle {
             let archive = move |this: Arc<Self>| async move { this.engine.archive_idle_threads(max_idle).await };
             this.every(supervisor, ARCHIVE_EVERY, archive);

@@ -43,6 +43,8 @@ impl Settings {
             limits: self.limits(),
             budget: self.budget(),
             session_max_idle: self.session_max_idle_days.days(),
+            retention: self.retention_days.days(),
+            temporary_lifetime: self.temporary_session_hours.seconds() * 3600,
             run_events_retention: self.run_events_retention.seconds() * 60,
             run_events_interval: self.run_events_interval.milliseconds(),
             cancel_grace: self.chatkit_cancel_grace.millis(),

@@ -233,6 +233,11 @@ settings! {
     /// Days after which an unused conversation is archived: it is not listed and does not count for
     /// MAX_SESSIONS_PER_USER, but it is not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";
+    /// Days after which an unused conversation is deleted for good, with everything that belongs to it. Agents can have another
+    /// number (`retention_days` in the agents file). 0: never.
+    retention_days: Limit = "RETENTION_DAYS" in Limits, default "0";
+    /// Hours after its last use when a temporary conversation is deleted.
+    temporary_session_hours: Number<1, 8760> = "TEMPORARY_SESSION_HOURS" in Limits, default "24";
 
     /// Address of the REST API.
     rest_listen: SocketAddr = "REST_LISTEN" in Rest, default "127.0.0.1:8000";

@@ -142,12 +142,15 @@ export class Conversation {
     this.view.showAll();
   }
 
-  /** Sends a message. Resolves when the server has it; the answer arrives later. */
-  async send(text, attachments) {
+  /**
+   * Sends a message. Resolves when the server has it; the answer arrives later. `temporary` says whether a new conversation
+   * is not to be listed, and deleted some hours after its last use.
+   */
+  async send(text, attachments, temporary = false) {
     const content = text === "" ? [] : [{ type: "input_text", text }];
     const input = { content, attachments, inference_options: {} };
     if (this.thread) await this.begin("threads.add_user_message", { thread_id: this.thread.id, input });
-    else await this.begin("threads.create", { input });
+    else await this.begin("threads.create", temporary ? { input, temporary } : { input });
   }
 
   /** Answers a user message again. The items after it are removed when the new answer is complete. */

@@ -41,7 +41,7 @@ pub(crate) use context::ContextWindows;
 pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub use file::AgentsFileError;
-pub(crate) use registry::{AgentRegistry, AgentSet, ResolvedAgent};
+pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};

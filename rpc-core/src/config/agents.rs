@@ -94,6 +94,8 @@ pub struct AgentProfile {
     pub max_turns: Option<u32>,
     /// What all runs of the agent may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
     pub budget: DailyBudget,
+    /// How long its threads are kept that are not used. In the file: `retention_days`.
+    pub retention: Retention,
     /// Roles whose users may use the agent; `None` is everybody. In the file: `allow`.
     pub allow: Option<Vec<Arc<str>>>,
     /// What becomes of a run whose process has died.
@@ -102,6 +104,18 @@ pub struct AgentProfile {
     pub approvals: Vec<(ToolSelector, ApprovalMode)>,
     /// How long a call waits for approval; `None` is the service's default.
     pub approval_expires: Option<Duration>,
+}
+
+/// How long the threads of an agent are kept that are not used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// As long as the service says.
+    #[default]
+    OfService,
+    /// For good. In the file: 0.
+    ForGood,
+    /// So long.
+    For(Duration),
 }
 
 /// What may be used per day (UTC). `None` is no limit.

@@ -16,6 +16,8 @@ pub(super) enum Job {
     TakeOver,
     /// Deletes attachments that belong to no message.
     DropAttachments,
+    /// Deletes threads that are not kept any longer.
+    DeleteUnused,
     /// Completes the sums of usage.
     SumUsage,
 }
@@ -29,7 +31,8 @@ impl Job {
                 Self::Archive => 2,
                 Self::TakeOver => 3,
                 Self::DropAttachments => 4,
-                Self::SumUsage => 5,
+                Self::DeleteUnused => 5,
+                Self::SumUsage => 6,
             }
     }
 }

@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{AuditRow, FeedbackRow, ItemRow, RunRow, ServiceKeyRow, ThreadRow, UserRow};
 use super::truncate_page;
 use super::unit::read;
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -67,6 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_users(&self, after: Option<UserId>, limit: u32) -> StoreResult<(Vec<ListedUser>, bool)> {
         read!(self, |c| {
             let mut query = users::table
@@ -87,6 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_users_by_email(
         &self,
         prefix: String,
@@ -124,6 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_user(&self, id: UserId) -> StoreResult<Option<ListedUser>> {
         read!(self, |c| {
             let row: Option<UserRow> = users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?;
@@ -136,6 +140,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_runs(&self, after: Option<RunId>, limit: u32) -> StoreResult<(Vec<ListedRun>, bool)> {
         read!(self, |c| {
             let mut query = runs::table
@@ -167,6 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_user_of_run(&self, run_id: RunId) -> StoreResult<Option<UserId>> {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
@@ -175,6 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_emails(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
         read!(self, |c| {
             let rows: Vec<UserRow> =
@@ -189,6 +196,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_feedback(
         &self,
         kind: Option<FeedbackKind>,
@@ -218,6 +226,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_items(&self, ids: Vec<ItemId>) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
@@ -233,6 +242,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_keys(
         &self,
         after: Option<ServiceKeyId>,
@@ -256,6 +266,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn console_audit(
         &self,
         user_id: Option<UserId>,

@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
 use super::unit::{read, tx};
 use super::users::UserSteps;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, users};
 use threadline_schema::db::text::TextList;
@@ -48,6 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
         let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
         let roles = TextList(roles);
@@ -97,6 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity(&self, issuer: String, subject: String) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table
@@ -112,6 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity_of(&self, user_id: UserId) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table

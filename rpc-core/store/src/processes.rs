@@ -11,6 +11,7 @@ use super::error::{StoreError, StoreResult};
 use super::postgres::{Server, Session};
 use super::query::{FixedDsl, RunQueryDsl};
 use super::unit::{change, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use futures::StreamExt;
@@ -44,6 +45,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server cannot be reached.
+    #[boxed]
     pub async fn acquire(&self) -> StoreResult<Result<HeldPresence, NotHeld>> {
         let mut session = self.server.session().await?;
         if session.is_pooler {
@@ -66,6 +68,7 @@ impl Presence {
 
 impl HeldPresence {
     /// Waits until the connection is lost, and the lock with it.
+    #[boxed]
     pub async fn lost(mut self) {
         while let Some(Ok(_)) = self.session.messages.next().await {}
     }
@@ -90,6 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails or refuses writes.
+    #[boxed]
     pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -117,6 +121,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails or refuses writes.
+    #[boxed]
     pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -141,6 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn processes_without_lock(&self, me: ProcessId) -> StoreResult<Vec<ProcessId>> {
         tx!(self, |c| {
             let owners: Vec<ProcessId> = runs::table
@@ -164,6 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn processes_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::delete(processes::table.filter(processes::seen_at.lt(before))).execute(c).await?)

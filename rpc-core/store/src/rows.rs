@@ -206,6 +206,8 @@ rows! {
         created_at: UtcTime,
         /// Time of the last use.
         updated_at: UtcTime,
+        /// Temporary: deleted some hours after its last use.
+        temporary: bool,
     }
 
     /// An item of a thread.

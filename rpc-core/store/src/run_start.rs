@@ -10,6 +10,7 @@ use super::threads::closed_error;
 use super::tool_approvals::ToolApprovalSteps;
 use super::unit::{change, steps, tx};
 use super::usage::{Reservation, UsageSteps};
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{attachments, items, runs, threads, users};
@@ -208,10 +209,10 @@ steps! {
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
         }
 
-        /// Moves an archived thread back into its user's list, whatever the limit. The transaction has locked the thread, so
+        /// Moves an archived thread back into its user's list, whatever the limit, unless it is temporary. The transaction has locked the thread, so
         /// no other archives or counts it.
         fn unarchive(c, thread: &mut ThreadRow) -> () {
-            if thread.archived {
+            if thread.archived && !thread.temporary {
                 diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).fixed().execute(c).await?;
                 diesel::update(users::table.find(thread.user_id))
                     .set(users::session_count.eq(users::session_count + 1))
@@ -235,6 +236,7 @@ impl Store {
     /// - [`Conflict::KeyReused`] if another request has used the idempotency key
     /// - [`Conflict::AttachmentUsed`] if an attachment of the message is not free
     /// - [`StoreError::NotFound`] for an item that is not visible, [`Conflict::NotAMessage`], [`Conflict::AnsweredAlready`]
+    #[boxed]
     pub async fn run_start(
         &self,
         user_id: UserId,

@@ -41,7 +41,7 @@ diesel::table! {
         /// `active`, `locked` or `closed`.
         status -> Text,
         status_reason -> Nullable<Text>,
-        /// Out of the list and out of the limit, not deleted.
+        /// Out of the list and out of the limit, not deleted. A temporary thread always is.
         archived -> Bool,
         /// JSON object.
         metadata -> Text,
@@ -51,6 +51,8 @@ diesel::table! {
         next_position -> BigInt,
         created_at -> UtcTime,
         updated_at -> UtcTime,
+        /// Whether it is deleted some hours after its last use.
+        temporary -> Bool,
     }
 }
 

@@ -67,6 +67,7 @@ impl TestEngine {
             title: "New Chat".to_owned(),
             metadata: "{}".to_owned(),
             max_threads: None,
+            temporary: false,
             message: Some(self.message(thread_id, "Hello")),
         };
         self.engine.create_thread(self.request(|_| Box::new(driver)), input).await.unwrap()
@@ -87,7 +88,7 @@ impl TestEngine {
             permit: self.engine.start_permit().unwrap(),
             user_id: self.user_id,
             key: None,
-            context: RequestContext { request_id: "test".into(), hints: None },
+            context: RequestContext { request_id: "test".into(), hints: None, trace: None },
             make_driver: Box::new(make_driver),
         }
     }

@@ -239,6 +239,7 @@ async fn create_thread(store: &Store, user_id: UserId, id: ThreadId) {
         max_sessions: None,
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
+        temporary: false,
         created_at: store.now().await.unwrap(),
         first_message: None,
         idempotency_key: None,

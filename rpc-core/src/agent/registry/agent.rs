@@ -3,7 +3,7 @@
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
     AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, DailyBudget, ModelParameters, PromptFact,
-    TitlePolicy, ToolSelector,
+    Retention, TitlePolicy, ToolSelector,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
     pub(crate) budget: DailyBudget,
+    /// How long its threads are kept that are not used.
+    pub(super) retention: Retention,
     /// Roles whose users may use it; `None` is everybody.
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
@@ -50,6 +52,7 @@ impl Agent {
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
             budget: profile.budget,
+            retention: profile.retention,
             allow: profile.allow.clone(),
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,

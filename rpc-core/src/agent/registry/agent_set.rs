@@ -4,7 +4,9 @@ use super::agent::Agent;
 use super::deps::{AgentDeps, AgentsError};
 use super::resolved_agent::{ModelSettingsList, ResolvedAgent};
 use super::tool_catalog::ToolCatalog;
-use crate::config::{AgentConfig, AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, TitlePolicy};
+use crate::config::{
+    AgentConfig, AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, Retention, TitlePolicy,
+};
 use crate::error::Error;
 use crate::store::rows::ThreadRow;
 use serde::{Deserialize, Serialize};
@@ -169,6 +171,23 @@ impl AgentSet {
         &self.budget_classes
     }
 
+    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents that do
+    /// not say, and for those that the file does not have any more.
+    pub(crate) fn retention_of(&self, metadata: &str, service: Option<Duration>) -> Option<Duration> {
+        let named = named_agent(metadata).filter(|_| self.has_file);
+        let agent = match &named {
+            None => Some(&self.default),
+            Some(name) => self.agents.get(name),
+        };
+        retention(agent.map_or(Retention::OfService, |agent| agent.retention), service)
+    }
+
+    /// Returns the shortest retention; `None` if everything is kept for good.
+    pub(crate) fn shortest_retention(&self, service: Option<Duration>) -> Option<Duration> {
+        let of_agents = self.agents.values().filter_map(|agent| retention(agent.retention, service));
+        of_agents.chain(service).min()
+    }
+
     /// Whether an agent has a budget of its own.
     pub(crate) fn have_budgets(&self) -> bool {
         self.agents.values().any(|agent| agent.budget != DailyBudget::default())
@@ -203,6 +222,14 @@ impl AgentSet {
             return &self.default;
         }
         named_agent(metadata).and_then(|name| self.agents.get(&*name)).unwrap_or(&self.default)
+    }
+}
+
+fn retention(of_agent: Retention, service: Option<Duration>) -> Option<Duration> {
+    match of_agent {
+        Retention::OfService => service,
+        Retention::ForGood => None,
+        Retention::For(time) => Some(time),
     }
 }
 

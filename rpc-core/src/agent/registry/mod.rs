@@ -21,6 +21,7 @@ pub(crate) use resolved_agent::ResolvedAgent;
 
 use crate::config::{AgentConfig, AgentsConfig};
 use crate::store::Clock;
+use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
 use deps::AgentDeps;
 use parking_lot::RwLock;
@@ -92,6 +93,7 @@ impl AgentRegistry {
 ///
 /// # Errors
 /// If a tool, or the HTTP client of the tools, cannot be created.
+#[boxed]
 pub async fn check_mcp_servers(config: &AgentsConfig) -> Result<Vec<(Arc<str>, McpStatus)>, AgentsError> {
     // No call is made, so no token is signed.
     let endpoints = EndpointDeps { client: endpoint::http_client()?, now: Arc::new(DateTime::<Utc>::default) };

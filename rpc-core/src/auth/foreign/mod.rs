@@ -17,6 +17,7 @@ use super::token::Identity;
 use crate::config::ProviderConfig;
 use crate::error::Error;
 use crate::store::{Clock, Store};
+use async_recursion::async_recursion as boxed;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -104,6 +105,7 @@ impl ForeignTokens {
 ///
 /// # Errors
 /// A line that names the setting to look at.
+#[boxed]
 pub async fn check_provider(config: &ProviderConfig) -> Result<usize, String> {
     let keys = ProviderKeys::new(config).map_err(|error| error.to_string())?;
     keys.count().await.map_err(|error| Chain(&error).to_string())

@@ -154,7 +154,8 @@ async fn fill(db: &TestDb) {
     db.sql(&format!(
         "INSERT INTO users (id, email, password_hash, session_count, created_at, attachment_bytes) {numbers}
              SELECT {uuid}, 'u' || n, 'x', 100, {time}, 0 FROM numbers WHERE n <= 2000;
-         INSERT INTO threads {numbers}
+         INSERT INTO threads (id, user_id, title, title_is_set, status, status_reason, archived, metadata,
+                 message_count, next_position, created_at, updated_at) {numbers}
              SELECT {uuid}, (SELECT id FROM users WHERE email = 'u' || (1 + n % 2000)), 't', {no}, 'active', NULL, {no},
                  '{{}}', 0, 0, {time}, {time} FROM numbers;
          INSERT INTO items SELECT {uuid}, t.id, NULL, p.n, 'user_message', {no}, '{{}}', t.created_at

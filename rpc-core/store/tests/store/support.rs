@@ -202,6 +202,7 @@ pub(crate) fn new_thread(user_id: UserId) -> NewThread {
         max_sessions: None,
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
+        temporary: false,
         created_at: now(),
         first_message: None,
         idempotency_key: None,

@@ -156,7 +156,7 @@ fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
         }
         problems.extend((!left_out.is_empty()).then(|| format!("Of the MCP server {name}: {}.", left_out.join("; "))));
     }
-    let are_connected = servers.iter().all(|(_, server)| server.error.is_none());
+    let are_connected = servers.iter().all(|(_, server)| server.error.is_none() && !server.is_refused);
     let status = if are_connected { HealthStatus::Healthy } else { HealthStatus::Degraded };
     let detail: String = problems.join(" ").chars().take(DETAIL_CHARS).collect();
     ComponentHealth { status, kind: "mcp".to_owned(), latency_ms: 0, detail: (!detail.is_empty()).then_some(detail) }

@@ -71,6 +71,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_lease_renewal_failures_total", kind: Counter, labels: "", doc: "Failed tries of this process to renew the leases of its runs." },
     Metric { name: "threadline_leases_lost_total", kind: Counter, labels: "", doc: "Runs of other processes that were gone, or whose lease had expired, which this process took over." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
+    Metric { name: "threadline_mcp_tool_changes_total", kind: Counter, labels: "server", doc: "Tools of MCP servers whose description, arguments or hints have changed since they were first seen." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_threads_expired_total", kind: Counter, labels: "reason", doc: "Conversations deleted because they are not kept any longer: retention or temporary." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },

@@ -115,6 +115,8 @@ pub(super) struct RawMcp {
     pub(super) idempotent: Vec<SpannedText>,
     #[serde(default)]
     pub(super) trust_hints: bool,
+    pub(super) pin: Option<SpannedText>,
+    pub(super) tools: Option<Vec<SpannedText>>,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,7 @@ mod in_process;
 pub mod listen;
 pub mod probe_model;
 pub mod reload;
+mod rest_client;
 pub mod run;
 pub mod shutdown;
 pub mod smoke;

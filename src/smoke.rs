@@ -4,16 +4,15 @@
 //! deletes again, also after a failure and after Ctrl-C.
 
 mod account;
-mod api;
 mod conversation;
 mod events;
 mod report;
 
 use self::account::Account;
-use self::api::Api;
 use self::conversation::Traces;
 use self::report::Report;
 use crate::cli::SmokeOptions;
+use crate::rest_client::{OnLimit, RestClient};
 use anyhow::bail;
 use serde_json::Value;
 
@@ -22,7 +21,7 @@ use serde_json::Value;
 /// # Errors
 /// When the URL is none, or stdout cannot be written to.
 pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
-    let api = Api::new(&options.url)?;
+    let api = RestClient::new(&options.url, OnLimit::WaitAndRetry)?;
     let mut report = Report::new();
     let limit = options.timeout;
 
@@ -58,7 +57,7 @@ fn is_skipped(options: &SmokeOptions, step: &str) -> bool {
     options.skipped.iter().any(|skipped| skipped == step)
 }
 
-async fn reach(api: &Api) -> anyhow::Result<((), String)> {
+async fn reach(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health").await?;
     if body.pointer("/error/code").is_some() {
         bail!("/health says {body}: the URL must be that of the REST API (REST_LISTEN), without /chat or /rpc");
@@ -69,7 +68,7 @@ async fn reach(api: &Api) -> anyhow::Result<((), String)> {
     Ok(((), format!("threadline {}", text(&body, "/version"))))
 }
 
-async fn database(api: &Api) -> anyhow::Result<((), String)> {
+async fn database(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health/db").await?;
     let kind = text(&body, "/components/db/kind");
     match is_healthy {
@@ -82,7 +81,7 @@ async fn database(api: &Api) -> anyhow::Result<((), String)> {
     }
 }
 
-async fn model(api: &Api) -> anyhow::Result<((), String)> {
+async fn model(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health/openrouter").await?;
     match (is_healthy, text(&body, "/components/openrouter/kind")) {
         (true, "demo") => Ok(((), "the built-in demo model: set OPENROUTER_API_KEY or OPENROUTER_BASE_URL".to_owned())),

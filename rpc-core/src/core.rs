@@ -349,6 +349,7 @@ impl MethodParts {
             accounts: Accounts::new(store.clone(), clock.clone()),
             standings: standings.clone(),
             agents: agents.clone(),
+            budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
             settings: config.shown_settings.clone(),

@@ -1,6 +1,6 @@
 //! Reads the events of a run.
 
-use super::api::Api;
+use crate::rest_client::RestClient;
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -30,7 +30,7 @@ impl RunStream {
     ///
     /// # Errors
     /// When the service refuses it, or the response is no stream.
-    pub(super) async fn send(api: &Api, session: &str, text: &str) -> anyhow::Result<Self> {
+    pub(super) async fn send(api: &RestClient, session: &str, text: &str) -> anyhow::Result<Self> {
         let path = format!("/api/v1/chatkit/sessions/{session}/threads/{session}/runs");
         let body = serde_json::json!({
             "message": {"role": "user", "content": [{"type": "input_text", "text": text}]},
@@ -43,7 +43,7 @@ impl RunStream {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub(super) async fn resume(api: &Api, run: &str, cursor: &str) -> anyhow::Result<Self> {
+    pub(super) async fn resume(api: &RestClient, run: &str, cursor: &str) -> anyhow::Result<Self> {
         let path = format!("/api/v1/chatkit/runs/{run}/events");
         let opened_at = Instant::now();
         let response = api.stream(Method::GET, &path, None, Some(cursor)).await?;

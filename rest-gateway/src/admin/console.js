@@ -1,8 +1,10 @@
-// The console: signs an operator in, and shows one part at a time, page by page. It asks only when somebody acts.
+// The console: signs an operator in, and shows one part at a time, page by page. It sends requests only when the
+// operator acts.
 
 import { usageChart } from "./chart.js";
 import { byId, element } from "./dom.js";
 import { change, health, isSignedIn, list, signIn, signOut } from "./server.js";
+import { handleSignIn } from "./sign-in.js";
 import { PARTS } from "./tables.js";
 import { makeTabs } from "./tabs.js";
 
@@ -11,8 +13,8 @@ const PAGE = 50;
 let part = PARTS[0];
 let after = null;
 let body = null;
-// Counts what was asked for: an answer that comes after another question is not shown.
-let question = 0;
+// Number of the newest request. The response to an older one is not shown.
+let newest = 0;
 
 const select = makeTabs(byId("tabs"), byId("panel"), PARTS, (key) => {
   part = PARTS.find((known) => known.key === key);
@@ -54,14 +56,14 @@ async function load() {
 
 /** Adds the next page. */
 async function next() {
-  const asked = (question += 1);
+  const number = (newest += 1);
   byId("status").textContent = "Loading …";
   fail(null);
   try {
     const isPaged = !["usage", "settings"].includes(part.list);
     const params = isPaged ? { limit: PAGE, after, email_prefix: part.search && byId("prefix").value.trim() } : {};
     const { data, meta } = await list(part.list, params);
-    if (asked !== question) return;
+    if (number !== newest) return;
     const rows = data.days ?? data.settings ?? data;
     body.append(...rows.map(row));
     if (part.chart) byId("chart").replaceChildren(...[usageChart(rows)].filter(Boolean));
@@ -69,7 +71,7 @@ async function next() {
     byId("more").hidden = after === null;
     byId("status").textContent = counted(body.rows.length);
   } catch (error) {
-    if (asked === question) fail(error);
+    if (number === newest) fail(error);
   }
 }
 
@@ -97,33 +99,21 @@ async function act(path, words) {
   }
 }
 
-/** Shows a problem, or none. Without a valid token, the form to sign in comes back. */
+/** Shows a problem, or none. If the token was refused, the form to sign in says so. */
 function fail(error) {
   byId("problem").hidden = !error;
   byId("problem").textContent = error?.message ?? "";
   if (error) byId("status").textContent = "";
-  if (error?.status !== 401) return;
-  signOut();
-  show();
-  byId("sign-in-problem").textContent = error.message;
+  if (error?.status === 401) byId("sign-in-problem").textContent = error.message;
 }
 
-byId("sign-in").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const form = event.target;
-  byId("sign-in-problem").textContent = "";
-  try {
-    await signIn({ email: form.email.value, password: form.password.value });
-    form.reset();
-    show();
-  } catch (error) {
-    byId("sign-in-problem").textContent = error.message;
-  }
-});
-byId("sign-out").addEventListener("click", () => {
-  signOut();
+handleSignIn(async (credentials) => {
+  await signIn(credentials);
+  byId("sign-in").reset();
   show();
 });
+byId("sign-out").addEventListener("click", signOut);
+document.addEventListener("signed-out", show);
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   load();

@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { Log } from "./log.js";
 import * as server from "./server.js";
 import { Sidebar } from "./sidebar.js";
+import { handleSignIn } from "./sign-in.js";
 
 /** How long an error is shown, in milliseconds. */
 const ALERT_MS = 8000;
@@ -34,7 +35,7 @@ const log = new Log({
   copy: (item) => attempt(() => navigator.clipboard.writeText(textOf(item))),
 });
 
-byId("sign-in").addEventListener("submit", signIn);
+handleSignIn(signIn);
 byId("sign-out").addEventListener("click", () => server.signOut());
 byId("new-chat").addEventListener("click", () => sidebar.open(false));
 for (const prompt of document.querySelectorAll("#welcome button")) {
@@ -51,21 +52,21 @@ document.addEventListener("visibilitychange", followVisible);
 if (server.isSignedIn()) enter();
 else byId("entrance").hidden = false;
 
-/** Signs in. The second button of the form creates an account before that. */
-async function signIn(event) {
-  event.preventDefault();
-  const problem = byId("sign-in-problem");
-  const { invitation, ...credentials } = Object.fromEntries(new FormData(event.currentTarget));
-  problem.textContent = "";
+/** Signs in. The button `register` creates an account before that. */
+async function signIn({ invitation, ...credentials }, button) {
+  if (button === "register") await register(credentials, invitation);
+  await server.signIn(credentials);
+  // Removes the form, and with it the password, from the page.
+  byId("entrance").remove();
+  await enter();
+}
+
+async function register(credentials, invitation) {
   try {
-    if (event.submitter?.value === "register") await server.register(credentials, invitation);
-    await server.signIn(credentials);
-    // Removes the form, and with it the password, from the page.
-    byId("entrance").remove();
-    await enter();
+    await server.register(credentials, invitation);
   } catch (error) {
     if (error.code === "INVITATION_REQUIRED") byId("invitation-field").hidden = false;
-    problem.textContent = error.message;
+    throw error;
   }
 }
 

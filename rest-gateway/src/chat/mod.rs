@@ -37,6 +37,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "follow.js",
         "format.js",
         "frame.css",
+        "http.js",
         "icons.js",
         "items.css",
         "items.js",
@@ -45,6 +46,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "questions.js",
         "server.js",
         "sidebar.js",
+        "sign-in.js",
         "widgets.js",
     ],
 };

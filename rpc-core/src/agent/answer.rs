@@ -100,7 +100,8 @@ impl AnswerDriver {
             made.put_into(&mut history)?;
         }
         abandon_pending_calls(store, run, &mut history, writer).await?;
-        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
+        let hints = run.request.hints.as_deref();
+        let facts = prompt::RequestFacts::new(&agent.prompt_facts, hints, clock.now());
         let mut conversation = prompt::build(&agent.instructions, facts, &history)?;
         conversation.is_partial = is_partial;
         conversation.summary = summaries::of_thread(services, resolved, run.token.thread_id).await;

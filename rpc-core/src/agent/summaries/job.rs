@@ -175,7 +175,7 @@ impl SummaryJob {
             Err(error) => return Err(error.into()),
         };
         let items = store.items_between(self.thread_id, summary.through_position, self.before, MAX_ITEMS).await?;
-        let conversation = prompt::build("", None, &items)?;
+        let conversation = prompt::build("", prompt::RequestFacts::default(), &items)?;
         let mut left = turn_texts(&conversation, self.before, bytes_of(self.prompt_tokens()));
         let mut text = summary.text;
         let mut outcome = Outcome::Skipped;

@@ -63,6 +63,9 @@ pub enum StartError {
     /// Redis cannot be used as it is configured.
     #[error(transparent)]
     Redis(#[from] RedisUrlError),
+    /// Redis cannot be opened.
+    #[error(transparent)]
+    OpenRedis(#[from] redis::RedisOpenError),
     /// The agents cannot be had as they are configured.
     #[error(transparent)]
     Agents(#[from] AgentsError),
@@ -346,6 +349,7 @@ impl MethodParts {
             accounts: Accounts::new(store.clone(), clock.clone()),
             standings: standings.clone(),
             agents: agents.clone(),
+            budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
             settings: config.shown_settings.clone(),

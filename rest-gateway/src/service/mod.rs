@@ -6,7 +6,7 @@ mod tests;
 use crate::dispatch::{Dispatcher, MatchedRequest};
 use crate::http::{
     HeaderPolicy, Observation, REQUEST_ID, acts_for, add_response_meta, bearer_token, client_hints, client_ip,
-    request_id,
+    request_id, verb_label,
 };
 use crate::operation::{Operation, operations};
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
@@ -24,8 +24,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::ByteBudget;
-use threadline_schema::call::Caller;
+use threadline_schema::call::{Caller, TraceHeaders};
 use threadline_schema::{ErrorCode, RpcError};
+use threadline_trace::{InSpan, Span, SpanKind};
 
 /// The configuration of a [`Gateway`].
 #[derive(Debug, Clone)]
@@ -122,8 +123,14 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let request_id = request_id(&head.headers);
         let ip = client_ip(peer, &head.headers, &self.inner.config.trusted_proxies);
-        let mut observation = Observation::start(request_id.clone(), ip, &head.method);
-        let result = self.inner.route(ip, &head, body, &request_id, &mut observation).await;
+        let trace = threadline_trace::headers_of(&head.headers);
+        let span = match trace.is_none() && pages::is_for_probes(head.uri.path()) {
+            true => Span::default(),
+            false => Span::root(SpanKind::Server, trace.as_deref(), || verb_label(&head.method)),
+        };
+        let mut observation = Observation::start(request_id.clone(), ip, &head.method, span.clone());
+        let caller = caller(ip, &head, &request_id, trace);
+        let result = self.inner.route(&head, body, caller, &mut observation).in_span(span).await;
         let response = result.unwrap_or_else(ErrorResponse::into_response);
         observation.set_response(response.status, response.error.as_ref().map(|error| error.code), &response.meta);
         self.inner.finish(&head, &request_id, response, observation)
@@ -152,19 +159,11 @@ impl std::fmt::Debug for Gateway {
 
 impl Inner {
     /// Finds the operation of a request, and lets its target handle it.
-    async fn route<B>(
-        &self,
-        ip: IpAddr,
-        head: &Parts,
-        body: B,
-        request_id: &Arc<str>,
-        observation: &mut Observation,
-    ) -> ResponseResult
+    async fn route<B>(&self, head: &Parts, body: B, caller: Caller, observation: &mut Observation) -> ResponseResult
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let caller = caller(ip, head, request_id);
         let Some((path, variables)) = self.router.find(head.uri.path()) else {
             return self.unknown_path(head, caller).await;
         };
@@ -257,13 +256,14 @@ impl Inner {
 }
 
 /// Returns the caller as the head of the request describes it. Only the core verifies it.
-fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
+fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>, trace: Option<Arc<TraceHeaders>>) -> Caller {
     Caller {
         token: bearer_token(&head.headers),
         acts_for: acts_for(&head.headers),
         ip,
         request_id: request_id.clone(),
         hints: client_hints(&head.headers),
+        trace,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The port through which the engine gets the output of a run.
 
 use crate::hub::RunHandle;
-use crate::output::RunWriter;
+use crate::output::{RunWriter, UsageMeter};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::runs::Usage;
+use threadline_store::StoreResult;
 use threadline_store::rows::{FencingToken, ItemRow, RunRow, ThreadRow};
-use threadline_store::{Charge, StoreResult};
 
 /// Produces the output of one run: the agent loop around a model, or one action of a widget.
 ///
@@ -29,7 +29,7 @@ pub trait RunDriver: Send + Sync + 'static {
 
     /// Called once, when the run has ended and its last events are about to be stored. Returns what was used beside the
     /// run's own requests to models, to be charged with them.
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         None
     }
 

@@ -23,6 +23,7 @@ use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion};
+use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -297,6 +298,7 @@ impl Engine {
     /// Spawns work beside a run that a shutdown waits for.
     pub fn spawn_beside_run(&self, kind: TaskKind, work: impl Future<Output = ()> + Send + 'static) {
         let hold = self.shared.hub.hold_shutdown();
+        let work = work.in_span(Span::current());
         self.shared.supervisor.spawn(kind, async move {
             work.await;
             drop(hold);

@@ -44,6 +44,7 @@ pub use error::EngineError;
 pub use hub::RunHandle;
 pub use lifecycle::{NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput, count_tokens};
 pub use output::{
-    Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WaitingCall, cost_micros,
+    AskedModel, Citation, FinishedCall, ModelPrices, PendingCall, RequestedCall, RunWriter, UsageMeter, WaitingCall,
+    cost_micros,
 };
 pub use subscribe::{FeedEnd, RunFeed, ThreadFeed, error_event};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
-use threadline_schema::call::{ClientHints, RequestContext, new_request_id};
+use threadline_schema::call::{ClientHints, RequestContext, TraceHeaders, new_request_id};
 use threadline_schema::chatkit::{ApprovalOutcome, ThreadStatus};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, RunId};
@@ -18,6 +18,7 @@ use threadline_schema::tasks::Task;
 use threadline_schema::threads::{Thread, ThreadState};
 use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
 use threadline_store::{StoreError, StoreResult};
+use threadline_trace::Span;
 
 /// A tool call as it is stored: without a result before it runs, and with one after.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -200,12 +201,20 @@ struct StoredRequest {
     languages: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<Box<str>>,
+    /// The span that the run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
 }
 
 /// Returns the JSON of a request that is stored with the run that it starts.
 pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
     let ClientHints { languages, metadata } = context.hints.as_deref().cloned().unwrap_or_default();
-    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata };
+    let trace = Span::current().headers();
+    let traceparent = trace.as_ref().map(|trace| trace.traceparent().to_owned());
+    let tracestate = trace.as_ref().and_then(TraceHeaders::tracestate).map(str::to_owned);
+    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata, traceparent, tracestate };
     // Made of texts, which can always be serialised.
     serde_json::to_string(&request).ok()
 }
@@ -213,12 +222,13 @@ pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
 /// Returns the request that started a run, from what is stored with it. A run of an earlier release has nothing stored.
 pub(crate) fn request_context(stored: Option<&str>) -> RequestContext {
     let request = stored.and_then(|json| serde_json::from_str::<StoredRequest>(json).ok());
-    let Some(StoredRequest { id, languages, metadata }) = request else {
-        return RequestContext { request_id: new_request_id(), hints: None };
+    let Some(StoredRequest { id, languages, metadata, traceparent, tracestate }) = request else {
+        return RequestContext { request_id: new_request_id(), hints: None, trace: None };
     };
+    let trace = traceparent.and_then(|parent| TraceHeaders::new(&parent, tracestate.as_deref()));
     let hints = ClientHints { languages, metadata };
     let hints = (hints != ClientHints::default()).then(|| Arc::new(hints));
-    RequestContext { request_id: id.into(), hints }
+    RequestContext { request_id: id.into(), hints, trace: trace.map(Arc::new) }
 }
 
 fn corrupt(what: &str, error: serde_json::Error) -> StoreError {

@@ -8,11 +8,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{DriverError, DriverSource, RunContext, RunDriver, RunWriter};
+use threadline_engine::{DriverError, DriverSource, RunContext, RunDriver, RunWriter, UsageMeter};
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
 
 /// How long a run waits for MCP servers that have not started yet. Without their tools it would take another way.
 const MCP_PATIENCE: Duration = Duration::from_secs(10);
@@ -108,7 +107,7 @@ impl RunDriver for ContinuedDriver {
         .boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         // The request for a title has died with its process.
         None
     }

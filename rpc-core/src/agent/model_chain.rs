@@ -7,7 +7,7 @@ use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, 
 use futures::StreamExt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_engine::{AskedModel, Citation, RunContext, RunWriter};
 use threadline_schema::runs;
 
 /// Pieces of a response that subscribers are not told of for the time being, at most.
@@ -90,7 +90,9 @@ impl<'a> ModelChain<'a> {
             let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
-            writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
+            let asked =
+                AskedModel { agent: agent.agent.name.clone(), name: name.clone(), prices: agent.prices_of(&name) };
+            writer.start_request(prompt.iter().map(Message::bytes).sum(), asked);
             let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
             let answered = self.stream(&name, request, estimated, writer).await;
             writer.wake_readers();

@@ -213,6 +213,7 @@ impl Call<'static> {
             ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
             request_id: "r".into(),
             hints: None,
+            trace: None,
         };
         let connection = Connection::of(caller, Transport::Http);
         connection.call(method, Some(params), CallKind::Single)

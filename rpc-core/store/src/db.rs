@@ -36,6 +36,16 @@ pub(super) enum Db {
     Lite(Arc<Lite>),
 }
 
+impl Db {
+    /// Returns the name of the system in traces.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => "postgresql",
+            Self::Lite(_) => "sqlite",
+        }
+    }
+}
+
 /// An SQLite file.
 pub(super) struct Lite {
     pub(super) readers: Connections<LiteManager>,

@@ -12,6 +12,7 @@ use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
+use super::usage_sums::ModelUse;
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
@@ -33,6 +34,8 @@ pub struct RunEnd {
     pub usage: Usage,
     /// What its user is charged.
     pub charge: Charge,
+    /// The parts of the charge that models have used, that of the one which has written the answer last.
+    pub uses: Vec<ModelUse>,
     /// Sequence number of the terminal event.
     pub last_seq: i64,
     /// Its last assistant message.
@@ -174,7 +177,7 @@ impl Store {
                 None => {}
             }
             c.insert_events(&end.events).await?;
-            c.settle(run.user_id, run.created_at, end.charge, run.held()).await?;
+            c.settle(run.user_id, run.created_at, end.charge, end.uses, run.held()).await?;
             Ok(run)
         })
     }

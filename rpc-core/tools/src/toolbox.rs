@@ -12,13 +12,17 @@ use async_recursion::async_recursion as boxed;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use threadline_model::{ToolCall, ToolSpec};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
+use threadline_trace::{InSpan, Span, SpanKind, log_slow_tool};
 
 /// How long a call waits for approval, unless the agents file says otherwise.
 const APPROVAL_EXPIRES_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest id of a call in a trace, in characters.
+const MAX_CALL_ID_CHARS: usize = 128;
 
 /// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
 pub struct Toolbox {
@@ -129,19 +133,38 @@ impl Toolbox {
         permission: Permission<'a>,
     ) -> ToolResult {
         let metrics = CallMetrics::start(self.metric_label(&call.name));
-        let result = match self.find(&call.name) {
+        let span = start_span(metrics.tool, &call.id);
+        let started = Instant::now();
+        let executed = self.execute_permitted(context, call, permission, metrics.tool).in_span(span.clone());
+        let result = executed.await;
+        log_slow_tool(metrics.tool, started.elapsed());
+        match result.outcome {
+            CallOutcome::Ok => {}
+            outcome => span.fail(outcome.label()),
+        }
+        span.end();
+        metrics.finish(result.outcome);
+        result
+    }
+
+    async fn execute_permitted(
+        &self,
+        context: ToolContext<'_>,
+        call: &ToolCall,
+        permission: Permission<'_>,
+        label: &str,
+    ) -> ToolResult {
+        match self.find(&call.name) {
             Some(tool) => {
                 let is_permitted = permission.allows(&call.name, self.approval_of(&call.name));
-                execute(tool, context, call, metrics.tool, is_permitted).await
+                execute(tool, context, call, label, is_permitted).await
             }
             None => {
                 let no_such_tool = || format!("There is no tool called {}.", call.name);
                 let message = self.reason_not_pending(call).unwrap_or_else(no_such_tool);
-                ToolResult::failed(metrics.tool, Failure { code: ErrorCode::UpstreamError, message })
+                ToolResult::failed(label, Failure { code: ErrorCode::UpstreamError, message })
             }
-        };
-        metrics.finish(result.outcome);
-        result
+        }
     }
 
     pub(crate) fn tools(&self) -> &[Arc<dyn Tool>] {
@@ -172,6 +195,20 @@ impl Toolbox {
     fn metric_label(&self, name: &str) -> &str {
         self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }
+}
+
+/// Starts the span of a call, with the semantic conventions of tools. It has neither arguments nor result.
+fn start_span(tool: &str, call_id: &str) -> Span {
+    let span = Span::child(SpanKind::Internal, || format!("execute_tool {tool}"));
+    if span.is_recording() {
+        span.set("gen_ai.operation.name", "execute_tool");
+        span.set("gen_ai.tool.name", tool.to_owned());
+        span.set("gen_ai.tool.type", "function");
+        // It comes from the model's server.
+        let id: String = call_id.chars().take(MAX_CALL_ID_CHARS).collect();
+        span.set("gen_ai.tool.call.id", id);
+    }
+    span
 }
 
 async fn execute(

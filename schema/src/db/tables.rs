@@ -515,7 +515,50 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What all users have used on one day, by agent and model. The rows of a day are added up when they are read.
+    usage_sums (day, agent, model, slot) {
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        /// Empty if it is not known.
+        agent -> Text,
+        /// Empty if it is not known.
+        model -> Text,
+        /// Which of the rows that share the writes.
+        slot -> BigInt,
+        /// Accounts whose first usage of the day was booked here.
+        users -> BigInt,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What a user has used in one calendar month.
+    usage_months (user_id, month) {
+        /// Months since January 1970, UTC.
+        month -> BigInt,
+        user_id -> Id,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        /// Input and output.
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
+diesel::joinable!(usage_months -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
@@ -535,6 +578,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     feedback,
     usage_days,
+    usage_sums,
+    usage_months,
     attachments,
     attachment_leftovers,
     processes,

@@ -58,6 +58,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         finish_reason: run.finish_reason,
         usage: writer.usage,
         charge,
+        uses: writer.uses(),
         last_seq: to_signed(run.last_seq),
         message_id: writer.message_id,
         finished_at,
@@ -79,7 +80,8 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
             // What was held in addition since the start, or else what the start has held.
             let held = writer.held.take().unwrap_or_else(|| task.held.clone());
-            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, held);
+            let settled =
+                shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, writer.uses(), held);
             if let Err(error) = settled.await {
                 tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
             }

@@ -4,7 +4,7 @@ use super::citations::Citations;
 use super::store_items::PendingWrite;
 use super::thoughts::Thoughts;
 use super::tool_calls::{CallIndex, TurnCalls};
-use super::usage_meter::{ModelPrices, UsageMeter};
+use super::usage_meter::{AskedModel, UsageMeter};
 use crate::log::RunLog;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
-use threadline_store::{Charge, Clock, Held};
+use threadline_store::{Charge, Clock, Held, ModelUse};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
@@ -135,8 +135,8 @@ impl RunWriter {
     }
 
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
-    pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
-        self.meter.start_request(prompt_bytes, prices);
+    pub fn start_request(&mut self, prompt_bytes: usize, asked: AskedModel) {
+        self.meter.start_request(prompt_bytes, asked);
         self.clear_citations();
     }
 
@@ -157,14 +157,19 @@ impl RunWriter {
     }
 
     /// Adds what was used beside the run's own requests, and is charged with them.
-    pub(crate) fn include_usage(&mut self, usage: Usage, charge: Charge) {
-        self.meter.include(charge);
+    pub(crate) fn include_usage(&mut self, usage: Usage, meter: &UsageMeter) {
+        self.meter.include_meter(meter);
         self.usage += usage;
     }
 
     /// Returns what the user is charged so far.
     pub fn charge(&self) -> Charge {
         self.meter.charge()
+    }
+
+    /// Returns the parts of the charge that models have used.
+    pub(crate) fn uses(&self) -> Vec<ModelUse> {
+        self.meter.uses()
     }
 
     /// Appends to the assistant's message, and opens one if there is none.

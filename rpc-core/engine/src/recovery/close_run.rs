@@ -78,6 +78,8 @@ pub(super) async fn close_run(
         // Up to its last stored step. The usage after that is lost with its process.
         usage: used.usage(),
         charge,
+        // Which models it has used is lost with its process too.
+        uses: Vec::new(),
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at,

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use threadline_engine::wire::ToolCallBody;
-use threadline_engine::{DriverError, DriverSource, FinishedCall, RequestedCall, RunContext, RunDriver, RunWriter};
+use threadline_engine::{
+    DriverError, DriverSource, FinishedCall, RequestedCall, RunContext, RunDriver, RunWriter, UsageMeter,
+};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::runs::Usage;
 use threadline_store::rows::{ItemRow, RunRow, ThreadRow};
-use threadline_store::{Charge, Store, StoreResult};
+use threadline_store::{Store, StoreResult};
 
 /// A tool whose calls may be made twice.
 const IDEMPOTENT: &str = "look";
@@ -191,7 +193,7 @@ impl RunDriver for PlannedDriver {
         self.run(run, writer).boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         assert!(self.rng.u8(0..100) >= 3, "a fault of ours after the answer");
         None
     }

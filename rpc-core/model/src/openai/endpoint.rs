@@ -11,6 +11,7 @@ use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
 use secrecy::ExposeSecret;
 use std::time::Duration;
+use threadline_trace::Span;
 
 /// Idle connections are closed earlier than most servers and load balancers close them (60 s and more). A request on a
 /// connection that the server is closing costs an attempt.
@@ -95,6 +96,15 @@ impl Endpoint {
             configured: Dialect::resolve(&self.host, model, overrides),
             learned: self.learned.of(model),
             host: self.host.clone(),
+        }
+    }
+
+    /// Sets the address of the server in the span of a request.
+    pub(super) fn describe_server(&self, span: &Span) {
+        let url = &self.chat_completions_url;
+        if let Some(host) = url.host_str().filter(|_| span.is_recording()) {
+            span.set("server.address", host.to_owned());
+            span.set("server.port", i64::from(url.port_or_known_default().unwrap_or_default()));
         }
     }
 

@@ -33,6 +33,7 @@ use threadline_schema::admin::ADMIN;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::{Access, ErrorCode, MethodInfo};
+use threadline_trace::InSpan;
 use tower::Service;
 
 /// Metric label of a method that does not exist. The label is never the caller's text: the number of time series must
@@ -160,16 +161,22 @@ impl Steps {
         let method = self.registry.find(&call.method);
         let label = method.map_or(UNKNOWN_METHOD, |method| method.info.name);
         let mut meta = ResponseMeta::default();
-        let (reply, wants_meta) = match meta::extract(&mut call) {
+        let extracted = meta::extract(&mut call);
+        let is_probe = method.is_some_and(|method| method.info.access == Access::Probe);
+        let span = observe::start_span(&call, label, is_probe);
+        let (reply, wants_meta) = match extracted {
             Ok(wants_meta) => {
-                let (reply, db_time) = timing::timed(self.dispatch(method, &call, &mut meta)).await;
+                let dispatched = self.dispatch(method, &call, &mut meta).in_span(span.clone());
+                let (reply, db_time) = timing::timed(dispatched).await;
                 meta.db_time = db_time;
                 (reply, wants_meta)
             }
             Err(error) => (Err(error), false),
         };
+        let _entered = span.enter();
         let reply = reply.map_err(|error| observe::log_failure(&call, label, error));
         observe::record(&call, label, reply.as_ref().err(), &meta, started.elapsed());
+        observe::end_span(&span, reply.as_ref().err());
         match reply {
             Ok(result) => Ok(Response { result, meta, wants_meta }),
             Err(error) => Err(CallError { error, meta, wants_meta }),

@@ -395,7 +395,7 @@ impl MethodParts {
     }
 }
 
-/// The limits that front ends are told.
+/// The limits that `system.limits` returns to front ends.
 fn message_limits(config: &CoreConfig) -> MessageLimits {
     MessageLimits {
         message_chars: config.limits.message_chars,

@@ -162,7 +162,7 @@ impl<'a> ModelChain<'a> {
                     self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);
                 }
-                // Thoughts, and tool calls of earlier turns, are no answer.
+                // Thoughts, and tool calls of earlier turns, are not part of the answer.
                 ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
                     return Err(ModelError::NoAnswer { reason }.into());
                 }

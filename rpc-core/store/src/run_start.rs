@@ -27,7 +27,7 @@ pub enum RunInput {
     Message(NewMessage),
     /// A message of the user that is answered again. Its old answer is deleted when the run completes.
     Retry(ItemId),
-    /// An action of a widget, which is no item.
+    /// An action of a widget, which is not an item.
     Action,
     /// The answer to a tool call that waited for it: output of a client tool, or structured input.
     Answer {

@@ -269,7 +269,7 @@ diesel::table! {
         seen_at -> UtcTime,
         /// How often runs were taken from it. Its journal writes only while it knows this number.
         fence -> BigInt,
-        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        /// Whether it reads `log_segments`. While one process does not, no process writes them.
         reads_segments -> Bool,
     }
 }
@@ -457,7 +457,7 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::*;
 
-    /// What erased users have used, a row for each day: sums that are nobody's.
+    /// The usage of erased users, a row for each day: sums that belong to no user.
     anonymous_usage (day) {
         /// Days since 1970-01-01, UTC.
         day -> BigInt,

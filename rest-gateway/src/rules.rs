@@ -301,6 +301,9 @@ pub static RULES: &[Rule] = &[
         .returns::<Unchanged>()
         .optional_body(),
     get("/api/v1/admin/usage").calls::<admin::AdminUsage>().returns::<Unchanged>(),
+    get("/api/v1/admin/usage/users").calls::<admin::AdminListTopUsers>().returns::<PageRows>(),
+    get("/api/v1/admin/budgets").calls::<admin::AdminGetBudgets>().returns::<Unchanged>(),
+    get("/api/v1/admin/budgets/users").calls::<admin::AdminListNearBudget>().returns::<PageRows>(),
     get("/api/v1/admin/feedback").calls::<admin::AdminListFeedback>().returns::<PageRows>(),
     get("/api/v1/admin/keys").calls::<admin::AdminListKeys>().returns::<PageRows>(),
     get("/api/v1/admin/audit-log").calls::<admin::AdminAuditLog>().returns::<PageRows>(),

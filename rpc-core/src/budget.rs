@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use threadline_engine::{EngineError, ModelPrices, cost_micros};
+use threadline_schema::admin::{AdminBudgets, AdminSharedBudget, AdminUserBudget};
 use threadline_schema::error::Chain;
 use threadline_schema::ids::{ServiceKeyId, UserId};
 use threadline_schema::runs::Usage;
@@ -49,8 +50,9 @@ impl Budgets {
         Self { config, agents, store, clock, default_model: default_model.to_owned(), warned: Mutex::default() }
     }
 
-    /// Returns the budget class of what a user starts, with a service key or without: that of the key, or the one that the
-    /// operator has given to the user, or that of the identity provider. `None` also for a name that is not in the agents file.
+    /// Returns the budget class of what a user starts, with a service key or without: that of the key, or the one that
+    /// the operator has given to the user, or that of the identity provider. `None` also for a name that is not in the
+    /// agents file.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
@@ -72,8 +74,8 @@ impl Budgets {
         !self.agents.current().budget_classes().is_empty()
     }
 
-    /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be known
-    /// if the budget is in money.
+    /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be
+    /// known if the budget is in money.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the budget is in money and a model of the agent has no price.
@@ -81,8 +83,8 @@ impl Budgets {
         self.reservation_after(agent, Charge::default())
     }
 
-    /// Returns what a run must hold before its next request to a model, if it was charged so much until now: that, and as much
-    /// as at its start.
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now: that, and
+    /// as much as at its start.
     ///
     /// # Errors
     /// Those of [`reservation`](Self::reservation).
@@ -140,13 +142,14 @@ impl Budgets {
             agent.and_then(|agent| if_limited(format!("{AGENT_SCOPE}{}", agent.agent.name), agent.agent.budget));
         let all = DailyBudget { tokens: self.config.all_tokens, cost_micros: self.config.all_cost_micros };
         let of_all = if_limited(ALL_SCOPE.to_owned(), all);
-        // Also without a limit: a run that goes on in another process finds its class here.
+        // Also without a limit: a run that continues in another process finds its class here.
         let of_class = class.map(|class| budget(format!("{CLASS_SCOPE}{}", class.name), class.all));
         // `agent:` comes before `all`, and `class:` after it.
         of_agent.into_iter().chain(of_all).chain(of_class).collect()
     }
 
-    /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a budget.
+    /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a
+    /// budget.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if a budget is in money and the model has no price.
@@ -182,19 +185,68 @@ impl Budgets {
         ))
     }
 
-    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when little
-    /// is left.
-    pub(crate) async fn watch(&self) {
+    /// Returns the budgets that users share, of all agents and classes, without those that limit nothing.
+    fn all_shared(&self) -> Vec<SharedBudget> {
         let agents = self.agents.current();
         let of_classes = agents.budget_classes().values().flat_map(|class| self.shared_budgets(None, Some(class)));
-        let budgets: Vec<_> = agents
+        let by_scope: BTreeMap<_, _> = agents
             .all()
             .flat_map(|agent| self.shared_budgets(Some(&agent), None))
             .chain(of_classes)
             .map(|budget| (budget.scope.clone(), budget))
-            .collect::<BTreeMap<_, _>>()
-            .into_values()
             .collect();
+        let limits = |budget: &SharedBudget| budget.limit_tokens != i64::MAX || budget.limit_micros != i64::MAX;
+        by_scope.into_values().filter(limits).collect()
+    }
+
+    /// Returns the budgets that users share with what is used and held today, and what one user may use.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn report(&self) -> Result<AdminBudgets, Error> {
+        let rows = self.store.shared_budgets(self.today()).await?;
+        let shared = self.all_shared().into_iter().map(|budget| {
+            let row = rows.iter().find(|row| row.scope == budget.scope);
+            let of = |limit: i64, used: fn(&BudgetRow) -> i64, held: fn(&BudgetRow) -> i64| {
+                let number = |of: fn(&BudgetRow) -> i64| row.map(of).unwrap_or_default();
+                (limit != i64::MAX).then(|| allowance(to_unsigned(limit), number(used), number(held)))
+            };
+            AdminSharedBudget {
+                tokens: of(budget.limit_tokens, |row| row.tokens, |row| row.held_tokens),
+                cost_micros: of(budget.limit_micros, |row| row.cost_micros, |row| row.held_micros),
+                scope: budget.scope,
+            }
+        });
+        let shared = shared.collect();
+        let user = |class: Option<&BudgetClass>| {
+            let DailyBudget { tokens, cost_micros } = self.user_budget(class);
+            AdminUserBudget { class: class.map(|class| class.name.to_string()), tokens, cost_micros }
+        };
+        let agents = self.agents.current();
+        let users = std::iter::once(user(None)).chain(agents.budget_classes().values().map(|class| user(Some(class))));
+        let users = users.filter(|budget| budget.tokens.is_some() || budget.cost_micros.is_some()).collect();
+        Ok(AdminBudgets { shared, users, resets_at: self.resets_at() })
+    }
+
+    /// Returns from how many tokens and millionths on a user of any class may have used this percentage of the budget.
+    pub(crate) fn near_from(&self, percent: u32) -> (i64, i64) {
+        let agents = self.agents.current();
+        let classes = agents.budget_classes().values().map(|class| Some(&**class));
+        let budgets = std::iter::once(None).chain(classes).map(|class| self.user_budget(class));
+        let part = |limit: Option<u64>| {
+            limit.map_or(i64::MAX, |limit| {
+                i64::try_from(u128::from(limit) * u128::from(percent) / 100).unwrap_or(i64::MAX)
+            })
+        };
+        budgets.fold((i64::MAX, i64::MAX), |(tokens, micros), budget| {
+            (tokens.min(part(budget.tokens)), micros.min(part(budget.cost_micros)))
+        })
+    }
+
+    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when little
+    /// is left.
+    pub(crate) async fn watch(&self) {
+        let budgets = self.all_shared();
         if budgets.is_empty() {
             return;
         }
@@ -233,8 +285,8 @@ impl Budgets {
         }
     }
 
-    /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and
-    /// writes, and with which of its models.
+    /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads
+    /// and writes, and with which of its models.
     fn highest_price(&self, agent: Option<&ResolvedAgent>) -> Result<f64, Error> {
         let agent = agent.ok_or_else(|| Error::internal("a run with a budget in money has no agent"))?;
         let mut highest: f64 = 0.0;
@@ -261,10 +313,6 @@ impl Budgets {
         if limits == DailyBudget::default() && class.is_none() {
             return None;
         }
-        let allowance = |limit: u64, used: i64, held: i64| {
-            let (used, held) = (to_unsigned(used), to_unsigned(held));
-            Allowance { limit, used, held, left: limit.saturating_sub(used).saturating_sub(held) }
-        };
         let tokens = limits.tokens.map(|limit| {
             allowance(limit, today.prompt_tokens.saturating_add(today.completion_tokens), today.held_tokens)
         });
@@ -355,6 +403,12 @@ impl RunBudget for Budgets {
     fn explain(&self, error: EngineError) -> Error {
         Budgets::explain(self, error)
     }
+}
+
+/// Returns the state of a budget.
+fn allowance(limit: u64, used: i64, held: i64) -> Allowance {
+    let (used, held) = (to_unsigned(used), to_unsigned(held));
+    Allowance { limit, used, held, left: limit.saturating_sub(used).saturating_sub(held) }
 }
 
 fn no_price(model: &str) -> Error {

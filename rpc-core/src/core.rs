@@ -63,6 +63,9 @@ pub enum StartError {
     /// Redis cannot be used as it is configured.
     #[error(transparent)]
     Redis(#[from] RedisUrlError),
+    /// Redis cannot be opened.
+    #[error(transparent)]
+    OpenRedis(#[from] redis::RedisOpenError),
     /// The agents cannot be had as they are configured.
     #[error(transparent)]
     Agents(#[from] AgentsError),
@@ -218,7 +221,7 @@ impl Core {
         self.rpc.supervisor.shut_down();
     }
 
-    /// Has new runs answered by these agents; runs that have begun go on with theirs.
+    /// Has new runs answered by these agents; runs that have begun keep theirs.
     ///
     /// # Errors
     /// When a tool cannot be made as it is configured; nothing changes then.
@@ -346,6 +349,7 @@ impl MethodParts {
             accounts: Accounts::new(store.clone(), clock.clone()),
             standings: standings.clone(),
             agents: agents.clone(),
+            budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
             settings: config.shown_settings.clone(),

@@ -23,6 +23,10 @@ const REMOVE_EVERY: Duration = Duration::from_secs(60);
 const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 /// How long the hashes of erased identities are kept: longer than tokens of identity providers are valid.
 const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
+/// How often the sums of usage are completed, and for how many days: processes of the release before may run beside this one
+/// during an upgrade, or for a while after a rollback.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(3600);
+const CATCH_UP_DAYS: i64 = 7;
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 /// How often threads are deleted that are not kept any longer.
@@ -62,6 +66,7 @@ impl Maintenance {
             this.engine.sweep();
             this.budgets.watch().await;
         });
+        this.every(supervisor, CATCH_UP_EVERY, |this| async move { this.complete_sums().await });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         this.every(supervisor, RETENTION_EVERY, |this| async move { this.retention.delete_unused().await });
         if let Some(max_idle) = this.max_idle {
@@ -85,6 +90,16 @@ impl Maintenance {
                 work(this.clone()).await;
             }
         });
+    }
+
+    /// Adds to the sums of usage what was booked by processes that do not know them.
+    async fn complete_sums(&self) {
+        let today = self.budgets.today();
+        for day in today - CATCH_UP_DAYS + 1..=today {
+            if let Err(error) = self.store.usage_sums_catch_up(day).await {
+                return tracing::warn!(error = %Chain(&error), "the sums of usage could not be completed");
+            }
+        }
     }
 
     async fn forget_login_failures(&self) {

@@ -1,12 +1,18 @@
 //! `admin.*`: the console of the operator. Each method is for users with the role [`ADMIN`].
 
+mod usage;
+
+pub use usage::{
+    AdminBudgets, AdminDayUsage, AdminNamedUsage, AdminNearBudget, AdminNearBudgetParams, AdminSharedBudget,
+    AdminTopUsersParams, AdminUsageParams, AdminUsageReport, AdminUserBudget, AdminUserUsage,
+};
+
 use crate::auth::Nothing;
 use crate::chatkit::{FeedbackKind, ThreadItem};
 use crate::ids::{AuditId, ItemId, ProcessId, RunId, ServiceKeyId, ThreadId, UserId};
 use crate::page::{Page, Raw};
 use crate::runs::RunStatus;
-use crate::usage::{UsageGetParams, Used};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -121,27 +127,6 @@ pub struct AdminCancelled {
     pub id: RunId,
     /// Its status. A run that had ended before keeps its status.
     pub status: RunStatus,
-}
-
-/// Usage of all users on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AdminDayUsage {
-    /// The day (UTC).
-    pub date: NaiveDate,
-    /// Number of accounts with usage on this day. Erased accounts are not counted.
-    pub users: u64,
-    /// The usage, with that of erased accounts.
-    #[serde(flatten)]
-    pub used: Used,
-}
-
-/// Usage of all users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AdminUsageReport {
-    /// Days with usage, newest first.
-    pub days: Vec<AdminDayUsage>,
-    /// Sum of these days.
-    pub total: Used,
 }
 
 /// Params of `admin.list_feedback`.
@@ -291,8 +276,14 @@ crate::methods! {
     ///
     /// The audit log gets an entry.
     AdminCancelRun = "admin.cancel_run" (Admin): AdminRunRef => AdminCancelled;
-    /// Get the usage of all users per day, for at most 100 days.
-    AdminUsage = "admin.usage" (Admin): UsageGetParams => AdminUsageReport;
+    /// Get the usage of all users per day, per agent and per model, for at most 100 days.
+    AdminUsage = "admin.usage" (Admin): AdminUsageParams => AdminUsageReport;
+    /// List the users with usage in a calendar month, those with the highest cost first, then those with the most tokens.
+    AdminListTopUsers = "admin.list_top_users" (Admin): AdminTopUsersParams => Page<AdminUserUsage>;
+    /// Get the budgets, and what is used and held today of those that users share.
+    AdminGetBudgets = "admin.budgets" (Admin): Nothing => AdminBudgets;
+    /// List the users who have used, or hold, much of their budget today.
+    AdminListNearBudget = "admin.list_near_budget" (Admin): AdminNearBudgetParams => Page<AdminNearBudget>;
     /// List the ratings of all users, newest first.
     ///
     /// With `include_content`, each rating has the item that it is about. This needs the role `admin:read_content`, and the

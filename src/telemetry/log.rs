@@ -1,7 +1,7 @@
 //! The log. It goes to stderr; stdout is for the output of commands.
 //!
-//! A thread of its own writes the lines. If nobody reads them, or not as fast as they come, lines are lost and counted, and
-//! the service goes on.
+//! A thread of its own writes the lines. If nobody reads them, or not as fast as they come, lines are lost and counted,
+//! and the service continues.
 
 use super::error_reports::ReportLayer;
 use super::ids::WithIds;
@@ -84,8 +84,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers of
-    // rmcp log its errors.
+    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers
+    // of rmcp log its errors.
     let filter = format!(
         "{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,\
          tungstenite=info,tokio_tungstenite=info,rmcp=off"

@@ -52,8 +52,8 @@ pub enum Message {
         /// The result as JSON text.
         content: String,
     },
-    /// Images in the results before it. Servers accept images from a user only, so it is sent as the user's; but the turn
-    /// goes on.
+    /// Images in the results before it. Servers accept images from a user only, so it is sent as the user's; but the
+    /// turn continues.
     ToolImages(Vec<AttachedFile>),
 }
 

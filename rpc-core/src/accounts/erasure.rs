@@ -1,5 +1,5 @@
-//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be repeated,
-//! so a process that dies loses nothing, and two that do the same do no harm.
+//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be
+//! repeated, so a process that dies loses nothing, and two that do the same do no harm.
 
 use crate::attachments::Attachments;
 use crate::auth::foreign::identity_hash;
@@ -104,8 +104,8 @@ impl Erasure {
     /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
     #[boxed]
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
-        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the row is
-        // how a process that goes on after a crash finds them; nobody can read a file without bytes any more.
+        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the
+        // row is how a process that continues after a crash finds them; nobody can read a file without bytes any more.
         loop {
             let attachments = self.store.export_attachments(user_id, None, BATCH).await?;
             if attachments.is_empty() {

@@ -1,5 +1,5 @@
-//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of any size
-//! takes little memory, and a download can go on where it was interrupted.
+//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of
+//! any size takes little memory, and a download can continue where it was interrupted.
 //!
 //! | cursor | what follows |
 //! | --- | --- |

@@ -16,13 +16,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_engine::wire::CallApproval;
 use threadline_engine::{
-    DriverError, Engine, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, WaitingCall,
+    DriverError, Engine, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, UsageMeter, WaitingCall,
 };
 use threadline_schema::chatkit::ToolApproval;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
-use threadline_store::Charge;
 use threadline_tools::{ApprovalRequest, Permission, Toolbox, approval_questions};
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
@@ -101,7 +100,8 @@ impl AnswerDriver {
             made.put_into(&mut history)?;
         }
         abandon_pending_calls(store, run, &mut history, writer).await?;
-        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
+        let hints = run.request.hints.as_deref();
+        let facts = prompt::RequestFacts::new(&agent.prompt_facts, hints, clock.now());
         let mut conversation = prompt::build(&agent.instructions, facts, &history)?;
         conversation.is_partial = is_partial;
         conversation.summary = summaries::of_thread(services, resolved, run.token.thread_id).await;
@@ -175,7 +175,7 @@ impl RunDriver for AnswerDriver {
         async move { Ok(self.answer(run, writer).await?) }.boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         self.title.as_ref().and_then(TitleHandle::run_ends)
     }
 

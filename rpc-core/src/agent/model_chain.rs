@@ -7,11 +7,11 @@ use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, 
 use futures::StreamExt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_engine::{AskedModel, Citation, RunContext, RunWriter};
 use threadline_schema::runs;
 
 /// Pieces of a response that subscribers are not told of for the time being, at most.
-const MAX_UNHEARD: u32 = 128;
+const MAX_UNANNOUNCED: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -90,7 +90,9 @@ impl<'a> ModelChain<'a> {
             let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
-            writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
+            let asked =
+                AskedModel { agent: agent.agent.name.clone(), name: name.clone(), prices: agent.prices_of(&name) };
+            writer.start_request(prompt.iter().map(Message::bytes).sum(), asked);
             let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
             let answered = self.stream(&name, request, estimated, writer).await;
             writer.wake_readers();
@@ -128,19 +130,19 @@ impl<'a> ModelChain<'a> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
         let mut has_text = false;
-        let mut unheard = 0;
+        let mut unannounced = 0;
         loop {
             let event = poll_fn(|cx| {
                 let polled = stream.poll_next_unpin(cx);
                 // What came in one read of the socket is one wake-up of the subscribers.
-                if polled.is_pending() || unheard >= MAX_UNHEARD {
-                    unheard = 0;
+                if polled.is_pending() || unannounced >= MAX_UNANNOUNCED {
+                    unannounced = 0;
                     writer.wake_readers();
                 }
                 polled
             });
             let Some(event) = event.await else { break };
-            unheard += 1;
+            unannounced += 1;
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
                 ModelEvent::TextWasThought => {

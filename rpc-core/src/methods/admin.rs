@@ -1,35 +1,35 @@
 //! `admin.*`: the console. The pipeline has checked that the caller is an operator.
 
-use super::usage::days_of;
+mod usage;
+
 use crate::accounts::Accounts;
 use crate::agent::AgentRegistry;
 use crate::audit::{AuditEntry, AuditLog};
 use crate::auth::email;
 use crate::auth::standings::Standings;
+use crate::budget::Budgets;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, DaySum, ListedRun, ListedUser, Store};
+use crate::store::{Clock, ListedRun, ListedUser, Store};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
 use threadline_schema::admin::{
-    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminDayUsage, AdminDisableUser,
-    AdminEnableUser, AdminFeedback, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams,
-    AdminListKeys, AdminListParams, AdminListRuns, AdminListUsers, AdminListUsersParams, AdminRunRef, AdminSetting,
-    AdminSettings, AdminUsage, AdminUsageReport, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
+    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminDisableUser,
+    AdminEnableUser, AdminFeedback, AdminGetBudgets, AdminGetSettings, AdminKey, AdminListFeedback,
+    AdminListFeedbackParams, AdminListKeys, AdminListNearBudget, AdminListParams, AdminListRuns, AdminListTopUsers,
+    AdminListUsers, AdminListUsersParams, AdminRunRef, AdminSetting, AdminSettings, AdminUsage, AdminUser,
+    AdminUserRef, LiveRun, READ_CONTENT,
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::page::{Page, Raw};
-use threadline_schema::usage::{UsageGetParams, Used};
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// Most days of a report of usage: each may have a row for every user.
-const MAX_DAYS: i64 = 100;
 /// Most ratings of a page with the items, which may be long.
 const MAX_ITEMS: u32 = 20;
 /// Most characters of an email address.
@@ -42,6 +42,7 @@ pub(crate) struct AdminMethods {
     pub(crate) accounts: Accounts,
     pub(crate) standings: Arc<Standings>,
     pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) engine: Engine,
     pub(crate) audit: AuditLog,
     pub(crate) settings: Arc<[AdminSetting]>,
@@ -57,6 +58,9 @@ impl AdminMethods {
             .command(AdminListRuns, Self::list_runs)
             .command(AdminCancelRun, Self::cancel_run)
             .command(AdminUsage, Self::usage)
+            .command(AdminListTopUsers, Self::list_top_users)
+            .command(AdminGetBudgets, Self::budgets)
+            .command(AdminListNearBudget, Self::list_near_budget)
             .command(AdminListFeedback, Self::list_feedback)
             .command(AdminListKeys, Self::list_keys)
             .command(AdminAuditLog, Self::audit_log)
@@ -135,18 +139,6 @@ impl AdminMethods {
         self.record(&call, AdminCancelRun::NAME, user_id).await?;
         let run = self.engine.cancel(user_id, params.run_id).await?;
         Ok(AdminCancelled { id: run.id, status: run.status })
-    }
-
-    async fn usage(self: Arc<Self>, _: CallContext, params: UsageGetParams) -> Result<AdminUsageReport, Error> {
-        let (first, last) = days_of(params, crate::store::day_of(self.clock.now()), MAX_DAYS)?;
-        let mut total = Used::default();
-        let mut days = Vec::new();
-        for sum in self.store.console_usage(first, last).await? {
-            let used = used(&sum);
-            total += used;
-            days.push(AdminDayUsage { date: super::usage::date(sum.day)?, users: count(sum.users), used });
-        }
-        Ok(AdminUsageReport { days, total })
     }
 
     async fn list_feedback(
@@ -282,16 +274,6 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
         outcome: row.outcome,
         request_id: row.request_id,
         address: row.address,
-    }
-}
-
-fn used(sum: &DaySum) -> Used {
-    Used {
-        runs: count(sum.runs),
-        prompt_tokens: count(sum.prompt_tokens),
-        completion_tokens: count(sum.completion_tokens),
-        cost_micros: count(sum.cost_micros),
-        unpriced_runs: count(sum.unpriced_runs),
     }
 }
 

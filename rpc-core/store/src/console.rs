@@ -9,12 +9,11 @@ use super::unit::read;
 use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use std::collections::{BTreeMap, HashMap};
+use diesel::sql_types::Text;
+use std::collections::HashMap;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    anonymous_usage, audit_log, feedback, foreign_identities, items, runs, service_keys, threads, usage_days,
-    user_roles, users,
+    audit_log, feedback, foreign_identities, items, runs, service_keys, threads, user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -43,25 +42,6 @@ pub struct ListedRun {
     pub thread: ThreadRow,
     /// The email address of its user.
     pub email: Option<String>,
-}
-
-/// What all users have used on one day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DaySum {
-    /// Days since 1970-01-01, UTC.
-    pub day: i64,
-    /// Accounts with usage.
-    pub users: i64,
-    /// Runs that have ended.
-    pub runs: i64,
-    /// Those whose cost is not known.
-    pub unpriced_runs: i64,
-    /// Input tokens.
-    pub prompt_tokens: i64,
-    /// Output tokens.
-    pub completion_tokens: i64,
-    /// Millionths of the currency.
-    pub cost_micros: i64,
 }
 
 /// Reads a page of users. `$query` selects rows of users; the rest is read by their ids.
@@ -197,67 +177,17 @@ impl Store {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
 
-    /// Returns what all users have used on each day from `first` to `last`, newest first, without the days of no use. Days are
-    /// counted from 1970-01-01 UTC. A sum stops at 9·10^18.
+    /// Returns the email addresses of users, of those that have one.
     ///
     /// # Errors
     /// Only if the database fails.
     #[boxed]
-    pub async fn console_usage(&self, first: i64, last: i64) -> StoreResult<Vec<DaySum>> {
-        // Neither fails when a sum is larger than a column. SQLite sums as floating point then.
-        let sum = if self.is_postgres() {
-            |column: &str| format!("CAST(LEAST(SUM({column}), 9000000000000000000) AS BIGINT)")
-        } else {
-            |column: &str| format!("CAST(MIN(TOTAL({column}), 9e18) AS INTEGER)")
-        };
-        let sums = ["runs", "unpriced_runs", "prompt_tokens", "completion_tokens", "cost_micros"].map(sum);
+    pub async fn console_emails(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
         read!(self, |c| {
-            let [runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros] = &sums;
-            let rows: Vec<(i64, i64, i64, i64, i64, i64, i64)> = usage_days::table
-                .filter(usage_days::day.between(first, last))
-                .group_by(usage_days::day)
-                .select((
-                    usage_days::day,
-                    sql::<BigInt>("COUNT(*)"),
-                    sql::<BigInt>(runs),
-                    sql::<BigInt>(unpriced_runs),
-                    sql::<BigInt>(prompt_tokens),
-                    sql::<BigInt>(completion_tokens),
-                    sql::<BigInt>(cost_micros),
-                ))
-                .load(c)
-                .await?;
-            let erased: Vec<(i64, i64, i64, i64, i64, i64)> = anonymous_usage::table
-                .filter(anonymous_usage::day.between(first, last))
-                .select((
-                    anonymous_usage::day,
-                    anonymous_usage::runs,
-                    anonymous_usage::unpriced_runs,
-                    anonymous_usage::prompt_tokens,
-                    anonymous_usage::completion_tokens,
-                    anonymous_usage::cost_micros,
-                ))
-                .load(c)
-                .await?;
-            let erased = erased.into_iter().map(|(day, runs, unpriced, prompt, completion, cost)| {
-                (day, 0, runs, unpriced, prompt, completion, cost)
-            });
-            let mut days: BTreeMap<i64, DaySum> = BTreeMap::new();
-            for (day, users, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros) in
-                rows.into_iter().chain(erased)
-            {
-                let total = days.entry(day).or_default();
-                *total = DaySum {
-                    day,
-                    users: total.users.saturating_add(users),
-                    runs: total.runs.saturating_add(runs),
-                    unpriced_runs: total.unpriced_runs.saturating_add(unpriced_runs),
-                    prompt_tokens: total.prompt_tokens.saturating_add(prompt_tokens),
-                    completion_tokens: total.completion_tokens.saturating_add(completion_tokens),
-                    cost_micros: total.cost_micros.saturating_add(cost_micros),
-                };
-            }
-            Ok(days.into_values().rev().collect())
+            let rows: Vec<UserRow> =
+                users::table.filter(users::id.eq_any(&ids)).select(UserRow::as_select()).load(c).await?;
+            let listed = listed_users!(c, rows);
+            Ok(listed.into_iter().filter_map(|listed| Some((listed.user.id, listed.email?))).collect())
         })
     }
 

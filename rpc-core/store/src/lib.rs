@@ -6,8 +6,8 @@
 //! # Lock order
 //!
 //! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, summary, attachments, user, day of usage, days of shared budgets. Several rows of one table are locked in the order of their ids. No other
-//! transaction can lock a thread that is being created, so its row may come late.
+//! run, items, summary, attachments, user, day of usage, month of usage, sums of usage, days of shared budgets. Several rows of
+//! one table are locked in the order of their ids. No other transaction can lock a thread that is being created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
 
@@ -67,12 +67,13 @@ mod tls;
 mod tool_approvals;
 mod unit;
 mod usage;
+mod usage_sums;
 mod users;
 
 pub use account_access::{AccessChange, UserAccess};
 pub use account_erasure::ErasedHashes;
 pub use clock::Clock;
-pub use console::{DaySum, ListedRun, ListedUser};
+pub use console::{ListedRun, ListedUser};
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
 pub use foreign_identities::ForeignIdentity;
@@ -91,6 +92,7 @@ pub use thread_retention::{UnusedDeletion, UnusedThread};
 pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
 pub use usage::{Charge, Held, Reservation, SharedBudget, day_of};
+pub use usage_sums::{ModelUse, UsageSum, month_of};
 
 use secrecy::ExposeSecret;
 

@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, user_roles, users,
+    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months, user_roles,
+    users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -359,6 +360,22 @@ rows! {
         held_tokens: i64,
         /// Millionths of the currency that active runs hold.
         held_micros: i64,
+    }
+
+    /// Usage of a user in one month.
+    MonthRow in usage_months {
+        /// Months since January 1970, UTC.
+        month: i64,
+        /// The user.
+        user_id: UserId,
+        /// Number of runs that have ended.
+        runs: i64,
+        /// Number of those whose cost is not known.
+        unpriced_runs: i64,
+        /// Tokens, input and output.
+        tokens: i64,
+        /// Cost in millionths of the currency.
+        cost_micros: i64,
     }
 
     /// Use of a shared budget on one day.

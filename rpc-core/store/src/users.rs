@@ -7,6 +7,7 @@ use super::rows::UserRow;
 use super::unit::{change, read, steps};
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
+use std::collections::HashMap;
 use threadline_schema::db::tables::{foreign_identities, service_keys, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ServiceKeyId, UserId};
@@ -111,6 +112,26 @@ impl Store {
                 .await
                 .optional()?;
             Ok(of_identity.flatten())
+        })
+    }
+
+    /// Returns the budget classes of users, of those that have one: as the operator has given it, or as the identity provider
+    /// says.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn budget_classes(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
+        read!(self, |c| {
+            let of_identities: Vec<(UserId, Option<String>)> = foreign_identities::table
+                .filter(foreign_identities::user_id.eq_any(&ids))
+                .select((foreign_identities::user_id, foreign_identities::budget_class))
+                .load(c)
+                .await?;
+            let of_users: Vec<(UserId, Option<String>)> =
+                users::table.filter(users::id.eq_any(&ids)).select((users::id, users::budget_class)).load(c).await?;
+            let both = of_identities.into_iter().chain(of_users);
+            Ok(both.filter_map(|(id, class)| Some((id, class?))).collect())
         })
     }
 

@@ -120,7 +120,7 @@ diesel::table! {
         cost_micros -> Nullable<BigInt>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes -> Text,
-        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        /// JSON: the request that started it, for a process that continues it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
         used -> Nullable<Text>,
@@ -199,7 +199,7 @@ diesel::table! {
         completion_tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -278,7 +278,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::Id;
 
-    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its
+    /// journal.
     log_segments (process_id, number) {
         process_id -> Id,
         /// Counts the ticks of the process.
@@ -444,8 +445,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
-    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as long as
-    /// such a token may be valid.
+    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as
+    /// long as such a token may be valid.
     erased_identities (identity_hash) {
         /// SHA-256 of issuer and subject, in hex.
         identity_hash -> Text,
@@ -480,7 +481,7 @@ diesel::table! {
         tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -514,7 +515,50 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What all users have used on one day, by agent and model. The rows of a day are added up when they are read.
+    usage_sums (day, agent, model, slot) {
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        /// Empty if it is not known.
+        agent -> Text,
+        /// Empty if it is not known.
+        model -> Text,
+        /// Which of the rows that share the writes.
+        slot -> BigInt,
+        /// Accounts whose first usage of the day was booked here.
+        users -> BigInt,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What a user has used in one calendar month.
+    usage_months (user_id, month) {
+        /// Months since January 1970, UTC.
+        month -> BigInt,
+        user_id -> Id,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        /// Input and output.
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
+diesel::joinable!(usage_months -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
@@ -534,6 +578,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     feedback,
     usage_days,
+    usage_sums,
+    usage_months,
     attachments,
     attachment_leftovers,
     processes,

@@ -48,7 +48,7 @@ async fn data(user: &Client, session: uuid::Uuid) -> Vec<Value> {
     messages.chain(tasks.collect::<Vec<_>>()).collect()
 }
 
-/// The conversation goes on.
+/// The conversation continues.
 async fn talks(user: &Client, session: uuid::Uuid) {
     let stream = user.say(session, "Add task: Call Ada").await;
     assert_eq!(stream.terminal()["type"], "run.completed", "{}", stream.terminal());

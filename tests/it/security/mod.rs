@@ -15,6 +15,7 @@ mod logs;
 mod messages;
 mod ops;
 mod pages;
+mod revocation;
 mod secrets;
 mod sockets;
 mod tools;

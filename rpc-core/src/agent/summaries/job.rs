@@ -12,7 +12,7 @@ use crate::store::{StoreError, day_of};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{Engine, RunContext};
+use threadline_engine::{AskedModel, Engine, RunContext};
 use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
 use threadline_schema::db::types::UtcTime;
@@ -175,7 +175,7 @@ impl SummaryJob {
             Err(error) => return Err(error.into()),
         };
         let items = store.items_between(self.thread_id, summary.through_position, self.before, MAX_ITEMS).await?;
-        let conversation = prompt::build("", None, &items)?;
+        let conversation = prompt::build("", prompt::RequestFacts::default(), &items)?;
         let mut left = turn_texts(&conversation, self.before, bytes_of(self.prompt_tokens()));
         let mut text = summary.text;
         let mut outcome = Outcome::Skipped;
@@ -206,9 +206,13 @@ impl SummaryJob {
             let (text, count) = take_turns(turns, free);
             let request = self.request(summary, &text);
             let estimated = request.messages.iter().map(estimate).sum();
-            let prices = self.agent.prices_of(&self.model);
+            let asked = AskedModel {
+                agent: self.agent.agent.name.clone(),
+                name: self.model.clone(),
+                prices: self.agent.prices_of(&self.model),
+            };
             let services = self.services.clone();
-            let asked = self.used.ask(&*services.model, request, prices, MAX_SUMMARY_BYTES);
+            let asked = self.used.ask(&*services.model, request, asked, MAX_SUMMARY_BYTES);
             match tokio::time::timeout(REQUEST_TIMEOUT, asked).await.map_err(|_| SummaryError::TimedOut)? {
                 Ok(written) => {
                     let written = written.trim();

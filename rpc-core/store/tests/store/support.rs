@@ -237,6 +237,7 @@ pub(crate) fn completed() -> RunEnd {
         finish_reason: None,
         usage: Usage { prompt_tokens: 10, completion_tokens: 20 },
         charge: Charge { prompt_tokens: 10, completion_tokens: 20, cost_micros: None },
+        uses: vec![],
         last_seq: 7,
         message_id: None,
         results: vec![],

@@ -5,7 +5,8 @@ use super::ConfigError;
 use super::setting::{DefaultValue, Group, Setting, SettingField};
 use super::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes, Money,
-    NetworkFileSystem, Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
+    NetworkFileSystem, Networks, Number, Origins, OtlpHeaders, OtlpProtocol, PostgresUrl, Ratio, RedisUrl, ReportUrl,
+    ResourceAttributes, Synchronous, TraceSampler, Value,
 };
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -287,4 +288,27 @@ settings! {
     log_level: LogFilter = "LOG_LEVEL" in Logging, default "info";
     /// `json`, one object per line, or `pretty`, for terminals.
     log_format: Option<LogFormat> = "LOG_FORMAT" in Logging, unset "pretty on a terminal, else json";
+    /// Milliseconds from which on work in the database, with its wait for a connection, is logged as slow. 0: never.
+    slow_query: Limit = "SLOW_QUERY_MS" in Logging, default "500";
+    /// Milliseconds from which on a call of a tool is logged as slow. 0: never.
+    slow_tool: Limit = "SLOW_TOOL_MS" in Logging, default "10000";
+
+    /// URL of an OpenTelemetry collector, such as `http://127.0.0.1:4318`, that traces are sent to.
+    otel_endpoint: Option<HttpUrl> = "OTEL_EXPORTER_OTLP_ENDPOINT" in Telemetry, unset "no traces";
+    /// How traces are sent: `http/protobuf`, usually to port 4318, or `grpc`, usually to port 4317.
+    otel_protocol: OtlpProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL" in Telemetry, default "http/protobuf";
+    /// Headers of requests to the collector, such as keys: `NAME=VALUE,...`, with special characters percent-encoded.
+    otel_headers: Option<OtlpHeaders> = "OTEL_EXPORTER_OTLP_HEADERS" in Telemetry, unset "none";
+    /// Name of the service in traces.
+    otel_service_name: Option<String> = "OTEL_SERVICE_NAME" in Telemetry, unset "`service.name` of OTEL_RESOURCE_ATTRIBUTES, else `threadline`";
+    /// Attributes of the process in traces: `NAME=VALUE,...`, with special characters percent-encoded.
+    otel_attributes: Option<ResourceAttributes> = "OTEL_RESOURCE_ATTRIBUTES" in Telemetry, unset "none";
+    /// Which traces are sampled: `always_on`, `always_off` or `traceidratio`. After `parentbased_`, a caller that sends
+    /// `traceparent` decides for its requests.
+    otel_sampler: TraceSampler = "OTEL_TRACES_SAMPLER" in Telemetry, default "parentbased_always_on";
+    /// Part of the traces that the sampler `traceidratio` samples, from 0 to 1.
+    otel_sampler_arg: Ratio = "OTEL_TRACES_SAMPLER_ARG" in Telemetry, default "1.0";
+    /// URL that errors are posted to, each as a small JSON document (docs/OPERATIONS.md): for a relay to Sentry and the
+    /// like.
+    error_report_url: Option<ReportUrl> = "ERROR_REPORT_URL" in Telemetry, unset "errors are only logged";
 }

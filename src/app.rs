@@ -27,7 +27,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
 
     // The port is known only now if the setting has port 0.
     let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
-    let running = RunningCore::start(&process, settings, config, GatewayTrust::Nobody).await?;
+    let running = RunningCore::start(&process, settings, config, GatewayTrust::NoGateways).await?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(running.rpc_server.clone()));
     let addresses = Addresses::new(Some(&rest), Some(&rpc), process.ops())?;
     process.announce(settings, &addresses, Some(&running.core))?;

@@ -76,8 +76,8 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 /// Runs the gateway alone, in front of a core in another process.
 ///
 /// # Errors
-/// When a setting is wrong or the port is in use. A core that cannot be reached is no error: requests are answered 503
-/// until it can.
+/// When a setting is wrong or the port is in use. A core that cannot be reached is not an error: requests are answered
+/// 503 until it can.
 pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let mut process = Process::start(settings, &[], Vec::new()).await?;

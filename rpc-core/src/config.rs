@@ -101,9 +101,9 @@ pub struct ProviderConfig {
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Who has an invitation.
+    /// Everyone with an invitation.
     Invite,
-    /// Nobody: the operator creates the accounts.
+    /// No one: the operator creates the accounts.
     Closed,
 }
 

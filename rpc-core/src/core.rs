@@ -236,7 +236,7 @@ impl Core {
         self.rpc.supervisor.shut_down();
     }
 
-    /// Has new runs answered by these agents; runs that have begun go on with theirs.
+    /// Has new runs answered by these agents; runs that have begun keep theirs.
     ///
     /// # Errors
     /// When a tool cannot be made as it is configured; nothing changes then.
@@ -410,7 +410,7 @@ impl MethodParts {
     }
 }
 
-/// The limits that front ends are told.
+/// The limits that `system.limits` returns to front ends.
 fn message_limits(config: &CoreConfig) -> MessageLimits {
     MessageLimits {
         message_chars: config.limits.message_chars,

@@ -20,13 +20,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// How often old logs and unused attachments are removed.
 const REMOVE_EVERY: Duration = Duration::from_secs(60);
-/// How long the records of changes of access are kept. A process that could not read them for longer looks at all that it
-/// knows.
+/// How long the records of changes of access are kept. A process that could not read them for longer looks at all that
+/// it knows.
 const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 /// How long the hashes of erased identities are kept: longer than tokens of identity providers are valid.
 const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
-/// How often the sums of usage are completed, and for how many days: processes of the release before may run beside this one
-/// during an upgrade, or for a while after a rollback.
+/// How often the sums of usage are completed, and for how many days: processes of the release before may run beside
+/// this one during an upgrade, or for a while after a rollback.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(3600);
 const CATCH_UP_DAYS: i64 = 7;
 /// How often what has failed is written to the database.
@@ -129,7 +129,7 @@ impl Maintenance {
         }
     }
 
-    /// Deletes records about access that nobody needs any more.
+    /// Deletes the records of access changes that all processes have read.
     async fn trim_access_changes(&self) {
         let before = (self.clock.now().utc() - KEEP_ACCESS_CHANGES).into();
         let trimmed = async {

@@ -118,7 +118,7 @@ pub struct LiveRun {
     pub lease_owner: ProcessId,
     /// Until when the run belongs to that process, unless it renews the lease.
     pub lease_expires_at: DateTime<Utc>,
-    /// When the end of the run was requested; absent if nobody did.
+    /// When the end of the run was requested; absent if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<DateTime<Utc>>,
 }
@@ -300,7 +300,8 @@ crate::methods! {
     AdminCancelRun = "admin.cancel_run" (Admin): AdminRunRef => AdminCancelled;
     /// Get the usage of all users per day, per agent and per model, for at most 100 days.
     AdminUsage = "admin.usage" (Admin): AdminUsageParams => AdminUsageReport;
-    /// List the users with usage in a calendar month, those with the highest cost first, then those with the most tokens.
+    /// List the users with usage in a calendar month, those with the highest cost first, then those with the most
+    /// tokens.
     AdminListTopUsers = "admin.list_top_users" (Admin): AdminTopUsersParams => Page<AdminUserUsage>;
     /// Get the budgets, and what is used and held today of those that users share.
     AdminGetBudgets = "admin.budgets" (Admin): Nothing => AdminBudgets;
@@ -308,8 +309,9 @@ crate::methods! {
     AdminListNearBudget = "admin.list_near_budget" (Admin): AdminNearBudgetParams => Page<AdminNearBudget>;
     /// List the ratings of all users, newest first.
     ///
-    /// With `include_content`, each rating has the item that it is about. This needs the role `admin:read_content`, and the
-    /// scope of this name if a service key or a client token is used. The audit log gets an entry for each item's user.
+    /// With `include_content`, each rating has the item that it is about. This needs the role `admin:read_content`, and
+    /// the scope of this name if a service key or a client token is used. The audit log gets an entry for each item's
+    /// user.
     AdminListFeedback = "admin.list_feedback" (Admin): AdminListFeedbackParams => Page<AdminFeedback>;
     /// Get the processes that serve the database, with their leases.
     AdminListProcesses = "admin.list_processes" (Admin): Nothing => AdminProcesses;

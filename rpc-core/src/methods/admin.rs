@@ -288,7 +288,7 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
     }
 }
 
-/// A number of things; a stored one that is negative is none.
+/// Returns a stored number; 0 if it is negative.
 fn count(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or_default()
 }

@@ -229,7 +229,7 @@ async fn execute(
         Ok(_) if !is_permitted => failed(ONE_AT_A_TIME.to_owned()),
         Ok(arguments) => {
             let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
-            // The other side may go on with the call after our timeout.
+            // The other side may continue the call after our timeout.
             result.unwrap_or_else(|_| match tool.has_side_effects() {
                 true => Err(ToolError::OutcomeUnknown),
                 false => failed("The tool took too long.".to_owned()),

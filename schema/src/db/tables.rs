@@ -120,7 +120,7 @@ diesel::table! {
         cost_micros -> Nullable<BigInt>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes -> Text,
-        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        /// JSON: the request that started it, for a process that continues it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
         used -> Nullable<Text>,
@@ -199,7 +199,7 @@ diesel::table! {
         completion_tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -269,7 +269,7 @@ diesel::table! {
         seen_at -> UtcTime,
         /// How often runs were taken from it. Its journal writes only while it knows this number.
         fence -> BigInt,
-        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        /// Whether it reads `log_segments`. While one process does not, no process writes them.
         reads_segments -> Bool,
         /// Name of its machine.
         host -> Nullable<Text>,
@@ -286,7 +286,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::Id;
 
-    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its
+    /// journal.
     log_segments (process_id, number) {
         process_id -> Id,
         /// Counts the ticks of the process.
@@ -452,8 +453,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
-    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as long as
-    /// such a token may be valid.
+    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as
+    /// long as such a token may be valid.
     erased_identities (identity_hash) {
         /// SHA-256 of issuer and subject, in hex.
         identity_hash -> Text,
@@ -464,7 +465,7 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::*;
 
-    /// What erased users have used, a row for each day: sums that are nobody's.
+    /// The usage of erased users, a row for each day: sums that belong to no user.
     anonymous_usage (day) {
         /// Days since 1970-01-01, UTC.
         day -> BigInt,
@@ -488,7 +489,7 @@ diesel::table! {
         tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }

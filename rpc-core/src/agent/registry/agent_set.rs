@@ -73,12 +73,12 @@ impl AgentSet {
         Ok(Self { default, agents, catalog, settings, budget_classes, errors, has_file: true })
     }
 
-    /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those of the
-    /// user.
+    /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those
+    /// of the user.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if there is no such agent for this user, with those that there are. `FORBIDDEN` if the default agent
-    /// is none of them.
+    /// `INVALID_REQUEST` if there is no such agent for this user, with those that there are. `FORBIDDEN` if the default
+    /// agent is none of them.
     pub(crate) fn thread_metadata(&self, agent: Option<&str>, roles: &[String]) -> Result<String, Error> {
         let allowed = || self.agents.iter().filter(|(_, agent)| agent.allows(roles)).map(|(name, _)| &**name);
         let names = || allowed().collect::<Vec<_>>().join(", ");
@@ -124,8 +124,8 @@ impl AgentSet {
         self.resolve_with_options(&thread.metadata, options).unwrap_or_else(|_| self.resolve(thread))
     }
 
-    /// Checks that a run in this thread may go on after its process has died. `options` are those of the message that it
-    /// answers.
+    /// Checks that a run in this thread may continue after its process has died. `options` are those of the message
+    /// that it answers.
     ///
     /// # Errors
     /// Why it may not, for the log.
@@ -146,7 +146,8 @@ impl AgentSet {
         }
     }
 
-    /// Waits until the MCP servers have started, or could not: right after the start of this process they have no tools.
+    /// Waits until the MCP servers have started, or could not: right after the start of this process they have no
+    /// tools.
     pub(crate) async fn wait_for_mcp_servers(&self, patience: Duration) {
         self.catalog.first_mcp_status(patience).await;
     }
@@ -174,8 +175,8 @@ impl AgentSet {
         &self.budget_classes
     }
 
-    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents that do
-    /// not say, and for those that the file does not have any more.
+    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents
+    /// that do not say, and for those that the file does not have any more.
     pub(crate) fn retention_of(&self, metadata: &str, service: Option<Duration>) -> Option<Duration> {
         let named = named_agent(metadata).filter(|_| self.has_file);
         let agent = match &named {

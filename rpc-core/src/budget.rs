@@ -26,7 +26,7 @@ pub(crate) struct Budgets {
     clock: Arc<Clock>,
     /// The model of agents that name none.
     default_model: String,
-    /// Days, scopes and units of shared budgets of which little is left, and that were warned of.
+    /// Days, scopes and units of shared budgets for which a warning that little is left was logged.
     warned: Mutex<BTreeSet<(i64, String, &'static str)>>,
 }
 
@@ -50,8 +50,9 @@ impl Budgets {
         Self { config, agents, store, clock, default_model: default_model.to_owned(), warned: Mutex::default() }
     }
 
-    /// Returns the budget class of what a user starts, with a service key or without: that of the key, or the one that the
-    /// operator has given to the user, or that of the identity provider. `None` also for a name that is not in the agents file.
+    /// Returns the budget class of what a user starts, with a service key or without: that of the key, or the one that
+    /// the operator has given to the user, or that of the identity provider. `None` also for a name that is not in the
+    /// agents file.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
@@ -73,8 +74,8 @@ impl Budgets {
         !self.agents.current().budget_classes().is_empty()
     }
 
-    /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be known
-    /// if the budget is in money.
+    /// Returns what a run reserves of its user's budget before it starts; `None` without a budget. `agent` must be
+    /// known if the budget is in money.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the budget is in money and a model of the agent has no price.
@@ -82,8 +83,8 @@ impl Budgets {
         self.reservation_after(agent, Charge::default())
     }
 
-    /// Returns what a run must hold before its next request to a model, if it was charged so much until now: that, and as much
-    /// as at its start.
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now: that, and
+    /// as much as at its start.
     ///
     /// # Errors
     /// Those of [`reservation`](Self::reservation).
@@ -141,13 +142,14 @@ impl Budgets {
             agent.and_then(|agent| if_limited(format!("{AGENT_SCOPE}{}", agent.agent.name), agent.agent.budget));
         let all = DailyBudget { tokens: self.config.all_tokens, cost_micros: self.config.all_cost_micros };
         let of_all = if_limited(ALL_SCOPE.to_owned(), all);
-        // Also without a limit: a run that goes on in another process finds its class here.
+        // Also without a limit: a run that continues in another process finds its class here.
         let of_class = class.map(|class| budget(format!("{CLASS_SCOPE}{}", class.name), class.all));
         // `agent:` comes before `all`, and `class:` after it.
         of_agent.into_iter().chain(of_all).chain(of_class).collect()
     }
 
-    /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a budget.
+    /// Returns what a recording holds of the budgets while it is transcribed, and is charged then. `None` without a
+    /// budget.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if a budget is in money and the model has no price.
@@ -163,7 +165,7 @@ impl Budgets {
         let cost = prices.map(|prices| cost_micros(prices, usage));
         let charge = Charge { prompt_tokens: to_signed(tokens), completion_tokens: 0, cost_micros: cost };
         let class = agent.budget_class.as_deref();
-        // Whoever transcribes has no agent: the budgets of all, and of the class, count.
+        // A transcription belongs to no agent: the budgets of all users and of the class count.
         let (own, shared) = (self.user_budget(class), self.shared_budgets(None, class));
         if own == DailyBudget::default() && shared.is_empty() {
             return Ok((charge, None));
@@ -241,8 +243,8 @@ impl Budgets {
         })
     }
 
-    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when little
-    /// is left.
+    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when
+    /// little is left.
     pub(crate) async fn watch(&self) {
         let budgets = self.all_shared();
         if budgets.is_empty() {
@@ -283,8 +285,8 @@ impl Budgets {
         }
     }
 
-    /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads and
-    /// writes, and with which of its models.
+    /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads
+    /// and writes, and with which of its models.
     fn highest_price(&self, agent: Option<&ResolvedAgent>) -> Result<f64, Error> {
         let agent = agent.ok_or_else(|| Error::internal("a run with a budget in money has no agent"))?;
         let mut highest: f64 = 0.0;

@@ -61,8 +61,8 @@ impl ThreadRetention {
         }
     }
 
-    /// Deletes threads that were not used since a time. Returns whether to go on: not if another process is at it, or the
-    /// database fails.
+    /// Deletes threads that were not used since a time. Returns whether to continue: not if another process is at it,
+    /// or the database fails.
     async fn delete(&self, due: Vec<(UnusedThread, UtcTime)>, reason: &'static str) -> bool {
         let mut count = 0_u64;
         let mut goes_on = true;

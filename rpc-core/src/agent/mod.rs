@@ -10,7 +10,7 @@
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
 //! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
 //! | `approved_call.rs` | calls that are made before the model is asked: approved ones, and those of a process that died |
-//! | `continued_run.rs` | runs that go on after their process has died |
+//! | `continued_run.rs` | runs that continue after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
 //! | `summaries/` | asks a model for the summary of the turns that prompts leave out |
@@ -59,8 +59,8 @@ use threadline_store::{Charge, Reservation};
 
 /// The budgets, as a run in progress sees them.
 pub(crate) trait RunBudget: Send + Sync {
-    /// Returns what a run must hold before its next request to a model, if it was charged so much until now. `None` without a
-    /// budget.
+    /// Returns what a run must hold before its next request to a model, if it was charged so much until now. `None`
+    /// without a budget.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if a budget is in money and a model of the agent has no price.

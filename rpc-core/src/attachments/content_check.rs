@@ -17,7 +17,7 @@ pub(super) fn is_text(mime_type: &str) -> bool {
     plain || matches!(mime_type, "application/json" | "application/xml" | "application/yaml" | "application/toml")
 }
 
-/// Whether files of this type may be in Windows-1252 instead of UTF-8: Excel saves tables so, unless told otherwise.
+/// Returns whether files of this type may be in Windows-1252 instead of UTF-8: Excel saves tables like that by default.
 fn may_be_windows_1252(mime_type: &str) -> bool {
     mime_type == "text/csv"
 }

@@ -1,5 +1,5 @@
-//! A generator of hostile calls, from the schemas of all methods: each is answered, once, under its own id, and never with an
-//! internal error. The same over HTTP and a WebSocket, alone and in batches.
+//! A generator of hostile calls, from the schemas of all methods: each is answered, once, under its own id, and never
+//! with an internal error. The same over HTTP and a WebSocket, alone and in batches.
 //!
 //! `HUNT_SEED=7 cargo test --test it hostile` generates others.
 
@@ -101,7 +101,7 @@ impl Generator {
         let paths: Vec<_> = self.schemas.members(&schema, 3).into_iter().map(|member| member.path).collect();
         let mut raw = Vec::new();
         for _ in 0..self.chance.below(4) {
-            // Text that is no JSON value of this library goes in afterwards.
+            // Text that is not a JSON value of this library goes in afterwards.
             let mark = format!("@@{}@@", raw.len());
             raw.push(self.stone());
             match self.chance.below(8) {
@@ -205,7 +205,7 @@ impl Generator {
             }
             _ => {
                 let entry = self.entry();
-                // A batch of one batch, which is no request.
+                // A batch of one batch, which is not a request.
                 let is_batch = entry.text.starts_with('[');
                 (entry.text, entry.answer.into_iter().collect(), is_batch)
             }

@@ -1,4 +1,4 @@
-//! Leases, and what happens to runs whose process died: they go on in another, or end.
+//! Leases, and what happens to runs whose process died: they continue in another, or end.
 
 mod charge;
 mod close_run;

@@ -14,8 +14,8 @@ pub(super) struct PoolState {
     setting: PreparedStatements,
     /// Whether a statement that was prepared by name was not there: a pooler that was not recognised.
     names_lost: AtomicBool,
-    /// Connections of an earlier generation are not used again: one of them led to a server that is no primary any more,
-    /// or to none.
+    /// Connections of an earlier generation are not used again: one of them led to a server that is not a primary any
+    /// more, or to none.
     generation: AtomicU64,
     /// When the log last said so.
     told: Mutex<Option<Instant>>,

@@ -17,7 +17,7 @@ const ERROR_CHARS: usize = 2_000;
 pub(super) struct CallContent {
     /// Words of the server.
     texts: Vec<String>,
-    /// What this service says about the parts that are no text.
+    /// What this service says about the parts that are not text.
     notes: Vec<String>,
     images: Vec<ToolImage>,
     /// Images that the server has and did not send: the URIs of resources.

@@ -2,9 +2,11 @@
 
 use crate::attachments::Attachments;
 use crate::budget::Budgets;
+use crate::error_counts::ErrorCounts;
 use crate::limits::{RateLimits, RegistrationLimit};
+use crate::process_report::ProcessReport;
 use crate::retention::ThreadRetention;
-use crate::store::{Clock, Store};
+use crate::store::{Clock, Store, hour_of};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::Engine;
@@ -27,6 +29,12 @@ const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
 /// this one during an upgrade, or for a while after a rollback.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(3600);
 const CATCH_UP_DAYS: i64 = 7;
+/// How often what has failed is written to the database.
+const ERRORS_EVERY: Duration = Duration::from_secs(10);
+/// How many hours counts of failures are kept.
+const KEEP_ERRORS: i64 = 720;
+/// How often this process says that it is alive, to those who look: see `admin.list_processes`.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
 /// How often threads are deleted that are not kept any longer.
@@ -41,6 +49,8 @@ pub(crate) struct Maintenance {
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) limits: Arc<RateLimits>,
     pub(crate) registrations: Arc<RegistrationLimit>,
+    pub(crate) errors: Arc<ErrorCounts>,
+    pub(crate) process: Arc<ProcessReport>,
     /// How long entries of the audit log are kept; `None` for good.
     pub(crate) audit_retention: Option<Duration>,
     /// Threads that were not used for so long are archived; `None` never.
@@ -66,7 +76,12 @@ impl Maintenance {
             this.engine.sweep();
             this.budgets.watch().await;
         });
-        this.every(supervisor, CATCH_UP_EVERY, |this| async move { this.complete_sums().await });
+        this.every(supervisor, CATCH_UP_EVERY, |this| async move {
+            this.complete_sums().await;
+            this.trim_errors().await;
+        });
+        this.every(supervisor, ERRORS_EVERY, |this| async move { this.errors.flush(&this.store, &this.clock).await });
+        this.every(supervisor, REPORT_EVERY, |this| async move { this.process.write().await });
         this.every(supervisor, GAUGES_EVERY, |this| async move { this.record_gauges() });
         this.every(supervisor, RETENTION_EVERY, |this| async move { this.retention.delete_unused().await });
         if let Some(max_idle) = this.max_idle {
@@ -99,6 +114,12 @@ impl Maintenance {
             if let Err(error) = self.store.usage_sums_catch_up(day).await {
                 return tracing::warn!(error = %Chain(&error), "the sums of usage could not be completed");
             }
+        }
+    }
+
+    async fn trim_errors(&self) {
+        if let Err(error) = self.store.errors_trim(hour_of(self.clock.now()) - KEEP_ERRORS).await {
+            tracing::warn!(error = %Chain(&error), "old counts of failures could not be deleted");
         }
     }
 

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use threadline_core::config::{
     AgentConfig, AgentsConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig,
-    ModelConfig, OpenAiConfig, ProviderConfig, RedisConfig, Registration,
+    ModelConfig, OpenAiConfig, ProcessConfig, ProviderConfig, RedisConfig, Registration,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -50,6 +50,10 @@ impl Settings {
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
+            process: ProcessConfig {
+                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                address: String::new(),
+            },
             shown_settings: self.shown.clone(),
         };
         Ok((config, warnings))

@@ -3,6 +3,7 @@
 use super::context::{Conversation, WantedSummary, estimate};
 use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
+use crate::error_counts::FailingPart;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use std::future::poll_fn;
@@ -51,6 +52,7 @@ impl<'a> ModelChain<'a> {
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
             };
+            agent.errors.record(FailingPart::Model, &self.name(), error.code().name());
             let Some(next) = agent.models.get(self.current + 1) else { return Err(error.into()) };
             self.current += 1;
             metrics::counter!("threadline_model_fallbacks_total", "code" => error.code().name()).increment(1);
@@ -71,7 +73,7 @@ impl<'a> ModelChain<'a> {
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
-        let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
+        let name = self.name();
         let template = ModelRequest {
             model,
             dialect: agent.dialect_of(&name),
@@ -117,6 +119,12 @@ impl<'a> ModelChain<'a> {
                 "prompt is too long for the model; sending a shorter one"
             );
         }
+    }
+
+    /// Returns the name of the current model.
+    fn name(&self) -> Arc<str> {
+        let model = self.agent.models.get(self.current).cloned().flatten();
+        model.unwrap_or_else(|| self.services.model.name().into())
     }
 
     async fn stream(

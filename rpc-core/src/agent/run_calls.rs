@@ -3,6 +3,7 @@
 use super::AgentError;
 use super::in_flight_call::{CallUpdate, InFlightCall};
 use super::registry::ResolvedAgent;
+use crate::error_counts::FailingPart;
 use crate::model::ToolCall;
 use crate::store::{Store, StoreError, StoreResult};
 use futures::future::BoxFuture;
@@ -65,6 +66,10 @@ pub(super) async fn run_calls(
                 steps.push(next_update(call).boxed());
             }
             Step::Updated(InFlightCall { index, call, .. }, CallUpdate::Ended(result)) => {
+                if result.outcome != CallOutcome::Ok {
+                    let code = result.failure.as_ref().map_or("UNKNOWN", |failure| failure.code.name());
+                    agent.errors.record(FailingPart::Tool, tools.known_name(&call.name), code);
+                }
                 let title = tools.title(call, Some(&result));
                 if let Some((id, body)) = writer.end_call(index, &title, &finished_call(&result)) {
                     let stored = store.item_complete(run.token, id, body);

@@ -26,7 +26,7 @@ pub(crate) struct Budgets {
     clock: Arc<Clock>,
     /// The model of agents that name none.
     default_model: String,
-    /// Days, scopes and units of shared budgets of which little is left, and that were warned of.
+    /// Days, scopes and units of shared budgets for which a warning that little is left was logged.
     warned: Mutex<BTreeSet<(i64, String, &'static str)>>,
 }
 
@@ -165,7 +165,7 @@ impl Budgets {
         let cost = prices.map(|prices| cost_micros(prices, usage));
         let charge = Charge { prompt_tokens: to_signed(tokens), completion_tokens: 0, cost_micros: cost };
         let class = agent.budget_class.as_deref();
-        // Whoever transcribes has no agent: the budgets of all, and of the class, count.
+        // A transcription belongs to no agent: the budgets of all users and of the class count.
         let (own, shared) = (self.user_budget(class), self.shared_budgets(None, class));
         if own == DailyBudget::default() && shared.is_empty() {
             return Ok((charge, None));
@@ -243,8 +243,8 @@ impl Budgets {
         })
     }
 
-    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when little
-    /// is left.
+    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when
+    /// little is left.
     pub(crate) async fn watch(&self) {
         let budgets = self.all_shared();
         if budgets.is_empty() {

@@ -64,8 +64,19 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
+    /// What operators are shown of this process.
+    pub process: ProcessConfig,
     /// What operators are shown as the settings of this process; the core does not use it.
     pub shown_settings: Arc<[AdminSetting]>,
+}
+
+/// What operators are shown of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessConfig {
+    /// Name of its machine.
+    pub host: String,
+    /// Where it listens.
+    pub address: String,
 }
 
 /// An identity provider (OpenID Connect) whose tokens are accepted.
@@ -90,9 +101,9 @@ pub struct ProviderConfig {
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Who has an invitation.
+    /// Everyone with an invitation.
     Invite,
-    /// Nobody: the operator creates the accounts.
+    /// No one: the operator creates the accounts.
     Closed,
 }
 

@@ -116,7 +116,7 @@ impl From<StoreError> for Error {
             StoreError::NotFound(entity) => not_found(entity),
             StoreError::CursorNotFound(entity) => cursor_not_found(entity),
             StoreError::Forbidden(entity) => {
-                Self::new(ErrorCode::Forbidden, format!("This {entity} belongs to somebody else."))
+                Self::new(ErrorCode::Forbidden, format!("This {entity} belongs to another user."))
             }
             StoreError::Busy => Self::new(
                 ErrorCode::ThreadBusy,

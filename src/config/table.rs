@@ -130,8 +130,8 @@ settings! {
     auth_claim_budget_class: Option<String> = "AUTH_CLAIM_BUDGET_CLASS" in Accounts, unset "none";
     /// Days for which entries of the audit log are kept. 0: for good.
     audit_retention_days: Limit = "AUDIT_RETENTION_DAYS" in Accounts, default "365";
-    /// Who can register an account: `open`, everybody; `invite`, who has an invitation (`threadline invite create`);
-    /// `closed`, nobody: `threadline user create` creates the accounts.
+    /// Who can register an account: `open`, everyone; `invite`, everyone with an invitation (`threadline invite
+    /// create`); `closed`, no one: `threadline user create` creates the accounts.
     registration: Option<Registration> = "REGISTRATION" in Accounts, unset "`open` with SQLite and without TLS on addresses of this machine, else `closed`";
 
     /// Storage of attachments: a directory, as a path or as `file:///PATH`, or an S3 bucket, as `s3://BUCKET/PREFIX`.
@@ -278,8 +278,8 @@ settings! {
     /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the
     /// other listeners. `/health` is on each listener.
     ops_listen: Option<SocketAddr> = "OPS_LISTEN" in Network, unset "they are on the other listeners";
-    /// Secret by which a gateway in a separate process shows the core that it is one: the same on both sides. Without
-    /// it, `threadline core` believes whoever says so.
+    /// Secret by which a gateway in a separate process proves to the core that it is a gateway: the same on both sides.
+    /// Without it, `threadline core` trusts every client that claims to be a gateway.
     gateway_secret: Option<SecretString> = "GATEWAY_SECRET" in Network, unset "none";
     /// Seconds for which runs can continue after SIGTERM. After that they are closed as interrupted.
     drain_seconds: Number<0, 3600> = "DRAIN_SECONDS" in Network, default "10";

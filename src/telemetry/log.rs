@@ -1,7 +1,7 @@
 //! The log. It goes to stderr; stdout is for the output of commands.
 //!
-//! A thread of its own writes the lines. If nobody reads them, or not as fast as they come, lines are lost and counted,
-//! and the service continues.
+//! A separate thread writes the lines. If they are read too slowly or not at all, lines are lost and counted, and the
+//! service continues.
 
 use super::error_reports::ReportLayer;
 use super::ids::WithIds;
@@ -66,7 +66,7 @@ impl LogWriter {
 /// Writes to stderr, as a line of a log in JSON, why a server ends or does not start. The log itself may not have been
 /// installed by then.
 pub fn write_failure(error: &anyhow::Error) {
-    // The filter is none that can be wrong.
+    // This filter is always valid.
     let Ok(subscriber) = subscriber("error", LogFormat::Json, false, std::io::stderr) else { return };
     tracing::subscriber::with_default(subscriber, || {
         tracing::error!(target: "threadline", error = format!("{error:#}"), "the server has failed");

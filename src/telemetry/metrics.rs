@@ -97,7 +97,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_input_refused_total", kind: Counter, labels: "reason", doc: "Requests and messages that were not read because of their size." },
     Metric { name: "threadline_websocket_strangers_total", kind: Counter, labels: "", doc: "WebSockets closed because no call was authenticated in time." },
     Metric { name: "threadline_image_decodes", kind: Gauge, labels: "", doc: "Images that are being decoded." },
-    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because nobody read them in time." },
+    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because they were not read in time." },
     Metric { name: "threadline_certificate_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the TLS certificate." },
     Metric { name: "threadline_login_failures_total", kind: Counter, labels: "outcome", doc: "Logins that failed." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because the peer was too slow." },
@@ -192,8 +192,8 @@ fn describe() {
     }
 }
 
-/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an alert
-/// on its increase would miss the first event.
+/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an
+/// alert on its increase would miss the first event.
 fn start_at_zero(name: &'static str) {
     const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
     metrics::with_recorder(|recorder| recorder.register_counter(&Key::from_static_name(name), &METADATA).increment(0));

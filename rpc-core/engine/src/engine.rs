@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
@@ -69,6 +69,11 @@ impl Engine {
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
+    }
+
+    /// Returns the id of this process, as in the leases of its runs.
+    pub fn process_id(&self) -> ProcessId {
+        self.shared.process_id
     }
 
     /// Returns whether the database takes writes, by a write.

@@ -24,7 +24,7 @@ const ACCOUNTS: u32 = 10;
 /// Rows of one transaction: small, so that other transactions do not wait.
 const BATCH: u32 = 50;
 
-/// How often SQLite's log is tried to be emptied after an erasure, and how long apart: somebody may be reading.
+/// Attempts to empty SQLite's log after an erasure, and the pause between two: a reader can block one.
 const LOG_ATTEMPTS: u32 = 20;
 const LOG_PAUSE: Duration = Duration::from_millis(250);
 
@@ -105,7 +105,7 @@ impl Erasure {
     #[boxed]
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
         // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the
-        // row is how a process that continues after a crash finds them; nobody can read a file without bytes any more.
+        // row is how a process that continues after a crash finds them. A row without bytes gives access to nothing.
         loop {
             let attachments = self.store.export_attachments(user_id, None, BATCH).await?;
             if attachments.is_empty() {
@@ -151,8 +151,8 @@ impl Erasure {
         Ok(())
     }
 
-    /// Takes what was deleted out of the database's files too. It is no error if that is not possible now: later writes
-    /// overwrite it.
+    /// Takes what was deleted out of the database's files too. It is not an error if that is not possible now: later
+    /// writes overwrite it.
     async fn empty_log(&self) {
         for _ in 0..LOG_ATTEMPTS {
             match self.store.empty_log().await {

@@ -256,7 +256,7 @@ impl AccountExport {
     }
 }
 
-/// Returns stored JSON as such, and what is none as text.
+/// Returns stored JSON as JSON, and everything else as text.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -3,6 +3,7 @@
 use super::context::{Conversation, WantedSummary, estimate};
 use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
+use crate::error_counts::FailingPart;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use std::future::poll_fn;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use threadline_engine::{AskedModel, Citation, RunContext, RunWriter};
 use threadline_schema::runs;
 
-/// Pieces of a response that subscribers are not told of for the time being, at most.
+/// Maximum number of pieces of a response between two wake-ups of the subscribers.
 const MAX_UNANNOUNCED: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
@@ -51,6 +52,7 @@ impl<'a> ModelChain<'a> {
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
             };
+            agent.errors.record(FailingPart::Model, &self.name(), error.code().name());
             let Some(next) = agent.models.get(self.current + 1) else { return Err(error.into()) };
             self.current += 1;
             metrics::counter!("threadline_model_fallbacks_total", "code" => error.code().name()).increment(1);
@@ -71,7 +73,7 @@ impl<'a> ModelChain<'a> {
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
-        let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
+        let name = self.name();
         let template = ModelRequest {
             model,
             dialect: agent.dialect_of(&name),
@@ -119,6 +121,12 @@ impl<'a> ModelChain<'a> {
         }
     }
 
+    /// Returns the name of the current model.
+    fn name(&self) -> Arc<str> {
+        let model = self.agent.models.get(self.current).cloned().flatten();
+        model.unwrap_or_else(|| self.services.model.name().into())
+    }
+
     async fn stream(
         &self,
         name: &Arc<str>,
@@ -162,7 +170,7 @@ impl<'a> ModelChain<'a> {
                     self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);
                 }
-                // Thoughts, and tool calls of earlier turns, are no answer.
+                // Thoughts, and tool calls of earlier turns, are not part of the answer.
                 ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
                     return Err(ModelError::NoAnswer { reason }.into());
                 }

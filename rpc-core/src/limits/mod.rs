@@ -1,8 +1,8 @@
 //! Rate limits: GCRA per user, and per address for calls without a user.
 //!
-//! An address has an allowance for each purpose: who guesses passwords, or calls without a token, keeps nobody behind the
-//! same address from logging in. Previews and probes have larger ones of their own: a page can show many images at once,
-//! and monitoring asks often.
+//! An address has an allowance for each purpose: a client that guesses passwords, or calls without a token, does not
+//! keep other clients of the same address from logging in. Previews and probes have larger ones of their own: a page
+//! can show many images at once, and monitoring asks often.
 //!
 //! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts
 //! like any call, and the others count against a limit of their own: the most pieces that the allowed requests can
@@ -113,7 +113,7 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_piece(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        // Clients are told about requests only.
+        // The headers of the rate limit are about requests only.
         inner.verdict(inner.pieces.count(&user_id, &user_id.to_string(), "piece").await).map(|_| None)
     }
 

@@ -128,7 +128,7 @@ impl Feed {
 
     /// Returns the frames as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Frame> + Send {
-        // The feed while nobody waits for it. Then it is part of the future.
+        // The feed, while no caller polls it. Otherwise it is part of the future.
         let mut idle: Option<Self> = None;
         let mut waiting = ReusableBoxFuture::new(wait(self));
         let frames = futures::stream::poll_fn(move |cx| {

@@ -269,8 +269,16 @@ diesel::table! {
         seen_at -> UtcTime,
         /// How often runs were taken from it. Its journal writes only while it knows this number.
         fence -> BigInt,
-        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        /// Whether it reads `log_segments`. While one process does not, no process writes them.
         reads_segments -> Bool,
+        /// Name of its machine.
+        host -> Nullable<Text>,
+        /// Where it listens.
+        address -> Nullable<Text>,
+        version -> Nullable<Text>,
+        started_at -> Nullable<UtcTime>,
+        /// Since when it accepts no new runs because it stops.
+        draining_since -> Nullable<UtcTime>,
     }
 }
 
@@ -457,7 +465,7 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::*;
 
-    /// What erased users have used, a row for each day: sums that are nobody's.
+    /// The usage of erased users, a row for each day: sums that belong to no user.
     anonymous_usage (day) {
         /// Days since 1970-01-01, UTC.
         day -> BigInt,
@@ -557,6 +565,22 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// How often models and tools have failed in one hour.
+    error_hours (hour, kind, name, code) {
+        /// Hours since 1970-01-01, UTC.
+        hour -> BigInt,
+        /// `model` or `tool`.
+        kind -> Text,
+        name -> Text,
+        /// The error code.
+        code -> Text,
+        count -> BigInt,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
 diesel::joinable!(usage_months -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
@@ -580,6 +604,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     usage_days,
     usage_sums,
     usage_months,
+    error_hours,
     attachments,
     attachment_leftovers,
     processes,

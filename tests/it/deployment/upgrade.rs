@@ -78,7 +78,7 @@ async fn upgrade_and_rollback(setup: Setup) {
     while reverted.last().is_none_or(|version| version != FIRST_OF_THIS_VERSION) {
         let said = migrated(&database, &["--revert-last"]);
         let version = said.trim().strip_prefix("Reverted: ").unwrap_or_else(|| panic!("{said}")).to_owned();
-        assert!(*version >= *FIRST_OF_THIS_VERSION, "{FIRST_OF_THIS_VERSION} is no migration");
+        assert!(*version >= *FIRST_OF_THIS_VERSION, "{FIRST_OF_THIS_VERSION} is not a migration");
         reverted.push(version);
     }
     let status = migrated(&database, &["--status"]);

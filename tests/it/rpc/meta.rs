@@ -83,7 +83,7 @@ async fn only_a_trusted_proxy_sets_the_address_of_a_client() {
     }
     wire.refused("auth.login", from(3), -32029, "RATE_LIMITED").await;
 
-    // A proxy that sends no `X-Forwarded-For` is no gateway, whatever its clients write.
+    // A proxy that sends no `X-Forwarded-For` is not a gateway, whatever its clients write.
     let trusting = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2).with("TRUSTED_PROXIES", "127.0.0.0/8");
     let app = trusting.start().await;
     for mut wire in [Wire::Post(app.anonymous()), Wire::Socket(Box::new(app.anonymous().socket().await))] {

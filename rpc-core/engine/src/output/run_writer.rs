@@ -215,7 +215,7 @@ impl RunWriter {
     }
 
     /// Removes the message that is being written: another model answers from the beginning, and its words would not
-    /// continue this one. Thoughts stay: they are no answer.
+    /// continue this one. Thoughts stay: they are not part of the answer.
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
         self.finish_reason = None;

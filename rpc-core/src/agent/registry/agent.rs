@@ -38,7 +38,7 @@ pub(crate) struct Agent {
     client_tools: Vec<ClientTool>,
     approvals: Vec<(ToolSelector, ApprovalMode)>,
     approval_expires: Option<Duration>,
-    /// Whether the model is told that it can ask the user.
+    /// Whether the model gets the tool `ask_user`.
     shows_ask_user: bool,
     /// The tools, with the catalog generation that they are from.
     toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
@@ -71,8 +71,8 @@ impl Agent {
         }
     }
 
-    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model is not told about
-    /// the tool: only ChatKit front ends show the questions, and small models have no room for more tools.
+    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model does not get the
+    /// tool: only ChatKit front ends show the questions, and small models have no room for more tools.
     pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
         let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
         Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }

@@ -1,5 +1,6 @@
 //! What all agents use, whatever the agents file says.
 
+use crate::error_counts::ErrorCounts;
 use std::sync::Arc;
 use threadline_tools::Tool;
 use threadline_tools::endpoint::EndpointDeps;
@@ -11,6 +12,7 @@ pub(super) struct AgentDeps {
     pub(super) endpoints: EndpointDeps,
     pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
     pub(super) mcp_tasks: McpTasks,
+    pub(super) errors: Arc<ErrorCounts>,
 }
 
 /// Why agents cannot be created.

@@ -64,13 +64,13 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
-    /// What operators are shown of this process.
+    /// The description of this process, for the console.
     pub process: ProcessConfig,
-    /// What operators are shown as the settings of this process; the core does not use it.
+    /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
 }
 
-/// What operators are shown of a process.
+/// The description of a process, for the console.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessConfig {
     /// Name of its machine.
@@ -99,7 +99,7 @@ pub struct ProviderConfig {
 /// Who can register an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Everyone.
     Open,
     /// Everyone with an invitation.
     Invite,

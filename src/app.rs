@@ -31,7 +31,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
         process: ProcessConfig { address: rest.local_addr()?.to_string(), ..config.process },
         ..config
     };
-    let running = RunningCore::start(&process, settings, config, GatewayTrust::Nobody).await?;
+    let running = RunningCore::start(&process, settings, config, GatewayTrust::NoGateways).await?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(running.rpc_server.clone()));
     let addresses = Addresses::new(Some(&rest), Some(&rpc), process.ops())?;
     process.announce(settings, &addresses, Some(&running.core))?;

@@ -1,7 +1,7 @@
-//! Reports errors to an HTTP endpoint of the operator: one JSON document for each event of the level `error`, among them
-//! the failures of background tasks and panics.
+//! Reports errors to an HTTP endpoint of the operator: one JSON document for each event of the level `error`, among
+//! them the failures of background tasks and panics.
 //!
-//! Whoever logs an error never waits: what comes faster than it can be sent is counted and dropped.
+//! Code that logs an error never waits: reports that come faster than they can be sent are counted and dropped.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;

@@ -2,9 +2,9 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::approved_call::{ApprovedCall, MadeCall, make_open_calls};
+use super::execute_calls::execute_calls;
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
-use super::run_calls::run_calls;
 use super::summaries::{self, SummaryJob};
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
@@ -133,7 +133,7 @@ impl AnswerDriver {
                 calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
             writer.begin_calls(first_turn + turn, &requested, waiting);
             writer.store_items(store, run.token).await?;
-            let results = run_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
+            let results = execute_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
             if let Some((index, waiting)) = pending
                 && let Some(call) = requested.get(index)
             {

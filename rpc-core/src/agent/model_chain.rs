@@ -11,7 +11,7 @@ use std::sync::Arc;
 use threadline_engine::{AskedModel, Citation, RunContext, RunWriter};
 use threadline_schema::runs;
 
-/// Pieces of a response that subscribers are not told of for the time being, at most.
+/// Maximum number of pieces of a response between two wake-ups of the subscribers.
 const MAX_UNANNOUNCED: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.

@@ -37,7 +37,7 @@ impl RegistrationLimit {
         Self { inner }
     }
 
-    /// Counts a registration from an address, be it successful or not.
+    /// Counts a registration from an address, whether it succeeds or not.
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.

@@ -110,7 +110,7 @@ steps! {
         /// Prepares a thread for a new run and locks it: allocates a position, counts `messages`, and sets the title if
         /// the thread has no message yet and the user has set none.
         ///
-        /// The run has a position among the items even if its input is none: that is the order of the runs.
+        /// The run has a position among the items even if its input is not an item. The positions order the runs.
         ///
         /// # Errors
         /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread takes no input.

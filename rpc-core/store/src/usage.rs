@@ -249,7 +249,7 @@ impl Store {
         })
     }
 
-    /// Returns a page of the users who have used or hold at least so many tokens or millionths of the currency on a
+    /// Returns a page of the users who have used or hold at least these tokens or millionths of the currency on a
     /// day, in the order of their ids, and whether more follow. `after` is the last of the page before.
     ///
     /// # Errors

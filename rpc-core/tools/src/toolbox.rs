@@ -96,7 +96,7 @@ impl Toolbox {
         self.find(name).map(|tool| tool.check_arguments(arguments))
     }
 
-    /// Returns whether making a call of this tool twice does no harm. Nobody knows that of a tool that does not exist.
+    /// Returns whether making a call of this tool twice does no harm. Of a tool that does not exist that is not known.
     pub fn is_idempotent(&self, name: &str) -> bool {
         self.find(name).is_some_and(Tool::is_idempotent)
     }

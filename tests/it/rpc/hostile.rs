@@ -215,8 +215,9 @@ impl Generator {
 
 #[derive(Deserialize)]
 struct Answer<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+    /// Also if it is null.
+    #[serde(borrow)]
+    id: &'a RawValue,
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -231,7 +232,7 @@ fn check(sent: &str, ids: &[String], is_batch: bool, text: &str) {
         (_, true) => serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {}", shown())),
         (_, false) => vec![serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {}", shown()))],
     };
-    let found: Vec<_> = answers.iter().map(|answer| answer.id.map_or("none", RawValue::get)).collect();
+    let found: Vec<_> = answers.iter().map(|answer| answer.id.get()).collect();
     assert_eq!(found, ids, "{}", shown());
     for answer in &answers {
         assert!(answer.result.is_some() != answer.error.is_some(), "neither or both: {}", shown());

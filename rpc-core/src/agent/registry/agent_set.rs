@@ -77,8 +77,8 @@ impl AgentSet {
     /// of the user.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if there is no such agent for this user, with those that there are. `FORBIDDEN` if the default
-    /// agent is none of them.
+    /// `INVALID_REQUEST` if there is no such agent for this user; the message lists the agents that there are.
+    /// `FORBIDDEN` if the user may not use the default agent.
     pub(crate) fn thread_metadata(&self, agent: Option<&str>, roles: &[String]) -> Result<String, Error> {
         let allowed = || self.agents.iter().filter(|(_, agent)| agent.allows(roles)).map(|(name, _)| &**name);
         let names = || allowed().collect::<Vec<_>>().join(", ");

@@ -35,8 +35,8 @@ const MAX_PROMPT_TOKENS: u64 = 12_000;
 const MIN_PROMPT_TOKENS: u64 = 300;
 /// Words of a summary, as its model is asked.
 const WORDS: std::ops::RangeInclusive<u64> = 40..=300;
-/// Estimated tokens of a prompt in which one word of a summary has its place: a word is about two such tokens, and prompts
-/// have room for a third of their length.
+/// Estimated tokens of a prompt in which one word of a summary has its place: a word is about two such tokens, and
+/// prompts have room for a third of their length.
 const PROMPT_TOKENS_PER_WORD: u64 = 8;
 /// Tokens that the model may write: it does not count words well, and may think first.
 const MAX_TOKENS: u64 = 1_500;
@@ -70,7 +70,7 @@ enum Outcome {
     Outdated,
     /// Another job is at work or has just failed, or there is nothing to summarise.
     Skipped,
-    /// The user has used what they may use in a day.
+    /// The budget of the user for the day is used up.
     OverBudget,
 }
 
@@ -198,7 +198,8 @@ impl SummaryJob {
         Ok(outcome)
     }
 
-    /// Asks the model to extend a summary by as many turns as it can read. Returns the new summary, and the number of turns.
+    /// Asks the model to extend a summary by as many turns as it can read. Returns the new summary, and the number of
+    /// turns.
     async fn extend(&mut self, summary: &str, turns: &[TurnText]) -> Result<(String, usize), SummaryError> {
         let mut refused = 0;
         loop {
@@ -273,8 +274,8 @@ impl SummaryJob {
         )
     }
 
-    /// Returns whether the user has used what they may use in a day. A summary reserves nothing: it is small, and one that
-    /// began in time may end a little above the limit.
+    /// Returns whether the budget of the user for the day is used up. A summary reserves nothing: it is small, and one
+    /// that began in time may end a little above the limit.
     async fn is_over_budget(&self) -> Result<bool, StoreError> {
         let today = day_of(self.at);
         let rows = self.services.store.usage(self.user_id, today, today).await?;
@@ -289,8 +290,8 @@ impl SummaryJob {
     }
 }
 
-/// Returns the first of these turns that together have at most `max_bytes`, and their number. The first one is always there,
-/// shortened.
+/// Returns the first of these turns that together have at most `max_bytes`, and their number. The first one is always
+/// there, shortened.
 fn take_turns(turns: &[TurnText], max_bytes: usize) -> (String, usize) {
     let mut text = String::new();
     let mut count = 0;

@@ -41,7 +41,7 @@ enum Audience {
 /// A user, as the provider describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ForeignUser {
-    /// What the provider calls the user, and nobody else.
+    /// The provider's unique name of the user.
     pub(super) subject: String,
     /// Email address, normalised.
     pub(super) email: Option<String>,
@@ -77,8 +77,8 @@ impl Claims {
         }
     }
 
-    /// Returns the user; `None` if the subject cannot be one: it is empty, too long, or has a NUL, which PostgreSQL does
-    /// not store.
+    /// Returns the user; `None` if the subject cannot be one: it is empty, too long, or has a NUL, which PostgreSQL
+    /// does not store.
     fn user(&self, config: &ProviderConfig) -> Option<ForeignUser> {
         if self.sub.is_empty() || self.sub.len() > SUBJECT_BYTES || self.sub.contains('\0') {
             return None;

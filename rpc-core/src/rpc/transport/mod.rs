@@ -52,7 +52,7 @@ impl Default for RpcHttpConfig {
             ping_interval: Duration::from_secs(30),
             stranger_timeout: Duration::from_secs(10),
             origins: Arc::default(),
-            gateways: GatewayTrust::Nobody,
+            gateways: GatewayTrust::NoGateways,
             input: ByteBudget::new(256 * 1024 * 1024),
         }
     }

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Runs a unit that may write on PostgreSQL, in a task: its transaction continues even if nobody polls the caller.
+/// Runs a unit that may write on PostgreSQL, in a task: its transaction continues even if the caller is not polled any
+/// more.
 ///
 /// If a server is frozen or the network loses all packets, a query waits until TCP reports an error. This function
 /// returns an error earlier, and marks all connections of the pool for replacement. The unit keeps its connection until

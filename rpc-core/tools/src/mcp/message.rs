@@ -165,7 +165,7 @@ fn without_initialize() -> InitializeResult {
     InitializeResult::new(ServerCapabilities::default()).with_protocol_version(ProtocolVersion::NO_INITIALIZE)
 }
 
-/// Returns the id in a message of which only the start and the end are known, if it answers a request.
+/// Returns the id of a response of which only the start and the end are known.
 pub(super) fn id_of_cut_message(start: &[u8], end: &[u8]) -> Option<RequestId> {
     let start = String::from_utf8_lossy(start);
     let end = String::from_utf8_lossy(end);

@@ -130,7 +130,7 @@ impl<'a> Results<'a> {
 
 fn with_result(call: &ToolCall, result: Option<&str>, names: &ToolNames) -> Call {
     let result = match result {
-        // Nobody saw the call end.
+        // The result of the call is not known.
         None => UNKNOWN_RESULT,
         Some(blank) if blank.trim().is_empty() => "{}",
         Some(result) => result,

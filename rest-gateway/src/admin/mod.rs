@@ -21,12 +21,15 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         ("console.css", include_str!("console.css")),
         ("console.js", include_str!("console.js")),
         ("dom.js", include_str!("../chat/dom.js")),
+        ("fields.js", include_str!("fields.js")),
         ("format.js", include_str!("format.js")),
         ("http.js", include_str!("../chat/http.js")),
+        ("people.js", include_str!("people.js")),
         ("server.js", include_str!("server.js")),
         ("sign-in.js", include_str!("../chat/sign-in.js")),
         ("tables.js", include_str!("tables.js")),
         ("tabs.js", include_str!("tabs.js")),
+        ("usage.js", include_str!("usage.js")),
     ],
 };
 

@@ -64,10 +64,30 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
+    /// The agents file, for operators who look at it; `None` without one.
+    pub agents_file: Option<Arc<dyn AgentsFile>>,
     /// What operators are shown of this process.
     pub process: ProcessConfig,
     /// What operators are shown as the settings of this process; the core does not use it.
     pub shown_settings: Arc<[AdminSetting]>,
+}
+
+/// Reads the agents file, which can have changed, and tries texts out. An error is one line, for operators.
+pub trait AgentsFile: std::fmt::Debug + Send + Sync {
+    /// Returns its path.
+    fn path(&self) -> String;
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn read(&self) -> Result<AgentsConfig, String>;
+
+    /// Reads a text as if it were that of the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn check(&self, text: &str) -> Result<AgentsConfig, String>;
 }
 
 /// What operators are shown of a process.

@@ -64,11 +64,11 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
-    /// The agents file, for operators who look at it; `None` without one.
+    /// The agents file, for the console; `None` without one.
     pub agents_file: Option<Arc<dyn AgentsFile>>,
-    /// What operators are shown of this process.
+    /// The description of this process, for the console.
     pub process: ProcessConfig,
-    /// What operators are shown as the settings of this process; the core does not use it.
+    /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
 }
 
@@ -90,7 +90,7 @@ pub trait AgentsFile: std::fmt::Debug + Send + Sync {
     fn check(&self, text: &str) -> Result<AgentsConfig, String>;
 }
 
-/// What operators are shown of a process.
+/// The description of a process, for the console.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessConfig {
     /// Name of its machine.
@@ -119,7 +119,7 @@ pub struct ProviderConfig {
 /// Who can register an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Everyone.
     Open,
     /// Everyone with an invitation.
     Invite,

@@ -21,13 +21,13 @@ use threadline_schema::ids::{RunId, SummaryJobId, ThreadId, UserId};
 
 /// How long the model may take for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a job holds its claim without a sign of life: longer than one request.
+/// How long the claim of a job is valid without a renewal: longer than one request.
 const CLAIM: Duration = Duration::from_secs(150);
 /// How long no job begins after one has failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Most requests of one job. What is left is for the next one.
 const MAX_REQUESTS: usize = 4;
-/// Most items that one job reads, the newest ones: a conversation may be longer than anybody wants to pay for.
+/// Maximum number of items that one job reads, the newest ones: a very long conversation would cost too much.
 const MAX_ITEMS: u32 = 400;
 /// Tokens that one request reads, if the window of the model allows it.
 const MAX_PROMPT_TOKENS: u64 = 12_000;
@@ -137,7 +137,7 @@ impl SummaryJob {
             written = self.write(id) => written,
         };
         let (thread_id, run_id) = (self.thread_id, self.run_id);
-        // First of all: what is stored was paid for.
+        // First: what was used must be paid, even if a later step fails.
         let scopes = self.services.budgets.scopes_beside_runs(&self.agent);
         std::mem::take(&mut self.used).book(&self.services, scopes, self.user_id, thread_id, self.at).await;
         let outcome = match &written {

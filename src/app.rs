@@ -12,7 +12,7 @@ use crate::telemetry;
 use process::{META_BYTES, Process, RunningCore};
 use std::sync::Arc;
 use threadline_core::GatewayTrust;
-use threadline_core::config::CoreConfig;
+use threadline_core::config::{CoreConfig, ProcessConfig};
 use threadline_gateway::{Remote, RemoteConfig, Upstream};
 
 /// Runs gateway and core in one process, until a signal stops it.
@@ -26,8 +26,12 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let rpc = process.bind("rpc", "RPC_LISTEN", process.server.rpc_listen).await?;
 
     // The port is known only now if the setting has port 0.
-    let config = CoreConfig { attachments: settings.attachments(rest.local_addr()?), ..config };
-    let running = RunningCore::start(&process, settings, config, GatewayTrust::Nobody).await?;
+    let config = CoreConfig {
+        attachments: settings.attachments(rest.local_addr()?),
+        process: ProcessConfig { address: rest.local_addr()?.to_string(), ..config.process },
+        ..config
+    };
+    let running = RunningCore::start(&process, settings, config, GatewayTrust::NoGateways).await?;
     let upstream: Arc<dyn Upstream> = Arc::new(InProcess(running.rpc_server.clone()));
     let addresses = Addresses::new(Some(&rest), Some(&rpc), process.ops())?;
     process.announce(settings, &addresses, Some(&running.core))?;
@@ -51,6 +55,8 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     let mut process = Process::start(settings, &warnings, telemetry::volumes(settings)).await?;
     let rpc = process.bind("rpc", "RPC_LISTEN", process.server.rpc_listen).await?;
 
+    let address = rpc.local_addr()?.to_string();
+    let config = CoreConfig { process: ProcessConfig { address, ..config.process }, ..config };
     let running = RunningCore::start(&process, settings, config, GatewayTrust::Claimed).await?;
     if process.server.gateway_secret.is_none() && !process.server.rpc_listen.ip().is_loopback() {
         tracing::warn!(
@@ -70,8 +76,8 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
 /// Runs the gateway alone, in front of a core in another process.
 ///
 /// # Errors
-/// When a setting is wrong or the port is in use. A core that cannot be reached is no error: requests are answered 503
-/// until it can.
+/// When a setting is wrong or the port is in use. A core that cannot be reached is not an error: requests are answered
+/// 503 until it can.
 pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
     let core_url = settings.core_url()?.to_owned();
     let mut process = Process::start(settings, &[], Vec::new()).await?;

@@ -1,7 +1,7 @@
-//! `threadline smoke`: tries out a deployment from outside, as a client does, and says what is broken.
+//! `threadline smoke`: tests a deployment from outside, as a client does, and reports what is broken.
 //!
-//! It uses nothing but the REST API, through whatever stands before it: proxies, certificates, limits. What it creates it
-//! deletes again, also after a failure and after Ctrl-C.
+//! It uses only the REST API, through everything in front of it: proxies, certificates, limits. It deletes everything
+//! that it creates, also after a failure and after Ctrl-C.
 
 mod account;
 mod conversation;
@@ -16,10 +16,10 @@ use crate::rest_client::{OnLimit, RestClient};
 use anyhow::bail;
 use serde_json::Value;
 
-/// Tries out the deployment at a URL, and prints a line for each step. Returns whether all worked.
+/// Tests the deployment at a URL, and prints a line for each step. Returns whether all worked.
 ///
 /// # Errors
-/// When the URL is none, or stdout cannot be written to.
+/// When the URL is not valid, or stdout cannot be written to.
 pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
     let api = RestClient::new(&options.url, OnLimit::WaitAndRetry)?;
     let mut report = Report::new();
@@ -94,7 +94,7 @@ async fn model(api: &RestClient) -> anyhow::Result<((), String)> {
     }
 }
 
-/// What is said when operators have a listener of their own.
+/// The words for a deployment whose operators have a listener of their own.
 const ELSEWHERE: &str = "not asked: its health is on OPS_LISTEN only; the steps below show whether it works";
 
 /// Returns whether a health check is not served at this URL.

@@ -25,7 +25,7 @@ pub enum RedisOpenError {
 /// Opens Redis with the prefix of this installation; `None` if it is not configured.
 ///
 /// # Errors
-/// When the URL cannot be used. A server that cannot be reached is no error.
+/// When the URL cannot be used. A server that cannot be reached is not an error.
 pub(crate) fn open(config: &CoreConfig) -> Result<Option<Redis>, RedisOpenError> {
     let Some(redis) = &config.redis else { return Ok(None) };
     Ok(Some(Redis::open(redis, namespace(config)?)?))
@@ -34,7 +34,8 @@ pub(crate) fn open(config: &CoreConfig) -> Result<Option<Redis>, RedisOpenError>
 /// Returns the prefix, from what the replicas of one installation share: the key that signs tokens, and the name of the
 /// database. Its address is not used, because it can differ from machine to machine.
 ///
-/// Who can see the names in Redis could try keys. So the key goes through the hash of passwords, which makes each try expensive.
+/// An attacker who can see the names in Redis could try keys. So the key goes through the hash of passwords, which
+/// makes each try expensive.
 fn namespace(config: &CoreConfig) -> Result<Arc<str>, RedisOpenError> {
     let mut salt = Sha256::new();
     salt.update(b"threadline installation\0");

@@ -4,7 +4,7 @@ use super::handlers::{self, Hosts, RpcPages};
 use crate::banner::{self, Addresses};
 use crate::config::{ConfigError, ServerConfig, Settings};
 use crate::listen::{self, Certificates, ConnectionLimits, Listener};
-use crate::telemetry::{self, MetricsPage, Telemetry, Volume};
+use crate::telemetry::{self, ErrorReports, MetricsPage, Telemetry, Traces, Volume};
 use crate::{reload, shutdown};
 use http::Request;
 use hyper::body::Incoming;
@@ -43,7 +43,7 @@ pub(super) struct Process {
     /// The listener of operators, until it is served.
     ops: Option<Listener>,
     serving: Vec<JoinHandle<Option<usize>>>,
-    _telemetry: Telemetry,
+    telemetry: Telemetry,
 }
 
 /// A core in this process, with its RPC server.
@@ -105,7 +105,7 @@ impl Process {
             input,
             ops: None,
             serving: Vec::new(),
-            _telemetry: telemetry,
+            telemetry,
         };
         if let Some(address) = process.server.ops_listen {
             process.ops = Some(process.bind("ops", "OPS_LISTEN", address).await?);
@@ -216,6 +216,7 @@ impl Process {
             serving.await?;
         }
         self.supervisor.shut_down();
+        let _log = self.telemetry.finish().await;
         failure.map_or(Ok(()), Err)?;
         tracing::info!("stopped");
         Ok(())
@@ -242,13 +243,21 @@ fn start_telemetry(
     volumes: Vec<Volume>,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Telemetry> {
-    let log = telemetry::install_log(&settings.log())?;
+    let reports = settings.error_report_url().map(|url| (url, telemetry::error_reports()));
+    let (reports, layer) = match reports {
+        Some((url, (layer, queue))) => (Some((url, queue)), Some(layer)),
+        None => (None, None),
+    };
+    let log = telemetry::install_log(&settings.log(), layer)?;
+    let error_reports = reports.map(|(url, queue)| ErrorReports::start(queue, url, supervisor)).transpose()?;
+    threadline_trace::set_slow_limits(settings.slow_limits());
+    let traces = settings.traces().as_ref().map(Traces::start).transpose()?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let metrics = telemetry::install_metrics()?;
     supervisor.spawn(TaskKind::MetricsUpkeep, metrics.clone().upkeep(volumes, log.dropped_lines()));
-    Ok(Telemetry { metrics, _log: log })
+    Ok(Telemetry { metrics, traces, error_reports, _log: log })
 }
 
 /// Returns whether only this machine reaches the REST listener. Behind a proxy of this machine, others may reach it too.

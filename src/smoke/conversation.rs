@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 /// A message whose answer is several sentences long, so that there is something to resume and to cancel.
 const LONG_ANSWER: &str = "Hello! What can you do? Please answer in about ten sentences.";
-/// An answer that is given in at least so many seconds, and arrives all at once, is held back by something.
+/// An answer that the service has given over this time, and that arrives all at once, was held back by a proxy.
 const BUFFERED_SECONDS: f64 = 1.0;
 
-/// What the conversation has left on the server.
+/// What the conversation has created on the server.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     session: Option<String>,
@@ -24,7 +24,7 @@ pub(super) struct Traces {
     task: Option<String>,
 }
 
-/// Carries the steps out. Each that fails leaves out those that need it.
+/// Runs the steps. If a step fails, the steps that need it are skipped.
 ///
 /// # Errors
 /// When stdout cannot be written to.
@@ -60,7 +60,7 @@ async fn open_session(api: &RestClient, traces: &mut Traces) -> anyhow::Result<(
     Ok((id.clone(), id))
 }
 
-/// Sends a message, reads its answer, and looks whether both are stored.
+/// Sends a message, reads its answer, and checks that the answer is stored.
 async fn stream(api: &RestClient, session: &str) -> anyhow::Result<((), String)> {
     let mut stream = RunStream::send(api, session, LONG_ANSWER).await?;
     let run = completed(&mut stream).await?.get("run").cloned().unwrap_or_default();
@@ -151,7 +151,7 @@ fn seconds_between(start: &str, end: &str) -> Option<f64> {
 }
 
 impl Traces {
-    /// Deletes the session and the task, and looks whether the session is gone. Returns what is gone.
+    /// Deletes the session and the task, and checks that the session is gone. Returns what was deleted.
     ///
     /// # Errors
     /// When something could not be deleted.

@@ -29,7 +29,7 @@ impl RunStream {
     /// Sends a message, and opens the stream of its answer.
     ///
     /// # Errors
-    /// When the service refuses it, or the response is no stream.
+    /// When the service refuses it, or the response is not a stream.
     pub(super) async fn send(api: &RestClient, session: &str, text: &str) -> anyhow::Result<Self> {
         let path = format!("/api/v1/chatkit/sessions/{session}/threads/{session}/runs");
         let body = serde_json::json!({
@@ -70,7 +70,7 @@ impl RunStream {
             if data == "[DONE]" {
                 return Ok(None);
             }
-            let event: Value = serde_json::from_str(&data).context("an event is no JSON")?;
+            let event: Value = serde_json::from_str(&data).context("an event is not JSON")?;
             if let Some(id) = id {
                 self.advance(id)?;
             }
@@ -107,7 +107,7 @@ impl RunStream {
     /// Checks that the numbers of the events have no gap.
     fn advance(&mut self, id: String) -> anyhow::Result<()> {
         let number = |id: &str| id.rsplit_once(':').and_then(|(_, seq)| seq.parse::<u64>().ok());
-        let new = number(&id).with_context(|| format!("{id:?} is no cursor"))?;
+        let new = number(&id).with_context(|| format!("{id:?} is not a cursor"))?;
         let last = self.cursor.as_deref().and_then(number).unwrap_or(0);
         if new != last + 1 {
             bail!("event {new} came after event {last}: events are lost or come twice");

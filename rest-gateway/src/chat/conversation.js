@@ -236,7 +236,7 @@ export class Conversation {
     } catch (error) {
       if (!error.isTemporary || !this.thread) this.fail(error.message, true);
       this.finish();
-      // The run goes on without this connection. The follower reads it again from its first event on.
+      // The run continues without this connection. The follower reads it again from its first event on.
       if (error.isTemporary) this.followAgain(running.runId);
     }
   }

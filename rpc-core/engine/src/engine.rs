@@ -6,6 +6,7 @@ use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
 use crate::log::{SegmentPositions, to_unsigned};
+use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
@@ -69,6 +70,11 @@ impl Engine {
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
+    }
+
+    /// Returns the id of this process, as in the leases of its runs.
+    pub fn process_id(&self) -> ProcessId {
+        self.shared.process_id
     }
 
     /// Returns whether the database takes writes, by a write.
@@ -337,12 +343,12 @@ impl Engine {
     /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
     #[boxed]
     pub async fn remove_expired_logs(&self) {
-        recovery::remove_expired_logs(&self.shared).await;
+        maintenance::remove_expired_logs(&self.shared).await;
     }
 
     /// Archives threads that were not used for `max_idle`.
     #[boxed]
     pub async fn archive_idle_threads(&self, max_idle: Duration) {
-        recovery::archive_idle_threads(&self.shared, max_idle).await;
+        maintenance::archive_idle_threads(&self.shared, max_idle).await;
     }
 }

@@ -29,7 +29,8 @@ pub struct ToolCallBody {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
-    /// JSON text. Absent while the call runs. When its run has ended it is there, be it [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
+    /// JSON text. Absent while the call runs. After the end of the run every call has a result; if it is not known,
+    /// [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// What clients get instead of the result, if that is for the model alone. JSON text.
@@ -47,8 +48,8 @@ pub struct ToolCallBody {
     /// What the model's server wants back with the call. Clients never get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Value>,
-    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call that
-    /// has no result is made again then, and only then.
+    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call
+    /// that has no result is made again then, and only then.
     #[serde(rename = "idempotent", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_idempotent: bool,
 }

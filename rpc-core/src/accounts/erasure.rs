@@ -1,5 +1,5 @@
-//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be repeated,
-//! so a process that dies loses nothing, and two that do the same do no harm.
+//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be
+//! repeated, so a process that dies loses nothing, and two that do the same do no harm.
 
 use crate::attachments::Attachments;
 use crate::auth::foreign::identity_hash;
@@ -17,18 +17,18 @@ use threadline_schema::error::Chain;
 use threadline_schema::ids::{ThreadId, UserId};
 use tokio::sync::Notify;
 
-/// How often requests are looked for that another process, or a command, has made.
+/// Poll interval for requests that another process, or a command, has made.
 const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Accounts of one look.
+/// Maximum number of accounts in one pass.
 const ACCOUNTS: u32 = 10;
 /// Rows of one transaction: small, so that other transactions do not wait.
 const BATCH: u32 = 50;
 
-/// How often SQLite's log is tried to be emptied after an erasure, and how long apart: somebody may be reading.
+/// Attempts to empty SQLite's log after an erasure, and the pause between two: a reader can block one.
 const LOG_ATTEMPTS: u32 = 20;
 const LOG_PAUSE: Duration = Duration::from_millis(250);
 
-/// Deletes a thread, with whatever has to be stopped first.
+/// Deletes a thread, and stops its active run first.
 type DeleteThread = Box<dyn Fn(UserId, ThreadId) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
 /// Erases accounts.
@@ -60,7 +60,7 @@ impl Erasure {
         Self { store, clock, attachments, delete_thread, requested: Notify::new() }
     }
 
-    /// Starts the job that erases what is requested.
+    /// Starts the job that erases the accounts whose erasure is requested.
     pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
         let this = self.clone();
         supervisor.spawn(TaskKind::Erasure, async move {
@@ -104,8 +104,8 @@ impl Erasure {
     /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
     #[boxed]
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
-        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the row is
-        // how a process that goes on after a crash finds them; nobody can read a file without bytes any more.
+        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the
+        // row is how a process that continues after a crash finds them. A row without bytes gives access to nothing.
         loop {
             let attachments = self.store.export_attachments(user_id, None, BATCH).await?;
             if attachments.is_empty() {
@@ -151,8 +151,8 @@ impl Erasure {
         Ok(())
     }
 
-    /// Takes what was deleted out of the database's files too. It is no error if that is not possible now: later writes
-    /// overwrite it.
+    /// Takes what was deleted out of the database's files too. It is not an error if that is not possible now: later
+    /// writes overwrite it.
     async fn empty_log(&self) {
         for _ in 0..LOG_ATTEMPTS {
             match self.store.empty_log().await {

@@ -1,5 +1,5 @@
-//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of any size
-//! takes little memory, and a download can go on where it was interrupted.
+//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of
+//! any size takes little memory, and a download can continue where it was interrupted.
 //!
 //! | cursor | what follows |
 //! | --- | --- |
@@ -256,7 +256,7 @@ impl AccountExport {
     }
 }
 
-/// Returns stored JSON as such, and what is none as text.
+/// Returns stored JSON as JSON, and everything else as text.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -10,7 +10,7 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_store::Charge;
 
-/// What the side requests of one purpose have used.
+/// The usage of the side requests of one purpose.
 #[derive(Debug, Default)]
 pub(super) struct SideUsage {
     /// As the server reports it.
@@ -19,8 +19,8 @@ pub(super) struct SideUsage {
 }
 
 impl SideUsage {
-    /// Asks a model, and returns the text of its response: at most `max_bytes` and the rest of one token, as not every server
-    /// respects the limit of tokens.
+    /// Asks a model, and returns the text of its response: at most `max_bytes` and the rest of one token, as not every
+    /// server respects the limit of tokens.
     pub(super) async fn ask(
         &mut self,
         model: &dyn Model,
@@ -74,7 +74,7 @@ impl SideUsage {
         if charge == Charge::default() {
             return;
         }
-        // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
+        // Once: a write that failed may have been committed, and the user must not pay twice.
         match services.store.usage_add(user_id, at, charge, meter.uses(), scopes).await {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),

@@ -136,8 +136,8 @@ impl UserMessages {
         Ok(created)
     }
 
-    /// Deletes the temporary threads that a user has too many, those first that were not used for the longest time. A failure is
-    /// logged: the next thread tries again, and all end some time after their last use.
+    /// Deletes the temporary threads that a user has too many, those first that were not used for the longest time. A
+    /// failure is logged: the next thread tries again, and all end some time after their last use.
     async fn limit_temporary(&self, user_id: UserId) {
         let Some(keep) = self.limits.sessions_per_user else { return };
         let AnswerRuns { store, engine, .. } = &*self.runs;
@@ -163,7 +163,7 @@ impl UserMessages {
             return Ok(run);
         }
         let key = request.idempotency_key("threads.retry_after_item", Some(thread_id), &item_id)?;
-        // The transaction that starts the run refuses what is no user message.
+        // The transaction that starts the run refuses what is not a user message.
         let message = self.runs.store.item_get(request.user_id, thread_id, item_id).await.ok();
         let options = message.as_ref().map(inference_options_of).unwrap_or_default();
         let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options, approved: None };

@@ -1,5 +1,8 @@
 //! `admin.*`: the console. The pipeline has checked that the caller is an operator.
 
+mod agents_file;
+mod keys;
+mod operations;
 mod usage;
 
 use crate::accounts::Accounts;
@@ -8,6 +11,7 @@ use crate::audit::{AuditEntry, AuditLog};
 use crate::auth::email;
 use crate::auth::standings::Standings;
 use crate::budget::Budgets;
+use crate::config::AgentsFile;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
@@ -18,11 +22,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
 use threadline_schema::admin::{
-    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminDisableUser,
-    AdminEnableUser, AdminFeedback, AdminGetBudgets, AdminGetSettings, AdminKey, AdminListFeedback,
-    AdminListFeedbackParams, AdminListKeys, AdminListNearBudget, AdminListParams, AdminListRuns, AdminListTopUsers,
-    AdminListUsers, AdminListUsersParams, AdminRunRef, AdminSetting, AdminSettings, AdminUsage, AdminUser,
-    AdminUserRef, LiveRun, READ_CONTENT,
+    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCheckAgentsFile,
+    AdminCreateKey, AdminDisableUser, AdminEnableUser, AdminFeedback, AdminGetAgentsFile, AdminGetBudgets,
+    AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams, AdminListItems,
+    AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses, AdminListRuns, AdminListThreads,
+    AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminReloadAgentsFile, AdminRevokeKey, AdminRunRef,
+    AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
@@ -45,6 +50,7 @@ pub(crate) struct AdminMethods {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) engine: Engine,
     pub(crate) audit: AuditLog,
+    pub(crate) agents_file: Option<Arc<dyn AgentsFile>>,
     pub(crate) settings: Arc<[AdminSetting]>,
 }
 
@@ -55,6 +61,9 @@ impl AdminMethods {
             .command(AdminListUsers, Self::list_users)
             .command(AdminDisableUser, Self::disable_user)
             .command(AdminEnableUser, Self::enable_user)
+            .command(AdminSetBudgetClass, Self::set_budget_class)
+            .command(AdminListThreads, Self::list_threads)
+            .command(AdminListItems, Self::list_items)
             .command(AdminListRuns, Self::list_runs)
             .command(AdminCancelRun, Self::cancel_run)
             .command(AdminUsage, Self::usage)
@@ -62,8 +71,15 @@ impl AdminMethods {
             .command(AdminGetBudgets, Self::budgets)
             .command(AdminListNearBudget, Self::list_near_budget)
             .command(AdminListFeedback, Self::list_feedback)
+            .command(AdminListProcesses, Self::list_processes)
+            .command(AdminGetErrors, Self::errors)
+            .command(AdminCreateKey, Self::create_key)
+            .command(AdminRevokeKey, Self::revoke_key)
             .command(AdminListKeys, Self::list_keys)
             .command(AdminAuditLog, Self::audit_log)
+            .command(AdminGetAgentsFile, Self::agents_file)
+            .command(AdminCheckAgentsFile, Self::check_agents_file)
+            .command(AdminReloadAgentsFile, Self::reload_agents_file)
             .command(AdminGetSettings, Self::settings);
     }
 
@@ -99,7 +115,7 @@ impl AdminMethods {
         let no_user = || Error::new(ErrorCode::NotFound, "There is no user with this id.");
         self.store.user_by_id(id).await?.ok_or_else(no_user)?;
         let action = if disabled { AdminDisableUser::NAME } else { AdminEnableUser::NAME };
-        self.record(call, action, id).await?;
+        self.record(call, action, Some(id)).await?;
         self.accounts.set_disabled(id, disabled).await?;
         self.standings.announce(id.into()).await;
         self.store.console_user(id).await?.map(user).ok_or_else(no_user)
@@ -136,7 +152,7 @@ impl AdminMethods {
     async fn cancel_run(self: Arc<Self>, call: CallContext, params: AdminRunRef) -> Result<AdminCancelled, Error> {
         let user_id = self.store.console_user_of_run(params.run_id).await?;
         let user_id = user_id.ok_or_else(|| Error::new(ErrorCode::RunNotFound, "There is no run with this id."))?;
-        self.record(&call, AdminCancelRun::NAME, user_id).await?;
+        self.record(&call, AdminCancelRun::NAME, Some(user_id)).await?;
         let run = self.engine.cancel(user_id, params.run_id).await?;
         Ok(AdminCancelled { id: run.id, status: run.status })
     }
@@ -175,7 +191,7 @@ impl AdminMethods {
     ) -> Result<HashMap<ItemId, Raw<ThreadItem>>, Error> {
         let users: BTreeSet<UserId> = rows.iter().map(|row| row.user_id).collect();
         for user_id in users {
-            self.record(call, AdminListFeedback::NAME, user_id).await?;
+            self.record(call, AdminListFeedback::NAME, Some(user_id)).await?;
         }
         let items = self.store.console_items(rows.iter().map(|row| row.item_id).collect()).await?;
         let read = |item: ItemRow| -> Result<_, Error> { Ok((item.id, Raw::from_json(item.body)?)) };
@@ -219,14 +235,14 @@ impl AdminMethods {
     }
 
     /// Records what an operator is about to do.
-    async fn record(&self, call: &CallContext, action: &str, user_id: UserId) -> Result<(), Error> {
+    async fn record(&self, call: &CallContext, action: &str, user_id: Option<UserId>) -> Result<(), Error> {
         let identity = call.identity()?;
         let key = identity.service_key();
         let actor = key.map_or_else(|| format!("user:{}", identity.user_id), |key| format!("key:{}", key.name));
         let entry = AuditEntry {
             actor: &actor,
             key_id: key.map(|key| key.id),
-            user_id: Some(user_id),
+            user_id,
             action,
             outcome: "allowed",
             request_id: call.request_id(),
@@ -237,13 +253,14 @@ impl AdminMethods {
 }
 
 fn user(listed: ListedUser) -> AdminUser {
-    let ListedUser { user, email, roles } = listed;
+    let ListedUser { user, email, roles, budget_class } = listed;
     AdminUser {
         id: user.id,
         email,
         created_at: user.created_at.utc(),
         disabled_at: user.disabled_at.map(|at| at.utc()),
         roles,
+        budget_class,
         sessions: count(user.session_count),
         attachment_bytes: count(user.attachment_bytes),
     }
@@ -277,7 +294,7 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
     }
 }
 
-/// A number of things; a stored one that is negative is none.
+/// Returns a stored number; 0 if it is negative.
 fn count(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or_default()
 }

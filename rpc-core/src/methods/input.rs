@@ -54,11 +54,11 @@ impl InputMethods {
         let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
             let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
-            return Err(Error::invalid(format!("`mime_type` is none of those that are taken: {known}.")));
+            return Err(Error::invalid(format!("`mime_type` is not one of the accepted types: {known}.")));
         };
-        let bytes = BASE64.decode(params.audio_base64).map_err(|_| Error::invalid("`audio_base64` is no base64."))?;
+        let bytes = BASE64.decode(params.audio_base64).map_err(|_| Error::invalid("`audio_base64` is not base64."))?;
         if bytes.is_empty() {
-            return Err(Error::invalid("`audio_base64` is empty: there is nothing to hear."));
+            return Err(Error::invalid("`audio_base64` is empty."));
         }
         let size = bytes.len();
         let request_id = call.request_id().clone();

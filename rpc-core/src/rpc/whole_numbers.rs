@@ -1,4 +1,5 @@
-//! Integers that are written with a fraction or an exponent. For JSON Schema `1.0` and `1e2` are integers; serde refuses them.
+//! Integers that are written with a fraction or an exponent. For JSON Schema `1.0` and `1e2` are integers; serde
+//! refuses them.
 
 /// The largest number up to which each integer has a floating-point number of its own.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -52,7 +53,7 @@ fn as_integer(token: &str) -> Option<String> {
     let is_integer = !token.contains(['.', 'e', 'E']) && token != "-0";
     let number: f64 = if is_integer { return None } else { token.parse().ok()? };
     let is_whole = number.abs() <= LARGEST_EXACT && number.fract() == 0.0;
-    // Not `-0`, which is no integer for serde.
+    // Not `-0`, which is not an integer for serde.
     is_whole.then(|| if number == 0.0 { "0".to_owned() } else { format!("{number:.0}") })
 }
 

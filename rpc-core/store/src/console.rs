@@ -17,7 +17,7 @@ use threadline_schema::db::tables::{
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{AuditId, ItemId, RunId, ServiceKeyId, UserId};
+use threadline_schema::ids::{AuditId, ItemId, RunId, ServiceKeyId, ThreadId, UserId};
 
 /// The last character of Unicode: no address that begins with a text is after the text and this one.
 const LAST_CHARACTER: char = '\u{10FFFF}';
@@ -31,6 +31,8 @@ pub struct ListedUser {
     pub email: Option<String>,
     /// Roles, sorted.
     pub roles: Vec<String>,
+    /// The budget class: as the operator has given it, or else as the identity provider says.
+    pub budget_class: Option<String>,
 }
 
 /// A run that has not ended.
@@ -44,14 +46,22 @@ pub struct ListedRun {
     pub email: Option<String>,
 }
 
+/// What an identity provider says about a user: email, roles, budget class.
+type ForeignParts = (UserId, Option<String>, TextList, Option<String>);
+
 /// Reads a page of users. `$query` selects rows of users; the rest is read by their ids.
 macro_rules! listed_users {
     ($c:ident, $rows:expr) => {{
         let rows: Vec<UserRow> = $rows;
         let ids: Vec<UserId> = rows.iter().map(|row| row.id).collect();
-        let foreign: Vec<(UserId, Option<String>, TextList)> = foreign_identities::table
+        let foreign: Vec<ForeignParts> = foreign_identities::table
             .filter(foreign_identities::user_id.eq_any(&ids))
-            .select((foreign_identities::user_id, foreign_identities::email, foreign_identities::roles))
+            .select((
+                foreign_identities::user_id,
+                foreign_identities::email,
+                foreign_identities::roles,
+                foreign_identities::budget_class,
+            ))
             .load($c)
             .await?;
         let given: Vec<(UserId, String)> = user_roles::table
@@ -177,6 +187,15 @@ impl Store {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
 
+    /// Returns the user of a thread.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn console_user_of_thread(&self, id: ThreadId) -> StoreResult<Option<UserId>> {
+        read!(self, |c| { Ok(threads::table.find(id).select(threads::user_id).first(c).await.optional()?) })
+    }
+
     /// Returns the email addresses of users, of those that have one.
     ///
     /// # Errors
@@ -291,14 +310,12 @@ impl Store {
 }
 
 /// Adds emails and roles to accounts.
-fn list_users(
-    rows: Vec<UserRow>,
-    foreign: Vec<(UserId, Option<String>, TextList)>,
-    given: Vec<(UserId, String)>,
-) -> Vec<ListedUser> {
+fn list_users(rows: Vec<UserRow>, foreign: Vec<ForeignParts>, given: Vec<(UserId, String)>) -> Vec<ListedUser> {
     let mut roles: HashMap<UserId, Vec<String>> = HashMap::new();
     let mut emails: HashMap<UserId, String> = HashMap::new();
-    for (id, email, named) in foreign {
+    let mut classes: HashMap<UserId, String> = HashMap::new();
+    for (id, email, named, class) in foreign {
+        classes.extend(class.map(|class| (id, class)));
         roles.entry(id).or_default().extend(named.0);
         emails.extend(email.map(|email| (id, email)));
     }
@@ -310,7 +327,8 @@ fn list_users(
         roles.sort();
         roles.dedup();
         let email = user.own_email().map(str::to_owned).or_else(|| emails.remove(&user.id));
-        ListedUser { user, email, roles }
+        let budget_class = user.budget_class.clone().or_else(|| classes.remove(&user.id));
+        ListedUser { user, email, roles, budget_class }
     };
     rows.into_iter().map(listed).collect()
 }

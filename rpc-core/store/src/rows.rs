@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months, user_roles,
-    users,
+    items, processes, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months,
+    user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -360,6 +360,30 @@ rows! {
         held_tokens: i64,
         /// Millionths of the currency that active runs hold.
         held_micros: i64,
+    }
+
+    /// A process that serves the database.
+    ProcessRow in processes {
+        /// Id.
+        id: ProcessId,
+        /// Whether it holds its advisory lock.
+        holds_lock: bool,
+        /// When it last wrote this row.
+        seen_at: UtcTime,
+        /// How often runs were taken from it.
+        fence: i64,
+        /// Whether it reads segments.
+        reads_segments: bool,
+        /// Name of its machine.
+        host: Option<String>,
+        /// Where it listens.
+        address: Option<String>,
+        /// Its version.
+        version: Option<String>,
+        /// When it started.
+        started_at: Option<UtcTime>,
+        /// Since when it accepts no new runs.
+        draining_since: Option<UtcTime>,
     }
 
     /// Usage of a user in one month.

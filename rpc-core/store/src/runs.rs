@@ -48,7 +48,7 @@ pub struct RunEnd {
     pub events: Vec<EventRow>,
 }
 
-/// What a process stores when it goes on with a run that it has taken over.
+/// What a process stores when it continues a run that it has taken over.
 #[derive(Debug, Clone)]
 pub struct RunContinuation {
     /// Items that were complete and not stored.
@@ -63,9 +63,9 @@ pub struct RunContinuation {
 
 steps! {
     trait TakeSteps {
-        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and whose leases
-        /// are as they were when they were found. Their owner renews or ends the others just now. `found` has the runs, their
-        /// owners and their leases.
+        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and
+        /// whose leases are as they were when they were found. Their owner renews or ends the others just now. `found`
+        /// has the runs, their owners and their leases.
         fn take_runs(
             c,
             found: Vec<(RunId, ProcessId, UtcTime)>,
@@ -130,12 +130,12 @@ impl Store {
         })
     }
 
-    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing. If the
-    /// run answered a message again, the old answer is deleted, or the new one if the run did not complete.
+    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing.
+    /// If the run answered a message again, the old answer is deleted, or the new one if the run did not complete.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
-    /// the run with it.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted, and the run with it.
     #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
@@ -182,10 +182,11 @@ impl Store {
         })
     }
 
-    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    /// Stores what a process begins with that continues a run, or nothing. The run stays active.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted.
     #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
@@ -198,8 +199,8 @@ impl Store {
         })
     }
 
-    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
-    /// recorded already. Returns the run.
+    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a
+    /// request is recorded already. Returns the run.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -246,8 +247,9 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first. The
-    /// fencing tokens of the former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first.
+    /// The fencing tokens of the former owners are not current any more. One process at a time does it; the others get
+    /// none.
     ///
     /// Runs that another transaction has locked are left for the next time: their owner renews or ends them just now.
     ///
@@ -276,8 +278,8 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens of the
-    /// former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens
+    /// of the former owners are not current any more. One process at a time does it; the others get none.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -316,8 +318,8 @@ impl Store {
         })
     }
 
-    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to itself,
-    /// these are the runs of the process before it.
+    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to
+    /// itself, these are the runs of the process before it.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -334,9 +336,9 @@ impl Store {
         })
     }
 
-    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
-    /// of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments must have been
-    /// moved before: see [`segments_settle`](Self::segments_settle).
+    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the
+    /// leases of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments
+    /// must have been moved before: see [`segments_settle`](Self::segments_settle).
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.

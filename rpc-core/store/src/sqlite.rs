@@ -215,7 +215,7 @@ pub(super) fn readers(path: &str, config: &DatabaseConfig, open_on: OpenOn) -> S
     Ok(Connections { pool, wait: config.pool_timeout })
 }
 
-/// How long the log's end is waited for: nobody can write meanwhile.
+/// Maximum wait for readers before the log is emptied. No unit can write meanwhile.
 const EMPTY_LOG_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(diesel::QueryableByName)]
@@ -224,8 +224,8 @@ struct Checkpoint {
     busy: i32,
 }
 
-/// Empties the write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while another
-/// connection reads an older state.
+/// Empties the write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while
+/// another connection reads an older state.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the file cannot be read or written.

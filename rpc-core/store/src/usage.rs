@@ -1,8 +1,8 @@
-//! Usage of each user per day, and what active runs have reserved of the day's budget: that of the user, and those that all
-//! users share.
+//! Usage of each user per day, and what active runs have reserved of the day's budget: that of the user, and those that
+//! all users share.
 //!
-//! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts only
-//! if its reservation fits, and the process that ends it releases the reservation.
+//! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts
+//! only if its reservation fits, and the process that ends it releases the reservation.
 
 use super::db::Store;
 use super::error::{Conflict, Limit, StoreError, StoreResult};
@@ -129,8 +129,8 @@ impl UsageRow {
 
 steps! {
     trait UsageSteps {
-        /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement: two
-        /// concurrent runs cannot both get the last part.
+        /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement:
+        /// two concurrent runs cannot both get the last part.
         ///
         /// # Errors
         /// [`StoreError::LimitReached`] if less than the reservation is left.
@@ -232,8 +232,8 @@ steps! {
 }
 
 impl Store {
-    /// Returns what a user has used on each day from `first` to `last`, newest first, without the days of no use. Days are
-    /// counted from 1970-01-01 UTC.
+    /// Returns what a user has used on each day from `first` to `last`, newest first, without the days of no use. Days
+    /// are counted from 1970-01-01 UTC.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -249,8 +249,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the users who have used or hold at least so many tokens or millionths of the currency on a day, in the
-    /// order of their ids, and whether more follow. `after` is the last of the page before.
+    /// Returns a page of the users who have used or hold at least these tokens or millionths of the currency on a
+    /// day, in the order of their ids, and whether more follow. `after` is the last of the page before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -298,7 +298,7 @@ impl Store {
         tx!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, uses, held).await })
     }
 
-    /// Takes a part of the budgets of the day of `at`, for work that is no run.
+    /// Takes a part of the budgets of the day of `at`, for work that is not a run.
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left.
@@ -311,7 +311,8 @@ impl Store {
         })
     }
 
-    /// Books what work that is no run has used, and releases what it held. `at` is the time of [`usage_hold`](Self::usage_hold).
+    /// Books what work that is not a run has used, and releases what it held. `at` is the time of
+    /// [`usage_hold`](Self::usage_hold).
     ///
     /// # Errors
     /// Only if the database fails.

@@ -128,7 +128,7 @@ pub struct UserContext {
     pub header: String,
     /// Key of the HS256 signature.
     pub key: SecretString,
-    /// The claim `aud`; without it there is none.
+    /// The claim `aud`; `None` for a token without it.
     pub audience: Option<String>,
 }
 

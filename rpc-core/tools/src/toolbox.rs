@@ -96,7 +96,7 @@ impl Toolbox {
         self.find(name).map(|tool| tool.check_arguments(arguments))
     }
 
-    /// Returns whether making a call of this tool twice does no harm. Nobody knows that of a tool that does not exist.
+    /// Returns whether making a call of this tool twice does no harm. Of a tool that does not exist that is not known.
     pub fn is_idempotent(&self, name: &str) -> bool {
         self.find(name).is_some_and(Tool::is_idempotent)
     }
@@ -132,7 +132,7 @@ impl Toolbox {
         call: &'a ToolCall,
         permission: Permission<'a>,
     ) -> ToolResult {
-        let metrics = CallMetrics::start(self.metric_label(&call.name));
+        let metrics = CallMetrics::start(self.known_name(&call.name));
         let span = start_span(metrics.tool, &call.id);
         let started = Instant::now();
         let executed = self.execute_permitted(context, call, permission, metrics.tool).in_span(span.clone());
@@ -191,8 +191,9 @@ impl Toolbox {
         self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
 
-    /// Returns the name of a tool of this toolbox: a label must never be text from the model.
-    fn metric_label(&self, name: &str) -> &str {
+    /// Returns the name of a tool of this toolbox, or the one that stands for all others: a label must never be text from the
+    /// model.
+    pub fn known_name(&self, name: &str) -> &str {
         self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }
 }
@@ -228,7 +229,7 @@ async fn execute(
         Ok(_) if !is_permitted => failed(ONE_AT_A_TIME.to_owned()),
         Ok(arguments) => {
             let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
-            // The other side may go on with the call after our timeout.
+            // The other side may continue the call after our timeout.
             result.unwrap_or_else(|_| match tool.has_side_effects() {
                 true => Err(ToolError::OutcomeUnknown),
                 false => failed("The tool took too long.".to_owned()),

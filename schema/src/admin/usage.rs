@@ -31,7 +31,8 @@ pub struct AdminUsageParams {
 pub struct AdminDayUsage {
     /// The day (UTC).
     pub date: NaiveDate,
-    /// Number of accounts with usage on this day, also of those that were erased since. Absent if `agent` or `model` is set.
+    /// Number of accounts with usage on this day, also of those that were erased since. Absent if `agent` or `model` is
+    /// set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<u64>,
     /// The usage, with that of erased accounts.
@@ -42,7 +43,7 @@ pub struct AdminDayUsage {
 /// Usage of an agent or of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AdminNamedUsage {
-    /// Its name. Absent for usage of which it is not known: of earlier versions, and of runs whose process has died.
+    /// Its name. Absent where it is not known: for usage of earlier versions, and of runs whose process has died.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The usage. A run counts for the model that has written its answer.
@@ -143,7 +144,8 @@ pub struct AdminNearBudgetParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub percent: Option<u32>,
-    /// Maximum number of users on the page, 1 to 100. Default: 20. A page can have fewer, and even none, although more follow.
+    /// Maximum number of users on the page, 1 to 100. Default: 20. A page can have fewer, and even none, although more
+    /// follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub limit: Option<u32>,
@@ -163,7 +165,7 @@ pub struct AdminNearBudget {
     /// The budget class of the user, if there is one. Those of service keys do not count here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// How much is used and held, of the budget of which less is left. Can be more than 100.
+    /// How much of the budget is used and held: the higher of tokens and cost. Can be more than 100.
     pub percent: u64,
     /// Input and output tokens; absent if they are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -93,7 +93,8 @@ async fn round_of(
 /// Uploads a file that comes so slowly that its user is erased meanwhile.
 async fn upload_slowly(user: &Client) {
     let piece = format!("{WORD} {}", "0123456789".repeat(60_000));
-    let announced = json!({"name": format!("{WORD}.txt"), "mime_type": "text/plain", "size": 2 * piece.len()});
+    let size = 2 * piece.len();
+    let announced = json!({"name": format!("{WORD}.txt"), "mime_type": "text/plain", "size": size});
     let announced = user.post("/api/v1/chatkit/attachments", &announced).await;
     let id = announced.data()["id"].as_str().unwrap().to_owned();
     let pieces = futures::stream::unfold(0, move |sent| {
@@ -107,6 +108,7 @@ async fn upload_slowly(user: &Client) {
     });
     let path = format!("/api/v1/chatkit/attachments/{id}/content");
     let request = user.request(Method::PUT, &path).header("content-type", "application/octet-stream");
+    let request = request.header("content-length", size);
     let reply = try_read(request.body(reqwest::Body::wrap_stream(Box::pin(pieces)))).await;
     if let Ok(reply) = reply {
         assert!(reply.status >= 400, "a file of nobody was stored: {}", reply.text);

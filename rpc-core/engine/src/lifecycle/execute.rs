@@ -33,11 +33,11 @@ pub(crate) struct RunTask {
     pub(super) held: Held,
     request: RequestContext,
     driver: Box<dyn RunDriver>,
-    /// What a process before has done of it.
+    /// What the former owner has done of it.
     resumed: Option<ResumedRun>,
 }
 
-/// A run that goes on after its process has died.
+/// A run that continues after its process has died.
 struct ResumedRun {
     age: Duration,
     progress: RunProgress,
@@ -58,7 +58,7 @@ impl RunTask {
         }
     }
 
-    /// Goes on with a run that was created `age` ago, where the process before has left it.
+    /// Continues a run that was created `age` ago, from where its former owner left it.
     pub(crate) fn resume(self, age: Duration, progress: RunProgress, output: ResumedOutput) -> Self {
         Self { resumed: Some(ResumedRun { age, progress, output }), ..self }
     }

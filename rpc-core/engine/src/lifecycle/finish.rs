@@ -17,7 +17,7 @@ use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_store::rows::NewItem;
 use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
 
-/// How often the end of a run is stored again while the database is away: 10 s in all.
+/// Attempts to store the end of a run while the database is not reachable: 10 s in all.
 const TRIES: u32 = 20;
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -121,8 +121,8 @@ async fn store_end(shared: &Shared, task: &RunTask, end: RunEnd, items: Vec<NewI
     }
 }
 
-/// Returns the tool calls of the run, with those that are about to be stored. `None` if they cannot be read: the run has
-/// ended, and that is what matters.
+/// Returns the tool calls of the run, with those that are about to be stored. `None` if they cannot be read: the run
+/// has ended, and that is what matters.
 async fn tool_calls(
     shared: &Shared,
     task: &RunTask,

@@ -1,4 +1,4 @@
-//! The output of a run: what a driver says and does becomes events and items.
+//! The output of a run: the text and tool calls of a driver become events and items.
 
 mod citations;
 mod pending_call;

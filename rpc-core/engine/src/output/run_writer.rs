@@ -28,7 +28,7 @@ pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not con
 /// What the user reads when half a message was withdrawn.
 const MESSAGE_WITHDRAWN: &str = "The language model broke off. Another one answers from the beginning.";
 
-/// Turns what a driver says and does into events and items.
+/// Turns the text and tool calls of a driver into events and items.
 ///
 /// Text is emitted as it comes. The events that complete a message wait until the message is stored: `ItemDone` means
 /// that it is kept.
@@ -37,9 +37,9 @@ pub struct RunWriter {
     pub(super) clock: Arc<Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) thread_id: ThreadId,
-    /// Whether the answer is to replace another one. Until it does, its items are stored hidden.
+    /// Whether the answer will replace another one. Until it does, its items are stored hidden.
     pub(super) replaces_answer: bool,
-    /// Items of such an answer that were begun, and are removed if it comes to nothing.
+    /// Items that such an answer has begun. They are removed if the answer fails.
     pub(super) begun: Vec<ItemId>,
     /// The message that is being written.
     pub(super) message: Option<OpenMessage>,
@@ -70,8 +70,8 @@ pub struct RunWriter {
     pub(crate) held: Option<Held>,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
-    /// Whether there is text that the subscribers were not told of.
-    has_unheard: bool,
+    /// Whether text was appended since the subscribers were last woken.
+    has_unannounced_text: bool,
 }
 
 /// A message that is being written.
@@ -115,11 +115,11 @@ impl RunWriter {
             held: None,
             has_output: false,
             has_tool_calls: false,
-            has_unheard: false,
+            has_unannounced_text: false,
         }
     }
 
-    /// Returns whether anything was said or done.
+    /// Returns whether the run has any output.
     pub fn has_output(&self) -> bool {
         self.has_output
     }
@@ -178,8 +178,8 @@ impl RunWriter {
         self.wake_readers();
     }
 
-    /// Like [`write_text`](Self::write_text), but subscribers hear of it with the next [`wake_readers`](Self::wake_readers):
-    /// many pieces of text can come together.
+    /// Like [`write_text`](Self::write_text), but wakes no subscriber before the next
+    /// [`wake_readers`](Self::wake_readers): many pieces of text can come together.
     pub fn add_text(&mut self, delta: &str) {
         self.meter.add_output(delta.len());
         if self.message.is_none() {
@@ -190,13 +190,13 @@ impl RunWriter {
         let Some(message) = &mut self.message else { return };
         message.text.push_str(delta);
         self.log.append_text(message.id, 0, delta);
-        self.has_unheard = true;
+        self.has_unannounced_text = true;
         self.show_citations(false);
     }
 
-    /// Wakes the subscribers if there is text that they were not told of.
+    /// Wakes the subscribers if text was appended since they were last woken.
     pub fn wake_readers(&mut self) {
-        if std::mem::take(&mut self.has_unheard) {
+        if std::mem::take(&mut self.has_unannounced_text) {
             self.log.wake_readers();
         }
     }
@@ -215,7 +215,7 @@ impl RunWriter {
     }
 
     /// Removes the message that is being written: another model answers from the beginning, and its words would not
-    /// continue this one. Thoughts stay: they are no answer.
+    /// continue this one. Thoughts stay: they are not part of the answer.
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
         self.finish_reason = None;
@@ -242,7 +242,7 @@ impl RunWriter {
         self.items.extend(hidden_note(&self.clock, self.thread_id, note));
     }
 
-    /// Completes what is being written, as far as it got, and abandons the running calls: their outcome is unknown.
+    /// Completes the open message and thoughts as they are, and abandons the running calls: their outcome is unknown.
     pub(crate) fn close(&mut self) {
         self.wake_readers();
         self.close_thoughts();

@@ -1,4 +1,4 @@
-//! Stores items while a run is active, so that they are kept wherever the run is stopped.
+//! Stores items while a run is active, so that they are kept when the run is stopped at any point.
 
 use super::run_writer::RunWriter;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Measures what a run uses, and what its user is charged.
 //!
-//! The usage of a run is what the models' servers report, and nothing else. Some report it only at the end of an answer,
-//! and some never. The charge contains an estimate for those, because an answer that is cancelled just before its end
-//! must not be free.
+//! The usage of a run is what the models' servers report, and nothing else. Some report it only at the end of an
+//! answer, and some never. The charge contains an estimate for those, because an answer that is cancelled just before
+//! its end must not be free.
 
 use std::sync::Arc;
 use threadline_schema::runs::Usage;
@@ -43,8 +43,8 @@ pub struct UsageMeter {
     /// Whether a model was used that has no price.
     has_unpriced: bool,
     request: OpenRequest,
-    /// Bytes that a model had written when the process of the run died. Their request is booked with the next one, which
-    /// has the same prompt.
+    /// Bytes that a model had written when the process of the run died. Their request is booked with the next one,
+    /// which has the same prompt.
     lost_bytes: usize,
 }
 
@@ -79,7 +79,7 @@ impl UsageMeter {
         }
     }
 
-    /// Goes on with what another process has booked. `lost_bytes` is what a model had written when that process died.
+    /// Continues from what another process has booked. `lost_bytes` is what a model had written when that process died.
     pub(crate) fn resume(&mut self, booked: Charge, lost_bytes: usize) {
         self.include(booked);
         self.lost_bytes = lost_bytes;
@@ -150,8 +150,8 @@ impl UsageMeter {
         uses
     }
 
-    /// Books an estimate for the open request, also if the model has not written anything yet: whoever cancels then must not
-    /// have prompts read for nothing.
+    /// Books an estimate for the open request, also if the model has not written anything yet: a prompt that was read
+    /// must not be free because the user cancelled early.
     fn book_estimate(&mut self) {
         if let Some(estimate) = self.estimate() {
             self.book(estimate);

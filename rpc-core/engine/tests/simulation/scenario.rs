@@ -62,7 +62,7 @@ pub(crate) struct Totals {
     pub(crate) runs: u64,
     pub(crate) events: u64,
     pub(crate) tool_calls: u64,
-    /// Runs that went on after their process had died.
+    /// Runs that continued after their process had died.
     pub(crate) continued: u64,
     pub(crate) resumes: u64,
     pub(crate) kills: u64,

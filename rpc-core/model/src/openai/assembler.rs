@@ -53,7 +53,7 @@ pub(super) struct ResponseAssembler {
     is_refusal: bool,
     /// Whether the last choice was a complete message, which needs no `finish_reason`.
     is_message: bool,
-    /// Whether any chunk had a choice. Without one, the body is no response.
+    /// Whether any chunk had a choice. Without one, the body is not a response.
     has_choice: bool,
     /// The span of the request.
     pub(super) span: Span,
@@ -285,8 +285,8 @@ impl ResponseAssembler {
         events
     }
 
-    /// Processes a message in place of a delta. Some servers stream messages, which are pieces, or grow; others send the
-    /// whole message after its pieces.
+    /// Processes a message in place of a delta. Some servers stream messages, which are pieces, or grow; others send
+    /// the whole message after its pieces.
     fn push_message(&mut self, mut message: Delta<'_>) -> Result<bool, ModelError> {
         let is_first = self.text.is_empty() && self.thought_bytes == 0;
         if is_first {
@@ -390,7 +390,7 @@ impl ResponseAssembler {
     }
 }
 
-/// Passes a thought on. Blanks before the first one are no thought.
+/// Passes a thought on. Blanks before the first one are not part of it.
 fn push_thought(events: &mut VecDeque<ModelEvent>, bytes: &mut usize, thought: &str) {
     let thought = if *bytes == 0 { thought.trim_start_matches(is_blank_char) } else { thought };
     if !thought.is_empty() {

@@ -145,7 +145,7 @@ fn host_of(url: &str) -> String {
     }
 }
 
-/// Sets `X-Request-Id`. An id that is no valid header value is left out, because it must not fail the request.
+/// Sets `X-Request-Id`. An id that is not a valid header value is left out, because it must not fail the request.
 fn set_request_id(request: &mut Request, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         request.headers_mut().insert("x-request-id", id);

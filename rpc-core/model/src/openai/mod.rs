@@ -1,4 +1,5 @@
-//! Client for servers that speak OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint, ...
+//! Client for servers that speak OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint,
+//! ...
 //!
 //! | file | purpose |
 //! | --- | --- |
@@ -87,7 +88,7 @@ impl OpenAiModel {
     ///
     /// # Errors
     ///
-    /// If the base URL is invalid, if the key or a name is no valid header value, or if TLS cannot be set up.
+    /// If the base URL is invalid, if the key or a name is not a valid header value, or if TLS cannot be set up.
     pub fn new(config: OpenAiConfig) -> Result<Self, reqwest::Error> {
         Endpoint::new(config).map(|endpoint| Self { endpoint: Arc::new(endpoint) })
     }

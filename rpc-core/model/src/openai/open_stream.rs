@@ -56,8 +56,8 @@ pub(super) async fn open_stream(
     Ok(stream::iter(first).chain(rest).map_ok(move |event| calls.understand(&model, event)))
 }
 
-/// Sends the request, and again for each part of it that the server refuses in words. That is no attempt of its own: the
-/// server is well.
+/// Sends the request, and again for each part of it that the server refuses in words. That is not an attempt of its
+/// own: the server is well.
 async fn attempt(
     endpoint: &Endpoint,
     healing: &HealingRequest<'_>,

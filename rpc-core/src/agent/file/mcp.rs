@@ -71,7 +71,7 @@ impl AgentsFileReader<'_> {
             true => Ok(text),
             false => Err(self.error_at(
                 pin.span(),
-                "this is no fingerprint: `sha256:` and 64 digits from 0 to f; `threadline doctor` prints that of the server",
+                "this is not a fingerprint: `sha256:` and 64 digits from 0 to f; `threadline doctor` prints that of the server",
             )),
         }
     }

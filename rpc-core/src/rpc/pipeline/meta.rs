@@ -55,8 +55,8 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
     let meta = match *meta {
         [] => return Ok(false),
         [(_, meta)] => meta,
-        // One of them might be of somebody who wrote the params, and not of the gateway.
-        _ => return Err(Error::invalid("`_meta` is there twice.")),
+        // One of them might come from the client that wrote the params, and not from the gateway.
+        _ => return Err(Error::invalid("`_meta` occurs twice.")),
     };
     let meta: Meta<'_> = serde_json::from_str(meta.get()).map_err(|_| Error::invalid(INVALID_META))?;
     let hints = ClientHints::new(meta.languages.as_deref(), meta.metadata);

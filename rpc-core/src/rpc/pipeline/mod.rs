@@ -28,7 +28,7 @@ use authenticate::{Credentials, SignedParams};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use threadline_schema::admin::ADMIN;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::ResponseMeta;
@@ -138,7 +138,7 @@ impl Pipeline {
     /// Returns whether a token or service key is one: for a connection that opens before its first call.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
     pub(crate) async fn is_token(&self, token: &str) -> Result<bool, Error> {
         self.steps.authenticator.is_token(token).await
     }
@@ -211,7 +211,7 @@ impl Steps {
         meta: &mut ResponseMeta,
     ) -> Result<Principal, Error> {
         let access = method.map_or(Access::Public, |method| method.access);
-        // Monitoring is not limited. A batch of probes is none.
+        // Monitoring is not limited, but a batch of probes is.
         if access == Access::Probe && call.kind == CallKind::Single {
             return Box::pin(self.limiter.count_probe(call)).await.map(|()| Principal::Anonymous);
         }
@@ -233,7 +233,8 @@ impl Steps {
         principal
     }
 
-    /// Checks that a user has the role of the console. It is read for each call: whoever loses it can do nothing more.
+    /// Checks that a user has the role of the console. It is read for each call, so that a user who loses it has no
+    /// access at once.
     async fn check_admin(&self, principal: Principal) -> Result<Principal, Error> {
         let Principal::User(identity) = &principal else { return Err(Error::unauthorized()) };
         let roles = self.store.user_roles(identity.user_id).await?;
@@ -279,6 +280,15 @@ impl Steps {
         }
         let message = format!("The params have {bytes} bytes; this server takes {limit}.");
         Err(Error::new(ErrorCode::PayloadTooLarge, message))
+    }
+}
+
+/// Takes out what a caller without a token must not be told: how long the database took says whether there is an account.
+fn hide_from_strangers(meta: &mut ResponseMeta, call: &Call<'_>) {
+    let connection = &call.connection;
+    let is_gateway = connection.transport == Transport::InProcess || connection.is_gateway;
+    if !is_gateway && meta.user_id.is_none() {
+        meta.db_time = Duration::ZERO;
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn start_span(call: &Call<'_>, method: &'static str, is_probe: bool) 
 pub(super) fn end_span(span: &Span, error: Option<&RpcError>) {
     if let Some(error) = error {
         span.set("rpc.jsonrpc.error_code", i64::from(error.code.rpc_code()));
-        // What the caller did wrong is no failure of the server.
+        // What the caller did wrong is not a failure of the server.
         match error.code.http_status() {
             500.. => span.fail(error.code.name()),
             _ => span.set("error.type", error.code.name()),

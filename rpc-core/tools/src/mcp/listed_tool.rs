@@ -87,7 +87,7 @@ impl<'a> ToolList<'a> {
             return Err("its name is too long with the name of the server".to_owned());
         };
         if let Some(earlier) = self.sources.get(&for_models) {
-            // The same page twice is no news.
+            // The same page twice is not new.
             return if earlier == tool { Ok(()) } else { Err("another tool has the same name".to_owned()) };
         }
         if members.get("execution").and_then(|execution| execution.get("taskSupport")) == Some(&"required".into()) {

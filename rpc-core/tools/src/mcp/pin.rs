@@ -1,7 +1,8 @@
 //! What the operator has approved of a server's tools, and what has changed since they were first seen.
 //!
-//! Models follow the descriptions of tools. A server that changes one after somebody has read it could have the model do what
-//! nobody has approved. So a server can be pinned: its tools are used only while they are those that were looked at.
+//! Models follow the descriptions of tools. A server that changes a description after the operator has read it could
+//! make the model do what the operator has not approved. So a server can be pinned: its tools are used only while they
+//! are those that the operator has read.
 
 use super::listed_tool::ListedTool;
 use serde_json::Value;

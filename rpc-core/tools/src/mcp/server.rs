@@ -94,7 +94,7 @@ struct State {
 }
 
 impl McpServer {
-    /// Starts the server in a background task and returns at once. A server that cannot be reached is no error.
+    /// Starts the server in a background task and returns at once. A server that cannot be reached is not an error.
     pub fn start(name: &Arc<str>, config: &McpConfig, client: &Client, tasks: &McpTasks) -> Arc<Self> {
         let shared = Arc::new(Shared {
             name: name.clone(),

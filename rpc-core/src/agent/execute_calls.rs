@@ -3,6 +3,7 @@
 use super::AgentError;
 use super::in_flight_call::{CallUpdate, InFlightCall};
 use super::registry::ResolvedAgent;
+use crate::error_counts::FailingPart;
 use crate::model::ToolCall;
 use crate::store::{Store, StoreError, StoreResult};
 use futures::future::BoxFuture;
@@ -24,11 +25,11 @@ async fn next_update(mut call: InFlightCall<'_>) -> Step<'_> {
     Step::Updated(call, update)
 }
 
-/// Runs the calls, except the one at `pending`, each shown as an entry of the run's workflow. Returns the results in the
-/// order of the calls.
+/// Runs the calls, except the one at `pending`, each shown as an entry of the run's workflow. Returns the results in
+/// the order of the calls.
 ///
 /// Each result is stored when its call ends: if the run is stopped before the others end, this one is known.
-pub(super) async fn run_calls(
+pub(super) async fn execute_calls(
     store: &Store,
     agent: &ResolvedAgent,
     run: &RunContext,
@@ -65,6 +66,10 @@ pub(super) async fn run_calls(
                 steps.push(next_update(call).boxed());
             }
             Step::Updated(InFlightCall { index, call, .. }, CallUpdate::Ended(result)) => {
+                if result.outcome != CallOutcome::Ok {
+                    let code = result.failure.as_ref().map_or("UNKNOWN", |failure| failure.code.name());
+                    agent.errors.record(FailingPart::Tool, tools.known_name(&call.name), code);
+                }
                 let title = tools.title(call, Some(&result));
                 if let Some((id, body)) = writer.end_call(index, &title, &finished_call(&result)) {
                     let stored = store.item_complete(run.token, id, body);
@@ -86,12 +91,12 @@ pub(super) async fn run_calls(
 }
 
 fn finished_call(result: &ToolResult) -> FinishedCall {
-    // What went wrong as the model reads it can be the text of a service, which is not for users.
+    // The error that the model reads can be the text of a service, which is not for users.
     let failed = result.failure.as_ref().filter(|_| result.outcome == CallOutcome::Error);
-    let told = failed.map(|failure| serde_json::json!({ "error": failure.message }).to_string());
+    let shown = failed.map(|failure| serde_json::json!({ "error": failure.message }).to_string());
     FinishedCall {
         result: result.content.clone(),
-        shown: told.filter(|told| *told != result.content),
+        shown: shown.filter(|shown| *shown != result.content),
         failure: result.failure.clone(),
         is_outcome_unknown: result.outcome == CallOutcome::Unknown,
         widget: result.widget.clone(),

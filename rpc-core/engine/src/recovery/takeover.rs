@@ -1,10 +1,10 @@
-//! Takes over runs that no process executes any more: each goes on in this process, or ends.
+//! Takes over runs that no process executes any more: each continues in this process, or ends.
 //!
-//! One pass at a time takes runs over in this process. Otherwise one would find the runs of another, which are owned by this
-//! process and not in the hub yet, and take them for lost.
+//! One pass at a time takes runs over in this process. Otherwise one would find the runs of another, which are owned by
+//! this process and not in the hub yet, and take them for lost.
 
 use super::close_run::close_run;
-use super::continue_run::{Beginning, continue_run};
+use super::continue_run::{ContinuationStart, continue_run};
 use super::verdict::{Verdict, judge};
 use crate::durability::mirror_log;
 use crate::hub::StopReason;
@@ -27,13 +27,13 @@ const ROWS: u32 = 1_000;
 /// Runs that one query takes over: few, so that no other process waits for it.
 const BATCH: u32 = 100;
 
-/// Recovers all open runs. For a process that has the database to itself, right after its start: all of them belong to a
-/// process that died.
+/// Recovers all open runs. For a process that has the database to itself, right after its start: all of them belong to
+/// a process that died.
 pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<()> {
     let _one_pass = shared.recovering.lock().await;
     let mut seen = HashSet::new();
     loop {
-        // Those that go on have the newest leases, so they come last.
+        // Those that continue have the newest leases, so they come last.
         let mut left = shared.store.runs_active(BATCH).await?;
         left.retain(|run| seen.insert(run.id));
         if left.is_empty() {
@@ -47,12 +47,12 @@ pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<(
     }
 }
 
-/// Recovers the lost runs of this process: active in the database, and executed by no task. A run is in the hub before it
-/// is stored, so a run that has just started is not among them.
+/// Recovers the lost runs of this process: active in the database, and executed by no task. A run is in the hub before
+/// it is stored, so a run that has just started is not among them.
 ///
-/// One that this process has executed ends: its last write failed for too long, or its task panicked, and how it ended may
-/// have been heard. One that it has not executed can go on: it is unknown whether its start was stored, or it was taken over
-/// and could not be recovered at once.
+/// A run that this process has executed ends: its last write failed for too long, or its task panicked, and subscribers
+/// may have seen how it ended. A run that it has not executed can continue: either it was unknown whether its start was
+/// stored, or it was taken over and could not be recovered at once.
 pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
     let _one_pass = shared.recovering.lock().await;
     // Before the query, so that each of these runs is stored by the time of the query.
@@ -63,7 +63,8 @@ pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
     };
     for handle in active {
         if !open.iter().any(|run| run.id == handle.run_id) {
-            // Another process has taken it over. The run would notice at its next write; its subscribers hear of it now.
+            // Another process has taken it over. The run would notice at its next write; its subscribers shall know
+            // now.
             handle.stop(StopReason::Superseded);
         }
     }
@@ -90,8 +91,8 @@ pub(crate) async fn recover_lost_runs(shared: &Arc<Shared>) {
     }
 }
 
-/// Mirrors the runs that have ended in this process without an end, and that other processes have taken over since: their
-/// subscribers here get what the new owners write. `owned` are the active runs of this process.
+/// Mirrors the runs that have ended in this process without an end, and that other processes have taken over since:
+/// their subscribers here get what the new owners write. `owned` are the active runs of this process.
 async fn mirror_taken_runs(shared: &Arc<Shared>, owned: &[RunRow]) {
     for handle in shared.hub.ended_without_end() {
         if handle.is_mirrored() || owned.iter().any(|run| run.id == handle.run_id) {
@@ -136,8 +137,8 @@ pub(super) async fn recover_runs_of(shared: &Arc<Shared>, gone: Vec<ProcessId>) 
     }
 }
 
-/// Recovers runs that this process has taken over. One that cannot be recovered now is a lost run of this process, and is
-/// recovered as such.
+/// Recovers runs that this process has taken over. One that cannot be recovered now is a lost run of this process, and
+/// is recovered as such.
 async fn recover_taken(shared: &Arc<Shared>, taken: Vec<RunRow>) {
     metrics::counter!("threadline_leases_lost_total").increment(taken.len() as u64);
     let recover = |run: RunRow| async move {
@@ -156,21 +157,21 @@ async fn recover_taken(shared: &Arc<Shared>, taken: Vec<RunRow>) {
 /// What recovery may do with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recovery {
-    /// Go on with it, if that is safe; else end it.
+    /// Continue it, if that is safe; else end it.
     GoOn,
     /// End it.
     End,
 }
 
-/// Takes a run over and recovers it, under a new epoch: its owner, be it this process, may have emitted events that are
-/// not durable.
+/// Takes a run over and recovers it. The epoch is new even if the owner was this process: events that it has emitted
+/// may not be durable.
 async fn take_over(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> StoreResult<()> {
     let taken = shared.store.run_take_over(&run, shared.process_id, shared.lease_until()).await?;
     recover(shared, taken, recovery).await
 }
 
-/// Goes on with a run that this process has taken over, or ends it. Its former owner, should it come back, cannot write any
-/// more.
+/// Continues a run that this process has taken over, or ends it. Its former owner, should it come back, cannot write
+/// any more.
 async fn recover(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> StoreResult<()> {
     let events = read_log(shared, &run).await?;
     let items = shared.store.run_items(run.id).await?;
@@ -182,22 +183,22 @@ async fn recover(shared: &Arc<Shared>, run: RunRow, recovery: Recovery) -> Store
         }
     };
     match verdict {
-        Verdict::Continue(driver, progress) => match Beginning::of(shared, &run, &events, &items) {
-            Ok(beginning) => continue_run(shared, run, events, beginning, driver, progress).await,
+        Verdict::Continue(driver, progress) => match ContinuationStart::of(shared, &run, &events, &items) {
+            Ok(start) => continue_run(shared, run, events, start, driver, progress).await,
             Err(error) => {
                 // It must not keep its thread busy for ever.
-                tracing::error!(run_id = %run.id, error = %Chain(&error), "run cannot go on");
+                tracing::error!(run_id = %run.id, error = %Chain(&error), "run cannot continue");
                 close_run(shared, run, &events, items, status_after_owner_died(false), None).await
             }
         },
         Verdict::End(status, failure, why) => {
-            tracing::info!(run_id = %run.id, why, "run does not go on");
+            tracing::info!(run_id = %run.id, why, "run does not continue");
             close_run(shared, run, &events, items, status, failure).await
         }
     }
 }
 
-/// Moves what is in segments of runs that nobody executes to where it is read from.
+/// Moves the events of runs that no process executes from the segments to `run_events`, from where they are read.
 async fn settle_segments(shared: &Shared, runs: &[RunRow]) -> StoreResult<()> {
     let mut epochs: BTreeMap<ProcessId, BTreeMap<RunId, i64>> = BTreeMap::new();
     for run in runs {

@@ -64,10 +64,30 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
+    /// The agents file, for the console; `None` without one.
+    pub agents_file: Option<Arc<dyn AgentsFile>>,
     /// The description of this process, for the console.
     pub process: ProcessConfig,
     /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
+}
+
+/// Reads the agents file, which can have changed, and tries texts out. An error is one line, for operators.
+pub trait AgentsFile: std::fmt::Debug + Send + Sync {
+    /// Returns its path.
+    fn path(&self) -> String;
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn read(&self) -> Result<AgentsConfig, String>;
+
+    /// Reads a text as if it were that of the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn check(&self, text: &str) -> Result<AgentsConfig, String>;
 }
 
 /// The description of a process, for the console.

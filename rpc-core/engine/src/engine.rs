@@ -6,6 +6,7 @@ use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
 use crate::log::{SegmentPositions, to_unsigned};
+use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -342,12 +343,12 @@ impl Engine {
     /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
     #[boxed]
     pub async fn remove_expired_logs(&self) {
-        recovery::remove_expired_logs(&self.shared).await;
+        maintenance::remove_expired_logs(&self.shared).await;
     }
 
     /// Archives threads that were not used for `max_idle`.
     #[boxed]
     pub async fn archive_idle_threads(&self, max_idle: Duration) {
-        recovery::archive_idle_threads(&self.shared, max_idle).await;
+        maintenance::archive_idle_threads(&self.shared, max_idle).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The media type of a file: what its client says, what its name says, and what its content is.
+//! Decides the media type of a file from what its client says, its name and its content.
 //!
 //! Browsers have no type for many files (`.md`, `.conf`, `.log`), and Windows reports those that its programs have
 //! registered: a CSV file is Excel's, a TypeScript file is a video. So the name helps, and the content decides.
@@ -11,7 +11,7 @@ use crate::store::rows::AttachmentRow;
 
 /// The type of a file whose type the client has not named. It is replaced when the content is known.
 const UNKNOWN: &str = "application/octet-stream";
-/// The type of a text that has no better one.
+/// The type of a text whose type is not known better.
 const PLAIN: &str = "text/plain";
 /// Maximum length of a media type, in characters.
 const MAX_CHARS: usize = 127;

@@ -1,5 +1,6 @@
 //! `admin.*`: the console. The pipeline has checked that the caller is an operator.
 
+mod agents_file;
 mod keys;
 mod operations;
 mod usage;
@@ -10,6 +11,7 @@ use crate::audit::{AuditEntry, AuditLog};
 use crate::auth::email;
 use crate::auth::standings::Standings;
 use crate::budget::Budgets;
+use crate::config::AgentsFile;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
@@ -20,12 +22,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
 use threadline_schema::admin::{
-    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCreateKey, AdminDisableUser,
-    AdminEnableUser, AdminFeedback, AdminGetBudgets, AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback,
-    AdminListFeedbackParams, AdminListItems, AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses,
-    AdminListRuns, AdminListThreads, AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminRevokeKey,
-    AdminRunRef, AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun,
-    READ_CONTENT,
+    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCheckAgentsFile,
+    AdminCreateKey, AdminDisableUser, AdminEnableUser, AdminFeedback, AdminGetAgentsFile, AdminGetBudgets,
+    AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams, AdminListItems,
+    AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses, AdminListRuns, AdminListThreads,
+    AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminReloadAgentsFile, AdminRevokeKey, AdminRunRef,
+    AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
@@ -48,6 +50,7 @@ pub(crate) struct AdminMethods {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) engine: Engine,
     pub(crate) audit: AuditLog,
+    pub(crate) agents_file: Option<Arc<dyn AgentsFile>>,
     pub(crate) settings: Arc<[AdminSetting]>,
 }
 
@@ -74,6 +77,9 @@ impl AdminMethods {
             .command(AdminRevokeKey, Self::revoke_key)
             .command(AdminListKeys, Self::list_keys)
             .command(AdminAuditLog, Self::audit_log)
+            .command(AdminGetAgentsFile, Self::agents_file)
+            .command(AdminCheckAgentsFile, Self::check_agents_file)
+            .command(AdminReloadAgentsFile, Self::reload_agents_file)
             .command(AdminGetSettings, Self::settings);
     }
 

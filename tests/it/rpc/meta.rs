@@ -65,6 +65,14 @@ async fn response_metadata_is_sent_on_request() {
         left -= 2;
         assert_eq!(done.as_object().unwrap().keys().collect::<Vec<_>>(), ["_meta"]);
     }
+    // How long the database took tells strangers nothing about accounts.
+    for email in [user.email.as_str(), "nobody@example.com"] {
+        for (name, mut wire) in Wire::all(&app, None).await.into_iter().take(2) {
+            let login = json!({"email": email, "password": "not the password", "_meta": {"facts": true}});
+            let refused = wire.call("auth.login", login).await;
+            assert_eq!(refused["error"]["data"]["_meta"]["db_us"], 0, "{name}: {refused}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

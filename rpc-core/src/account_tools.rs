@@ -5,9 +5,10 @@ use crate::attachments::Attachments;
 use crate::config::{AttachmentsConfig, DatabaseConfig};
 use crate::core::StartError;
 use crate::store::{Clock, Store};
+use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 
-/// What the commands of the operator do with accounts, without a running service.
+/// The parts with which the operator's commands work on accounts, without a running service.
 pub struct AccountTools {
     /// Creates and changes them.
     pub accounts: Accounts,
@@ -22,6 +23,7 @@ impl AccountTools {
     ///
     /// # Errors
     /// If one of them cannot be used as it is configured.
+    #[boxed]
     pub async fn open(database: &DatabaseConfig, attachments: &AttachmentsConfig) -> Result<Self, StartError> {
         let store = Store::open(database).await?;
         let clock = Arc::new(Clock::read(&store).await?);

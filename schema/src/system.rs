@@ -71,7 +71,7 @@ pub struct Health {
     pub components: BTreeMap<Component, ComponentHealth>,
 }
 
-/// Limits of messages. A front end can check them before it sends.
+/// Limits of messages and sessions. A front end can check them before it sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageLimits {
     /// Maximum number of characters (Unicode scalar values) of the text of a message; null is no limit.
@@ -82,6 +82,10 @@ pub struct MessageLimits {
     pub attachment_bytes: u64,
     /// Allowed media types of attachments. `*` at the end matches any rest.
     pub attachment_types: Vec<String>,
+    /// Days after which an unused session is deleted; null is never. Agents can have another number.
+    pub retention_days: Option<u64>,
+    /// Hours after their last use when temporary sessions are deleted.
+    pub temporary_hours: u64,
 }
 
 crate::methods! {

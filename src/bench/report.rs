@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// What 95 of 100 must stay below.
+    /// What 95 of 100 times must stay below.
     fn target(self) -> Option<Duration> {
         let millis = match self {
             Self::Session => 500,
@@ -81,7 +81,7 @@ impl Measured {
         self.times(kind).push(time);
     }
 
-    /// Does something, and counts its time if it went well.
+    /// Runs `work`, and adds its time if it succeeds.
     pub(super) async fn time<T>(&self, kind: Kind, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let began = Instant::now();
         let done = work.await?;
@@ -125,7 +125,7 @@ impl Report {
             let mut times = measured.times(kind).clone();
             times.sort_unstable();
             let at = |percent: usize| {
-                // The smallest that at least so many of 100 are not above.
+                // The smallest time that at least `percent` of 100 times do not exceed.
                 let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
                 times.get(rank).copied().unwrap_or_default()
             };

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-/// How often the files are looked at: whoever renews them may not send a signal.
+/// Poll interval of the files. The program that renews them may not send a signal.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The certificate of all listeners. Clones share it.

@@ -6,21 +6,25 @@ use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
 use crate::log::SegmentPositions;
+use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
 use crate::shared::Shared;
 use crate::subscribe::{self, RunFeed, ThreadFeed};
 use crate::wire;
+use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
-use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, to_unsigned};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
+use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +38,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the database fails.
+    #[boxed]
     pub async fn start(
         config: EngineConfig,
         store: Store,
@@ -67,15 +72,22 @@ impl Engine {
         Ok(Self { shared })
     }
 
+    /// Returns the id of this process, as in the leases of its runs.
+    pub fn process_id(&self) -> ProcessId {
+        self.shared.process_id
+    }
+
     /// Returns whether the database takes writes, by a write.
     ///
     /// # Errors
     /// When it does not.
+    #[boxed]
     pub async fn check_writable(&self) -> StoreResult<()> {
         self.shared.store.check_writable(self.shared.process_id, self.shared.clock.now()).await
     }
 
     /// Refuses new runs, lets active runs end within `grace`, and then interrupts them.
+    #[boxed]
     pub async fn drain(&self, grace: Duration) {
         self.shared.hub.drain(grace).await;
     }
@@ -99,6 +111,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `Store::run_start`.
+    #[boxed]
     pub async fn start_with_message(
         &self,
         request: RunRequest,
@@ -113,6 +126,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `Store::thread_create`.
+    #[boxed]
     pub async fn create_thread(&self, request: RunRequest, input: NewThreadInput) -> Result<StartedRun, EngineError> {
         lifecycle::create_thread(&self.shared, request, input).await
     }
@@ -121,6 +135,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `Store::run_start`.
+    #[boxed]
     pub async fn resume(
         &self,
         request: RunRequest,
@@ -134,6 +149,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the key was used for another request, or the database fails.
+    #[boxed]
     pub async fn find_replay(
         &self,
         user_id: UserId,
@@ -159,6 +175,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it is missing, or another user's.
+    #[boxed]
     pub async fn run(&self, user_id: UserId, run_id: RunId) -> Result<Run, EngineError> {
         let row = self.shared.store.run_get(user_id, run_id).await?;
         self.describe(row).await
@@ -168,6 +185,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it is missing or another user's, or [`EngineError::StillEnding`].
+    #[boxed]
     pub async fn cancel(&self, user_id: UserId, run_id: RunId) -> Result<Run, EngineError> {
         let row = lifecycle::cancel_run(&self.shared, user_id, run_id).await?;
         self.describe(row).await
@@ -195,6 +213,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the run is missing or another user's, or `after` is not an event of it.
+    #[boxed]
     pub async fn subscribe_run(
         &self,
         user_id: UserId,
@@ -214,6 +233,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the thread is missing or another user's, or `after` is not an event of it.
+    #[boxed]
     pub async fn subscribe_thread(
         &self,
         user_id: UserId,
@@ -245,6 +265,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the thread is missing or another user's.
+    #[boxed]
     pub async fn delete_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<(), EngineError> {
         let store = &self.shared.store;
         if !store.thread_delete_idle(user_id, thread_id).await? {
@@ -261,9 +282,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[boxed]
+    pub async fn delete_unused_thread(
+        &self,
+        user_id: UserId,
+        thread_id: ThreadId,
+        before: UtcTime,
+    ) -> Result<UnusedDeletion, EngineError> {
+        let deletion = self.shared.store.thread_delete_unused(user_id, thread_id, before).await?;
+        if deletion == UnusedDeletion::Deleted {
+            self.shared.hub.notifier.notify(thread_id);
+            self.shared.signals.began(thread_id, RunId::nil());
+        }
+        Ok(deletion)
+    }
+
     /// Spawns work beside a run that a shutdown waits for.
     pub fn spawn_beside_run(&self, kind: TaskKind, work: impl Future<Output = ()> + Send + 'static) {
         let hold = self.shared.hub.hold_shutdown();
+        let work = work.in_span(Span::current());
         self.shared.supervisor.spawn(kind, async move {
             work.await;
             drop(hold);
@@ -289,6 +330,7 @@ impl Engine {
     }
 
     /// Waits until the process shuts down and refuses new runs.
+    #[boxed]
     pub async fn shutting_down(&self) {
         self.shared.hub.shutting_down().await;
     }
@@ -299,12 +341,14 @@ impl Engine {
     }
 
     /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
+    #[boxed]
     pub async fn remove_expired_logs(&self) {
-        recovery::remove_expired_logs(&self.shared).await;
+        maintenance::remove_expired_logs(&self.shared).await;
     }
 
     /// Archives threads that were not used for `max_idle`.
+    #[boxed]
     pub async fn archive_idle_threads(&self, max_idle: Duration) {
-        recovery::archive_idle_threads(&self.shared, max_idle).await;
+        maintenance::archive_idle_threads(&self.shared, max_idle).await;
     }
 }

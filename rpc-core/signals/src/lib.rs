@@ -29,6 +29,7 @@ pub use self::redis::{Redis, RedisConfig, RedisUrlError};
 use self::followers::{Followers, Mailbox};
 use self::message::Signal;
 use self::outbox::Outbox;
+use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
@@ -114,11 +115,12 @@ impl AccessSignals {
 
 impl AccessFeed {
     /// Waits for the next word: whose access has changed; `None` if words were missed. Cancel safe.
+    #[boxed]
     pub async fn next(&mut self) -> Option<AccessSubjectId> {
         match self.received.recv().await {
             Ok(subject_id) => Some(subject_id),
             Err(broadcast::error::RecvError::Lagged(_)) => None,
-            // Nobody can say anything any more.
+            // The sender is gone, so no change comes any more.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
@@ -214,6 +216,7 @@ pub struct Follower {
 impl Follower {
     /// Waits until the run has grown, or may have grown: then it returns the default [`Grown`]. Merges all signals
     /// since the last call. Dropping the future loses nothing.
+    #[boxed]
     pub async fn next(&mut self) -> Grown {
         loop {
             if let Some(grown) = self.mailbox.take() {

@@ -2,6 +2,7 @@
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSub};
 use ::redis::{AsyncConnectionConfig, Client, RedisResult};
+use async_recursion::async_recursion as boxed;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,7 @@ impl Redis {
     ///
     /// # Errors
     /// The reason why it does not, as a text for the log.
+    #[boxed]
     pub async fn ping(&self) -> Result<(), String> {
         let mut connection = self.quick();
         ::redis::cmd("PING").exec_async(&mut connection).await.map_err(|error| error.to_string())
@@ -70,6 +72,7 @@ impl Redis {
     }
 
     /// Opens a separate connection for a user that sends much and must not delay others.
+    #[boxed]
     pub async fn dedicated_connection(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -78,6 +81,7 @@ impl Redis {
     }
 
     /// Opens a connection that can subscribe to channels.
+    #[boxed]
     pub async fn listener(&self) -> RedisResult<PubSub> {
         match tokio::time::timeout(CONNECT_TIMEOUT, self.client.get_async_pubsub()).await {
             Ok(connected) => connected,

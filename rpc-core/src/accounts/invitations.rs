@@ -4,6 +4,7 @@ use super::Accounts;
 use crate::auth::{email, secret_code};
 use crate::error::Error;
 use crate::store::rows::{InvitationRow, UserRow};
+use async_recursion::async_recursion as boxed;
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -27,7 +28,8 @@ impl Accounts {
     /// Creates an invitation. Returns it with its code, which is stored nowhere.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if the email address is none.
+    /// `INVALID_REQUEST` if the email address is not valid.
+    #[boxed]
     pub async fn invite(&self, new: NewInvitation) -> Result<(InvitationRow, SecretString), Error> {
         let email = new.email.as_deref().map(email::normalize).transpose()?;
         let code = secret_code::generate(PREFIX);
@@ -50,14 +52,16 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn invitations(&self, limit: u32) -> Result<Vec<InvitationRow>, Error> {
         Ok(self.store.invitations(limit).await?)
     }
 
-    /// Deletes an invitation, so that nobody can use it any more.
+    /// Deletes an invitation. Its code is not accepted any more.
     ///
     /// # Errors
     /// `NOT_FOUND`.
+    #[boxed]
     pub async fn revoke_invitation(&self, id: InvitationId) -> Result<(), Error> {
         Ok(self.store.invitation_delete(id).await?)
     }

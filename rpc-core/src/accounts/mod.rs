@@ -17,6 +17,7 @@ use crate::auth::password::{self, Passwords};
 use crate::error::Error;
 use crate::store::rows::UserRow;
 use crate::store::{AccessChange, Clock, Store, StoreError};
+use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::db::types::UtcTime;
@@ -44,16 +45,18 @@ impl Accounts {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for an email or a password that cannot be used, `EMAIL_TAKEN`.
+    #[boxed]
     pub async fn create(&self, email: &str, password: String) -> Result<UserRow, Error> {
         let email = email::normalize(email)?;
         let hash = self.hash(password).await?;
         Ok(self.store.user_create(self.clock.new_id(), email, hash, self.clock.now()).await?)
     }
 
-    /// Returns the account with this email address, however it is written; `None` also if it is no address.
+    /// Returns the account with this email address, however it is written; `None` also if it is not an address.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn find_by_email(&self, text: &str) -> Result<Option<UserRow>, Error> {
         let Ok(normalized) = email::normalize(text) else { return Ok(None) };
         let legacy = email::legacy(text);
@@ -68,6 +71,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `NOT_FOUND`, `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn find(&self, id_or_email: &str) -> Result<UserRow, Error> {
         let found = match id_or_email.trim().parse::<UserId>() {
             Ok(id) => self.store.user_by_id(id).await?,
@@ -83,6 +87,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn page(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserRow>, Error> {
         Ok(self.store.users_page(after, limit).await?)
     }
@@ -92,6 +97,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn set_disabled(&self, id: UserId, disabled: bool) -> Result<UserRow, Error> {
         Ok(self.store.user_set_disabled(id, disabled, self.change()).await?)
     }
@@ -100,6 +106,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a password that cannot be used, `UNAUTHORIZED` if the account is gone.
+    #[boxed]
     pub async fn reset_password(&self, id: UserId, password: String) -> Result<UserRow, Error> {
         let hash = self.hash(password).await?;
         Ok(self.store.user_set_password(id, None, hash, self.change()).await?)
@@ -111,7 +118,7 @@ impl Accounts {
     /// `INVALID_CREDENTIALS` if the current password is another, `INVALID_REQUEST` for a new one that cannot be used.
     pub(crate) async fn change_password(&self, id: UserId, current: String, new: String) -> Result<UserRow, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "The current password is wrong.");
-        // What is wrong with the new one is no failed attempt at the current one.
+        // What is wrong with the new one is not a failed attempt at the current one.
         check_length(&new)?;
         if current.chars().count() > *password::LENGTH.end() {
             return Err(wrong());
@@ -136,16 +143,19 @@ impl Accounts {
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone.
+    #[boxed]
     pub async fn end_tokens(&self, id: UserId) -> Result<UtcTime, Error> {
         let change = self.change();
         self.store.user_end_tokens(id, change).await?;
         Ok(change.at)
     }
 
-    /// Requests the erasure of an account, and refuses its tokens. Whether the caller may do that is for the caller to check.
+    /// Requests the erasure of an account, and refuses its tokens. Whether the caller may do that is for the caller to
+    /// check.
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone.
+    #[boxed]
     pub async fn request_erasure(&self, id: UserId) -> Result<UtcTime, Error> {
         let change = self.change();
         self.store.erasure_request(id, change).await?;

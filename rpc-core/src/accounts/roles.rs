@@ -4,6 +4,7 @@ use super::Accounts;
 use crate::config::check_class_name;
 use crate::error::Error;
 use crate::store::rows::UserRow;
+use async_recursion::async_recursion as boxed;
 use threadline_schema::ErrorCode;
 use threadline_schema::ids::UserId;
 
@@ -15,6 +16,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn roles(&self, id: UserId) -> Result<Vec<String>, Error> {
         Ok(self.store.user_roles(id).await?)
     }
@@ -23,6 +25,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a name that cannot be, `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn give_role(&self, id: UserId, role: &str) -> Result<(), Error> {
         check_role(role)?;
         Ok(self.store.user_role_give(id, role.to_owned(), self.clock.now()).await?)
@@ -32,6 +35,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `NOT_FOUND` if the operator has not given it: the roles of an identity provider are for the provider to take.
+    #[boxed]
     pub async fn take_role(&self, id: UserId, role: &str) -> Result<(), Error> {
         if self.store.user_role_take(id, role.to_owned()).await? {
             return Ok(());
@@ -40,11 +44,12 @@ impl Accounts {
         Err(Error::new(ErrorCode::NotFound, message))
     }
 
-    /// Gives a budget class to a user, or takes it, from the next run on. Whether the agents file has the class, is not looked
-    /// at: each process reads its own.
+    /// Gives a budget class to a user, or takes it, from the next run on. Does not check whether the agents file has
+    /// the class, because each process reads its own file.
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a name that cannot be, `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.
+    #[boxed]
     pub async fn set_budget_class(&self, id: UserId, class: Option<String>) -> Result<UserRow, Error> {
         class.as_deref().map_or(Ok(()), check_class_name).map_err(Error::invalid)?;
         Ok(self.store.user_set_budget_class(id, class).await?)
@@ -54,6 +59,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn budget_class(&self, id: UserId) -> Result<Option<String>, Error> {
         Ok(self.store.budget_class(id, None).await?)
     }

@@ -6,6 +6,7 @@ use crate::auth::{secret_code, service_keys};
 use crate::config::check_class_name;
 use crate::error::Error;
 use crate::store::rows::{AuditRow, ServiceKeyRow};
+use async_recursion::async_recursion as boxed;
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -39,6 +40,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a name, a method or a user that cannot be; `CONFLICT` if another key has the name.
+    #[boxed]
     pub async fn create_key(&self, new: NewServiceKey) -> Result<(ServiceKeyRow, SecretString), Error> {
         let NewServiceKey { name, methods, users, requests_per_minute, budget_class, lifetime } = new;
         let name = name.trim().to_owned();
@@ -73,6 +75,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn keys(&self) -> Result<Vec<ServiceKeyRow>, Error> {
         Ok(self.store.service_keys().await?)
     }
@@ -82,6 +85,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `NOT_FOUND`.
+    #[boxed]
     pub async fn revoke_key(&self, name_or_id: &str) -> Result<ServiceKeyRow, Error> {
         let id: Option<ServiceKeyId> = name_or_id.parse().ok();
         let keys = self.store.service_keys().await?;
@@ -107,6 +111,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn audit(&self, limit: u32) -> Result<Vec<AuditRow>, Error> {
         Ok(self.store.audit_newest(limit).await?)
     }

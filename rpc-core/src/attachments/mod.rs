@@ -40,6 +40,7 @@ use crate::auth::secret_code;
 use crate::config::{AttachmentsConfig, AuthConfig, CoreConfig, TokenAlgorithm};
 use crate::error::Error;
 use crate::store::{Clock, Store};
+use async_recursion::async_recursion as boxed;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use capability::CapabilitySigner;
 use parking_lot::Mutex;
@@ -167,6 +168,7 @@ pub(crate) fn invalid_capability() -> RpcError {
 ///
 /// # Errors
 /// If its settings contradict each other, or it does not work.
+#[boxed]
 pub async fn check_storage(config: &AttachmentsConfig) -> Result<&'static str, AttachmentsError> {
     let storage = Storage::new(&config.location)?;
     storage.check().await.map_err(AttachmentsError::Storage)?;

@@ -157,7 +157,7 @@ impl Attachments {
         };
         let permit = self.decode_permits.clone().acquire_owned().await.map_err(Error::internal)?;
         let bytes = self.storage.read_all(id, StoredObject::Content).await.map_err(storage_error)?;
-        // The permit goes along: if the client leaves, the decoding still goes on, and counts.
+        // The permit goes along: if the client leaves, the decoding still continues, and counts.
         let decode = move || {
             let _decoding = GaugeGuard::new(metrics::gauge!("threadline_image_decodes"));
             let made = preview::make(&bytes, format);

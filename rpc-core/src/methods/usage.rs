@@ -75,7 +75,7 @@ pub(super) fn days_of(params: UsageGetParams, today: i64, max_days: i64) -> Resu
         Some(since) => since,
         None => until.checked_sub_days(Days::new(DEFAULT_DAYS - 1)).unwrap_or(until),
     };
-    let (first, last) = (day(since), day(until));
+    let (first, last) = (day_of_date(since), day_of_date(until));
     if first > last {
         return Err(Error::invalid("`since` must not be after `until`."));
     }
@@ -86,7 +86,7 @@ pub(super) fn days_of(params: UsageGetParams, today: i64, max_days: i64) -> Resu
 }
 
 /// Days since 1970-01-01.
-fn day(date: NaiveDate) -> i64 {
+pub(super) fn day_of_date(date: NaiveDate) -> i64 {
     (date - DateTime::UNIX_EPOCH.date_naive()).num_days()
 }
 

@@ -1,5 +1,5 @@
-//! Erasure of accounts. It is requested in one transaction, which also refuses all tokens, and done in small steps that can
-//! be repeated: whoever finds the request goes on with it, also after a crash.
+//! Erasure of accounts. It is requested in one transaction, which also refuses all tokens, and done in small steps that
+//! can be repeated: any process that finds the request continues it, also after a crash.
 
 use super::account_access::{AccessChange, AccessSteps};
 use super::db::Store;
@@ -7,6 +7,7 @@ use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UsageRow;
 use super::unit::{change, read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{
     account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys,
@@ -30,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    #[boxed]
     pub async fn erasure_request(&self, user_id: UserId, change: AccessChange) -> StoreResult<()> {
         tx!(self, |c| {
             diesel::update(users::table.find(user_id))
@@ -55,6 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn erasures(&self, limit: u32) -> StoreResult<Vec<UserId>> {
         read!(self, |c| {
             Ok(account_erasures::table
@@ -70,6 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn is_being_erased(&self, user_id: UserId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<UserId> =
@@ -82,6 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn erase_locks(&self, user_id: UserId) -> StoreResult<usize> {
         change!(self, |c| {
             let locked = threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Locked));
@@ -94,6 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
+    #[boxed]
     pub async fn erase_attachments(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<()> {
         change!(self, |c| {
             let of_user = attachments::user_id.eq(user_id).and(attachments::id.eq_any(ids));
@@ -106,6 +112,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
+    #[boxed]
     pub async fn erase_tasks(&self, user_id: UserId, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             let ids: Vec<TaskId> = tasks::table
@@ -118,11 +125,12 @@ impl Store {
         })
     }
 
-    /// Ends an erasure: adds the usage to the sums of nobody, takes the user out of the audit log, and deletes the account
-    /// with everything that is left.
+    /// Ends an erasure: adds the usage to the sums without a user, takes the user out of the audit log, and deletes the
+    /// account with everything that is left.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
+    #[boxed]
     pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, now: UtcTime) -> StoreResult<()> {
         let ErasedHashes { identity: identity_hash, email: email_hash } = hashes;
         tx!(self, |c| {
@@ -181,6 +189,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn identity_erased_at(&self, identity_hash: String) -> StoreResult<Option<UtcTime>> {
         read!(self, |c| {
             Ok(erased_identities::table
@@ -196,6 +205,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn erased_identities_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = erased_identities::table.filter(erased_identities::erased_at.lt(before));

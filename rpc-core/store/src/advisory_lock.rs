@@ -16,6 +16,10 @@ pub(super) enum Job {
     TakeOver,
     /// Deletes attachments that belong to no message.
     DropAttachments,
+    /// Deletes threads that are not kept any longer.
+    DeleteUnused,
+    /// Completes the sums of usage.
+    SumUsage,
 }
 
 impl Job {
@@ -27,6 +31,8 @@ impl Job {
                 Self::Archive => 2,
                 Self::TakeOver => 3,
                 Self::DropAttachments => 4,
+                Self::DeleteUnused => 5,
+                Self::SumUsage => 6,
             }
     }
 }

@@ -5,6 +5,7 @@ use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::AuditRow;
 use super::unit::{change, read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::audit_log;
 use threadline_schema::db::types::UtcTime;
@@ -14,6 +15,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn audit_append(&self, entries: Vec<AuditRow>) -> StoreResult<()> {
         tx!(self, |c| {
             for entry in entries {
@@ -27,6 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn audit_newest(&self, limit: u32) -> StoreResult<Vec<AuditRow>> {
         read!(self, |c| {
             Ok(audit_log::table
@@ -42,6 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn audit_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| { Ok(diesel::delete(audit_log::table.filter(audit_log::at.lt(before))).execute(c).await?) })
     }

@@ -1,6 +1,7 @@
 //! The clock that decides: the time of the database, whatever the clock of this machine shows.
 
 use crate::{Store, StoreResult};
+use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, TimeDelta};
 use parking_lot::Mutex;
 use threadline_schema::db::types::UtcTime;
@@ -26,6 +27,7 @@ impl Clock {
     ///
     /// # Errors
     /// If the database fails.
+    #[boxed]
     pub async fn read(store: &Store) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, None))
     }
@@ -34,6 +36,7 @@ impl Clock {
     ///
     /// # Errors
     /// If the database fails.
+    #[boxed]
     pub async fn synchronize(&self, store: &Store) -> StoreResult<()> {
         let read = at_least(store).await?;
         *self.read.lock() = read;
@@ -52,6 +55,7 @@ impl Clock {
     /// # Errors
     /// If the database fails.
     #[doc(hidden)]
+    #[boxed]
     pub async fn read_seeded(store: &Store, seed: u64) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, Some(seed)))
     }

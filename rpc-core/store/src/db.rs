@@ -8,6 +8,7 @@ use super::sqlite::{LiteManager, Writer};
 use super::unit::read;
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
@@ -33,6 +34,16 @@ pub struct PoolStatus {
 pub(super) enum Db {
     Pg(Connections<PgManager>),
     Lite(Arc<Lite>),
+}
+
+impl Db {
+    /// Returns the name of the system in traces.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => "postgresql",
+            Self::Lite(_) => "sqlite",
+        }
+    }
 }
 
 /// An SQLite file.
@@ -62,6 +73,7 @@ impl Store {
     /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used,
     /// [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not answer,
     /// [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
+    #[boxed]
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
         let db = if config.is_postgres() {
             Db::Pg(postgres::connections(config)?)
@@ -89,6 +101,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database does not answer, or its tables are missing.
+    #[boxed]
     pub async fn ping(&self) -> StoreResult<()> {
         read!(self, |c| {
             users::table.select(users::id).first::<UserId>(c).await.optional()?;
@@ -113,6 +126,18 @@ impl Store {
                     waiting: readers.waiting + writer.waiting,
                 }
             }
+        }
+    }
+
+    /// Empties SQLite's write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while
+    /// another connection reads an older state. PostgreSQL has no file of this kind.
+    ///
+    /// # Errors
+    /// If the database cannot be read or written.
+    pub async fn empty_log(&self) -> StoreResult<bool> {
+        match &*self.db {
+            Db::Pg(_) => Ok(true),
+            Db::Lite(lite) => sqlite::empty_log(&lite.readers.pool).await,
         }
     }
 

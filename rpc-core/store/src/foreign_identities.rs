@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
 use super::unit::{read, tx};
 use super::users::UserSteps;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, users};
 use threadline_schema::db::text::TextList;
@@ -43,11 +44,12 @@ impl UserRow {
 }
 
 impl Store {
-    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets an
-    /// account with the id `new_id`; of concurrent calls, one creates it.
+    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets
+    /// an account with the id `new_id`; of concurrent calls, one creates it.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
         let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
         let roles = TextList(roles);
@@ -71,7 +73,7 @@ impl Store {
             if let Some(user_id) = known {
                 return Ok(user_id);
             }
-            // An account has a unique email. This one is no address, so nobody can register it or log in with it.
+            // An account has a unique email. This one is not an address, so it can neither be registered nor log in.
             c.insert_user(UserRow::new(new_id, new_id.to_string(), NO_PASSWORD.to_owned(), now)).await?;
             let row = ForeignIdentityRow {
                 issuer: issuer.clone(),
@@ -97,6 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity(&self, issuer: String, subject: String) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table
@@ -112,6 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn foreign_identity_of(&self, user_id: UserId) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table

@@ -6,6 +6,7 @@ use super::query::RunQueryDsl;
 use super::rows::{InvitationRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use super::users::UserSteps;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::invitations;
 use threadline_schema::db::types::UtcTime;
@@ -38,6 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn invitation_create(&self, invitation: InvitationRow) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(invitations::table).values(invitation).execute(c).await?;
@@ -45,10 +47,21 @@ impl Store {
         })
     }
 
+    /// Deletes the invitations that are for this email address alone.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn invitations_forget(&self, email: String) -> StoreResult<usize> {
+        change!(self, |c| {
+            Ok(diesel::delete(invitations::table.filter(invitations::email.eq(Some(email)))).execute(c).await?)
+        })
+    }
+
     /// Returns the newest invitations, at most `limit`.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn invitations(&self, limit: u32) -> StoreResult<Vec<InvitationRow>> {
         read!(self, |c| {
             Ok(invitations::table
@@ -64,6 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    #[boxed]
     pub async fn invitation_delete(&self, id: InvitationId) -> StoreResult<()> {
         change!(self, |c| {
             match diesel::delete(invitations::table.find(id)).execute(c).await? {
@@ -77,6 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`].
+    #[boxed]
     pub async fn invitation_check(&self, code_hash: String, email: String, now: UtcTime) -> StoreResult<()> {
         read!(self, |c| {
             let invitation: Option<InvitationRow> = invitations::table
@@ -96,6 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`], [`StoreError::EmailTaken`]. The invitation is not used then.
+    #[boxed]
     pub async fn user_create_invited(
         &self,
         id: UserId,

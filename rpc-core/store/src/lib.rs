@@ -6,8 +6,8 @@
 //! # Lock order
 //!
 //! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, summary, attachments, user, day of usage, days of shared budgets. Several rows of one table are locked in the order of their ids. No other
-//! transaction can lock a thread that is being created, so its row may come late.
+//! run, items, summary, attachments, user, day of usage, month of usage, sums of usage, days of shared budgets. Several rows of
+//! one table are locked in the order of their ids. No other transaction can lock a thread that is being created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
 
@@ -28,6 +28,7 @@ mod connections;
 mod console;
 mod db;
 pub mod error;
+mod error_hours;
 mod feedback;
 mod file_system;
 mod foreign_identities;
@@ -58,6 +59,7 @@ pub mod simulation;
 mod sqlite;
 mod tasks;
 mod thread_create;
+mod thread_retention;
 mod thread_runs;
 mod thread_summaries;
 mod thread_writes;
@@ -67,30 +69,34 @@ mod tls;
 mod tool_approvals;
 mod unit;
 mod usage;
+mod usage_sums;
 mod users;
 
 pub use account_access::{AccessChange, UserAccess};
 pub use account_erasure::ErasedHashes;
 pub use clock::Clock;
-pub use console::{DaySum, ListedRun, ListedUser};
+pub use console::{ListedRun, ListedUser};
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
+pub use error_hours::{ErrorCount, hour_of};
 pub use foreign_identities::ForeignIdentity;
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
 pub use number::{to_signed, to_unsigned};
 pub use postgres::Listener;
 pub use postgres_facts::PostgresFacts;
-pub use processes::{HeldPresence, NotHeld, Presence};
+pub use processes::{HeldPresence, ListedProcess, NotHeld, Presence, ProcessDetails};
 pub use run_start::{ItemRewrite, NewMessage, NewRun, RunInput, RunStarted};
 pub use runs::{RunContinuation, RunEnd};
 pub use segment::SegmentWriter;
 pub use segments::{JournalTerms, LiveEvents, Segment, last_seq_before_epoch};
 pub use tasks::{TaskChanges, TaskPage};
 pub use thread_create::{NewThread, ThreadCreated};
+pub use thread_retention::{UnusedDeletion, UnusedThread};
 pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
 pub use usage::{Charge, Held, Reservation, SharedBudget, day_of};
+pub use usage_sums::{ModelUse, UsageSum, month_of};
 
 use secrecy::ExposeSecret;
 

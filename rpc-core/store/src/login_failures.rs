@@ -4,6 +4,7 @@ use super::db::Store;
 use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::unit::{change, tx};
+use async_recursion::async_recursion as boxed;
 use chrono::TimeDelta;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
@@ -20,11 +21,12 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 const FORGET_AFTER: TimeDelta = TimeDelta::hours(24);
 
 impl Store {
-    /// Counts an attempt to log in as a failure, before it is known whether it is one: attempts at the same time all count.
-    /// Returns until when no login may be tried, if that is not now.
+    /// Counts an attempt to log in as a failure, before it is known whether it is one: attempts at the same time all
+    /// count. Returns until when no login may be tried, if that is not now.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn login_begin(&self, email_hash: String, now: UtcTime) -> StoreResult<Option<UtcTime>> {
         let forgotten = UtcTime::from(now.utc() - FORGET_AFTER);
         tx!(self, |c| {
@@ -61,6 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn login_succeeded(&self, email_hash: String) -> StoreResult<()> {
         change!(self, |c| {
             diesel::delete(login_failures::table.find(email_hash)).execute(c).await?;
@@ -72,6 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn login_failures_forget(&self, now: UtcTime) -> StoreResult<usize> {
         let forgotten = UtcTime::from(now.utc() - FORGET_AFTER);
         change!(self, |c| {
@@ -81,7 +85,7 @@ impl Store {
     }
 }
 
-/// Returns how long to wait after so many failures in a row.
+/// Returns how long to wait after this number of failures in a row.
 fn pause_after(failures: i64) -> Option<TimeDelta> {
     let beyond = u32::try_from(failures.checked_sub(FREE_FAILURES).filter(|beyond| *beyond >= 0)?).unwrap_or(u32::MAX);
     let factor = 1_i32.checked_shl(beyond).filter(|factor| *factor > 0).unwrap_or(i32::MAX);

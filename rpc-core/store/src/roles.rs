@@ -5,6 +5,7 @@ use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::UserRoleRow;
 use super::unit::{change, read};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, user_roles};
 use threadline_schema::db::text::TextList;
@@ -17,6 +18,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_roles(&self, user_id: UserId) -> StoreResult<Vec<String>> {
         read!(self, |c| {
             let mut roles: Vec<String> =
@@ -34,10 +36,23 @@ impl Store {
         })
     }
 
+    /// Returns the roles that the operator has given to a user.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn user_roles_given(&self, user_id: UserId) -> StoreResult<Vec<UserRoleRow>> {
+        read!(self, |c| {
+            let of_user = user_roles::table.filter(user_roles::user_id.eq(user_id)).order(user_roles::role.asc());
+            Ok(of_user.select(UserRoleRow::as_select()).load(c).await?)
+        })
+    }
+
     /// Gives a role to a user. Changes nothing if the user has it.
     ///
     /// # Errors
     /// Only if the database fails, or there is no such user.
+    #[boxed]
     pub async fn user_role_give(&self, user_id: UserId, role: String, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             let row = UserRoleRow { user_id, role, granted_at: now };
@@ -50,6 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_role_take(&self, user_id: UserId, role: String) -> StoreResult<bool> {
         change!(self, |c| { Ok(diesel::delete(user_roles::table.find((user_id, role))).execute(c).await? > 0) })
     }

@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, user_roles, users,
+    items, processes, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months,
+    user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -205,6 +206,8 @@ rows! {
         created_at: UtcTime,
         /// Time of the last use.
         updated_at: UtcTime,
+        /// Temporary: deleted some hours after its last use.
+        temporary: bool,
     }
 
     /// An item of a thread.
@@ -357,6 +360,46 @@ rows! {
         held_tokens: i64,
         /// Millionths of the currency that active runs hold.
         held_micros: i64,
+    }
+
+    /// A process that serves the database.
+    ProcessRow in processes {
+        /// Id.
+        id: ProcessId,
+        /// Whether it holds its advisory lock.
+        holds_lock: bool,
+        /// When it last wrote this row.
+        seen_at: UtcTime,
+        /// How often runs were taken from it.
+        fence: i64,
+        /// Whether it reads segments.
+        reads_segments: bool,
+        /// Name of its machine.
+        host: Option<String>,
+        /// Where it listens.
+        address: Option<String>,
+        /// Its version.
+        version: Option<String>,
+        /// When it started.
+        started_at: Option<UtcTime>,
+        /// Since when it accepts no new runs.
+        draining_since: Option<UtcTime>,
+    }
+
+    /// Usage of a user in one month.
+    MonthRow in usage_months {
+        /// Months since January 1970, UTC.
+        month: i64,
+        /// The user.
+        user_id: UserId,
+        /// Number of runs that have ended.
+        runs: i64,
+        /// Number of those whose cost is not known.
+        unpriced_runs: i64,
+        /// Tokens, input and output.
+        tokens: i64,
+        /// Cost in millionths of the currency.
+        cost_micros: i64,
     }
 
     /// Use of a shared budget on one day.

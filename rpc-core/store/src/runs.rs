@@ -13,6 +13,8 @@ use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
+use super::usage_sums::ModelUse;
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
@@ -33,6 +35,8 @@ pub struct RunEnd {
     pub usage: Usage,
     /// What its user is charged.
     pub charge: Charge,
+    /// The parts of the charge that models have used, that of the one which has written the answer last.
+    pub uses: Vec<ModelUse>,
     /// Sequence number of the terminal event.
     pub last_seq: i64,
     /// Its last assistant message.
@@ -45,7 +49,7 @@ pub struct RunEnd {
     pub events: Vec<EventRow>,
 }
 
-/// What a process stores when it goes on with a run that it has taken over.
+/// What a process stores when it continues a run that it has taken over.
 #[derive(Debug, Clone)]
 pub struct RunContinuation {
     /// Items that were complete and not stored.
@@ -60,9 +64,9 @@ pub struct RunContinuation {
 
 steps! {
     trait TakeSteps {
-        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and whose leases
-        /// are as they were when they were found. Their owner renews or ends the others just now. `found` has the runs, their
-        /// owners and their leases.
+        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and
+        /// whose leases are as they were when they were found. Their owner renews or ends the others just now. `found`
+        /// has the runs, their owners and their leases.
         fn take_runs(
             c,
             found: Vec<(RunId, ProcessId, UtcTime)>,
@@ -94,6 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
             let run: RunRow =
@@ -106,6 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
@@ -117,6 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
@@ -124,12 +131,13 @@ impl Store {
         })
     }
 
-    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing. If the
-    /// run answered a message again, the old answer is deleted, or the new one if the run did not complete.
+    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing.
+    /// If the run answered a message again, the old answer is deleted, or the new one if the run did not complete.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
-    /// the run with it.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted, and the run with it.
+    #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
@@ -170,15 +178,17 @@ impl Store {
                 None => {}
             }
             c.insert_events(&end.events).await?;
-            c.settle(run.user_id, run.created_at, end.charge, run.held()).await?;
+            c.settle(run.user_id, run.created_at, end.charge, end.uses, run.held()).await?;
             Ok(run)
         })
     }
 
-    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    /// Stores what a process begins with that continues a run, or nothing. The run stays active.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted.
+    #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
         tx!(self, |c| {
@@ -190,11 +200,12 @@ impl Store {
         })
     }
 
-    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
-    /// recorded already. Returns the run.
+    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a
+    /// request is recorded already. Returns the run.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn run_request_cancel(&self, user_id: UserId, id: RunId, now: UtcTime) -> StoreResult<RunRow> {
         change!(self, |c| {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
@@ -213,6 +224,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
@@ -225,6 +237,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
@@ -235,13 +248,15 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first. The
-    /// fencing tokens of the former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first.
+    /// The fencing tokens of the former owners are not current any more. One process at a time does it; the others get
+    /// none.
     ///
     /// Runs that another transaction has locked are left for the next time: their owner renews or ends them just now.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_expired(
         &self,
         owner: ProcessId,
@@ -264,11 +279,12 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens of the
-    /// former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens
+    /// of the former owners are not current any more. One process at a time does it; the others get none.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_take_from(
         &self,
         gone: Vec<ProcessId>,
@@ -295,6 +311,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
@@ -302,11 +319,12 @@ impl Store {
         })
     }
 
-    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to itself,
-    /// these are the runs of the process before it.
+    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to
+    /// itself, these are the runs of the process before it.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn runs_active(&self, limit: u32) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             Ok(runs::table
@@ -319,12 +337,13 @@ impl Store {
         })
     }
 
-    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
-    /// of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments must have been
-    /// moved before: see [`segments_settle`](Self::segments_settle).
+    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the
+    /// leases of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments
+    /// must have been moved before: see [`segments_settle`](Self::segments_settle).
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
+    #[boxed]
     pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {

@@ -6,8 +6,10 @@ use super::error::{Conflict, Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::ServiceKeyRow;
 use super::unit::{change, read, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{cancelled_tokens, service_keys};
+use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
 
@@ -16,6 +18,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::NameTaken`].
+    #[boxed]
     pub async fn service_key_create(&self, key: ServiceKeyRow) -> StoreResult<()> {
         change!(self, |c| {
             let created =
@@ -28,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_keys(&self) -> StoreResult<Vec<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.order(service_keys::name.asc()).select(ServiceKeyRow::as_select()).load(c).await?)
@@ -38,6 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key_by_hash(&self, hash: String) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table
@@ -53,6 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key(&self, id: ServiceKeyId) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.find(id).select(ServiceKeyRow::as_select()).first(c).await.optional()?)
@@ -63,6 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    #[boxed]
     pub async fn service_key_revoke(&self, id: ServiceKeyId, change: AccessChange) -> StoreResult<ServiceKeyRow> {
         tx!(self, |c| {
             let key = diesel::update(service_keys::table.find(id))
@@ -76,10 +83,39 @@ impl Store {
         })
     }
 
+    /// Takes the users out of a key's list whom `is_gone` finds. Each change gets its record from `change`. Returns how many
+    /// keys named one.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn service_keys_forget(
+        &self,
+        is_gone: impl Fn(&str) -> bool,
+        change: impl Fn() -> AccessChange,
+    ) -> StoreResult<usize> {
+        let mut changed = 0;
+        for key in self.service_keys().await? {
+            let kept: Vec<String> = key.users.0.iter().filter(|user| !is_gone(user)).cloned().collect();
+            if kept.len() < key.users.0.len() {
+                self.service_key_set_users(key.id, TextList(kept), change()).await?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn service_key_set_users(&self, id: ServiceKeyId, users: TextList, change: AccessChange) -> StoreResult<()> {
+        tx!(self, |c| {
+            diesel::update(service_keys::table.find(id)).set(service_keys::users.eq(users)).execute(c).await?;
+            c.record_access_change(change, id.into()).await
+        })
+    }
+
     /// Notes that a key was used.
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn service_key_used(&self, id: ServiceKeyId, at: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::update(service_keys::table.find(id))
@@ -94,6 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn client_token_cancel(
         &self,
         id: ClientTokenId,
@@ -114,6 +151,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn cancelled_client_tokens(&self, now: UtcTime) -> StoreResult<Vec<ClientTokenId>> {
         read!(self, |c| {
             Ok(cancelled_tokens::table
@@ -128,6 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn client_token_is_cancelled(&self, id: ClientTokenId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<ClientTokenId> =
@@ -140,6 +179,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn cancelled_client_tokens_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = cancelled_tokens::table.filter(cancelled_tokens::expires_at.lt(before));

@@ -8,7 +8,8 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::ThreadRow;
 use super::thread_writes::ThreadWrites;
 use super::truncate_page;
-use super::unit::{change, read, tx};
+use super::unit::{change, read, steps, tx};
+use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use std::collections::BTreeMap;
@@ -38,11 +39,36 @@ pub enum ThreadCursor {
     Id(ThreadId),
 }
 
+steps! {
+    trait ThreadDeleteSteps {
+        /// Deletes a thread that the transaction has locked, and counts it out. Returns whether there was one.
+        fn delete_thread(c, user_id: UserId, id: ThreadId) -> bool {
+            let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
+            diesel::delete(owned_runs).execute(c).await?;
+            let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
+                .returning(threads::archived)
+                .get_result::<bool>(c)
+                .await
+                .optional()?;
+            // An archived thread is not counted.
+            if archived == Some(false) {
+                diesel::update(users::table.find(user_id))
+                    .set(users::session_count.eq(users::session_count - 1))
+                    .fixed()
+                    .execute(c)
+                    .await?;
+            }
+            Ok(archived.is_some())
+        }
+    }
+}
+
 impl Store {
     /// Returns a thread.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
+    #[boxed]
     pub async fn thread_get(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         read!(self, |c| {
             let thread = threads::table.find(id).select(ThreadRow::as_select()).first(c).await.optional()?;
@@ -54,6 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CursorNotFound`] if the cursor is the id of no thread of the user.
+    #[boxed]
     pub async fn threads_page(&self, user_id: UserId, page: ThreadPage) -> StoreResult<(Vec<ThreadRow>, bool, i64)> {
         let limit = i64::from(page.limit) + 1;
         read!(self, |c| {
@@ -99,6 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread is locked.
+    #[boxed]
     pub async fn thread_rename(
         &self,
         user_id: UserId,
@@ -129,6 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
+    #[boxed]
     pub async fn thread_unlocked(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         let thread = self.thread_get(user_id, id).await?;
         match thread.status {
@@ -141,6 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
+    #[boxed]
     pub async fn thread_open(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         let thread = self.thread_get(user_id, id).await?;
         match thread.status {
@@ -153,6 +183,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    #[boxed]
     pub async fn thread_set_status(
         &self,
         id: ThreadId,
@@ -172,6 +203,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn thread_retitle(&self, id: ThreadId, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
         change!(self, |c| {
             let untouched = threads::title_is_set.eq(false).and(threads::title.eq(first));
@@ -189,6 +221,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn thread_delete_idle(&self, user_id: UserId, id: ThreadId) -> StoreResult<bool> {
         change!(self, |c| { c.delete_idle(user_id, id).await })
     }
@@ -198,6 +231,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
+    #[boxed]
     pub async fn thread_delete(&self, user_id: UserId, id: ThreadId) -> StoreResult<()> {
         tx!(self, |c| {
             // Locks the thread, then deletes its runs, then the rest by the cascade. The cascade alone would lock items
@@ -208,29 +242,11 @@ impl Store {
                 let thread = threads::table.find(id).select(ThreadRow::as_select());
                 return Err(closed_error(thread.first(c).await.optional()?, user_id));
             }
-            let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
-            diesel::delete(owned_runs).execute(c).await?;
-            let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))
-                .returning(threads::archived)
-                .get_result::<bool>(c)
-                .await
-                .optional()?;
-            match archived {
-                // An archived thread is not counted.
-                Some(true) => Ok(()),
-                Some(false) => {
-                    diesel::update(users::table.find(user_id))
-                        .set(users::session_count.eq(users::session_count - 1))
-                        .fixed()
-                        .execute(c)
-                        .await?;
-                    Ok(())
-                }
-                None => {
-                    let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
-                    Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
-                }
+            if c.delete_thread(user_id, id).await? {
+                return Ok(());
             }
+            let owner = threads::table.find(id).select(threads::user_id).first(c).await.optional()?;
+            Err(why_unchanged(Entity::Thread, owner, user_id, StoreError::NotFound(Entity::Thread)))
         })
     }
 
@@ -239,6 +255,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is archived then.
+    #[boxed]
     pub async fn threads_archive_idle(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Archive).await? {
@@ -305,6 +322,6 @@ pub(super) fn owned(thread: Option<ThreadRow>, user_id: UserId) -> StoreResult<T
 
 /// Selects the active run of the thread of the outer query.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn active_run_of_thread() -> _ {
+pub(super) fn active_run_of_thread() -> _ {
     runs::table.filter(runs::thread_id.eq(threads::id).and(runs::finished_at.is_null()))
 }

@@ -5,7 +5,9 @@ use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UserRow;
 use super::unit::{change, read, steps};
+use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
+use std::collections::HashMap;
 use threadline_schema::db::tables::{foreign_identities, service_keys, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ServiceKeyId, UserId};
@@ -52,6 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
+    #[boxed]
     pub async fn user_create(
         &self,
         id: UserId,
@@ -66,6 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
@@ -76,6 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
@@ -85,6 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
+    #[boxed]
     pub async fn budget_class(&self, user_id: UserId, key_id: Option<ServiceKeyId>) -> StoreResult<Option<String>> {
         read!(self, |c| {
             if let Some(key_id) = key_id {
@@ -109,10 +115,31 @@ impl Store {
         })
     }
 
+    /// Returns the budget classes of users, of those that have one: as the operator has given it, or as the identity provider
+    /// says.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn budget_classes(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
+        read!(self, |c| {
+            let of_identities: Vec<(UserId, Option<String>)> = foreign_identities::table
+                .filter(foreign_identities::user_id.eq_any(&ids))
+                .select((foreign_identities::user_id, foreign_identities::budget_class))
+                .load(c)
+                .await?;
+            let of_users: Vec<(UserId, Option<String>)> =
+                users::table.filter(users::id.eq_any(&ids)).select((users::id, users::budget_class)).load(c).await?;
+            let both = of_identities.into_iter().chain(of_users);
+            Ok(both.filter_map(|(id, class)| Some((id, class?))).collect())
+        })
+    }
+
     /// Gives a budget class to a user, or takes it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    #[boxed]
     pub async fn user_set_budget_class(&self, id: UserId, class: Option<String>) -> StoreResult<UserRow> {
         change!(self, |c| {
             diesel::update(users::table.find(id))

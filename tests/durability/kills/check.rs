@@ -22,7 +22,7 @@ struct Found {
     messages: usize,
     sent_again: usize,
     ends: BTreeMap<String, usize>,
-    /// Runs that went on after their process was killed.
+    /// Runs that continued after their process was killed.
     continued: usize,
     /// Age of the oldest lost word at the death of its process, per run.
     lost: Vec<Duration>,
@@ -129,15 +129,16 @@ async fn one(
     assert_eq!(reader.items(), anew.items(), "{tag}: two readers have different screens");
     let kept = anew.items().iter().filter(|item| item["type"] == "assistant_message").map(text).collect::<String>();
     assert!(wish.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
-    // Each process that goes on with the run begins with a resync event, in which the run is running, and asks the model once
-    // more. In the resync event of a process that closes the run, it has ended.
+    // Each process that continues the run begins with a resync event, in which the run is running, and asks the model
+    // once more. In the resync event of a process that closes the run, it has ended.
     let goes_on = |seen: &&Seen| seen.event["type"] == "run.resync" && seen.event["run"]["status"] == "running";
     let continued = anew.events.iter().filter(goes_on).count();
     assert!(asked <= 1 + continued, "{tag}: the model was asked {asked} times, by {} processes", 1 + continued);
     found.continued += usize::from(continued > 0);
     if continued == 0 {
         assert!(wish.answer().starts_with(&reader.heard()), "{tag}: heard {:?}", reader.heard());
-        // The log of a dead process's run has the events that were durable when it was closed. All of them must be kept.
+        // The log of a dead process's run has the events that were durable when it was closed. All of them must be
+        // kept.
         assert_eq!(anew.heard(), kept, "{tag}: words in the log are not in the message");
     }
     match status.as_str() {

@@ -19,6 +19,7 @@ mod openid;
 mod ownership;
 mod provider;
 pub mod registration;
+mod retention;
 mod runs;
 mod service_keys;
 mod sessions;

@@ -11,16 +11,16 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 /// SplitMix64: enough chance for a test, and the same on every machine.
-struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Chance {
-    fn seeded() -> Self {
+    pub(super) fn seeded() -> Self {
         let seed = std::env::var("HUNT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
         eprintln!("HUNT_SEED={seed}");
         Self(seed)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Chance {
         (0..self.below(most)).map(|_| u8::try_from(self.below(256)).unwrap()).collect()
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub(super) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 
@@ -155,7 +155,7 @@ async fn requests_of_rest() {
     let verbs = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
     for _ in 0..500 {
         let path = chance.one_of(&paths);
-        // What is no URL at all is for the hunt below.
+        // What is not a URL at all is for the hunt below.
         let path = format!("/{}", String::from_utf8_lossy(&path).trim_start_matches('/'));
         let body = chance.one_of(&bodies);
         let verb = verbs[chance.below(verbs.len())].clone();

@@ -6,6 +6,7 @@ mod follow;
 mod frames;
 mod handshakes;
 mod heartbeats;
+mod hostile;
 mod hunt;
 mod identity;
 mod limits;

@@ -59,6 +59,8 @@ pub struct NewThreadInput {
     pub metadata: String,
     /// How many threads the user may have that are not archived, this one included; `None` is any number.
     pub max_threads: Option<u32>,
+    /// Whether it is listed nowhere, and deleted some hours after its last use.
+    pub temporary: bool,
     /// The first message.
     pub message: Option<UserMessageInput>,
 }
@@ -178,6 +180,7 @@ pub(crate) async fn create_thread(
             max_sessions: input.max_threads,
             title: input.title,
             metadata: input.metadata,
+            temporary: input.temporary,
             created_at: shared.clock.now(),
             first_message,
             idempotency_key: key,

@@ -26,6 +26,8 @@ wire_object! {
         message: Option<&'a RawValue> = b"message",
         done: Option<&'a RawValue> = b"done",
         done_reason: Option<&'a RawValue> = b"done_reason",
+        /// The model that answers.
+        model: Option<&'a RawValue> = b"model",
     }
 }
 

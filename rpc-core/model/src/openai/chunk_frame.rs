@@ -57,6 +57,8 @@ pub(super) fn only_text<'a>(chunk: &ChatCompletionChunk<'a>) -> Option<&'a RawVa
         message: None,
         done: None,
         done_reason: None,
+        // The same in each chunk.
+        model: _,
     } = chunk
     else {
         return None;

@@ -7,6 +7,7 @@ use crate::dialect::DialectOverrides;
 use crate::{
     AttachedFile, FileContent, Message, Model, ModelError, ModelEvent, ModelRequest, ToolCall, ToolSpec, UserInput,
 };
+use async_recursion::async_recursion as boxed;
 use futures::StreamExt;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -71,6 +72,7 @@ pub struct ProbeReport {
 
 /// Probes a model: its text, its stream, usage, tools, and images, with six small requests; then its context window, with at
 /// most three, of which the longest has about 8,000 tokens. `context_tokens` is the configured size of the window.
+#[boxed]
 pub async fn probe(
     model: &dyn Model,
     name: Arc<str>,

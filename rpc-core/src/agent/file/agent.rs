@@ -2,10 +2,15 @@
 
 use super::raw::{RawAgent, SpannedText};
 use super::{AgentsFileReader, Result};
-use crate::config::{AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{
+    AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, Retention, TitlePolicy, ToolSelector,
+};
 use std::sync::Arc;
+use std::time::Duration;
 use toml::Spanned;
 
+/// Longest retention: a hundred years.
+const MAX_RETENTION_DAYS: u32 = 36_500;
 /// Maximum number of stop sequences: the limit of OpenAI.
 const MAX_STOPS: usize = 4;
 
@@ -32,6 +37,7 @@ impl AgentsFileReader<'_> {
         let max_turns = self.number(table.max_turns.take(), 1..=100)?;
         let allow = table.allow.take().map(|roles| texts(&roles)).transpose()?;
         let budget = self.daily_budget(table.budget_tokens_per_day.take(), table.budget_cost_per_day.take())?;
+        let retention = self.retention(table.retention_days.take())?;
         let parameters = self.parameters(table)?;
         Ok(AgentProfile {
             instructions,
@@ -47,6 +53,7 @@ impl AgentsFileReader<'_> {
             summary_model,
             max_turns,
             budget,
+            retention,
             allow,
             on_crash,
             approvals,
@@ -70,6 +77,14 @@ impl AgentsFileReader<'_> {
             "none" => Ok(TitlePolicy::Untitled),
             _ => Err(self.error_at(policy.span(), "this is not \"message\" or \"none\"")),
         }
+    }
+
+    fn retention(&self, days: Option<Spanned<u32>>) -> Result<Retention> {
+        Ok(match self.number(days, 0..=MAX_RETENTION_DAYS)? {
+            None => Retention::OfService,
+            Some(0) => Retention::ForGood,
+            Some(days) => Retention::For(Duration::from_secs(u64::from(days) * 86_400)),
+        })
     }
 
     fn crash_policy(&self, policy: Option<&SpannedText>) -> Result<CrashPolicy> {

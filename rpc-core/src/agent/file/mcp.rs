@@ -3,6 +3,8 @@
 use super::raw::{RawMcp, SpannedText};
 use super::{AgentsFileReader, Result};
 use crate::config::{McpConfig, McpTransport};
+use std::sync::Arc;
+use threadline_tools::mcp::is_fingerprint;
 use toml::Spanned;
 
 /// Maximum length of a server's name, which is the prefix of the names of its tools.
@@ -45,6 +47,9 @@ impl AgentsFileReader<'_> {
             (None, None) => return Err(self.error_at(name.span(), "an MCP server needs a `command` or a `url`")),
         };
         let (approval, approval_of) = self.mcp_approval(table.approval)?;
+        let pin = table.pin.as_ref().map(|pin| self.fingerprint(pin)).transpose()?;
+        let only = table.tools.as_ref();
+        let only = only.map(|names| names.iter().map(|name| self.text(name)).collect::<Result<_>>()).transpose()?;
         Ok(McpConfig {
             transport,
             sends_user_context: table.user_context,
@@ -54,7 +59,20 @@ impl AgentsFileReader<'_> {
             approval,
             approval_of,
             idempotent: table.idempotent.iter().map(|name| self.text(name)).collect::<Result<_>>()?,
+            pin,
+            only,
             trusts_hints: table.trust_hints,
         })
+    }
+
+    fn fingerprint(&self, pin: &SpannedText) -> Result<Arc<str>> {
+        let text = self.text(pin)?;
+        match is_fingerprint(&text) {
+            true => Ok(text),
+            false => Err(self.error_at(
+                pin.span(),
+                "this is not a fingerprint: `sha256:` and 64 digits from 0 to f; `threadline doctor` prints that of the server",
+            )),
+        }
     }
 }

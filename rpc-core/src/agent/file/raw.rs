@@ -58,6 +58,7 @@ pub(super) struct RawAgent {
     pub(super) allow: Option<Vec<SpannedText>>,
     pub(super) budget_tokens_per_day: Option<Spanned<u64>>,
     pub(super) budget_cost_per_day: Option<Spanned<f64>>,
+    pub(super) retention_days: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) approval: TableOf<SpannedText>,
     pub(super) on_crash: Option<SpannedText>,
@@ -114,6 +115,8 @@ pub(super) struct RawMcp {
     pub(super) idempotent: Vec<SpannedText>,
     #[serde(default)]
     pub(super) trust_hints: bool,
+    pub(super) pin: Option<SpannedText>,
+    pub(super) tools: Option<Vec<SpannedText>>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 use super::AgentsFileError;
 use crate::config::{
-    AgentsConfig, ApprovalMode, CrashPolicy, EndpointKind, McpTransport, PromptFact, TitlePolicy, ToolSelector,
+    AgentsConfig, ApprovalMode, CrashPolicy, EndpointKind, McpTransport, PromptFact, Retention, TitlePolicy,
+    ToolSelector,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -450,4 +451,25 @@ fn budget_classes_are_read() {
         assert_eq!(error.line, 3, "{error}");
     }
     assert!(read("[agents.a]\n[budget_classes.\"a b\"]\n").is_err());
+}
+
+#[test]
+fn a_retention_is_days_or_for_good() {
+    let of = |line: &str| read(&format!("[agents.a]\n{line}\n")).map(|config| config.agents["a"].retention);
+    assert_eq!(of(""), Ok(Retention::OfService));
+    assert_eq!(of("retention_days = 0"), Ok(Retention::ForGood));
+    assert_eq!(of("retention_days = 2"), Ok(Retention::For(Duration::from_secs(2 * 86_400))));
+    assert!(of("retention_days = 40000").is_err() && of("retention_days = -1").is_err());
+}
+
+#[test]
+fn a_pin_is_a_fingerprint() {
+    let pin = format!("sha256:{}", "0a".repeat(32));
+    let server = |line: &str| read(&format!("[agents.a]\n[mcp.s]\ncommand = \"x\"\n{line}\n"));
+    let config = server(&format!("pin = \"{pin}\"\ntools = [\"read\"]")).unwrap();
+    assert_eq!(config.mcp["s"].pin.as_deref(), Some(&*pin));
+    assert_eq!(config.mcp["s"].only.as_deref().map(<[_]>::len), Some(1));
+    let error = server("pin = \"sha256:12\"").unwrap_err();
+    assert!(error.line == 4 && error.problem.contains("threadline doctor"), "{error}");
+    assert!(server("tools = [\"\"]").is_err());
 }

@@ -3,7 +3,7 @@
 use super::tool_catalog::ToolCatalog;
 use crate::config::{
     AgentConfig, AgentProfile, ApprovalMode, ClientTool, CrashPolicy, DailyBudget, ModelParameters, PromptFact,
-    TitlePolicy, ToolSelector,
+    Retention, TitlePolicy, ToolSelector,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -18,7 +18,9 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
     pub(crate) budget: DailyBudget,
-    /// Roles whose users may use it; `None` is everybody.
+    /// How long its unused threads are kept.
+    pub(super) retention: Retention,
+    /// Roles whose users may use it; `None` is all users.
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
@@ -36,7 +38,7 @@ pub(crate) struct Agent {
     client_tools: Vec<ClientTool>,
     approvals: Vec<(ToolSelector, ApprovalMode)>,
     approval_expires: Option<Duration>,
-    /// Whether the model is told that it can ask the user.
+    /// Whether the model gets the tool `ask_user`.
     shows_ask_user: bool,
     /// The tools, with the catalog generation that they are from.
     toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
@@ -50,6 +52,7 @@ impl Agent {
             parameters: Arc::new(profile.parameters.clone()),
             max_turns: profile.max_turns.unwrap_or(defaults.max_turns),
             budget: profile.budget,
+            retention: profile.retention,
             allow: profile.allow.clone(),
             prompt_facts: profile.prompt_facts.clone(),
             title_policy: profile.title_policy,
@@ -68,8 +71,8 @@ impl Agent {
         }
     }
 
-    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model is not told about
-    /// the tool: only ChatKit front ends show the questions, and small models have no room for more tools.
+    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model does not get the
+    /// tool: only ChatKit front ends show the questions, and small models have no room for more tools.
     pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
         let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
         Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }

@@ -4,6 +4,7 @@ use super::RpcServer;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::feed::Feed;
 use crate::rpc::reply::{CallError, Reply, Response};
+use async_recursion::async_recursion as boxed;
 use serde_json::value::RawValue;
 use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::{ErrorCode, RpcError};
@@ -14,6 +15,7 @@ impl RpcServer {
     ///
     /// # Errors
     /// Those of the method, and `INVALID_REQUEST` if the method is a subscription.
+    #[boxed]
     pub async fn call(
         &self,
         method: &str,
@@ -31,6 +33,7 @@ impl RpcServer {
     ///
     /// # Errors
     /// Those of the method, and `INVALID_REQUEST` if the method is a command.
+    #[boxed]
     pub async fn subscribe(
         &self,
         method: &str,
@@ -49,6 +52,7 @@ impl RpcServer {
     ///
     /// # Errors
     /// `UNAUTHORIZED`, `RATE_LIMITED`, or `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    #[boxed]
     pub async fn admit(&self, caller: Caller) -> Result<ResponseMeta, CallError> {
         self.inner.parts.pipeline.admit(in_process(caller).call("", None::<&str>, CallKind::Single)).await
     }

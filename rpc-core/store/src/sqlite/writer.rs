@@ -1,7 +1,7 @@
 //! Writes on SQLite: one connection, and the queue of the units of work that wait for it.
 //!
-//! A caller that adds a unit to an idle queue starts a writing task on a thread for blocking work. The task runs until the
-//! queue is empty. The units that have queued meanwhile share one transaction (`group.rs`).
+//! A caller that adds a unit to an idle queue starts a writing task on a thread for blocking work. The task runs until
+//! the queue is empty. The units that have queued meanwhile share one transaction (`group.rs`).
 
 use super::group::{self, Unit, Units};
 use super::{OpenOn, Role, Settings, open};
@@ -142,7 +142,8 @@ impl Shared {
         while let Some(units) = self.next_units() {
             let written = catch_unwind(AssertUnwindSafe(|| self.write_units(&mut connection, units)));
             if written.is_err() {
-                // The callers have got errors, and the queue goes on. The transaction is rolled back with its connection.
+                // The callers have got errors, and the queue continues. The transaction is rolled back with its
+                // connection.
                 *connection = None;
                 self.queue().is_open = false;
             }

@@ -1,9 +1,12 @@
 //! Titles, the limit of threads, deletion and archiving.
 
 use crate::support::*;
+use threadline_schema::page::Order;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewMessage, NewRun, NewThread, RunInput, StoreError};
+use threadline_store::{
+    Limit, NewMessage, NewRun, NewThread, RunEnd, RunInput, StoreError, ThreadPage, UnusedDeletion, UnusedThread,
+};
 
 on_both! {
     async fn only_an_idle_thread_of_the_user_is_deleted_at_once(db: &TestDb) {
@@ -135,6 +138,74 @@ on_both! {
         for (id, archived) in [(old.id, true), (fresh.id, false), (busy.id, false)] {
             assert_eq!(store.thread_get(user, id).await.unwrap().archived, archived);
         }
+    }
+
+    async fn unused_threads_are_found_in_order_and_deleted_once(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let (old, older, fresh) =
+            (thread_at(&store, user, at(10)).await, thread_at(&store, user, at(0)).await, thread_at(&store, user, now()).await);
+        let locked = thread_at(&store, user, at(0)).await;
+        store.thread_set_status(locked.id, ThreadState::Locked, None).await.unwrap();
+        let new = NewThread { first_message: Some((message(), new_run())), created_at: at(0), ..new_thread(user) };
+        let busy = store.thread_create(new).await.unwrap();
+        // All of these were created before this time, in milliseconds, but one was used since.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let before = now();
+        store.thread_rename(user, fresh.id, "Used".into(), now()).await.unwrap();
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.threads_unused_since(before, after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= 2);
+            after = Some(last.id);
+            found.extend(page.into_iter().map(|thread| thread.id));
+        }
+        assert!(found.is_sorted());
+        let mut expected = vec![old.id, older.id, busy.thread.id];
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(store.threads_unused_since(at(0), None, 10).await.unwrap().is_empty());
+
+        let deleted = async |id| store.thread_delete_unused(user, id, before).await.unwrap();
+        assert_eq!(deleted(old.id).await, UnusedDeletion::Deleted);
+        for kept in [old.id, fresh.id, locked.id, busy.thread.id] {
+            assert_eq!(deleted(kept).await, UnusedDeletion::Kept);
+        }
+        assert_eq!(store.thread_delete_unused(new_id(), older.id, before).await.unwrap(), UnusedDeletion::Kept);
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 4);
+        let run = busy.run.unwrap();
+        store.run_finish(run.fencing_token(), RunEnd { finished_at: at(20), ..completed() }, vec![]).await.unwrap();
+        assert_eq!(deleted(busy.thread.id).await, UnusedDeletion::Deleted);
+        assert_eq!(db.number("SELECT COUNT(*) AS rows FROM runs").await + db.number("SELECT COUNT(*) AS rows FROM items").await, 0);
+        store.threads_archive_idle(at(5), 10).await.unwrap();
+        assert_eq!(deleted(older.id).await, UnusedDeletion::Deleted, "also an archived one");
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 1, "the locked one was archived");
+    }
+
+    async fn temporary_threads_are_neither_listed_nor_counted(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let temporary = |micros| NewThread { temporary: true, max_sessions: Some(0), created_at: at(micros), ..new_thread(user) };
+        let old = store.thread_create(temporary(0)).await.unwrap().thread;
+        let new = NewThread { first_message: Some((message(), new_run())), ..temporary(5) };
+        let busy = store.thread_create(new).await.unwrap();
+        let fresh = store.thread_create(temporary(100)).await.unwrap().thread;
+        assert!(old.temporary && old.archived && store.thread_get(user, old.id).await.unwrap() == old);
+        let page = ThreadPage { limit: 10, order: Order::Desc, after: None };
+        assert_eq!(store.threads_page(user, page).await.unwrap(), (vec![], false, 0));
+        let ids = |page: Vec<UnusedThread>| page.into_iter().map(|thread| thread.id).collect::<Vec<_>>();
+        assert_eq!(ids(store.temporary_threads_unused_since(at(50), None, 10).await.unwrap()), [old.id, busy.thread.id]);
+        assert_eq!(ids(store.temporary_threads_unused_since(at(50), Some(old.id), 10).await.unwrap()), [busy.thread.id]);
+        assert_eq!(store.temporary_threads_beyond(user, 1, 10).await.unwrap(), [busy.thread.id, old.id]);
+        assert_eq!(store.temporary_threads_beyond(user, 1, 1).await.unwrap(), [busy.thread.id]);
+        assert_eq!(store.thread_delete_unused(user, busy.thread.id, at(50)).await.unwrap(), UnusedDeletion::Kept);
+        assert_eq!(store.thread_delete_unused(user, old.id, at(50)).await.unwrap(), UnusedDeletion::Deleted);
+        assert!(say(&store, &fresh).await.unwrap().thread.archived, "a message does not bring it into the list");
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 0);
+        let nobody = store.thread_create(NewThread { user_id: new_id(), ..temporary(0) }).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
     }
 
     async fn a_message_brings_an_archived_thread_back(db: &TestDb) {

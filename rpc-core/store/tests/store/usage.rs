@@ -50,7 +50,7 @@ on_both! { threads:
         // A charge after the end of a run counts no run.
         let late = Charge { prompt_tokens: 4, completion_tokens: 1, cost_micros: None };
         let before = today(&store, user).await;
-        store.usage_add(user, run.created_at, late, String::new()).await.unwrap();
+        store.usage_add(user, run.created_at, late, vec![], String::new()).await.unwrap();
         let row = UsageRow { prompt_tokens: before.prompt_tokens + 4, completion_tokens: before.completion_tokens + 1, ..before };
         assert_eq!(today(&store, user).await, row);
         // Another user has a separate budget.
@@ -68,7 +68,7 @@ on_both! { threads:
             let new = NewRun { reservation: Some(reservation(i64::MAX)), ..new_run() };
             let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
             store.run_finish(run.fencing_token(), RunEnd { charge, usage, ..completed() }, vec![]).await.unwrap();
-            store.usage_add(user, run.created_at, charge, String::new()).await.unwrap();
+            store.usage_add(user, run.created_at, charge, vec![], String::new()).await.unwrap();
             let row = today(&store, user).await;
             assert_eq!((row.runs, row.held_tokens), (round + 1, 0));
             assert!(row.prompt_tokens > i64::MAX / 5 && row.cost_micros > i64::MAX / 5, "{row:?}");

@@ -87,7 +87,7 @@ async fn download(user: &Client, path: &str) -> (u16, reqwest::header::HeaderMap
 }
 
 /// Returns an encoded image.
-pub(super) fn picture(format: image::ImageFormat, width: u32, height: u32) -> Vec<u8> {
+pub fn picture(format: image::ImageFormat, width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 77]));
     image::DynamicImage::from(image).write_to(&mut bytes, format).expect("an image");

@@ -64,13 +64,33 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
-    /// What operators are shown of this process.
+    /// The agents file, for the console; `None` without one.
+    pub agents_file: Option<Arc<dyn AgentsFile>>,
+    /// The description of this process, for the console.
     pub process: ProcessConfig,
-    /// What operators are shown as the settings of this process; the core does not use it.
+    /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
 }
 
-/// What operators are shown of a process.
+/// Reads the agents file, which can have changed, and tries texts out. An error is one line, for operators.
+pub trait AgentsFile: std::fmt::Debug + Send + Sync {
+    /// Returns its path.
+    fn path(&self) -> String;
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn read(&self) -> Result<AgentsConfig, String>;
+
+    /// Reads a text as if it were that of the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn check(&self, text: &str) -> Result<AgentsConfig, String>;
+}
+
+/// The description of a process, for the console.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessConfig {
     /// Name of its machine.
@@ -99,7 +119,7 @@ pub struct ProviderConfig {
 /// Who can register an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Everyone.
     Open,
     /// Everyone with an invitation.
     Invite,

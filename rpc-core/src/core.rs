@@ -71,7 +71,7 @@ pub enum StartError {
     /// Redis cannot be opened.
     #[error(transparent)]
     OpenRedis(#[from] redis::RedisOpenError),
-    /// The agents cannot be had as they are configured.
+    /// The agents cannot be created as they are configured.
     #[error(transparent)]
     Agents(#[from] AgentsError),
     /// The storage for attachments cannot be used as it is configured.
@@ -236,7 +236,7 @@ impl Core {
         self.rpc.supervisor.shut_down();
     }
 
-    /// Has new runs answered by these agents; runs that have begun keep theirs.
+    /// Replaces the agents of new runs; runs that have begun keep theirs.
     ///
     /// # Errors
     /// When a tool cannot be made as it is configured; nothing changes then.
@@ -285,7 +285,7 @@ fn engine_config(
     }
 }
 
-/// What the handlers of the methods are made of.
+/// The parts that the handlers of the methods use.
 struct MethodParts {
     store: Store,
     clock: Arc<Clock>,
@@ -367,6 +367,7 @@ impl MethodParts {
             budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
+            agents_file: config.agents_file.clone(),
             settings: config.shown_settings.clone(),
         };
         admin.register(&mut registry);

@@ -1,4 +1,4 @@
-//! Whether the parts work.
+//! Checks whether the parts of the service work.
 
 use crate::Redis;
 use crate::agent::AgentRegistry;
@@ -163,8 +163,8 @@ fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
     ComponentHealth { status, kind: "mcp".to_owned(), latency_ms: 0, detail: (!detail.is_empty()).then_some(detail) }
 }
 
-/// Returns the latest result while it is fresh; otherwise checks. The error of a check is a text for everybody, and one
-/// for the log.
+/// Returns the latest result while it is fresh; otherwise checks. The error of a check is a public text, and one for
+/// the log.
 async fn cached(
     latest: &Latest,
     fresh_for: Duration,

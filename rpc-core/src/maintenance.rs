@@ -20,8 +20,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// How often old logs and unused attachments are removed.
 const REMOVE_EVERY: Duration = Duration::from_secs(60);
-/// How long the records of changes of access are kept. A process that could not read them for longer looks at all that
-/// it knows.
+/// How long the records of changes of access are kept. A process that could not read them for longer checks all
+/// accounts that it knows.
 const KEEP_ACCESS_CHANGES: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 /// How long the hashes of erased identities are kept: longer than tokens of identity providers are valid.
 const KEEP_ERASED_IDENTITIES: chrono::TimeDelta = chrono::TimeDelta::days(7);
@@ -33,7 +33,7 @@ const CATCH_UP_DAYS: i64 = 7;
 const ERRORS_EVERY: Duration = Duration::from_secs(10);
 /// How many hours counts of failures are kept.
 const KEEP_ERRORS: i64 = 720;
-/// How often this process says that it is alive, to those who look: see `admin.list_processes`.
+/// How often this process writes to the database that it is alive, for `admin.list_processes`.
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// How often idle threads are archived.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(3600);
@@ -149,7 +149,7 @@ impl Maintenance {
         }
     }
 
-    /// Records what is measured now and then instead of at every change.
+    /// Records the gauges that are measured at an interval instead of at every change.
     fn record_gauges(&self) {
         let pool = self.store.pool_status();
         #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]

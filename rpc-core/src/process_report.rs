@@ -1,4 +1,4 @@
-//! Tells the database now and then what operators read about this process.
+//! Writes the description of this process to the database at an interval, for the console.
 
 use crate::config::ProcessConfig;
 use crate::store::{Clock, ProcessDetails, Store};
@@ -8,7 +8,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 use threadline_schema::ids::ProcessId;
 
-/// What operators read about this process.
+/// The description of this process, for the console.
 pub(crate) struct ProcessReport {
     store: Store,
     clock: Arc<Clock>,

@@ -34,8 +34,8 @@ pub(crate) fn open(config: &CoreConfig) -> Result<Option<Redis>, RedisOpenError>
 /// Returns the prefix, from what the replicas of one installation share: the key that signs tokens, and the name of the
 /// database. Its address is not used, because it can differ from machine to machine.
 ///
-/// Who can see the names in Redis could try keys. So the key goes through the hash of passwords, which makes each try
-/// expensive.
+/// An attacker who can see the names in Redis could try keys. So the key goes through the hash of passwords, which
+/// makes each try expensive.
 fn namespace(config: &CoreConfig) -> Result<Arc<str>, RedisOpenError> {
     let mut salt = Sha256::new();
     salt.update(b"threadline installation\0");

@@ -10,7 +10,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 use threadline_store::{UnusedDeletion, UnusedThread};
 
-/// Threads of one look. Each is deleted in a transaction of its own.
+/// Maximum number of threads that one query returns. Each is deleted in a transaction of its own.
 const BATCH: u32 = 100;
 
 /// Deletes threads that were not used for as long as the service, or their agent, keeps them.
@@ -96,7 +96,7 @@ impl ThreadRetention {
     }
 }
 
-/// Returns the threads of one look; `None` if there are no more, or they cannot be read.
+/// Returns the threads of one query; `None` if there are no more, or they cannot be read.
 fn listed(unused: StoreResult<Vec<UnusedThread>>) -> Option<Vec<UnusedThread>> {
     match unused {
         Ok(unused) => Some(unused).filter(|unused| !unused.is_empty()),

@@ -1,9 +1,11 @@
 //! `admin.*`: the console of the operator. Each method is for users with the role [`ADMIN`].
 
+mod agents_file;
 mod keys;
 mod operations;
 mod usage;
 
+pub use agents_file::{AdminAgentsCheck, AdminAgentsFile, AdminCheckAgentsParams};
 pub use keys::{AdminCreateKeyParams, AdminKeyRef, AdminNewKey};
 pub use operations::{
     AdminErrorCount, AdminErrorHour, AdminErrors, AdminErrorsParams, AdminItem, AdminListItemsParams,
@@ -331,6 +333,16 @@ crate::methods! {
     AdminListKeys = "admin.list_keys" (Admin): AdminListParams => Page<AdminKey>;
     /// List the entries of the audit log, newest first.
     AdminAuditLog = "admin.audit_log" (Admin): AdminAuditParams => Page<AdminAuditEntry>;
+    /// Get the agents of the process that answers, and its agents file. Secret values are replaced.
+    AdminGetAgentsFile = "admin.agents_file" (Admin): Nothing => AdminAgentsFile;
+    /// Check the text of an agents file, as `threadline doctor` checks the file. Nothing changes.
+    AdminCheckAgentsFile = "admin.check_agents_file" (Admin): AdminCheckAgentsParams => AdminAgentsCheck;
+    /// Read the agents file again, in the process that answers. New runs have the agents that it says. If it has an error, nothing
+    /// changes.
+    ///
+    /// Other processes go on with theirs: reload each, or send it SIGHUP. `admin.agents_file` says when a process has loaded its
+    /// file. The audit log gets an entry.
+    AdminReloadAgentsFile = "admin.reload_agents_file" (Admin): Nothing => AdminAgentsFile;
     /// Get the settings of the process that answers. Secret values are left out.
     AdminGetSettings = "admin.settings" (Admin): Nothing => AdminSettings;
 }

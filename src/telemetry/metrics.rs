@@ -54,7 +54,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_model_fallbacks_total", kind: Counter, labels: "code", doc: "Fallbacks from a model that failed to another one." },
     Metric { name: "threadline_model_dialect_adjustments_total", kind: Counter, labels: "setting", doc: "Changes of the dialect of a model because its server refused a request." },
     Metric { name: "threadline_titles_total", kind: Counter, labels: "outcome", doc: "Titles requested from a model: stored, kept if there was no better one or the user had set one, or failed." },
-    Metric { name: "threadline_summaries_total", kind: Counter, labels: "outcome", doc: "Summaries of long conversations: stored; outdated if the conversation had changed or was deleted; skipped if another one was being written or had just failed; over_budget if the user had used what they may use in a day; or failed." },
+    Metric { name: "threadline_summaries_total", kind: Counter, labels: "outcome", doc: "Summaries of long conversations: stored; outdated if the conversation had changed or was deleted; skipped if another one was being written or had just failed; over_budget if the user's budget for the day was used up; or failed." },
     Metric { name: "threadline_agents_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the agents file after SIGHUP: ok or refused." },
     Metric { name: "threadline_rpc_request_seconds", kind: Histogram, labels: "method, code", doc: "Duration of a JSON-RPC call, also of the gateway; code is 0, or the name of the error." },
     Metric { name: "threadline_streams", kind: Gauge, labels: "transport", doc: "Open subscriptions on WebSockets." },

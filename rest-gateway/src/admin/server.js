@@ -22,9 +22,10 @@ export async function list(name, params = {}) {
   return (await client.send(`api/v1/admin/${name}?${query}`)).json();
 }
 
-/** Requests a change. */
-export async function change(path) {
-  await client.post(`api/v1/admin/${path}`, {});
+/** Requests a change, and returns the response. */
+export async function change(method, path, body) {
+  const headers = { "content-type": "application/json" };
+  return (await client.send(`api/v1/admin/${path}`, { method, headers, body: JSON.stringify(body) })).json();
 }
 
 /** Returns the health of the service and its parts, also when they are not healthy. */

@@ -5,7 +5,8 @@ use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
-use crate::log::{SegmentPositions, to_unsigned};
+use crate::log::SegmentPositions;
+use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -22,7 +23,7 @@ use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
 use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
@@ -342,12 +343,12 @@ impl Engine {
     /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
     #[boxed]
     pub async fn remove_expired_logs(&self) {
-        recovery::remove_expired_logs(&self.shared).await;
+        maintenance::remove_expired_logs(&self.shared).await;
     }
 
     /// Archives threads that were not used for `max_idle`.
     #[boxed]
     pub async fn archive_idle_threads(&self, max_idle: Duration) {
-        recovery::archive_idle_threads(&self.shared, max_idle).await;
+        maintenance::archive_idle_threads(&self.shared, max_idle).await;
     }
 }

@@ -13,7 +13,9 @@
 //! | `lifecycle/` | a run from its start to its end, and its cancellation |
 //! | `recovery/` | leases; runs whose process died continue in another, or end |
 //!
-//! Each folder uses only folders above it in this table.
+//! Each folder uses only folders above it in this table. Beside them: `engine.rs` is the public interface, `shared.rs`
+//! what its parts share, `driver.rs` the port to what produces output, `background.rs` starts the background tasks,
+//! `maintenance.rs` removes old data, and `leases.rs` and `presences.rs` say which processes are believed to be alive.
 
 #![cfg_attr(
     test,
@@ -29,6 +31,7 @@ mod hub;
 mod leases;
 mod lifecycle;
 mod log;
+mod maintenance;
 mod output;
 mod presences;
 mod recovery;

@@ -17,9 +17,9 @@ use threadline_schema::error::Chain;
 use threadline_schema::ids::{ThreadId, UserId};
 use tokio::sync::Notify;
 
-/// How often requests are looked for that another process, or a command, has made.
+/// Poll interval for requests that another process, or a command, has made.
 const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Accounts of one look.
+/// Maximum number of accounts in one pass.
 const ACCOUNTS: u32 = 10;
 /// Rows of one transaction: small, so that other transactions do not wait.
 const BATCH: u32 = 50;
@@ -28,7 +28,7 @@ const BATCH: u32 = 50;
 const LOG_ATTEMPTS: u32 = 20;
 const LOG_PAUSE: Duration = Duration::from_millis(250);
 
-/// Deletes a thread, with whatever has to be stopped first.
+/// Deletes a thread, and stops its active run first.
 type DeleteThread = Box<dyn Fn(UserId, ThreadId) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
 /// Erases accounts.
@@ -60,7 +60,7 @@ impl Erasure {
         Self { store, clock, attachments, delete_thread, requested: Notify::new() }
     }
 
-    /// Starts the job that erases what is requested.
+    /// Starts the job that erases the accounts whose erasure is requested.
     pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
         let this = self.clone();
         supervisor.spawn(TaskKind::Erasure, async move {

@@ -13,7 +13,8 @@ use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
 
-/// How long a run waits for MCP servers that have not started yet. Without their tools it would take another way.
+/// How long a run waits for MCP servers that have not started yet. Without their tools the model would answer
+/// differently.
 const MCP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes drivers for runs that continue after their process has died.

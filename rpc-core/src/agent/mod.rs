@@ -1,4 +1,4 @@
-//! Who answers, and how: the agents, and the drivers that produce the output of a run.
+//! Agents, and the drivers that produce the output of a run.
 //!
 //! | file | holds |
 //! | --- | --- |
@@ -8,13 +8,13 @@
 //! | `widget_action.rs` | [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model |
 //! | `prompt.rs` | what the model reads |
 //! | `model_chain.rs` | the models of a run: when one fails, the next one answers |
-//! | `run_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
+//! | `execute_calls.rs`, `in_flight_call.rs` | the tool calls of one turn |
 //! | `approved_call.rs` | calls that are made before the model is asked: approved ones, and those of a process that died |
 //! | `continued_run.rs` | runs that continue after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
 //! | `titles.rs` | asks a model for the title of a thread |
 //! | `summaries/` | asks a model for the summary of the turns that prompts leave out |
-//! | `side_request.rs` | a request to a model for one of the two |
+//! | `side_request.rs` | a request to a model for a title or a summary |
 //! | `context/` | which part of a conversation fits into the context window of a model |
 
 mod abandon_pending;
@@ -23,12 +23,12 @@ mod approved_call;
 mod context;
 mod continued_run;
 mod error;
+mod execute_calls;
 mod file;
 mod in_flight_call;
 mod model_chain;
 mod prompt;
 mod registry;
-mod run_calls;
 mod side_request;
 mod summaries;
 mod titles;
@@ -72,13 +72,13 @@ pub(crate) trait RunBudget: Send + Sync {
     /// Whether a budget is in money that work beside runs is booked on.
     fn limits_cost_of(&self, agent: &ResolvedAgent) -> bool;
 
-    /// Whether the user has used what they may use in a day. `today` is what was used.
+    /// Whether the budget of the user for the day is used up. `today` is what was used.
     fn is_used_up(&self, agent: &ResolvedAgent, today: &UsageRow) -> bool;
 
     /// Returns the budget class that is in the scopes of a run.
     fn class_of_run(&self, scopes: &str) -> Option<Arc<BudgetClass>>;
 
-    /// Explains why the run cannot hold that.
+    /// Returns the error for a reservation that was refused.
     fn explain(&self, error: EngineError) -> Error;
 }
 

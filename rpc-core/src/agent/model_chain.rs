@@ -21,7 +21,7 @@ pub(super) struct ModelChain<'a> {
     run: &'a RunContext,
     /// Index of the model that answers.
     current: usize,
-    /// The summary that the last prompt has been in want of.
+    /// The summary that the last prompt has lacked.
     wanted_summary: Option<WantedSummary>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0, wanted_summary: None }
     }
 
-    /// Returns the summary that the last prompt has been in want of.
+    /// Returns the summary that the last prompt has lacked.
     pub(super) fn wanted_summary(&self) -> Option<WantedSummary> {
         self.wanted_summary
     }
@@ -64,7 +64,8 @@ impl<'a> ModelChain<'a> {
         }
     }
 
-    /// Asks the current model. A prompt that it refuses because of its length is shortened until it takes it.
+    /// Asks the current model. A prompt that the server refuses because of its length is shortened until it is
+    /// accepted.
     async fn ask(
         &mut self,
         turn: u32,
@@ -80,7 +81,7 @@ impl<'a> ModelChain<'a> {
             parameters: agent.agent.parameters.clone(),
             messages: Vec::new(),
             tools: agent.tools.specs(),
-            // In the first turn only: a model that must call a tool in each turn never comes to an answer.
+            // In the first turn only: a model that must call a tool in each turn never answers.
             tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
             request_id: run.request.request_id.clone(),
         };

@@ -20,7 +20,7 @@ use threadline_schema::tool_result::{NOT_DONE_RESULT, UNKNOWN_RESULT};
 pub(super) struct RequestFacts {
     /// What the service knows, for the end of the system prompt.
     own: Option<String>,
-    /// What the client says. It is no more to be believed than the user, so it stands with the words of the user.
+    /// What the client says. It is trusted as little as the user, so it is part of the user's message.
     of_client: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn build(instructions: &str, facts: RequestFacts, items: &[ItemRow]) 
                 push_assistant(&mut messages, text);
             }
             ThreadItem::SdkHiddenContext(note) => append_note(&mut messages, &note.content),
-            // Shown to the user; the model knows from its calls what it did.
+            // Only for the user: the model has its own calls in the prompt.
             _ => {}
         }
     }
@@ -150,8 +150,8 @@ fn push_call(messages: &mut Vec<Message>, body: ToolCallBody, is_same_turn: bool
     messages.push(result);
 }
 
-/// Adds a note to the message before it. As a message it would be a system message in the middle of the conversation, or
-/// a second one of the same role, and the chat templates of some models refuse both.
+/// Adds a note to the message before it. As a message it would be a system message in the middle of the conversation,
+/// or a second one of the same role, and the chat templates of some models refuse both.
 fn append_note(messages: &mut Vec<Message>, note: &str) {
     let note = format!("[{note}]");
     match messages.last_mut() {

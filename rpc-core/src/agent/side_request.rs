@@ -10,7 +10,7 @@ use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_store::Charge;
 
-/// What the side requests of one purpose have used.
+/// The usage of the side requests of one purpose.
 #[derive(Debug, Default)]
 pub(super) struct SideUsage {
     /// As the server reports it.

@@ -1,4 +1,4 @@
-//! The media type of a file: what its client says, what its name says, and what its content is.
+//! Decides the media type of a file from what its client says, its name and its content.
 //!
 //! Browsers have no type for many files (`.md`, `.conf`, `.log`), and Windows reports those that its programs have
 //! registered: a CSV file is Excel's, a TypeScript file is a video. So the name helps, and the content decides.
@@ -8,10 +8,11 @@ use super::preview;
 use super::storage::{Storage, StorageResult, StoredObject};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
+use crate::store::to_unsigned;
 
 /// The type of a file whose type the client has not named. It is replaced when the content is known.
 const UNKNOWN: &str = "application/octet-stream";
-/// The type of a text that has no better one.
+/// The type of a text whose type is not known better.
 const PLAIN: &str = "text/plain";
 /// Maximum length of a media type, in characters.
 const MAX_CHARS: usize = 127;
@@ -84,7 +85,7 @@ impl AllowedTypes<'_> {
                 false => Err(self.refuse(detected)),
             });
         }
-        let size = u64::try_from(row.size).unwrap_or_default();
+        let size = to_unsigned(row.size);
         let is_text = content_check::find_mismatch(storage, row.id, PLAIN, size).await?.is_none();
         Ok(match is_text && self.allows(PLAIN) {
             true => Ok(PLAIN.to_owned()),

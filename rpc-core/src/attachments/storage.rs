@@ -1,6 +1,6 @@
 //! Stores the bytes of attachments in a directory or an S3 bucket.
 //!
-//! StoredObject names contain only ids, so a client cannot influence a path:
+//! Names of objects contain only ids, so a client cannot influence a path:
 //!
 //! | object | holds |
 //! | --- | --- |

@@ -1,4 +1,5 @@
-//! Knows without a query whether a token is still accepted, and ends open streams when one is not any more.
+//! Decides without a query whether a token is still accepted, and ends the open streams of a token that is not any
+//! more.
 //!
 //! The standing of an account or a service key is cached. A transaction that changes it also records the change. Each
 //! process reads these records twice a second, and at once when another process signals one. So each process notices a

@@ -25,6 +25,8 @@ pub struct AgentsConfig {
     pub approval_expires: Option<Duration>,
     /// Budgets of groups of users, by name.
     pub budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
+    /// The text of the file without comments and secrets.
+    pub shown_text: Arc<str>,
 }
 
 /// A group of users with budgets of its own.

@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     pub(crate) trusts_meta_ip: bool,
     /// Whether the peer is a gateway: it makes the calls of many users.
     pub(crate) is_gateway: bool,
-    /// Whether anybody was authenticated on this connection.
+    /// Whether a caller was authenticated on this connection.
     pub(crate) known: KnownPeer,
 }
 
@@ -95,7 +95,7 @@ impl Call<'_> {
     }
 }
 
-/// On whose behalf a call is made, as the pipeline verified it.
+/// The verified user of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Principal {
     /// No valid token.

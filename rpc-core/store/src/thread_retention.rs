@@ -11,7 +11,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{Id, ThreadId, UserId};
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 
 /// A thread that was not used for some time.

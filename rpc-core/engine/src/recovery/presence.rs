@@ -1,6 +1,6 @@
 //! Shows other processes that this one is alive, and finds dead processes: see `threadline_store::Presence`.
 
-use super::reaper::recover_runs_of;
+use super::takeover::recover_runs_of;
 use crate::presences::GONE_AFTER;
 use crate::shared::Shared;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Shortens a prompt until it fits. What tells the model least goes first.
+//! Shortens a prompt until it fits. The parts that matter least to the model are shortened first.
 
 use super::estimate::{bytes_of, estimate};
 use crate::model::{FileContent, Message, UserInput};

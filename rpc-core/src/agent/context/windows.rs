@@ -1,4 +1,4 @@
-//! What is known of the context windows of models.
+//! The context windows of models, as far as they are known.
 
 use super::estimate::estimate_tools;
 use crate::model::{ModelRequest, ToolSpec};
@@ -56,7 +56,7 @@ impl ContextWindows {
         !self.is_listed.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes what the list of models of the server says.
+    /// Records the size of the window from the server's list of models.
     pub(crate) fn list(&self, models: impl IntoIterator<Item = (String, u64)>) {
         for (name, tokens) in models {
             self.change(&Arc::from(name), |window| window.listed = Some(tokens));
@@ -69,7 +69,7 @@ impl ContextWindows {
         let window = self.models.lock().get(model).copied().unwrap_or_default();
         let learned = [window.listed, window.refused].into_iter().flatten().min();
         let tokens = match configured.or(self.default_tokens) {
-            // A server that says less knows better.
+            // A server that names a smaller window is right.
             Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
             None => learned,
         };

@@ -18,9 +18,9 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
     pub(crate) budget: DailyBudget,
-    /// How long its threads are kept that are not used.
+    /// How long its unused threads are kept.
     pub(super) retention: Retention,
-    /// Roles whose users may use it; `None` is everybody.
+    /// Roles whose users may use it; `None` is all users.
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,

@@ -1,4 +1,4 @@
-//! What all agents use, whatever the agents file says.
+//! The parts that all agents use, independent of the agents file.
 
 use crate::error_counts::ErrorCounts;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use threadline_tools::Tool;
 use threadline_tools::endpoint::EndpointDeps;
 use threadline_tools::mcp::McpTasks;
 
-/// What all agents use, whatever the agents file says.
+/// The parts that all agents use, independent of the agents file.
 pub(super) struct AgentDeps {
     /// MCP servers use its HTTP client too.
     pub(super) endpoints: EndpointDeps,

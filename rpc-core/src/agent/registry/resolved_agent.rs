@@ -22,7 +22,7 @@ pub(crate) struct ResolvedAgent {
     /// The budget class of the user.
     pub(crate) budget_class: Option<Arc<BudgetClass>>,
     pub(super) settings: Arc<ModelSettingsList>,
-    /// Counts what fails.
+    /// The health of the service, for failures of models and tools.
     pub(crate) errors: Arc<ErrorCounts>,
 }
 
@@ -57,7 +57,7 @@ impl ResolvedAgent {
         self.settings.get(model)?.prices
     }
 
-    /// Returns what the agents file sets of the dialect of a model.
+    /// Returns the dialect settings of a model in the agents file.
     pub(crate) fn dialect_of(&self, model: &str) -> Option<Arc<DialectOverrides>> {
         self.settings.get(model)?.dialect.clone()
     }

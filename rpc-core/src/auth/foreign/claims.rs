@@ -1,4 +1,4 @@
-//! What a token of an identity provider says.
+//! The claims of a token of an identity provider.
 
 use super::refusal::TokenRefusal;
 use crate::auth::email;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// Most bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
-/// How much later than by our clock a token may begin: the provider has a clock of its own.
+/// How far in the future a token may begin to be valid: the provider's clock can be ahead of ours.
 const NBF_LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// Most roles that are kept of a token, and most characters of one.
 const MAX_ROLES: usize = 64;

@@ -1,8 +1,8 @@
 //! The public keys of the identity provider: read at the start, every few minutes, and when a token names an unknown
 //! one.
 //!
-//! A provider that cannot be reached costs no key that is known. A set that was read replaces the one before it, so a
-//! key that the provider has withdrawn is not accepted for longer than the interval.
+//! While the provider cannot be reached, the known keys stay valid. A set that was read replaces the one before it, so
+//! a key that the provider has withdrawn is not accepted for longer than the interval.
 
 use crate::config::ProviderConfig;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// How often the keys are read while no token names an unknown one.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// The same until they were read for the first time.
+/// How often they are read until that has succeeded once.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 /// Least time between two reads because of unknown keys: tokens with invented key ids must not cause traffic.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub(super) struct ProviderKeys {
 /// Keys that a token can be signed with.
 pub(super) struct Candidates {
     pub(super) keys: Vec<Arc<DecodingKey>>,
-    /// Whether the token names exactly these. Otherwise the provider may have replaced them without a new id.
+    /// Whether the token names these keys by id. Otherwise the provider may have replaced them without a new id.
     pub(super) are_named: bool,
 }
 
@@ -76,7 +76,7 @@ struct Discovery {
 
 #[derive(Deserialize)]
 struct KeyDocument {
-    /// Each by itself: one that is not understood does not hide the others.
+    /// Each key is parsed separately: one with an unknown form does not hide the others.
     keys: Vec<serde_json::Value>,
 }
 

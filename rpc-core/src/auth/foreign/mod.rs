@@ -28,7 +28,7 @@ use threadline_runtime::Supervisor;
 use threadline_schema::error::Chain;
 use tokio::time::Instant;
 
-/// Largest token that is looked at, in bytes.
+/// Largest token that is parsed, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Verifies the tokens of one identity provider.
@@ -65,7 +65,7 @@ impl ForeignTokens {
         Ok(Self { keys: ProviderKeys::new(&config)?, users: ForeignUsers::new(store, clock.clone()), config, clock })
     }
 
-    /// Starts the task that reads the provider's keys now and then.
+    /// Starts the task that reads the provider's keys at an interval.
     pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
         let this = self.clone();
         supervisor.spawn(threadline_runtime::TaskKind::ProviderKeys, async move { this.keys.refresh_often().await });

@@ -30,7 +30,7 @@ impl AdminMethods {
                 "Service keys and client tokens create no keys. Use the token of an operator who has signed in.";
             return Err(Error::new(ErrorCode::Forbidden, message));
         }
-        // Whoever has a key can read what its users have written.
+        // The holder of a key can read what its users have written.
         self.check_may_read_content(&call).await?;
         for (list, length, max) in [("methods", methods.len(), MAX_METHODS), ("users", users.len(), MAX_USERS)] {
             if !(1..=max).contains(&length) {

@@ -1,21 +1,20 @@
 //! What users may use per day, and what a run reserves of it.
 
+mod refusal;
+mod report;
+
 use crate::agent::{AgentRegistry, ResolvedAgent, RunBudget};
 use crate::config::{BudgetClass, BudgetConfig, DailyBudget};
 use crate::error::Error;
-use crate::store::rows::{BudgetRow, UsageRow};
-use crate::store::{Clock, Limit, Store, StoreError, day_of};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use crate::store::rows::UsageRow;
+use crate::store::{Clock, Store, day_of, to_signed, to_unsigned};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_engine::{EngineError, ModelPrices, cost_micros};
-use threadline_schema::admin::{AdminBudgets, AdminSharedBudget, AdminUserBudget};
-use threadline_schema::error::Chain;
 use threadline_schema::ids::{ServiceKeyId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_schema::usage::{Allowance, Budget};
-use threadline_schema::{ErrorCode, RpcError};
 use threadline_store::{Charge, Reservation, SharedBudget};
 
 /// The budgets of users.
@@ -185,106 +184,6 @@ impl Budgets {
         ))
     }
 
-    /// Returns the budgets that users share, of all agents and classes, without those that limit nothing.
-    fn all_shared(&self) -> Vec<SharedBudget> {
-        let agents = self.agents.current();
-        let of_classes = agents.budget_classes().values().flat_map(|class| self.shared_budgets(None, Some(class)));
-        let by_scope: BTreeMap<_, _> = agents
-            .all()
-            .flat_map(|agent| self.shared_budgets(Some(&agent), None))
-            .chain(of_classes)
-            .map(|budget| (budget.scope.clone(), budget))
-            .collect();
-        let limits = |budget: &SharedBudget| budget.limit_tokens != i64::MAX || budget.limit_micros != i64::MAX;
-        by_scope.into_values().filter(limits).collect()
-    }
-
-    /// Returns the budgets that users share with what is used and held today, and what one user may use.
-    ///
-    /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
-    pub(crate) async fn report(&self) -> Result<AdminBudgets, Error> {
-        let rows = self.store.shared_budgets(self.today()).await?;
-        let shared = self.all_shared().into_iter().map(|budget| {
-            let row = rows.iter().find(|row| row.scope == budget.scope);
-            let of = |limit: i64, used: fn(&BudgetRow) -> i64, held: fn(&BudgetRow) -> i64| {
-                let number = |of: fn(&BudgetRow) -> i64| row.map(of).unwrap_or_default();
-                (limit != i64::MAX).then(|| allowance(to_unsigned(limit), number(used), number(held)))
-            };
-            AdminSharedBudget {
-                tokens: of(budget.limit_tokens, |row| row.tokens, |row| row.held_tokens),
-                cost_micros: of(budget.limit_micros, |row| row.cost_micros, |row| row.held_micros),
-                scope: budget.scope,
-            }
-        });
-        let shared = shared.collect();
-        let user = |class: Option<&BudgetClass>| {
-            let DailyBudget { tokens, cost_micros } = self.user_budget(class);
-            AdminUserBudget { class: class.map(|class| class.name.to_string()), tokens, cost_micros }
-        };
-        let agents = self.agents.current();
-        let users = std::iter::once(user(None)).chain(agents.budget_classes().values().map(|class| user(Some(class))));
-        let users = users.filter(|budget| budget.tokens.is_some() || budget.cost_micros.is_some()).collect();
-        Ok(AdminBudgets { shared, users, resets_at: self.resets_at() })
-    }
-
-    /// Returns from how many tokens and millionths on a user of any class may have used this percentage of the budget.
-    pub(crate) fn near_from(&self, percent: u32) -> (i64, i64) {
-        let agents = self.agents.current();
-        let classes = agents.budget_classes().values().map(|class| Some(&**class));
-        let budgets = std::iter::once(None).chain(classes).map(|class| self.user_budget(class));
-        let part = |limit: Option<u64>| {
-            limit.map_or(i64::MAX, |limit| {
-                i64::try_from(u128::from(limit) * u128::from(percent) / 100).unwrap_or(i64::MAX)
-            })
-        };
-        budgets.fold((i64::MAX, i64::MAX), |(tokens, micros), budget| {
-            (tokens.min(part(budget.tokens)), micros.min(part(budget.cost_micros)))
-        })
-    }
-
-    /// Records what is used and held of the budget that all share, and of those of agents and classes, and warns when
-    /// little is left.
-    pub(crate) async fn watch(&self) {
-        let budgets = self.all_shared();
-        if budgets.is_empty() {
-            return;
-        }
-        let today = self.today();
-        let rows = match self.store.shared_budgets(today).await {
-            Ok(rows) => rows,
-            Err(error) => return tracing::warn!(error = %Chain(&error), "shared budgets cannot be read"),
-        };
-        for budget in budgets {
-            let row = rows.iter().find(|row| row.scope == budget.scope);
-            let used = |of: fn(&BudgetRow) -> i64| row.map(of).unwrap_or_default();
-            self.record(today, &budget, "tokens", budget.limit_tokens, used(|row| row.tokens + row.held_tokens));
-            self.record(today, &budget, "micros", budget.limit_micros, used(|row| row.cost_micros + row.held_micros));
-        }
-    }
-
-    fn record(&self, today: i64, budget: &SharedBudget, unit: &'static str, limit: i64, used: i64) {
-        if limit == i64::MAX {
-            return;
-        }
-        #[allow(clippy::cast_precision_loss, reason = "a gauge holds floats")]
-        for (state, value) in [("used", used as f64), ("limit", limit as f64)] {
-            metrics::gauge!("threadline_shared_budget", "scope" => budget.scope.clone(), "unit" => unit, "state" => state)
-                .set(value);
-        }
-        let is_soft_limit = i128::from(used) * 100 >= i128::from(limit) * i128::from(self.config.warn_percent);
-        if is_soft_limit && self.warned.lock().insert((today, budget.scope.clone(), unit)) {
-            tracing::warn!(
-                scope = budget.scope,
-                unit,
-                used,
-                limit,
-                percent = self.config.warn_percent,
-                "little is left of a budget that all users share; at its limit, no more runs start today"
-            );
-        }
-    }
-
     /// Returns the highest price per million tokens that a run may pay: it is not known yet how many tokens it reads
     /// and writes, and with which of its models.
     fn highest_price(&self, agent: Option<&ResolvedAgent>) -> Result<f64, Error> {
@@ -324,52 +223,6 @@ impl Budgets {
     /// Returns today, in days since 1970-01-01 UTC.
     pub(crate) fn today(&self) -> i64 {
         day_of(self.clock.now())
-    }
-
-    /// Explains why a run could not start.
-    pub(crate) fn explain(&self, error: EngineError) -> Error {
-        match error {
-            EngineError::Store(StoreError::LimitReached(Limit::DailyBudget)) => self.exceeded(),
-            EngineError::Store(StoreError::LimitReached(Limit::SharedBudget)) => self.shared_exceeded(),
-            error => error.into(),
-        }
-    }
-
-    /// Explains why a thread could not be created.
-    pub(crate) fn explain_new_thread(&self, error: EngineError, max_threads: Option<u32>) -> Error {
-        match error {
-            EngineError::Store(StoreError::LimitReached(Limit::Threads)) => {
-                let limit = max_threads.unwrap_or_default();
-                let message = format!("Maximum {limit} sessions allowed. Please delete an old session.");
-                Error::new(ErrorCode::SessionLimit, message)
-            }
-            error => self.explain(error),
-        }
-    }
-
-    fn exceeded(&self) -> Error {
-        metrics::counter!("threadline_over_budget_total").increment(1);
-        self.refusal("What you may use in a day is used up, or held by answers that are being written.")
-    }
-
-    fn shared_exceeded(&self) -> Error {
-        metrics::counter!("threadline_over_shared_budget_total").increment(1);
-        self.refusal("The service has used up what it may use in a day.")
-    }
-
-    fn refusal(&self, why: &str) -> Error {
-        let resets_at = self.resets_at();
-        let seconds = (resets_at - self.clock.now().utc()).num_seconds().max(0) + 1;
-        let message = format!("{why} The next day begins at {}.", resets_at.format("%Y-%m-%dT%H:%M:%SZ"));
-        RpcError::new(ErrorCode::BudgetExceeded, message)
-            .with("retry_after", seconds)
-            .with("resets_at", resets_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-            .into()
-    }
-
-    fn resets_at(&self) -> DateTime<Utc> {
-        let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
-        tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
     }
 }
 
@@ -419,12 +272,4 @@ fn no_price(model: &str) -> Error {
 /// Returns a limit as the database compares it.
 fn to_limit(limit: Option<u64>) -> i64 {
     limit.map_or(i64::MAX, to_signed)
-}
-
-fn to_signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn to_unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -29,7 +29,7 @@ async fn next_update(mut call: InFlightCall<'_>) -> Step<'_> {
 /// the order of the calls.
 ///
 /// Each result is stored when its call ends: if the run is stopped before the others end, this one is known.
-pub(super) async fn run_calls(
+pub(super) async fn execute_calls(
     store: &Store,
     agent: &ResolvedAgent,
     run: &RunContext,

@@ -1,15 +1,15 @@
-//! Removes what is not kept any longer.
+//! Removes old data: logs of ended runs, idempotency keys, rows of processes. Archives idle threads.
 
 use crate::shared::Shared;
 use std::time::Duration;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 
-/// How long an idempotency key is known: the same key later is a new request.
+/// How long idempotency keys are kept. The same key later is a new request.
 const IDEMPOTENCY_KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How long a process that is not seen any more is known.
+/// How long the row of a process is kept after the process was last alive.
 const PROCESSES_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Rows that one transaction removes: small, so that nothing waits for it.
+/// Rows that one transaction removes: few, so that other transactions do not wait long for it.
 const BATCH: u32 = 100;
 
 /// Removes the logs of runs that ended long ago, and old idempotency keys.

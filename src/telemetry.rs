@@ -26,8 +26,8 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sends the traces and reports that wait, for a few seconds at most. The log is written until the returned writer is
-    /// dropped.
+    /// Sends the traces and reports that wait, for a few seconds at most. The log is written until the returned writer
+    /// is dropped.
     pub async fn finish(self) -> LogWriter {
         let traces = async {
             if let Some(traces) = self.traces {

@@ -457,8 +457,8 @@ rows! {
     }
 }
 
-/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is not
-/// current changes nothing: the run has ended, or another process has taken it over.
+/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is
+/// not current changes nothing: the run has ended, or another process has taken it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FencingToken {
     /// The run.

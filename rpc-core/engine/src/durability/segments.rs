@@ -12,8 +12,8 @@ use threadline_store::{StoreResult, rows::LoggedEvents, to_signed};
 const SEGMENTS: u32 = 64;
 
 impl SegmentPosition {
-    /// Reads the new segments of `owner`, and appends their events to the mirrors that they continue. A mirror that reads by
-    /// itself after this what is stored misses nothing later.
+    /// Reads the new segments of `owner`, and appends their events to the mirrors that they continue. A mirror that
+    /// reads by itself after this what is stored misses nothing later.
     ///
     /// # Errors
     /// When the database fails. What was read until then counts.

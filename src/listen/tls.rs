@@ -59,8 +59,8 @@ impl Certificates {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate does
-    /// not change.
+    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate
+    /// does not change.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
-use crate::log::{Stretch, encode_rows, to_signed};
+use crate::log::{Stretch, encode_rows};
 use crate::output::RunWriter;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -15,7 +15,7 @@ use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_store::rows::NewItem;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult, to_signed};
 
 /// Attempts to store the end of a run while the database is not reachable: 10 s in all.
 const TRIES: u32 = 20;

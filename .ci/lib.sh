@@ -271,6 +271,25 @@ deploy_checks() {
     "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
 }
 
+# The linters and generators of OpenAPI that are npm packages. Sets TEST_OPENAPI_TOOLS.
+openapi_tools() {
+    step "Linters and generators of OpenAPI"
+    if [ -z "${TEST_OPENAPI_TOOLS:-}" ]; then
+        local source=deploy/checks/openapi directory
+        directory="$TOOLS/openapi-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
+        if [ ! -f "$directory/installed" ]; then
+            if ! have npm; then install_package npm; fi
+            have npm || fail "no npm: install Node.js 20.19 or newer with npm, or set TEST_OPENAPI_TOOLS"
+            mkdir -p "$directory"
+            cp "$source/package.json" "$source/package-lock.json" "$directory"
+            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
+            touch "$directory/installed"
+        fi
+        export TEST_OPENAPI_TOOLS="$directory/node_modules/.bin"
+    fi
+    REDOCLY_TELEMETRY=off "$TEST_OPENAPI_TOOLS/redocly" --version 2>/dev/null
+}
+
 # Installs an OpenID provider for Node.js, with the versions of its lock file, and sets TEST_OIDC_PROVIDER.
 openid_provider() {
     step "An OpenID provider"

@@ -21,7 +21,7 @@ fn binding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("match and bind");
     for (name, verb, uri, body) in requests {
         let Ok(uri) = uri.parse::<Uri>() else { continue };
-        assert!(table.bind(verb, &uri, &headers, body).is_some(), "{uri} is no request of the table");
+        assert!(table.bind(verb, &uri, &headers, body).is_some(), "{uri} is not a request of the table");
         group.bench_function(name, |bencher| {
             bencher.iter(|| table.bind(verb, black_box(&uri), &headers, black_box(body)));
         });

@@ -1,4 +1,4 @@
-//! What a started server says: where it listens, as a line of the log, and with a first request for a person.
+//! The announcement of a started server: its addresses as a line of the log, and on a terminal a first request to try.
 
 use crate::config::{LogConfig, LogFormat, ServerConfig};
 use crate::listen::Listener;
@@ -26,8 +26,8 @@ impl Addresses {
     }
 }
 
-/// Logs where the process listens. Prints it too, to stdout, if a person looks there: a container's stdout and stderr
-/// are one stream, of which each line is a line of the log.
+/// Logs the addresses of the process. Prints them to stdout too if that is a terminal: in a container, stdout and
+/// stderr are one stream, in which each line must be a line of the log.
 ///
 /// # Errors
 /// When the terminal is closed.

@@ -318,6 +318,7 @@ mod tests {
                     methods: vec!["threads.*".into(), "runs.*".into()],
                     users: vec!["*".into()],
                     requests_per_minute: None,
+                    budget_class: None,
                     expires_days: None,
                 }),
             ),

@@ -230,10 +230,17 @@ fn summary(agents: &AgentsConfig) -> String {
 }
 
 /// Says whether an MCP server can be used, and which of its tools cannot.
-fn mcp_server(name: &str, McpStatus { error, tools, left_out }: &McpStatus) -> Result<String, String> {
-    match error {
-        Some(error) => Err(format!("{name}: {error}")),
-        None => Ok([format!("{name}, {tools} tools")].iter().chain(left_out).cloned().collect::<Vec<_>>().join("; ")),
+fn mcp_server(name: &str, status: &McpStatus) -> Result<String, String> {
+    let McpStatus { error, tools, left_out, fingerprint, is_refused } = status;
+    let left_out = left_out.join("; ");
+    match (error, is_refused) {
+        (Some(error), _) => Err(format!("{name}: {error}")),
+        (None, true) => Err(format!("{name}: {left_out}")),
+        (None, false) => {
+            let pin = fingerprint.as_ref().map_or_else(String::new, |fingerprint| format!(", pin {fingerprint}"));
+            let left_out = if left_out.is_empty() { left_out } else { format!("; {left_out}") };
+            Ok(format!("{name}, {tools} tools{pin}{left_out}"))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod server;
 mod setting;
 mod sources;
 mod table;
+mod telemetry;
 mod text;
 mod value;
 
@@ -21,11 +22,13 @@ pub use self::server::{LogConfig, ServerConfig, TlsFiles};
 pub use self::setting::{DefaultValue, Group, Setting};
 pub use self::sources::Sources;
 pub use self::table::Settings;
+pub use self::telemetry::TraceConfig;
 pub(crate) use self::text::doc;
 pub use self::text::{config_markdown, env_example};
 pub use self::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes,
-    NetworkFileSystem, Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
+    NetworkFileSystem, Networks, Number, Origins, OtlpHeaders, OtlpProtocol, PostgresUrl, Ratio, RedisUrl, ReportUrl,
+    ResourceAttributes, Synchronous, TraceSampler, Value,
 };
 
 /// Exit code for a wrong setting. It is also that of a wrong flag, since settings are flags.

@@ -132,7 +132,7 @@ fn bind_problem(address: SocketAddr, error: &std::io::Error) -> String {
         ErrorKind::AddrInUse => {
             format!("address {address} is already in use (is another threadline running?)")
         }
-        ErrorKind::AddrNotAvailable => format!("address {address} is none of this machine's"),
+        ErrorKind::AddrNotAvailable => format!("address {address} is not an address of this machine"),
         ErrorKind::PermissionDenied => {
             format!("this user may not listen on address {address} (ports below 1024 need a privilege)")
         }

@@ -1,28 +1,27 @@
-//! `threadline smoke`: tries out a deployment from outside, as a client does, and says what is broken.
+//! `threadline smoke`: tests a deployment from outside, as a client does, and reports what is broken.
 //!
-//! It uses nothing but the REST API, through whatever stands before it: proxies, certificates, limits. What it creates it
-//! deletes again, also after a failure and after Ctrl-C.
+//! It uses only the REST API, through everything in front of it: proxies, certificates, limits. It deletes everything
+//! that it creates, also after a failure and after Ctrl-C.
 
 mod account;
-mod api;
 mod conversation;
 mod events;
 mod report;
 
 use self::account::Account;
-use self::api::Api;
 use self::conversation::Traces;
 use self::report::Report;
 use crate::cli::SmokeOptions;
+use crate::rest_client::{OnLimit, RestClient};
 use anyhow::bail;
 use serde_json::Value;
 
-/// Tries out the deployment at a URL, and prints a line for each step. Returns whether all worked.
+/// Tests the deployment at a URL, and prints a line for each step. Returns whether all worked.
 ///
 /// # Errors
-/// When the URL is none, or stdout cannot be written to.
+/// When the URL is not valid, or stdout cannot be written to.
 pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
-    let api = Api::new(&options.url)?;
+    let api = RestClient::new(&options.url, OnLimit::WaitAndRetry)?;
     let mut report = Report::new();
     let limit = options.timeout;
 
@@ -58,7 +57,7 @@ fn is_skipped(options: &SmokeOptions, step: &str) -> bool {
     options.skipped.iter().any(|skipped| skipped == step)
 }
 
-async fn reach(api: &Api) -> anyhow::Result<((), String)> {
+async fn reach(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health").await?;
     if body.pointer("/error/code").is_some() {
         bail!("/health says {body}: the URL must be that of the REST API (REST_LISTEN), without /chat or /rpc");
@@ -69,7 +68,7 @@ async fn reach(api: &Api) -> anyhow::Result<((), String)> {
     Ok(((), format!("threadline {}", text(&body, "/version"))))
 }
 
-async fn database(api: &Api) -> anyhow::Result<((), String)> {
+async fn database(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health/db").await?;
     let kind = text(&body, "/components/db/kind");
     match is_healthy {
@@ -82,7 +81,7 @@ async fn database(api: &Api) -> anyhow::Result<((), String)> {
     }
 }
 
-async fn model(api: &Api) -> anyhow::Result<((), String)> {
+async fn model(api: &RestClient) -> anyhow::Result<((), String)> {
     let (is_healthy, body) = api.health("/health/openrouter").await?;
     match (is_healthy, text(&body, "/components/openrouter/kind")) {
         (true, "demo") => Ok(((), "the built-in demo model: set OPENROUTER_API_KEY or OPENROUTER_BASE_URL".to_owned())),
@@ -95,7 +94,7 @@ async fn model(api: &Api) -> anyhow::Result<((), String)> {
     }
 }
 
-/// What is said when operators have a listener of their own.
+/// The words for a deployment whose operators have a listener of their own.
 const ELSEWHERE: &str = "not asked: its health is on OPS_LISTEN only; the steps below show whether it works";
 
 /// Returns whether a health check is not served at this URL.

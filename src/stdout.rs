@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-/// Writes to stdout. A reader that has closed the pipe (`| head`) is no error.
+/// Writes to stdout. A reader that has closed the pipe (`| head`) is not an error.
 ///
 /// # Errors
 /// When stdout cannot be written to.

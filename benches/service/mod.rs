@@ -115,7 +115,8 @@ impl Service {
 
     fn caller(&self) -> Caller {
         let token = Some(self.token.as_str()).filter(|token| !token.is_empty()).map(Into::into);
-        Caller { token, acts_for: None, ip: Ipv4Addr::LOCALHOST.into(), request_id: "bench".into(), hints: None }
+        let ip = Ipv4Addr::LOCALHOST.into();
+        Caller { token, acts_for: None, ip, request_id: "bench".into(), hints: None, trace: None }
     }
 }
 

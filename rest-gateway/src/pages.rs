@@ -17,6 +17,11 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// Returns whether a path is for probes and scrapers, which ask every few seconds. They make no trace of their own.
+pub(crate) fn is_for_probes(path: &str) -> bool {
+    path == "/metrics" || path == "/health" || path.starts_with("/health/")
+}
+
 /// Returns the version, and links to the documents.
 pub(crate) fn root(has_chat_page: bool) -> Response {
     let mut root = json!({"name": "threadline", "version": VERSION, "docs": "/docs", "openapi": "/openapi.json"});

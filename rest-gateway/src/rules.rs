@@ -295,15 +295,38 @@ pub static RULES: &[Rule] = &[
         .returns::<Unchanged>()
         .optional_body()
         .fails(&[NotFound]),
+    put("/api/v1/admin/users/{user_id}/budget-class")
+        .calls::<admin::AdminSetBudgetClass>()
+        .returns::<Unchanged>()
+        .fails(&[NotFound]),
+    get("/api/v1/admin/users/{user_id}/threads").calls::<admin::AdminListThreads>().returns::<PageRows>(),
+    get("/api/v1/admin/threads/{thread_id}/items").calls::<admin::AdminListItems>().returns::<PageRows>(),
     get("/api/v1/admin/runs").calls::<admin::AdminListRuns>().returns::<PageRows>(),
     post("/api/v1/admin/runs/{run_id}/cancel")
         .calls::<admin::AdminCancelRun>()
         .returns::<Unchanged>()
         .optional_body(),
     get("/api/v1/admin/usage").calls::<admin::AdminUsage>().returns::<Unchanged>(),
+    get("/api/v1/admin/usage/users").calls::<admin::AdminListTopUsers>().returns::<PageRows>(),
+    get("/api/v1/admin/budgets").calls::<admin::AdminGetBudgets>().returns::<Unchanged>(),
+    get("/api/v1/admin/budgets/users").calls::<admin::AdminListNearBudget>().returns::<PageRows>(),
     get("/api/v1/admin/feedback").calls::<admin::AdminListFeedback>().returns::<PageRows>(),
+    get("/api/v1/admin/processes").calls::<admin::AdminListProcesses>().returns::<Unchanged>(),
+    get("/api/v1/admin/errors").calls::<admin::AdminGetErrors>().returns::<Unchanged>(),
+    post("/api/v1/admin/keys").calls::<admin::AdminCreateKey>().returns::<Unchanged>().fails(&[Conflict]),
+    post("/api/v1/admin/keys/{key_id}/revoke")
+        .calls::<admin::AdminRevokeKey>()
+        .returns::<Unchanged>()
+        .optional_body()
+        .fails(&[NotFound]),
     get("/api/v1/admin/keys").calls::<admin::AdminListKeys>().returns::<PageRows>(),
     get("/api/v1/admin/audit-log").calls::<admin::AdminAuditLog>().returns::<PageRows>(),
+    get("/api/v1/admin/agents-file").calls::<admin::AdminGetAgentsFile>().returns::<Unchanged>(),
+    post("/api/v1/admin/agents-file/check").calls::<admin::AdminCheckAgentsFile>().returns::<Unchanged>(),
+    post("/api/v1/admin/agents-file/reload")
+        .calls::<admin::AdminReloadAgentsFile>()
+        .returns::<Unchanged>()
+        .optional_body(),
     get("/api/v1/admin/settings").calls::<admin::AdminGetSettings>().returns::<Unchanged>(),
     get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")

@@ -8,7 +8,7 @@ use crate::store::{Clock, Store};
 use async_recursion::async_recursion as boxed;
 use std::sync::Arc;
 
-/// What the commands of the operator do with accounts, without a running service.
+/// The parts with which the operator's commands work on accounts, without a running service.
 pub struct AccountTools {
     /// Creates and changes them.
     pub accounts: Accounts,

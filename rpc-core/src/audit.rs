@@ -1,4 +1,4 @@
-//! Writes the audit log. An entry is stored before the call that it is about is made: what cannot be recorded is not done.
+//! Writes the audit log. An entry is stored before its call is made: a call that cannot be recorded is not made.
 //!
 //! Entries of concurrent calls are stored together, so that a busy service costs one transaction for many calls.
 
@@ -17,12 +17,12 @@ const WAITING: usize = 1_024;
 /// Entries of one transaction, at most.
 const BATCH: usize = 256;
 
-/// What to record.
+/// An entry to record.
 pub(crate) struct AuditEntry<'a> {
     /// Who acts.
     pub(crate) actor: &'a str,
     pub(crate) key_id: Option<ServiceKeyId>,
-    /// For whom.
+    /// The user for whom the call is made.
     pub(crate) user_id: Option<UserId>,
     /// The method.
     pub(crate) action: &'a str,

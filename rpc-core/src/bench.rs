@@ -16,6 +16,6 @@ impl Log {
 
     /// Returns a feed from the beginning.
     pub fn feed(&self) -> Feed {
-        Feed::of_run(self.0.feed(), StreamPermit::of_nobody())
+        Feed::of_run(self.0.feed(), StreamPermit::without_user())
     }
 }

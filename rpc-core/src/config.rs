@@ -52,6 +52,8 @@ pub struct CoreConfig {
     pub session_max_idle: Option<Duration>,
     /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
     pub retention: Option<Duration>,
+    /// How long temporary threads are kept after their last use.
+    pub temporary_lifetime: Duration,
     /// How long the events of a run are kept after its end.
     pub run_events_retention: Duration,
     /// Interval of the journal: how long an event may be in memory only. `None` until the run ends.
@@ -62,8 +64,39 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
-    /// What operators are shown as the settings of this process; the core does not use it.
+    /// The agents file, for the console; `None` without one.
+    pub agents_file: Option<Arc<dyn AgentsFile>>,
+    /// The description of this process, for the console.
+    pub process: ProcessConfig,
+    /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
+}
+
+/// Reads the agents file, which can have changed, and tries texts out. An error is one line, for operators.
+pub trait AgentsFile: std::fmt::Debug + Send + Sync {
+    /// Returns its path.
+    fn path(&self) -> String;
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn read(&self) -> Result<AgentsConfig, String>;
+
+    /// Reads a text as if it were that of the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn check(&self, text: &str) -> Result<AgentsConfig, String>;
+}
+
+/// The description of a process, for the console.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessConfig {
+    /// Name of its machine.
+    pub host: String,
+    /// Where it listens.
+    pub address: String,
 }
 
 /// An identity provider (OpenID Connect) whose tokens are accepted.
@@ -86,11 +119,11 @@ pub struct ProviderConfig {
 /// Who can register an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Everyone.
     Open,
-    /// Who has an invitation.
+    /// Everyone with an invitation.
     Invite,
-    /// Nobody: the operator creates the accounts.
+    /// No one: the operator creates the accounts.
     Closed,
 }
 

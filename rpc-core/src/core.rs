@@ -15,6 +15,7 @@ use crate::auth::verifier::TokenVerifier;
 use crate::budget::Budgets;
 use crate::built_in_tools::{self, BuiltInDeps};
 use crate::config::{AgentsConfig, CoreConfig, ModelConfig, Registration};
+use crate::error_counts::ErrorCounts;
 use crate::health::{HealthChecks, LatestChecks};
 use crate::input::{AnswerRuns, PendingAnswers, UserMessages, WidgetActions};
 use crate::limits::{KeyLimits, RateLimits, RegistrationLimit};
@@ -24,6 +25,7 @@ use crate::methods::{
     UsageMethods,
 };
 use crate::model::{self, Model};
+use crate::process_report::ProcessReport;
 use crate::redis;
 use crate::retention::ThreadRetention;
 use crate::rpc::pipeline::{Authenticator, CallLimiter, Pipeline, Steps};
@@ -48,6 +50,9 @@ pub struct Core {
     model: Arc<dyn Model>,
     agents: Arc<AgentRegistry>,
     engine: Engine,
+    clock: Arc<Clock>,
+    errors: Arc<ErrorCounts>,
+    process: Arc<ProcessReport>,
     rpc: RpcServerParts,
     tokens: Arc<Tokens>,
     registration: Registration,
@@ -63,7 +68,10 @@ pub enum StartError {
     /// Redis cannot be used as it is configured.
     #[error(transparent)]
     Redis(#[from] RedisUrlError),
-    /// The agents cannot be had as they are configured.
+    /// Redis cannot be opened.
+    #[error(transparent)]
+    OpenRedis(#[from] redis::RedisOpenError),
+    /// The agents cannot be created as they are configured.
     #[error(transparent)]
     Agents(#[from] AgentsError),
     /// The storage for attachments cannot be used as it is configured.
@@ -101,7 +109,8 @@ impl Core {
         let attachments = Arc::new(Attachments::new(&config, &store, &clock)?);
         let todo = TodoList::new(&store, &clock);
         let tools = built_in_tools::create_all(&BuiltInDeps { todo: todo.clone() });
-        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, supervisor)?;
+        let errors: Arc<ErrorCounts> = Arc::default();
+        let agents = AgentRegistry::new(&config.agent, config.agents.as_ref(), tools, &clock, &errors, supervisor)?;
         let agents = Arc::new(agents);
         let standings = Standings::new(store.clone(), clock.clone(), signals.access());
         standings.start(supervisor).await?;
@@ -138,7 +147,11 @@ impl Core {
         let redis_for_limits = redis.clone();
         let registrations = RegistrationLimit::new(config.limits.registrations_per_hour, redis.as_ref());
         let registrations = Arc::new(registrations);
+        let process = ProcessReport::new(store.clone(), clock.clone(), engine.process_id(), &config.process);
+        let process = Arc::new(process);
         let maintenance = Maintenance {
+            errors: errors.clone(),
+            process: process.clone(),
             budgets: budgets.clone(),
             engine: engine.clone(),
             store: store.clone(),
@@ -154,12 +167,13 @@ impl Core {
                 clock: clock.clone(),
                 agents: agents.clone(),
                 service: config.retention,
+                temporary: config.temporary_lifetime,
             },
         };
         maintenance.spawn(supervisor);
         let parts = MethodParts {
             store: store.clone(),
-            clock,
+            clock: clock.clone(),
             redis,
             model: model.clone(),
             agents: agents.clone(),
@@ -197,6 +211,9 @@ impl Core {
             model,
             agents,
             engine,
+            clock,
+            errors,
+            process,
             rpc,
             tokens,
             registration: config.registration,
@@ -212,12 +229,14 @@ impl Core {
     /// Refuses new runs, lets active runs end within `grace`, and interrupts the rest. Then ends the background tasks.
     #[boxed]
     pub async fn drain(&self, grace: Duration) {
+        self.process.write_drain().await;
         self.engine.drain(grace).await;
+        self.errors.flush(&self.store, &self.clock).await;
         self.agents.stop().await;
         self.rpc.supervisor.shut_down();
     }
 
-    /// Has new runs answered by these agents; runs that have begun go on with theirs.
+    /// Replaces the agents of new runs; runs that have begun keep theirs.
     ///
     /// # Errors
     /// When a tool cannot be made as it is configured; nothing changes then.
@@ -266,7 +285,7 @@ fn engine_config(
     }
 }
 
-/// What the handlers of the methods are made of.
+/// The parts that the handlers of the methods use.
 struct MethodParts {
     store: Store,
     clock: Arc<Clock>,
@@ -345,8 +364,10 @@ impl MethodParts {
             accounts: Accounts::new(store.clone(), clock.clone()),
             standings: standings.clone(),
             agents: agents.clone(),
+            budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
+            agents_file: config.agents_file.clone(),
             settings: config.shown_settings.clone(),
         };
         admin.register(&mut registry);
@@ -390,13 +411,14 @@ impl MethodParts {
     }
 }
 
-/// The limits that front ends are told.
+/// The limits that `system.limits` returns to front ends.
 fn message_limits(config: &CoreConfig) -> MessageLimits {
     MessageLimits {
         message_chars: config.limits.message_chars,
         attachments: MAX_PER_MESSAGE,
         attachment_bytes: config.attachments.max_bytes,
         attachment_types: config.attachments.types.to_vec(),
+        temporary_hours: config.temporary_lifetime.as_secs() / 3600,
         retention_days: config.retention.map(|retention| retention.as_secs() / 86_400),
     }
 }

@@ -42,7 +42,7 @@ impl Error {
         Self::unavailable("The service is restarting. Please try again in a moment.")
     }
 
-    /// A fault of this service. The caller learns nothing but the request id, to ask about it.
+    /// A fault of this service. The caller gets only the request id, to ask about it.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::new(ErrorCode::InternalError, "Something went wrong on the server. Please try again.").because(cause)
     }
@@ -116,7 +116,7 @@ impl From<StoreError> for Error {
             StoreError::NotFound(entity) => not_found(entity),
             StoreError::CursorNotFound(entity) => cursor_not_found(entity),
             StoreError::Forbidden(entity) => {
-                Self::new(ErrorCode::Forbidden, format!("This {entity} belongs to somebody else."))
+                Self::new(ErrorCode::Forbidden, format!("This {entity} belongs to another user."))
             }
             StoreError::Busy => Self::new(
                 ErrorCode::ThreadBusy,

@@ -1,4 +1,4 @@
-//! Whether the parts work.
+//! Checks whether the parts of the service work.
 
 use crate::Redis;
 use crate::agent::AgentRegistry;
@@ -15,8 +15,8 @@ use threadline_schema::system::{Component, ComponentHealth, Health, HealthParams
 use threadline_tools::mcp::McpStatus;
 use tokio::sync::Mutex;
 
-/// How long a check of the model's server or of the attachment storage is reused: it is a request to another machine, or a
-/// write.
+/// How long a check of the model's server or of the attachment storage is reused: it is a request to another machine,
+/// or a write.
 const OUTSIDE_FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long a check of the database or of Redis is reused. The health method needs no token, and each check is a query.
 const STORE_FRESH_FOR: Duration = Duration::from_secs(1);
@@ -73,7 +73,8 @@ impl HealthChecks {
         if params.component == Some(Component::Tasks) || params.component.is_none() && failure.is_some() {
             components.insert(Component::Tasks, background_tasks(failure.as_ref()));
         }
-        // Without the model, conversations can still be read: the service is degraded. Without the database nothing can.
+        // Without the model, conversations can still be read: the service is degraded. Without the database nothing
+        // can.
         let status = components
             .iter()
             .map(|(component, health)| match (component, health.status) {
@@ -121,7 +122,7 @@ impl HealthChecks {
         cached(&self.latest.model, OUTSIDE_FRESH_FOR, self.model.kind(), check).await
     }
 
-    /// Conversations go on without files, so it is never worse than degraded.
+    /// Conversations continue without files, so it is never worse than degraded.
     async fn attachments(&self) -> ComponentHealth {
         let check = async {
             let public = "The storage for attachments does not work.".to_owned();
@@ -146,8 +147,8 @@ fn background_tasks(failure: Option<&TaskFailure>) -> ComponentHealth {
     ComponentHealth { status, kind: "supervised".to_owned(), latency_ms: 0, detail }
 }
 
-/// Conversations go on without a server, so it is never worse than degraded. Why one is not connected is in the log: the
-/// text can name programs and addresses.
+/// Conversations continue without a server, so it is never worse than degraded. Why one is not connected is in the log:
+/// the text can name programs and addresses.
 fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
     let mut problems = Vec::new();
     for (name, McpStatus { error, left_out, .. }) in servers {
@@ -156,14 +157,14 @@ fn mcp_servers(servers: &[(Arc<str>, McpStatus)]) -> ComponentHealth {
         }
         problems.extend((!left_out.is_empty()).then(|| format!("Of the MCP server {name}: {}.", left_out.join("; "))));
     }
-    let are_connected = servers.iter().all(|(_, server)| server.error.is_none());
+    let are_connected = servers.iter().all(|(_, server)| server.error.is_none() && !server.is_refused);
     let status = if are_connected { HealthStatus::Healthy } else { HealthStatus::Degraded };
     let detail: String = problems.join(" ").chars().take(DETAIL_CHARS).collect();
     ComponentHealth { status, kind: "mcp".to_owned(), latency_ms: 0, detail: (!detail.is_empty()).then_some(detail) }
 }
 
-/// Returns the latest result while it is fresh; otherwise checks. The error of a check is a text for everybody, and one
-/// for the log.
+/// Returns the latest result while it is fresh; otherwise checks. The error of a check is a public text, and one for
+/// the log.
 async fn cached(
     latest: &Latest,
     fresh_for: Duration,

@@ -49,6 +49,21 @@ pub(crate) fn write_time_cursor<T: Id>(at: UtcTime, id: T) -> String {
     format!("{}_{}", at.micros(), id)
 }
 
+/// Parses a cursor of a list that is ordered by two numbers and then by an id.
+pub(crate) fn number_cursor<T: Id>(after: Option<&str>) -> Result<Option<(i64, i64, T)>, Error> {
+    let Some(after) = after.map(str::trim) else { return Ok(None) };
+    let mut parts = after.splitn(3, '_');
+    let mut number = || parts.next().and_then(|part| part.parse::<i64>().ok()).ok_or_else(bad_cursor);
+    let (first, second) = (number()?, number()?);
+    let id = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad_cursor)?;
+    Ok(Some((first, second, id)))
+}
+
+/// Returns the cursor of a position in such a list.
+pub(crate) fn write_number_cursor<T: Id>(first: i64, second: i64, id: T) -> String {
+    format!("{first}_{second}_{id}")
+}
+
 /// Returns the cursor of a position in the list of threads.
 pub(crate) fn write_thread_cursor(at: UtcTime, id: ThreadId) -> String {
     write_time_cursor(at, id)

@@ -1,17 +1,16 @@
 //! Deletes threads that are not kept any longer.
 
 use crate::agent::AgentRegistry;
-use crate::store::{Clock, Store};
+use crate::store::{Clock, Store, StoreResult};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_engine::Engine;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
-use threadline_schema::ids::ThreadId;
 use threadline_store::{UnusedDeletion, UnusedThread};
 
-/// Threads of one look. Each is deleted in a transaction of its own.
+/// Maximum number of threads that one query returns. Each is deleted in a transaction of its own.
 const BATCH: u32 = 100;
 
 /// Deletes threads that were not used for as long as the service, or their agent, keeps them.
@@ -22,6 +21,8 @@ pub(crate) struct ThreadRetention {
     pub(crate) agents: Arc<AgentRegistry>,
     /// How long they are kept if their agent does not say; `None` for good.
     pub(crate) service: Option<Duration>,
+    /// How long temporary ones are kept.
+    pub(crate) temporary: Duration,
 }
 
 impl ThreadRetention {
@@ -30,26 +31,38 @@ impl ThreadRetention {
         let agents = self.agents.current();
         let shortest = agents.shortest_retention(self.service).and_then(|retention| self.before(retention));
         let Some(before) = shortest else { return };
-        let mut after: Option<ThreadId> = None;
+        let mut after = None;
         loop {
-            let unused = match self.store.threads_unused_since(before, after, BATCH).await {
-                Ok(unused) => unused,
-                Err(error) => return tracing::warn!(error = %Chain(&error), "unused conversations cannot be listed"),
-            };
+            let unused = self.store.threads_unused_since(before, after, BATCH).await;
+            let Some(unused) = listed(unused) else { return };
             after = unused.last().map(|thread| thread.id);
-            let is_last = after.is_none();
             let due = unused.into_iter().filter_map(|thread| {
                 let before = self.before(agents.retention_of(&thread.metadata, self.service)?)?;
                 (thread.updated_at < before).then_some((thread, before))
             });
-            if !self.delete(due.collect(), "retention").await || is_last {
+            if !self.delete(due.collect(), "retention").await {
                 return;
             }
         }
     }
 
-    /// Deletes threads that were not used since a time. Returns whether to go on: not if another process is at it, or the
-    /// database fails.
+    /// Deletes temporary threads that were not used for some hours.
+    pub(crate) async fn delete_temporary(&self) {
+        let Some(before) = self.before(self.temporary) else { return };
+        let mut after = None;
+        loop {
+            let unused = self.store.temporary_threads_unused_since(before, after, BATCH).await;
+            let Some(unused) = listed(unused) else { return };
+            after = unused.last().map(|thread| thread.id);
+            let due = unused.into_iter().map(|thread| (thread, before));
+            if !self.delete(due.collect(), "temporary").await {
+                return;
+            }
+        }
+    }
+
+    /// Deletes threads that were not used since a time. Returns whether to continue: not if another process is at it,
+    /// or the database fails.
     async fn delete(&self, due: Vec<(UnusedThread, UtcTime)>, reason: &'static str) -> bool {
         let mut count = 0_u64;
         let mut goes_on = true;
@@ -80,5 +93,16 @@ impl ThreadRetention {
     fn before(&self, age: Duration) -> Option<UtcTime> {
         let age = TimeDelta::from_std(age).ok()?;
         self.clock.now().utc().checked_sub_signed(age).map(Into::into)
+    }
+}
+
+/// Returns the threads of one query; `None` if there are no more, or they cannot be read.
+fn listed(unused: StoreResult<Vec<UnusedThread>>) -> Option<Vec<UnusedThread>> {
+    match unused {
+        Ok(unused) => Some(unused).filter(|unused| !unused.is_empty()),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "unused conversations cannot be listed");
+            None
+        }
     }
 }

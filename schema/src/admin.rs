@@ -1,12 +1,28 @@
 //! `admin.*`: the console of the operator. Each method is for users with the role [`ADMIN`].
 
+mod agents_file;
+mod keys;
+mod operations;
+mod usage;
+
+pub use agents_file::{AdminAgentsCheck, AdminAgentsFile, AdminCheckAgentsParams};
+pub use keys::{AdminCreateKeyParams, AdminKeyRef, AdminNewKey};
+pub use operations::{
+    AdminErrorCount, AdminErrorHour, AdminErrors, AdminErrorsParams, AdminItem, AdminListItemsParams,
+    AdminListThreadsParams, AdminProcess, AdminProcesses, AdminSetBudgetClassParams, AdminThread, FailureKind,
+    ProcessState,
+};
+pub use usage::{
+    AdminBudgets, AdminDayUsage, AdminNamedUsage, AdminNearBudget, AdminNearBudgetParams, AdminSharedBudget,
+    AdminTopUsersParams, AdminUsageParams, AdminUsageReport, AdminUserBudget, AdminUserUsage,
+};
+
 use crate::auth::Nothing;
 use crate::chatkit::{FeedbackKind, ThreadItem};
 use crate::ids::{AuditId, ItemId, ProcessId, RunId, ServiceKeyId, ThreadId, UserId};
 use crate::page::{Page, Raw};
 use crate::runs::RunStatus;
-use crate::usage::{UsageGetParams, Used};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +63,9 @@ pub struct AdminUser {
     pub disabled_at: Option<DateTime<Utc>>,
     /// Roles of the user, from the operator and from the identity provider.
     pub roles: Vec<String>,
+    /// The budget class that an operator has given to the user, or else that of the identity provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_class: Option<String>,
     /// Number of sessions that are not archived.
     pub sessions: u64,
     /// Bytes of the user's attachments.
@@ -101,7 +120,7 @@ pub struct LiveRun {
     pub lease_owner: ProcessId,
     /// Until when the run belongs to that process, unless it renews the lease.
     pub lease_expires_at: DateTime<Utc>,
-    /// When the end of the run was requested; absent if nobody did.
+    /// When the end of the run was requested; absent if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<DateTime<Utc>>,
 }
@@ -121,27 +140,6 @@ pub struct AdminCancelled {
     pub id: RunId,
     /// Its status. A run that had ended before keeps its status.
     pub status: RunStatus,
-}
-
-/// Usage of all users on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AdminDayUsage {
-    /// The day (UTC).
-    pub date: NaiveDate,
-    /// Number of accounts with usage on this day. Erased accounts are not counted.
-    pub users: u64,
-    /// The usage, with that of erased accounts.
-    #[serde(flatten)]
-    pub used: Used,
-}
-
-/// Usage of all users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AdminUsageReport {
-    /// Days with usage, newest first.
-    pub days: Vec<AdminDayUsage>,
-    /// Sum of these days.
-    pub total: Used,
 }
 
 /// Params of `admin.list_feedback`.
@@ -285,23 +283,67 @@ crate::methods! {
     ///
     /// The audit log gets an entry.
     AdminEnableUser = "admin.enable_user" (Admin): AdminUserRef => AdminUser;
+    /// Give a budget class of the agents file to a user, or take it.
+    ///
+    /// The audit log gets an entry.
+    AdminSetBudgetClass = "admin.set_budget_class" (Admin): AdminSetBudgetClassParams => AdminUser;
+    /// List the conversations of a user that are not archived, those with the newest change first, without their
+    /// content.
+    AdminListThreads = "admin.list_threads" (Admin): AdminListThreadsParams => Page<AdminThread>;
+    /// List the visible items of a conversation, newest first.
+    ///
+    /// This needs the role `admin:read_content`, and the scope of this name if a service key or a client token is used.
+    /// The audit log gets an entry.
+    AdminListItems = "admin.list_items" (Admin): AdminListItemsParams => Page<AdminItem>;
     /// List the runs that have not ended, newest first, of all users and on all replicas.
     AdminListRuns = "admin.list_runs" (Admin): AdminListParams => Page<LiveRun>;
     /// Cancel a run of any user, and wait until it has ended.
     ///
     /// The audit log gets an entry.
     AdminCancelRun = "admin.cancel_run" (Admin): AdminRunRef => AdminCancelled;
-    /// Get the usage of all users per day, for at most 100 days.
-    AdminUsage = "admin.usage" (Admin): UsageGetParams => AdminUsageReport;
+    /// Get the usage of all users per day, per agent and per model, for at most 100 days.
+    AdminUsage = "admin.usage" (Admin): AdminUsageParams => AdminUsageReport;
+    /// List the users with usage in a calendar month, those with the highest cost first, then those with the most
+    /// tokens.
+    AdminListTopUsers = "admin.list_top_users" (Admin): AdminTopUsersParams => Page<AdminUserUsage>;
+    /// Get the budgets, and what is used and held today of those that users share.
+    AdminGetBudgets = "admin.budgets" (Admin): Nothing => AdminBudgets;
+    /// List the users who have used, or hold, much of their budget today.
+    AdminListNearBudget = "admin.list_near_budget" (Admin): AdminNearBudgetParams => Page<AdminNearBudget>;
     /// List the ratings of all users, newest first.
     ///
-    /// With `include_content`, each rating has the item that it is about. This needs the role `admin:read_content`, and the
-    /// scope of this name if a service key or a client token is used. The audit log gets an entry for each item's user.
+    /// With `include_content`, each rating has the item that it is about. This needs the role `admin:read_content`, and
+    /// the scope of this name if a service key or a client token is used. The audit log gets an entry for each item's
+    /// user.
     AdminListFeedback = "admin.list_feedback" (Admin): AdminListFeedbackParams => Page<AdminFeedback>;
+    /// Get the processes that serve the database, with their leases.
+    AdminListProcesses = "admin.list_processes" (Admin): Nothing => AdminProcesses;
+    /// Get how often models and tools have failed, of all processes. The counts are at most 10 seconds old, and kept
+    /// for 30 days.
+    AdminGetErrors = "admin.errors" (Admin): AdminErrorsParams => AdminErrors;
+    /// Create a service key, and get its text.
+    ///
+    /// This needs the role `admin:read_content`, because the holder of a key can read what its users have written, and
+    /// the token of an operator: service keys and client tokens create no keys. The audit log gets an entry.
+    AdminCreateKey = "admin.create_key" (Admin): AdminCreateKeyParams => AdminNewKey;
+    /// Revoke a service key for good. It, and client tokens that were created with it, stop to work within a second.
+    ///
+    /// The audit log gets an entry.
+    AdminRevokeKey = "admin.revoke_key" (Admin): AdminKeyRef => AdminKey;
     /// List the service keys, newest first.
     AdminListKeys = "admin.list_keys" (Admin): AdminListParams => Page<AdminKey>;
     /// List the entries of the audit log, newest first.
     AdminAuditLog = "admin.audit_log" (Admin): AdminAuditParams => Page<AdminAuditEntry>;
+    /// Get the agents of the process that answers, and its agents file. Secret values are replaced.
+    AdminGetAgentsFile = "admin.agents_file" (Admin): Nothing => AdminAgentsFile;
+    /// Check the text of an agents file, as `threadline doctor` checks the file. Nothing changes.
+    AdminCheckAgentsFile = "admin.check_agents_file" (Admin): AdminCheckAgentsParams => AdminAgentsCheck;
+    /// Read the agents file again, in the process that answers. New runs use the agents of the file. If it has an
+    /// error, nothing changes.
+    ///
+    /// Other processes keep theirs: reload each, or send it SIGHUP. `admin.agents_file` says when a process has
+    /// loaded its file. The audit log gets an entry.
+    AdminReloadAgentsFile = "admin.reload_agents_file" (Admin): Nothing => AdminAgentsFile;
     /// Get the settings of the process that answers. Secret values are left out.
     AdminGetSettings = "admin.settings" (Admin): Nothing => AdminSettings;
 }

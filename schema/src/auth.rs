@@ -227,7 +227,7 @@ crate::methods! {
     /// Passwords have 8 to 128 characters and are stored as argon2id hashes. An email address is stored in lower case
     /// and in Unicode's normalisation form KC. Fails with `EMAIL_TAKEN` if an account with this email exists, with
     /// `INVITATION_REQUIRED` if the server wants an invitation (`REGISTRATION=invite`), and with `REGISTRATION_CLOSED`
-    /// if nobody can register. Registrations are limited per address and hour.
+    /// if registration is closed. Registrations are limited per address and hour.
     AuthRegister = "auth.register" (Public): NewAccount => User;
     /// Log in and get a token.
     ///
@@ -247,8 +247,8 @@ crate::methods! {
     /// Create a client token: a short token with a part of its user's rights.
     ///
     /// A back end calls this with its service key, and gives the token to a page. The scopes must be among those of the
-    /// caller. The token ends when it expires, when it is cancelled, when its key is revoked, and when its user logs out
-    /// everywhere. A client token cannot create another.
+    /// caller. The token ends when it expires, when it is cancelled, when its key is revoked, and when its user logs
+    /// out everywhere. A client token cannot create another.
     AuthCreateClientToken = "auth.create_client_token" (User): NewClientToken => ClientToken;
     /// Cancel a client token of the user before it expires.
     ///
@@ -256,14 +256,14 @@ crate::methods! {
     AuthCancelClientToken = "auth.cancel_client_token" (User): ClientTokenToCancel => LoggedOut;
     /// Get everything that is stored about the user, as JSON Lines.
     ///
-    /// Each call returns a piece of whole lines and where the next one begins. The archive has the account, usage, tasks,
-    /// conversations with all items, runs and ratings, attachments with their bytes, and the entries of the audit log about
-    /// the user.
+    /// Each call returns a piece of whole lines and where the next one begins. The archive has the account, usage,
+    /// tasks, conversations with all items, runs and ratings, attachments with their bytes, and the entries of the
+    /// audit log about the user.
     AuthExport = "auth.export" (User): ExportPosition => ExportPiece;
     /// Erase the account and everything that belongs to it.
     ///
-    /// All tokens are refused at once. Conversations, files, tasks and the account are deleted within seconds to minutes;
-    /// a crash does not stop that. What remains are sums of usage per day that are nobody's. Fails with
+    /// All tokens are refused at once. Conversations, files, tasks and the account are deleted within seconds to
+    /// minutes; a crash does not stop that. Only sums of usage per day remain, which belong to no user. Fails with
     /// `INVALID_CREDENTIALS` if the account has a password and `password` is another.
     AuthDeleteAccount = "auth.delete_account" (User): AccountDeletion => ErasureBegun;
 }

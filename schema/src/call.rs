@@ -11,7 +11,8 @@ use uuid::Uuid;
 /// connection. The pipeline removes it, so that no method sees it.
 pub const META: &str = "_meta";
 
-/// Returns a new request id. Ids of one process are in the order of time, for people who read logs; nothing is decided by it.
+/// Returns a new request id. Ids of one process are in the order of time, for people who read logs; nothing is decided
+/// by it.
 #[expect(clippy::disallowed_methods, reason = "only people read the order, and each machine has a clock")]
 pub fn new_request_id() -> Arc<str> {
     Uuid::now_v7().to_string().into()
@@ -30,12 +31,14 @@ pub struct Caller {
     pub request_id: Arc<str>,
     /// What the client says about itself.
     pub hints: Option<Arc<ClientHints>>,
+    /// Where the request stands in a trace, as the client says.
+    pub trace: Option<Arc<TraceHeaders>>,
 }
 
 impl Caller {
     /// Returns what a run keeps of the request that started it.
     pub fn request_context(&self) -> RequestContext {
-        RequestContext { request_id: self.request_id.clone(), hints: self.hints.clone() }
+        RequestContext { request_id: self.request_id.clone(), hints: self.hints.clone(), trace: None }
     }
 }
 
@@ -53,6 +56,59 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// What the client says about itself.
     pub hints: Option<Arc<ClientHints>>,
+    /// Where the request stood in its trace, if the run continues in another process.
+    pub trace: Option<Arc<TraceHeaders>>,
+}
+
+/// The position of a request in a trace: the headers `traceparent` and `tracestate` of W3C Trace Context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceHeaders {
+    traceparent: Box<str>,
+    tracestate: Option<Box<str>>,
+}
+
+/// Longest `tracestate` that is kept, in bytes: the recommendation asks for 512.
+const TRACESTATE_BYTES: usize = 512;
+
+impl TraceHeaders {
+    /// Creates a position from the values of the headers. `None` if `traceparent` is invalid, which the recommendation
+    /// tells to ignore. A `tracestate` that is too long or has other characters than headers have is left out.
+    pub fn new(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
+        let bytes = traceparent.as_bytes();
+        let (fixed, rest) = bytes.split_at_checked(55)?;
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let mut parts = fixed.split(|byte| *byte == b'-');
+        let [version, trace_id, span_id, flags] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+        let lengths = [(version, 2), (trace_id, 32), (span_id, 16), (flags, 2)];
+        let has_form = lengths.iter().all(|(part, length)| part.len() == *length && part.iter().all(|b| is_hex(*b)));
+        let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+        // Later versions may say more, after another dash.
+        let has_version = match version {
+            b"ff" => false,
+            b"00" => rest.is_empty(),
+            _ => rest.is_empty() || rest.starts_with(b"-"),
+        };
+        if !has_form || !has_version || is_zero(trace_id) || is_zero(span_id) {
+            return None;
+        }
+        let known = traceparent.get(2..55)?;
+        let is_kept = |state: &&str| {
+            (1..=TRACESTATE_BYTES).contains(&state.len())
+                && state.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+        };
+        let tracestate = tracestate.map(str::trim).filter(is_kept).map(Into::into);
+        Some(Self { traceparent: format!("00{known}").into(), tracestate })
+    }
+
+    /// Returns the value of the header `traceparent`, in version 00.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+
+    /// Returns the value of the header `tracestate`.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.tracestate.as_deref()
+    }
 }
 
 /// What a client says about itself: hints for tools and prompts. Not trusted.
@@ -136,6 +192,37 @@ pub struct RateLimitState {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_traceparent_is_read_as_the_recommendation_says() {
+        const IDS: &str = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+        for (given, kept) in [("00-{}-01", "00-{}-01"), ("00-{}-00", "00-{}-00"), ("cc-{}-01-what", "00-{}-01")] {
+            let read = TraceHeaders::new(&given.replace("{}", IDS), None).unwrap();
+            assert_eq!(read.traceparent(), kept.replace("{}", IDS));
+        }
+        let zero = |from: &str, digits: usize| format!("00-{}-01", IDS.replace(from, &"0".repeat(digits)));
+        for wrong in [
+            String::new(),
+            IDS.to_owned(),
+            format!("ff-{IDS}-01"),
+            format!("00-{IDS}-01-more"),
+            format!("cc-{IDS}-01.more"),
+            format!("00-{}-01", IDS.to_uppercase()),
+            format!("00-{IDS}-0g"),
+            format!("00-{IDS}-0"),
+            format!("00_{IDS}_01"),
+            zero("0af7651916cd43dd8448eb211c80319c", 32),
+            zero("b7ad6b7169203331", 16),
+            format!("00-{IDS}-0\u{e9}"),
+        ] {
+            assert_eq!(TraceHeaders::new(&wrong, Some("a=1")), None, "{wrong}");
+        }
+        let state = |state| TraceHeaders::new(&format!("00-{IDS}-01"), Some(state)).unwrap();
+        assert_eq!(state(" a=1,b=2 ").tracestate(), Some("a=1,b=2"));
+        for dropped in ["", "a=\nb", &"x".repeat(513)] {
+            assert_eq!(state(dropped).tracestate(), None);
+        }
+    }
 
     #[test]
     fn invalid_hints_are_dropped_or_refused() {

@@ -53,7 +53,7 @@ error_table! {
     MessageTooLong = "MESSAGE_TOO_LONG", -32011, 400;
     /// An account with this email exists.
     EmailTaken = "EMAIL_TAKEN", -32012, 409;
-    /// Nobody can register: the operator of the service creates the accounts.
+    /// Registration is closed: the operator of the service creates the accounts.
     RegistrationClosed = "REGISTRATION_CLOSED", -32014, 403;
     /// Registration needs an invitation that is valid for this email address.
     InvitationRequired = "INVITATION_REQUIRED", -32015, 403;

@@ -84,6 +84,8 @@ pub struct MessageLimits {
     pub attachment_types: Vec<String>,
     /// Days after which an unused session is deleted; null is never. Agents can have another number.
     pub retention_days: Option<u64>,
+    /// Hours after their last use when temporary sessions are deleted.
+    pub temporary_hours: u64,
 }
 
 crate::methods! {

@@ -84,8 +84,8 @@ impl TextPiece {
         Self { whole, start: 0, end }
     }
 
-    /// Returns a part of this piece, which shares its text; an empty one if there is no such part. `start` and `end` are in
-    /// bytes.
+    /// Returns a part of this piece, which shares its text; an empty one if there is no such part. `start` and `end`
+    /// are in bytes.
     pub fn part(&self, start: usize, end: usize) -> Self {
         let (start, end) = (self.start.saturating_add(start), self.start.saturating_add(end));
         let is_part = end <= self.end && self.whole.get(start..end).is_some();
@@ -93,7 +93,7 @@ impl TextPiece {
         Self { whole: self.whole.clone(), start, end }
     }
 
-    /// Returns the text itself. What is no JSON string, and so not from this service, is returned as it is.
+    /// Returns the text itself. What is not a JSON string, and so not from this service, is returned as it is.
     pub fn unescaped(&self) -> Cow<'_, str> {
         let escaped = self.as_str();
         if !escaped.contains('\\') {

@@ -33,6 +33,9 @@ pub struct Thread {
     pub updated_at: DateTime<Utc>,
     /// Number of user and assistant messages.
     pub message_count: i64,
+    /// Whether the thread is listed nowhere, and deleted some hours after its last use. Absent for other threads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporary: bool,
     /// Tool calls that led to the messages of this page. Present only with `include_tool_calls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCallRecord>>,
@@ -85,6 +88,11 @@ pub struct ThreadsCreateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub agent: Option<String>,
+    /// Whether the thread is temporary: it is listed nowhere, does not count towards the limit of threads, and is
+    /// deleted some hours after its last use (`system.limits`). A user has as many of them as of other threads; one
+    /// more deletes the one that was not used for the longest time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporary: bool,
     /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same
     /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]

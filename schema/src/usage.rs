@@ -84,11 +84,11 @@ pub struct UsageReport {
 
 impl std::ops::AddAssign for Used {
     fn add_assign(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.prompt_tokens += other.prompt_tokens;
-        self.completion_tokens += other.completion_tokens;
-        self.cost_micros += other.cost_micros;
-        self.unpriced_runs += other.unpriced_runs;
+        self.runs = self.runs.saturating_add(other.runs);
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.cost_micros = self.cost_micros.saturating_add(other.cost_micros);
+        self.unpriced_runs = self.unpriced_runs.saturating_add(other.unpriced_runs);
     }
 }
 

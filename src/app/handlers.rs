@@ -13,7 +13,7 @@ use threadline_schema::head::is_rebound_host;
 
 /// The path of JSON-RPC on the REST port.
 const RPC_PATH: &str = "/rpc";
-/// What a browser may load into a response that is no page.
+/// What a browser may load into a response that is not a page.
 const LOAD_NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// A response of the JSON-RPC port.

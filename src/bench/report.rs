@@ -1,7 +1,7 @@
 //! What was measured, and the table of it.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is measured.
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// What 95 of 100 must stay below.
+    /// What 95 of 100 times must stay below.
     fn target(self) -> Option<Duration> {
         let millis = match self {
             Self::Session => 500,
@@ -62,7 +62,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    fn times(&self, kind: Kind) -> std::sync::MutexGuard<'_, Vec<Duration>> {
+    fn times(&self, kind: Kind) -> MutexGuard<'_, Vec<Duration>> {
         let [session, thread, list, history, delete, first, token, answer] = &self.times;
         let times = match kind {
             Kind::Session => session,
@@ -74,14 +74,14 @@ impl Measured {
             Kind::Token => token,
             Kind::Answer => answer,
         };
-        times.lock().unwrap_or_else(PoisonError::into_inner)
+        times.lock()
     }
 
     pub(super) fn add(&self, kind: Kind, time: Duration) {
         self.times(kind).push(time);
     }
 
-    /// Does something, and counts its time if it went well.
+    /// Runs `work`, and adds its time if it succeeds.
     pub(super) async fn time<T>(&self, kind: Kind, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let began = Instant::now();
         let done = work.await?;
@@ -125,7 +125,7 @@ impl Report {
             let mut times = measured.times(kind).clone();
             times.sort_unstable();
             let at = |percent: usize| {
-                // The smallest that at least so many of 100 are not above.
+                // The smallest time that at least `percent` of 100 times do not exceed.
                 let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
                 times.get(rank).copied().unwrap_or_default()
             };

@@ -1,58 +1,60 @@
-//! What the workers do, each over and over until its time is up.
+//! What the workers do, again and again until their time is up.
 
-use super::client::Client;
 use super::report::{Kind, Measured};
-use anyhow::bail;
+use super::user::{RESPONSE_TIMEOUT, User};
+use anyhow::{Context, bail};
 use futures::TryStreamExt;
 use memchr::memmem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Part of each event with a piece of the answer. In a text, its quotes would be escaped.
+/// Part of each event that has text of the answer. Text that contains these words has its quotes escaped.
 const TOKEN: &[u8] = br#""type":"thread.item.content.part.delta""#;
 /// Part of the event of a run that failed.
 const FAILED: &[u8] = br#""type":"run.failed""#;
 /// The last line of a stream.
 const DONE: &[u8] = b"data: [DONE]";
 
-/// Makes sessions and reads them. One session lives as long as the worker, so that there is something to list.
-pub(super) async fn calls(client: Client, measured: Arc<Measured>, until: Instant) -> anyhow::Result<()> {
-    let kept = client.create_session().await?;
+/// Creates sessions and reads them. One session stays until the end, so that there is something to list.
+pub(super) async fn calls(user: User, measured: Arc<Measured>, until: Instant) -> anyhow::Result<()> {
+    let kept = user.create_session().await?;
     while Instant::now() < until {
-        let session = measured.time(Kind::Session, client.create_session()).await?;
-        measured.time(Kind::Thread, client.create_thread(&session)).await?;
-        measured.time(Kind::List, client.list()).await?;
-        measured.time(Kind::History, client.history(&kept)).await?;
-        measured.time(Kind::Delete, client.delete(&session)).await?;
+        let session = measured.time(Kind::Session, user.create_session()).await?;
+        measured.time(Kind::Thread, user.create_thread(&session)).await?;
+        measured.time(Kind::List, user.list_sessions()).await?;
+        measured.time(Kind::History, user.read_history(&kept)).await?;
+        measured.time(Kind::Delete, user.delete_session(&session)).await?;
     }
-    client.delete(&kept).await
+    user.delete_session(&kept).await
 }
 
-/// Says something in a session of its own, and reads the answer.
+/// Sends a message in a session of its own, and reads the answer.
 pub(super) async fn streams(
-    client: Client,
+    user: User,
     measured: Arc<Measured>,
     message: String,
     until: Instant,
 ) -> anyhow::Result<()> {
     while Instant::now() < until {
-        let session = client.create_session().await?;
-        let answered = answer(&client, &measured, &session, &message).await;
-        client.delete(&session).await?;
+        let session = user.create_session().await?;
+        let answered = answer(&user, &measured, &session, &message).await;
+        user.delete_session(&session).await?;
         answered?;
     }
     Ok(())
 }
 
-async fn answer(client: &Client, measured: &Measured, session: &str, message: &str) -> anyhow::Result<()> {
+async fn answer(user: &User, measured: &Measured, session: &str, message: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut last = None;
-    let mut stream = pin!(client.say(session, message).await?);
-    // The end of the last piece: what is looked for may be in two.
+    let mut stream = pin!(user.send_message(session, message).await?);
+    // The last line that is not complete yet: a line can arrive in two pieces.
     let mut seen = Vec::new();
     let mut is_done = false;
-    while let Some(piece) = stream.try_next().await? {
+    loop {
+        let next = tokio::time::timeout(RESPONSE_TIMEOUT, stream.try_next()).await;
+        let Some(piece) = next.context("a stream was silent for too long")?? else { break };
         let now = Instant::now();
         seen.extend_from_slice(&piece);
         let whole = seen.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);

@@ -154,7 +154,7 @@ fn minute(at: impl std::fmt::Display) -> String {
 /// `threadline invite`
 ///
 /// # Errors
-/// When the database cannot be used, the email address is none, or there is no such invitation.
+/// When the database cannot be used, the email address is not valid, or there is no such invitation.
 pub async fn invite(settings: &Settings, command: InviteCommand) -> anyhow::Result<()> {
     let accounts = accounts(settings).await?;
     match command {

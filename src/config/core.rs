@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use threadline_core::config::{
     AgentConfig, AgentsConfig, AuthConfig, BudgetConfig, CoreConfig, DatabaseConfig, DemoConfig, LimitsConfig,
-    ModelConfig, OpenAiConfig, ProviderConfig, RedisConfig, Registration,
+    ModelConfig, OpenAiConfig, ProcessConfig, ProviderConfig, RedisConfig, Registration,
 };
 
 /// Gemini's OpenAI-compatible endpoint (<https://ai.google.dev/gemini-api/docs/openai>).
@@ -44,11 +44,17 @@ impl Settings {
             budget: self.budget(),
             session_max_idle: self.session_max_idle_days.days(),
             retention: self.retention_days.days(),
+            temporary_lifetime: self.temporary_session_hours.seconds() * 3600,
             run_events_retention: self.run_events_retention.seconds() * 60,
             run_events_interval: self.run_events_interval.milliseconds(),
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
+            agents_file: crate::reload::agents_file(self),
+            process: ProcessConfig {
+                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                address: String::new(),
+            },
             shown_settings: self.shown.clone(),
         };
         Ok((config, warnings))
@@ -136,7 +142,7 @@ impl Settings {
                     }
                     let problem =
                         format!("has {length} bytes, at least {SECRET_BYTES} are needed: openssl rand -hex 32");
-                    // Where others can try tokens, a key that can be guessed is no key.
+                    // Where others can try tokens, a key that can be guessed is not a key.
                     if postgres || !self.rest_listen.ip().is_loopback() || !self.rpc_listen.ip().is_loopback() {
                         return Err(ConfigError::new("SECRET_KEY", problem));
                     }
@@ -203,7 +209,7 @@ impl Settings {
         }))
     }
 
-    /// Returns who can register. If that is nobody and was not set, also what the operator has to know.
+    /// Returns who can register, and a warning for the operator if registration is closed by default.
     fn registration(&self) -> (Registration, Option<String>) {
         if let Some(registration) = self.registration {
             return (registration, None);
@@ -219,7 +225,7 @@ impl Settings {
             return (Registration::Open, None);
         };
         let warning = format!(
-            "REGISTRATION is not set, and {reason}: nobody can register. Create the first account with `threadline user \
+            "REGISTRATION is not set, and {reason}: registration is closed. Create the first account with `threadline user \
              create EMAIL`, or set REGISTRATION to open, invite or closed"
         );
         (Registration::Closed, Some(warning))
@@ -231,10 +237,23 @@ impl Settings {
     ///
     /// The first error in the file.
     pub fn agents(&self) -> Result<Option<AgentsConfig>, ConfigError> {
+        self.agents_from(None)
+    }
+
+    /// Reads a text as if it were that of the agents file, or the file itself; `None` if no file is set.
+    ///
+    /// # Errors
+    ///
+    /// The first error in it.
+    pub fn agents_from(&self, text: Option<&str>) -> Result<Option<AgentsConfig>, ConfigError> {
         let wrong = |problem: String| ConfigError::new("AGENTS_FILE", problem);
         let Some(path) = &self.agents_file else { return Ok(None) };
         let variables = Variables::read()?;
-        let agents = AgentsConfig::read(path, &|name| variables.get(name));
+        let variable = |name: &str| variables.get(name);
+        let agents = match text {
+            None => AgentsConfig::read(path, &variable),
+            Some(text) => AgentsConfig::parse(path, text, &variable),
+        };
         let agents = agents.map_err(|error| wrong(error.to_string()))?;
         let secret_keys = self.secret_key.as_ref().map(split_secrets).unwrap_or_default();
         let is_secret_key =

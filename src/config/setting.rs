@@ -65,6 +65,8 @@ pub enum Group {
     Network,
     /// Log lines.
     Logging,
+    /// Traces and error reports.
+    Telemetry,
 }
 
 /// The type of a field of [`Settings`](super::Settings): a value, or an optional one.
@@ -134,6 +136,7 @@ impl Group {
         Group::Split,
         Group::Network,
         Group::Logging,
+        Group::Telemetry,
     ];
 
     /// Returns the heading.
@@ -150,6 +153,7 @@ impl Group {
             Self::Split => "Gateway in a separate process",
             Self::Network => "Network",
             Self::Logging => "Logging",
+            Self::Telemetry => "Traces and error reports",
         }
     }
 }

@@ -5,7 +5,8 @@ use super::ConfigError;
 use super::setting::{DefaultValue, Group, Setting, SettingField};
 use super::value::{
     AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes, Money,
-    NetworkFileSystem, Networks, Number, Origins, PostgresUrl, RedisUrl, Synchronous, Value,
+    NetworkFileSystem, Networks, Number, Origins, OtlpHeaders, OtlpProtocol, PostgresUrl, Ratio, RedisUrl, ReportUrl,
+    ResourceAttributes, Synchronous, TraceSampler, Value,
 };
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -104,17 +105,17 @@ settings! {
     redis_url: Option<RedisUrl> = "REDIS_URL" in Database, unset "none";
 
     /// Key that signs tokens: at least 32 characters, for example from `openssl rand -hex 32`. All processes that share
-    /// a database need the same key. Required with PostgreSQL. To replace a key, put the new one before it, with a comma:
-    /// the first key signs, and what the others have signed is accepted.
+    /// a database need the same key. Required with PostgreSQL. To replace a key, put the new one before it, with a
+    /// comma: the first key signs, and what the others have signed is accepted.
     secret_key: Option<SecretString> = "SECRET_KEY" in Accounts, unset "a random key, until the process ends", alias "JWT_SECRET";
     /// Signature algorithm of tokens: HS256, HS384 or HS512. Tokens with another algorithm are refused.
     algorithm: TokenAlgorithm = "ALGORITHM" in Accounts, default "HS256";
     /// Lifetime of a token from `auth.login`, in minutes.
     token_lifetime: Number<1, 5_256_000> = "ACCESS_TOKEN_EXPIRE_MINUTES" in Accounts, default "1440";
 
-    /// Issuer of an identity provider (OpenID Connect) whose tokens are accepted too: the claim `iss` of its tokens, letter
-    /// by letter. A user is created when the first valid token of its subject (`sub`) comes. Algorithms: RS256, PS256,
-    /// ES256, EdDSA.
+    /// Issuer of an identity provider (OpenID Connect) whose tokens are accepted too: the claim `iss` of its tokens,
+    /// letter by letter. A user is created when the first valid token of its subject (`sub`) comes. Algorithms: RS256,
+    /// PS256, ES256, EdDSA.
     auth_issuer: Option<IssuerUrl> = "AUTH_ISSUER" in Accounts, unset "only tokens of this service";
     /// URL of the provider's keys (JWKS).
     auth_jwks_url: Option<IssuerUrl> = "AUTH_JWKS_URL" in Accounts, unset "the one in AUTH_ISSUER/.well-known/openid-configuration";
@@ -124,12 +125,13 @@ settings! {
     auth_claim_email: String = "AUTH_CLAIM_EMAIL" in Accounts, default "email";
     /// Claim with the roles: a list, or words. Dots lead into nested objects: `realm_access.roles`.
     auth_claim_roles: String = "AUTH_CLAIM_ROLES" in Accounts, default "roles";
-    /// Claim with the budget class: one of the tables `[budget_classes.NAME]` of the agents file. Dots lead into nested objects.
+    /// Claim with the budget class: one of the tables `[budget_classes.NAME]` of the agents file. Dots lead into nested
+    /// objects.
     auth_claim_budget_class: Option<String> = "AUTH_CLAIM_BUDGET_CLASS" in Accounts, unset "none";
     /// Days for which entries of the audit log are kept. 0: for good.
     audit_retention_days: Limit = "AUDIT_RETENTION_DAYS" in Accounts, default "365";
-    /// Who can register an account: `open`, everybody; `invite`, who has an invitation (`threadline invite create`);
-    /// `closed`, nobody: `threadline user create` creates the accounts.
+    /// Who can register an account: `open`, everyone; `invite`, everyone with an invitation (`threadline invite
+    /// create`); `closed`, no one: `threadline user create` creates the accounts.
     registration: Option<Registration> = "REGISTRATION" in Accounts, unset "`open` with SQLite and without TLS on addresses of this machine, else `closed`";
 
     /// Storage of attachments: a directory, as a path or as `file:///PATH`, or an S3 bucket, as `s3://BUCKET/PREFIX`.
@@ -164,8 +166,8 @@ settings! {
     /// Dialect of the model, where it differs from what is known of its host and name (docs/MODELS.md): the name of an
     /// entry, such as `mistral`, or settings as `KEY=VALUE,...`, or both.
     model_dialect: Option<DialectOverrides> = "MODEL_DIALECT" in Model, unset "by host and model";
-    /// Number of tokens that a model can read and write together, its context window. Longer conversations are shortened:
-    /// the model does not read their beginning.
+    /// Number of tokens that a model can read and write together, its context window. Longer conversations are
+    /// shortened: the model does not read their beginning.
     context_tokens: Option<Number<256, 100_000_000>> = "CONTEXT_TOKENS" in Model, unset "what the server's list of models, or its first refusal, says";
     /// Maximum seconds to connect to the model's server.
     agent_connect_timeout: Number<1, 300> = "AGENT_CONNECT_TIMEOUT_SECONDS" in Model, default "5";
@@ -197,8 +199,8 @@ settings! {
     /// a reader who had read a part gets the complete result instead.
     run_events_retention: Number<0, 525_600> = "RUN_EVENTS_RETENTION_MINUTES" in Agent, default "60";
     /// Interval in milliseconds of writing the events of active runs to the database. It grows up to 250 ms if the
-    /// database is slow. A crash loses at most the output of one interval. 0: events are not written before the end of a
-    /// run, and a crash loses the output of the run.
+    /// database is slow. A crash loses at most the output of one interval. 0: events are not written before the end of
+    /// a run, and a crash loses the output of the run.
     run_events_interval: Limit = "RUN_EVENTS_INTERVAL_MS" in Agent, default "40";
     /// Milliseconds after which a run is cancelled when the client has closed its request to `/chatkit` and nothing
     /// else reads the run.
@@ -225,17 +227,19 @@ settings! {
     budget_hold_tokens: Number<1, 10_000_000> = "BUDGET_HOLD_TOKENS" in Limits, default "4000";
     /// Maximum number of tokens that all runs together can use per day (UTC), input and output. 0: no limit.
     global_budget_tokens_per_day: Limit = "GLOBAL_BUDGET_TOKENS_PER_DAY" in Limits, default "0";
-    /// Maximum cost of all runs together per day (UTC), in the currency of the prices in the agents file. With this limit, a
-    /// model without a price cannot be used.
+    /// Maximum cost of all runs together per day (UTC), in the currency of the prices in the agents file. With this
+    /// limit, a model without a price cannot be used.
     global_budget_cost_per_day: Option<Money> = "GLOBAL_BUDGET_COST_PER_DAY" in Limits, unset "no limit";
     /// Percentage of the budgets that all users share, from which on a warning is logged once a day.
     global_budget_warn_percent: Number<1, 100> = "GLOBAL_BUDGET_WARN_PERCENT" in Limits, default "80";
     /// Days after which an unused conversation is archived: it is not listed and does not count for
     /// MAX_SESSIONS_PER_USER, but it is not deleted. 0: never.
     session_max_idle_days: Limit = "SESSION_MAX_IDLE_DAYS" in Limits, default "30";
-    /// Days after which an unused conversation is deleted for good, with everything that belongs to it. Agents can have another
-    /// number (`retention_days` in the agents file). 0: never.
+    /// Days after which an unused conversation is deleted for good, with everything that belongs to it. Agents can have
+    /// another number (`retention_days` in the agents file). 0: never.
     retention_days: Limit = "RETENTION_DAYS" in Limits, default "0";
+    /// Hours after its last use when a temporary conversation is deleted.
+    temporary_session_hours: Number<1, 8760> = "TEMPORARY_SESSION_HOURS" in Limits, default "24";
 
     /// Address of the REST API.
     rest_listen: SocketAddr = "REST_LISTEN" in Rest, default "127.0.0.1:8000";
@@ -243,7 +247,8 @@ settings! {
     cors_origins: Option<Origins> = "CORS_ORIGINS" in Rest, unset "none";
     /// Whether the chat page is served at `/chat`.
     chat_page: bool = "CHAT_PAGE" in Rest, default "true";
-    /// Origins whose images the chat page shows in widgets, besides its own: a comma list, such as `https://images.example`.
+    /// Origins whose images the chat page shows in widgets, besides its own: a comma list, such as
+    /// `https://images.example`.
     chat_image_origins: Option<Origins> = "CHAT_IMAGE_ORIGINS" in Rest, unset "none";
     /// Whether to send `Strict-Transport-Security`. Set it only if all clients use HTTPS.
     hsts: bool = "HSTS" in Rest, default "false";
@@ -270,17 +275,40 @@ settings! {
     /// Maximum number of connections of one address (IPv6: of one /64 network) on each listener. Connections of
     /// TRUSTED_PROXIES are not limited. 0: no limit.
     max_connections_per_address: Option<Limit> = "MAX_CONNECTIONS_PER_ADDRESS" in Network, unset "three quarters of MAX_CONNECTIONS";
-    /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the other
-    /// listeners. `/health` is on each listener.
+    /// Address of a listener for operators: `/metrics`, `/health/...` and `/admin` are served there, and not on the
+    /// other listeners. `/health` is on each listener.
     ops_listen: Option<SocketAddr> = "OPS_LISTEN" in Network, unset "they are on the other listeners";
-    /// Secret by which a gateway in a separate process shows the core that it is one: the same on both sides. Without it,
-    /// `threadline core` believes whoever says so.
+    /// Secret by which a gateway in a separate process proves to the core that it is a gateway: the same on both sides.
+    /// Without it, `threadline core` trusts every client that claims to be a gateway.
     gateway_secret: Option<SecretString> = "GATEWAY_SECRET" in Network, unset "none";
-    /// Seconds for which runs can go on after SIGTERM. After that they are closed as interrupted.
+    /// Seconds for which runs can continue after SIGTERM. After that they are closed as interrupted.
     drain_seconds: Number<0, 3600> = "DRAIN_SECONDS" in Network, default "10";
 
     /// `error`, `warn`, `info`, `debug` or `trace`, or directives per module such as `info,threadline_core=debug`.
     log_level: LogFilter = "LOG_LEVEL" in Logging, default "info";
     /// `json`, one object per line, or `pretty`, for terminals.
     log_format: Option<LogFormat> = "LOG_FORMAT" in Logging, unset "pretty on a terminal, else json";
+    /// Milliseconds from which on work in the database, with its wait for a connection, is logged as slow. 0: never.
+    slow_query: Limit = "SLOW_QUERY_MS" in Logging, default "500";
+    /// Milliseconds from which on a call of a tool is logged as slow. 0: never.
+    slow_tool: Limit = "SLOW_TOOL_MS" in Logging, default "10000";
+
+    /// URL of an OpenTelemetry collector, such as `http://127.0.0.1:4318`, that traces are sent to.
+    otel_endpoint: Option<HttpUrl> = "OTEL_EXPORTER_OTLP_ENDPOINT" in Telemetry, unset "no traces";
+    /// How traces are sent: `http/protobuf`, usually to port 4318, or `grpc`, usually to port 4317.
+    otel_protocol: OtlpProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL" in Telemetry, default "http/protobuf";
+    /// Headers of requests to the collector, such as keys: `NAME=VALUE,...`, with special characters percent-encoded.
+    otel_headers: Option<OtlpHeaders> = "OTEL_EXPORTER_OTLP_HEADERS" in Telemetry, unset "none";
+    /// Name of the service in traces.
+    otel_service_name: Option<String> = "OTEL_SERVICE_NAME" in Telemetry, unset "`service.name` of OTEL_RESOURCE_ATTRIBUTES, else `threadline`";
+    /// Attributes of the process in traces: `NAME=VALUE,...`, with special characters percent-encoded.
+    otel_attributes: Option<ResourceAttributes> = "OTEL_RESOURCE_ATTRIBUTES" in Telemetry, unset "none";
+    /// Which traces are sampled: `always_on`, `always_off` or `traceidratio`. After `parentbased_`, a caller that sends
+    /// `traceparent` decides for its requests.
+    otel_sampler: TraceSampler = "OTEL_TRACES_SAMPLER" in Telemetry, default "parentbased_always_on";
+    /// Part of the traces that the sampler `traceidratio` samples, from 0 to 1.
+    otel_sampler_arg: Ratio = "OTEL_TRACES_SAMPLER_ARG" in Telemetry, default "1.0";
+    /// URL that errors are posted to, each as a small JSON document (docs/OPERATIONS.md): for a relay to Sentry and the
+    /// like.
+    error_report_url: Option<ReportUrl> = "ERROR_REPORT_URL" in Telemetry, unset "errors are only logged";
 }

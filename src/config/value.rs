@@ -4,11 +4,13 @@ mod attachments;
 mod log;
 mod net;
 mod storage;
+mod telemetry;
 
 pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
-pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Networks, Origins, RedisUrl};
+pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Networks, Origins, RedisUrl, ReportUrl};
 pub use self::storage::{NetworkFileSystem, PostgresUrl};
+pub use self::telemetry::{OtlpHeaders, OtlpProtocol, Ratio, ResourceAttributes, TraceSampler};
 
 use secrecy::SecretString;
 use std::num::NonZeroU32;

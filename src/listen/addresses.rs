@@ -1,9 +1,10 @@
 //! The open connections of each address.
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use threadline_schema::head::network_of;
 
 /// Counts the open connections of each address. Clones share it.
@@ -19,37 +20,37 @@ struct Shared {
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One open connection of an address; `None` inside for a proxy. Dropping it frees the place.
+/// One open connection of an address; `None` inside for a proxy. Dropping it frees the slot.
 #[derive(Debug)]
-pub(super) struct AddressPlace(Option<(Addresses, IpAddr)>);
+pub(super) struct AddressSlot(Option<(Addresses, IpAddr)>);
 
 impl Addresses {
-    /// Allows each address so many connections, and the proxies any number.
+    /// Allows each address up to `max` connections, and the proxies any number.
     pub(super) fn new(max: usize, proxies: Arc<[IpNet]>) -> Self {
         Self { shared: Arc::new(Shared { max, proxies, open: Mutex::default() }) }
     }
 
-    /// Takes a place for a connection; `None` if the address has as many as it may have.
-    pub(super) fn enter(&self, peer: IpAddr) -> Option<AddressPlace> {
+    /// Takes a slot for a connection; `None` if the address has the maximum already.
+    pub(super) fn enter(&self, peer: IpAddr) -> Option<AddressSlot> {
         let Shared { max, proxies, open } = &*self.shared;
         if proxies.iter().any(|net| net.contains(&peer)) {
-            return Some(AddressPlace(None));
+            return Some(AddressSlot(None));
         }
         let network = network_of(peer);
-        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = open.lock();
         let count = open.entry(network).or_default();
         if *count >= *max {
             return None;
         }
         *count += 1;
-        Some(AddressPlace(Some((self.clone(), network))))
+        Some(AddressSlot(Some((self.clone(), network))))
     }
 }
 
-impl Drop for AddressPlace {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
         let Some((addresses, network)) = &self.0 else { return };
-        let mut open = addresses.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = addresses.shared.open.lock();
         if let Some(count) = open.get_mut(network) {
             *count -= 1;
             if *count == 0 {
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_so_many_places_and_a_proxy_any_number() {
+    fn an_address_has_a_maximum_of_connections_and_a_proxy_has_none() {
         let addresses = Addresses::new(2, ["10.0.0.0/8".parse().unwrap()].into());
         let enter = |text: &str| addresses.enter(text.parse().unwrap());
         let first = enter("2001:db8::1").unwrap();
@@ -74,6 +75,6 @@ mod tests {
         drop(first);
         assert!(enter("2001:db8::3").is_some());
         let _many: Vec<_> = (0..9).map(|_| enter("10.0.0.1").unwrap()).collect();
-        assert_eq!(addresses.shared.open.lock().unwrap().len(), 1, "nothing is kept of who has left");
+        assert_eq!(addresses.shared.open.lock().len(), 1, "nothing is kept of who has left");
     }
 }

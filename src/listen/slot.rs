@@ -1,6 +1,6 @@
 //! A slot of a connection, among the connections that a listener allows.
 
-use super::addresses::AddressPlace;
+use super::addresses::AddressSlot;
 use super::guard::CloseReason;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -8,7 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// One open connection of a listener. It exists until the socket is closed, also after an upgrade.
 pub(super) struct ConnectionSlot {
     listener: &'static str,
-    _places: (OwnedSemaphorePermit, AddressPlace),
+    _slots: (OwnedSemaphorePermit, AddressSlot),
     _open: TaskTrackerToken,
 }
 
@@ -16,11 +16,11 @@ impl ConnectionSlot {
     /// Counts a connection of `listener` as open.
     pub(super) fn new(
         listener: &'static str,
-        places: (OwnedSemaphorePermit, AddressPlace),
+        slots: (OwnedSemaphorePermit, AddressSlot),
         open: TaskTrackerToken,
     ) -> Self {
         metrics::gauge!("threadline_connections", "listener" => listener).increment(1.0);
-        Self { listener, _places: places, _open: open }
+        Self { listener, _slots: slots, _open: open }
     }
 
     /// Logs and counts that this side closes the connection.

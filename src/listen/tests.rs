@@ -258,7 +258,7 @@ async fn an_address_in_use_is_a_one_line_error() {
     let address = service.address;
     assert_eq!(error, format!("RPC_LISTEN: address {address} is already in use (is another threadline running?)"));
     let foreign = Listener::bind("test", "RPC_LISTEN", "192.0.2.1:80".parse().unwrap(), None).await.err().unwrap();
-    assert_eq!(foreign.to_string(), "RPC_LISTEN: address 192.0.2.1:80 is none of this machine's");
+    assert_eq!(foreign.to_string(), "RPC_LISTEN: address 192.0.2.1:80 is not an address of this machine");
 }
 
 struct Certificate {

@@ -1,8 +1,9 @@
 //! TLS for installations without a proxy in front. A new certificate is used without a restart.
 
 use crate::config::{ConfigError, TlsFiles};
+use parking_lot::RwLock;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use threadline_runtime::{Supervisor, TaskKind};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-/// How often the files are looked at: whoever renews them may not send a signal.
+/// Poll interval of the files. The program that renews them may not send a signal.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The certificate of all listeners. Clones share it.
@@ -58,8 +59,8 @@ impl Certificates {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate does
-    /// not change.
+    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate
+    /// does not change.
     ///
     /// # Errors
     ///
@@ -97,7 +98,7 @@ impl Shared {
         let files = self.files.clone();
         let outcome = match tokio::task::spawn_blocking(move || read(&files)).await {
             Ok(Ok(key)) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                *self.current.write() = Arc::new(key);
                 tracing::info!("certificate reloaded");
                 "ok"
             }
@@ -116,7 +117,7 @@ impl Shared {
 
 impl ResolvesServerCert for Shared {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.current.read().clone())
     }
 }
 

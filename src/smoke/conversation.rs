@@ -1,10 +1,10 @@
 //! The steps of one conversation: session, stream, tool, cursor, cancel.
 
-use super::api::{Api, Refusal};
 use super::events::{RunStream, kind};
 use super::report::Report;
 use super::{is_skipped, text};
 use crate::cli::SmokeOptions;
+use crate::rest_client::{Refusal, RestClient};
 use anyhow::{Context, bail};
 use chrono::DateTime;
 use reqwest::{Method, StatusCode};
@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 /// A message whose answer is several sentences long, so that there is something to resume and to cancel.
 const LONG_ANSWER: &str = "Hello! What can you do? Please answer in about ten sentences.";
-/// An answer that is given in at least so many seconds, and arrives all at once, is held back by something.
+/// An answer that the service has given over this time, and that arrives all at once, was held back by a proxy.
 const BUFFERED_SECONDS: f64 = 1.0;
 
-/// What the conversation has left on the server.
+/// What the conversation has created on the server.
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     session: Option<String>,
@@ -24,12 +24,12 @@ pub(super) struct Traces {
     task: Option<String>,
 }
 
-/// Carries the steps out. Each that fails leaves out those that need it.
+/// Runs the steps. If a step fails, the steps that need it are skipped.
 ///
 /// # Errors
 /// When stdout cannot be written to.
 pub(super) async fn talk(
-    api: &Api,
+    api: &RestClient,
     options: &SmokeOptions,
     report: &mut Report,
     traces: &mut Traces,
@@ -50,7 +50,7 @@ pub(super) async fn talk(
     Ok(())
 }
 
-async fn open_session(api: &Api, traces: &mut Traces) -> anyhow::Result<(String, String)> {
+async fn open_session(api: &RestClient, traces: &mut Traces) -> anyhow::Result<(String, String)> {
     let session = api.call(Method::POST, "/api/v1/chatkit/sessions", None).await?;
     let id = text(&session, "/id").to_owned();
     if id.is_empty() {
@@ -60,8 +60,8 @@ async fn open_session(api: &Api, traces: &mut Traces) -> anyhow::Result<(String,
     Ok((id.clone(), id))
 }
 
-/// Sends a message, reads its answer, and looks whether both are stored.
-async fn stream(api: &Api, session: &str) -> anyhow::Result<((), String)> {
+/// Sends a message, reads its answer, and checks that the answer is stored.
+async fn stream(api: &RestClient, session: &str) -> anyhow::Result<((), String)> {
     let mut stream = RunStream::send(api, session, LONG_ANSWER).await?;
     let run = completed(&mut stream).await?.get("run").cloned().unwrap_or_default();
     let Some((first, last)) = stream.text_times else { bail!("the answer has no text") };
@@ -80,7 +80,7 @@ async fn stream(api: &Api, session: &str) -> anyhow::Result<((), String)> {
 }
 
 /// Has the model call a tool.
-async fn tool(api: &Api, session: &str, traces: &mut Traces) -> anyhow::Result<((), String)> {
+async fn tool(api: &RestClient, session: &str, traces: &mut Traces) -> anyhow::Result<((), String)> {
     let title = format!("smoke {}", Uuid::new_v4().simple());
     traces.task = Some(title.clone());
     let mut stream = RunStream::send(api, session, &format!("Add task: {title}")).await?;
@@ -96,7 +96,7 @@ async fn tool(api: &Api, session: &str, traces: &mut Traces) -> anyhow::Result<(
 }
 
 /// Closes a stream in the middle, and reads the rest after the cursor.
-async fn cursor(api: &Api, session: &str) -> anyhow::Result<((), String)> {
+async fn cursor(api: &RestClient, session: &str) -> anyhow::Result<((), String)> {
     let mut stream = RunStream::send(api, session, LONG_ANSWER).await?;
     stream.until_text().await?;
     let cursor = stream.cursor.clone().context("the events have no ids, so nothing can be resumed")?;
@@ -110,7 +110,7 @@ async fn cursor(api: &Api, session: &str) -> anyhow::Result<((), String)> {
 }
 
 /// Cancels a run in the middle.
-async fn cancel(api: &Api, session: &str) -> anyhow::Result<((), String)> {
+async fn cancel(api: &RestClient, session: &str) -> anyhow::Result<((), String)> {
     let mut stream = RunStream::send(api, session, LONG_ANSWER).await?;
     stream.until_text().await?;
     api.call(Method::POST, &format!("/api/v1/chatkit/runs/{}/cancel", stream.run), None).await?;
@@ -123,7 +123,7 @@ async fn cancel(api: &Api, session: &str) -> anyhow::Result<((), String)> {
 }
 
 /// Returns the message of the session that has this text.
-async fn stored(api: &Api, session: &str, said: &str) -> anyhow::Result<Value> {
+async fn stored(api: &RestClient, session: &str, said: &str) -> anyhow::Result<Value> {
     let history = api.call(Method::GET, &format!("/api/v1/chatkit/sessions/{session}"), None).await?;
     let mut messages = history.get("messages").and_then(Value::as_array).into_iter().flatten();
     let has_text = |message: &Value| {
@@ -151,11 +151,11 @@ fn seconds_between(start: &str, end: &str) -> Option<f64> {
 }
 
 impl Traces {
-    /// Deletes the session and the task, and looks whether the session is gone. Returns what is gone.
+    /// Deletes the session and the task, and checks that the session is gone. Returns what was deleted.
     ///
     /// # Errors
     /// When something could not be deleted.
-    pub(super) async fn delete(&self, api: &Api) -> anyhow::Result<String> {
+    pub(super) async fn delete(&self, api: &RestClient) -> anyhow::Result<String> {
         let mut deleted = Vec::new();
         if let Some(title) = &self.task {
             for task in api.call(Method::GET, "/api/v1/tasks", None).await?.as_array().into_iter().flatten() {

@@ -1,6 +1,6 @@
 //! Reads the events of a run.
 
-use super::api::Api;
+use crate::rest_client::RestClient;
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -29,8 +29,8 @@ impl RunStream {
     /// Sends a message, and opens the stream of its answer.
     ///
     /// # Errors
-    /// When the service refuses it, or the response is no stream.
-    pub(super) async fn send(api: &Api, session: &str, text: &str) -> anyhow::Result<Self> {
+    /// When the service refuses it, or the response is not a stream.
+    pub(super) async fn send(api: &RestClient, session: &str, text: &str) -> anyhow::Result<Self> {
         let path = format!("/api/v1/chatkit/sessions/{session}/threads/{session}/runs");
         let body = serde_json::json!({
             "message": {"role": "user", "content": [{"type": "input_text", "text": text}]},
@@ -43,7 +43,7 @@ impl RunStream {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub(super) async fn resume(api: &Api, run: &str, cursor: &str) -> anyhow::Result<Self> {
+    pub(super) async fn resume(api: &RestClient, run: &str, cursor: &str) -> anyhow::Result<Self> {
         let path = format!("/api/v1/chatkit/runs/{run}/events");
         let opened_at = Instant::now();
         let response = api.stream(Method::GET, &path, None, Some(cursor)).await?;
@@ -70,7 +70,7 @@ impl RunStream {
             if data == "[DONE]" {
                 return Ok(None);
             }
-            let event: Value = serde_json::from_str(&data).context("an event is no JSON")?;
+            let event: Value = serde_json::from_str(&data).context("an event is not JSON")?;
             if let Some(id) = id {
                 self.advance(id)?;
             }
@@ -107,7 +107,7 @@ impl RunStream {
     /// Checks that the numbers of the events have no gap.
     fn advance(&mut self, id: String) -> anyhow::Result<()> {
         let number = |id: &str| id.rsplit_once(':').and_then(|(_, seq)| seq.parse::<u64>().ok());
-        let new = number(&id).with_context(|| format!("{id:?} is no cursor"))?;
+        let new = number(&id).with_context(|| format!("{id:?} is not a cursor"))?;
         let last = self.cursor.as_deref().and_then(number).unwrap_or(0);
         if new != last + 1 {
             bail!("event {new} came after event {last}: events are lost or come twice");

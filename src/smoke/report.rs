@@ -16,7 +16,7 @@ impl Report {
         Self { started: Instant::now(), worked: 0, broken: Vec::new() }
     }
 
-    /// Carries a step out, and prints how it went and how long it took. `None` when it failed.
+    /// Runs a step, and prints its result and its duration. Returns `None` when it failed.
     ///
     /// # Errors
     /// When stdout cannot be written to.
@@ -27,7 +27,7 @@ impl Report {
         step: impl Future<Output = anyhow::Result<(T, String)>>,
     ) -> anyhow::Result<Option<T>> {
         let started = Instant::now();
-        // A step holds a connection and its buffers: too much for the stack of whoever waits.
+        // Boxed: a step holds a connection and its buffers, which are too large for the stack of the caller.
         let outcome = tokio::time::timeout(limit, Box::pin(step)).await;
         let ms = started.elapsed().as_millis();
         let error = match outcome {

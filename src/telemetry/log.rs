@@ -1,14 +1,17 @@
 //! The log. It goes to stderr; stdout is for the output of commands.
 //!
-//! A thread of its own writes the lines. If nobody reads them, or not as fast as they come, lines are lost and counted, and
-//! the service goes on.
+//! A separate thread writes the lines. If they are read too slowly or not at all, lines are lost and counted, and the
+//! service continues.
 
+use super::error_reports::ReportLayer;
+use super::ids::WithIds;
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Lines that wait to be written. A line has some hundred bytes.
@@ -20,19 +23,24 @@ pub struct LogWriter {
     dropped: ErrorCounter,
 }
 
-/// Starts to write the log of the process to stderr.
+/// Starts to write the log of the process to stderr, and to report errors if `reports` is given.
 ///
 /// # Errors
 ///
 /// When the directives of the filter are invalid, or it is called a second time.
-pub fn install(config: &LogConfig) -> anyhow::Result<LogWriter> {
+pub fn install(config: &LogConfig, reports: Option<ReportLayer>) -> anyhow::Result<LogWriter> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES);
     let (lines, guard) = builder.thread_name("log").finish(std::io::stderr());
     let dropped = lines.error_counter();
-    subscriber(&config.filter, format, terminal, lines)?.try_init()?;
-    if format == LogFormat::Json {
+    let has_reports = reports.is_some();
+    let subscriber = subscriber(&config.filter, format, terminal, lines)?;
+    match reports {
+        Some(reports) => subscriber.with(reports).try_init()?,
+        None => subscriber.try_init()?,
+    }
+    if format == LogFormat::Json || has_reports {
         std::panic::set_hook(Box::new(|panic| {
             let thread = std::thread::current();
             tracing::error!(
@@ -58,7 +66,7 @@ impl LogWriter {
 /// Writes to stderr, as a line of a log in JSON, why a server ends or does not start. The log itself may not have been
 /// installed by then.
 pub fn write_failure(error: &anyhow::Error) {
-    // The filter is none that can be wrong.
+    // This filter is always valid.
     let Ok(subscriber) = subscriber("error", LogFormat::Json, false, std::io::stderr) else { return };
     tracing::subscriber::with_default(subscriber, || {
         tracing::error!(target: "threadline", error = format!("{error:#}"), "the server has failed");
@@ -66,7 +74,7 @@ pub fn write_failure(error: &anyhow::Error) {
 }
 
 /// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message`
-/// and the fields of the event at the top level. Inside of a span, `span` has the fields of the innermost one.
+/// and the fields of the event at the top level. Inside of a trace, `trace_id` and `span_id` too.
 fn subscriber<W>(
     filter: &str,
     format: LogFormat,
@@ -76,8 +84,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers of
-    // rmcp log its errors.
+    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers
+    // of rmcp log its errors.
     let filter = format!(
         "{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,\
          tungstenite=info,tokio_tungstenite=info,rmcp=off"
@@ -91,8 +99,11 @@ where
         .with_ansi(colours && format == LogFormat::Pretty)
         .with_writer(writer);
     Ok(match format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-        LogFormat::Pretty => Box::new(lines.finish()),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            Box::new(lines.map_event_format(|inner| WithIds { inner, is_json: true }).finish())
+        }
+        LogFormat::Pretty => Box::new(lines.map_event_format(|inner| WithIds { inner, is_json: false }).finish()),
     })
 }
 

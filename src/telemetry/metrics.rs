@@ -54,7 +54,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_model_fallbacks_total", kind: Counter, labels: "code", doc: "Fallbacks from a model that failed to another one." },
     Metric { name: "threadline_model_dialect_adjustments_total", kind: Counter, labels: "setting", doc: "Changes of the dialect of a model because its server refused a request." },
     Metric { name: "threadline_titles_total", kind: Counter, labels: "outcome", doc: "Titles requested from a model: stored, kept if there was no better one or the user had set one, or failed." },
-    Metric { name: "threadline_summaries_total", kind: Counter, labels: "outcome", doc: "Summaries of long conversations: stored; outdated if the conversation had changed or was deleted; skipped if another one was being written or had just failed; over_budget if the user had used what they may use in a day; or failed." },
+    Metric { name: "threadline_summaries_total", kind: Counter, labels: "outcome", doc: "Summaries of long conversations: stored; outdated if the conversation had changed or was deleted; skipped if another one was being written or had just failed; over_budget if the user's budget for the day was used up; or failed." },
     Metric { name: "threadline_agents_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the agents file after SIGHUP: ok or refused." },
     Metric { name: "threadline_rpc_request_seconds", kind: Histogram, labels: "method, code", doc: "Duration of a JSON-RPC call, also of the gateway; code is 0, or the name of the error." },
     Metric { name: "threadline_streams", kind: Gauge, labels: "transport", doc: "Open subscriptions on WebSockets." },
@@ -71,6 +71,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_lease_renewal_failures_total", kind: Counter, labels: "", doc: "Failed tries of this process to renew the leases of its runs." },
     Metric { name: "threadline_leases_lost_total", kind: Counter, labels: "", doc: "Runs of other processes that were gone, or whose lease had expired, which this process took over." },
     Metric { name: "threadline_tool_calls_total", kind: Counter, labels: "tool, outcome", doc: "Tool calls." },
+    Metric { name: "threadline_mcp_tool_changes_total", kind: Counter, labels: "server", doc: "Tools of MCP servers whose description, arguments or hints have changed since they were first seen." },
     Metric { name: "threadline_tool_seconds", kind: Histogram, labels: "tool", doc: "Duration of a tool call." },
     Metric { name: "threadline_threads_expired_total", kind: Counter, labels: "reason", doc: "Conversations deleted because they are not kept any longer: retention or temporary." },
     Metric { name: "threadline_feedback_total", kind: Counter, labels: "kind", doc: "Items with feedback from users: positive or negative." },
@@ -96,7 +97,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "threadline_input_refused_total", kind: Counter, labels: "reason", doc: "Requests and messages that were not read because of their size." },
     Metric { name: "threadline_websocket_strangers_total", kind: Counter, labels: "", doc: "WebSockets closed because no call was authenticated in time." },
     Metric { name: "threadline_image_decodes", kind: Gauge, labels: "", doc: "Images that are being decoded." },
-    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because nobody read them in time." },
+    Metric { name: "threadline_log_lines_dropped_total", kind: Counter, labels: "", doc: "Lines of the log that were lost because they were not read in time." },
     Metric { name: "threadline_certificate_reloads_total", kind: Counter, labels: "outcome", doc: "Reloads of the TLS certificate." },
     Metric { name: "threadline_login_failures_total", kind: Counter, labels: "outcome", doc: "Logins that failed." },
     Metric { name: "threadline_connections_cut_total", kind: Counter, labels: "listener, reason", doc: "Connections closed because the peer was too slow." },
@@ -191,8 +192,8 @@ fn describe() {
     }
 }
 
-/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an alert
-/// on its increase would miss the first event.
+/// Puts a counter on the page before it counts. Otherwise Prometheus would see its first value as its start, and an
+/// alert on its increase would miss the first event.
 fn start_at_zero(name: &'static str) {
     const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
     metrics::with_recorder(|recorder| recorder.register_counter(&Key::from_static_name(name), &METADATA).increment(0));

@@ -78,7 +78,7 @@ fn commands_that_print_need_nothing() {
         let document: serde_json::Value = serde_json::from_str(&good(&[argument], &[])).unwrap();
         assert!(document[member].is_string());
     }
-    // A pipe that is closed early is no error.
+    // A pipe that is closed early is not an error.
     let mut child = command(&["openapi"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
@@ -160,8 +160,11 @@ fn a_failed_start_prints_the_reason() {
     assert!(complaint(&output).contains("/no/such/directory"), "{}", complaint(&output));
 
     let garbage = directory.0.join("garbage.db");
-    std::fs::write(&garbage, "this is no database, and was never meant to be one; it only is long enough to be read")
-        .unwrap();
+    std::fs::write(
+        &garbage,
+        "this is not a database, and was never meant to be one; it only is long enough to be read",
+    )
+    .unwrap();
     let output =
         run(&["serve"], &[ports.to_vec(), vec![("DATABASE_URL", format!("sqlite://{}", garbage.display()))]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));

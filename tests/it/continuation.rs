@@ -1,4 +1,4 @@
-//! Runs that go on after their process was killed.
+//! Runs that continue after their process was killed.
 
 use crate::everywhere;
 use crate::support::{App, Client, PATIENCE, Script, Setup, Sse, Upstream, eventually};
@@ -62,7 +62,8 @@ async fn check_screen(user: &Client, session: Uuid, stream: &Sse) {
     assert_eq!(screen(events(stream)), stored);
 }
 
-/// Starts a run that is cut off after `words`, and kills the service. Returns the next one, the run and the last number.
+/// Starts a run that is cut off after `words`, and kills the service. Returns the next one, the run and the last
+/// number.
 async fn cut_off(app: App, session: Uuid, user: &Client, words: &str) -> (App, Uuid, u64) {
     let mut stream = user.start(session, "Tell me").await.unwrap();
     let said = stream.until_said(words).await;
@@ -102,7 +103,7 @@ everywhere! {
         let requests = upstream.requests();
         assert_eq!(requests.len(), 2);
         assert_eq!(requests[0]["messages"], requests[1]["messages"]);
-        // What was half said is paid for, as an estimate, and the reservation has ended.
+        // Unfinished output is paid for, as an estimate, and the reservation has ended.
         let usage = user.run(run).await["usage"].clone();
         assert_eq!(usage, json!({"prompt_tokens": 7, "completion_tokens": 3}));
         let day = user.rpc_ok("usage.get", json!({})).await;
@@ -289,7 +290,7 @@ everywhere! {
         let app = setup.start().await;
         let user = user.at(&app);
         assert_eq!(ended(&user, runs[0]).await["status"], "interrupted", "its agent is gone");
-        // The other goes on, and has only the rest of its time.
+        // The other continues, and has only the rest of its time.
         let failed = ended(&user, runs[1]).await;
         assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("UPSTREAM_TIMEOUT")));
         let took = failed["finished_at"].as_str().zip(failed["created_at"].as_str());

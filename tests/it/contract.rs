@@ -162,7 +162,7 @@ impl Checked {
 }
 
 /// Asks what operators ask, before and after the user has become one.
-async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)]) {
+async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)], thread: &[(&str, &str)]) {
     const USERS: &str = "/api/v1/admin/users";
     c.ask(Method::GET, USERS, &[], "", None).await;
     for role in ["admin", "admin:read_content"] {
@@ -177,11 +177,35 @@ async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)]) {
         c.ask(Method::POST, &path, &nobody, "", None).await;
     }
     c.ask(Method::POST, "/api/v1/admin/runs/{run_id}/cancel", run, "", None).await;
+    let class = format!("{USERS}/{{user_id}}/budget-class");
+    for body in [json!({}), json!({"class": "gold"})] {
+        c.ask(Method::PUT, &class, &other, "", Some(body)).await;
+    }
+    c.ask(Method::GET, &format!("{USERS}/{{user_id}}/threads"), &other, "", None).await;
+    c.ask(Method::GET, "/api/v1/admin/threads/{thread_id}/items", thread, "", None).await;
+    c.ask(Method::POST, "/api/v1/admin/agents-file/reload", &[], "", None).await;
+    for text in ["[agents.a]\n", "nonsense"] {
+        let path = "/api/v1/admin/agents-file/check";
+        c.ask(Method::POST, path, &[], "", Some(json!({"text": text}))).await;
+    }
+    let key = json!({"name": "made", "methods": ["threads.*"], "users": ["*"]});
+    let made = c.ask(Method::POST, "/api/v1/admin/keys", &[], "", Some(key.clone())).await;
+    c.ask(Method::POST, "/api/v1/admin/keys", &[], "", Some(key)).await;
+    let key = made.data()["key"]["id"].as_str().unwrap().to_owned();
+    for id in [key.as_str(), "0199e0f0-0000-7000-8000-000000000001"] {
+        c.ask(Method::POST, "/api/v1/admin/keys/{key_id}/revoke", &[("key_id", id)], "", None).await;
+    }
     for (list, query) in [
         ("users", "?limit=1"),
         ("users", "?limit=0"),
         ("runs", ""),
         ("usage", ""),
+        ("usage/users", ""),
+        ("budgets", ""),
+        ("budgets/users", ""),
+        ("processes", ""),
+        ("agents-file", ""),
+        ("errors", ""),
         ("feedback", "?include_content=true"),
         ("keys", ""),
         ("audit-log", "?limit=1"),
@@ -270,7 +294,7 @@ async fn responses_match_the_documents() {
     c.ask(Method::GET, "/api/v1/usage", &[], "", None).await;
     c.ask(Method::GET, "/api/v1/usage", &[], "?since=tomorrow", None).await;
     c.ask(Method::GET, "/api/v1/limits", &[], "", None).await;
-    ask_console(c, &app, &run).await;
+    ask_console(c, &app, &run, &ids).await;
     for path in ["/health", "/health/db", "/health/openrouter", "/health/all", "/openapi.json", "/"] {
         c.ask(Method::GET, path, &[], "", None).await;
     }

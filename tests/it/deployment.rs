@@ -4,5 +4,6 @@ mod contract;
 mod files;
 mod install;
 mod monitoring;
+mod openapi_tools;
 mod smoke;
 mod upgrade;

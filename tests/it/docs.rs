@@ -126,7 +126,7 @@ fn the_tests_that_the_security_tables_name_exist() {
                 test == named
                     || test.strip_prefix(named).is_some_and(|rest| named.ends_with("::") || rest.starts_with("::"))
             });
-            assert!(found, "{name} names {named}, which is no test");
+            assert!(found, "{name} names {named}, which is not a test");
         }
     }
     assert!(lines > 30, "{lines}");

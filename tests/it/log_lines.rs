@@ -45,7 +45,7 @@ fn a_panic_is_a_line_of_the_log() {
     const PANICS: &str = "THREADLINE_TEST_PANICS";
     if std::env::var_os(PANICS).is_some() {
         let config = LogConfig { filter: "info".to_owned(), format: Some(LogFormat::Json) };
-        let _log = threadline::telemetry::install_log(&config).unwrap();
+        let _log = threadline::telemetry::install_log(&config, None).unwrap();
         let thread = std::thread::Builder::new().name("worker".to_owned());
         assert!(thread.spawn(|| panic!("out of\nink: {}", 3)).unwrap().join().is_err());
         return;

@@ -29,3 +29,4 @@ mod rest;
 mod rpc;
 mod security;
 mod support;
+mod traces;

@@ -50,6 +50,8 @@ pub enum Requirement {
     Prometheus,
     /// A Python interpreter that has the packages of `deploy/checks/requirements.txt`.
     DeployChecks,
+    /// The directory of the programs of `deploy/checks/openapi/package.json`.
+    OpenApiTools,
     /// `systemd-analyze`, which judges units without running them.
     SystemdAnalyze,
     /// ShellCheck.
@@ -83,6 +85,7 @@ impl Requirement {
             Self::PgBouncer => variable("TEST_PGBOUNCER").or_else(pgbouncer),
             Self::Prometheus => variable("TEST_PROMETHEUS").or_else(|| program("prometheus", "--version")),
             Self::DeployChecks => variable("TEST_DEPLOY_PYTHON"),
+            Self::OpenApiTools => variable("TEST_OPENAPI_TOOLS"),
             Self::SystemdAnalyze => program("systemd-analyze", "--version"),
             Self::ShellCheck => program("shellcheck", "--version"),
             Self::Node => program("node", "--version"),
@@ -145,12 +148,17 @@ impl Requirement {
                 "the checks of deploy/",
                 "set TEST_DEPLOY_PYTHON to an interpreter that has the packages of deploy/checks/requirements.txt",
             ),
+            Self::OpenApiTools => (
+                "the linters and generators of OpenAPI",
+                "set TEST_OPENAPI_TOOLS to node_modules/.bin with the packages of deploy/checks/openapi/package.json",
+            ),
             Self::SystemdAnalyze => ("systemd-analyze", "install systemd"),
             Self::ShellCheck => ("ShellCheck", "install it (Debian: shellcheck)"),
             Self::Node => ("Node.js", "install it (Debian: nodejs)"),
             Self::OwnDisk => (
                 "disks of processes",
-                "install util-linux, and allow users namespaces (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
+                "install util-linux, and let users mount in namespaces (Ubuntu: sysctl \
+                 kernel.apparmor_restrict_unprivileged_userns=0)",
             ),
             Self::OpenIdProvider => (
                 "an OpenID provider",

@@ -21,12 +21,12 @@ static ROUTES: LazyLock<Vec<(Verb, String)>> = LazyLock::new(|| {
     words.map(|words| (verb(words[0]), words[1].to_owned())).collect()
 });
 
-/// Binds a request. The first byte selects the route. Then come, each in a line of its own, the path variables separated
-/// by spaces, the query, and a header. The rest is the body.
+/// Binds a request. The first byte selects the route. Then come, each in a line of its own, the path variables
+/// separated by spaces, the query, and a header. The rest is the body.
 ///
 /// # Panics
 ///
-/// If the parameters are no JSON object.
+/// If the parameters are not a JSON object.
 pub fn check_rest_binder(data: &[u8]) {
     let Some((route, rest)) = data.split_first() else { return };
     let (verb, template) = &ROUTES[usize::from(*route) % ROUTES.len()];

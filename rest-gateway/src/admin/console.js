@@ -1,8 +1,10 @@
-// The console: signs an operator in, and shows one part at a time, page by page. It asks only when somebody acts.
+// The console: signs an operator in, and shows one part at a time, page by page. It sends requests only when the
+// operator acts.
 
-import { usageChart } from "./chart.js";
 import { byId, element } from "./dom.js";
+import { fillChoices, makeFields, valuesOf } from "./fields.js";
 import { change, health, isSignedIn, list, signIn, signOut } from "./server.js";
+import { handleSignIn } from "./sign-in.js";
 import { PARTS } from "./tables.js";
 import { makeTabs } from "./tabs.js";
 
@@ -11,14 +13,10 @@ const PAGE = 50;
 let part = PARTS[0];
 let after = null;
 let body = null;
-// Counts what was asked for: an answer that comes after another question is not shown.
-let question = 0;
+// Number of the newest request. The response to an older one is not shown.
+let newest = 0;
 
-const select = makeTabs(byId("tabs"), byId("panel"), PARTS, (key) => {
-  part = PARTS.find((known) => known.key === key);
-  byId("search").hidden = !part.search;
-  load();
-});
+const select = makeTabs(byId("tabs"), byId("panel"), PARTS, open);
 
 function show() {
   byId("entrance").hidden = isSignedIn();
@@ -40,36 +38,60 @@ async function showHealth() {
   }
 }
 
-/** Shows the first page of a part. */
+/** Shows a part, with these values of its fields. */
+function open(key, values) {
+  part = PARTS.find((known) => known.key === key);
+  const fields = part.fields ?? [];
+  byId("search").hidden = fields.length === 0;
+  byId("search").replaceChildren(...makeFields(fields, values, "filter"), element("button", {}, "Search"));
+  byId("create").hidden = !part.create;
+  if (part.create) {
+    const { title, fields: wanted } = part.create;
+    byId("create").replaceChildren(element("h2", {}, title), ...makeFields(wanted, {}, "new"), element("button", { class: "primary" }, title));
+  }
+  byId("whole").replaceChildren(...(part.whole ?? []).map(button));
+  tell(null);
+  return load();
+}
+
+/** Shows the first page of the part. */
 async function load() {
   after = null;
-  const columns = [...part.columns.map(([title]) => title), ...(part.act ? ["Action"] : [])];
+  const columns = [...part.columns.map(([title]) => title), ...(part.acts ? ["Actions"] : [])];
   body = element("tbody");
   const head = element("tr", {}, columns.map((title) => element("th", { scope: "col" }, title)));
   byId("scroll").replaceChildren(element("table", {}, element("caption", { class: "hidden" }, part.title), element("thead", {}, head), body));
-  byId("chart").replaceChildren();
+  byId("charts").replaceChildren();
   byId("more").hidden = true;
   await next();
 }
 
 /** Adds the next page. */
 async function next() {
-  const asked = (question += 1);
+  const number = (newest += 1);
+  const isFirst = after === null;
   byId("status").textContent = "Loading …";
   fail(null);
+  const values = valuesOf(byId("search"));
+  const path = part.path(values);
+  if (!path) {
+    byId("status").textContent = part.ask;
+    return;
+  }
+  for (const name of part.inPath ?? []) delete values[name];
   try {
-    const isPaged = !["usage", "settings"].includes(part.list);
-    const params = isPaged ? { limit: PAGE, after, email_prefix: part.search && byId("prefix").value.trim() } : {};
-    const { data, meta } = await list(part.list, params);
-    if (asked !== question) return;
-    const rows = data.days ?? data.settings ?? data;
+    const above = isFirst && part.above ? await part.above(list) : [];
+    const { data, meta } = await list(path, part.isWhole ? values : { ...values, limit: part.limit ?? PAGE, after });
+    if (number !== newest) return;
+    const rows = part.isWhole ? part.rows(data) : data;
     body.append(...rows.map(row));
-    if (part.chart) byId("chart").replaceChildren(...[usageChart(rows)].filter(Boolean));
+    if (isFirst) byId("charts").replaceChildren(...[...above, ...(part.charts?.(data) ?? [])].filter(Boolean));
+    fillChoices(byId("search"), part.fields ?? [], data);
     after = meta?.has_more ? meta.after : null;
     byId("more").hidden = after === null;
     byId("status").textContent = counted(body.rows.length);
   } catch (error) {
-    if (asked === question) fail(error);
+    if (number === newest) fail(error);
   }
 }
 
@@ -80,53 +102,73 @@ function counted(rows) {
 
 function row(entry) {
   const cells = part.columns.map(([, cell]) => element("td", {}, cell(entry)));
-  if (part.act) {
-    const { label, path, confirm: words } = part.act(entry);
-    cells.push(element("td", {}, element("button", { click: () => act(path, words), "aria-label": words }, label)));
-  }
+  if (part.acts) cells.push(element("td", {}, element("div", { class: "acts" }, part.acts(entry).map(button))));
   return element("tr", {}, cells);
 }
 
-async function act(path, words) {
-  if (!confirm(words)) return;
+function button(act) {
+  return element("button", { click: () => perform(act), "aria-label": act.words }, act.label);
+}
+
+async function perform({ words, confirm: mustConfirm, ask, open: target, method = "POST", path, body: bodyOf }) {
+  if (mustConfirm && !confirm(words)) return;
+  const answer = ask === undefined ? null : prompt(words, ask);
+  if (ask !== undefined && answer === null) return;
+  if (target) {
+    select(target[0], target[1]);
+    return;
+  }
   try {
-    await change(path);
+    await change(method, path, bodyOf ? bodyOf(answer) : {});
     await load();
   } catch (error) {
     fail(error);
   }
 }
 
-/** Shows a problem, or none. Without a valid token, the form to sign in comes back. */
+async function create() {
+  const { path, body: bodyOf, told, keeps } = part.create;
+  try {
+    const { data } = await change("POST", path, bodyOf(valuesOf(byId("create"))));
+    if (!keeps) {
+      byId("create").reset();
+      await load();
+    }
+    fail(null);
+    tell(told(data));
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Shows what was made, or nothing. */
+function tell(words) {
+  byId("notice").hidden = !words;
+  byId("notice").textContent = words ?? "";
+}
+
+/** Shows a problem, or none. If the token was refused, the form to sign in says so. */
 function fail(error) {
   byId("problem").hidden = !error;
   byId("problem").textContent = error?.message ?? "";
   if (error) byId("status").textContent = "";
-  if (error?.status !== 401) return;
-  signOut();
-  show();
-  byId("sign-in-problem").textContent = error.message;
+  if (error?.status === 401) byId("sign-in-problem").textContent = error.message;
 }
 
-byId("sign-in").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const form = event.target;
-  byId("sign-in-problem").textContent = "";
-  try {
-    await signIn({ email: form.email.value, password: form.password.value });
-    form.reset();
-    show();
-  } catch (error) {
-    byId("sign-in-problem").textContent = error.message;
-  }
-});
-byId("sign-out").addEventListener("click", () => {
-  signOut();
+handleSignIn(async (credentials) => {
+  await signIn(credentials);
+  byId("sign-in").reset();
   show();
 });
+byId("sign-out").addEventListener("click", signOut);
+document.addEventListener("signed-out", show);
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   load();
+});
+byId("create").addEventListener("submit", (event) => {
+  event.preventDefault();
+  create();
 });
 byId("reload").addEventListener("click", () => {
   load();

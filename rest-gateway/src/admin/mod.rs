@@ -16,15 +16,21 @@ pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
 pub(crate) const PAGE: PageFiles = PageFiles {
     index: include_str!("index.html"),
     files: &[
+        ("agents.js", include_str!("agents.js")),
         ("base.css", include_str!("../chat/base.css")),
         ("chart.js", include_str!("chart.js")),
         ("console.css", include_str!("console.css")),
         ("console.js", include_str!("console.js")),
         ("dom.js", include_str!("../chat/dom.js")),
+        ("fields.js", include_str!("fields.js")),
         ("format.js", include_str!("format.js")),
+        ("http.js", include_str!("../chat/http.js")),
+        ("people.js", include_str!("people.js")),
         ("server.js", include_str!("server.js")),
+        ("sign-in.js", include_str!("../chat/sign-in.js")),
         ("tables.js", include_str!("tables.js")),
         ("tabs.js", include_str!("tabs.js")),
+        ("usage.js", include_str!("usage.js")),
     ],
 };
 

@@ -1,13 +1,32 @@
-// What each part of the console lists: the REST row, and the columns as `[title, cell]`.
+// The parts of the console: the REST row of each, and its columns as `[title, cell]`.
 
-import { bytes, cost, duration, number, time } from "./format.js";
+import { AGENTS_PART } from "./agents.js";
+import { barChart } from "./chart.js";
+import { duration, number, time } from "./format.js";
+import { KEYS_PART, PEOPLE_PARTS } from "./people.js";
+import { USAGE_PARTS } from "./usage.js";
 
-/** The parts. `act` of a row is its button: `{ label, path, confirm }`. */
+function failureChart({ hours }) {
+  const bars = hours.map(({ hour, count }) => ({ label: time(hour), value: count, text: `${time(hour)}: ${number(count)} failures` }));
+  return [barChart("Failures per hour", bars, number)];
+}
+
+/**
+ * The parts.
+ *
+ * - `path(values)` is the REST row below `api/v1/admin/`, for the values of the fields. Without one, `ask` is shown.
+ * - `fields` are filters. They are parameters of the row, except those `inPath`.
+ * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
+ * - `charts(data)` and `above(list)` are shown over the table.
+ * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`.
+ * - `whole` are such buttons that belong to no row.
+ * - `create` is a form that makes something, or asks something: `told(data)` is shown. It is emptied unless it `keeps` its text.
+ */
 export const PARTS = [
   {
     key: "runs",
     title: "Live runs",
-    list: "runs",
+    path: () => "runs",
     none: "No run is active.",
     columns: [
       ["Run", (run) => run.id],
@@ -17,46 +36,14 @@ export const PARTS = [
       ["Age", (run) => duration(run.age_ms)],
       ["Lease owner", (run) => run.lease_owner],
     ],
-    act: (run) => ({ label: "Cancel", path: `runs/${run.id}/cancel`, confirm: `Cancel the run ${run.id}?` }),
+    acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel` }],
   },
-  {
-    key: "users",
-    title: "Users",
-    list: "users",
-    search: true,
-    none: "No user was found.",
-    columns: [
-      ["Email", (user) => user.email ?? user.id],
-      ["State", (user) => (user.disabled_at ? `disabled since ${time(user.disabled_at)}` : "enabled")],
-      ["Created", (user) => time(user.created_at)],
-      ["Roles", (user) => user.roles.join(", ")],
-      ["Sessions", (user) => number(user.sessions)],
-      ["Attachments", (user) => bytes(user.attachment_bytes)],
-    ],
-    act: (user) =>
-      user.disabled_at
-        ? { label: "Enable", path: `users/${user.id}/enable`, confirm: `Enable ${user.email ?? user.id}?` }
-        : { label: "Disable", path: `users/${user.id}/disable`, confirm: `Disable ${user.email ?? user.id}?` },
-  },
-  {
-    key: "usage",
-    title: "Usage",
-    list: "usage",
-    chart: true,
-    none: "Nothing was used in the last 30 days.",
-    columns: [
-      ["Day", (day) => day.date],
-      ["Users", (day) => number(day.users)],
-      ["Runs", (day) => number(day.runs)],
-      ["Input tokens", (day) => number(day.prompt_tokens)],
-      ["Output tokens", (day) => number(day.completion_tokens)],
-      ["Cost", (day) => cost(day.cost_micros)],
-    ],
-  },
+  ...USAGE_PARTS,
+  ...PEOPLE_PARTS,
   {
     key: "feedback",
     title: "Feedback",
-    list: "feedback",
+    path: () => "feedback",
     none: "No answer was rated.",
     columns: [
       ["Time", (rating) => time(rating.created_at)],
@@ -67,24 +54,49 @@ export const PARTS = [
     ],
   },
   {
-    key: "keys",
-    title: "API keys",
-    list: "keys",
-    none: "There is no service key.",
+    key: "errors",
+    title: "Errors",
+    path: () => "errors",
+    isWhole: true,
+    rows: ({ errors }) => errors,
+    charts: failureChart,
+    none: "Nothing has failed in this time.",
+    fields: [{ name: "hours", label: "Hours back", type: "number", min: 1, max: 720, value: "24" }],
     columns: [
-      ["Name", (key) => key.name],
-      ["State", (key) => (key.revoked_at ? `revoked ${time(key.revoked_at)}` : "valid")],
-      ["Expires", (key) => time(key.expires_at) || "never"],
-      ["Methods", (key) => key.methods.join(", ")],
-      ["Users", (key) => key.users.join(", ")],
-      ["Last use", (key) => time(key.last_used_at) || "never"],
+      ["Kind", (error) => error.kind],
+      ["Name", (error) => error.name],
+      ["Code", (error) => error.code],
+      ["Count", (error) => number(error.count)],
+      ["Last in the hour", (error) => time(error.last_hour)],
     ],
   },
   {
+    key: "processes",
+    title: "Replicas",
+    path: () => "processes",
+    isWhole: true,
+    rows: ({ processes }) => processes,
+    none: "No process was seen in the last hour.",
+    columns: [
+      ["Process", (process) => (process.is_this ? `${process.id} (this one)` : process.id)],
+      ["State", (process) => process.state],
+      ["Machine", (process) => process.host],
+      ["Address", (process) => process.address],
+      ["Version", (process) => process.version],
+      ["Since", (process) => time(process.started_at)],
+      ["Last seen", (process) => time(process.seen_at)],
+      ["Live runs", (process) => number(process.live_runs)],
+      ["Leases until", (process) => time(process.lease_expires_at)],
+    ],
+  },
+  KEYS_PART,
+  AGENTS_PART,
+  {
     key: "audit",
     title: "Audit log",
-    list: "audit-log",
+    path: () => "audit-log",
     none: "The audit log is empty.",
+    fields: [{ name: "user_id", label: "About user id", maxlength: 36 }],
     columns: [
       ["Time", (entry) => time(entry.at)],
       ["Actor", (entry) => entry.actor],
@@ -97,7 +109,9 @@ export const PARTS = [
   {
     key: "settings",
     title: "Settings",
-    list: "settings",
+    path: () => "settings",
+    isWhole: true,
+    rows: ({ settings }) => settings,
     none: "There are no settings.",
     columns: [
       ["Setting", (setting) => setting.name],

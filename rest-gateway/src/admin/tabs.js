@@ -4,7 +4,10 @@ import { element } from "./dom.js";
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
-/** Fills a list of tabs. `choose` gets the key of the tab that is chosen. Returns a function that chooses one. */
+/**
+ * Fills a list of tabs. `choose` gets the key of the tab that is chosen, and values for it. Returns a function that chooses
+ * one.
+ */
 export function makeTabs(list, panel, parts, choose) {
   const tabs = parts.map(({ key, title }) =>
     element("button", { id: `tab-${key}`, role: "tab", "aria-controls": panel.id, click: () => select(key) }, title),
@@ -20,14 +23,14 @@ export function makeTabs(list, panel, parts, choose) {
     tabs[next].focus();
   });
 
-  function select(key) {
+  function select(key, values = {}) {
     tabs.forEach((tab, index) => {
       const isChosen = parts[index].key === key;
       tab.setAttribute("aria-selected", String(isChosen));
       tab.tabIndex = isChosen ? 0 : -1;
       if (isChosen) panel.setAttribute("aria-labelledby", tab.id);
     });
-    choose(key);
+    choose(key, values);
   }
   return select;
 }

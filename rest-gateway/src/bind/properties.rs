@@ -91,7 +91,7 @@ fn any_values() -> impl Strategy<Value = (&'static Operation, Vec<Option<Value>>
     })
 }
 
-/// The text of a value that is no JSON.
+/// The text of a value that is not JSON.
 fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { Log } from "./log.js";
 import * as server from "./server.js";
 import { Sidebar } from "./sidebar.js";
+import { handleSignIn } from "./sign-in.js";
 
 /** How long an error is shown, in milliseconds. */
 const ALERT_MS = 8000;
@@ -17,7 +18,7 @@ let hideAlert = null;
 
 const sidebar = new Sidebar({ removed: forget, failed: showError });
 const composer = new Composer({
-  send: (text, attachments) => current.send(text, attachments),
+  send: (text, attachments) => current.send(text, attachments, byId("temporary").checked),
   stop: () => attempt(() => current.stop()),
   failed: showError,
 });
@@ -34,7 +35,7 @@ const log = new Log({
   copy: (item) => attempt(() => navigator.clipboard.writeText(textOf(item))),
 });
 
-byId("sign-in").addEventListener("submit", signIn);
+handleSignIn(signIn);
 byId("sign-out").addEventListener("click", () => server.signOut());
 byId("new-chat").addEventListener("click", () => sidebar.open(false));
 for (const prompt of document.querySelectorAll("#welcome button")) {
@@ -51,21 +52,21 @@ document.addEventListener("visibilitychange", followVisible);
 if (server.isSignedIn()) enter();
 else byId("entrance").hidden = false;
 
-/** Signs in. The second button of the form creates an account before that. */
-async function signIn(event) {
-  event.preventDefault();
-  const problem = byId("sign-in-problem");
-  const { invitation, ...credentials } = Object.fromEntries(new FormData(event.currentTarget));
-  problem.textContent = "";
+/** Signs in. The button `register` creates an account before that. */
+async function signIn({ invitation, ...credentials }, button) {
+  if (button === "register") await register(credentials, invitation);
+  await server.signIn(credentials);
+  // Removes the form, and with it the password, from the page.
+  byId("entrance").remove();
+  await enter();
+}
+
+async function register(credentials, invitation) {
   try {
-    if (event.submitter?.value === "register") await server.register(credentials, invitation);
-    await server.signIn(credentials);
-    // Removes the form, and with it the password, from the page.
-    byId("entrance").remove();
-    await enter();
+    await server.register(credentials, invitation);
   } catch (error) {
     if (error.code === "INVITATION_REQUIRED") byId("invitation-field").hidden = false;
-    problem.textContent = error.message;
+    throw error;
   }
 }
 
@@ -111,13 +112,18 @@ function followVisible() {
 function threadChanged(conversation) {
   const { thread } = conversation;
   conversations.set(thread.id, conversation);
-  sidebar.put(thread);
+  if (!isTemporary(thread)) sidebar.put(thread);
   if (conversation !== current) return;
   followVisible();
   // Replaces the entry in the history, so that the back button skips the empty page.
   if (location.hash.slice(1) !== thread.id) history.replaceState(null, "", `#${thread.id}`);
   sidebar.select(thread.id);
   showState();
+}
+
+/** Temporary conversations are not listed. ChatKit's form of a thread says so in its metadata. */
+function isTemporary({ temporary, metadata }) {
+  return temporary ?? metadata?.temporary ?? false;
 }
 
 function forget(threadId) {

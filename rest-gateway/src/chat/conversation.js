@@ -142,12 +142,15 @@ export class Conversation {
     this.view.showAll();
   }
 
-  /** Sends a message. Resolves when the server has it; the answer arrives later. */
-  async send(text, attachments) {
+  /**
+   * Sends a message. Resolves when the server has it; the answer arrives later. `temporary` says whether a new conversation
+   * is not to be listed, and deleted some hours after its last use.
+   */
+  async send(text, attachments, temporary = false) {
     const content = text === "" ? [] : [{ type: "input_text", text }];
     const input = { content, attachments, inference_options: {} };
     if (this.thread) await this.begin("threads.add_user_message", { thread_id: this.thread.id, input });
-    else await this.begin("threads.create", { input });
+    else await this.begin("threads.create", temporary ? { input, temporary } : { input });
   }
 
   /** Answers a user message again. The items after it are removed when the new answer is complete. */
@@ -233,7 +236,7 @@ export class Conversation {
     } catch (error) {
       if (!error.isTemporary || !this.thread) this.fail(error.message, true);
       this.finish();
-      // The run goes on without this connection. The follower reads it again from its first event on.
+      // The run continues without this connection. The follower reads it again from its first event on.
       if (error.isTemporary) this.followAgain(running.runId);
     }
   }

@@ -61,7 +61,7 @@ const APPLY_UPDATE = {
   },
 };
 
-/** Puts the items of a run as they stand. What grows and is none of them was half said when its process died. */
+/** Replaces the items of a run by the stored ones. An item that grows and is not stored was unfinished when its process died. */
 function replaceRun(conversation, { items }) {
   const kept = new Set(items.data.map(({ id }) => id));
   for (const id of [...conversation.growing].filter((id) => !kept.has(id))) {

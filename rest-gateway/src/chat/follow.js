@@ -1,4 +1,5 @@
-// Follows a conversation: the events of all its runs, whoever has started them, and changes outside of runs.
+// Follows a conversation: the events of all its runs, also of those that other clients have started, and changes
+// outside of runs.
 
 import * as server from "./server.js";
 

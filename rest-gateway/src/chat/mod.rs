@@ -6,8 +6,8 @@ use crate::page_files::PageFiles;
 use http::HeaderValue;
 
 /// Returns the content security policy of the page: it runs only its own files, and no text can become markup. `https:`
-/// allows uploads to a bucket. Images come from the own host and from these origins: text that a model has read, such as a
-/// web page, could otherwise name an image whose host learns who looks at it.
+/// allows uploads to a bucket. Images come from the own host and from these origins: text that a model has read, such
+/// as a web page, could otherwise name an image whose host learns who looks at it.
 pub(crate) fn policy(image_origins: &[String]) -> HeaderValue {
     let images = image_origins.join(" ");
     let policy = format!(
@@ -15,7 +15,7 @@ pub(crate) fn policy(image_origins: &[String]) -> HeaderValue {
          img-src 'self' {images} blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'; trusted-types 'none'"
     );
-    // Without the origins if one of them is none.
+    // Loads nothing if one of the origins is not valid.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
 }
 
@@ -37,6 +37,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "follow.js",
         "format.js",
         "frame.css",
+        "http.js",
         "icons.js",
         "items.css",
         "items.js",
@@ -45,6 +46,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "questions.js",
         "server.js",
         "sidebar.js",
+        "sign-in.js",
         "widgets.js",
     ],
 };

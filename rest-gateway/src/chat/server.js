@@ -1,56 +1,44 @@
-// Requests to the server. URLs are relative to the page, which can be served under a path prefix.
+// Requests of the chat page.
 
-const TOKEN = "threadline.token";
+import { Client, RequestError, errorIn, unreachable } from "./http.js";
+
+export { RequestError };
+
 const ATTACHMENTS = "api/v1/chatkit/attachments/";
 
-/** An error response, or status 0 if the server could not be reached. */
-export class RequestError extends Error {
-  constructor(status, { code, message, retry_after: retryAfter } = {}) {
-    super(message ?? `The server answered ${status}.`);
-    this.status = status;
-    this.code = code;
-    this.retryAfter = retryAfter;
-  }
-
-  /** Whether the same request may succeed later. */
-  get isTemporary() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
-  }
-}
+const client = new Client("threadline.token");
 
 export function isSignedIn() {
-  return sessionStorage.getItem(TOKEN) !== null;
+  return client.isSignedIn;
+}
+
+export function signIn(credentials) {
+  return client.signIn(credentials);
 }
 
 export function signOut() {
-  sessionStorage.removeItem(TOKEN);
-  document.dispatchEvent(new Event("signed-out"));
+  client.signOut();
 }
 
 /** Creates an account, with the code of an invitation if there is one. */
 export async function register(credentials, invitation) {
-  await post("api/v1/auth/register", invitation ? { ...credentials, invitation } : credentials);
-}
-
-export async function signIn(credentials) {
-  const { data } = await (await post("api/v1/auth/login", credentials)).json();
-  sessionStorage.setItem(TOKEN, data.token);
+  await client.post("api/v1/auth/register", invitation ? { ...credentials, invitation } : credentials);
 }
 
 /** Sends a request of ChatKit's protocol. Returns its JSON. */
 export async function requestJson(type, params) {
-  return (await post("chatkit", { type, params })).json();
+  return (await client.post("chatkit", { type, params })).json();
 }
 
 /** Sends a request of ChatKit's protocol. Returns the response, which is a stream of events. */
 export function requestStream(type, params, signal) {
-  return post("chatkit", { type, params }, signal);
+  return client.post("chatkit", { type, params }, signal);
 }
 
 /** Requests the events of a thread after the cursor. See `follow` for `snapshot`. */
 export function followThread(threadId, { cursor, snapshot }, signal) {
   const headers = cursor ? { "last-event-id": cursor } : {};
-  return send(`api/v1/chatkit/sessions/${threadId}/events${snapshot ? "?snapshot=true" : ""}`, { headers, signal });
+  return client.send(`api/v1/chatkit/sessions/${threadId}/events${snapshot ? "?snapshot=true" : ""}`, { headers, signal });
 }
 
 /** Returns the user's ratings in a thread, as a list of `{ item_id, kind }`; at most a thousand. */
@@ -59,7 +47,7 @@ export async function ratings(threadId) {
   let after = "";
   for (let page = 0; page < 10 && after !== null; page += 1) {
     const query = `limit=100${after && `&after=${after}`}`;
-    const { data, meta } = await (await send(`api/v1/chatkit/sessions/${threadId}/feedback?${query}`, {})).json();
+    const { data, meta } = await (await client.send(`api/v1/chatkit/sessions/${threadId}/feedback?${query}`)).json();
     found.push(...data);
     after = meta.has_more ? meta.after : null;
   }
@@ -68,12 +56,12 @@ export async function ratings(threadId) {
 
 /** Returns the limits that the server has for messages. */
 export async function limits() {
-  return (await (await send("api/v1/limits", {})).json()).data;
+  return (await (await client.send("api/v1/limits")).json()).data;
 }
 
 /** Cancels a run. Closing its stream cancels it too, but only later, and until then its thread takes no message. */
 export async function cancelRun(runId) {
-  await post(`api/v1/chatkit/runs/${runId}/cancel`, {});
+  await client.post(`api/v1/chatkit/runs/${runId}/cancel`, {});
 }
 
 /** Yields the events of a response, each with its cursor if it has one. A cursor can come without an event. */
@@ -124,36 +112,6 @@ export function upload(descriptor, file, progress, signal) {
 export function relativeUrl(url) {
   const start = url.indexOf(ATTACHMENTS);
   return start < 0 ? url : url.slice(start);
-}
-
-function post(path, body, signal) {
-  const headers = { "content-type": "application/json" };
-  return send(path, { method: "POST", headers, body: JSON.stringify(body), signal });
-}
-
-async function send(path, { headers, ...options }) {
-  const token = sessionStorage.getItem(TOKEN);
-  const authorization = token === null ? {} : { authorization: `Bearer ${token}` };
-  const sent = fetch(path, { ...options, headers: { ...headers, ...authorization } });
-  const response = await sent.catch((error) => Promise.reject(unreachable(error)));
-  if (response.ok) return response;
-  if (response.status === 401 && token !== null) signOut();
-  throw new RequestError(response.status, errorIn(await response.text()));
-}
-
-/** Returns the error of a response body; empty if a proxy has sent it in another form. */
-function errorIn(text) {
-  try {
-    return JSON.parse(text).error ?? {};
-  } catch {
-    return {};
-  }
-}
-
-/** Returns the error of a failed connection. An abort by the page stays an AbortError. */
-function unreachable(error) {
-  if (error?.name === "AbortError" || error instanceof RequestError) return error;
-  return new RequestError(0, { code: "UNREACHABLE", message: "The server cannot be reached." });
 }
 
 /** Parses one block of the stream. `event` is null for a comment, a cursor alone, and `[DONE]`. */

@@ -81,7 +81,7 @@ pub(super) const fn remedy(code: ErrorCode) -> &'static str {
              counts the address of a proxy: set `TRUSTED_PROXIES`."
         }
         E::SessionLimit => {
-            "Delete a session, or go on in one. Operators: `MAX_SESSIONS_PER_USER`, `SESSION_MAX_IDLE_DAYS`."
+            "Delete a session, or continue in one. Operators: `MAX_SESSIONS_PER_USER`, `SESSION_MAX_IDLE_DAYS`."
         }
         E::BudgetExceeded => {
             "Nothing was stored. Send the message again after `resets_at`. Operators: `BUDGET_TOKENS_PER_DAY` and \

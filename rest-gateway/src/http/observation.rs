@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use threadline_schema::ErrorCode;
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::ids::UserId;
+use threadline_trace::Span;
 
 /// Status in logs and metrics when the client disconnected before the response. nginx uses the same number.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -25,11 +26,12 @@ pub(crate) struct Observation {
     db_time: Duration,
     /// Events sent so far; `None` if the response is not an event stream.
     events: Option<u64>,
+    span: Span,
 }
 
 impl Observation {
     /// Starts to observe a request.
-    pub(crate) fn start(request_id: Arc<str>, ip: IpAddr, method: &http::Method) -> Self {
+    pub(crate) fn start(request_id: Arc<str>, ip: IpAddr, method: &http::Method, span: Span) -> Self {
         Self {
             request_id,
             ip,
@@ -41,6 +43,7 @@ impl Observation {
             user_id: None,
             db_time: Duration::ZERO,
             events: None,
+            span,
         }
     }
 
@@ -71,9 +74,34 @@ impl Observation {
     }
 }
 
+impl Observation {
+    /// Sets what HTTP's semantic conventions ask for, and no address, query or name of a user.
+    fn end_span(&self) {
+        if self.span.is_recording() {
+            let (verb, route) = (self.verb, self.route);
+            self.span.rename(format!("{verb} {route}"));
+            self.span.set("http.request.method", verb);
+            self.span.set("http.route", route);
+            self.span.set("http.response.status_code", i64::from(self.status));
+            self.span.set("threadline.request_id", self.request_id.to_string());
+            if let Some(events) = self.events {
+                self.span.set("threadline.sse.events", i64::try_from(events).unwrap_or(i64::MAX));
+            }
+            match self.code {
+                Some(code) if self.status >= 500 => self.span.fail(code.name()),
+                Some(code) => self.span.set("error.type", code.name()),
+                None => {}
+            }
+        }
+        self.span.end();
+    }
+}
+
 impl Drop for Observation {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
+        self.end_span();
+        let _entered = self.span.enter();
         let status = http::StatusCode::from_u16(self.status).map_or_else(|_| String::new(), |s| s.as_str().to_owned());
         metrics::histogram!(
             "threadline_http_request_seconds", "method" => self.verb, "route" => self.route, "status" => status
@@ -101,7 +129,7 @@ impl Drop for Observation {
 }
 
 /// Returns the HTTP method as a metric label. A client can send any word; only known ones become a label.
-fn verb_label(method: &http::Method) -> &'static str {
+pub(crate) fn verb_label(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -18,13 +18,13 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, P
 /// Request headers that are always allowed.
 const ALLOWED_HEADERS: &str =
     "Authorization, Content-Type, Accept, Origin, Last-Event-ID, Idempotency-Key, X-Request-Id";
-/// Most headers that a preflight can ask for in addition, and their total length in bytes. Browsers ask for the few that
-/// the page has set.
+/// Most headers that a preflight can ask for in addition, and their total length in bytes. Browsers ask for the few
+/// that the page has set.
 const MAX_REQUESTED_HEADERS: usize = 64;
 const MAX_REQUESTED_BYTES: usize = 4096;
 /// Seconds for which a browser may cache a preflight response. Chromium accepts two hours at most.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
-/// The content security policy of responses that are no pages: nothing is loaded, and no page may frame them.
+/// The content security policy of responses that are not pages: nothing is loaded, and no page may frame them.
 const LOAD_NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// The headers that depend on the configuration.
@@ -35,7 +35,7 @@ pub(crate) struct HeaderPolicy {
 }
 
 impl HeaderPolicy {
-    /// Allows these origins; `*` allows all. An origin that is no valid header value is dropped: no browser can send
+    /// Allows these origins; `*` allows all. An origin that is not a valid header value is dropped: no browser can send
     /// it.
     pub(crate) fn new(origins: &[String], hsts: bool) -> Self {
         Self { origins: origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(), hsts }
@@ -90,14 +90,15 @@ impl HeaderPolicy {
     }
 }
 
-/// Returns the request headers that a preflight allows: those that clients of this service need, and those that this one
-/// asks for. Tracing libraries add headers of their own to each request, and a name that is not listed blocks it; a star
-/// never covers `Authorization`. Nothing is given away, because no cookie is read, and unknown headers are ignored.
+/// Returns the request headers that a preflight allows: those that clients of this service need, and those that this
+/// one asks for. Tracing libraries add headers of their own to each request, and a name that is not listed blocks it; a
+/// star never covers `Authorization`. Nothing is given away, because no cookie is read, and unknown headers are
+/// ignored.
 fn allowed_headers(request: &HeaderMap) -> HeaderValue {
     let asked = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
     let names = asked.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
     let mut allowed = ALLOWED_HEADERS.to_owned();
-    // An empty part of the list, and what is no name of a header, asks for nothing.
+    // An empty part of the list, and what is not a name of a header, asks for nothing.
     let names = names.filter(|name| HeaderName::from_bytes(name.as_bytes()).is_ok());
     for name in names.take(MAX_REQUESTED_HEADERS) {
         let is_listed = allowed.split(", ").any(|listed| listed.eq_ignore_ascii_case(&name));

@@ -5,6 +5,7 @@ mod components;
 mod operation;
 mod schema;
 mod unused;
+mod variants;
 
 use crate::operation::Operation;
 use crate::rules::RULES;
@@ -60,6 +61,7 @@ pub fn openapi() -> Value {
         },
     });
     unused::remove_unused_components(&mut document);
+    variants::name_variants(&mut document);
     document
 }
 

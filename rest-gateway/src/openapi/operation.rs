@@ -81,7 +81,7 @@ fn parameters(params: &[Param]) -> Vec<Value> {
 fn request_body(operation: &Operation, generator: &mut SchemaGenerator) -> Option<Value> {
     let rule = operation.rule;
     if rule.is_upload() {
-        return Some(json!({"required": true, "content": {"*/*": {}}}));
+        return Some(json!({"required": true, "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}));
     }
     let schema = if rule.is_chatkit_endpoint() {
         chatkit::request_body(generator)
@@ -151,8 +151,12 @@ fn content(target: &Target, generator: &mut SchemaGenerator) -> Value {
         ResponseMode::Subscription(StreamScope::Thread) => {
             json!({"text/event-stream": {"schema": schema::events::<ThreadEvent>(generator)}})
         }
-        ResponseMode::Download => json!({"*/*": {}}),
-        ResponseMode::Export => json!({"application/x-ndjson": {}}),
+        // Of the type that the attachment has: a JSON file is JSON, so no schema fits all.
+        ResponseMode::Download => json!({"*/*": {"schema": {"description": "The file."}}}),
+        ResponseMode::Export => {
+            let schema = json!({"type": "string", "description": "One JSON object in each line."});
+            json!({"application/x-ndjson": {"schema": schema}})
+        }
     }
 }
 
@@ -178,7 +182,12 @@ fn page_content(page: Page) -> Value {
         Page::Root | Page::Health | Page::OpenApi => "application/json",
         Page::Metrics => "text/plain",
         Page::Docs | Page::Chat | Page::Console => "text/html",
-        Page::ChatFile | Page::ConsoleFile => "*/*",
+        Page::ChatFile | Page::ConsoleFile => {
+            return json!({
+                "text/css": {"schema": {"type": "string"}},
+                "text/javascript": {"schema": {"type": "string"}},
+            });
+        }
     };
     let schema = if content_type == "application/json" { "object" } else { "string" };
     json!({content_type: {"schema": {"type": schema}}})

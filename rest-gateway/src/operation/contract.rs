@@ -53,7 +53,7 @@ fn every_variable_gives_one_param_and_every_param_has_one_source() {
         for (param, preset) in rule.presets {
             assert!(counts.contains_key(param), "{name}: no param {param} to preset");
             if let Preset::Fixed(json) | Preset::Default(json) = preset {
-                assert!(serde_json::from_str::<serde_json::Value>(json).is_ok(), "{name}: {json} is no JSON");
+                assert!(serde_json::from_str::<serde_json::Value>(json).is_ok(), "{name}: {json} is not JSON");
             }
         }
         if let Some(message) = rule.message {

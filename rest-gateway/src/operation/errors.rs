@@ -2,6 +2,7 @@
 
 use super::Operation;
 use crate::chatkit_rules::REQUESTS;
+use crate::rule::{Page, Target};
 use threadline_schema::ErrorCode;
 use threadline_schema::rpc::Access;
 
@@ -12,7 +13,9 @@ impl Operation {
         let rule = self.rule;
         let has_variables = rule.variables().next().is_some();
         let Some(access) = rule.access() else {
-            return if has_variables { vec![E::NotFound] } else { Vec::new() };
+            // Settings decide which listener serves a page, and a page does not have every file.
+            let is_everywhere = matches!(rule.target, Target::Page(Page::Health));
+            return if is_everywhere { Vec::new() } else { vec![E::NotFound] };
         };
         let mut codes = vec![E::InvalidRequest, E::InternalError, E::ServiceUnavailable];
         if rule.is_chatkit_endpoint() {

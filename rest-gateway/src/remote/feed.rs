@@ -49,7 +49,7 @@ struct Notification {
     run_id: Option<RunId>,
     seq: u64,
     event: Box<RawValue>,
-    /// The response metadata. Only the first notification has it, and that one is no event.
+    /// The response metadata. Only the first notification has it, and that one is not an event.
     #[serde(default, rename = "_meta")]
     meta: Option<WireMeta>,
     /// In the first notification: the cursor where the events of a thread start.
@@ -118,7 +118,7 @@ impl RemoteFeed {
         let kind = event.kind();
         let frame = Frame::from_wire(notification.run_id.or(self.request.run_id()), notification.seq, event);
         if let Frame::Run { run_id, seq, .. } = frame {
-            // The error for an expired token is no event of the run: it has the number of the event before it.
+            // The error for an expired token is not an event of the run: it has the number of the event before it.
             let known = self.last.filter(|(run, _)| *run == run_id).map(|(_, seq)| seq);
             if known.is_some_and(|last| seq < last || (seq == last && kind != EventKind::Error)) {
                 return None;

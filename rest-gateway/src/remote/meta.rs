@@ -7,12 +7,16 @@ use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::time::Duration;
 use threadline_schema::RpcError;
-use threadline_schema::call::{Caller, META, RateLimitState, ResponseMeta};
+use threadline_schema::call::{Caller, META, RateLimitState, ResponseMeta, TraceHeaders};
 use threadline_schema::ids::UserId;
+use threadline_trace::Span;
 
 /// Adds the caller to params, as their first member.
 pub(super) fn add_caller(params: &RawValue, caller: &Caller) -> serde_json::Result<Box<RawValue>> {
     let hints = caller.hints.as_deref();
+    // A gateway that exports no traces passes on what the client has sent.
+    let of_span = Span::current().headers();
+    let trace = of_span.as_ref().or(caller.trace.as_deref());
     let meta = CallerMeta {
         auth: caller.token.as_deref(),
         user: caller.acts_for.as_deref(),
@@ -20,6 +24,8 @@ pub(super) fn add_caller(params: &RawValue, caller: &Caller) -> serde_json::Resu
         request_id: &caller.request_id,
         languages: hints.and_then(|hints| hints.languages.as_deref()),
         metadata: hints.and_then(|hints| hints.metadata.as_deref()).map(serde_json::from_str).transpose()?,
+        traceparent: trace.map(TraceHeaders::traceparent),
+        tracestate: trace.and_then(TraceHeaders::tracestate),
         facts: true,
     };
     let members = params.get().trim_start().strip_prefix('{').ok_or_else(|| invalid("params must be an object"))?;
@@ -60,6 +66,10 @@ struct CallerMeta<'a> {
     languages: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
     /// Asks the core for the response metadata.
     facts: bool,
 }
@@ -100,6 +110,8 @@ mod tests {
         RawValue::from_string(text.to_owned()).unwrap()
     }
 
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
     #[test]
     fn the_caller_is_added_to_the_params_and_escaped() {
         let hints = ClientHints::new(Some("de"), Some(&raw(r#"{"a": "\"b"}"#))).unwrap();
@@ -109,9 +121,11 @@ mod tests {
             ip: "2001:db8::1".parse().unwrap(),
             request_id: "r\\1".into(),
             hints,
+            trace: TraceHeaders::new(PARENT, Some("a=1")).map(Into::into),
         };
         let meta = json!({
             "auth": "a.b\"c", "user": "https://i.example|s", "ip": "2001:db8::1", "request_id": "r\\1", "languages": "de", "metadata": {"a": "\"b"},
+            "traceparent": PARENT, "tracestate": "a=1",
             "facts": true
         });
         for (params, mut expected) in [("{}", json!({})), (" { } ", json!({})), (r#"{"x":[1]}"#, json!({"x": [1]}))] {
@@ -119,7 +133,7 @@ mod tests {
             let params: Value = serde_json::from_str(add_caller(&raw(params), &caller).unwrap().get()).unwrap();
             assert_eq!(params, expected);
         }
-        let anonymous = Caller { token: None, acts_for: None, hints: None, ..caller };
+        let anonymous = Caller { token: None, acts_for: None, hints: None, trace: None, ..caller };
         let params: Value = serde_json::from_str(add_caller(&raw("{}"), &anonymous).unwrap().get()).unwrap();
         assert_eq!(params[META].as_object().unwrap().len(), 3);
         assert!(add_caller(&raw("[1]"), &anonymous).is_err());

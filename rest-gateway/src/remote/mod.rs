@@ -28,6 +28,7 @@ use threadline_schema::auth::AuthMe;
 use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::rpc::RpcMethod;
 use threadline_schema::{ErrorCode, RpcError};
+use threadline_trace::{InSpan, Span, SpanKind};
 
 /// How to reach a core.
 #[derive(Debug, Clone)]
@@ -104,19 +105,37 @@ impl Upstream for Remote {
         async move {
             let params = to_raw_value(&serde_json::Map::new())
                 .map_err(|error| RpcError::new(ErrorCode::InternalError, error.to_string()))?;
-            let result = self.connection.call(&Call { method: AuthMe::NAME, params, caller }).await?;
-            Ok(result.meta)
+            let call = Call { method: AuthMe::NAME, params, caller };
+            Ok(traced(call.method, self.connection.call(&call)).await?.meta)
         }
         .boxed()
     }
 
     fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>> {
-        async move { self.connection.call(&call).await }.boxed()
+        async move { traced(call.method, self.connection.call(&call)).await }.boxed()
     }
 
     fn subscribe(&self, call: Call) -> BoxFuture<'_, Result<Subscription, CallError>> {
-        RemoteFeed::subscribe(self.connection.clone(), call).boxed()
+        traced(call.method, RemoteFeed::subscribe(self.connection.clone(), call)).boxed()
     }
+}
+
+/// Makes a call to the core in a span of its own.
+async fn traced<T>(
+    method: &'static str,
+    call: impl Future<Output = Result<T, CallError>> + Send,
+) -> Result<T, CallError> {
+    let span = Span::child(SpanKind::Client, || method);
+    span.set("rpc.system", "jsonrpc");
+    span.set("rpc.method", method);
+    span.set("rpc.jsonrpc.version", "2.0");
+    let result = call.in_span(span.clone()).await;
+    if let Err(CallError { error, .. }) = &result {
+        span.set("rpc.jsonrpc.error_code", i64::from(error.code.rpc_code()));
+        span.fail(error.code.name());
+    }
+    span.end();
+    result
 }
 
 #[cfg(test)]
@@ -133,6 +152,7 @@ mod tests {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             request_id: "r".into(),
             hints: None,
+            trace: None,
         }
     }
 

@@ -187,7 +187,7 @@ mod tests {
     use threadline_schema::ErrorCode;
 
     fn body(response: &Response) -> String {
-        let Content::Bytes(bytes) = &response.content else { panic!("an error response is no stream") };
+        let Content::Bytes(bytes) = &response.content else { panic!("an error response is not a stream") };
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 

@@ -1,8 +1,10 @@
-//! Threads as ChatKit's own server returns them: without the members that this service adds, and with empty metadata.
+//! Threads as ChatKit's own server returns them: without the members that this service adds, and without the metadata
+//! of integrations.
 
 use super::ResponseData;
 use schemars::{Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use threadline_schema::chatkit;
 use threadline_schema::page::Page;
@@ -49,15 +51,27 @@ pub(crate) struct ThreadView<'a> {
     status: &'a RawValue,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     allowed_image_domains: Option<&'a RawValue>,
-    #[serde(skip_deserializing)]
-    metadata: EmptyObject,
+    /// ChatKit has no member for it, but metadata.
+    #[serde(
+        rename(deserialize = "temporary", serialize = "metadata"),
+        borrow,
+        default,
+        serialize_with = "write_metadata"
+    )]
+    temporary: Option<&'a RawValue>,
     #[serde(borrow)]
     items: &'a RawValue,
 }
 
-/// `{}`.
-#[derive(Debug, Default, Serialize)]
-struct EmptyObject {}
+/// Writes the metadata that clients see: whether the thread is temporary, and nothing of an integration.
+#[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn write_metadata<S: Serializer>(temporary: &Option<&RawValue>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut metadata = serializer.serialize_map(None)?;
+    if let Some(temporary) = temporary {
+        metadata.serialize_entry("temporary", temporary)?;
+    }
+    metadata.end()
+}
 
 #[derive(Serialize, Deserialize)]
 struct ThreadPageView<'a> {
@@ -92,6 +106,9 @@ mod tests {
             "metadata": {}, "items": {"data": [], "has_more": false}
         });
         assert_eq!(body::<ChatKitThread, Thread>(&thread), expected);
+        let mut temporary = thread.clone();
+        temporary["temporary"] = true.into();
+        assert_eq!(body::<ChatKitThread, Thread>(&temporary)["metadata"], json!({"temporary": true}));
         let page =
             body::<ChatKitThreads, ThreadPage>(&json!({"data": [thread], "has_more": true, "after": "c", "total": 7}));
         assert_eq!(page, json!({"data": [expected], "has_more": true, "after": "c"}));

@@ -26,7 +26,7 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Makes the message of an item; `None` for items that are no messages, such as workflows.
+    /// Makes the message of an item; `None` for items that are not messages, such as workflows.
     pub(crate) fn from_item(
         item: &ItemView<'a>,
         tool_calls: Option<Vec<ToolCall<'a>>>,

@@ -35,6 +35,10 @@ pub struct Session<'a> {
     #[serde(borrow)]
     #[schemars(with = "i64")]
     pub message_count: &'a RawValue,
+    /// Whether it is listed nowhere, and deleted some hours after its last use. Absent for other sessions.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bool>")]
+    pub temporary: Option<&'a RawValue>,
 }
 
 impl ResponseData<Thread> for Session<'_> {
@@ -83,6 +87,10 @@ pub struct CreatedSession<'a> {
     #[serde(borrow)]
     #[schemars(with = "DateTime<Utc>")]
     pub created_at: &'a RawValue,
+    /// Whether it is listed nowhere, and deleted some hours after its last use. Absent for other sessions.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bool>")]
+    pub temporary: Option<&'a RawValue>,
 }
 
 impl ResponseData<ThreadCreated> for CreatedSession<'_> {

@@ -28,6 +28,10 @@ pub struct Transcript<'a> {
     /// When it last changed: a message, or its title or status.
     #[schemars(with = "DateTime<Utc>")]
     updated_at: &'a RawValue,
+    /// Whether it is listed nowhere, and deleted some hours after its last use. Absent for other sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bool>")]
+    temporary: Option<&'a RawValue>,
     /// The messages, oldest first.
     messages: Vec<Message<'a>>,
 }
@@ -51,6 +55,7 @@ impl ResponseData<Thread> for Transcript<'_> {
             title: thread.title,
             created_at: thread.created_at,
             updated_at: thread.updated_at,
+            temporary: thread.temporary,
             messages,
         };
         serde_json::to_writer(&mut *out, &transcript)?;
@@ -70,6 +75,8 @@ struct ThreadView<'a> {
     created_at: &'a RawValue,
     #[serde(borrow)]
     updated_at: &'a RawValue,
+    #[serde(borrow, default)]
+    temporary: Option<&'a RawValue>,
     #[serde(borrow)]
     items: ItemPageView<'a>,
     #[serde(borrow, default)]

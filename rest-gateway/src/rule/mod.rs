@@ -77,7 +77,7 @@ impl Rule {
         matches!(self.target, Target::Method { mode: ResponseMode::Subscription(_), .. })
     }
 
-    /// Returns whose events the response streams; `None` when it is no stream, or ChatKit's.
+    /// Returns whose events the response streams; `None` when it is not a stream, or ChatKit's.
     pub fn stream_scope(&self) -> Option<StreamScope> {
         let Target::Method { mode, .. } = &self.target else { return None };
         match mode {

@@ -6,7 +6,7 @@ mod tests;
 use crate::dispatch::{Dispatcher, MatchedRequest};
 use crate::http::{
     HeaderPolicy, Observation, REQUEST_ID, acts_for, add_response_meta, bearer_token, client_hints, client_ip,
-    request_id,
+    request_id, verb_label,
 };
 use crate::operation::{Operation, operations};
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
@@ -24,8 +24,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::ByteBudget;
-use threadline_schema::call::Caller;
+use threadline_schema::call::{Caller, TraceHeaders};
 use threadline_schema::{ErrorCode, RpcError};
+use threadline_trace::{InSpan, Span, SpanKind};
 
 /// The configuration of a [`Gateway`].
 #[derive(Debug, Clone)]
@@ -85,6 +86,7 @@ pub struct Gateway {
 struct Inner {
     config: GatewayConfig,
     headers: HeaderPolicy,
+    chat_policy: HeaderValue,
     router: Router,
     dispatcher: Dispatcher,
     render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -98,6 +100,7 @@ impl Gateway {
         render_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ) -> Self {
         let headers = HeaderPolicy::new(&config.cors_origins, config.hsts);
+        let chat_policy = chat::policy(&config.chat_images);
         let is_served = |operation: &&Operation| {
             config.pages.contains(operation.rule)
                 && (config.chat_page || !operation.rule.is_chat_page())
@@ -106,7 +109,7 @@ impl Gateway {
         let router = Router::new(operations().iter().filter(is_served));
         let (max_body_bytes, body_timeout) = (config.body_bytes, config.body_timeout);
         let dispatcher = Dispatcher { upstream, max_body_bytes, body_timeout, input: config.input.clone() };
-        Self { inner: Arc::new(Inner { config, headers, router, dispatcher, render_metrics }) }
+        Self { inner: Arc::new(Inner { config, headers, chat_policy, router, dispatcher, render_metrics }) }
     }
 
     /// Handles one request. Errors of the request and of the core become error responses.
@@ -120,8 +123,14 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let request_id = request_id(&head.headers);
         let ip = client_ip(peer, &head.headers, &self.inner.config.trusted_proxies);
-        let mut observation = Observation::start(request_id.clone(), ip, &head.method);
-        let result = self.inner.route(ip, &head, body, &request_id, &mut observation).await;
+        let trace = threadline_trace::headers_of(&head.headers);
+        let span = match trace.is_none() && pages::is_for_probes(head.uri.path()) {
+            true => Span::default(),
+            false => Span::root(SpanKind::Server, trace.as_deref(), || verb_label(&head.method)),
+        };
+        let mut observation = Observation::start(request_id.clone(), ip, &head.method, span.clone());
+        let caller = caller(ip, &head, &request_id, trace);
+        let result = self.inner.route(&head, body, caller, &mut observation).in_span(span).await;
         let response = result.unwrap_or_else(ErrorResponse::into_response);
         observation.set_response(response.status, response.error.as_ref().map(|error| error.code), &response.meta);
         self.inner.finish(&head, &request_id, response, observation)
@@ -150,19 +159,11 @@ impl std::fmt::Debug for Gateway {
 
 impl Inner {
     /// Finds the operation of a request, and lets its target handle it.
-    async fn route<B>(
-        &self,
-        ip: IpAddr,
-        head: &Parts,
-        body: B,
-        request_id: &Arc<str>,
-        observation: &mut Observation,
-    ) -> ResponseResult
+    async fn route<B>(&self, head: &Parts, body: B, caller: Caller, observation: &mut Observation) -> ResponseResult
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let caller = caller(ip, head, request_id);
         let Some((path, variables)) = self.router.find(head.uri.path()) else {
             return self.unknown_path(head, caller).await;
         };
@@ -198,18 +199,18 @@ impl Inner {
             Page::Metrics => Some(pages::metrics((self.render_metrics)())),
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
-            Page::Chat => Some(chat::PAGE.page(chat::policy(&self.config.chat_images))),
+            Page::Chat => Some(chat::PAGE.page(self.chat_policy.clone())),
             Page::ChatFile => variables.iter().find_map(|(_, name)| chat::PAGE.file(name)),
             Page::Console => Some(admin::PAGE.page(admin::POLICY)),
             Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::PAGE.file(name)),
         }
     }
 
-    /// Refuses a path that does not exist. A preflight of a page that may read the refusal is answered as for other paths:
-    /// if it failed, the page would see an error of the network and not the 404.
+    /// Refuses a path that does not exist. A preflight from an allowed origin succeeds nevertheless: if it failed, the page
+    /// would see a network error instead of the 404.
     async fn unknown_path(&self, head: &Parts, caller: Caller) -> ResponseResult {
-        let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if !(asks && self.headers.allows(&head.headers)) {
+        let is_preflight = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if !(is_preflight && self.headers.allows(&head.headers)) {
             return Err(self.dispatcher.reject_unknown(not_found(), caller).await);
         }
         let mut response = Response::empty(204);
@@ -254,17 +255,18 @@ impl Inner {
     }
 }
 
-/// Returns what the head of a request says about its caller. Only the core verifies it.
-fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>) -> Caller {
+/// Returns the caller as the head of the request describes it. Only the core verifies it.
+fn caller(ip: IpAddr, head: &Parts, request_id: &Arc<str>, trace: Option<Arc<TraceHeaders>>) -> Caller {
     Caller {
         token: bearer_token(&head.headers),
         acts_for: acts_for(&head.headers),
         ip,
         request_id: request_id.clone(),
         hints: client_hints(&head.headers),
+        trace,
     }
 }
 
 fn not_found() -> RpcError {
-    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists what is.")
+    RpcError::new(ErrorCode::NotFound, "Nothing is served under this path; /docs lists the paths.")
 }

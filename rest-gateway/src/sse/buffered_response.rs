@@ -13,7 +13,7 @@ use threadline_schema::{ErrorCode, RpcError};
 /// the tool calls of the run.
 ///
 /// # Errors
-/// The error of the run, even after output. A cancelled run is no error: its output so far is returned.
+/// The error of the run, even after output. A cancelled run is not an error: its output so far is returned.
 pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8>, RpcError> {
     // Only the newest event with a message of the assistant is kept.
     let mut newest: Option<Event> = None;

@@ -14,7 +14,7 @@ pub(super) const EVENTS_LOST: &[u8] = br#"data: {"type":"error","code":"stream.e
 
 "#;
 
-/// Appends an event, unless it is none of ChatKit's. After an error event (`after_error`), the failed end of the run is
+/// Appends an event if it is one of ChatKit's. After an error event (`after_error`), the failed end of the run is
 /// not written as a second error. Returns whether the event is the last of the run.
 pub(super) fn write(out: &mut Vec<u8>, frame: &Frame, after_error: bool) -> bool {
     let event = frame.event();

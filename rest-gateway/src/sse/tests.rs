@@ -6,6 +6,7 @@ use std::sync::Arc;
 use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::text_delta::TextDelta;
+use threadline_trace::Span;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ fn frame(seq: u64, event: &str) -> Frame {
 }
 
 fn observation() -> Observation {
-    Observation::start(Arc::from("test"), [192, 0, 2, 1].into(), &http::Method::GET)
+    Observation::start(Arc::from("test"), [192, 0, 2, 1].into(), &http::Method::GET, Span::default())
 }
 
 fn sse(buffered: Vec<Frame>, frames: FrameStream) -> SseStream {

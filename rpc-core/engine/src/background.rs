@@ -14,9 +14,9 @@ use threadline_signals::Command;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
-/// How often lost and dead runs are looked for.
+/// Poll interval for lost and dead runs.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
-/// How often processes that are gone are looked for.
+/// Poll interval for processes that are gone.
 const GONE_POLL_EVERY: Duration = Duration::from_millis(400);
 /// Poll interval for cancel requests that were made on another process, in case the signal was lost.
 const CANCEL_POLL_EVERY: Duration = Duration::from_secs(1);

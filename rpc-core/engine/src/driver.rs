@@ -1,7 +1,7 @@
 //! The port through which the engine gets the output of a run.
 
 use crate::hub::RunHandle;
-use crate::output::RunWriter;
+use crate::output::{RunWriter, UsageMeter};
 use futures::future::BoxFuture;
 use std::error::Error;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::runs::Usage;
+use threadline_store::StoreResult;
 use threadline_store::rows::{FencingToken, ItemRow, RunRow, ThreadRow};
-use threadline_store::{Charge, StoreResult};
 
 /// Produces the output of one run: the agent loop around a model, or one action of a widget.
 ///
@@ -29,11 +29,11 @@ pub trait RunDriver: Send + Sync + 'static {
 
     /// Called once, when the run has ended and its last events are about to be stored. Returns what was used beside the
     /// run's own requests to models, to be charged with them.
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         None
     }
 
-    /// Called once, when the end of the run has been stored: the place to start what nobody waits for.
+    /// Called once, when the end of the run has been stored. Starts work that the run does not wait for.
     fn after_end(&mut self) {}
 }
 
@@ -48,7 +48,7 @@ pub struct RunContext {
     pub user_id: UserId,
     /// The request that started the run.
     pub request: RequestContext,
-    /// How far the run has come, if it goes on after its process has died.
+    /// How far the run has come, if it continues after its process has died.
     pub progress: Option<RunProgress>,
 }
 
@@ -57,17 +57,17 @@ pub struct RunContext {
 pub struct RunProgress {
     /// The next turn: the one after the last that has stored a tool call.
     pub next_turn: u32,
-    /// Whether its first turn is a call that the user had approved, and no answer of a model.
+    /// Whether its first turn is a call that the user had approved, and not an answer of a model.
     pub began_with_approved_call: bool,
 }
 
-/// Makes drivers for runs that go on after their process has died.
+/// Makes drivers for runs that continue after their process has died.
 pub trait DriverSource: Send + Sync + 'static {
-    /// Returns the driver that goes on with a run, or why the run should not go on. `items` are those that the run has
+    /// Returns the driver that continues a run, or why the run should not continue. `items` are those that the run has
     /// stored.
     ///
-    /// The driver is told [how far](RunContext::progress) the run has come. It first makes the calls that the writer has
-    /// [left open](RunWriter::open_calls): making them again does no harm.
+    /// [`RunContext::progress`] says how far the run has come. The driver first makes the writer's
+    /// [open calls](RunWriter::open_calls): making them again does no harm.
     fn driver_to_continue<'a>(
         &'a self,
         thread: &'a ThreadRow,
@@ -94,9 +94,9 @@ pub type MakeDriver = Box<dyn FnOnce(StoredRun<'_>) -> Box<dyn RunDriver> + Send
 /// Why a driver could not finish a run.
 #[derive(Debug)]
 pub struct DriverError {
-    /// What the user is told: a row of the error table and a sentence.
+    /// The error that the user sees: a row of the error table and a sentence.
     pub failure: Failure,
-    /// What the log is told.
+    /// The cause, for the log.
     pub source: Box<dyn Error + Send + Sync>,
 }
 

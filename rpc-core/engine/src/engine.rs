@@ -5,7 +5,8 @@ use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
-use crate::log::{SegmentPositions, to_unsigned};
+use crate::log::SegmentPositions;
+use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{ItemId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
+use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
 #[derive(Clone)]
@@ -68,6 +70,11 @@ impl Engine {
         }
         spawn_background_tasks(&shared);
         Ok(Self { shared })
+    }
+
+    /// Returns the id of this process, as in the leases of its runs.
+    pub fn process_id(&self) -> ProcessId {
+        self.shared.process_id
     }
 
     /// Returns whether the database takes writes, by a write.
@@ -297,6 +304,7 @@ impl Engine {
     /// Spawns work beside a run that a shutdown waits for.
     pub fn spawn_beside_run(&self, kind: TaskKind, work: impl Future<Output = ()> + Send + 'static) {
         let hold = self.shared.hub.hold_shutdown();
+        let work = work.in_span(Span::current());
         self.shared.supervisor.spawn(kind, async move {
             work.await;
             drop(hold);
@@ -335,12 +343,12 @@ impl Engine {
     /// Removes the logs of runs that ended long ago, and old idempotency keys, from the database.
     #[boxed]
     pub async fn remove_expired_logs(&self) {
-        recovery::remove_expired_logs(&self.shared).await;
+        maintenance::remove_expired_logs(&self.shared).await;
     }
 
     /// Archives threads that were not used for `max_idle`.
     #[boxed]
     pub async fn archive_idle_threads(&self, max_idle: Duration) {
-        recovery::archive_idle_threads(&self.shared, max_idle).await;
+        maintenance::archive_idle_threads(&self.shared, max_idle).await;
     }
 }

@@ -13,8 +13,9 @@ const OUTAGE: Duration = Duration::from_millis(7_500);
 
 /// How well this process can renew its leases.
 ///
-/// If it could not for a while, the database was away, and other processes could not either. Their leases have expired
-/// then although they live, so they get the time of one lease to renew them before this process takes over their runs.
+/// If it could not for a while, the database was not reachable, and other processes could not renew theirs either.
+/// Their leases have then expired although they are alive. So they get the time of one lease to renew them before this
+/// process takes over their runs.
 #[derive(Debug)]
 pub(crate) struct Leases {
     state: Mutex<State>,

@@ -28,12 +28,12 @@ struct State {
 }
 
 impl Presences {
-    /// Takes note that this process holds its own lock.
+    /// Records that this process holds its own lock.
     pub(crate) fn hold(&self) {
         self.state.lock().held_since = Some(Instant::now());
     }
 
-    /// Takes note that this process has lost its own lock.
+    /// Records that this process has lost its own lock.
     pub(crate) fn lose(&self) {
         let mut state = self.state.lock();
         state.held_since = None;
@@ -47,7 +47,7 @@ impl Presences {
         state.held_since.is_some_and(|since| !state.was_lost || since.elapsed() >= GRACE)
     }
 
-    /// Takes note of which locks are free now. Returns the processes whose locks have been free for long enough.
+    /// Records which locks are free now. Returns the processes whose locks have been free for long enough.
     pub(crate) fn gone(&self, free: &[ProcessId]) -> Vec<ProcessId> {
         let mut state = self.state.lock();
         state.missing.retain(|id, _| free.contains(id));

@@ -13,6 +13,7 @@ use threadline_schema::ids::{ItemId, ProcessId, ThreadId};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
 use threadline_store::{Clock, Store};
+use threadline_trace::{InSpan, Span};
 
 use crate::error::EngineError;
 
@@ -74,7 +75,7 @@ impl Shared {
         &self,
         work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
     ) -> Result<T, EngineError> {
-        match self.supervisor.spawn_with_result(TaskKind::Request, work).await {
+        match self.supervisor.spawn_with_result(TaskKind::Request, work.in_span(Span::current())).await {
             Ok(Some(result)) => result,
             Ok(None) | Err(_) => Err(EngineError::Internal("a request to the engine panicked")),
         }

@@ -1,13 +1,12 @@
 //! Converts rows to wire types, by hand: what is stored and what is sent may change independently.
 
-use crate::log::to_unsigned;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use threadline_schema::ErrorCode;
 use threadline_schema::auth::User;
-use threadline_schema::call::{ClientHints, RequestContext, new_request_id};
+use threadline_schema::call::{ClientHints, RequestContext, TraceHeaders, new_request_id};
 use threadline_schema::chatkit::{ApprovalOutcome, ThreadStatus};
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, RunId};
@@ -17,7 +16,8 @@ use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_schema::tasks::Task;
 use threadline_schema::threads::{Thread, ThreadState};
 use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
-use threadline_store::{StoreError, StoreResult};
+use threadline_store::{StoreError, StoreResult, to_unsigned};
+use threadline_trace::Span;
 
 /// A tool call as it is stored: without a result before it runs, and with one after.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub struct ToolCallBody {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
-    /// JSON text. Absent while the call runs. When its run has ended it is there, be it [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
+    /// JSON text. Absent while the call runs. After the end of the run every call has a result; if it is not known,
+    /// [`UNKNOWN_RESULT`](threadline_schema::tool_result::UNKNOWN_RESULT).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// What clients get instead of the result, if that is for the model alone. JSON text.
@@ -46,8 +47,8 @@ pub struct ToolCallBody {
     /// What the model's server wants back with the call. Clients never get it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<Value>,
-    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call that
-    /// has no result is made again then, and only then.
+    /// Whether making the call twice does no harm, as its tool said when the model asked for it: after a crash, a call
+    /// that has no result is made again then, and only then.
     #[serde(rename = "idempotent", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_idempotent: bool,
 }
@@ -92,6 +93,7 @@ pub fn thread(row: &ThreadRow) -> StoreResult<Thread> {
         user_id: row.user_id,
         updated_at: row.updated_at.utc(),
         message_count: row.message_count,
+        temporary: row.temporary,
         tool_calls: None,
     })
 }
@@ -198,12 +200,20 @@ struct StoredRequest {
     languages: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata: Option<Box<str>>,
+    /// The span that the run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
 }
 
 /// Returns the JSON of a request that is stored with the run that it starts.
 pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
     let ClientHints { languages, metadata } = context.hints.as_deref().cloned().unwrap_or_default();
-    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata };
+    let trace = Span::current().headers();
+    let traceparent = trace.as_ref().map(|trace| trace.traceparent().to_owned());
+    let tracestate = trace.as_ref().and_then(TraceHeaders::tracestate).map(str::to_owned);
+    let request = StoredRequest { id: context.request_id.to_string(), languages, metadata, traceparent, tracestate };
     // Made of texts, which can always be serialised.
     serde_json::to_string(&request).ok()
 }
@@ -211,12 +221,13 @@ pub(crate) fn stored_request(context: &RequestContext) -> Option<String> {
 /// Returns the request that started a run, from what is stored with it. A run of an earlier release has nothing stored.
 pub(crate) fn request_context(stored: Option<&str>) -> RequestContext {
     let request = stored.and_then(|json| serde_json::from_str::<StoredRequest>(json).ok());
-    let Some(StoredRequest { id, languages, metadata }) = request else {
-        return RequestContext { request_id: new_request_id(), hints: None };
+    let Some(StoredRequest { id, languages, metadata, traceparent, tracestate }) = request else {
+        return RequestContext { request_id: new_request_id(), hints: None, trace: None };
     };
+    let trace = traceparent.and_then(|parent| TraceHeaders::new(&parent, tracestate.as_deref()));
     let hints = ClientHints { languages, metadata };
     let hints = (hints != ClientHints::default()).then(|| Arc::new(hints));
-    RequestContext { request_id: id.into(), hints }
+    RequestContext { request_id: id.into(), hints, trace: trace.map(Arc::new) }
 }
 
 fn corrupt(what: &str, error: serde_json::Error) -> StoreError {

@@ -117,6 +117,20 @@ impl ModelError {
         Self::InvalidResponse { message: message.into(), source: None }
     }
 
+    /// Returns the name in metrics and traces.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::Timeout { .. } => "timeout",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Refused { .. } => "refused",
+            Self::InvalidResponse { .. } => "broken",
+            Self::ContextLength { .. } => "context_length",
+            Self::InvalidCall { .. } => "invalid_call",
+            Self::NoAnswer { .. } => "no_answer",
+        }
+    }
+
     /// Returns the code for the caller.
     pub fn code(&self) -> ErrorCode {
         match self {

@@ -14,6 +14,7 @@ mod model;
 pub mod openai;
 pub mod probe;
 mod request;
+mod traced_stream;
 
 pub use error::{ErrorSource, ModelError, WaitingFor};
 pub use event::{Citation, Echo, FinishReason, ModelEvent, ToolCall};

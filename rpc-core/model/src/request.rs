@@ -29,7 +29,7 @@ pub struct ModelRequest {
 
 /// The text beside the images of tools.
 pub(crate) const TOOL_IMAGES: &str =
-    "[These are the images in the results of the tools above. They are no message of the user.]";
+    "[These are the images in the results of the tools above. They are not a message of the user.]";
 
 /// One message of the prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +52,8 @@ pub enum Message {
         /// The result as JSON text.
         content: String,
     },
-    /// Images in the results before it. Servers accept images from a user only, so it is sent as the user's; but the turn
-    /// goes on.
+    /// Images in the results before it. Servers accept images from a user only, so it is sent as the user's; but the
+    /// turn continues.
     ToolImages(Vec<AttachedFile>),
 }
 

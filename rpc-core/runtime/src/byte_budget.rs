@@ -23,7 +23,7 @@ pub struct ByteHold {
 }
 
 impl ByteBudget {
-    /// Creates a budget of so many bytes.
+    /// Creates a budget of `max` bytes.
     pub fn new(max: usize) -> Self {
         Self { shared: Arc::new(Shared { max, used: AtomicUsize::new(0) }) }
     }

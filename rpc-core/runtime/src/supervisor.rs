@@ -37,7 +37,7 @@ impl std::error::Error for TaskFailure {}
 struct Shared {
     /// Cancelled when the service shuts down.
     shutdown: CancellationToken,
-    /// Cancelled when a task has failed without which the service cannot go on.
+    /// Cancelled when a task has failed without which the service cannot continue.
     failed: CancellationToken,
     failure: Mutex<Option<TaskFailure>>,
 }
@@ -118,7 +118,7 @@ impl Supervisor {
         self.shared.failure.lock().clone()
     }
 
-    /// Waits until a task has failed without which the service cannot go on. Returns the failure.
+    /// Waits until a task has failed without which the service cannot continue. Returns the failure.
     pub async fn failed(&self) -> TaskFailure {
         self.shared.failed.cancelled().await;
         let unknown = TaskFailure { task: TaskKind::Maintenance, cause: "unknown".to_owned() };

@@ -60,6 +60,8 @@ pub enum TaskKind {
     CertificateReload,
     /// Reads the process metrics and compacts histograms.
     MetricsUpkeep,
+    /// Posts errors to the endpoint of the operator.
+    ErrorReports,
     /// Keeps one socket of the gateway to the core open. It starts again when it fails.
     CoreSocket,
 }
@@ -113,6 +115,7 @@ impl TaskKind {
             | Self::CertificateReload
             | Self::ProviderKeys
             | Self::MetricsUpkeep
+            | Self::ErrorReports
             | Self::CoreSocket => OnFailure::Log,
         }
     }
@@ -128,6 +131,8 @@ impl TaskKind {
             Self::Listener => OnShutdown::Wait,
             // During the shutdown, a second signal ends the process at once.
             Self::StopSignal => OnShutdown::Wait,
+            // It ends when it is told to: after everything else, whose errors it reports.
+            Self::ErrorReports => OnShutdown::Wait,
             Self::LeaseRenewal
             | Self::Presence
             | Self::Journal
@@ -187,6 +192,7 @@ impl TaskKind {
             Self::AgentsReload => "agents_reload",
             Self::CertificateReload => "certificate_reload",
             Self::MetricsUpkeep => "metrics_upkeep",
+            Self::ErrorReports => "error_reports",
             Self::CoreSocket => "core_socket",
         }
     }

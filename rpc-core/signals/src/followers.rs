@@ -1,8 +1,9 @@
 //! The followers in this process of runs that other processes execute.
 
 use super::message::Grown;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use threadline_schema::ids::RunId;
 use tokio::sync::Notify;
 
@@ -15,14 +16,14 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     fn put(&self, grown: Grown) {
-        let mut waiting = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.grown.lock();
         waiting.get_or_insert_default().merge(grown);
         drop(waiting);
         self.wake.notify_one();
     }
 
     pub(super) fn take(&self) -> Option<Grown> {
-        self.grown.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.grown.lock().take()
     }
 
     pub(super) async fn filled(&self) {
@@ -126,6 +127,6 @@ impl Followers {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -120,7 +120,7 @@ impl AccessFeed {
         match self.received.recv().await {
             Ok(subject_id) => Some(subject_id),
             Err(broadcast::error::RecvError::Lagged(_)) => None,
-            // Nobody can say anything any more.
+            // The sender is gone, so no change comes any more.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }

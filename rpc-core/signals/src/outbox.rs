@@ -1,8 +1,8 @@
 //! Signals that wait to be sent: merged and bounded. The carrier takes them as batches.
 
 use super::message::{Grown, Signal, bytes_of};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use threadline_schema::ids::RunId;
 use threadline_store::rows::EventRow;
@@ -136,7 +136,7 @@ impl Outbox {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

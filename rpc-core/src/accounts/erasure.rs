@@ -1,11 +1,11 @@
-//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be repeated,
-//! so a process that dies loses nothing, and two that do the same do no harm.
+//! Erases accounts whose erasure was requested: conversations, files, tasks, and the account last. Each step can be
+//! repeated, so a process that dies loses nothing, and two that do the same do no harm.
 
 use crate::attachments::Attachments;
 use crate::auth::foreign::identity_hash;
 use crate::auth::login_guard;
 use crate::error::Error;
-use crate::store::{Clock, ErasedHashes, Store};
+use crate::store::{AccessChange, Clock, ErasedHashes, Store};
 use async_recursion::async_recursion as boxed;
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -17,14 +17,18 @@ use threadline_schema::error::Chain;
 use threadline_schema::ids::{ThreadId, UserId};
 use tokio::sync::Notify;
 
-/// How often requests are looked for that another process, or a command, has made.
+/// Poll interval for requests that another process, or a command, has made.
 const POLL_EVERY: Duration = Duration::from_secs(2);
-/// Accounts of one look.
+/// Maximum number of accounts in one pass.
 const ACCOUNTS: u32 = 10;
 /// Rows of one transaction: small, so that other transactions do not wait.
 const BATCH: u32 = 50;
 
-/// Deletes a thread, with whatever has to be stopped first.
+/// Attempts to empty SQLite's log after an erasure, and the pause between two: a reader can block one.
+const LOG_ATTEMPTS: u32 = 20;
+const LOG_PAUSE: Duration = Duration::from_millis(250);
+
+/// Deletes a thread, and stops its active run first.
 type DeleteThread = Box<dyn Fn(UserId, ThreadId) -> BoxFuture<'static, Result<(), Error>> + Send + Sync>;
 
 /// Erases accounts.
@@ -56,10 +60,12 @@ impl Erasure {
         Self { store, clock, attachments, delete_thread, requested: Notify::new() }
     }
 
-    /// Starts the job that erases what is requested.
+    /// Starts the job that erases the accounts whose erasure is requested.
     pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
         let this = self.clone();
         supervisor.spawn(TaskKind::Erasure, async move {
+            // A process that has died may have come no further.
+            this.empty_log().await;
             loop {
                 this.erase_requested().await;
                 tokio::select! {
@@ -98,8 +104,8 @@ impl Erasure {
     /// `SERVICE_UNAVAILABLE` if the database or the storage cannot be reached.
     #[boxed]
     pub async fn erase(&self, user_id: UserId) -> Result<(), Error> {
-        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the row is
-        // how a process that goes on after a crash finds them; nobody can read a file without bytes any more.
+        // The files first: with the rows of a thread, their ids would go. The bytes of each before its row, because the
+        // row is how a process that continues after a crash finds them. A row without bytes gives access to nothing.
         loop {
             let attachments = self.store.export_attachments(user_id, None, BATCH).await?;
             if attachments.is_empty() {
@@ -128,10 +134,35 @@ impl Erasure {
         while self.store.erase_tasks(user_id, BATCH).await? > 0 {}
         let account = self.store.user_by_id(user_id).await?;
         let identity = self.store.foreign_identity_of(user_id).await?;
+        // What is not the user's, and names the user.
+        let mut names = vec![user_id.to_string()];
+        names.extend(identity.as_ref().map(|identity| format!("{}|{}", identity.issuer, identity.subject)));
+        let change = || AccessChange { id: self.clock.new_id(), at: self.clock.now() };
+        self.store.service_keys_forget(|user| names.iter().any(|name| name == user), change).await?;
+        if let Some(email) = account.as_ref().and_then(|account| account.own_email()) {
+            self.store.invitations_forget(email.to_owned()).await?;
+        }
         let hashes = ErasedHashes {
             identity: identity.map(|identity| identity_hash(&identity.issuer, &identity.subject)),
             email: account.as_ref().and_then(|account| account.own_email()).map(login_guard::hash_of),
         };
-        Ok(self.store.erase_account(user_id, hashes, self.clock.now()).await?)
+        self.store.erase_account(user_id, hashes, self.clock.now()).await?;
+        self.empty_log().await;
+        Ok(())
+    }
+
+    /// Takes what was deleted out of the database's files too. It is not an error if that is not possible now: later
+    /// writes overwrite it.
+    async fn empty_log(&self) {
+        for _ in 0..LOG_ATTEMPTS {
+            match self.store.empty_log().await {
+                Ok(true) => return,
+                Ok(false) => tokio::time::sleep(LOG_PAUSE).await,
+                Err(error) => {
+                    return tracing::warn!(error = %Chain(&error), "the log of the database cannot be emptied");
+                }
+            }
+        }
+        tracing::info!("the log of the database could not be emptied, because it is always in use");
     }
 }

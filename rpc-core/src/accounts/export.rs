@@ -1,5 +1,5 @@
-//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of any size
-//! takes little memory, and a download can go on where it was interrupted.
+//! Everything that is stored about a user, as JSON Lines in pieces. A piece is read by itself, so that an archive of
+//! any size takes little memory, and a download can continue where it was interrupted.
 //!
 //! | cursor | what follows |
 //! | --- | --- |
@@ -118,9 +118,11 @@ impl AccountExport {
             }
             Cursor::Threads(after) => match store.export_threads(user_id, after, 1).await?.pop() {
                 Some(row) => {
+                    let approved_tools = store.approved_tools(row.id).await?;
                     lines.push(&json!({
                         "type": "thread", "id": row.id, "title": row.title, "status": row.status.name(),
                         "status_reason": row.status_reason, "archived": row.archived,
+                        "temporary": row.temporary, "approved_tools": approved_tools,
                         "metadata": parsed(&row.metadata), "created_at": row.created_at.utc(),
                         "updated_at": row.updated_at.utc(),
                     }));
@@ -213,18 +215,23 @@ impl AccountExport {
     async fn read_account(&self, user_id: UserId, lines: &mut Lines) -> Result<(), Error> {
         let user = self.store.user_by_id(user_id).await?.ok_or_else(Error::unauthorized)?;
         let identity = self.store.foreign_identity_of(user_id).await?;
+        let roles = self.store.user_roles_given(user_id).await?;
         lines.push(&json!({"type": "export", "version": VERSION, "exported_at": self.clock.now().utc()}));
         lines.push(&json!({
             "type": "account", "id": user.id, "email": user.own_email(), "created_at": user.created_at.utc(),
+            "disabled_at": user.disabled_at.map(|at| at.utc()), "budget_class": user.budget_class,
+            "roles": roles.iter().map(|row| json!({"role": row.role, "granted_at": row.granted_at.utc()})).collect::<Vec<_>>(),
             "identity": identity.map(|identity| json!({
                 "issuer": identity.issuer, "subject": identity.subject, "email": identity.email,
-                "roles": identity.roles.0,
+                "roles": identity.roles.0, "budget_class": identity.budget_class,
+                "created_at": identity.created_at.utc(),
             })),
         }));
         for day in self.store.export_usage(user_id).await? {
             lines.push(&json!({
                 "type": "usage", "days_since_1970": day.day, "runs": day.runs, "prompt_tokens": day.prompt_tokens,
                 "completion_tokens": day.completion_tokens, "cost_micros": day.cost_micros,
+                "unpriced_runs": day.unpriced_runs,
             }));
         }
         Ok(())
@@ -249,7 +256,7 @@ impl AccountExport {
     }
 }
 
-/// Returns stored JSON as such, and what is none as text.
+/// Returns stored JSON as JSON, and everything else as text.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

@@ -28,7 +28,7 @@ impl Accounts {
     /// Creates an invitation. Returns it with its code, which is stored nowhere.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if the email address is none.
+    /// `INVALID_REQUEST` if the email address is not valid.
     #[boxed]
     pub async fn invite(&self, new: NewInvitation) -> Result<(InvitationRow, SecretString), Error> {
         let email = new.email.as_deref().map(email::normalize).transpose()?;
@@ -57,7 +57,7 @@ impl Accounts {
         Ok(self.store.invitations(limit).await?)
     }
 
-    /// Deletes an invitation, so that nobody can use it any more.
+    /// Deletes an invitation. Its code is not accepted any more.
     ///
     /// # Errors
     /// `NOT_FOUND`.

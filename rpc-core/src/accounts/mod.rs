@@ -52,7 +52,7 @@ impl Accounts {
         Ok(self.store.user_create(self.clock.new_id(), email, hash, self.clock.now()).await?)
     }
 
-    /// Returns the account with this email address, however it is written; `None` also if it is no address.
+    /// Returns the account with this email address, however it is written; `None` also if it is not an address.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
@@ -118,7 +118,7 @@ impl Accounts {
     /// `INVALID_CREDENTIALS` if the current password is another, `INVALID_REQUEST` for a new one that cannot be used.
     pub(crate) async fn change_password(&self, id: UserId, current: String, new: String) -> Result<UserRow, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "The current password is wrong.");
-        // What is wrong with the new one is no failed attempt at the current one.
+        // What is wrong with the new one is not a failed attempt at the current one.
         check_length(&new)?;
         if current.chars().count() > *password::LENGTH.end() {
             return Err(wrong());
@@ -150,7 +150,8 @@ impl Accounts {
         Ok(change.at)
     }
 
-    /// Requests the erasure of an account, and refuses its tokens. Whether the caller may do that is for the caller to check.
+    /// Requests the erasure of an account, and refuses its tokens. Whether the caller may do that is for the caller to
+    /// check.
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone.

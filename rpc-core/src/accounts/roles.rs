@@ -44,8 +44,8 @@ impl Accounts {
         Err(Error::new(ErrorCode::NotFound, message))
     }
 
-    /// Gives a budget class to a user, or takes it, from the next run on. Whether the agents file has the class, is not looked
-    /// at: each process reads its own.
+    /// Gives a budget class to a user, or takes it, from the next run on. Does not check whether the agents file has
+    /// the class, because each process reads its own file.
     ///
     /// # Errors
     /// `INVALID_REQUEST` for a name that cannot be, `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.

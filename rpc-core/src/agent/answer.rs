@@ -2,9 +2,9 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::approved_call::{ApprovedCall, MadeCall, make_open_calls};
+use super::execute_calls::execute_calls;
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
-use super::run_calls::run_calls;
 use super::summaries::{self, SummaryJob};
 use super::titles::TitleHandle;
 use super::{AgentError, AgentServices, prompt, tool_results};
@@ -16,20 +16,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use threadline_engine::wire::CallApproval;
 use threadline_engine::{
-    DriverError, Engine, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, WaitingCall,
+    DriverError, Engine, PendingCall, RequestedCall, RunContext, RunDriver, RunWriter, UsageMeter, WaitingCall,
 };
 use threadline_schema::chatkit::ToolApproval;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
-use threadline_store::Charge;
 use threadline_tools::{ApprovalRequest, Permission, Toolbox, approval_questions};
 
 /// Answers the newest message of a thread, or the one that is to be answered again.
 pub(crate) struct AnswerDriver {
     services: Arc<AgentServices>,
     agent: ResolvedAgent,
-    /// The title that a model thinks of meanwhile.
+    /// The title request that runs beside the answer.
     title: Option<TitleHandle>,
     /// The call that the run begins with.
     approved: Option<ApprovedCall>,
@@ -49,7 +48,7 @@ impl AnswerDriver {
         Self { services, agent, title, approved, engine: None, summary: None }
     }
 
-    /// Has the turns that the prompt leaves out summarised after the run.
+    /// Starts a summary of the turns that the prompt leaves out, after the end of the run.
     pub(crate) fn with_summaries(self, engine: Engine) -> Self {
         Self { engine: Some(engine), ..self }
     }
@@ -71,7 +70,7 @@ impl AnswerDriver {
         let Self { services, agent: resolved, .. } = self;
         let AgentServices { store, clock, .. } = &**services;
         let agent = &resolved.agent;
-        // First of all: whatever fails, the run knows the call.
+        // First, so that the run knows the call even if something fails later.
         let made = match &self.approved {
             Some(call) => Some(call.make(store, resolved, run, writer).await?),
             None => None,
@@ -90,7 +89,7 @@ impl AnswerDriver {
             && let Some(first) = history.first()
             && let Some(question) = store.message_before(run.token.thread_id, first.position).await?
         {
-            // The run has more items than are read. Without the question, they would tell the model nothing.
+            // The run has more items than are read. Without the question, they would mean nothing to the model.
             history.insert(0, question);
         }
         if run.progress.is_some() && run.retry_of.is_some() {
@@ -101,7 +100,8 @@ impl AnswerDriver {
             made.put_into(&mut history)?;
         }
         abandon_pending_calls(store, run, &mut history, writer).await?;
-        let facts = prompt::request_facts(&agent.prompt_facts, run.request.hints.as_deref(), clock.now());
+        let hints = run.request.hints.as_deref();
+        let facts = prompt::RequestFacts::new(&agent.prompt_facts, hints, clock.now());
         let mut conversation = prompt::build(&agent.instructions, facts, &history)?;
         conversation.is_partial = is_partial;
         conversation.summary = summaries::of_thread(services, resolved, run.token.thread_id).await;
@@ -133,7 +133,7 @@ impl AnswerDriver {
                 calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
             writer.begin_calls(first_turn + turn, &requested, waiting);
             writer.store_items(store, run.token).await?;
-            let results = run_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
+            let results = execute_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
             if let Some((index, waiting)) = pending
                 && let Some(call) = requested.get(index)
             {
@@ -150,7 +150,7 @@ impl AnswerDriver {
 }
 
 impl AnswerDriver {
-    /// Holds what the run has used, and what its next request may use, before that is made.
+    /// Reserves budget for what the run has used and for its next request, before the request is made.
     async fn top_up(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
         let Self { services, agent, .. } = self;
         let budgets = &services.budgets;
@@ -175,7 +175,7 @@ impl RunDriver for AnswerDriver {
         async move { Ok(self.answer(run, writer).await?) }.boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         self.title.as_ref().and_then(TitleHandle::run_ends)
     }
 

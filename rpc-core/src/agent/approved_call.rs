@@ -1,12 +1,13 @@
-//! Tool calls that are stored before the run's driver starts, and are made before it asks the model: one that the user has
-//! approved, and those that a process had begun that died.
+//! Tool calls that are stored before the run's driver starts, and are made before it asks the model: one that the user
+//! has approved, and those that a process had begun that died.
 //!
-//! The decision about an approved call is committed with the start of that run, and the call belongs to the run from then on. Nothing else makes
-//! the call: it is made at most once. If the process dies, the call ends as every call of a run does.
+//! The decision about an approved call is committed with the start of that run, and the call belongs to the run from
+//! then on. Nothing else makes the call: it is made at most once. If the process dies, the call ends as every call of a
+//! run does.
 
 use super::AgentError;
+use super::execute_calls::execute_calls;
 use super::registry::ResolvedAgent;
-use super::run_calls::run_calls;
 use crate::model::ToolCall;
 use crate::store::Store;
 use crate::store::rows::ItemRow;
@@ -46,7 +47,7 @@ impl ApprovedCall {
         writer.adopt_call(item_id, body.clone());
         let call = call_of(&body);
         let calls = slice::from_ref(&call);
-        let results = run_calls(store, agent, run, calls, None, Permission::OfUser, writer).await?;
+        let results = execute_calls(store, agent, run, calls, None, Permission::OfUser, writer).await?;
         let result = results.into_iter().flatten().next().unwrap_or_else(unknown_result);
         Ok(MadeCall { item_id, body, name: call.name, result })
     }
@@ -70,7 +71,7 @@ pub(super) async fn make_open_calls(
     // Such a call is the only one of its turn.
     let permission = if open.iter().any(|(_, body)| is_approved(body)) { Permission::OfUser } else { permission };
     let calls: Vec<ToolCall> = open.iter().map(|(_, body)| call_of(body)).collect();
-    let results = run_calls(store, agent, run, &calls, None, permission, writer).await?;
+    let results = execute_calls(store, agent, run, &calls, None, permission, writer).await?;
     let made = open.into_iter().zip(calls).zip(results);
     Ok(made
         .map(|(((item_id, body), call), result)| MadeCall {

@@ -1,4 +1,4 @@
-//! Runs that go on after their process has died.
+//! Runs that continue after their process has died.
 
 use super::registry::{AgentRegistry, ResolvedAgent};
 use super::{AgentServices, AnswerDriver};
@@ -8,16 +8,16 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{DriverError, DriverSource, RunContext, RunDriver, RunWriter};
+use threadline_engine::{DriverError, DriverSource, RunContext, RunDriver, RunWriter, UsageMeter};
 use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
 
-/// How long a run waits for MCP servers that have not started yet. Without their tools it would take another way.
+/// How long a run waits for MCP servers that have not started yet. Without their tools the model would answer
+/// differently.
 const MCP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes drivers for runs that go on after their process has died.
+/// Makes drivers for runs that continue after their process has died.
 pub(crate) struct ContinuedRuns {
     pub(crate) services: Arc<AgentServices>,
     pub(crate) agents: Arc<AgentRegistry>,
@@ -37,7 +37,7 @@ impl ContinuedRuns {
         if let Some(message) = items.iter().find(|item| item.kind == ItemKind::UserMessage) {
             return Ok(Some(options_in(message)));
         }
-        // A run that goes on with an answer of the client or the user owns the item that asked for it.
+        // A run that continues an answer of the client or the user owns the item that asked for it.
         let is_answer = |item: &&ItemRow| matches!(item.kind, ItemKind::ClientToolCall | ItemKind::StructuredInput);
         let Some(answer) = items.iter().find(is_answer) else { return Ok(None) };
         let message = store.message_before(run.thread_id, answer.position).await?;
@@ -60,7 +60,7 @@ impl DriverSource for ContinuedRuns {
                 return Ok(Err(why));
             }
             let agent = self.agents.current().resolve_again(thread, &options);
-            // The run goes on with the budgets that it has begun with.
+            // The run keeps the budgets that it has begun with.
             let agent = agent.with_budget_class(self.services.budgets.class_of_run(&run.budget_scopes));
             let (services, agents, thread) = (self.services.clone(), self.agents.clone(), thread.clone());
             let driver: Box<dyn RunDriver> = Box::new(ContinuedDriver { services, agents, thread, options, agent });
@@ -108,7 +108,7 @@ impl RunDriver for ContinuedDriver {
         .boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         // The request for a title has died with its process.
         None
     }

@@ -7,7 +7,7 @@ use threadline_tools::{ProgressReporter, ToolResult};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Time after which the user is first told that a call is still running. Each pause is longer than the one before. For a
+/// Time after which a call first reports that it is still running. Each pause is longer than the one before. For a
 /// shorter call its entry in the workflow is enough.
 const FIRST_NOTICE: Duration = Duration::from_secs(2);
 /// Minimum time between two progress reports of one call. Together with the timeout of the call it bounds their number.

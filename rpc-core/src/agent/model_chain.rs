@@ -3,15 +3,16 @@
 use super::context::{Conversation, WantedSummary, estimate};
 use super::registry::ResolvedAgent;
 use super::{AgentError, AgentServices};
+use crate::error_counts::FailingPart;
 use crate::model::{FinishReason, Message, ModelError, ModelEvent, ModelRequest, ToolCall};
 use futures::StreamExt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use threadline_engine::{Citation, RunContext, RunWriter};
+use threadline_engine::{AskedModel, Citation, RunContext, RunWriter};
 use threadline_schema::runs;
 
-/// Pieces of a response that subscribers are not told of for the time being, at most.
-const MAX_UNHEARD: u32 = 128;
+/// Maximum number of pieces of a response between two wake-ups of the subscribers.
+const MAX_UNANNOUNCED: u32 = 128;
 
 /// The models that can answer a run. A model that has taken over answers the later turns too.
 pub(super) struct ModelChain<'a> {
@@ -20,7 +21,7 @@ pub(super) struct ModelChain<'a> {
     run: &'a RunContext,
     /// Index of the model that answers.
     current: usize,
-    /// The summary that the last prompt has been in want of.
+    /// The summary that the last prompt has lacked.
     wanted_summary: Option<WantedSummary>,
 }
 
@@ -29,7 +30,7 @@ impl<'a> ModelChain<'a> {
         Self { services, agent, run, current: 0, wanted_summary: None }
     }
 
-    /// Returns the summary that the last prompt has been in want of.
+    /// Returns the summary that the last prompt has lacked.
     pub(super) fn wanted_summary(&self) -> Option<WantedSummary> {
         self.wanted_summary
     }
@@ -51,6 +52,7 @@ impl<'a> ModelChain<'a> {
                 Err(AgentError::Model(error)) => error,
                 Err(error) => return Err(error),
             };
+            agent.errors.record(FailingPart::Model, &self.name(), error.code().name());
             let Some(next) = agent.models.get(self.current + 1) else { return Err(error.into()) };
             self.current += 1;
             metrics::counter!("threadline_model_fallbacks_total", "code" => error.code().name()).increment(1);
@@ -62,7 +64,8 @@ impl<'a> ModelChain<'a> {
         }
     }
 
-    /// Asks the current model. A prompt that it refuses because of its length is shortened until it takes it.
+    /// Asks the current model. A prompt that the server refuses because of its length is shortened until it is
+    /// accepted.
     async fn ask(
         &mut self,
         turn: u32,
@@ -71,14 +74,14 @@ impl<'a> ModelChain<'a> {
     ) -> Result<Vec<ToolCall>, AgentError> {
         let Self { services, agent, run, .. } = *self;
         let model = agent.models.get(self.current).cloned().flatten();
-        let name: Arc<str> = model.clone().unwrap_or_else(|| services.model.name().into());
+        let name = self.name();
         let template = ModelRequest {
             model,
             dialect: agent.dialect_of(&name),
             parameters: agent.agent.parameters.clone(),
             messages: Vec::new(),
             tools: agent.tools.specs(),
-            // In the first turn only: a model that must call a tool in each turn never comes to an answer.
+            // In the first turn only: a model that must call a tool in each turn never answers.
             tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
             request_id: run.request.request_id.clone(),
         };
@@ -90,7 +93,9 @@ impl<'a> ModelChain<'a> {
             let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
             services.list_windows(estimated);
-            writer.start_request(prompt.iter().map(Message::bytes).sum(), agent.prices_of(&name));
+            let asked =
+                AskedModel { agent: agent.agent.name.clone(), name: name.clone(), prices: agent.prices_of(&name) };
+            writer.start_request(prompt.iter().map(Message::bytes).sum(), asked);
             let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
             let answered = self.stream(&name, request, estimated, writer).await;
             writer.wake_readers();
@@ -117,6 +122,12 @@ impl<'a> ModelChain<'a> {
         }
     }
 
+    /// Returns the name of the current model.
+    fn name(&self) -> Arc<str> {
+        let model = self.agent.models.get(self.current).cloned().flatten();
+        model.unwrap_or_else(|| self.services.model.name().into())
+    }
+
     async fn stream(
         &self,
         name: &Arc<str>,
@@ -128,19 +139,19 @@ impl<'a> ModelChain<'a> {
         let mut stream = self.services.model.stream(request);
         let mut calls = Vec::new();
         let mut has_text = false;
-        let mut unheard = 0;
+        let mut unannounced = 0;
         loop {
             let event = poll_fn(|cx| {
                 let polled = stream.poll_next_unpin(cx);
                 // What came in one read of the socket is one wake-up of the subscribers.
-                if polled.is_pending() || unheard >= MAX_UNHEARD {
-                    unheard = 0;
+                if polled.is_pending() || unannounced >= MAX_UNANNOUNCED {
+                    unannounced = 0;
                     writer.wake_readers();
                 }
                 polled
             });
             let Some(event) = event.await else { break };
-            unheard += 1;
+            unannounced += 1;
             match event? {
                 ModelEvent::Thought(delta) => writer.write_thought(&delta),
                 ModelEvent::TextWasThought => {
@@ -160,7 +171,7 @@ impl<'a> ModelChain<'a> {
                     self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);
                 }
-                // Thoughts, and tool calls of earlier turns, are no answer.
+                // Thoughts, and tool calls of earlier turns, are not part of the answer.
                 ModelEvent::Finished(reason) if calls.is_empty() && !has_text => {
                     return Err(ModelError::NoAnswer { reason }.into());
                 }

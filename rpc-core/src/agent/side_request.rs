@@ -3,14 +3,14 @@
 use super::AgentServices;
 use crate::model::{Model, ModelError, ModelEvent, ModelRequest};
 use futures::StreamExt;
-use threadline_engine::{ModelPrices, UsageMeter, count_tokens};
+use threadline_engine::{AskedModel, UsageMeter, count_tokens};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::runs::Usage;
 use threadline_store::Charge;
 
-/// What the side requests of one purpose have used.
+/// The usage of the side requests of one purpose.
 #[derive(Debug, Default)]
 pub(super) struct SideUsage {
     /// As the server reports it.
@@ -19,16 +19,16 @@ pub(super) struct SideUsage {
 }
 
 impl SideUsage {
-    /// Asks a model, and returns the text of its response: at most `max_bytes` and the rest of one token, as not every server
-    /// respects the limit of tokens.
+    /// Asks a model, and returns the text of its response: at most `max_bytes` and the rest of one token, as not every
+    /// server respects the limit of tokens.
     pub(super) async fn ask(
         &mut self,
         model: &dyn Model,
         request: ModelRequest,
-        prices: Option<ModelPrices>,
+        asked: AskedModel,
         max_bytes: usize,
     ) -> Result<String, ModelError> {
-        self.meter.start_request(request.messages.iter().map(crate::model::Message::bytes).sum(), prices);
+        self.meter.start_request(request.messages.iter().map(crate::model::Message::bytes).sum(), asked);
         let mut stream = model.stream(request);
         let mut answer = String::new();
         while let Some(event) = stream.next().await {
@@ -55,8 +55,8 @@ impl SideUsage {
     }
 
     /// Returns what was used, and what it is charged with.
-    pub(super) fn total(&self) -> (Usage, Charge) {
-        (self.usage, self.meter.charge())
+    pub(super) fn total(self) -> (Usage, UsageMeter) {
+        (self.usage, self.meter)
     }
 
     /// Books what was used on the day of `at`, beside the runs of that day, also on the shared budgets of these scopes.
@@ -68,13 +68,14 @@ impl SideUsage {
         thread_id: ThreadId,
         at: UtcTime,
     ) {
-        let (usage, charge) = self.total();
+        let (usage, meter) = self.total();
+        let charge = meter.charge();
         count_tokens(usage);
         if charge == Charge::default() {
             return;
         }
-        // Once: nobody can say whether a failed write was committed, and the user must not pay twice.
-        match services.store.usage_add(user_id, at, charge, scopes).await {
+        // Once: a write that failed may have been committed, and the user must not pay twice.
+        match services.store.usage_add(user_id, at, charge, meter.uses(), scopes).await {
             Ok(()) => metrics::counter!("threadline_model_cost_micros_total")
                 .increment(charge.cost_micros.and_then(|cost| u64::try_from(cost).ok()).unwrap_or_default()),
             Err(error) => {

@@ -12,7 +12,7 @@ use clean::clean_title;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{Engine, ModelPrices, RunHandle, StoredRun, wire};
+use threadline_engine::{AskedModel, Engine, RunHandle, StoredRun, UsageMeter, wire};
 use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
 use threadline_schema::chatkit::ThreadItem;
@@ -20,7 +20,6 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
 use threadline_schema::event::{Event, ThreadStreamEvent};
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
 
 /// How long the model may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,16 +45,16 @@ enum State {
     /// The title request is under way, and so is the run.
     Pending,
     /// The title request ended first, and has used this.
-    TitleEnded(Usage, Charge),
+    TitleEnded(Usage, UsageMeter),
     /// The run ended first: nothing goes into its log any more.
     RunEnded,
 }
 
 impl TitleHandle {
     /// Called at the end of the run. Returns what the title has used, if it is charged with the run.
-    pub(super) fn run_ends(&self) -> Option<(Usage, Charge)> {
+    pub(super) fn run_ends(&self) -> Option<(Usage, UsageMeter)> {
         match std::mem::replace(&mut *self.0.lock(), State::RunEnded) {
-            State::TitleEnded(usage, charge) => Some((usage, charge)),
+            State::TitleEnded(usage, meter) => Some((usage, meter)),
             State::Pending | State::RunEnded => None,
         }
     }
@@ -88,6 +87,7 @@ pub(crate) fn start_title(
     }
     let handle = TitleHandle(Arc::new(Mutex::new(State::Pending)));
     let parameters = ModelParameters { max_tokens: Some(MAX_TOKENS), ..ModelParameters::default() };
+    let asked = AskedModel { agent: agent.agent.name.clone(), name: model.clone(), prices };
     let request = ModelRequest {
         dialect: agent.dialect_of(&model),
         model: Some(model),
@@ -105,7 +105,7 @@ pub(crate) fn start_title(
         run_created_at: run.run.created_at,
         used: SideUsage::default(),
         scopes: services.budgets.scopes_beside_runs(agent),
-        prices,
+        asked,
     };
     engine.spawn_beside_run(TaskKind::Title, task.run(request));
     Some(handle)
@@ -123,7 +123,7 @@ struct TitleTask {
     used: SideUsage,
     /// The shared budgets that it is booked on if the run has ended before.
     scopes: String,
-    prices: Option<ModelPrices>,
+    asked: AskedModel,
 }
 
 /// Why the first message stays the title.
@@ -162,7 +162,7 @@ impl TitleTask {
             biased;
             // A shutdown does not wait for a title.
             () = engine.shutting_down() => return Err(TitleError::ShuttingDown),
-            answer = tokio::time::timeout(TIMEOUT, self.used.ask(&*self.services.model, request, self.prices, ANSWER_BYTES)) => answer.map_err(|_| TitleError::TimedOut)??,
+            answer = tokio::time::timeout(TIMEOUT, self.used.ask(&*self.services.model, request, self.asked.clone(), ANSWER_BYTES)) => answer.map_err(|_| TitleError::TimedOut)??,
         };
         let (id, current) = (self.thread.id, self.thread.title.clone());
         match clean_title(&answer) {
@@ -173,14 +173,14 @@ impl TitleTask {
 
     /// Announces the new title and books the usage: with the run while that is active, otherwise separately.
     async fn end(self, changed: Option<ThreadRow>) {
-        let (usage, charge) = self.used.total();
         {
             let mut state = self.title.0.lock();
             if matches!(*state, State::Pending) {
                 if let Some(event) = changed.as_ref().and_then(thread_updated) {
                     self.run.append(event);
                 }
-                *state = State::TitleEnded(usage, charge);
+                let (usage, meter) = self.used.total();
+                *state = State::TitleEnded(usage, meter);
                 return;
             }
         }

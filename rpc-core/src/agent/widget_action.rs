@@ -1,8 +1,8 @@
 //! Runs the action of a widget: one tool call, without a model.
 
 use super::answer::requested_call;
+use super::execute_calls::execute_calls;
 use super::registry::ResolvedAgent;
-use super::run_calls::run_calls;
 use super::{AgentError, AgentServices};
 use crate::error::Error;
 use crate::model::ToolCall;
@@ -56,7 +56,7 @@ impl WidgetActionDriver {
         let WidgetCall { call, widget_id, agent } = &self.action;
         writer.begin_calls(0, &[requested_call(call, &agent.tools)], None);
         writer.store_items(store, run.token).await.map_err(AgentError::from)?;
-        let results = run_calls(store, agent, run, slice::from_ref(call), None, Permission::OfUser, writer).await?;
+        let results = execute_calls(store, agent, run, slice::from_ref(call), None, Permission::OfUser, writer).await?;
         let Some(result) = results.into_iter().flatten().next() else { return Ok(()) };
         if let Some(Failure { message, .. }) = result.failure {
             writer.emit(&ThreadStreamEvent::Notice {

@@ -17,7 +17,7 @@ pub(super) fn is_text(mime_type: &str) -> bool {
     plain || matches!(mime_type, "application/json" | "application/xml" | "application/yaml" | "application/toml")
 }
 
-/// Whether files of this type may be in Windows-1252 instead of UTF-8: Excel saves tables so, unless told otherwise.
+/// Returns whether files of this type may be in Windows-1252 instead of UTF-8: Excel saves tables like that by default.
 fn may_be_windows_1252(mime_type: &str) -> bool {
     mime_type == "text/csv"
 }
@@ -76,7 +76,7 @@ fn head_mismatch(head: &Bytes, mime_type: &str) -> Option<String> {
 }
 
 /// Whether a part of a file can be a table in Windows-1252, in which nearly all bytes are letters: binary formats have
-/// control characters, of which a table has only tabs and the ends of lines.
+/// control characters; a table has only tabs and the ends of lines.
 fn has_no_control_characters(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r' | b'\n'))
 }

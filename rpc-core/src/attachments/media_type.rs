@@ -1,4 +1,4 @@
-//! The media type of a file: what its client says, what its name says, and what its content is.
+//! Decides the media type of a file from what its client says, its name and its content.
 //!
 //! Browsers have no type for many files (`.md`, `.conf`, `.log`), and Windows reports those that its programs have
 //! registered: a CSV file is Excel's, a TypeScript file is a video. So the name helps, and the content decides.
@@ -8,10 +8,11 @@ use super::preview;
 use super::storage::{Storage, StorageResult, StoredObject};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
+use crate::store::to_unsigned;
 
-/// The type of a file that nobody has named. It is replaced when the content is known.
+/// The type of a file whose type the client has not named. It is replaced when the content is known.
 const UNKNOWN: &str = "application/octet-stream";
-/// The type of a text that has no better one.
+/// The type of a text whose type is not known better.
 const PLAIN: &str = "text/plain";
 /// Maximum length of a media type, in characters.
 const MAX_CHARS: usize = 127;
@@ -42,7 +43,7 @@ impl AllowedTypes<'_> {
     /// Decides the type of a file before its content is known, without parameters and in lower case.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if it is no media type, or none that is taken.
+    /// `INVALID_REQUEST` if it is not a media type, or not an accepted one.
     pub(super) fn announced(self, name: &str, mime_type: Option<&str>) -> Result<String, Error> {
         let declared = bare_type(mime_type.unwrap_or_default())?;
         let by_name = type_of_name(name);
@@ -58,7 +59,7 @@ impl AllowedTypes<'_> {
             return Err(self.refuse(&declared));
         }
         match type_of_name(name) {
-            // A picture or a film is none of the texts that the content can turn out to be.
+            // The content of such a file cannot turn out to be one of the accepted text types.
             Some(media) if ["image/", "audio/", "video/", "font/"].iter().any(|kind| media.starts_with(kind)) => {
                 Err(self.refuse(&media))
             }
@@ -66,10 +67,10 @@ impl AllowedTypes<'_> {
         }
     }
 
-    /// Decides the type of a file by its content, if nobody has named it.
+    /// Decides the type of a file by its content, if the client has not named it.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if it is none that is taken.
+    /// `INVALID_REQUEST` if the type is not accepted.
     pub(super) async fn uploaded(self, storage: &Storage, row: &AttachmentRow) -> StorageResult<Result<String, Error>> {
         if row.mime_type != UNKNOWN {
             return Ok(Ok(row.mime_type.clone()));
@@ -84,7 +85,7 @@ impl AllowedTypes<'_> {
                 false => Err(self.refuse(detected)),
             });
         }
-        let size = u64::try_from(row.size).unwrap_or_default();
+        let size = to_unsigned(row.size);
         let is_text = content_check::find_mismatch(storage, row.id, PLAIN, size).await?.is_none();
         Ok(match is_text && self.allows(PLAIN) {
             true => Ok(PLAIN.to_owned()),

@@ -1,4 +1,4 @@
-//! Makes previews of images. The decoders read bytes from anybody, so their memory is limited.
+//! Makes previews of images. The decoders read bytes from untrusted clients, so their memory is limited.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;

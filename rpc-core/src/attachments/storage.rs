@@ -1,6 +1,6 @@
 //! Stores the bytes of attachments in a directory or an S3 bucket.
 //!
-//! StoredObject names contain only ids, so a client cannot influence a path:
+//! Names of objects contain only ids, so a client cannot influence a path:
 //!
 //! | object | holds |
 //! | --- | --- |
@@ -106,8 +106,8 @@ impl Storage {
         Ok(Self { location })
     }
 
-    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers media type and size,
-    /// so that nobody can store more than was announced and counted.
+    /// Returns a URL to which the client can PUT the file; `None` without a bucket. The signature covers media type and
+    /// size, so that a client cannot store more than was announced and counted.
     pub(super) async fn upload_url(
         &self,
         id: AttachmentId,

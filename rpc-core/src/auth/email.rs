@@ -7,10 +7,10 @@ use unicode_normalization::UnicodeNormalization;
 const EMAIL_CHARS: usize = 254;
 
 /// Checks the shape of an address, and returns it normalised: without white space around it, in Unicode's normalisation
-/// form KC, in lower case. Two addresses are the same account if their normalised forms are the same. Dots and `+tag` in
-/// the name count, because their meaning is the mail server's.
+/// form KC, in lower case. Two addresses are the same account if their normalised forms are the same. Dots and `+tag`
+/// in the name count, because their meaning is the mail server's.
 ///
-/// Only the shape is checked: whether mail arrives there, only mail can tell.
+/// Only the shape is checked. Whether mail arrives is not known.
 ///
 /// # Errors
 /// `INVALID_REQUEST`.
@@ -41,7 +41,7 @@ pub(crate) fn legacy(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Whether a character shows nothing: with it, two different addresses would look the same.
+/// Returns whether a character is invisible: with it, two different addresses would look the same.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

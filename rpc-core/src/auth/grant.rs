@@ -33,8 +33,8 @@ pub(crate) struct KeyInUse {
     pub(crate) requests_per_minute: Option<NonZeroU32>,
 }
 
-/// Methods, by name or by namespace: `threads.create`, `threads.*`, or `*`, which is all but those of the console. Whether
-/// the console shows what users have written is a scope of its own: `admin:read_content`.
+/// Methods, by name or by namespace: `threads.create`, `threads.*`, or `*`, which is all but those of the console.
+/// Whether the console shows what users have written is a scope of its own: `admin:read_content`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MethodScope(Vec<String>);
 
@@ -100,7 +100,9 @@ impl UserScope {
         match self.0.iter().find(|pattern| !is_valid(pattern)) {
             _ if self.0.is_empty() => Err("Name the users: `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`.".to_owned()),
             None => Ok(()),
-            Some(pattern) => Err(format!("{pattern:?} is no user: write `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`.")),
+            Some(pattern) => {
+                Err(format!("{pattern:?} is not a user: write `*`, an id, `ISSUER|SUBJECT` or `ISSUER|*`."))
+            }
         }
     }
 

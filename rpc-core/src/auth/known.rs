@@ -1,4 +1,4 @@
-//! What the database says about a subject of access, kept for a while.
+//! A cache of what the database says about a subject: an account, a service key or a client token.
 
 use crate::store::StoreError;
 use std::hash::Hash;

@@ -1,8 +1,8 @@
-//! Slows down who guesses the password of one account, from however many addresses.
+//! Slows down attempts to guess the password of one account, from any number of addresses.
 //!
-//! Failures are counted per email, in the database, so that all replicas count together. Whoever knows the email of
-//! somebody could lock that account by guessing wrongly. So an address from which its user has logged in before is not
-//! slowed down: there the limit of the address is enough.
+//! Failures are counted per email, in the database, so that all replicas count together. An attacker who knows an email
+//! could lock its account by guessing wrongly. So an address from which the user has logged in before is not slowed
+//! down: there the limit of the address is enough.
 
 use crate::error::Error;
 use crate::store::{Clock, Store};
@@ -93,7 +93,7 @@ impl LoginAttempt<'_> {
 
 /// Returns the hash under which the failures of an email are counted.
 ///
-/// All ways to write an email of one account have one hash: whoever guesses must not gain tries by another spelling.
+/// All spellings of the email of one account have one hash: another spelling must not give an attacker more attempts.
 pub(crate) fn hash_of(email: &str) -> String {
     let email = super::email::normalize(email).unwrap_or_else(|_| super::email::legacy(email));
     let digest: [u8; 32] = Sha256::digest(email).into();

@@ -1,4 +1,4 @@
-//! Authentication: passwords prove who logs in, tokens prove who calls.
+//! Authentication: passwords at the login, and tokens and service keys at each call.
 
 pub(crate) mod email;
 pub(crate) mod foreign;

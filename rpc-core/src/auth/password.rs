@@ -88,7 +88,8 @@ impl Default for Passwords {
     }
 }
 
-fn hasher() -> Argon2<'static> {
+/// Returns the hash function of passwords.
+pub(crate) fn hasher() -> Argon2<'static> {
     let params = Params::new(MEMORY_KIB, PASSES, 1, None).unwrap_or_default();
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }

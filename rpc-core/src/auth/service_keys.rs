@@ -24,7 +24,7 @@ const MAX_KNOWN: usize = 10_000;
 const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
 /// How long the account of a named user is remembered.
 const USER_TTL: Duration = Duration::from_secs(60);
-/// Most lookups of unknown keys per second: whoever makes up keys must not keep the database busy.
+/// Most lookups of unknown keys per second: a client that sends invented keys must not keep the database busy.
 const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 /// Most bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
@@ -98,10 +98,11 @@ impl ServiceKeys {
         }
     }
 
-    /// Returns the key that this text is; `None` if there is none, or it is revoked or has expired.
+    /// Returns the key with this text; `None` if it does not exist, is revoked or has expired.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, or is asked for many unknown keys.
+    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, or is asked for many unknown
+    /// keys.
     pub(crate) async fn find(&self, text: &str) -> Result<Option<Arc<ServiceKey>>, Error> {
         let hash = secret_code::hash(text);
         let id = match self.ids.get(&hash) {
@@ -123,8 +124,8 @@ impl ServiceKeys {
         Ok(key)
     }
 
-    /// Returns the identity with which a service acts for a user: by id, or as `ISSUER|SUBJECT`. Such a user is created at
-    /// first sight.
+    /// Returns the identity with which a service acts for a user: by id, or as `ISSUER|SUBJECT`. Such a user is created
+    /// at first sight.
     ///
     /// # Errors
     /// `FORBIDDEN` if the key may not act for the user or there is no such user, `INVALID_REQUEST` for another form,

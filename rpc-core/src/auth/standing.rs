@@ -1,4 +1,4 @@
-//! What the database says about the access of an account, and whether a token is still accepted because of it.
+//! The standing of an account: whether it is disabled, and which of its tokens are still accepted.
 
 use crate::auth::token::Identity;
 use crate::store::UserAccess;

@@ -1,8 +1,9 @@
-//! Knows without a query whether a token is still accepted, and ends open streams when one is not any more.
+//! Decides without a query whether a token is still accepted, and ends the open streams of a token that is not any
+//! more.
 //!
-//! What the database says about an account or a service key is kept for a while. Whoever changes it records the change in the same
-//! transaction; each process reads these records twice a second, and at once when another process signals one. So a change is
-//! noticed within half a second, whoever made it: a replica, or a command on another machine.
+//! The standing of an account or a service key is cached. A transaction that changes it also records the change. Each
+//! process reads these records twice a second, and at once when another process signals one. So each process notices a
+//! change within half a second, also one by a replica or by a command on another machine.
 
 use super::known::Known;
 use super::service_keys::ServiceKey;

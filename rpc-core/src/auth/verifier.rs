@@ -1,4 +1,4 @@
-//! Which token is whose: the one place where a token is verified, for calls and for sockets.
+//! Finds the user of a token. This is the one place where tokens are verified, for calls and for sockets.
 
 use super::foreign::{ForeignTokens, TokenRefusal};
 use super::token::{Identity, Tokens};
@@ -12,11 +12,11 @@ pub(crate) struct TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Returns the user of a token, or why it is not accepted. The algorithms of the two issuers differ, so no token can
-    /// pass for one of the other.
+    /// Returns the user of a token, or why it is not accepted. The algorithms of the two issuers differ, so no token
+    /// can pass for one of the other.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the provider or the database would have to be asked and does not answer.
+    /// `SERVICE_UNAVAILABLE` if the provider or the database is needed and does not answer.
     pub(crate) async fn identify(&self, token: &str) -> Result<Result<Identity, TokenRefusal>, Error> {
         match (self.tokens.verify(token), &self.foreign) {
             (Some(identity), _) => Ok(Ok(identity)),

@@ -25,6 +25,8 @@ pub struct AgentsConfig {
     pub approval_expires: Option<Duration>,
     /// Budgets of groups of users, by name.
     pub budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
+    /// The text of the file without comments and secrets.
+    pub shown_text: Arc<str>,
 }
 
 /// A group of users with budgets of its own.
@@ -32,10 +34,11 @@ pub struct AgentsConfig {
 pub struct BudgetClass {
     /// Its name.
     pub name: Arc<str>,
-    /// What all users of the class together may use per day. In the file: `budget_tokens_per_day`, `budget_cost_per_day`.
+    /// What all users of the class together may use per day. In the file: `budget_tokens_per_day`,
+    /// `budget_cost_per_day`.
     pub all: DailyBudget,
-    /// What each user of the class may use per day, in place of the service's. In the file: `user_budget_tokens_per_day`,
-    /// `user_budget_cost_per_day`.
+    /// What each user of the class may use per day, in place of the service's. In the file:
+    /// `user_budget_tokens_per_day`, `user_budget_cost_per_day`.
     pub user: DailyBudget,
 }
 
@@ -54,7 +57,7 @@ pub fn check_class_name(name: &str) -> Result<(), String> {
     Err(format!("The name of a budget class has 1 to {CLASS_NAME_CHARS} letters, digits, _ and -."))
 }
 
-/// What is set of one model.
+/// Settings of one model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelSettings {
     /// Prices; `None` if the file has none.
@@ -88,7 +91,8 @@ pub struct AgentProfile {
     pub title_policy: TitlePolicy,
     /// Name of the model that writes the titles of threads; `None` is the service's default, if it has one.
     pub title_model: Option<Arc<str>>,
-    /// Name of the model that summarises the turns that prompts leave out; `None` is the service's default, if it has one.
+    /// Name of the model that summarises the turns that prompts leave out; `None` is the service's default, if it has
+    /// one.
     pub summary_model: Option<Arc<str>>,
     /// Maximum number of turns of a run; `None` is the service's limit.
     pub max_turns: Option<u32>,
@@ -140,7 +144,7 @@ pub enum TitlePolicy {
 /// What becomes of a run whose process has died.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CrashPolicy {
-    /// It goes on in another process, if that is safe. In the file: `"continue"`.
+    /// It continues in another process, if that is safe. In the file: `"continue"`.
     #[default]
     Continue,
     /// It ends. In the file: `"interrupt"`.

@@ -14,7 +14,7 @@ use threadline_schema::chatkit::{InferenceOptions, ThreadItem};
 use threadline_schema::ids::{ServiceKeyId, ThreadId, UserId};
 use threadline_store::{IdempotencyKey, RunInput};
 
-/// What runs that answer have in common.
+/// Starts runs that answer. All kinds of input that the agent answers use it.
 pub(crate) struct AnswerRuns {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
@@ -121,8 +121,8 @@ impl AnswerRuns {
         check_allowed(&self.store, &self.agents, user_id, agent).await
     }
 
-    /// Makes the driver of a run. `first_words` are the words of the first message of a thread: a model may be asked for
-    /// a title. `approved` is the call that the run begins with.
+    /// Makes the driver of a run. `first_words` are the words of the first message of a thread: a model may be asked
+    /// for a title. `approved` is the call that the run begins with.
     pub(super) fn driver(
         &self,
         agent: ResolvedAgent,

@@ -213,8 +213,8 @@ impl PendingAnswers {
         calls.next().map(|(body, call)| WaitingCall { call, body }).ok_or_else(nothing_waits)
     }
 
-    /// Returns the options of the run that continues: as the message asked. The tool that had to be called first has been
-    /// called.
+    /// Returns the options of the run that continues: as the message asked. The tool that had to be called first has
+    /// been called.
     async fn options_of(&self, row: &ItemRow) -> Result<InferenceOptions, Error> {
         let message = self.runs.store.message_before(row.thread_id, row.position).await?;
         let options = message.as_ref().map(inference_options_of).unwrap_or_default();
@@ -259,7 +259,7 @@ fn record_answers(questions: &mut StructuredInputItem, submission: StructuredInp
     }
     if let Some(id) = answers.keys().next() {
         let id: String = id.chars().take(100).collect();
-        return Err(Error::invalid(format!("`answers` names {id:?}, which is none of these questions.")));
+        return Err(Error::invalid(format!("`answers` names {id:?}, which is not one of these questions.")));
     }
     questions.status = if skipped { StructuredInputStatus::Skipped } else { StructuredInputStatus::Answered };
     Ok(())

@@ -31,8 +31,8 @@ impl DecidedCall {
     /// Decides about a call.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if the call is approved with arguments that its tool does not take, `SERVICE_UNAVAILABLE` if they
-    /// cannot be checked. The call waits on.
+    /// `INVALID_REQUEST` if the call is approved with arguments that its tool does not take, `SERVICE_UNAVAILABLE` if
+    /// they cannot be checked. The call waits on.
     pub(super) fn new(
         approval: CallApproval,
         body: ToolCallBody,
@@ -142,7 +142,7 @@ fn check_ids(questions: &StructuredInputItem, submission: &StructuredInputSubmis
         None => Ok(()),
         Some(id) => {
             let id: String = id.chars().take(100).collect();
-            Err(Error::invalid(format!("`answers` names {id:?}, which is none of these questions.")))
+            Err(Error::invalid(format!("`answers` names {id:?}, which is not one of these questions.")))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who sends an input, and the idempotency keys that detect repeated requests.
+//! The sender of an input, and the idempotency keys that detect repeated requests.
 
 use crate::error::Error;
 use serde::Serialize;
@@ -40,8 +40,8 @@ impl InputRequest {
     }
 }
 
-/// Returns the key of a request, if it has one, with a fingerprint of the request. `input` is the rest of the request: the
-/// same key with another input is a conflict.
+/// Returns the key of a request, if it has one, with a fingerprint of the request. `input` is the rest of the request:
+/// the same key with another input is a conflict.
 ///
 /// # Errors
 /// `INVALID_REQUEST` for a key that is empty, too long or not printable.

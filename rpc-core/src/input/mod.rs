@@ -22,5 +22,5 @@ mod widget_action;
 pub(crate) use answer_run::{AnswerRuns, roles_of};
 pub(crate) use answers::PendingAnswers;
 pub(crate) use idempotency::InputRequest;
-pub(crate) use user_message::UserMessages;
+pub(crate) use user_message::{NewThreadOptions, UserMessages};
 pub(crate) use widget_action::WidgetActions;

@@ -13,12 +13,24 @@ use crate::store::rows::{AttachmentRow, NewItem};
 use std::sync::Arc;
 use threadline_engine::{NewThreadInput, RunRequest, StartedRun, StoredRun, UserMessageInput as CheckedMessage};
 use threadline_schema::chatkit::{Extra, ThreadItem, UserMessage, UserMessageInput};
-use threadline_schema::ids::{ItemId, ThreadId};
+use threadline_schema::error::Chain;
+use threadline_schema::ids::{ItemId, ThreadId, UserId};
 use threadline_schema::items::ItemKind;
 use threadline_store::{Reservation, RunInput};
 
 /// The title of a thread until it has a first message.
 const NEW_TITLE: &str = "New Chat";
+
+/// Most temporary threads that one request deletes.
+const MAX_DELETIONS: u32 = 20;
+
+/// What a request says about a thread that it creates.
+pub(crate) struct NewThreadOptions {
+    /// Name of the agent; `None` for the default.
+    pub(crate) agent: Option<String>,
+    /// Whether it is listed nowhere, and deleted some hours after its last use.
+    pub(crate) temporary: bool,
+}
 
 /// Accepts messages of users.
 pub(crate) struct UserMessages {
@@ -65,14 +77,14 @@ impl UserMessages {
         started.map_err(|error| runs.budgets.explain(error))
     }
 
-    /// Stores a new thread. With a first message, starts the run that answers it. `agent_name` is `None` for the default
-    /// agent.
+    /// Stores a new thread. With a first message, starts the run that answers it.
     pub(crate) async fn create_thread(
         &self,
         request: InputRequest,
         input: Option<UserMessageInput>,
-        agent_name: Option<String>,
+        options: NewThreadOptions,
     ) -> Result<StartedRun, Error> {
+        let NewThreadOptions { agent: agent_name, temporary } = options;
         let runs = &self.runs;
         if let Some(input) = &input
             && let Some(run) = request.find_run(&runs.engine, Repeated::Message(None, input)).await?
@@ -92,7 +104,10 @@ impl UserMessages {
             }
             None => runs.engine.permit_without_run(),
         };
-        let key = request.idempotency_key("threads.create", None, &(&input, &agent_name))?;
+        let key = match temporary {
+            false => request.idempotency_key("threads.create", None, &(&input, &agent_name))?,
+            true => request.idempotency_key("threads.create", None, &(&input, &agent_name, temporary))?,
+        };
         let InputRequest { user_id, key_id, context, .. } = request;
         let agent = runs.for_user(agent, user_id, key_id).await?;
         let thread_id = self.clock.new_id::<ThreadId>();
@@ -107,13 +122,34 @@ impl UserMessages {
         };
         let words = message.as_ref().map(|message| title_words(&message.message));
         let max_threads = self.limits.sessions_per_user;
-        let new = NewThreadInput { thread_id, title: NEW_TITLE.to_owned(), metadata, max_threads, message };
+        let title = NEW_TITLE.to_owned();
+        let new = NewThreadInput { thread_id, title, metadata, max_threads, temporary, message };
         let (driver_runs, driver_context) = (runs.clone(), context.clone());
         let make_driver =
             move |run: StoredRun<'_>| driver_runs.driver(agent, &run, words.as_deref(), None, &driver_context);
         let request = RunRequest { permit, user_id, key, context, make_driver: Box::new(make_driver) };
         let created = runs.engine.create_thread(request, new).await;
-        created.map_err(|error| runs.budgets.explain_new_thread(error, max_threads))
+        let created = created.map_err(|error| runs.budgets.explain_new_thread(error, max_threads))?;
+        if temporary && !created.is_replayed {
+            self.limit_temporary(user_id).await;
+        }
+        Ok(created)
+    }
+
+    /// Deletes the temporary threads that a user has too many, those first that were not used for the longest time. A
+    /// failure is logged: the next thread tries again, and all end some time after their last use.
+    async fn limit_temporary(&self, user_id: UserId) {
+        let Some(keep) = self.limits.sessions_per_user else { return };
+        let AnswerRuns { store, engine, .. } = &*self.runs;
+        let beyond = match store.temporary_threads_beyond(user_id, keep, MAX_DELETIONS).await {
+            Ok(beyond) => beyond,
+            Err(error) => return tracing::warn!(%user_id, error = %Chain(&error), "temporary threads cannot be listed"),
+        };
+        for thread_id in beyond {
+            if let Err(error) = engine.delete_thread(user_id, thread_id).await {
+                tracing::info!(%thread_id, error = %Chain(&error), "a temporary thread too many cannot be deleted yet");
+            }
+        }
     }
 
     /// Answers a user message again. The items after it are removed when the new answer is complete.
@@ -127,7 +163,7 @@ impl UserMessages {
             return Ok(run);
         }
         let key = request.idempotency_key("threads.retry_after_item", Some(thread_id), &item_id)?;
-        // The transaction that starts the run refuses what is no user message.
+        // The transaction that starts the run refuses what is not a user message.
         let message = self.runs.store.item_get(request.user_id, thread_id, item_id).await.ok();
         let options = message.as_ref().map(inference_options_of).unwrap_or_default();
         let input = ResumedAnswer { input: RunInput::Retry(item_id), replaced: None, options, approved: None };

@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a limiter of this process says about a call.
+/// The decision of a limiter of this process about a call.
 type Checked = Result<StateSnapshot, NotUntil<<DefaultClock as Clock>::Instant>>;
 
 /// An allowance for each key.
@@ -43,7 +43,8 @@ impl<K: Hash + Eq + Clone> Allowance<K> {
     }
 }
 
-/// Counts a call by the shared count, or else by that of this process. Returns how many more calls are allowed right now.
+/// Counts a call by the shared count, or else by that of this process. Returns how many more calls are allowed right
+/// now.
 ///
 /// # Errors
 /// Whole seconds until the next call is allowed, at least 1.

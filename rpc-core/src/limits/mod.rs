@@ -1,8 +1,8 @@
 //! Rate limits: GCRA per user, and per address for calls without a user.
 //!
-//! An address has an allowance for each purpose: who guesses passwords, or calls without a token, keeps nobody behind the
-//! same address from logging in. Previews and probes have larger ones of their own: a page can show many images at once,
-//! and monitoring asks often.
+//! An address has an allowance for each purpose: a client that guesses passwords, or calls without a token, does not
+//! keep other clients of the same address from logging in. Previews and probes have larger ones of their own: a page
+//! can show many images at once, and monitoring asks often.
 //!
 //! A file is uploaded and downloaded in pieces, one call each, but counts as one request. So the first piece counts
 //! like any call, and the others count against a limit of their own: the most pieces that the allowed requests can
@@ -49,7 +49,7 @@ struct Inner {
 /// How many previews, and how many probes over JSON-RPC, are allowed for each allowed request.
 const LIGHT_CALLS: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
-/// What an address does without a user.
+/// The purpose of a call without a user. Each has an allowance of its own per address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum AddressPurpose {
     /// Logs in.
@@ -113,7 +113,7 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_piece(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        // Clients are told about requests only.
+        // The headers of the rate limit are about requests only.
         inner.verdict(inner.pieces.count(&user_id, &user_id.to_string(), "piece").await).map(|_| None)
     }
 
@@ -123,7 +123,7 @@ impl RateLimits {
     /// `RATE_LIMITED`, with the state of the limit.
     pub(crate) async fn check_preview(&self, user_id: UserId) -> Verdict {
         let Some(inner) = &self.inner else { return Ok(None) };
-        // The state of this limit says nothing to the owner.
+        // The owner did not make this call, so the state of the limit does not concern the owner.
         inner.verdict(inner.previews.count(&user_id, &user_id.to_string(), "preview").await).map(|_| None)
     }
 
@@ -169,7 +169,7 @@ impl RateLimits {
 }
 
 impl Inner {
-    /// Says what became of a call, with the limit of requests: the other allowances follow from it.
+    /// Returns the verdict on a call, with the limit of requests: the other allowances follow from it.
     fn verdict(&self, counted: Result<u32, u64>) -> Result<RateLimitState, (RpcError, RateLimitState)> {
         let limit = self.per_minute.get();
         match counted {

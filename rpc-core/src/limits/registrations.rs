@@ -1,5 +1,5 @@
 //! The limit of registrations per address. It is separate from the limit of requests, and much lower: each account has
-//! limits and a budget of its own, so whoever can make accounts without end has none.
+//! limits and a budget of its own, so a client that can create any number of accounts has no limits.
 
 use super::allowance::Allowance;
 use super::network_of;
@@ -37,7 +37,7 @@ impl RegistrationLimit {
         Self { inner }
     }
 
-    /// Counts a registration from an address, be it successful or not.
+    /// Counts a registration from an address, whether it succeeds or not.
     ///
     /// # Errors
     /// `RATE_LIMITED`, with the state of the limit.

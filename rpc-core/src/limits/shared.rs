@@ -100,7 +100,7 @@ impl SharedLimits {
         }
     }
 
-    /// Notes whether Redis answered, and logs when that changes.
+    /// Records whether Redis answered, and logs when that changes.
     fn record_outcome(&self, error: Option<&String>) {
         let mut retry_at = self.retry_at.lock();
         match (error, retry_at.is_some()) {

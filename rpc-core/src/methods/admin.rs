@@ -1,35 +1,40 @@
 //! `admin.*`: the console. The pipeline has checked that the caller is an operator.
 
-use super::usage::days_of;
+mod agents_file;
+mod keys;
+mod operations;
+mod usage;
+
 use crate::accounts::Accounts;
 use crate::agent::AgentRegistry;
 use crate::audit::{AuditEntry, AuditLog};
 use crate::auth::email;
 use crate::auth::standings::Standings;
+use crate::budget::Budgets;
+use crate::config::AgentsFile;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, DaySum, ListedRun, ListedUser, Store};
+use crate::store::{Clock, ListedRun, ListedUser, Store, to_unsigned};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
 use threadline_schema::admin::{
-    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminDayUsage, AdminDisableUser,
-    AdminEnableUser, AdminFeedback, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams,
-    AdminListKeys, AdminListParams, AdminListRuns, AdminListUsers, AdminListUsersParams, AdminRunRef, AdminSetting,
-    AdminSettings, AdminUsage, AdminUsageReport, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
+    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCheckAgentsFile,
+    AdminCreateKey, AdminDisableUser, AdminEnableUser, AdminFeedback, AdminGetAgentsFile, AdminGetBudgets,
+    AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams, AdminListItems,
+    AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses, AdminListRuns, AdminListThreads,
+    AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminReloadAgentsFile, AdminRevokeKey, AdminRunRef,
+    AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
 use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::page::{Page, Raw};
-use threadline_schema::usage::{UsageGetParams, Used};
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// Most days of a report of usage: each may have a row for every user.
-const MAX_DAYS: i64 = 100;
 /// Most ratings of a page with the items, which may be long.
 const MAX_ITEMS: u32 = 20;
 /// Most characters of an email address.
@@ -42,8 +47,10 @@ pub(crate) struct AdminMethods {
     pub(crate) accounts: Accounts,
     pub(crate) standings: Arc<Standings>,
     pub(crate) agents: Arc<AgentRegistry>,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) engine: Engine,
     pub(crate) audit: AuditLog,
+    pub(crate) agents_file: Option<Arc<dyn AgentsFile>>,
     pub(crate) settings: Arc<[AdminSetting]>,
 }
 
@@ -54,12 +61,25 @@ impl AdminMethods {
             .command(AdminListUsers, Self::list_users)
             .command(AdminDisableUser, Self::disable_user)
             .command(AdminEnableUser, Self::enable_user)
+            .command(AdminSetBudgetClass, Self::set_budget_class)
+            .command(AdminListThreads, Self::list_threads)
+            .command(AdminListItems, Self::list_items)
             .command(AdminListRuns, Self::list_runs)
             .command(AdminCancelRun, Self::cancel_run)
             .command(AdminUsage, Self::usage)
+            .command(AdminListTopUsers, Self::list_top_users)
+            .command(AdminGetBudgets, Self::budgets)
+            .command(AdminListNearBudget, Self::list_near_budget)
             .command(AdminListFeedback, Self::list_feedback)
+            .command(AdminListProcesses, Self::list_processes)
+            .command(AdminGetErrors, Self::errors)
+            .command(AdminCreateKey, Self::create_key)
+            .command(AdminRevokeKey, Self::revoke_key)
             .command(AdminListKeys, Self::list_keys)
             .command(AdminAuditLog, Self::audit_log)
+            .command(AdminGetAgentsFile, Self::agents_file)
+            .command(AdminCheckAgentsFile, Self::check_agents_file)
+            .command(AdminReloadAgentsFile, Self::reload_agents_file)
             .command(AdminGetSettings, Self::settings);
     }
 
@@ -95,7 +115,7 @@ impl AdminMethods {
         let no_user = || Error::new(ErrorCode::NotFound, "There is no user with this id.");
         self.store.user_by_id(id).await?.ok_or_else(no_user)?;
         let action = if disabled { AdminDisableUser::NAME } else { AdminEnableUser::NAME };
-        self.record(call, action, id).await?;
+        self.record(call, action, Some(id)).await?;
         self.accounts.set_disabled(id, disabled).await?;
         self.standings.announce(id.into()).await;
         self.store.console_user(id).await?.map(user).ok_or_else(no_user)
@@ -120,7 +140,7 @@ impl AdminMethods {
                 model: agent.models.first().and_then(|model| model.as_deref().map(str::to_owned)),
                 status: run.status,
                 created_at: run.created_at.utc(),
-                age_ms: count((now.utc() - run.created_at.utc()).num_milliseconds()),
+                age_ms: to_unsigned((now.utc() - run.created_at.utc()).num_milliseconds()),
                 lease_owner: run.owner,
                 lease_expires_at: run.lease_expires_at.utc(),
                 cancel_requested_at: run.cancel_requested_at.map(|at| at.utc()),
@@ -132,21 +152,9 @@ impl AdminMethods {
     async fn cancel_run(self: Arc<Self>, call: CallContext, params: AdminRunRef) -> Result<AdminCancelled, Error> {
         let user_id = self.store.console_user_of_run(params.run_id).await?;
         let user_id = user_id.ok_or_else(|| Error::new(ErrorCode::RunNotFound, "There is no run with this id."))?;
-        self.record(&call, AdminCancelRun::NAME, user_id).await?;
+        self.record(&call, AdminCancelRun::NAME, Some(user_id)).await?;
         let run = self.engine.cancel(user_id, params.run_id).await?;
         Ok(AdminCancelled { id: run.id, status: run.status })
-    }
-
-    async fn usage(self: Arc<Self>, _: CallContext, params: UsageGetParams) -> Result<AdminUsageReport, Error> {
-        let (first, last) = days_of(params, crate::store::day_of(self.clock.now()), MAX_DAYS)?;
-        let mut total = Used::default();
-        let mut days = Vec::new();
-        for sum in self.store.console_usage(first, last).await? {
-            let used = used(&sum);
-            total += used;
-            days.push(AdminDayUsage { date: super::usage::date(sum.day)?, users: count(sum.users), used });
-        }
-        Ok(AdminUsageReport { days, total })
     }
 
     async fn list_feedback(
@@ -183,7 +191,7 @@ impl AdminMethods {
     ) -> Result<HashMap<ItemId, Raw<ThreadItem>>, Error> {
         let users: BTreeSet<UserId> = rows.iter().map(|row| row.user_id).collect();
         for user_id in users {
-            self.record(call, AdminListFeedback::NAME, user_id).await?;
+            self.record(call, AdminListFeedback::NAME, Some(user_id)).await?;
         }
         let items = self.store.console_items(rows.iter().map(|row| row.item_id).collect()).await?;
         let read = |item: ItemRow| -> Result<_, Error> { Ok((item.id, Raw::from_json(item.body)?)) };
@@ -227,14 +235,14 @@ impl AdminMethods {
     }
 
     /// Records what an operator is about to do.
-    async fn record(&self, call: &CallContext, action: &str, user_id: UserId) -> Result<(), Error> {
+    async fn record(&self, call: &CallContext, action: &str, user_id: Option<UserId>) -> Result<(), Error> {
         let identity = call.identity()?;
         let key = identity.service_key();
         let actor = key.map_or_else(|| format!("user:{}", identity.user_id), |key| format!("key:{}", key.name));
         let entry = AuditEntry {
             actor: &actor,
             key_id: key.map(|key| key.id),
-            user_id: Some(user_id),
+            user_id,
             action,
             outcome: "allowed",
             request_id: call.request_id(),
@@ -245,15 +253,16 @@ impl AdminMethods {
 }
 
 fn user(listed: ListedUser) -> AdminUser {
-    let ListedUser { user, email, roles } = listed;
+    let ListedUser { user, email, roles, budget_class } = listed;
     AdminUser {
         id: user.id,
         email,
         created_at: user.created_at.utc(),
         disabled_at: user.disabled_at.map(|at| at.utc()),
         roles,
-        sessions: count(user.session_count),
-        attachment_bytes: count(user.attachment_bytes),
+        budget_class,
+        sessions: to_unsigned(user.session_count),
+        attachment_bytes: to_unsigned(user.attachment_bytes),
     }
 }
 
@@ -283,19 +292,4 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
         request_id: row.request_id,
         address: row.address,
     }
-}
-
-fn used(sum: &DaySum) -> Used {
-    Used {
-        runs: count(sum.runs),
-        prompt_tokens: count(sum.prompt_tokens),
-        completion_tokens: count(sum.completion_tokens),
-        cost_micros: count(sum.cost_micros),
-        unpriced_runs: count(sum.unpriced_runs),
-    }
-}
-
-/// A number of things; a stored one that is negative is none.
-fn count(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
 }

@@ -61,7 +61,7 @@ impl AuthMethods {
         let NewAccount { email, password, invitation } = params;
         let row = match self.registration {
             Registration::Closed => {
-                let message = "Nobody can register here. Ask the operator of the service for an account.";
+                let message = "Registration is closed. Ask the operator of the service for an account.";
                 return Err(Error::new(ErrorCode::RegistrationClosed, message));
             }
             Registration::Open => self.accounts.create(&email, password).await?,
@@ -172,7 +172,7 @@ impl AuthMethods {
             None => caller,
             Some(token) => {
                 let identity = self.tokens.verify(&token).filter(|identity| identity.user_id == caller.user_id);
-                identity.ok_or_else(|| Error::invalid("`client_token` is no valid token of this user."))?
+                identity.ok_or_else(|| Error::invalid("`client_token` is not a valid token of this user."))?
             }
         };
         let Some(id) = identity.grant.as_ref().and_then(|grant| grant.token_id) else {
@@ -207,8 +207,8 @@ impl AuthMethods {
         Ok(ErasureBegun { user_id, requested_at: at.utc() })
     }
 
-    /// Makes an attempt that needs the password of the caller's account. Failures count like failed logins: a token that was
-    /// stolen must not be a way to guess the password.
+    /// Makes an attempt that needs the password of the caller's account. Failures count like failed logins: a token
+    /// that was stolen must not be a way to guess the password.
     async fn attempt_with_password<T>(
         &self,
         call: &CallContext,

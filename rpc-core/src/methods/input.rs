@@ -15,7 +15,7 @@ use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Chain;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
-use threadline_store::{Charge, Held};
+use threadline_store::{Charge, Held, ModelUse};
 
 /// File name extensions of recordings, by media type: what browsers record, and what people upload.
 const FORMATS: &[(&str, &str)] = &[
@@ -54,11 +54,11 @@ impl InputMethods {
         let bare = params.mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let Some((mime_type, extension)) = FORMATS.iter().find(|(mime_type, _)| *mime_type == bare) else {
             let known = FORMATS.iter().map(|(mime_type, _)| *mime_type).collect::<Vec<_>>().join(", ");
-            return Err(Error::invalid(format!("`mime_type` is none of those that are taken: {known}.")));
+            return Err(Error::invalid(format!("`mime_type` is not one of the accepted types: {known}.")));
         };
-        let bytes = BASE64.decode(params.audio_base64).map_err(|_| Error::invalid("`audio_base64` is no base64."))?;
+        let bytes = BASE64.decode(params.audio_base64).map_err(|_| Error::invalid("`audio_base64` is not base64."))?;
         if bytes.is_empty() {
-            return Err(Error::invalid("`audio_base64` is empty: there is nothing to hear."));
+            return Err(Error::invalid("`audio_base64` is empty."));
         }
         let size = bytes.len();
         let request_id = call.request_id().clone();
@@ -83,14 +83,21 @@ impl InputMethods {
             }
         };
         // Detached: a client that leaves neither keeps what is held, nor gets the work for nothing.
-        let this = self.clone();
+        let (this, agent_name) = (self.clone(), agent.agent.name.clone());
         let work = async move {
             let transcribed = match this.model.transcribe(recording) {
                 Some(transcribed) => Some(transcribed.await),
                 None => None,
             };
             let charge = if matches!(transcribed, Some(Ok(_))) { charge } else { Charge::default() };
-            if let Err(error) = this.store.usage_release(user_id, at, charge, held).await {
+            let used = ModelUse {
+                agent: agent_name,
+                model: this.transcription_model.as_str().into(),
+                prompt_tokens: charge.prompt_tokens,
+                completion_tokens: charge.completion_tokens,
+                cost_micros: charge.cost_micros.unwrap_or_default(),
+            };
+            if let Err(error) = this.store.usage_release(user_id, at, charge, vec![used], held).await {
                 tracing::error!(%user_id, error = %Chain(&error), "a transcription could not be booked");
             }
             let transcribed = transcribed.ok_or_else(unavailable)?;

@@ -1,7 +1,7 @@
 //! `threads.*`
 
 use crate::error::Error;
-use crate::input::{InputRequest, PendingAnswers, UserMessages, WidgetActions};
+use crate::input::{InputRequest, NewThreadOptions, PendingAnswers, UserMessages, WidgetActions};
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
@@ -64,10 +64,10 @@ impl ThreadMethods {
         call: CallContext,
         params: ThreadsCreateParams,
     ) -> Result<Success<ThreadCreated>, Error> {
-        let ThreadsCreateParams { input, agent, idempotency_key: key, last_event_id } = params;
+        let ThreadsCreateParams { input, agent, temporary, idempotency_key: key, last_event_id } = params;
         let request = InputRequest { last_event_id, ..input_request(&call, key)? };
         let agent = call.agent_for_new_thread(agent)?;
-        let started = self.messages.create_thread(request, input, agent).await?;
+        let started = self.messages.create_thread(request, input, NewThreadOptions { agent, temporary }).await?;
         let run = started.run.as_ref().map(wire::run);
         let result = ThreadCreated { thread: wire::thread(&started.thread)?, run };
         Ok(Success { result, replayed: started.is_replayed })

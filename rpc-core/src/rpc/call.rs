@@ -31,11 +31,11 @@ pub(crate) struct Connection {
     pub(crate) trusts_meta_ip: bool,
     /// Whether the peer is a gateway: it makes the calls of many users.
     pub(crate) is_gateway: bool,
-    /// Whether anybody was authenticated on this connection.
+    /// Whether a caller was authenticated on this connection.
     pub(crate) known: KnownPeer,
 }
 
-/// Whether a peer is known: somebody was authenticated on its connection. Clones share it.
+/// Whether a peer is known: a caller was authenticated on its connection. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownPeer(Arc<AtomicBool>);
 
@@ -50,7 +50,7 @@ impl KnownPeer {
 }
 
 impl Connection {
-    /// Returns a connection of a peer that is no gateway and not known.
+    /// Returns a connection of a peer that is not a gateway and not known.
     pub(crate) fn of(caller: Caller, transport: Transport) -> Self {
         Self { caller, transport, trusts_meta_ip: false, is_gateway: false, known: KnownPeer::default() }
     }
@@ -95,7 +95,7 @@ impl Call<'_> {
     }
 }
 
-/// On whose behalf a call is made, as the pipeline verified it.
+/// The verified user of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Principal {
     /// No valid token.
@@ -149,8 +149,8 @@ impl CallContext {
         }
     }
 
-    /// Returns the agent of a thread that the call creates: the one that the params name, or the only one that its token
-    /// may use.
+    /// Returns the agent of a thread that the call creates: the one that the params name, or the only one that its
+    /// token may use.
     ///
     /// # Errors
     /// `FORBIDDEN` if the token may use another one only.
@@ -213,6 +213,7 @@ impl Call<'static> {
             ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
             request_id: "r".into(),
             hints: None,
+            trace: None,
         };
         let connection = Connection::of(caller, Transport::Http);
         connection.call(method, Some(params), CallKind::Single)

@@ -1,4 +1,4 @@
-//! What a subscription gives its subscriber, whether it follows a run or a thread.
+//! The feed of one subscription to a run or to a thread, with the rights of its caller.
 
 use super::open_streams::StreamPermit;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use threadline_schema::ids::RunId;
 use threadline_schema::threads::EventCursor;
 use tokio_util::sync::ReusableBoxFuture;
 
-/// The message of the event that ends a feed whose caller may not read it any more.
+/// The message of the event that ends a feed whose token is not accepted any more.
 const ACCESS_WITHDRAWN: &str =
     "Your token is not accepted any more. Log in again and go on from the last event you have.";
 
@@ -128,7 +128,7 @@ impl Feed {
 
     /// Returns the frames as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Frame> + Send {
-        // The feed while nobody waits for it. Then it is part of the future.
+        // The feed, while no caller polls it. Otherwise it is part of the future.
         let mut idle: Option<Self> = None;
         let mut waiting = ReusableBoxFuture::new(wait(self));
         let frames = futures::stream::poll_fn(move |cx| {

@@ -1,4 +1,4 @@
-//! The members of a JSON object as they were written, with those that are there twice.
+//! The members of a JSON object as they were written, including those that occur twice.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};

@@ -12,6 +12,7 @@ pub(crate) mod pipeline;
 pub(crate) mod registry;
 pub(crate) mod reply;
 mod transport;
+mod whole_numbers;
 
 pub use feed::Feed;
 pub(crate) use open_streams::OpenStreams;

@@ -1,5 +1,5 @@
-//! The open streams of this process: how many each user has, and whether their tokens are still accepted. A stream costs
-//! memory and room on a socket, whether its client reads or not.
+//! The open streams of this process: how many each user has, and whether their tokens are still accepted. A stream
+//! costs memory and room on a socket, whether its client reads or not.
 
 use crate::auth::standings::{AccessWatch, Standings};
 use crate::auth::token::Identity;
@@ -28,7 +28,7 @@ struct Counts(Mutex<HashMap<UserId, NonZeroU32>>);
 /// Permission for one open stream of a user. Dropping it gives it back.
 pub(crate) struct StreamPermit {
     _count: Option<Counted>,
-    /// `None` for a stream that belongs to nobody.
+    /// `None` for a stream without a user.
     watch: Option<AccessWatch>,
 }
 
@@ -45,9 +45,9 @@ impl StreamPermit {
         }
     }
 
-    /// Returns a permit that counts nowhere and belongs to nobody.
+    /// Returns a permit without a user, which is not counted.
     #[cfg(feature = "bench")]
-    pub(crate) const fn of_nobody() -> Self {
+    pub(crate) const fn without_user() -> Self {
         Self { _count: None, watch: None }
     }
 }

@@ -3,6 +3,7 @@
 use super::call::CallContext;
 use super::feed::Feed;
 use super::reply::{Reply, Success};
+use super::whole_numbers::whole_numbers;
 use crate::error::Error;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -138,18 +139,31 @@ fn parse_params<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Error> {
         }
         Some(text) => text,
     };
-    serde_json::from_str(text).map_err(|error: serde_json::Error| {
-        // Parses a second time, which only errors pay for, to find the path to the wrong value.
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let found = serde_path_to_error::deserialize::<_, P>(&mut deserializer).err();
-        let path = found.map(|found| found.path().to_string()).filter(|path| path != ".");
-        let reason = error.to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        match path {
-            Some(path) => Error::invalid(format!("`{path}`: {reason}.")),
-            None => Error::invalid(format!("Params: {reason}.")),
-        }
+    serde_json::from_str(text).or_else(|error: serde_json::Error| {
+        // From here on, only what was refused pays.
+        let rewritten = if error.is_data() { whole_numbers(text) } else { None };
+        let text = match &rewritten {
+            Some(rewritten) => match serde_json::from_str(rewritten) {
+                Ok(params) => return Ok(params),
+                Err(_) => rewritten,
+            },
+            None => text,
+        };
+        Err(describe::<P>(text, &error))
     })
+}
+
+/// Returns the error of params that cannot be parsed. Parses them once more, to find the path to the wrong value.
+fn describe<P: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Error {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = serde_path_to_error::deserialize::<_, P>(&mut deserializer).err();
+    let path = found.as_ref().map(|found| found.path().to_string()).filter(|path| path != ".");
+    let reason = found.map_or_else(|| error.to_string(), |found| found.inner().to_string());
+    let reason = reason.split(" at line ").next().unwrap_or_default();
+    match path {
+        Some(path) => Error::invalid(format!("`{path}`: {reason}.")),
+        None => Error::invalid(format!("Params: {reason}.")),
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +200,18 @@ mod tests {
         let params = r#" {"limit": 7, "inner": [{"name": "a"}]} "#;
         let inner = vec![Inner { name: "a".to_owned() }];
         assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner });
+    }
+
+    #[test]
+    fn an_integer_can_be_written_with_a_fraction() {
+        let params = r#"{"limit": 7.0, "inner": [{"name": "1.0"}]}"#;
+        let inner = vec![Inner { name: "1.0".to_owned() }];
+        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner });
+        assert_eq!(parse_params::<Params>(Some(r#"{"limit":1e2}"#)).unwrap().limit, 100);
+        assert!(message(r#"{"limit":1.5}"#).starts_with("`limit`: invalid type: floating point `1.5`"));
+        assert!(message(r#"{"limit":-1.0}"#).starts_with("`limit`: invalid value: integer `-1`"));
+        assert!(message(r#"{"limit":1.0,"limit":2.0}"#).contains("duplicate field `limit`"));
+        assert!(message(r#"{"limit":1.0,"other":2}"#).contains("unknown field `other`"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Erasure of accounts. It is requested in one transaction, which also refuses all tokens, and done in small steps that can
-//! be repeated: whoever finds the request goes on with it, also after a crash.
+//! Erasure of accounts. It is requested in one transaction, which also refuses all tokens, and done in small steps that
+//! can be repeated: any process that finds the request continues it, also after a crash.
 
 use super::account_access::{AccessChange, AccessSteps};
 use super::db::Store;
@@ -125,8 +125,8 @@ impl Store {
         })
     }
 
-    /// Ends an erasure: adds the usage to the sums of nobody, takes the user out of the audit log, and deletes the account
-    /// with everything that is left.
+    /// Ends an erasure: adds the usage to the sums without a user, takes the user out of the audit log, and deletes the
+    /// account with everything that is left.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

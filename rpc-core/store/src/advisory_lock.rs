@@ -18,6 +18,8 @@ pub(super) enum Job {
     DropAttachments,
     /// Deletes threads that are not kept any longer.
     DeleteUnused,
+    /// Completes the sums of usage.
+    SumUsage,
 }
 
 impl Job {
@@ -30,6 +32,7 @@ impl Job {
                 Self::TakeOver => 3,
                 Self::DropAttachments => 4,
                 Self::DeleteUnused => 5,
+                Self::SumUsage => 6,
             }
     }
 }

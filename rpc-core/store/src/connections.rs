@@ -17,7 +17,7 @@ where
     /// A connection that works as far as anybody knows, made if need be.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when there is none within the time: all are in use, or the server does not answer.
+    /// [`StoreError::Unavailable`] when no connection is free in time: all are in use, or the server does not answer.
     pub(super) async fn get(&self) -> StoreResult<Object<M>> {
         match tokio::time::timeout(self.wait, self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),

@@ -9,16 +9,15 @@ use super::unit::read;
 use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use std::collections::{BTreeMap, HashMap};
+use diesel::sql_types::Text;
+use std::collections::HashMap;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    anonymous_usage, audit_log, feedback, foreign_identities, items, runs, service_keys, threads, usage_days,
-    user_roles, users,
+    audit_log, feedback, foreign_identities, items, runs, service_keys, threads, user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{AuditId, ItemId, RunId, ServiceKeyId, UserId};
+use threadline_schema::ids::{AuditId, ItemId, RunId, ServiceKeyId, ThreadId, UserId};
 
 /// The last character of Unicode: no address that begins with a text is after the text and this one.
 const LAST_CHARACTER: char = '\u{10FFFF}';
@@ -32,6 +31,8 @@ pub struct ListedUser {
     pub email: Option<String>,
     /// Roles, sorted.
     pub roles: Vec<String>,
+    /// The budget class: as the operator has given it, or else as the identity provider says.
+    pub budget_class: Option<String>,
 }
 
 /// A run that has not ended.
@@ -45,33 +46,22 @@ pub struct ListedRun {
     pub email: Option<String>,
 }
 
-/// What all users have used on one day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DaySum {
-    /// Days since 1970-01-01, UTC.
-    pub day: i64,
-    /// Accounts with usage.
-    pub users: i64,
-    /// Runs that have ended.
-    pub runs: i64,
-    /// Those whose cost is not known.
-    pub unpriced_runs: i64,
-    /// Input tokens.
-    pub prompt_tokens: i64,
-    /// Output tokens.
-    pub completion_tokens: i64,
-    /// Millionths of the currency.
-    pub cost_micros: i64,
-}
+/// What an identity provider says about a user: email, roles, budget class.
+type ForeignParts = (UserId, Option<String>, TextList, Option<String>);
 
 /// Reads a page of users. `$query` selects rows of users; the rest is read by their ids.
 macro_rules! listed_users {
     ($c:ident, $rows:expr) => {{
         let rows: Vec<UserRow> = $rows;
         let ids: Vec<UserId> = rows.iter().map(|row| row.id).collect();
-        let foreign: Vec<(UserId, Option<String>, TextList)> = foreign_identities::table
+        let foreign: Vec<ForeignParts> = foreign_identities::table
             .filter(foreign_identities::user_id.eq_any(&ids))
-            .select((foreign_identities::user_id, foreign_identities::email, foreign_identities::roles))
+            .select((
+                foreign_identities::user_id,
+                foreign_identities::email,
+                foreign_identities::roles,
+                foreign_identities::budget_class,
+            ))
             .load($c)
             .await?;
         let given: Vec<(UserId, String)> = user_roles::table
@@ -104,8 +94,9 @@ impl Store {
         })
     }
 
-    /// Returns a page of the accounts whose normalised email begins with `prefix`, in the order of the bytes of the emails, and
-    /// whether more follow. `after` is the last of the page before; without it, or if it is gone, the page is the first.
+    /// Returns a page of the accounts whose normalised email begins with `prefix`, in the order of the bytes of the
+    /// emails, and whether more follow. `after` is the last of the page before; without it, or if it is gone, the page
+    /// is the first.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -155,8 +146,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the runs that have not ended, newest first, and whether more follow. `after` is the last of the page
-    /// before; it may have ended since.
+    /// Returns a page of the runs that have not ended, newest first, and whether more follow. `after` is the last of
+    /// the page before; it may have ended since.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -197,72 +188,31 @@ impl Store {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
 
-    /// Returns what all users have used on each day from `first` to `last`, newest first, without the days of no use. Days are
-    /// counted from 1970-01-01 UTC. A sum stops at 9·10^18.
+    /// Returns the user of a thread.
     ///
     /// # Errors
     /// Only if the database fails.
     #[boxed]
-    pub async fn console_usage(&self, first: i64, last: i64) -> StoreResult<Vec<DaySum>> {
-        // Neither fails when a sum is larger than a column. SQLite sums as floating point then.
-        let sum = if self.is_postgres() {
-            |column: &str| format!("CAST(LEAST(SUM({column}), 9000000000000000000) AS BIGINT)")
-        } else {
-            |column: &str| format!("CAST(MIN(TOTAL({column}), 9e18) AS INTEGER)")
-        };
-        let sums = ["runs", "unpriced_runs", "prompt_tokens", "completion_tokens", "cost_micros"].map(sum);
+    pub async fn console_user_of_thread(&self, id: ThreadId) -> StoreResult<Option<UserId>> {
+        read!(self, |c| { Ok(threads::table.find(id).select(threads::user_id).first(c).await.optional()?) })
+    }
+
+    /// Returns the email addresses of users, of those that have one.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn console_emails(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
         read!(self, |c| {
-            let [runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros] = &sums;
-            let rows: Vec<(i64, i64, i64, i64, i64, i64, i64)> = usage_days::table
-                .filter(usage_days::day.between(first, last))
-                .group_by(usage_days::day)
-                .select((
-                    usage_days::day,
-                    sql::<BigInt>("COUNT(*)"),
-                    sql::<BigInt>(runs),
-                    sql::<BigInt>(unpriced_runs),
-                    sql::<BigInt>(prompt_tokens),
-                    sql::<BigInt>(completion_tokens),
-                    sql::<BigInt>(cost_micros),
-                ))
-                .load(c)
-                .await?;
-            let erased: Vec<(i64, i64, i64, i64, i64, i64)> = anonymous_usage::table
-                .filter(anonymous_usage::day.between(first, last))
-                .select((
-                    anonymous_usage::day,
-                    anonymous_usage::runs,
-                    anonymous_usage::unpriced_runs,
-                    anonymous_usage::prompt_tokens,
-                    anonymous_usage::completion_tokens,
-                    anonymous_usage::cost_micros,
-                ))
-                .load(c)
-                .await?;
-            let erased = erased.into_iter().map(|(day, runs, unpriced, prompt, completion, cost)| {
-                (day, 0, runs, unpriced, prompt, completion, cost)
-            });
-            let mut days: BTreeMap<i64, DaySum> = BTreeMap::new();
-            for (day, users, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros) in
-                rows.into_iter().chain(erased)
-            {
-                let total = days.entry(day).or_default();
-                *total = DaySum {
-                    day,
-                    users: total.users.saturating_add(users),
-                    runs: total.runs.saturating_add(runs),
-                    unpriced_runs: total.unpriced_runs.saturating_add(unpriced_runs),
-                    prompt_tokens: total.prompt_tokens.saturating_add(prompt_tokens),
-                    completion_tokens: total.completion_tokens.saturating_add(completion_tokens),
-                    cost_micros: total.cost_micros.saturating_add(cost_micros),
-                };
-            }
-            Ok(days.into_values().rev().collect())
+            let rows: Vec<UserRow> =
+                users::table.filter(users::id.eq_any(&ids)).select(UserRow::as_select()).load(c).await?;
+            let listed = listed_users!(c, rows);
+            Ok(listed.into_iter().filter_map(|listed| Some((listed.user.id, listed.email?))).collect())
         })
     }
 
-    /// Returns a page of all feedback, newest first, and whether more follows. `after` is the position of the last of the page
-    /// before.
+    /// Returns a page of all feedback, newest first, and whether more follows. `after` is the position of the last of
+    /// the page before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -308,7 +258,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the service keys, newest first, and whether more follow. `after` is the last of the page before.
+    /// Returns a page of the service keys, newest first, and whether more follow. `after` is the last of the page
+    /// before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -331,8 +282,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the audit log, or of its entries about one user, newest first, and whether more follow. `after` is the
-    /// position of the last of the page before.
+    /// Returns a page of the audit log, or of its entries about one user, newest first, and whether more follow.
+    /// `after` is the position of the last of the page before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -361,14 +312,12 @@ impl Store {
 }
 
 /// Adds emails and roles to accounts.
-fn list_users(
-    rows: Vec<UserRow>,
-    foreign: Vec<(UserId, Option<String>, TextList)>,
-    given: Vec<(UserId, String)>,
-) -> Vec<ListedUser> {
+fn list_users(rows: Vec<UserRow>, foreign: Vec<ForeignParts>, given: Vec<(UserId, String)>) -> Vec<ListedUser> {
     let mut roles: HashMap<UserId, Vec<String>> = HashMap::new();
     let mut emails: HashMap<UserId, String> = HashMap::new();
-    for (id, email, named) in foreign {
+    let mut classes: HashMap<UserId, String> = HashMap::new();
+    for (id, email, named, class) in foreign {
+        classes.extend(class.map(|class| (id, class)));
         roles.entry(id).or_default().extend(named.0);
         emails.extend(email.map(|email| (id, email)));
     }
@@ -380,7 +329,8 @@ fn list_users(
         roles.sort();
         roles.dedup();
         let email = user.own_email().map(str::to_owned).or_else(|| emails.remove(&user.id));
-        ListedUser { user, email, roles }
+        let budget_class = user.budget_class.clone().or_else(|| classes.remove(&user.id));
+        ListedUser { user, email, roles, budget_class }
     };
     rows.into_iter().map(listed).collect()
 }

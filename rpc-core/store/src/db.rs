@@ -36,6 +36,16 @@ pub(super) enum Db {
     Lite(Arc<Lite>),
 }
 
+impl Db {
+    /// Returns the name of the system in traces.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => "postgresql",
+            Self::Lite(_) => "sqlite",
+        }
+    }
+}
+
 /// An SQLite file.
 pub(super) struct Lite {
     pub(super) readers: Connections<LiteManager>,
@@ -116,6 +126,18 @@ impl Store {
                     waiting: readers.waiting + writer.waiting,
                 }
             }
+        }
+    }
+
+    /// Empties SQLite's write-ahead log, which has pages as they were before a deletion. Returns whether it did: not
+    /// while another connection reads an older state. PostgreSQL has no file of this kind.
+    ///
+    /// # Errors
+    /// If the database cannot be read or written.
+    pub async fn empty_log(&self) -> StoreResult<bool> {
+        match &*self.db {
+            Db::Pg(_) => Ok(true),
+            Db::Lite(lite) => sqlite::empty_log(&lite.readers.pool).await,
         }
     }
 

@@ -44,8 +44,8 @@ impl UserRow {
 }
 
 impl Store {
-    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets an
-    /// account with the id `new_id`; of concurrent calls, one creates it.
+    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets
+    /// an account with the id `new_id`; of concurrent calls, one creates it.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -73,7 +73,7 @@ impl Store {
             if let Some(user_id) = known {
                 return Ok(user_id);
             }
-            // An account has a unique email. This one is no address, so nobody can register it or log in with it.
+            // An account has a unique email. This one is not an address, so it can neither be registered nor log in.
             c.insert_user(UserRow::new(new_id, new_id.to_string(), NO_PASSWORD.to_owned(), now)).await?;
             let row = ForeignIdentityRow {
                 issuer: issuer.clone(),

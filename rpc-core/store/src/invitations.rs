@@ -47,6 +47,16 @@ impl Store {
         })
     }
 
+    /// Deletes the invitations that are for this email address alone.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn invitations_forget(&self, email: String) -> StoreResult<usize> {
+        change!(self, |c| {
+            Ok(diesel::delete(invitations::table.filter(invitations::email.eq(Some(email)))).execute(c).await?)
+        })
+    }
+
     /// Returns the newest invitations, at most `limit`.
     ///
     /// # Errors

@@ -5,9 +5,10 @@
 //!
 //! # Lock order
 //!
-//! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, summary, attachments, user, day of usage, days of shared budgets. Several rows of one table are locked in the order of their ids. No other
-//! transaction can lock a thread that is being created, so its row may come late.
+//! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key,
+//! thread, run, items, summary, attachments, user, day of usage, month of usage, sums of usage, days of shared budgets.
+//! Several rows of one table are locked in the order of their ids. No other transaction can lock a thread that is being
+//! created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
 
@@ -28,6 +29,7 @@ mod connections;
 mod console;
 mod db;
 pub mod error;
+mod error_hours;
 mod feedback;
 mod file_system;
 mod foreign_identities;
@@ -39,6 +41,7 @@ mod log;
 mod logged_events;
 mod login_failures;
 pub mod migrate;
+mod number;
 mod postgres;
 mod postgres_facts;
 mod processes;
@@ -67,20 +70,23 @@ mod tls;
 mod tool_approvals;
 mod unit;
 mod usage;
+mod usage_sums;
 mod users;
 
 pub use account_access::{AccessChange, UserAccess};
 pub use account_erasure::ErasedHashes;
 pub use clock::Clock;
-pub use console::{DaySum, ListedRun, ListedUser};
+pub use console::{ListedRun, ListedUser};
 pub use db::{PoolStatus, Store};
 pub use error::{Cause, Conflict, Entity, Limit, StoreError, StoreResult};
+pub use error_hours::{ErrorCount, hour_of};
 pub use foreign_identities::ForeignIdentity;
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
+pub use number::{to_signed, to_unsigned};
 pub use postgres::Listener;
 pub use postgres_facts::PostgresFacts;
-pub use processes::{HeldPresence, NotHeld, Presence};
+pub use processes::{HeldPresence, ListedProcess, NotHeld, Presence, ProcessDetails};
 pub use run_start::{ItemRewrite, NewMessage, NewRun, RunInput, RunStarted};
 pub use runs::{RunContinuation, RunEnd};
 pub use segment::SegmentWriter;
@@ -91,6 +97,7 @@ pub use thread_retention::{UnusedDeletion, UnusedThread};
 pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
 pub use usage::{Charge, Held, Reservation, SharedBudget, day_of};
+pub use usage_sums::{ModelUse, UsageSum, month_of};
 
 use secrecy::ExposeSecret;
 
@@ -101,8 +108,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Locks the file of an SQLite database: a second process would close the runs of the first as lost. Returns `None` for
-    /// PostgreSQL, which several processes share.
+    /// Locks the file of an SQLite database: a second process would close the runs of the first as lost. Returns `None`
+    /// for PostgreSQL, which several processes share.
     ///
     /// # Errors
     /// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the file system fails.

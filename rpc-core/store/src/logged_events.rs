@@ -7,8 +7,8 @@ use threadline_schema::text_delta::{TextDelta, TextPiece};
 /// Bytes of text after which another row begins, as in the rows that runs write themselves.
 pub const ROW_BYTES: usize = 16 * 1024;
 
-/// Events of one epoch, at most. Each owner of a run numbers its events from a multiple of this: nobody knows which
-/// numbers an owner that died had given out.
+/// Maximum number of events of one epoch. Each owner of a run numbers its events from a multiple of this, because the
+/// numbers that a dead owner had used are not known.
 pub const EPOCH_EVENTS: i64 = 1_000_000_000;
 
 /// Consecutive events of a run.
@@ -100,8 +100,8 @@ impl LoggedEvents {
     }
 }
 
-/// Returns the events of one run after a number, each once, in order, and joined where they are neighbours. Segments can
-/// have an event twice: whoever does not know whether it was written writes it again.
+/// Returns the events of one run after a number, each once, in order, and joined where they are neighbours. Segments
+/// can have an event twice: a process that does not know whether it was written writes it again.
 pub(super) fn in_order(mut events: Vec<LoggedEvents>, after: i64) -> Vec<LoggedEvents> {
     events.sort_by_key(|events| events.first_seq);
     let mut ordered: Vec<LoggedEvents> = Vec::new();

@@ -21,8 +21,8 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 const FORGET_AFTER: TimeDelta = TimeDelta::hours(24);
 
 impl Store {
-    /// Counts an attempt to log in as a failure, before it is known whether it is one: attempts at the same time all count.
-    /// Returns until when no login may be tried, if that is not now.
+    /// Counts an attempt to log in as a failure, before it is known whether it is one: attempts at the same time all
+    /// count. Returns until when no login may be tried, if that is not now.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -85,7 +85,7 @@ impl Store {
     }
 }
 
-/// Returns how long to wait after so many failures in a row.
+/// Returns how long to wait after this number of failures in a row.
 fn pause_after(failures: i64) -> Option<TimeDelta> {
     let beyond = u32::try_from(failures.checked_sub(FREE_FAILURES).filter(|beyond| *beyond >= 0)?).unwrap_or(u32::MAX);
     let factor = 1_i32.checked_shl(beyond).filter(|factor| *factor > 0).unwrap_or(i32::MAX);

@@ -36,8 +36,8 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit of a pause inside a transaction. It frees the locks of a process that has stopped in a transaction.
 const TRANSACTION_PAUSE: Duration = Duration::from_secs(30);
 
-/// TCP keepalive: a connection without traffic is probed after this time, and then again at the interval. After so many
-/// probes without an answer it is closed.
+/// TCP keepalive: a connection without traffic is probed after this time, and then again at the interval. It is closed
+/// after this number of probes without an answer.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_RETRIES: u32 = 3;

@@ -1,4 +1,4 @@
-//! What can be told about the way to PostgreSQL.
+//! What is known about the connection to PostgreSQL: the server, and a pooler in front of it.
 
 use super::query::RunQueryDsl;
 use crate::db::{Db, Store};

@@ -10,13 +10,17 @@ use super::db::{Db, Store};
 use super::error::{StoreError, StoreResult};
 use super::postgres::{Server, Session};
 use super::query::{FixedDsl, RunQueryDsl};
-use super::unit::{change, tx};
+use super::rows::ProcessRow;
+use super::unit::{change, read, tx};
 use async_recursion::async_recursion as boxed;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use diesel::upsert::excluded;
 use futures::StreamExt;
 use threadline_schema::db::tables::{processes, runs};
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::db::types::sql::UtcTime as SqlTime;
 use threadline_schema::ids::ProcessId;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -29,6 +33,32 @@ pub struct Presence {
 /// A lock that is held.
 pub struct HeldPresence {
     session: Session,
+}
+
+/// What operators read about a process.
+#[derive(Debug, Clone)]
+pub struct ProcessDetails {
+    /// Name of its machine.
+    pub host: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    pub started_at: UtcTime,
+    /// Since when it accepts no new runs because it stops.
+    pub draining_since: Option<UtcTime>,
+}
+
+/// A process with its active runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedProcess {
+    /// The process.
+    pub process: ProcessRow,
+    /// How many active runs it owns.
+    pub live_runs: i64,
+    /// When the first of their leases expires.
+    pub lease_expires_at: Option<UtcTime>,
 }
 
 /// Why a lock is not held.
@@ -113,6 +143,76 @@ impl Store {
                 .execute(c)
                 .await?;
             Ok(())
+        })
+    }
+
+    /// Writes what operators read about a process, and when it was seen.
+    ///
+    /// # Errors
+    /// Only if the database fails or refuses writes.
+    #[boxed]
+    pub async fn process_report(&self, id: ProcessId, details: ProcessDetails, now: UtcTime) -> StoreResult<()> {
+        let ProcessDetails { host, address, version, started_at, draining_since } = details;
+        change!(self, |c| {
+            let row = ProcessRow {
+                id,
+                holds_lock: false,
+                seen_at: now,
+                fence: 0,
+                reads_segments: true,
+                host: Some(host),
+                address: Some(address),
+                version: Some(version),
+                started_at: Some(started_at),
+                draining_since,
+            };
+            diesel::insert_into(processes::table)
+                .values(row)
+                .on_conflict(processes::id)
+                .do_update()
+                .set((
+                    processes::seen_at.eq(excluded(processes::seen_at)),
+                    processes::host.eq(excluded(processes::host)),
+                    processes::address.eq(excluded(processes::address)),
+                    processes::version.eq(excluded(processes::version)),
+                    processes::started_at.eq(excluded(processes::started_at)),
+                    processes::draining_since.eq(excluded(processes::draining_since)),
+                ))
+                .fixed()
+                .execute(c)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// Returns the processes that were seen since a time, and those that own active runs: newest first, at most
+    /// `limit`, with the number of their active runs and the earliest end of a lease.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn processes_list(&self, since: UtcTime, limit: u32) -> StoreResult<Vec<ListedProcess>> {
+        read!(self, |c| {
+            let leases: Vec<(ProcessId, i64, Option<UtcTime>)> = runs::table
+                .filter(runs::finished_at.is_null())
+                .group_by(runs::owner)
+                .select((runs::owner, sql::<BigInt>("COUNT(*)"), sql::<Nullable<SqlTime>>("MIN(lease_expires_at)")))
+                .load(c)
+                .await?;
+            let owners: Vec<ProcessId> = leases.iter().map(|(owner, ..)| *owner).collect();
+            let rows: Vec<ProcessRow> = processes::table
+                .filter(processes::seen_at.ge(since).or(processes::id.eq_any(owners)))
+                .order(processes::id.desc())
+                .limit(i64::from(limit))
+                .select(ProcessRow::as_select())
+                .load(c)
+                .await?;
+            let listed = |process: ProcessRow| {
+                let lease = leases.iter().find(|(owner, ..)| *owner == process.id);
+                let (live_runs, lease_expires_at) = lease.map_or((0, None), |(_, live, lease)| (*live, *lease));
+                ListedProcess { process, live_runs, lease_expires_at }
+            };
+            Ok(rows.into_iter().map(listed).collect())
         })
     }
 

@@ -13,8 +13,8 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 
 impl Store {
-    /// Returns the roles of a user, sorted: those that the operator has given, and those that the identity provider has named
-    /// last.
+    /// Returns the roles of a user, sorted: those that the operator has given, and those that the identity provider has
+    /// named last.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -33,6 +33,18 @@ impl Store {
             roles.sort();
             roles.dedup();
             Ok(roles)
+        })
+    }
+
+    /// Returns the roles that the operator has given to a user.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn user_roles_given(&self, user_id: UserId) -> StoreResult<Vec<UserRoleRow>> {
+        read!(self, |c| {
+            let of_user = user_roles::table.filter(user_roles::user_id.eq(user_id)).order(user_roles::role.asc());
+            Ok(of_user.select(UserRoleRow::as_select()).load(c).await?)
         })
     }
 

@@ -1,12 +1,13 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 pub use super::logged_events::{EPOCH_EVENTS, LoggedBody, LoggedEvents, ROW_BYTES};
-use super::usage::Held;
+use super::usage::{Held, SharedBudget};
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
     access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, user_roles, users,
+    items, processes, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months,
+    user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
@@ -205,6 +206,8 @@ rows! {
         created_at: UtcTime,
         /// Time of the last use.
         updated_at: UtcTime,
+        /// Temporary: deleted some hours after its last use.
+        temporary: bool,
     }
 
     /// An item of a thread.
@@ -359,6 +362,46 @@ rows! {
         held_micros: i64,
     }
 
+    /// A process that serves the database.
+    ProcessRow in processes {
+        /// Id.
+        id: ProcessId,
+        /// Whether it holds its advisory lock.
+        holds_lock: bool,
+        /// When it last wrote this row.
+        seen_at: UtcTime,
+        /// How often runs were taken from it.
+        fence: i64,
+        /// Whether it reads segments.
+        reads_segments: bool,
+        /// Name of its machine.
+        host: Option<String>,
+        /// Where it listens.
+        address: Option<String>,
+        /// Its version.
+        version: Option<String>,
+        /// When it started.
+        started_at: Option<UtcTime>,
+        /// Since when it accepts no new runs.
+        draining_since: Option<UtcTime>,
+    }
+
+    /// Usage of a user in one month.
+    MonthRow in usage_months {
+        /// Months since January 1970, UTC.
+        month: i64,
+        /// The user.
+        user_id: UserId,
+        /// Number of runs that have ended.
+        runs: i64,
+        /// Number of those whose cost is not known.
+        unpriced_runs: i64,
+        /// Tokens, input and output.
+        tokens: i64,
+        /// Cost in millionths of the currency.
+        cost_micros: i64,
+    }
+
     /// Use of a shared budget on one day.
     BudgetRow in budget_days {
         /// `all`, or `agent:NAME`.
@@ -414,8 +457,8 @@ rows! {
     }
 }
 
-/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is not
-/// current changes nothing: the run has ended, or another process has taken it over.
+/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is
+/// not current changes nothing: the run has ended, or another process has taken it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FencingToken {
     /// The run.
@@ -432,9 +475,14 @@ impl RunRow {
         Held { tokens: self.held_tokens, micros: self.held_micros, scopes: self.budget_scopes.clone() }
     }
 
-    /// Returns whether a shared budget holds what the run holds.
-    pub(super) fn holds(&self, scope: &str) -> bool {
-        self.budget_scopes.lines().any(|held| held == scope)
+    /// Returns the shared budgets that hold what the run holds, with their present limits. One that has none any more still
+    /// holds it: the end of the run releases it there.
+    pub(super) fn shared_budgets(&self, limited: &[SharedBudget]) -> Vec<SharedBudget> {
+        let budget = |scope: &str| match limited.iter().find(|budget| budget.scope == scope) {
+            Some(budget) => budget.clone(),
+            None => SharedBudget { scope: scope.to_owned(), limit_tokens: i64::MAX, limit_micros: i64::MAX },
+        };
+        self.budget_scopes.lines().map(budget).collect()
     }
 
     /// Returns the fencing token of the owner that the row names.

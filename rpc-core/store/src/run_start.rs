@@ -27,7 +27,7 @@ pub enum RunInput {
     Message(NewMessage),
     /// A message of the user that is answered again. Its old answer is deleted when the run completes.
     Retry(ItemId),
-    /// An action of a widget, which is no item.
+    /// An action of a widget, which is not an item.
     Action,
     /// The answer to a tool call that waited for it: output of a client tool, or structured input.
     Answer {
@@ -77,7 +77,7 @@ pub struct NewRun {
     pub created_at: UtcTime,
     /// What it reserves of its user's budget; `None` without a budget.
     pub reservation: Option<Reservation>,
-    /// The request that started it, for a process that goes on with it. JSON.
+    /// The request that started it, for a process that continues it. JSON.
     pub request: Option<String>,
 }
 
@@ -107,10 +107,10 @@ impl RunStarted {
 
 steps! {
     trait RunStartSteps {
-        /// Prepares a thread for a new run and locks it: allocates a position, counts `messages`, and sets the title if the
-        /// thread has no message yet and the user has set none.
+        /// Prepares a thread for a new run and locks it: allocates a position, counts `messages`, and sets the title if
+        /// the thread has no message yet and the user has set none.
         ///
-        /// The run has a position among the items even if its input is none: that is the order of the runs.
+        /// The run has a position among the items even if its input is not an item. The positions order the runs.
         ///
         /// # Errors
         /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread takes no input.
@@ -163,7 +163,8 @@ steps! {
         /// Stores a new message as the input of a run: inserts its item and takes its attachments.
         ///
         /// # Errors
-        /// [`Conflict::AttachmentUsed`] unless each attachment is uploaded, the user's, and free or of this thread already.
+        /// [`Conflict::AttachmentUsed`] unless each attachment is uploaded, the user's, and free or of this thread
+        /// already.
         fn insert_message(c, thread: &ThreadRow, run: &RunRow, message: NewMessage) -> () {
             let NewMessage { item, attachments: ids, .. } = message;
             let item = item.at(run.position, thread.id, Some(run.id));
@@ -183,7 +184,8 @@ steps! {
         /// Checks that an item is a visible message of the user.
         ///
         /// # Errors
-        /// [`StoreError::NotFound`] if the thread has no such visible item, [`Conflict::NotAMessage`] if it is another kind.
+        /// [`StoreError::NotFound`] if the thread has no such visible item, [`Conflict::NotAMessage`] if it is another
+        /// kind.
         fn check_user_message(c, thread_id: ThreadId, id: ItemId) -> () {
             let visible = items::table.find(id).filter(items::thread_id.eq(thread_id).and(items::hidden.eq(false)));
             let kind: Option<ItemKind> = visible.select(items::kind).first(c).await.optional()?;
@@ -209,10 +211,10 @@ steps! {
             if changed == 0 { Err(Conflict::AnsweredAlready.into()) } else { Ok(()) }
         }
 
-        /// Moves an archived thread back into its user's list, whatever the limit. The transaction has locked the thread, so
-        /// no other archives or counts it.
+        /// Moves an archived thread back into its user's list, whatever the limit, unless it is temporary. The
+        /// transaction has locked the thread, so no other archives or counts it.
         fn unarchive(c, thread: &mut ThreadRow) -> () {
-            if thread.archived {
+            if thread.archived && !thread.temporary {
                 diesel::update(threads::table.find(thread.id)).set(threads::archived.eq(false)).fixed().execute(c).await?;
                 diesel::update(users::table.find(thread.user_id))
                     .set(users::session_count.eq(users::session_count + 1))
@@ -235,7 +237,8 @@ impl Store {
     /// - [`StoreError::LimitReached`] if the rest of the budget is smaller than the reservation
     /// - [`Conflict::KeyReused`] if another request has used the idempotency key
     /// - [`Conflict::AttachmentUsed`] if an attachment of the message is not free
-    /// - [`StoreError::NotFound`] for an item that is not visible, [`Conflict::NotAMessage`], [`Conflict::AnsweredAlready`]
+    /// - [`StoreError::NotFound`] for an item that is not visible, [`Conflict::NotAMessage`],
+    ///   [`Conflict::AnsweredAlready`]
     #[boxed]
     pub async fn run_start(
         &self,

@@ -5,6 +5,7 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::number::to_signed;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
@@ -12,6 +13,7 @@ use super::rows::{EventRow, FencingToken, NewItem, RunRow};
 use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
+use super::usage_sums::ModelUse;
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
@@ -33,6 +35,8 @@ pub struct RunEnd {
     pub usage: Usage,
     /// What its user is charged.
     pub charge: Charge,
+    /// The parts of the charge that models have used, that of the one which has written the answer last.
+    pub uses: Vec<ModelUse>,
     /// Sequence number of the terminal event.
     pub last_seq: i64,
     /// Its last assistant message.
@@ -45,7 +49,7 @@ pub struct RunEnd {
     pub events: Vec<EventRow>,
 }
 
-/// What a process stores when it goes on with a run that it has taken over.
+/// What a process stores when it continues a run that it has taken over.
 #[derive(Debug, Clone)]
 pub struct RunContinuation {
     /// Items that were complete and not stored.
@@ -60,9 +64,9 @@ pub struct RunContinuation {
 
 steps! {
     trait TakeSteps {
-        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and whose leases
-        /// are as they were when they were found. Their owner renews or ends the others just now. `found` has the runs, their
-        /// owners and their leases.
+        /// Takes over runs whose owners seem to be gone: those of `found` that no other transaction has locked, and
+        /// whose leases are as they were when they were found. Their owner renews or ends the others just now. `found`
+        /// has the runs, their owners and their leases.
         fn take_runs(
             c,
             found: Vec<(RunId, ProcessId, UtcTime)>,
@@ -127,19 +131,19 @@ impl Store {
         })
     }
 
-    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing. If the
-    /// run answered a message again, the old answer is deleted, or the new one if the run did not complete.
+    /// Ends a run: stores its status, last items and events, the results of its tool calls and its usage, or nothing.
+    /// If the run answered a message again, the old answer is deleted, or the new one if the run did not complete.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted, and
-    /// the run with it.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted, and the run with it.
     #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
         };
-        let tokens = |count: u64| bounded(i64::try_from(count).unwrap_or(i64::MAX));
+        let tokens = |count: u64| bounded(to_signed(count));
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
             let first = c.allocate_positions(token.thread_id, &new, end.finished_at).await?;
@@ -174,15 +178,16 @@ impl Store {
                 None => {}
             }
             c.insert_events(&end.events).await?;
-            c.settle(run.user_id, run.created_at, end.charge, run.held()).await?;
+            c.settle(run.user_id, run.created_at, end.charge, end.uses, run.held()).await?;
             Ok(run)
         })
     }
 
-    /// Stores what a process begins with that goes on with a run, or nothing. The run stays active.
+    /// Stores what a process begins with that continues a run, or nothing. The run stays active.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted.
     #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
@@ -195,8 +200,8 @@ impl Store {
         })
     }
 
-    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a request is
-    /// recorded already. Returns the run.
+    /// Records a cancel request of the user, for the owner of the run. Changes nothing if the run has ended or a
+    /// request is recorded already. Returns the run.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
@@ -243,8 +248,9 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first. The
-    /// fencing tokens of the former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of other owners whose leases expired before `now`, the oldest leases first.
+    /// The fencing tokens of the former owners are not current any more. One process at a time does it; the others get
+    /// none.
     ///
     /// Runs that another transaction has locked are left for the next time: their owner renews or ends them just now.
     ///
@@ -273,8 +279,8 @@ impl Store {
         })
     }
 
-    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens of the
-    /// former owners are not current any more. One process at a time does it; the others get none.
+    /// Takes over up to `limit` active runs of processes that are gone, whatever their leases say. The fencing tokens
+    /// of the former owners are not current any more. One process at a time does it; the others get none.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -313,8 +319,8 @@ impl Store {
         })
     }
 
-    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to itself,
-    /// these are the runs of the process before it.
+    /// Returns active runs of any owner, the oldest leases first. When a process starts that has an SQLite file to
+    /// itself, these are the runs of the process before it.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -331,9 +337,9 @@ impl Store {
         })
     }
 
-    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the leases
-    /// of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments must have been
-    /// moved before: see [`segments_settle`](Self::segments_settle).
+    /// Takes over a run that no task executes, whatever its lease says: the owner may be this process, which renews the
+    /// leases of all its runs. Earlier fencing tokens are not current any more. What its former owner has in segments
+    /// must have been moved before: see [`segments_settle`](Self::segments_settle).
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.

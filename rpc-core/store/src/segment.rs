@@ -40,7 +40,7 @@ impl SegmentWriter {
         self.out.extend_from_slice(json.as_bytes());
     }
 
-    /// Appends neighbouring deltas of one text, the first of which has the number `first_seq`. `cuts` are their lengths.
+    /// Appends neighbouring deltas of one text, numbered from `first_seq`. `cuts` are their lengths.
     pub fn text(
         &mut self,
         run_id: RunId,

@@ -1,11 +1,11 @@
 //! Segments: what the active runs of a process have emitted and `run_events` does not have yet, a row per tick of the
 //! process's journal.
 //!
-//! A segment belongs to a process, not to a run, so that the number of writes does not depend on the number of runs. Its
-//! process may be frozen while it writes, and wake up after its runs were taken over. So each process has a *fence* in
-//! its row of `processes`: a number that is raised by whoever takes over a run of it, in the same transaction. A segment
-//! is only written while its process knows the current number. Whoever takes a run over then moves the run's events to
-//! `run_events`, where everybody reads them.
+//! A segment belongs to a process, not to a run, so that the number of writes does not depend on the number of runs.
+//! Its process may be frozen while it writes, and wake up after its runs were taken over. So each process has a *fence*
+//! in its row of `processes`: a number that is raised when a run of the process is taken over, in the same transaction.
+//! A segment is only written while its process knows the current number. The new owner then moves the run's events to
+//! `run_events`, where all processes read them.
 
 use super::db::Store;
 use super::error::StoreResult;
@@ -74,8 +74,8 @@ pub(super) struct Taken {
     pub(super) former_epoch: i64,
 }
 
-/// Locks the row with the fence for as long as the statement takes: either a takeover sees the segment, or this sees the
-/// takeover.
+/// Locks the row with the fence for as long as the statement takes: either a takeover sees the segment, or this sees
+/// the takeover.
 const APPEND: &str = "\
 WITH me AS ( \
     SELECT id FROM processes WHERE id = $1 AND fence = $2 \
@@ -183,8 +183,8 @@ steps! {
             }
         }
 
-        /// Copies the events of some runs from the segments of their owner to `run_events`. `epochs` has the runs, and their
-        /// epochs under that owner.
+        /// Copies the events of some runs from the segments of their owner to `run_events`. `epochs` has the runs, and
+        /// their epochs under that owner.
         fn move_segments(c, owner: ProcessId, epochs: BTreeMap<RunId, i64>) -> () {
             let mut found: BTreeMap<RunId, Vec<LoggedEvents>> = BTreeMap::new();
             for events in c.read_segments(owner, epochs.keys().copied().collect()).await? {
@@ -238,12 +238,12 @@ impl Store {
         })
     }
 
-    /// Appends a segment. Returns `false`, and writes nothing, if the terms of the journal are not current any more: runs were
-    /// taken over, or there is a process that does not read segments.
+    /// Appends a segment. Returns `false`, and writes nothing, if the terms of the journal are not current any more:
+    /// runs were taken over, or there is a process that does not read segments.
     ///
     /// # Errors
-    /// Only if the database fails. It is not known then whether the segment was written: write its events again, under another
-    /// number.
+    /// Only if the database fails. It is not known then whether the segment was written: write its events again, under
+    /// another number.
     #[boxed]
     pub async fn segment_append(
         &self,
@@ -307,8 +307,8 @@ impl Store {
         })
     }
 
-    /// Returns what is stored of an active run after number `after`, be it in segments. Of a run that has ended, that is all of
-    /// its log.
+    /// Returns the stored events of an active run after number `after`, also those in segments. Of a run that has
+    /// ended, returns its whole log.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -331,8 +331,8 @@ impl Store {
         })
     }
 
-    /// Copies the events of active runs from the segments of their owner to `run_events`: nobody else executes these runs any
-    /// more.
+    /// Copies the events of active runs from the segments of their owner to `run_events`. The owner must not execute
+    /// these runs any more.
     ///
     /// # Errors
     /// Only if the database fails; nothing is copied then.

@@ -9,6 +9,7 @@ use super::unit::{change, read, tx};
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{cancelled_tokens, service_keys};
+use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
 
@@ -79,6 +80,34 @@ impl Store {
                 .or_not_found(Entity::ServiceKey)?;
             c.record_access_change(change, id.into()).await?;
             Ok(key)
+        })
+    }
+
+    /// Takes the users out of a key's list whom `is_gone` finds. Each change gets its record from `change`. Returns how
+    /// many keys named one.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn service_keys_forget(
+        &self,
+        is_gone: impl Fn(&str) -> bool,
+        change: impl Fn() -> AccessChange,
+    ) -> StoreResult<usize> {
+        let mut changed = 0;
+        for key in self.service_keys().await? {
+            let kept: Vec<String> = key.users.0.iter().filter(|user| !is_gone(user)).cloned().collect();
+            if kept.len() < key.users.0.len() {
+                self.service_key_set_users(key.id, TextList(kept), change()).await?;
+                changed += 1;
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn service_key_set_users(&self, id: ServiceKeyId, users: TextList, change: AccessChange) -> StoreResult<()> {
+        tx!(self, |c| {
+            diesel::update(service_keys::table.find(id)).set(service_keys::users.eq(users)).execute(c).await?;
+            c.record_access_change(change, id.into()).await
         })
     }
 

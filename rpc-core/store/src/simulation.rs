@@ -77,12 +77,3 @@ impl Store {
         Ok(Self::from_db(Db::Lite(Arc::new(lite))))
     }
 }
-
-/// Returns the name of the store function that contains the function of this type name.
-pub(crate) fn operation_name(type_name: &'static str) -> &'static str {
-    type_name
-        .split("::")
-        .filter(|part| !part.starts_with('{') && !part.starts_with('<') && *part != "here")
-        .last()
-        .unwrap_or(type_name)
-}

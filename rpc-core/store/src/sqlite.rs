@@ -215,6 +215,36 @@ pub(super) fn readers(path: &str, config: &DatabaseConfig, open_on: OpenOn) -> S
     Ok(Connections { pool, wait: config.pool_timeout })
 }
 
+/// Maximum wait for readers before the log is emptied. No unit can write meanwhile.
+const EMPTY_LOG_TIMEOUT: Duration = Duration::from_millis(200);
+
+#[derive(diesel::QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    busy: i32,
+}
+
+/// Empties the write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while
+/// another connection reads an older state.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the file cannot be read or written.
+pub(super) async fn empty_log(readers: &Pool<LiteManager>) -> StoreResult<bool> {
+    let LiteManager { path, settings, .. } = readers.manager();
+    let (path, settings) = (path.clone(), Settings { busy_timeout: EMPTY_LOG_TIMEOUT, ..*settings });
+    let checkpoint = move || -> StoreResult<bool> {
+        let mut connection = open(&path, Role::Writer, settings).map_err(StoreError::unavailable)?;
+        let query = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)");
+        let found: Result<Checkpoint, Error> = diesel::RunQueryDsl::get_result(query, &mut connection);
+        match found {
+            Ok(Checkpoint { busy }) => Ok(busy == 0),
+            Err(Error::DatabaseError(_, info)) if is_locked(info.message()) => Ok(false),
+            Err(error) => Err(StoreError::unavailable(error)),
+        }
+    };
+    tokio::task::spawn_blocking(checkpoint).await.map_err(StoreError::unavailable)?
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

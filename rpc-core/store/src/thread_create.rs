@@ -12,7 +12,7 @@ use super::unit::{change, steps, tx};
 use super::usage::UsageSteps;
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
-use threadline_schema::db::tables::users;
+use threadline_schema::db::tables::{threads, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
@@ -30,6 +30,8 @@ pub struct NewThread {
     pub title: String,
     /// JSON object.
     pub metadata: String,
+    /// Whether it is listed nowhere, and deleted some hours after its last use. It does not count towards the limit.
+    pub temporary: bool,
     /// Time of creation.
     pub created_at: UtcTime,
     /// The first message, and the run that answers it.
@@ -51,6 +53,19 @@ pub struct ThreadCreated {
 
 steps! {
     trait CreateSteps {
+        /// Inserts a thread, and counts it unless it is temporary. Returns `false`, and does nothing, if its user does
+        /// not exist or has `max` threads.
+        fn insert_thread(c, thread: &ThreadRow, max: i64) -> bool {
+            if !thread.temporary {
+                return c.insert_counted(thread, max).await;
+            }
+            let user: Option<UserId> = users::table.find(thread.user_id).select(users::id).first(c).await.optional()?;
+            if user.is_some() {
+                diesel::insert_into(threads::table).values(thread).execute(c).await?;
+            }
+            Ok(user.is_some())
+        }
+
         /// Explains why a thread was not counted.
         fn why_not_counted(c, user_id: UserId) -> StoreError {
             let user: Option<UserId> = users::table.find(user_id).select(users::id).first(c).await.optional()?;
@@ -75,7 +90,7 @@ impl Store {
         if new.first_message.is_none() && new.idempotency_key.is_none() {
             return change!(self, |c| {
                 let thread = new.row();
-                if !c.insert_counted(&thread, new.max()).await? {
+                if !c.insert_thread(&thread, new.max()).await? {
                     return Err(c.why_not_counted(new.user_id).await?);
                 }
                 Ok(ThreadCreated { thread, run: None, replayed: false })
@@ -92,7 +107,7 @@ impl Store {
                 c.lock_attachments(&message.attachments).await?;
             }
             let thread = new.row();
-            if !c.insert_counted(&thread, new.max()).await? {
+            if !c.insert_thread(&thread, new.max()).await? {
                 return Err(c.why_not_counted(new.user_id).await?);
             }
             let Some((message, run)) = new.first_message else {
@@ -128,12 +143,13 @@ impl NewThread {
             title_is_set: false,
             status: ThreadState::Active,
             status_reason: None,
-            archived: false,
+            archived: self.temporary,
             metadata: self.metadata.clone(),
             message_count: message.map_or(0, |message| message.item.messages()),
             next_position: i64::from(message.is_some()),
             created_at: self.created_at,
             updated_at: self.created_at,
+            temporary: self.temporary,
         }
     }
 }

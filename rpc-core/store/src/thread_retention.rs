@@ -11,7 +11,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{Id, ThreadId, UserId};
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 
 /// A thread that was not used for some time.
@@ -39,8 +39,8 @@ pub enum UnusedDeletion {
 }
 
 impl Store {
-    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked ones are
-    /// left out: who has locked them wants to look at them.
+    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked
+    /// ones are left out: who has locked them wants to look at them.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -53,21 +53,65 @@ impl Store {
     ) -> StoreResult<Vec<UnusedThread>> {
         read!(self, |c| {
             // Ids begin with the time of creation. So the primary key finds those that can be old enough.
-            let rows: Vec<(ThreadId, UserId, String, UtcTime)> = threads::table
+            let rows: Vec<UnusedColumns> = threads::table
                 .filter(threads::id.gt(after.unwrap_or_else(ThreadId::nil)).and(threads::id.lt(first_id_at(before))))
                 .filter(threads::updated_at.lt(before).and(threads::status.ne(ThreadState::Locked)))
                 .order(threads::id.asc())
-                .select((threads::id, threads::user_id, threads::metadata, threads::updated_at))
+                .select(unused_columns())
                 .limit(i64::from(limit))
                 .load(c)
                 .await?;
-            let thread = |(id, user_id, metadata, updated_at)| UnusedThread { id, user_id, metadata, updated_at };
-            Ok(rows.into_iter().map(thread).collect())
+            Ok(rows.into_iter().map(UnusedThread::from).collect())
         })
     }
 
-    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One process
-    /// at a time does that.
+    /// Does what [`threads_unused_since`](Self::threads_unused_since) does, for temporary threads only.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn temporary_threads_unused_since(
+        &self,
+        before: UtcTime,
+        after: Option<ThreadId>,
+        limit: u32,
+    ) -> StoreResult<Vec<UnusedThread>> {
+        read!(self, |c| {
+            // There are few: a partial index has them.
+            let rows: Vec<UnusedColumns> = threads::table
+                .filter(threads::temporary)
+                .filter(threads::id.gt(after.unwrap_or_else(ThreadId::nil)))
+                .filter(threads::updated_at.lt(before).and(threads::status.ne(ThreadState::Locked)))
+                .order(threads::id.asc())
+                .select(unused_columns())
+                .limit(i64::from(limit))
+                .load(c)
+                .await?;
+            Ok(rows.into_iter().map(UnusedThread::from).collect())
+        })
+    }
+
+    /// Returns up to `limit` temporary threads of a user, but for the `keep` that were used last.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn temporary_threads_beyond(&self, user_id: UserId, keep: u32, limit: u32) -> StoreResult<Vec<ThreadId>> {
+        read!(self, |c| {
+            Ok(threads::table
+                .filter(threads::temporary)
+                .filter(threads::user_id.eq(user_id).and(threads::status.ne(ThreadState::Locked)))
+                .order(threads::updated_at.desc())
+                .select(threads::id)
+                .offset(i64::from(keep))
+                .limit(i64::from(limit))
+                .load(c)
+                .await?)
+        })
+    }
+
+    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One
+    /// process at a time does that.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
@@ -97,6 +141,19 @@ impl Store {
             }
         })
     }
+}
+
+type UnusedColumns = (ThreadId, UserId, String, UtcTime);
+
+impl From<UnusedColumns> for UnusedThread {
+    fn from((id, user_id, metadata, updated_at): UnusedColumns) -> Self {
+        Self { id, user_id, metadata, updated_at }
+    }
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn unused_columns() -> _ {
+    (threads::id, threads::user_id, threads::metadata, threads::updated_at)
 }
 
 /// Returns the smallest id that can be of this time or later.

@@ -125,8 +125,8 @@ impl Mode {
     }
 }
 
-/// Whether the server is on this machine. There, encryption costs a good part of every query and protects nothing. On the
-/// way to any other, somebody can be in between: without a word in the URL, the server has to prove who it is.
+/// Returns whether the server is on this machine. There, encryption makes every query slower and protects nothing. On
+/// the network, an attacker can be in between: unless the URL says otherwise, the server has to prove its identity.
 fn is_local(config: &Config) -> bool {
     let local = |host: &Host| match host {
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
@@ -143,7 +143,7 @@ fn warn_of_unproven_server(mode: Mode) {
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             sslmode = mode.name(),
-            "the database is on another machine, and with this sslmode it does not have to prove who it is; use verify-full, with sslrootcert if its certificate is of your own authority"
+            "the database is on another machine, and with this sslmode it does not have to prove its identity; use verify-full, with sslrootcert if your own authority has issued its certificate"
         );
     }
 }

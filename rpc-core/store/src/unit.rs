@@ -64,8 +64,11 @@ pub(super) async fn end<T>(connection: &mut PgConn, result: StoreResult<T>) -> S
 /// Expands a unit of work for both databases: `$pg` is its body on PostgreSQL, `$lite` its body on SQLite. `$role` is
 /// `read` or `write`.
 macro_rules! unit {
-    ($store:expr, $role:ident, |$pg_conn:ident| $pg:block, |$lite_conn:ident| $lite:block) => {
-        $crate::timing::record(async {
+    ($store:expr, $role:ident, |$pg_conn:ident| $pg:block, |$lite_conn:ident| $lite:block) => {{
+        // Its type name has the name of the operation.
+        fn here() {}
+        let place = || std::any::type_name_of_val(&here);
+        $crate::timing::record($store.db().system(), place, async {
             match $store.db() {
                 $crate::db::Db::Pg(pool) => {
                     let mut connection = pool.get().await?;
@@ -81,8 +84,7 @@ macro_rules! unit {
                     };
                     #[cfg(feature = "simulation")]
                     if let Some(simulation) = $store.simulation() {
-                        fn here() {}
-                        let operation = $crate::simulation::operation_name(std::any::type_name_of_val(&here));
+                        let operation = $crate::timing::operation_name(place());
                         let lite = lite.clone();
                         return simulation
                             .clone()
@@ -94,7 +96,7 @@ macro_rules! unit {
             }
         })
         .await
-    };
+    }};
 }
 
 /// A unit of work that only reads.

@@ -1,14 +1,16 @@
-//! Usage of each user per day, and what active runs have reserved of the day's budget: that of the user, and those that all
-//! users share.
+//! Usage of each user per day, and what active runs have reserved of the day's budget: that of the user, and those that
+//! all users share.
 //!
-//! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts only
-//! if its reservation fits, and the process that ends it releases the reservation.
+//! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts
+//! only if its reservation fits, and the process that ends it releases the reservation.
 
 use super::db::Store;
 use super::error::{Conflict, Limit, StoreError, StoreResult};
 use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::{BudgetRow, FencingToken, RunRow, UsageRow};
+use super::truncate_page;
 use super::unit::{read, steps, tx};
+use super::usage_sums::{Booking, BookingWrites, ModelUse};
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{budget_days, runs, usage_days};
@@ -20,7 +22,7 @@ const DAY: i64 = 86_400;
 
 /// The largest number that a column gets. Sums stop there instead of failing: a model server may report any number, and
 /// that must not keep a run, or a later run of the same user, from ending. Three columns add up to less than an i64.
-const MAX: i64 = i64::MAX / 4;
+pub(super) const MAX: i64 = i64::MAX / 4;
 
 /// The part of a budget that a run reserves, and the budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Reservation {
 /// A budget that all users share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedBudget {
-    /// `all`, or `agent:NAME`.
+    /// `all`, `agent:NAME` or `class:NAME`.
     pub scope: String,
     /// The budget in tokens per day.
     pub limit_tokens: i64,
@@ -106,6 +108,7 @@ macro_rules! plus {
         diesel::dsl::case_when($column.gt(MAX - number), max).otherwise($column + number)
     }};
 }
+pub(super) use plus;
 
 impl UsageRow {
     /// Returns the row of a day without use.
@@ -126,8 +129,8 @@ impl UsageRow {
 
 steps! {
     trait UsageSteps {
-        /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement: two
-        /// concurrent runs cannot both get the last part.
+        /// Reserves a part of the budget of the day on which a run was created. Condition and change are one statement:
+        /// two concurrent runs cannot both get the last part.
         ///
         /// # Errors
         /// [`StoreError::LimitReached`] if less than the reservation is left.
@@ -216,48 +219,21 @@ steps! {
         }
 
         /// Books what a run has used on the day on which it was created, and releases its reservation.
-        fn settle(c, user_id: UserId, created_at: UtcTime, charge: Charge, held: Held) -> () {
-            c.book(user_id, day_of(created_at), 1, charge, held).await
+        fn settle(c, user_id: UserId, created_at: UtcTime, charge: Charge, uses: Vec<ModelUse>, held: Held) -> () {
+            c.book(user_id, day_of(created_at), 1, charge, uses, held).await
         }
 
         /// Books a charge on a day, releases what was held, and counts `runs` runs that have ended.
-        fn book(c, user_id: UserId, day: i64, runs: i64, charge: Charge, held: Held) -> () {
-            let charge = charge.bounded();
-            let has_no_price =
-                charge.cost_micros.is_none() && (charge.prompt_tokens, charge.completion_tokens) != (0, 0);
-            let unpriced = if has_no_price { runs } else { 0 };
-            let cost = charge.cost_micros.unwrap_or_default();
-            diesel::insert_into(usage_days::table)
-                .values(UsageRow {
-                    runs,
-                    unpriced_runs: unpriced,
-                    prompt_tokens: charge.prompt_tokens,
-                    completion_tokens: charge.completion_tokens,
-                    cost_micros: cost,
-                    ..UsageRow::unused(user_id, day)
-                })
-                .on_conflict((usage_days::user_id, usage_days::day))
-                .do_update()
-                .set((
-                    usage_days::runs.eq(usage_days::runs + runs),
-                    usage_days::unpriced_runs.eq(usage_days::unpriced_runs + unpriced),
-                    usage_days::prompt_tokens.eq(plus!(usage_days::prompt_tokens, charge.prompt_tokens)),
-                    usage_days::completion_tokens.eq(plus!(usage_days::completion_tokens, charge.completion_tokens)),
-                    usage_days::cost_micros.eq(plus!(usage_days::cost_micros, cost)),
-                    usage_days::held_tokens.eq(usage_days::held_tokens - held.tokens),
-                    usage_days::held_micros.eq(usage_days::held_micros - held.micros),
-                ))
-                .fixed()
-                .execute(c)
-                .await?;
+        fn book(c, user_id: UserId, day: i64, runs: i64, charge: Charge, uses: Vec<ModelUse>, held: Held) -> () {
+            c.write_booking(Booking::new(user_id, day, runs, charge, uses), held.tokens, held.micros).await?;
             c.book_shared(day, charge, held).await
         }
     }
 }
 
 impl Store {
-    /// Returns what a user has used on each day from `first` to `last`, newest first, without the days of no use. Days are
-    /// counted from 1970-01-01 UTC.
+    /// Returns what a user has used on each day from `first` to `last`, newest first, without the days of no use. Days
+    /// are counted from 1970-01-01 UTC.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -273,6 +249,38 @@ impl Store {
         })
     }
 
+    /// Returns a page of the users who have used or hold at least these tokens or millionths of the currency on a
+    /// day, in the order of their ids, and whether more follow. `after` is the last of the page before.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn usage_from(
+        &self,
+        day: i64,
+        tokens: i64,
+        micros: i64,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> StoreResult<(Vec<UsageRow>, bool)> {
+        read!(self, |c| {
+            let used_tokens =
+                plus!(usage_days::prompt_tokens, 0) + plus!(usage_days::completion_tokens, 0) + usage_days::held_tokens;
+            let used_micros = plus!(usage_days::cost_micros, 0) + usage_days::held_micros;
+            let mut query = usage_days::table
+                .filter(usage_days::day.eq(day))
+                .filter(used_tokens.ge(tokens).or(used_micros.ge(micros)))
+                .order(usage_days::user_id.asc())
+                .limit(i64::from(limit) + 1)
+                .select(UsageRow::as_select())
+                .into_boxed();
+            if let Some(after) = after {
+                query = query.filter(usage_days::user_id.gt(after));
+            }
+            Ok(truncate_page(query.load::<UsageRow>(c).await?, limit))
+        })
+    }
+
     /// Books an additional charge of a run that was created at `created_at` and has been settled.
     ///
     /// # Errors
@@ -283,12 +291,14 @@ impl Store {
         user_id: UserId,
         created_at: UtcTime,
         charge: Charge,
+        uses: Vec<ModelUse>,
         scopes: String,
     ) -> StoreResult<()> {
-        tx!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, Held { scopes, ..Held::default() }).await })
+        let held = Held { scopes, ..Held::default() };
+        tx!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, uses, held).await })
     }
 
-    /// Takes a part of the budgets of the day of `at`, for work that is no run.
+    /// Takes a part of the budgets of the day of `at`, for work that is not a run.
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left.
@@ -301,13 +311,21 @@ impl Store {
         })
     }
 
-    /// Books what work that is no run has used, and releases what it held. `at` is the time of [`usage_hold`](Self::usage_hold).
+    /// Books what work that is not a run has used, and releases what it held. `at` is the time of
+    /// [`usage_hold`](Self::usage_hold).
     ///
     /// # Errors
     /// Only if the database fails.
     #[boxed]
-    pub async fn usage_release(&self, user_id: UserId, at: UtcTime, charge: Charge, held: Held) -> StoreResult<()> {
-        tx!(self, |c| { c.book(user_id, day_of(at), 0, charge, held).await })
+    pub async fn usage_release(
+        &self,
+        user_id: UserId,
+        at: UtcTime,
+        charge: Charge,
+        uses: Vec<ModelUse>,
+        held: Held,
+    ) -> StoreResult<()> {
+        tx!(self, |c| { c.book(user_id, day_of(at), 0, charge, uses, held).await })
     }
 
     /// Raises what an active run holds to at least the amounts of `reservation`. Returns what it holds then.
@@ -331,7 +349,7 @@ impl Store {
             let more = Reservation {
                 tokens: tokens - run.held_tokens,
                 micros: micros - run.held_micros,
-                shared: reservation.shared.into_iter().filter(|budget| run.holds(&budget.scope)).collect(),
+                shared: run.shared_budgets(&reservation.shared),
                 ..reservation
             };
             c.hold_budget(run.user_id, day_of(run.created_at), &more).await?;
@@ -364,8 +382,9 @@ impl Store {
         user_id: UserId,
         created_at: UtcTime,
         charge: Charge,
+        uses: Vec<ModelUse>,
         held: Held,
     ) -> StoreResult<()> {
-        tx!(self, |c| { c.settle(user_id, created_at, charge, held).await })
+        tx!(self, |c| { c.settle(user_id, created_at, charge, uses, held).await })
     }
 }

@@ -7,6 +7,7 @@ use super::rows::UserRow;
 use super::unit::{change, read, steps};
 use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
+use std::collections::HashMap;
 use threadline_schema::db::tables::{foreign_identities, service_keys, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ServiceKeyId, UserId};
@@ -49,7 +50,8 @@ steps! {
 }
 
 impl Store {
-    /// Makes an account. The email is taken as it is: normalise it before. `id` and `now` come from the [`Clock`](crate::Clock).
+    /// Makes an account. The email is taken as it is: normalise it before. `id` and `now` come from the
+    /// [`Clock`](crate::Clock).
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
@@ -84,8 +86,8 @@ impl Store {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
 
-    /// Returns the name of the budget class of what a user starts: that of the service key, or the one that the operator has
-    /// given to the user, or that of the identity provider.
+    /// Returns the name of the budget class of what a user starts: that of the service key, or the one that the
+    /// operator has given to the user, or that of the identity provider.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -111,6 +113,26 @@ impl Store {
                 .await
                 .optional()?;
             Ok(of_identity.flatten())
+        })
+    }
+
+    /// Returns the budget classes of users, of those that have one: as the operator has given it, or as the identity
+    /// provider says.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    #[boxed]
+    pub async fn budget_classes(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
+        read!(self, |c| {
+            let of_identities: Vec<(UserId, Option<String>)> = foreign_identities::table
+                .filter(foreign_identities::user_id.eq_any(&ids))
+                .select((foreign_identities::user_id, foreign_identities::budget_class))
+                .load(c)
+                .await?;
+            let of_users: Vec<(UserId, Option<String>)> =
+                users::table.filter(users::id.eq_any(&ids)).select((users::id, users::budget_class)).load(c).await?;
+            let both = of_identities.into_iter().chain(of_users);
+            Ok(both.filter_map(|(id, class)| Some((id, class?))).collect())
         })
     }
 

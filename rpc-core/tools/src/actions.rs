@@ -16,8 +16,8 @@ const NAME_CHARS: usize = 100;
 /// Maximum size of a payload, in bytes of JSON: it is stored with the call, and models read it in each later prompt.
 const MAX_PAYLOAD_BYTES: usize = 32 * 1024;
 
-/// Returns the name of a member that the schema of a tool does not declare, cut; `None` if there is none, or the schema says
-/// that there may be some.
+/// Returns the shortened name of a member that the schema of a tool does not declare; `None` without one, or if the
+/// schema allows other members.
 fn undeclared(spec: &ToolSpec, payload: &Value) -> Option<String> {
     let schema: Value = serde_json::from_str(spec.parameters.get()).ok()?;
     let is_open = |name: &str| schema.get(name).is_some_and(|value| *value != Value::Bool(false));

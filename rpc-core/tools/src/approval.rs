@@ -26,7 +26,7 @@ const MAX_ARGUMENTS_BYTES: usize = 32 * 1024;
 /// Maximum length of the reason of a refusal, in characters.
 const MAX_REASON_CHARS: usize = 2_000;
 
-/// The result of a call that waited for the approval of a user who went on without an answer. JSON text.
+/// The result of a call that waited for the approval of a user who continued without an answer. JSON text.
 pub const ABANDONED_RESULT: &str =
     r#"{"status":"refused","error":"The user went on without approving this call. It was not made."}"#;
 /// The result of a call that was approved too late. JSON text.
@@ -77,10 +77,12 @@ impl Permission<'_> {
 }
 
 impl ApprovalDecision {
-    /// Reads the answers to the questions of [`approval_questions`]. Whatever is not clearly an approval refuses the call.
+    /// Reads the answers to the questions of [`approval_questions`]. Whatever is not clearly an approval refuses the
+    /// call.
     ///
     /// # Errors
-    /// If the call is approved with arguments that are not a JSON object, or a text is too long. The text is for the client.
+    /// If the call is approved with arguments that are not a JSON object, or a text is too long. The text is for the
+    /// client.
     pub fn read(submission: &StructuredInputSubmission) -> Result<Self, String> {
         let value = |id: &str| {
             let answer = submission.answers.get(id).filter(|answer| !answer.skipped)?;

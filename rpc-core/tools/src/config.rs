@@ -48,6 +48,10 @@ pub struct McpConfig {
     pub approval_of: BTreeMap<Arc<str>, ApprovalMode>,
     /// Tools whose calls may be made twice, by the server's own names.
     pub idempotent: Vec<Arc<str>>,
+    /// The fingerprint that its tools must have; `None` for any.
+    pub pin: Option<Arc<str>>,
+    /// Those of its tools that are used, by the server's own names; `None` for all. In the file: `tools`.
+    pub only: Option<Vec<Arc<str>>>,
     /// Whether the server is believed about which of its tools only read, and which may be called twice.
     pub trusts_hints: bool,
 }
@@ -124,7 +128,7 @@ pub struct UserContext {
     pub header: String,
     /// Key of the HS256 signature.
     pub key: SecretString,
-    /// The claim `aud`; without it there is none.
+    /// The claim `aud`; `None` for a token without it.
     pub audience: Option<String>,
 }
 

@@ -33,8 +33,8 @@ impl Toolbox {
         })
     }
 
-    /// Returns what a call waits for if it needs an approval. A call whose arguments do not fit is not made whatever the
-    /// user says, so nobody is asked.
+    /// Returns what a call waits for if it needs an approval. A call whose arguments do not fit the schema is not
+    /// made in any case, so the user is not asked.
     fn approval_request(&self, call: &ToolCall, permission: Permission<'_>) -> Option<ApprovalRequest> {
         let tool = self.find(&call.name)?;
         let mode = self.approval_of(&call.name);

@@ -66,7 +66,7 @@ pub trait Tool: Send + Sync {
     /// Whether a call can change data. The outcome of a call without side effects is never in doubt.
     fn has_side_effects(&self) -> bool;
 
-    /// Whether making a call twice does no harm. After a crash such a call is made again if nobody knows how it ended.
+    /// Whether making a call twice does no harm. After a crash such a call is made again if its result is not known.
     fn is_idempotent(&self) -> bool {
         !self.has_side_effects()
     }

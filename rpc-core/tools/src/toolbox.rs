@@ -12,13 +12,17 @@ use async_recursion::async_recursion as boxed;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use threadline_model::{ToolCall, ToolSpec};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
+use threadline_trace::{InSpan, Span, SpanKind, log_slow_tool};
 
 /// How long a call waits for approval, unless the agents file says otherwise.
 const APPROVAL_EXPIRES_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest id of a call in a trace, in characters.
+const MAX_CALL_ID_CHARS: usize = 128;
 
 /// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
 pub struct Toolbox {
@@ -92,7 +96,7 @@ impl Toolbox {
         self.find(name).map(|tool| tool.check_arguments(arguments))
     }
 
-    /// Returns whether making a call of this tool twice does no harm. Nobody knows that of a tool that does not exist.
+    /// Returns whether making a call of this tool twice does no harm. Of a tool that does not exist that is not known.
     pub fn is_idempotent(&self, name: &str) -> bool {
         self.find(name).is_some_and(Tool::is_idempotent)
     }
@@ -128,20 +132,39 @@ impl Toolbox {
         call: &'a ToolCall,
         permission: Permission<'a>,
     ) -> ToolResult {
-        let metrics = CallMetrics::start(self.metric_label(&call.name));
-        let result = match self.find(&call.name) {
+        let metrics = CallMetrics::start(self.known_name(&call.name));
+        let span = start_span(metrics.tool, &call.id);
+        let started = Instant::now();
+        let executed = self.execute_permitted(context, call, permission, metrics.tool).in_span(span.clone());
+        let result = executed.await;
+        log_slow_tool(metrics.tool, started.elapsed());
+        match result.outcome {
+            CallOutcome::Ok => {}
+            outcome => span.fail(outcome.label()),
+        }
+        span.end();
+        metrics.finish(result.outcome);
+        result
+    }
+
+    async fn execute_permitted(
+        &self,
+        context: ToolContext<'_>,
+        call: &ToolCall,
+        permission: Permission<'_>,
+        label: &str,
+    ) -> ToolResult {
+        match self.find(&call.name) {
             Some(tool) => {
                 let is_permitted = permission.allows(&call.name, self.approval_of(&call.name));
-                execute(tool, context, call, metrics.tool, is_permitted).await
+                execute(tool, context, call, label, is_permitted).await
             }
             None => {
                 let no_such_tool = || format!("There is no tool called {}.", call.name);
                 let message = self.reason_not_pending(call).unwrap_or_else(no_such_tool);
-                ToolResult::failed(metrics.tool, Failure { code: ErrorCode::UpstreamError, message })
+                ToolResult::failed(label, Failure { code: ErrorCode::UpstreamError, message })
             }
-        };
-        metrics.finish(result.outcome);
-        result
+        }
     }
 
     pub(crate) fn tools(&self) -> &[Arc<dyn Tool>] {
@@ -168,10 +191,25 @@ impl Toolbox {
         self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
 
-    /// Returns the name of a tool of this toolbox: a label must never be text from the model.
-    fn metric_label(&self, name: &str) -> &str {
+    /// Returns the name of a tool of this toolbox, or the one that stands for all others: a label must never be text
+    /// from the model.
+    pub fn known_name(&self, name: &str) -> &str {
         self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }
+}
+
+/// Starts the span of a call, with the semantic conventions of tools. It has neither arguments nor result.
+fn start_span(tool: &str, call_id: &str) -> Span {
+    let span = Span::child(SpanKind::Internal, || format!("execute_tool {tool}"));
+    if span.is_recording() {
+        span.set("gen_ai.operation.name", "execute_tool");
+        span.set("gen_ai.tool.name", tool.to_owned());
+        span.set("gen_ai.tool.type", "function");
+        // It comes from the model's server.
+        let id: String = call_id.chars().take(MAX_CALL_ID_CHARS).collect();
+        span.set("gen_ai.tool.call.id", id);
+    }
+    span
 }
 
 async fn execute(
@@ -191,7 +229,7 @@ async fn execute(
         Ok(_) if !is_permitted => failed(ONE_AT_A_TIME.to_owned()),
         Ok(arguments) => {
             let result = tokio::time::timeout(tool.timeout(), tool.call(context, arguments)).await;
-            // The other side may go on with the call after our timeout.
+            // The other side may continue the call after our timeout.
             result.unwrap_or_else(|_| match tool.has_side_effects() {
                 true => Err(ToolError::OutcomeUnknown),
                 false => failed("The tool took too long.".to_owned()),

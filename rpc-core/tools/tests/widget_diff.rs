@@ -179,7 +179,7 @@ fn apply_update(widget: &mut Value, update: &Value) {
         }
         "widget.component.updated" => *component(widget) = update["component"].clone(),
         "widget.root.updated" => *widget = update["widget"].clone(),
-        other => panic!("{other} is no update of a widget"),
+        other => panic!("{other} is not an update of a widget"),
     }
 }
 

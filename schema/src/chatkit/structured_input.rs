@@ -63,7 +63,7 @@ pub enum ApprovalOutcome {
     Refused,
     /// The answer came too late. The call is refused.
     Expired,
-    /// The user went on without an answer. The call is refused.
+    /// The user continued without an answer. The call is refused.
     Abandoned,
 }
 

@@ -41,7 +41,7 @@ diesel::table! {
         /// `active`, `locked` or `closed`.
         status -> Text,
         status_reason -> Nullable<Text>,
-        /// Out of the list and out of the limit, not deleted.
+        /// Out of the list and out of the limit, not deleted. A temporary thread always is.
         archived -> Bool,
         /// JSON object.
         metadata -> Text,
@@ -51,6 +51,8 @@ diesel::table! {
         next_position -> BigInt,
         created_at -> UtcTime,
         updated_at -> UtcTime,
+        /// Whether it is deleted some hours after its last use.
+        temporary -> Bool,
     }
 }
 
@@ -118,7 +120,7 @@ diesel::table! {
         cost_micros -> Nullable<BigInt>,
         /// The shared budgets that hold as much, a scope per line.
         budget_scopes -> Text,
-        /// JSON: the request that started it, for a process that goes on with it. Absent once it has ended.
+        /// JSON: the request that started it, for a process that continues it. Absent once it has ended.
         request -> Nullable<Text>,
         /// JSON: what it had used when its last step was stored. Absent before the first, and once it has ended.
         used -> Nullable<Text>,
@@ -197,7 +199,7 @@ diesel::table! {
         completion_tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -267,8 +269,16 @@ diesel::table! {
         seen_at -> UtcTime,
         /// How often runs were taken from it. Its journal writes only while it knows this number.
         fence -> BigInt,
-        /// Whether it reads `log_segments`. While one process does not, nobody writes them.
+        /// Whether it reads `log_segments`. While one process does not, no process writes them.
         reads_segments -> Bool,
+        /// Name of its machine.
+        host -> Nullable<Text>,
+        /// Where it listens.
+        address -> Nullable<Text>,
+        version -> Nullable<Text>,
+        started_at -> Nullable<UtcTime>,
+        /// Since when it accepts no new runs because it stops.
+        draining_since -> Nullable<UtcTime>,
     }
 }
 
@@ -276,7 +286,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::Id;
 
-    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its journal.
+    /// What the active runs of a process have emitted and `run_events` does not have yet: a row per tick of its
+    /// journal.
     log_segments (process_id, number) {
         process_id -> Id,
         /// Counts the ticks of the process.
@@ -442,8 +453,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
-    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as long as
-    /// such a token may be valid.
+    /// Users of identity providers whose accounts were erased: tokens from before create no new account. Kept for as
+    /// long as such a token may be valid.
     erased_identities (identity_hash) {
         /// SHA-256 of issuer and subject, in hex.
         identity_hash -> Text,
@@ -454,7 +465,7 @@ diesel::table! {
 diesel::table! {
     use diesel::sql_types::*;
 
-    /// What erased users have used, a row for each day: sums that are nobody's.
+    /// The usage of erased users, a row for each day: sums that belong to no user.
     anonymous_usage (day) {
         /// Days since 1970-01-01, UTC.
         day -> BigInt,
@@ -478,7 +489,7 @@ diesel::table! {
         tokens -> BigInt,
         /// Millionths of the currency in which the prices are.
         cost_micros -> BigInt,
-        /// What runs that go on hold.
+        /// What runs that continue hold.
         held_tokens -> BigInt,
         held_micros -> BigInt,
     }
@@ -512,7 +523,66 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// What all users have used on one day, by agent and model. The rows of a day are added up when they are read.
+    usage_sums (day, agent, model, slot) {
+        /// Days since 1970-01-01, UTC.
+        day -> BigInt,
+        /// Empty if it is not known.
+        agent -> Text,
+        /// Empty if it is not known.
+        model -> Text,
+        /// Which of the rows that share the writes.
+        slot -> BigInt,
+        /// Accounts whose first usage of the day was booked here.
+        users -> BigInt,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::db::types::sql::Id;
+
+    /// What a user has used in one calendar month.
+    usage_months (user_id, month) {
+        /// Months since January 1970, UTC.
+        month -> BigInt,
+        user_id -> Id,
+        runs -> BigInt,
+        unpriced_runs -> BigInt,
+        /// Input and output.
+        tokens -> BigInt,
+        /// Millionths of the currency in which the prices are.
+        cost_micros -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    /// How often models and tools have failed in one hour.
+    error_hours (hour, kind, name, code) {
+        /// Hours since 1970-01-01, UTC.
+        hour -> BigInt,
+        /// `model` or `tool`.
+        kind -> Text,
+        name -> Text,
+        /// The error code.
+        code -> Text,
+        count -> BigInt,
+    }
+}
+
 diesel::joinable!(threads -> users (user_id));
+diesel::joinable!(usage_months -> users (user_id));
 diesel::joinable!(items -> threads (thread_id));
 diesel::joinable!(runs -> threads (thread_id));
 diesel::joinable!(run_events -> runs (run_id));
@@ -532,6 +602,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     tasks,
     feedback,
     usage_days,
+    usage_sums,
+    usage_months,
+    error_hours,
     attachments,
     attachment_leftovers,
     processes,

@@ -18,6 +18,10 @@ pub struct HttpUrl(SecretString);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerUrl(String);
 
+/// `http://...` or `https://...`, which can contain a password or a key, also in its query.
+#[derive(Debug, Clone)]
+pub struct ReportUrl(SecretString);
+
 /// `ws://...` or `wss://...`, which can contain a password.
 #[derive(Debug, Clone)]
 pub struct CoreUrl(SecretString);
@@ -56,6 +60,13 @@ impl HttpUrl {
 impl IssuerUrl {
     /// Returns the URL as it was written.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ReportUrl {
+    /// Returns the URL.
+    pub fn secret(&self) -> &SecretString {
         &self.0
     }
 }
@@ -101,6 +112,19 @@ impl Value for HttpUrl {
 
     fn expected() -> String {
         "a URL such as https://openrouter.ai/api/v1".to_owned()
+    }
+}
+
+impl Value for ReportUrl {
+    const PLACEHOLDER: &'static str = "URL";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        url_with_host(text, &["http", "https"]).map(|_| Self(text.into()))
+    }
+
+    fn expected() -> String {
+        "a URL such as https://errors.example/threadline".to_owned()
     }
 }
 

@@ -27,6 +27,13 @@ fn told(request: &Value) -> Option<Value> {
     Some(serde_json::from_str(system.split_once("instructions:\n")?.1).unwrap())
 }
 
+/// What the model learns from the client: it stands with the words of the user.
+fn told_by_client(request: &Value) -> Option<Value> {
+    let messages = request["messages"].as_array().unwrap();
+    let newest = messages.iter().rfind(|message| message["role"] == "user").unwrap();
+    Some(serde_json::from_str(newest["content"].as_str().unwrap().split_once("instructions:\n")?.1).unwrap())
+}
+
 serve_and_split! {
     async fn client_hints_reach_services_and_models(setup: Setup) {
         let (upstream, service) = (Upstream::start().await, Upstream::start().await);
@@ -71,7 +78,9 @@ user_context = {{ env = "SERVICE_KEY" }}
         assert_eq!(upstream.requests().len(), pages.len());
         for (request, page) in upstream.requests().iter().zip(pages) {
             let told = told(request).unwrap();
-            assert_eq!((&told["languages"], &told["metadata"]), (&languages, &json!({"page": page})));
+            let by_client = told_by_client(request).unwrap();
+            assert_eq!(by_client, json!({"client.languages": languages, "client.metadata": {"page": page}}));
+            assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["time"]);
             let time: chrono::DateTime<chrono::Utc> = told["time"].as_str().unwrap().parse().unwrap();
             assert!((chrono::Utc::now() - time).num_seconds().abs() < 120, "{told}");
             assert_eq!(request["messages"].as_array().unwrap().iter().filter(|one| one["role"] == "system").count(), 1);
@@ -83,8 +92,9 @@ user_context = {{ env = "SERVICE_KEY" }}
         Sse::open(plain.json(&Client::message("Hello"))).await.unwrap().finish().await.terminal();
         let claims = claims(&service.heads()[2]);
         assert!(claims.get("languages").is_none() && claims.get("metadata").is_none(), "{claims}");
-        let told = told(&upstream.requests().pop().unwrap()).unwrap();
-        assert_eq!(told.as_object().unwrap().keys().collect::<Vec<_>>(), ["time"]);
+        let request = upstream.requests().pop().unwrap();
+        assert_eq!(told(&request).unwrap().as_object().unwrap().keys().collect::<Vec<_>>(), ["time"]);
+        assert_eq!(told_by_client(&request), None);
     }
 
     async fn an_mcp_server_gets_the_user_if_configured(setup: Setup) {
@@ -108,7 +118,7 @@ user_context = {{ env = "SERVICE_KEY" }}
         let answer = ask(&user, "threads.add_user_message", params, "notes").await;
 
         let request = upstream.requests().pop().unwrap();
-        assert_eq!(told(&request), None, "what nobody asked for");
+        assert_eq!((told(&request), told_by_client(&request)), (None, None), "what nobody asked for");
         let results = request["messages"].as_array().unwrap().iter().filter(|message| message["role"] == "tool");
         let results: Vec<Value> = results
             .map(|result| serde_json::from_str::<String>(result["content"].as_str().unwrap()).unwrap())

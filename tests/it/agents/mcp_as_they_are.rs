@@ -134,7 +134,7 @@ serve_and_split! {
         ] {
             assert_eq!(stand.call(&format!("s_{tool}")).await, result, "{tool}");
         }
-        says(&stand.call("s_asks").await, "asked somebody");
+        says(&stand.call("s_asks").await, "asked the user");
         says(&stand.call("s_long").await, "bytes");
         says(&stand.call("s_nothing").await, "There is no tool");
         // The model sees images, also those that a result only names, and no copies of them.

@@ -125,7 +125,7 @@ everywhere! {
         assert!(page.body.get("summary").is_none() && !page.text.contains(&newest));
         assert!(!user.history(session).await.to_string().contains(&newest));
 
-        // It is booked like titles, and is no run.
+        // It is booked like titles, and is not a run.
         let (runs, written) = (u64::try_from(next + 1).unwrap(), u64::try_from(written).unwrap());
         let total = user.get("/api/v1/usage").await.data()["total"].clone();
         assert_eq!((&total["runs"], &total["prompt_tokens"]), (&json!(runs), &json!(7 * (runs + written))));

@@ -232,3 +232,20 @@ async fn a_call_is_approved_edited_and_refused() {
     eventually("nobody is asked", || async { (titles().await.len() == 3).then_some(()) }).await;
     assert_eq!(browser.count(".approval [data-decision=approve]").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_temporary_conversation_is_not_listed() {
+    let app = Setup::new().await.start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    browser.click("#temporary").await;
+    say(&browser, "hello").await;
+    answer(&browser).await;
+    assert_eq!(browser.count("#threads li").await, 0);
+    let thread = browser.run("return location.hash.slice(1)").await;
+    let path = format!("/api/v1/chatkit/sessions/{}", thread.as_str().unwrap());
+    assert_eq!(user.get(&path).await.data()["temporary"], true);
+    // The address finds it as long as it exists.
+    browser.client.refresh().await.unwrap();
+    answer(&browser).await;
+    assert_eq!(browser.count("#threads li").await, 0);
+}

@@ -7,6 +7,23 @@ use crate::support::client::PASSWORD;
 use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use threadline_test_requirements::Requirement;
 
+/// The parts of the console.
+const TABS: [&str; 14] = [
+    "agents",
+    "runs",
+    "usage",
+    "top-users",
+    "budgets",
+    "users",
+    "threads",
+    "items",
+    "feedback",
+    "errors",
+    "processes",
+    "keys",
+    "audit",
+    "settings",
+];
 /// The right arrow key, as WebDriver names it.
 const RIGHT: &str = "\u{E014}";
 
@@ -42,20 +59,37 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.read("#status", "No run is active").await;
 
     browser.write("#tab-runs", RIGHT).await;
+    browser.see("#tab-usage[aria-selected=true]").await;
+    browser.click("#tab-users").await;
     browser.see("#tab-users[aria-selected=true]").await;
     browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
     browser.read("#status", "1 row").await;
     browser.click("#scroll tbody button").await;
     confirm(&browser).await;
     browser.read("#scroll tbody tr", "disabled since").await;
-    browser.client.find(fantoccini::Locator::Css("#tab-usage")).await.unwrap().click().await.unwrap();
-    browser.see("#chart svg rect").await;
+    browser.click("#tab-usage").await;
+    browser.see("#charts svg rect").await;
+    browser.read("#charts .meters", "default").await;
+    browser.read("#filter-model", "test-model").await;
+
+    browser.click("#tab-users").await;
+    browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
+    browser.read("#status", "1 row").await;
+    browser.click("#scroll tbody button:nth-of-type(2)").await;
+    browser.see("#tab-threads[aria-selected=true]").await;
+    browser.read("#scroll tbody tr", &session.to_string()).await;
+    browser.click("#scroll tbody button").await;
+    confirm(&browser).await;
+    browser.see("#tab-items[aria-selected=true]").await;
+    browser.read("#problem", "admin:read_content").await;
+    browser.click("#tab-processes").await;
+    browser.read("#scroll tbody tr", "this one").await;
 
     let Some(axe) = Requirement::Axe.find() else { return };
     let axe = std::fs::read_to_string(axe).expect("TEST_AXE is the path of axe.min.js");
     for (width, height) in [(1100, 900), (390, 800)] {
         browser.client.set_window_size(width, height).await.unwrap();
-        for tab in ["runs", "users", "usage", "feedback", "keys", "audit", "settings"] {
+        for tab in TABS {
             browser.click(&format!("#tab-{tab}")).await;
             browser.see(&format!("#tab-{tab}[aria-selected=true]")).await;
             check(&browser, &axe, &format!("{tab} at {width}")).await;

@@ -187,7 +187,7 @@ title_model = "m/title"
             eventually(&format!("threads of {agent} are called {expected}"), called).await;
         }
         assert_eq!(asked(&upstream).len(), 2);
-        // A second message is no title either.
+        // A second message is not a title either.
         let session = user.post("/api/v1/chatkit/sessions", &json!({"agent": "quiet"})).await.data()["id"].as_str().unwrap().parse().unwrap();
         user.say(session, "One").await.terminal();
         user.say(session, "Two").await.terminal();

@@ -77,7 +77,7 @@ fn the_example_of_settings_names_settings() {
     let all = threadline::config::env_example();
     for line in text.lines().filter(|line| line.contains('=')) {
         let name = line.trim_start_matches('#').split('=').next().unwrap();
-        assert!(all.contains(&format!("{name}=")), "{name} is no setting");
+        assert!(all.contains(&format!("{name}=")), "{name} is not a setting");
     }
 }
 

@@ -48,7 +48,7 @@ async fn data(user: &Client, session: uuid::Uuid) -> Vec<Value> {
     messages.chain(tasks.collect::<Vec<_>>()).collect()
 }
 
-/// The conversation goes on.
+/// The conversation continues.
 async fn talks(user: &Client, session: uuid::Uuid) {
     let stream = user.say(session, "Add task: Call Ada").await;
     assert_eq!(stream.terminal()["type"], "run.completed", "{}", stream.terminal());
@@ -78,7 +78,7 @@ async fn upgrade_and_rollback(setup: Setup) {
     while reverted.last().is_none_or(|version| version != FIRST_OF_THIS_VERSION) {
         let said = migrated(&database, &["--revert-last"]);
         let version = said.trim().strip_prefix("Reverted: ").unwrap_or_else(|| panic!("{said}")).to_owned();
-        assert!(*version >= *FIRST_OF_THIS_VERSION, "{FIRST_OF_THIS_VERSION} is no migration");
+        assert!(*version >= *FIRST_OF_THIS_VERSION, "{FIRST_OF_THIS_VERSION} is not a migration");
         reverted.push(version);
     }
     let status = migrated(&database, &["--status"]);

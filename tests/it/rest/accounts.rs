@@ -1,5 +1,5 @@
-//! Access to an account: its password, the end of its tokens, and the operator's commands. What ends must end everywhere: on
-//! each transport, in each entry of a batch, on each open stream, on each replica.
+//! Access to an account: its password, the end of its tokens, and the operator's commands. What ends must end
+//! everywhere: on each transport, in each entry of a batch, on each open stream, on each replica.
 
 use super::registration::command;
 use crate::everywhere;
@@ -146,7 +146,7 @@ everywhere! {
         let again = log_in(&anybody, &user.email, PASSWORD).await;
         is_accepted(&again).await;
 
-        // The streams of somebody else went on, and the run did too.
+        // The streams of somebody else continued, and the run did too.
         gate.open();
         let mut sse = others.sse;
         assert_eq!(sse.remove(0).finish().await.terminal()["type"], "run.completed");

@@ -1,6 +1,7 @@
 //! `/api/v1/admin`: the console of operators. Who may use it, over every transport, and what it says and changes.
 
 use super::registration::command;
+use crate::agents::file::AgentsFile;
 use crate::support::client::{PASSWORD, read};
 use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
 use crate::{everywhere, serve_and_split};
@@ -8,7 +9,36 @@ use serde_json::{Value, json};
 
 const USERS: &str = "/api/v1/admin/users";
 const RUNS: &str = "/api/v1/admin/runs";
-const LISTS: [&str; 7] = ["users", "runs", "usage", "feedback", "keys", "audit-log", "settings"];
+const LISTS: [&str; 13] = [
+    "agents-file",
+    "users",
+    "runs",
+    "usage",
+    "usage/users",
+    "budgets",
+    "budgets/users",
+    "feedback",
+    "errors",
+    "processes",
+    "keys",
+    "audit-log",
+    "settings",
+];
+const AGENTS: &str = r#"
+default = "helper"
+[agents.helper]
+model = "test-model"
+[agents.other]
+model = "dear-model"
+[models.test-model]
+input_per_million = 1.0
+output_per_million = 1.0
+[models.dear-model]
+input_per_million = 10.0
+output_per_million = 10.0
+[budget_classes.gold]
+user_budget_tokens_per_day = 100000
+"#;
 
 /// Registers a user with roles.
 pub async fn with_roles(app: &App, roles: &[&str]) -> Client {
@@ -188,6 +218,195 @@ everywhere! {
             let log = admin.get(&format!("/api/v1/admin/audit-log?user_id={user_id}")).await;
             assert_eq!(log.data()[0]["action"], "admin.list_feedback", "{}", log.text);
         }
+    }
+
+    async fn usage_is_told_by_agent_model_and_user(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::says(&["Hello"])).queue(Script::says(&["Hello"]));
+        let app = setup.upstream(&upstream).agents(AGENTS).start().await;
+        let (admin, ada, bob) = (with_roles(&app, &["admin"]).await, app.user().await, app.user().await);
+        ada.say(ada.session().await, "Hello").await;
+        let thread = bob.rpc_ok("threads.create", json!({"agent": "other"})).await;
+        let thread = thread["thread"]["id"].as_str().or_else(|| thread["id"].as_str()).unwrap().parse().unwrap();
+        bob.say(thread, "Hello").await;
+
+        let usage = admin.get("/api/v1/admin/usage").await.data().clone();
+        let of = |runs: u64, cost: u64| json!({"runs": runs, "prompt_tokens": 7 * runs, "completion_tokens": 3 * runs, "cost_micros": cost, "unpriced_runs": 0});
+        assert_eq!(usage["total"], of(2, 110));
+        let named = |name: &str, mut used: Value| {
+            used["name"] = json!(name);
+            used
+        };
+        assert_eq!(usage["agents"], json!([named("helper", of(1, 10)), named("other", of(1, 100))]), "{usage}");
+        assert_eq!(usage["models"], json!([named("dear-model", of(1, 100)), named("test-model", of(1, 10))]));
+        let one = admin.get("/api/v1/admin/usage?agent=other").await.data().clone();
+        assert_eq!((&one["total"], &one["models"]), (&of(1, 100), &json!([named("dear-model", of(1, 100))])));
+        assert!(one["days"][0].get("users").is_none() && one["agents"] == usage["agents"], "{one}");
+
+        let first = admin.get("/api/v1/admin/usage/users?limit=1").await;
+        assert_eq!(first.data()[0], json!({"user_id": bob.user_id, "email": bob.email, "runs": 1, "tokens": 10, "cost_micros": 100, "unpriced_runs": 0}));
+        let after = first.body["meta"]["after"].as_str().expect("another page");
+        let second = admin.get(&format!("/api/v1/admin/usage/users?limit=1&after={after}")).await;
+        assert_eq!((&second.data()[0]["user_id"], &second.body["meta"]["has_more"]), (&json!(ada.user_id), &json!(false)));
+        assert_eq!(admin.get("/api/v1/admin/usage/users?month_of=2020-01-31").await.data(), &json!([]));
+        for query in ["after=1_2", "after=1_2_x", "month_of=2020-01", "limit=101"] {
+            admin.get(&format!("/api/v1/admin/usage/users?{query}")).await.fails(400, "INVALID_REQUEST");
+        }
+    }
+
+    async fn budgets_are_told_and_who_is_near_them(setup: Setup) {
+        let upstream = Upstream::start().await;
+        for _ in 0..3 {
+            upstream.queue(Script::says(&["Hello"]));
+        }
+        let setup = setup.upstream(&upstream).agents(AGENTS).with("BUDGET_TOKENS_PER_DAY", 20).with("BUDGET_HOLD_TOKENS", 5);
+        let app = setup.with("GLOBAL_BUDGET_TOKENS_PER_DAY", 1_000).start().await;
+        let (admin, ada, bob) = (with_roles(&app, &["admin"]).await, app.user().await, app.user().await);
+        let bob_id = bob.user_id.unwrap();
+        let class = format!("{USERS}/{bob_id}/budget-class");
+        let message = admin.put(&class, &json!({"class": "silver"})).await.fails(400, "INVALID_REQUEST").to_owned();
+        assert!(message.contains("there are: gold"), "{message}");
+        assert_eq!(admin.put(&class, &json!({"class": "gold"})).await.data()["budget_class"], "gold");
+        for user in [&ada, &ada, &bob] {
+            user.say(user.session().await, "Hello").await;
+        }
+        let budgets = admin.get("/api/v1/admin/budgets").await.data().clone();
+        let all = json!({"scope": "all", "tokens": {"limit": 1_000, "used": 30, "held": 0, "left": 970}});
+        assert_eq!(budgets["shared"], json!([all]), "{budgets}");
+        assert_eq!(budgets["users"], json!([{"tokens": 20}, {"class": "gold", "tokens": 100_000}]));
+
+        let near = admin.get("/api/v1/admin/budgets/users?limit=1").await;
+        assert_eq!((&near.data()[0]["user_id"], &near.data()[0]["percent"]), (&json!(ada.user_id), &json!(100)), "{}", near.text);
+        assert_eq!(near.data()[0]["tokens"], json!({"limit": 20, "used": 20, "held": 0, "left": 0}));
+        assert_eq!(near.data().as_array().unwrap().len(), 1, "10 of 100,000 tokens are not near");
+        admin.get("/api/v1/admin/budgets/users?percent=0").await.fails(400, "INVALID_REQUEST");
+        assert!(admin.put(&class, &json!({})).await.data().get("budget_class").is_none());
+        let log = admin.get(&format!("/api/v1/admin/audit-log?user_id={bob_id}")).await;
+        assert_eq!(log.data()[0]["action"], "admin.set_budget_class");
+    }
+
+    async fn failures_and_processes_are_told(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.queue(Script::fails(401, &json!({"error": "no"}))).queue(Script::fails(401, &json!({"error": "no"})));
+        let app = setup.upstream(&upstream).start().await;
+        let (admin, ada) = (with_roles(&app, &["admin"]).await, app.user().await);
+        let session = ada.session().await;
+        for _ in 0..2 {
+            ada.say_in_vain(session, "Hello").await;
+        }
+        let errors = eventually("failures are written", || async {
+            let errors = admin.get("/api/v1/admin/errors").await.data().clone();
+            (errors["errors"][0]["count"] == 2).then_some(errors)
+        })
+        .await;
+        let failed = &errors["errors"][0];
+        assert_eq!((&failed["kind"], &failed["name"]), (&json!("model"), &json!("test-model")), "{errors}");
+        assert!(failed["code"].is_string() && errors["hours"].as_array().unwrap().iter().map(|hour| hour["count"].as_u64().unwrap()).sum::<u64>() == 2);
+        admin.get("/api/v1/admin/errors?hours=721").await.fails(400, "INVALID_REQUEST");
+
+        let told = eventually("the process has reported", || async {
+            let told = admin.get("/api/v1/admin/processes").await.data().clone();
+            told["processes"][0]["version"].is_string().then_some(told)
+        })
+        .await;
+        let process = &told["processes"][0];
+        assert_eq!((&process["state"], &process["is_this"], &process["live_runs"]), (&json!("live"), &json!(true), &json!(0)));
+        for text in ["host", "address", "started_at", "seen_at"] {
+            assert!(process[text].as_str().is_some_and(|text| !text.is_empty()), "{text}: {process}");
+        }
+    }
+
+    async fn the_agents_file_is_shown_checked_and_reloaded(setup: Setup) {
+        const PATH: &str = "/api/v1/admin/agents-file";
+        const TOOL: &str = r#"
+[tools.look]
+kind = "http"
+url = "http://127.0.0.1:9/look"
+description = "Look."
+headers = { Authorization = "Bearer sk-secret" }
+"#;
+        let file = AgentsFile::new(&format!("# a comment\n[agents.one]\n{TOOL}"));
+        let app = file.of(setup).start().await;
+        let admin = with_roles(&app, &["admin"]).await;
+        let shown = admin.get(PATH).await;
+        assert_eq!((&shown.data()["path"], &shown.data()["agents"]), (&json!(file.name()), &json!(["one"])));
+        let text = shown.data()["text"].as_str().unwrap();
+        assert!(text.contains("[tools.look]") && text.contains("(hidden)") && !shown.text.contains("sk-secret"), "{text}");
+
+        let check = async |text: &str| admin.post(&format!("{PATH}/check"), &json!({"text": text})).await.data().clone();
+        assert_eq!(check("[agents.a]\n[agents.b]\n[agents]\n").await["is_valid"], false);
+        assert_eq!(check("default = \"b\"\n[agents.a]\n[agents.b]\n").await, json!({"is_valid": true, "agents": ["a", "b"]}));
+        let wrong = check("[agents.a]\nmax_turns = \"many\"\n").await;
+        assert!(wrong["problem"].as_str().unwrap().contains(":2:"), "{wrong}");
+        assert_eq!(admin.get(PATH).await.data()["agents"], json!(["one"]), "nothing changes");
+
+        file.write("[agents.two]\n");
+        let reloaded = admin.post(&format!("{PATH}/reload"), &json!({})).await;
+        assert_eq!(reloaded.data()["default"], "two", "{}", reloaded.text);
+        assert!(reloaded.data()["loaded_at"].as_str() > shown.data()["loaded_at"].as_str(), "{}", reloaded.text);
+        file.write("[agents.two]\nnonsense = 1\n");
+        let message = admin.post(&format!("{PATH}/reload"), &json!({})).await.fails(400, "INVALID_REQUEST").to_owned();
+        assert!(message.contains("nonsense") && message.contains(":2:"), "{message}");
+        assert_eq!(admin.get(PATH).await.data()["default"], "two");
+        let log = admin.get("/api/v1/admin/audit-log").await;
+        assert_eq!(log.data()[0]["action"], "admin.reload_agents_file");
+    }
+
+    async fn conversations_are_counts_unless_content_may_be_read(setup: Setup) {
+        let app = setup.start().await;
+        let (admin, reader) = (with_roles(&app, &["admin"]).await, with_roles(&app, &["admin", "admin:read_content"]).await);
+        let ada = app.user().await;
+        let (first, second) = (ada.session().await, ada.session().await);
+        ada.say(first, "A secret").await;
+        let id = ada.user_id.unwrap();
+        let page = admin.get(&format!("{USERS}/{id}/threads?limit=1")).await;
+        assert_eq!((&page.data()[0]["id"], &page.data()[0]["messages"]), (&json!(first), &json!(2)), "{}", page.text);
+        assert!(!page.text.contains("secret"), "{}", page.text);
+        let after = page.body["meta"]["after"].as_str().expect("another page");
+        assert_eq!(admin.get(&format!("{USERS}/{id}/threads?limit=1&after={after}")).await.data()[0]["id"], json!(second));
+
+        let items = format!("/api/v1/admin/threads/{first}/items");
+        admin.get(&items).await.fails(403, "FORBIDDEN");
+        assert!(reader.get(&items).await.text.contains("A secret"));
+        reader.get(&format!("{items}?limit=21")).await.fails(400, "INVALID_REQUEST");
+        let nothing = uuid::Uuid::now_v7();
+        reader.get(&format!("/api/v1/admin/threads/{nothing}/items")).await.fails(404, "THREAD_NOT_FOUND");
+        let log = admin.get(&format!("/api/v1/admin/audit-log?user_id={id}")).await;
+        assert_eq!((&log.data()[0]["action"], log.data().as_array().unwrap().len()), (&json!("admin.list_items"), 1));
+    }
+
+    async fn keys_are_created_and_revoked(setup: Setup) {
+        const KEYS: &str = "/api/v1/admin/keys";
+        let app = setup.start().await;
+        let (admin, reader) = (with_roles(&app, &["admin"]).await, with_roles(&app, &["admin", "admin:read_content"]).await);
+        let ada = app.user().await;
+        let ada_id = ada.user_id.unwrap().to_string();
+        let new = json!({"name": "shop", "methods": ["threads.*", "auth.*"], "users": ["*"], "expires_days": 3});
+        admin.post(KEYS, &new).await.fails(403, "FORBIDDEN");
+        for (member, wrong) in [("methods", json!(["nothing.at_all"])), ("users", json!([])), ("expires_days", json!(0)), ("name", json!(""))] {
+            let mut bad = new.clone();
+            bad[member] = wrong;
+            reader.post(KEYS, &bad).await.fails(400, "INVALID_REQUEST");
+        }
+        let made = reader.post(KEYS, &new).await.data().clone();
+        reader.post(KEYS, &new).await.fails(409, "CONFLICT");
+        assert!(made["key"]["expires_at"].is_string(), "{made}");
+        let shop = app.anonymous().with_token(made["secret"].as_str().unwrap());
+        let ask = async || read(shop.request(reqwest::Method::GET, "/api/v1/auth/me").header("x-threadline-user", &ada_id)).await;
+        assert_eq!(ask().await.status, 200);
+
+        let token = reader.rpc_ok("auth.create_client_token", json!({"scopes": ["admin.*", "admin:read_content"]})).await;
+        let short = app.anonymous().with_token(token["token"].as_str().unwrap());
+        short.post(KEYS, &json!({"name": "more", "methods": ["*"], "users": ["*"]})).await.fails(403, "FORBIDDEN");
+
+        let revoke = format!("{KEYS}/{}/revoke", made["key"]["id"].as_str().unwrap());
+        assert!(admin.post(&revoke, &json!({})).await.data()["revoked_at"].is_string());
+        eventually("the key is refused", || async { (ask().await.status == 401).then_some(()) }).await;
+        let nothing = uuid::Uuid::now_v7();
+        admin.post(&format!("{KEYS}/{nothing}/revoke"), &json!({})).await.fails(404, "NOT_FOUND");
+        let log = admin.get("/api/v1/admin/audit-log").await;
+        let actions: Vec<_> = log.data().as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+        assert!(actions.contains(&"admin.create_key") && actions.contains(&"admin.revoke_key"), "{actions:?}");
     }
 
     async fn keys_and_settings_are_listed_without_secrets(setup: Setup) {

@@ -24,7 +24,7 @@ everywhere! {
         let run = first.run_id();
         drop(first);
 
-        // While the run goes on, and no second answer is paid for.
+        // While the run continues, and no second answer is paid for.
         let mut second = Sse::open(again(&user, session, &body, &format!("{run}:{seen}"))).await.unwrap();
         assert_eq!(second.headers["idempotency-replayed"], "true");
         gate.open();

@@ -41,6 +41,25 @@ async fn live(user: &Client) -> (Uuid, Uuid) {
     (session, file)
 }
 
+/// The tables that name a user, and the lines of an archive that have their rows: a type, and a member of it.
+const EXPORTED: [(&str, &str, &str); 9] = [
+    ("attachments", "attachment", "id"),
+    ("audit_log", "audit", "action"),
+    ("feedback", "feedback", "kind"),
+    ("foreign_identities", "account", "/identity/subject"),
+    ("runs", "run", "id"),
+    ("tasks", "task", "id"),
+    ("threads", "thread", "id"),
+    ("usage_days", "usage", "runs"),
+    ("user_roles", "account", "/roles/0/role"),
+];
+
+/// The tables that name a user and are in no archive, and why.
+const NOT_EXPORTED: [(&str, &str); 2] = [
+    ("account_erasures", "only while an account is erased, and then its tokens are refused"),
+    ("submissions", "hashes of requests of the last day; what the requests have made is in the archive"),
+];
+
 /// Returns the lines of an archive.
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))).collect()
@@ -53,25 +72,17 @@ fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 /// Returns the rows of all tables that mention a user, by table.
 async fn traces(app: &App, user_id: Uuid) -> Vec<(String, i64)> {
     let database = &app.database;
-    let id = if database.is_postgres() { format!("'{user_id}'") } else { format!("X'{}'", user_id.simple()) };
     let mut found = Vec::new();
-    for (table, column) in [
-        ("users", "id"),
-        ("threads", "user_id"),
-        ("runs", "user_id"),
-        ("submissions", "user_id"),
-        ("tasks", "user_id"),
-        ("usage_days", "user_id"),
-        ("attachments", "user_id"),
-        ("feedback", "user_id"),
-        ("foreign_identities", "user_id"),
-        ("user_roles", "user_id"),
-        ("audit_log", "user_id"),
-        ("account_erasures", "user_id"),
-    ] {
+    // Whatever table is added: what names a user must go with the user.
+    let mut columns: Vec<_> =
+        database.tables_with("user_id").await.into_iter().map(|table| (table, "user_id")).collect();
+    assert!(columns.len() > 10, "{columns:?}");
+    columns.push(("users".to_owned(), "id"));
+    let id = database.id(user_id);
+    for (table, column) in columns {
         let rows = database.count(&format!("SELECT COUNT(*) AS rows FROM {table} WHERE {column} = {id}")).await;
         if rows > 0 {
-            found.push((table.to_owned(), rows));
+            found.push((table, rows));
         }
     }
     for (table, column) in [("items", "body"), ("threads", "title"), ("tasks", "title"), ("run_events", "event")] {
@@ -152,6 +163,43 @@ everywhere! {
         let attachments = format!("--attachments-url={}", app.files.path().display());
         let printed = command(&app, &["user", "export", &user.email, &attachments]).await;
         assert_eq!(printed.lines().count(), lines.len());
+    }
+
+    async fn whatever_table_names_a_user_is_in_the_archive_and_goes_with_the_user(setup: Setup) {
+        let (key, provider) = (SigningKey::generate("k", Algorithm::ES256), Provider::start().await);
+        provider.publish(&[&key]);
+        let setup = setup.with("AUTH_ISSUER", &provider.issuer).with("AUTH_CLAIM_BUDGET_CLASS", "plan");
+        let app = setup.with("AUTH_AUDIENCE", crate::support::provider::AUDIENCE).start().await;
+        let mut claims = provider.claims("ada");
+        claims["plan"] = json!("basic");
+        let user = app.anonymous().with_token(key.sign(&claims));
+        let user_id: Uuid = user.get("/api/v1/auth/me").await.data()["id"].as_str().unwrap().parse().unwrap();
+        live(&user).await;
+        let id = user_id.to_string();
+        command(&app, &["user", "give-role", &id, "--role", "support"]).await;
+        command(&app, &["user", "set-class", &id, "--class", "gold"]).await;
+        let printed = command(&app, &["key", "create", "shop", "--methods", "auth.me", "--users", &id]).await;
+        let service = app.anonymous().with_token(printed.lines().next().unwrap());
+        service.rpc_ok("auth.me", json!({"_meta": {"user": id}})).await;
+
+        let lines = lines(&user.get(EXPORT).await.text);
+        let account = of_type(&lines, "account")[0];
+        assert_eq!((&account["budget_class"], &account["identity"]["budget_class"]), (&json!("gold"), &json!("basic")));
+        for table in app.database.tables_with("user_id").await {
+            if NOT_EXPORTED.iter().any(|(known, _)| *known == table) {
+                continue;
+            }
+            let Some((_, kind, member)) = EXPORTED.iter().find(|(known, ..)| *known == table) else {
+                panic!("{table} names a user: export it, or say in NOT_EXPORTED why not");
+            };
+            let count = format!("SELECT COUNT(*) AS rows FROM {table} WHERE user_id = {}", app.database.id(user_id));
+            assert!(app.database.count(&count).await > 0, "the user of this test has nothing in {table}");
+            let pointer = if member.starts_with('/') { (*member).to_owned() } else { format!("/{member}") };
+            let has_member = |line: &&Value| line.pointer(&pointer).is_some_and(|value| !value.is_null());
+            assert!(of_type(&lines, kind).iter().any(has_member), "the archive has nothing of {table}");
+        }
+        assert_eq!(user.post(DELETE, &json!({})).await.status, 202);
+        is_gone(&app, user_id).await;
     }
 
     async fn an_erased_account_leaves_nothing(setup: Setup) {

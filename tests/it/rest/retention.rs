@@ -4,11 +4,12 @@ use super::attachments::{attach, say_with};
 use crate::agents::file::AgentsFile;
 use crate::everywhere;
 use crate::support::{App, Client, Setup, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use uuid::{NoContext, Timestamp, Uuid};
 
 const DAY: u64 = 86_400;
+const SESSIONS: &str = "/api/v1/chatkit/sessions";
 
 /// Returns a time so many days ago, as the database stores it.
 fn days_ago(app: &App, days: u64) -> (Duration, String) {
@@ -102,6 +103,74 @@ everywhere! {
         assert!(metrics.contains("threadline_threads_expired_total{reason=\"retention\"} 3"), "{metrics}");
         let line = app.log().into_iter().find(|line| line["reason"] == "retention");
         assert!(line.is_some(), "a line in the log");
+    }
+
+    async fn a_temporary_session_is_listed_nowhere_and_deleted_after_its_last_use(setup: Setup) {
+        let setup = setup.with("MAX_SESSIONS_PER_USER", 2).with("TEMPORARY_SESSION_HOURS", 5);
+        let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+        let user = app.user().await;
+        assert_eq!(user.get("/api/v1/limits").await.data()["temporary_hours"], 5);
+        let listed = async |user: &Client| -> (usize, i64) {
+            let list = user.get("/api/v1/chatkit/sessions").await;
+            (list.data().as_array().unwrap().len(), list.body["meta"]["total"].as_i64().unwrap())
+        };
+        let id = |thread: &Value| -> Uuid { thread["id"].as_str().unwrap_or_else(|| panic!("{thread}")).parse().unwrap() };
+        // They do not count: two sessions and two temporary ones are four.
+        let kept = user.session().await;
+        user.session().await;
+        let rest = user.post(SESSIONS, &json!({"temporary": true})).await;
+        assert_eq!(rest.data()["temporary"], true, "{}", rest.text);
+        let rest = id(rest.data());
+        let rpc = user.rpc_ok("threads.create", json!({"temporary": true})).await["thread"].clone();
+        assert_eq!(rpc["temporary"], true);
+        let rpc = id(&rpc);
+        assert_eq!(listed(&user).await, (2, 2));
+        user.post(SESSIONS, &json!({})).await.fails(429, "SESSION_LIMIT");
+        user.post(SESSIONS, &json!({"temporary": 1})).await.fails(400, "INVALID_REQUEST");
+
+        // A message makes it no other, and its owner can read, rename and delete it.
+        assert_eq!(user.say(rest, "Add task: Buy milk").await.terminal()["type"], "run.completed");
+        assert_eq!(listed(&user).await, (2, 2));
+        assert_eq!(user.history(rest).await["temporary"], true);
+        assert!(user.history(kept).await.get("temporary").is_none());
+        let found = user.rpc_ok("threads.list", json!({})).await;
+        assert!(found["data"].as_array().unwrap().iter().all(|thread| id(thread) != rest && id(thread) != rpc), "{found}");
+        app.user().await.get(&format!("{SESSIONS}/{rest}")).await.fails(403, "FORBIDDEN");
+        // ChatKit's own request too, with a mark in the metadata.
+        let params = json!({"input": Client::chatkit_input("hello"), "temporary": true});
+        let stream = user.chatkit_stream("threads.create", params).await.expect("a stream").finish().await;
+        let created = stream.events.iter().map(|(_, event)| event).find(|event| event["type"] == "thread.created").unwrap();
+        assert_eq!(created["thread"]["metadata"], json!({"temporary": true}));
+        let chatkit = id(&created["thread"]);
+        // The third is one too many: the one that was not used for the longest time is deleted.
+        assert_eq!((status(&user, rpc).await, status(&user, rest).await, status(&user, chatkit).await), (404, 200, 200));
+        assert_eq!(user.delete(&format!("{SESSIONS}/{chatkit}")).await.status, 200);
+        assert_eq!(listed(&user).await, (2, 2), "a temporary one is not counted out");
+
+        // The same key is the same request only if it is for the same kind of session.
+        let keyed = json!({"idempotency_key": "k", "temporary": true});
+        let first = id(&user.rpc_ok("threads.create", keyed.clone()).await["thread"]);
+        assert_eq!(id(&user.rpc_ok("threads.create", keyed).await["thread"]), first);
+        let other = user.rpc("threads.create", json!({"idempotency_key": "k"})).await;
+        assert_eq!(other["error"]["data"]["code"], "CONFLICT", "{other}");
+
+        let hours_ago = |hours: u64| days_ago(&app, 0).0 - Duration::from_secs(hours * 3600);
+        for (session, hours) in [(rest, 6), (first, 4), (kept, 6)] {
+            let micros = hours_ago(hours).as_micros();
+            let text = match app.database.is_postgres() {
+                true => format!("to_timestamp({})", micros / 1_000_000),
+                false => micros.to_string(),
+            };
+            app.database.batch(&format!("UPDATE threads SET updated_at = {text} WHERE id = {}", app.database.id(session))).await;
+        }
+        let app = app.crash_and_restart().await;
+        let user = user.at(&app);
+        eventually("the temporary session is deleted", || async { (status(&user, rest).await == 404).then_some(()) }).await;
+        assert_eq!((status(&user, first).await, status(&user, kept).await), (200, 200));
+        assert_eq!(listed(&user).await, (2, 2));
+        let metrics = app.metrics().await;
+        assert!(metrics.contains("threadline_threads_expired_total{reason=\"temporary\"} 1"), "{metrics}");
+        assert_eq!(app.database.count("SELECT COUNT(*) AS rows FROM items").await, 0);
     }
 
     async fn without_a_setting_nothing_is_deleted(setup: Setup) {

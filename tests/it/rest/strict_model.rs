@@ -91,7 +91,7 @@ everywhere! {
         let user = app.user().await;
         let session = user.session().await;
 
-        // Arguments that are no JSON, two objects, nothing, and a name that no server takes.
+        // Arguments that are not JSON, two objects, nothing, and a name that no server takes.
         for (name, arguments) in [
             ("add_task", r#"{"title": "x"#),
             ("add_task", r#"{"title":"x"}{"title":"x"}"#),

@@ -169,10 +169,15 @@ async fn numbers_and_nesting_have_no_effect_beyond_their_request() {
     let user = app.user().await;
     let call = |params: &str| format!(r#"{{"jsonrpc": "2.0", "id": 1, "method": "tasks.list", "params": {params}}}"#);
     for params in
-        [r#"{"limit": 1e999}"#, r#"{"limit": 99999999999999999999999}"#, r#"{"limit": 1e2}"#, r#"{"limit": -0}"#]
+        [r#"{"limit": 1e999}"#, r#"{"limit": 99999999999999999999999}"#, r#"{"limit": 1e3}"#, r#"{"limit": -0}"#]
     {
         let reply = user.rpc_raw(call(params)).await;
         assert!(refusal(&reply.body, -32602, "INVALID_REQUEST").contains("`limit`"), "{params}: {}", reply.text);
+    }
+    // Whole numbers are integers, however they are written.
+    for params in [r#"{"limit": 1e2}"#, r#"{"limit": 5.0}"#, r#"{"limit": 10e-1, "status": "all"}"#] {
+        let reply = user.rpc_raw(call(params)).await;
+        assert!(reply.body["result"].is_object(), "{params}: {}", reply.text);
     }
     let nested = |open: &str, close: &str| open.repeat(100_000) + "1" + &close.repeat(100_000);
     for value in [nested("[", "]"), nested(r#"{"a":"#, "}")] {

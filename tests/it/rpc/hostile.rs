@@ -1,5 +1,5 @@
-//! A generator of hostile calls, from the schemas of all methods: each is answered, once, under its own id, and never with an
-//! internal error. The same over HTTP and a WebSocket, alone and in batches.
+//! A generator of hostile calls, from the schemas of all methods: each is answered, once, under its own id, and never
+//! with an internal error. The same over HTTP and a WebSocket, alone and in batches.
 //!
 //! `HUNT_SEED=7 cargo test --test it hostile` generates others.
 
@@ -101,7 +101,7 @@ impl Generator {
         let paths: Vec<_> = self.schemas.members(&schema, 3).into_iter().map(|member| member.path).collect();
         let mut raw = Vec::new();
         for _ in 0..self.chance.below(4) {
-            // Text that is no JSON value of this library goes in afterwards.
+            // Text that is not a JSON value of this library goes in afterwards.
             let mark = format!("@@{}@@", raw.len());
             raw.push(self.stone());
             match self.chance.below(8) {
@@ -205,7 +205,7 @@ impl Generator {
             }
             _ => {
                 let entry = self.entry();
-                // A batch of one batch, which is no request.
+                // A batch of one batch, which is not a request.
                 let is_batch = entry.text.starts_with('[');
                 (entry.text, entry.answer.into_iter().collect(), is_batch)
             }
@@ -215,8 +215,9 @@ impl Generator {
 
 #[derive(Deserialize)]
 struct Answer<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+    /// Also if it is null.
+    #[serde(borrow)]
+    id: &'a RawValue,
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -231,7 +232,7 @@ fn check(sent: &str, ids: &[String], is_batch: bool, text: &str) {
         (_, true) => serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {}", shown())),
         (_, false) => vec![serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {}", shown()))],
     };
-    let found: Vec<_> = answers.iter().map(|answer| answer.id.map_or("none", RawValue::get)).collect();
+    let found: Vec<_> = answers.iter().map(|answer| answer.id.get()).collect();
     assert_eq!(found, ids, "{}", shown());
     for answer in &answers {
         assert!(answer.result.is_some() != answer.error.is_some(), "neither or both: {}", shown());

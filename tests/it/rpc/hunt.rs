@@ -155,7 +155,7 @@ async fn requests_of_rest() {
     let verbs = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
     for _ in 0..500 {
         let path = chance.one_of(&paths);
-        // What is no URL at all is for the hunt below.
+        // What is not a URL at all is for the hunt below.
         let path = format!("/{}", String::from_utf8_lossy(&path).trim_start_matches('/'));
         let body = chance.one_of(&bodies);
         let verb = verbs[chance.below(verbs.len())].clone();

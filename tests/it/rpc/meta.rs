@@ -65,6 +65,14 @@ async fn response_metadata_is_sent_on_request() {
         left -= 2;
         assert_eq!(done.as_object().unwrap().keys().collect::<Vec<_>>(), ["_meta"]);
     }
+    // How long the database took tells strangers nothing about accounts.
+    for email in [user.email.as_str(), "nobody@example.com"] {
+        for (name, mut wire) in Wire::all(&app, None).await.into_iter().take(2) {
+            let login = json!({"email": email, "password": "not the password", "_meta": {"facts": true}});
+            let refused = wire.call("auth.login", login).await;
+            assert_eq!(refused["error"]["data"]["_meta"]["db_us"], 0, "{name}: {refused}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +91,7 @@ async fn only_a_trusted_proxy_sets_the_address_of_a_client() {
     }
     wire.refused("auth.login", from(3), -32029, "RATE_LIMITED").await;
 
-    // A proxy that sends no `X-Forwarded-For` is no gateway, whatever its clients write.
+    // A proxy that sends no `X-Forwarded-For` is not a gateway, whatever its clients write.
     let trusting = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 2).with("TRUSTED_PROXIES", "127.0.0.0/8");
     let app = trusting.start().await;
     for mut wire in [Wire::Post(app.anonymous()), Wire::Socket(Box::new(app.anonymous().socket().await))] {

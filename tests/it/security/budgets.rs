@@ -140,6 +140,77 @@ async fn two_replicas_do_not_get_around_the_global_budget() {
     assert!((50..=100).contains(&tokens) && tokens == answered * 10, "{tokens} tokens for {answered} answers");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_that_is_killed_does_not_open_the_global_budget() {
+    const BUDGET: i64 = 300;
+    const HOLD: i64 = 30;
+    let Some(setup) = Setup::postgres().await else { return };
+    let upstream = Upstream::start().await;
+    // Ten tokens each, and long enough that many are under way when the replica dies.
+    upstream.answer_with(|_| Script::stream().words(&["Hello"]).wait(Duration::from_millis(1_500)).done("stop"));
+    let file = AgentsFile::new("[agents.a]\non_crash = \"interrupt\"\n");
+    let setup = file.of(setup).upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", BUDGET);
+    let one = setup.with("BUDGET_HOLD_TOKENS", HOLD).start().await;
+    let mut other = one.again().start().await;
+    let mut asked = Vec::new();
+    for number in 0..24 {
+        let user = one.user().await;
+        let session = user.session().await;
+        let user = if number % 2 == 0 { user } else { user.at(&other) };
+        asked.push(tokio::spawn(async move {
+            let request = user.request(Method::POST, &Client::runs_path(session)).json(&Client::message("Hello"));
+            // The replica may die before it answers.
+            crate::support::client::try_read(request).await.map_or(0, |reply| reply.status)
+        }));
+    }
+    // All that can be held is held: more would be too much, whatever is true of the runs.
+    let held = eventually("runs are under way", || async {
+        let (tokens, held) = shared(&one).await;
+        assert!(tokens + held <= BUDGET, "{tokens} + {held}");
+        (held > BUDGET - HOLD).then_some(held)
+    })
+    .await;
+    // Each has its first word, and that is in the log.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    other.core().kill();
+    for asked in asked {
+        let status = asked.await.unwrap();
+        assert!([0, 200, 429].contains(&status), "{status}");
+    }
+    // Until the runs of the dead replica are closed, they hold what they held.
+    let settled = eventually("the runs of the dead replica are closed", || async {
+        let (tokens, held) = shared(&one).await;
+        assert!(tokens + held <= BUDGET, "{tokens} + {held}");
+        (held == 0).then_some(tokens)
+    })
+    .await;
+    let dead = one.database.count("SELECT COUNT(*) AS rows FROM runs WHERE status = 'interrupted'").await;
+    let whole = one.database.count("SELECT COUNT(*) AS rows FROM runs WHERE status = 'completed'").await;
+    assert!(dead > 0 && dead + whole >= held / HOLD, "{dead} were interrupted, {whole} completed");
+    assert!(settled > whole * 10, "what was written is charged: {settled} for {whole} and {dead}");
+    let of_users = "SELECT CAST(SUM(prompt_tokens + completion_tokens) AS bigint) AS rows FROM usage_days";
+    assert_eq!(one.database.count(of_users).await, settled, "the users were charged as all together were");
+    // The rest can be used, and no more.
+    let mut answered = 0;
+    loop {
+        let user = one.user().await;
+        let request = user.request(Method::POST, &Client::runs_path(user.session().await));
+        let reply = read(request.header("accept", "application/json").json(&Client::message("Hello"))).await;
+        if reply.status == 429 {
+            break;
+        }
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        answered += 1;
+        if answered == 3 {
+            // It is known how it goes on.
+            break;
+        }
+    }
+    let (tokens, held) = shared(&one).await;
+    assert_eq!((tokens, held), (settled + answered * 10, 0));
+    assert!(tokens <= BUDGET);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_process_was_killed_is_charged_and_holds_nothing() {
     let upstream = Upstream::start().await;

@@ -60,7 +60,7 @@ impl Schemas {
 
     /// Returns a value that fits, with the members that are required and no others.
     pub fn example(&self, name: &str, schema: &Value) -> Value {
-        // What no schema says: how a value must be so that the method goes on to look at the ids.
+        // What no schema says: how a value must be so that the method continues to look at the ids.
         match name {
             "email" => return json!("somebody@example.com"),
             "audio_base64" | "data" => return json!("AAAA"),

@@ -22,6 +22,16 @@ struct Segment {
     events: Vec<u8>,
 }
 
+#[derive(diesel::QueryableByName)]
+struct Column {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    table_name: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    column_name: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    kind: String,
+}
+
 /// A database of one test.
 pub enum Database {
     /// A file in its own directory.
@@ -117,6 +127,89 @@ impl Database {
         }
         .expect("a count");
         found.rows
+    }
+
+    /// Returns the columns of all tables that have one of these texts, or an id in any of its forms: `table.column`.
+    pub async fn columns_with(&self, texts: &[String]) -> Vec<String> {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let bytes = |text: &String| {
+            let id = text.parse::<Uuid>().ok().map(|id| hex(id.as_bytes()));
+            [Some(hex(text.as_bytes())), id].into_iter().flatten()
+        };
+        let has = |column: &Column, text: &String| -> Vec<String> {
+            let name = &column.column_name;
+            match self {
+                Self::Sqlite(_) => {
+                    bytes(text).map(|form| format!("instr(CAST(\"{name}\" AS BLOB), X'{form}') > 0")).collect()
+                }
+                Self::Postgres { .. } if column.kind == "bytea" => {
+                    bytes(text).map(|form| format!("position('\\x{form}'::bytea IN \"{name}\") > 0")).collect()
+                }
+                Self::Postgres { .. } => vec![format!("position('{text}' IN \"{name}\"::text) > 0")],
+            }
+        };
+        let columns = self.columns().await;
+        // In one query: there are many columns.
+        let queries = columns.iter().map(|column| {
+            let Column { table_name, column_name, .. } = column;
+            let conditions: Vec<_> = texts.iter().flat_map(|text| has(column, text)).collect();
+            format!(
+                "SELECT '{table_name}' AS table_name, '{column_name}' AS column_name, '' AS kind \
+                 WHERE EXISTS (SELECT 1 FROM \"{table_name}\" WHERE {})",
+                conditions.join(" OR ")
+            )
+        });
+        let sql = queries.collect::<Vec<_>>().join(" UNION ALL ");
+        let found = self.load_columns(&sql).await;
+        found.into_iter().map(|column| format!("{}.{}", column.table_name, column.column_name)).collect()
+    }
+
+    async fn columns(&self) -> Vec<Column> {
+        let found = self
+            .load_columns(match self {
+                Self::Sqlite(_) => {
+                    "SELECT m.name AS table_name, p.name AS column_name, p.type AS kind \
+                     FROM sqlite_master m JOIN pragma_table_info(m.name) p \
+                     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+                }
+                Self::Postgres { .. } => {
+                    "SELECT table_name::text, column_name::text, data_type::text AS kind \
+                     FROM information_schema.columns WHERE table_schema = 'public'"
+                }
+            })
+            .await;
+        assert!(found.len() > 100, "{} columns", found.len());
+        found
+    }
+
+    async fn load_columns(&self, sql: &str) -> Vec<Column> {
+        match self {
+            Self::Sqlite(_) => diesel::RunQueryDsl::load(diesel::sql_query(sql), &mut sqlite(&self.url())),
+            Self::Postgres { .. } => {
+                let mut connection = AsyncPgConnection::establish(&self.url()).await.expect("a database of our own");
+                diesel_async::RunQueryDsl::load(diesel::sql_query(sql), &mut connection).await
+            }
+        }
+        .expect("columns")
+    }
+
+    /// Returns the files of the database, if it is SQLite.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Sqlite(directory) => {
+                let entries = std::fs::read_dir(directory).expect("the directory of the database");
+                entries.map(|entry| entry.expect("an entry").path()).collect()
+            }
+            Self::Postgres { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the names of all tables that have a column of this name, sorted.
+    pub async fn tables_with(&self, column: &str) -> Vec<String> {
+        let columns = self.columns().await.into_iter().filter(|found| found.column_name == column);
+        let mut names: Vec<_> = columns.map(|found| found.table_name).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Makes each insert of a task take that many seconds, until [`hurry`](Self::hurry).

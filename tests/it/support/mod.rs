@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "no test binary needs all of it")]
 
 pub mod client;
+pub mod collector;
 pub mod database;
 pub mod files;
 pub mod paused_answer;

@@ -1,9 +1,9 @@
 //! The journal makes events durable: one writer for all runs of the process.
 //!
 //! Each tick it writes what the runs have emitted since the last one, as one segment however many runs there are (see
-//! `threadline_store`'s `segments.rs`). Subscribers read from memory and never wait for it. So a crash can lose the output
-//! of the last tick, and nothing that was acknowledged. The end of a run writes its events to `run_events`. The journal does
-//! so for runs that take long, and then deletes the segments that nobody needs any more.
+//! `threadline_store`'s `segments.rs`). Subscribers read from memory and never wait for it. So a crash can lose the
+//! output of the last tick, and nothing that was acknowledged. The end of a run writes its events to `run_events`. The
+//! journal does the same for runs that take long, and then deletes the segments that no process needs any more.
 
 use crate::hub::{RunHandle, StopReason};
 use crate::log::{Saved, UnsavedEvents, encode_rows};
@@ -27,11 +27,11 @@ const MAX_RUN_EVENTS: usize = 2_000;
 const MAX_ROWS: usize = 5_000;
 /// Bytes of a segment, at most and the events of one run more. The next one follows at once.
 const MAX_SEGMENT_BYTES: usize = 1024 * 1024;
-/// How long events are in segments only. Whoever takes a run over, or begins to follow it elsewhere, reads that much.
+/// How long events are in segments only. A process that takes a run over, or begins to follow it, reads that much.
 const SETTLE_AFTER: Duration = Duration::from_secs(30);
-/// How often it is looked what can leave the segments.
+/// How often old events are moved out of the segments.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked whether segments can be written, while they cannot.
+/// How often to check whether segments can be written again, while they cannot.
 const TERMS_GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// Writes until the shutdown, each `interval`, or less often if a write takes long.
@@ -56,7 +56,7 @@ struct Journal {
     interval: Duration,
     /// `None` when they must be read.
     terms: Option<Terms>,
-    /// Number of the next segment. A number is used once: whoever has read a segment does not read it again.
+    /// Number of the next segment. A number is used once, because a process reads a segment once.
     next_segment: i64,
     /// Segments below this number are deleted.
     trimmed_below: i64,
@@ -71,7 +71,7 @@ struct Terms {
     read_at: Instant,
 }
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     /// There was more than fits into one write.
@@ -146,14 +146,15 @@ impl Journal {
         }
     }
 
-    /// Returns the fence of this process, and whether segments can be written. Stops the runs that it does not own any more.
+    /// Returns the fence of this process, and whether segments can be written. Stops the runs that it does not own any
+    /// more.
     async fn terms(&mut self) -> StoreResult<(i64, bool)> {
         let is_good = |terms: &&Terms| terms.has_segments || terms.read_at.elapsed() < TERMS_GOOD_FOR;
         if let Some(Terms { fence, has_segments, .. }) = self.terms.as_ref().filter(is_good) {
             return Ok((*fence, *has_segments));
         }
         let shared = &self.shared;
-        // Before the query, so that each of these runs is stored by the time of the query.
+        // Listed before the query, so that each of these runs is stored by the time of the query.
         let active = shared.hub.active();
         let JournalTerms { fence, has_segments, owned } =
             shared.store.journal_terms(shared.process_id, shared.clock.now()).await?;
@@ -256,7 +257,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Deletes the segments that nobody needs any more.
+    /// Deletes the segments that no process needs any more.
     async fn trim(&mut self) {
         let below = self.shared.hub.first_segment().unwrap_or(self.next_segment);
         if below <= self.trimmed_below {

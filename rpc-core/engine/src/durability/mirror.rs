@@ -1,7 +1,7 @@
 //! Mirrors: copies of the logs of runs that another process executes, for the subscribers of this process.
 
 use crate::hub::RunHandle;
-use crate::log::{RunLog, decode_logged, decode_row, to_signed};
+use crate::log::{RunLog, decode_logged, decode_row};
 use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::{Run, RunStatus};
 use threadline_signals::Grown;
-use threadline_store::StoreResult;
+use threadline_store::{StoreResult, to_signed};
 use tokio::time::Instant;
 
 /// How long to wait for a signal before reading the database without one.
@@ -94,7 +94,7 @@ async fn fill(shared: Weak<Shared>, log: Arc<RunLog>, run: Run, until: Until) {
                 .runs_owned(shared.process_id)
                 .await
                 .is_ok_and(|runs| runs.iter().any(|run| run.id == run_id))
-            // Unless this process has lost the run, taken it over again and goes on with it.
+            // This process may have lost the run, taken it over again and be continuing it.
             && shared.hub.find(run_id).is_none_or(|handle| handle.has_ended());
         log.set_unreachable(cannot_read || cannot_write);
         let has_readers = Arc::strong_count(&log) > 2;
@@ -152,11 +152,11 @@ enum Why {
     Grown(u64),
     /// The run has ended, or something was missed.
     Ended,
-    /// Nothing was heard for a while: the run may be gone, with its thread.
+    /// No signal came for a while: the run may have been deleted with its thread.
     Quiet,
 }
 
-/// Copies new events from the database. If there are none and nothing was heard, checks whether the run still exists.
+/// Copies new events from the database. If there are none and no signal came, checks whether the run still exists.
 ///
 /// `attached` is the process whose segments the log gets from now on, together with all other mirrors. It is set here.
 async fn copy_new_events(

@@ -50,7 +50,7 @@ struct State {
     mirrors: BTreeMap<RunId, Arc<RunLog>>,
     /// Ended runs, oldest first.
     ended: VecDeque<EndedRun>,
-    /// Logs of runs that have ended here, and of which no end is stored.
+    /// Logs of runs that have ended here without a stored end.
     lost: Vec<Arc<RunLog>>,
     ended_bytes: usize,
 }
@@ -102,8 +102,8 @@ impl Hub {
         guard
     }
 
-    /// Adds a run that this process has taken over, and goes on with. `events` are all that are durable of it. Readers of
-    /// its mirror here go on with what this process emits.
+    /// Adds a run that this process has taken over and continues. `events` are all durable events of it. Readers of its
+    /// mirror in this process get the new events too.
     pub(crate) fn register_continued(
         self: &Arc<Self>,
         run_id: RunId,
@@ -138,7 +138,7 @@ impl Hub {
         if state.active.get(&handle.thread_id).is_some_and(|active| Arc::ptr_eq(active, handle)) {
             state.active.remove(&handle.thread_id);
         }
-        // Whoever has superseded it has moved its events.
+        // The process that has superseded this one has moved the run's events.
         if !handle.log.is_closed() && !handle.is_superseded() {
             state.lost.push(handle.log.clone());
         }
@@ -148,7 +148,7 @@ impl Hub {
         state.evict();
     }
 
-    /// Returns the runs that have ended in this process, and whose last event is not in their logs.
+    /// Returns the runs that have ended in this process without a terminal event in their logs.
     pub(crate) fn ended_without_end(&self) -> Vec<Arc<RunHandle>> {
         let state = self.state.lock();
         let ended = state.ended.iter().map(|ended| &ended.handle);
@@ -202,7 +202,7 @@ impl Hub {
         is_unread
     }
 
-    /// Removes a mirror. Its readers go on to its end.
+    /// Removes a mirror. Its readers still read it to its end.
     pub(crate) fn remove_mirror(&self, log: &Arc<RunLog>) {
         self.state.lock().remove_mirror(log);
     }

@@ -116,9 +116,9 @@ impl RunHandle {
     }
 }
 
-/// Owned by whatever brings a run forward: first the request that stores it, then the task that executes it.
+/// Owned first by the request that stores the run, then by the task that executes it.
 ///
-/// Dropping it ends the run in this process, whatever happened: a normal end, an error, a cancelled future or a panic.
+/// Dropping it ends the run in this process, in all cases: a normal end, an error, a cancelled future or a panic.
 /// A run that has ended here and is still active in the database is *lost*, and recovery closes it within seconds.
 /// Without the guard, a panic between storing a run and executing it would keep the thread busy for ever.
 #[derive(Debug)]

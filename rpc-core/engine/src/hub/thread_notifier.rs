@@ -186,7 +186,7 @@ mod tests {
         let mut early = notifier.watch(thread);
         let items: Vec<_> = (0..=MAX_ITEMS).map(|_| ItemId::random()).collect();
         notifier.notify(thread);
-        assert!(early.changed().now_or_never().is_none() && early.take_changes().is_none(), "a run is no change");
+        assert!(early.changed().now_or_never().is_none() && early.take_changes().is_none(), "a run is not a change");
         notifier.notify_changed(thread, None);
         assert!(early.changed().now_or_never().is_some());
         assert_eq!(early.take_changes(), Some(Vec::new()));

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const WAIT: Duration = Duration::from_secs(10);
 /// How long it waits for a run of another process, which may be dead: then its lease must expire first.
 const WAIT_ELSEWHERE: Duration = Duration::from_secs(LEASE.as_secs() + 10);
-/// How often it looks whether a run of another process has ended.
+/// Poll interval for the end of a run of another process.
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// Cancels a run and waits until it has ended: its connection to the model is closed then, and its output is stored. A
@@ -39,8 +39,8 @@ pub(crate) async fn cancel_run(shared: &Shared, user_id: UserId, run_id: RunId) 
     Ok(shared.store.run_get(user_id, run_id).await?)
 }
 
-/// Stops the active run of a thread that is about to be deleted. The deletion continues either way: a run whose thread is
-/// gone ends by itself.
+/// Stops the active run of a thread that is about to be deleted. The deletion continues either way: a run whose thread
+/// is gone ends by itself.
 pub(crate) async fn stop_run_in_thread(shared: &Shared, user_id: UserId, thread_id: ThreadId) -> StoreResult<()> {
     if !stop_local_run(shared, thread_id).await
         && let Some(run) = shared.store.active_run(thread_id).await?

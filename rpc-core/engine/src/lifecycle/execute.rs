@@ -19,6 +19,7 @@ use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::Held;
 use threadline_store::rows::{FencingToken, RunRow};
+use threadline_trace::{InSpan, Span, SpanKind};
 use tokio::time::Instant;
 
 /// A stored run that is to be executed.
@@ -32,11 +33,11 @@ pub(crate) struct RunTask {
     pub(super) held: Held,
     request: RequestContext,
     driver: Box<dyn RunDriver>,
-    /// What a process before has done of it.
+    /// What the former owner has done of it.
     resumed: Option<ResumedRun>,
 }
 
-/// A run that goes on after its process has died.
+/// A run that continues after its process has died.
 struct ResumedRun {
     age: Duration,
     progress: RunProgress,
@@ -57,7 +58,7 @@ impl RunTask {
         }
     }
 
-    /// Goes on with a run that was created `age` ago, where the process before has left it.
+    /// Continues a run that was created `age` ago, from where its former owner left it.
     pub(crate) fn resume(self, age: Duration, progress: RunProgress, output: ResumedOutput) -> Self {
         Self { resumed: Some(ResumedRun { age, progress, output }), ..self }
     }
@@ -69,13 +70,31 @@ pub(crate) fn spawn_run(shared: &Arc<Shared>, task: RunTask) {
     shared.signals.began(task.token.thread_id, task.token.run_id);
     let hold = shared.hub.hold_shutdown();
     let task_shared = shared.clone();
-    shared.supervisor.spawn(TaskKind::Run, async move {
+    let span = task.start_span();
+    let work = async move {
         task.execute(&task_shared).await;
         drop(hold);
-    });
+    };
+    shared.supervisor.spawn(TaskKind::Run, work.in_span(span));
 }
 
 impl RunTask {
+    /// Starts the span of the run, with the semantic conventions of agents. It belongs to the trace of the request that
+    /// started the run, and outlives that request.
+    fn start_span(&self) -> Span {
+        let agent = self.driver.agent();
+        let span = Span::root(SpanKind::Internal, self.request.trace.as_deref(), || format!("invoke_agent {agent}"));
+        if span.is_recording() {
+            span.set("gen_ai.operation.name", "invoke_agent");
+            span.set("gen_ai.agent.name", agent.to_owned());
+            span.set("gen_ai.conversation.id", self.token.thread_id.to_string());
+            span.set("threadline.run.id", self.token.run_id.to_string());
+            span.set("threadline.run.resumed", self.resumed.is_some());
+            span.set("threadline.request_id", self.request.request_id.to_string());
+        }
+        span
+    }
+
     /// From the first request to the model to the stored end. Whatever happens in here, dropping the guard ends the run
     /// in this process.
     async fn execute(mut self, shared: &Arc<Shared>) {
@@ -117,8 +136,8 @@ impl RunTask {
         } else if status == RunStatus::Cancelled {
             writer.add_hidden_note(CANCEL_NOTE);
         }
-        if let Some((usage, charge)) = self.driver.finish() {
-            writer.include_usage(usage, charge);
+        if let Some((usage, meter)) = self.driver.finish() {
+            writer.include_usage(usage, &meter);
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
         self.report(&outcome, writer.usage, age + started.elapsed());
@@ -163,6 +182,7 @@ impl RunTask {
         #[allow(clippy::cast_precision_loss, reason = "a histogram holds floats")]
         metrics::histogram!("threadline_run_events").record(events as f64);
         count_tokens(usage);
+        end_span(outcome, status, usage);
         let (run_id, thread_id, user_id) = (handle.run_id, handle.thread_id, handle.user_id);
         let (request_id, agent, ms) = (&self.request.request_id, self.driver.agent(), seconds * 1e3);
         let Usage { prompt_tokens, completion_tokens } = usage;
@@ -177,6 +197,23 @@ impl RunTask {
             ),
         }
     }
+}
+
+/// Ends the span of a run, which is the current one.
+fn end_span(outcome: &RunOutcome, status: &'static str, usage: Usage) {
+    let span = Span::current();
+    if span.is_recording() {
+        span.set("threadline.run.status", status);
+        span.set("gen_ai.usage.input_tokens", i64::try_from(usage.prompt_tokens).unwrap_or(i64::MAX));
+        span.set("gen_ai.usage.output_tokens", i64::try_from(usage.completion_tokens).unwrap_or(i64::MAX));
+        match outcome {
+            RunOutcome::Answered | RunOutcome::Stopped(_) => {}
+            RunOutcome::Failed(error) => span.fail(error.failure.code.name()),
+            RunOutcome::Panicked => span.fail("panic"),
+            RunOutcome::TimedOut => span.fail("timeout"),
+        }
+    }
+    span.end();
 }
 
 /// Counts the tokens that models have read and written.

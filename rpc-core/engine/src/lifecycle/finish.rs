@@ -3,7 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
-use crate::log::{Stretch, encode_rows, to_signed};
+use crate::log::{Stretch, encode_rows};
 use crate::output::RunWriter;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -15,9 +15,9 @@ use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_store::rows::NewItem;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult, to_signed};
 
-/// How often the end of a run is stored again while the database is away: 10 s in all.
+/// Attempts to store the end of a run while the database is not reachable: 10 s in all.
 const TRIES: u32 = 20;
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         finish_reason: run.finish_reason,
         usage: writer.usage,
         charge,
+        uses: writer.uses(),
         last_seq: to_signed(run.last_seq),
         message_id: writer.message_id,
         finished_at,
@@ -79,7 +80,8 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
             // What was held in addition since the start, or else what the start has held.
             let held = writer.held.take().unwrap_or_else(|| task.held.clone());
-            let settled = shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, held);
+            let settled =
+                shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, writer.uses(), held);
             if let Err(error) = settled.await {
                 tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
             }
@@ -119,8 +121,8 @@ async fn store_end(shared: &Shared, task: &RunTask, end: RunEnd, items: Vec<NewI
     }
 }
 
-/// Returns the tool calls of the run, with those that are about to be stored. `None` if they cannot be read: the run has
-/// ended, and that is what matters.
+/// Returns the tool calls of the run, with those that are about to be stored. `None` if they cannot be read: the run
+/// has ended, and that is what matters.
 async fn tool_calls(
     shared: &Shared,
     task: &RunTask,

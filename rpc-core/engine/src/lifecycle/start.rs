@@ -59,6 +59,8 @@ pub struct NewThreadInput {
     pub metadata: String,
     /// How many threads the user may have that are not archived, this one included; `None` is any number.
     pub max_threads: Option<u32>,
+    /// Whether it is listed nowhere, and deleted some hours after its last use.
+    pub temporary: bool,
     /// The first message.
     pub message: Option<UserMessageInput>,
 }
@@ -178,6 +180,7 @@ pub(crate) async fn create_thread(
             max_sessions: input.max_threads,
             title: input.title,
             metadata: input.metadata,
+            temporary: input.temporary,
             created_at: shared.clock.now(),
             first_message,
             idempotency_key: key,
@@ -274,8 +277,8 @@ fn new_message_run(
     (NewMessage { item, title, attachments }, run, message)
 }
 
-/// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has another
-/// title.
+/// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has
+/// another title.
 fn announce_message(
     handle: &RunHandle,
     is_new_thread: bool,
@@ -301,8 +304,8 @@ fn stream_options() -> ThreadStreamEvent {
     ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
 }
 
-/// Emits the first events of a run. The run is stored, so an event that cannot be serialised must not keep it from being
-/// executed.
+/// Emits the first events of a run. The run is stored, so an event that cannot be serialised must not keep it from
+/// being executed.
 fn announce(handle: &RunHandle, events: impl IntoIterator<Item = ThreadStreamEvent>) {
     for event in events {
         match Event::new(&event) {

@@ -10,7 +10,7 @@
 //!                      | \---- shutdown -------->  interrupted
 //!                      |
 //!                      |  owner dies: taken over, epoch + 1
-//!                      | \---- safe to go on ---->  running
+//!                      | \---- safe to continue -->  running
 //!                      | \---- cancel requested ->  cancelled
 //!                      | \---- too long --------->  failed
 //!                       \----- otherwise -------->  interrupted
@@ -56,12 +56,12 @@ impl RunOutcome {
         }
     }
 
-    /// Returns whether the driver came to an end of its own, so that how its answer ended can be known.
+    /// Returns whether the driver has ended by itself, so that it is known how its answer ended.
     pub(super) fn is_driver_done(&self) -> bool {
         matches!(self, Self::Answered | Self::Failed(_))
     }
 
-    /// Returns what the user is told about a failure.
+    /// Returns the failure that the user sees.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {
             Self::Answered | Self::Stopped(_) => None,
@@ -71,7 +71,7 @@ impl RunOutcome {
         }
     }
 
-    /// Returns what the log is told about a failure.
+    /// Returns the cause of a failure, for the log.
     pub(super) fn cause(&self) -> Option<String> {
         match self {
             Self::Answered | Self::Stopped(_) => None,
@@ -82,17 +82,17 @@ impl RunOutcome {
     }
 }
 
-/// A run that takes longer than it may.
+/// A run that takes longer than `RUN_MAX_SECONDS`.
 pub(crate) struct RunTooLong;
 
 impl RunTooLong {
-    /// Returns what the user is told.
+    /// Returns the failure that the user sees.
     pub(crate) fn failure() -> Failure {
         Failure { code: ErrorCode::UpstreamTimeout, message: TOO_LONG.to_owned() }
     }
 }
 
-/// Returns the final status of a run that does not go on after its owner has died.
+/// Returns the final status of a run that does not continue after its owner has died.
 pub(crate) fn status_after_owner_died(is_cancel_requested: bool) -> RunStatus {
     if is_cancel_requested { RunStatus::Cancelled } else { RunStatus::Interrupted }
 }

@@ -11,6 +11,7 @@ use threadline_schema::event::Event;
 use threadline_schema::ids::RunId;
 use threadline_schema::text_delta::{TextDelta, TextPiece};
 use threadline_store::rows::{EventRow, LoggedBody, LoggedEvents, ROW_BYTES};
+use threadline_store::{to_signed, to_unsigned};
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.
 pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
@@ -91,16 +92,6 @@ fn join(cuts: &[u32]) -> String {
         let _ = write!(out, "{cut}");
     }
     out
-}
-
-/// Converts a number to the type of the database. Saturates.
-pub(crate) fn to_signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Converts a number of the database, where it is never negative.
-pub(crate) fn to_unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }
 
 #[cfg(test)]

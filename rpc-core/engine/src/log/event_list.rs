@@ -1,14 +1,14 @@
-//! Events in little memory.
+//! The events of a run in memory, in a compact form.
 //!
-//! Nearly all events of a run are text deltas. Neighbouring deltas of one text are one growing text here, and the places
-//! where they end: a token costs its text and four bytes.
+//! Nearly all events of a run are text deltas. Neighbouring deltas of one text are one growing text here, and the
+//! places where they end: a token costs its text and four bytes.
 
 use std::sync::Arc;
 use threadline_schema::event::Event;
 use threadline_schema::ids::ItemId;
 use threadline_schema::text_delta::{TextDelta, TextPiece, push_escaped};
 
-/// Bytes after which another text begins: a text that grows for ever would be copied again and again.
+/// Bytes after which another text begins: a text that grows without end would be copied again and again.
 const TEXT_BYTES: usize = 256 * 1024;
 
 /// A list of events, to which events are appended.
@@ -189,8 +189,8 @@ impl EventList {
         stretches
     }
 
-    /// Returns the entries with the events from index `from` on, up to `limit` events: for each, how many of its events to
-    /// skip, and how many to take then.
+    /// Returns the entries with the events from index `from` on, up to `limit` events: for each, how many of its events
+    /// to skip, and how many to take then.
     fn range(&self, from: usize, limit: usize) -> impl Iterator<Item = (&Entry, usize, usize)> {
         let end = self.len.min(from.saturating_add(limit));
         let start = self.entries.partition_point(|entry| entry.first + entry.len() <= from);

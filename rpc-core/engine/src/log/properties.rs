@@ -1,6 +1,6 @@
 //! Property tests of the run log and the event codec.
 
-use super::event_codec::{decode_row, encode_rows, to_unsigned};
+use super::event_codec::{decode_row, encode_rows};
 use super::event_list::EventList;
 use super::run_log::{NumberedEvent, RunLog};
 use proptest::collection::vec;
@@ -10,6 +10,7 @@ use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::text_delta::TextDelta;
 use threadline_store::rows::{EventRow, ROW_BYTES};
+use threadline_store::to_unsigned;
 use uuid::Uuid;
 
 /// Deltas of a few texts, and other events.

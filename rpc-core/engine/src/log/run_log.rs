@@ -25,7 +25,7 @@ pub(crate) struct RunLog {
     state: Mutex<State>,
     /// Wakes readers after a change. A reader then looks for itself what is new.
     changed: Notify,
-    /// Wakes whoever seals the log, when the journal has written.
+    /// Wakes the task that seals the log, when the journal has written.
     saved: Notify,
     /// Number of readers in this process.
     readers: AtomicUsize,
@@ -55,13 +55,14 @@ impl Drop for ReaderGuard {
 #[derive(Debug, Default)]
 struct State {
     events: EventList,
-    /// `(index, seq)`, in order: from this index on, events are numbered from this number. They were written by the owner
-    /// of a later epoch, after the owner before it died.
+    /// `(index, seq)`, in order: from this index on, events are numbered from this number. They were written by the
+    /// owner of a later epoch, after the owner before it died.
     epoch_starts: Vec<(usize, u64)>,
     is_closed: bool,
     /// Number of the last event that is known to be durable.
     saved_seq: u64,
-    /// Number of the last event that is known to be in `run_events`. Those after it, up to `saved_seq`, are in segments.
+    /// Number of the last event that is known to be in `run_events`. Those after it, up to `saved_seq`, are in
+    /// segments.
     logged_seq: u64,
     /// The first segment with events that are not known to be in `run_events`, and when it was written.
     first_segment: Option<(i64, Instant)>,
@@ -134,8 +135,8 @@ impl RunLog {
 
     /// Wakes the readers.
     pub(crate) fn wake_readers(&self) {
-        // Whoever waits for the end of the log is woken by it. A reader counts before it looks at the log, so either it
-        // sees what was appended, or it is counted here.
+        // A task that waits for the end of the log is woken by the end. A reader is counted before it reads the log, so
+        // either it sees what was appended, or it is counted here.
         if self.is_read() {
             self.changed.notify_waiters();
         }
@@ -167,8 +168,8 @@ impl RunLog {
         self.changed.notify_waiters();
     }
 
-    /// Begins to append to the log of a run that this process has taken over. `events` are all that are durable: those of
-    /// the former owners, and the first of this one. Nothing is copied into the log any more.
+    /// Begins to append to the log of a run that this process has taken over. `events` are all that are durable: those
+    /// of the former owners, and the first of this one. Nothing is copied into the log any more.
     pub(crate) fn adopt(&self, events: impl IntoIterator<Item = NumberedEvent>) {
         {
             let mut state = self.state.lock();
@@ -248,9 +249,9 @@ impl RunLog {
         self.changed.notified()
     }
 
-    /// Writes up to `limit` events that are not durable yet into a segment, for the journal, which reports the result with
-    /// [`end_saving`](Self::end_saving). Returns the number of the last of them; `None` when there are none, or when the log
-    /// is sealed.
+    /// Writes up to `limit` events that are not durable yet into a segment, for the journal, which reports the result
+    /// with [`end_saving`](Self::end_saving). Returns the number of the last of them; `None` when there are none, or
+    /// when the log is sealed.
     pub(crate) fn begin_segment(&self, limit: usize, segment: &mut SegmentWriter) -> Option<u64> {
         let mut state = self.state.lock();
         if state.is_sealed || state.saved_seq >= state.last_seq() {
@@ -315,7 +316,8 @@ impl RunLog {
         self.state.lock().first_segment
     }
 
-    /// Takes the log from the journal, after the write that is under way. Returns the events that are not in `run_events`.
+    /// Takes the log from the journal, after the write that is under way. Returns the events that are not in
+    /// `run_events`.
     pub(crate) async fn seal(&self) -> UnsavedEvents {
         self.state.lock().is_sealed = true;
         wait_until(&self.saved, || !self.state.lock().is_saving).await;

@@ -14,7 +14,7 @@ pub(crate) struct SegmentPositions {
 /// The position in the segments of one process.
 #[derive(Debug, Default)]
 pub(crate) struct SegmentPosition {
-    /// Number of the last segment that was read; `None` before the first mirror. Whoever reads holds the lock.
+    /// Number of the last segment that was read; `None` before the first mirror. A reader holds the lock.
     pub(crate) last_read: tokio::sync::Mutex<Option<i64>>,
 }
 

@@ -86,6 +86,7 @@ fn annotation(Citation { url, title, end }: Citation, text_end: u64) -> Annotati
 mod tests {
     use super::*;
     use crate::log::RunLog;
+    use crate::output::AskedModel;
     use serde_json::{Value, json};
     use std::collections::VecDeque;
     use std::sync::Arc;
@@ -116,7 +117,7 @@ mod tests {
     fn a_citation_waits_for_its_words_and_stands_within_them() {
         let log = Arc::new(RunLog::new(RunId::random()));
         let mut writer = RunWriter::for_tests(log.clone());
-        writer.start_request(0, None);
+        writer.start_request(0, AskedModel { agent: "a".into(), name: "m".into(), prices: None });
         writer.cite(page("early", Some(3)));
         writer.write_text("Gü");
         writer.write_text("ß dich");
@@ -142,9 +143,9 @@ mod tests {
         writer.cite(page("half", Some(2)));
         writer.cite(page("other half", Some(20)));
         writer.withdraw_message();
-        writer.start_request(0, None);
+        writer.start_request(0, AskedModel { agent: "a".into(), name: "m".into(), prices: None });
         writer.cite(page("wordless", None));
-        writer.start_request(0, None);
+        writer.start_request(0, AskedModel { agent: "a".into(), name: "m".into(), prices: None });
         writer.write_text("Whole");
         writer.close_message();
         assert_eq!(Value::from(events_of(&log)), json!(["Half", [0, "half", 2], "Whole"]));

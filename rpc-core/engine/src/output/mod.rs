@@ -1,4 +1,4 @@
-//! The output of a run: what a driver says and does becomes events and items.
+//! The output of a run: the text and tool calls of a driver become events and items.
 
 mod citations;
 mod pending_call;
@@ -17,5 +17,5 @@ pub(crate) use resumed_output::{OpenCall, ResumedOutput, UsedSoFar};
 pub use run_writer::RunWriter;
 pub(crate) use run_writer::{CANCEL_NOTE, hidden_note, new_item};
 pub use tool_calls::{FinishedCall, RequestedCall, WaitingCall};
-pub use usage_meter::{ModelPrices, UsageMeter, cost_micros};
+pub use usage_meter::{AskedModel, ModelPrices, UsageMeter, cost_micros};
 pub(crate) use workflow::{empty_workflow, is_running, mark_outcome_unknown, task_entry};

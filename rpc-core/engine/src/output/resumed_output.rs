@@ -1,4 +1,4 @@
-//! What the writer of a run begins with when its process goes on with a run of a dead process.
+//! The state of the run writer when this process continues a run of a dead process.
 
 use super::run_writer::RunWriter;
 use crate::wire::ToolCallBody;
@@ -8,10 +8,10 @@ use threadline_schema::ids::ItemId;
 use threadline_schema::runs::Usage;
 use threadline_store::Charge;
 
-/// The output of a run as the process before left it.
+/// The output of a run as its former owner left it.
 #[derive(Debug, Default)]
 pub(crate) struct ResumedOutput {
-    /// The workflow that goes on, with the entries of calls that have ended and of those that are made again.
+    /// The open workflow, with the entries of calls that have ended and of those that are made again.
     pub(crate) workflow: Option<WorkflowItem>,
     /// Calls without a result that are made again.
     pub(crate) open_calls: Vec<OpenCall>,
@@ -23,7 +23,7 @@ pub(crate) struct ResumedOutput {
     pub(crate) has_tool_calls: bool,
     /// What the run had used when its last step was stored.
     pub(crate) used: UsedSoFar,
-    /// Bytes of the text that was half said and is dropped.
+    /// Bytes of the unfinished text that is dropped.
     pub(crate) lost_bytes: usize,
 }
 
@@ -89,7 +89,7 @@ impl UsedSoFar {
 }
 
 impl RunWriter {
-    /// Goes on with the output of the process before.
+    /// Continues the output of the former owner.
     pub(crate) fn resume(&mut self, output: ResumedOutput) {
         let ResumedOutput { workflow, open_calls, message_id, shown, has_tool_calls, used, lost_bytes } = output;
         self.has_output = !shown.is_empty() || has_tool_calls;
@@ -104,7 +104,7 @@ impl RunWriter {
         self.meter.resume(used.charge(), lost_bytes);
     }
 
-    /// Returns the calls that the process before had begun, and that are to be made again: the item of each, and its body.
+    /// Returns the calls that the former owner had begun, and that are made again: the item of each, and its body.
     /// They are the calls of the writer until the next turn, in this order.
     pub fn open_calls(&self) -> Vec<(ItemId, ToolCallBody)> {
         self.calls.open_calls()

@@ -4,7 +4,7 @@ use super::citations::Citations;
 use super::store_items::PendingWrite;
 use super::thoughts::Thoughts;
 use super::tool_calls::{CallIndex, TurnCalls};
-use super::usage_meter::{ModelPrices, UsageMeter};
+use super::usage_meter::{AskedModel, UsageMeter};
 use crate::log::RunLog;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
-use threadline_store::{Charge, Clock, Held};
+use threadline_store::{Charge, Clock, Held, ModelUse};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
@@ -28,7 +28,7 @@ pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not con
 /// What the user reads when half a message was withdrawn.
 const MESSAGE_WITHDRAWN: &str = "The language model broke off. Another one answers from the beginning.";
 
-/// Turns what a driver says and does into events and items.
+/// Turns the text and tool calls of a driver into events and items.
 ///
 /// Text is emitted as it comes. The events that complete a message wait until the message is stored: `ItemDone` means
 /// that it is kept.
@@ -37,9 +37,9 @@ pub struct RunWriter {
     pub(super) clock: Arc<Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) thread_id: ThreadId,
-    /// Whether the answer is to replace another one. Until it does, its items are stored hidden.
+    /// Whether the answer will replace another one. Until it does, its items are stored hidden.
     pub(super) replaces_answer: bool,
-    /// Items of such an answer that were begun, and are removed if it comes to nothing.
+    /// Items that such an answer has begun. They are removed if the answer fails.
     pub(super) begun: Vec<ItemId>,
     /// The message that is being written.
     pub(super) message: Option<OpenMessage>,
@@ -70,8 +70,8 @@ pub struct RunWriter {
     pub(crate) held: Option<Held>,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
-    /// Whether there is text that the subscribers were not told of.
-    has_unheard: bool,
+    /// Whether text was appended since the subscribers were last woken.
+    has_unannounced_text: bool,
 }
 
 /// A message that is being written.
@@ -115,11 +115,11 @@ impl RunWriter {
             held: None,
             has_output: false,
             has_tool_calls: false,
-            has_unheard: false,
+            has_unannounced_text: false,
         }
     }
 
-    /// Returns whether anything was said or done.
+    /// Returns whether the run has any output.
     pub fn has_output(&self) -> bool {
         self.has_output
     }
@@ -135,8 +135,8 @@ impl RunWriter {
     }
 
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
-    pub fn start_request(&mut self, prompt_bytes: usize, prices: Option<ModelPrices>) {
-        self.meter.start_request(prompt_bytes, prices);
+    pub fn start_request(&mut self, prompt_bytes: usize, asked: AskedModel) {
+        self.meter.start_request(prompt_bytes, asked);
         self.clear_citations();
     }
 
@@ -157,8 +157,8 @@ impl RunWriter {
     }
 
     /// Adds what was used beside the run's own requests, and is charged with them.
-    pub(crate) fn include_usage(&mut self, usage: Usage, charge: Charge) {
-        self.meter.include(charge);
+    pub(crate) fn include_usage(&mut self, usage: Usage, meter: &UsageMeter) {
+        self.meter.include_meter(meter);
         self.usage += usage;
     }
 
@@ -167,14 +167,19 @@ impl RunWriter {
         self.meter.charge()
     }
 
+    /// Returns the parts of the charge that models have used.
+    pub(crate) fn uses(&self) -> Vec<ModelUse> {
+        self.meter.uses()
+    }
+
     /// Appends to the assistant's message, and opens one if there is none.
     pub fn write_text(&mut self, delta: &str) {
         self.add_text(delta);
         self.wake_readers();
     }
 
-    /// Like [`write_text`](Self::write_text), but subscribers hear of it with the next [`wake_readers`](Self::wake_readers):
-    /// many pieces of text can come together.
+    /// Like [`write_text`](Self::write_text), but wakes no subscriber before the next
+    /// [`wake_readers`](Self::wake_readers): many pieces of text can come together.
     pub fn add_text(&mut self, delta: &str) {
         self.meter.add_output(delta.len());
         if self.message.is_none() {
@@ -185,13 +190,13 @@ impl RunWriter {
         let Some(message) = &mut self.message else { return };
         message.text.push_str(delta);
         self.log.append_text(message.id, 0, delta);
-        self.has_unheard = true;
+        self.has_unannounced_text = true;
         self.show_citations(false);
     }
 
-    /// Wakes the subscribers if there is text that they were not told of.
+    /// Wakes the subscribers if text was appended since they were last woken.
     pub fn wake_readers(&mut self) {
-        if std::mem::take(&mut self.has_unheard) {
+        if std::mem::take(&mut self.has_unannounced_text) {
             self.log.wake_readers();
         }
     }
@@ -210,7 +215,7 @@ impl RunWriter {
     }
 
     /// Removes the message that is being written: another model answers from the beginning, and its words would not
-    /// continue this one. Thoughts stay: they are no answer.
+    /// continue this one. Thoughts stay: they are not part of the answer.
     pub fn withdraw_message(&mut self) {
         self.close_thoughts();
         self.finish_reason = None;
@@ -237,7 +242,7 @@ impl RunWriter {
         self.items.extend(hidden_note(&self.clock, self.thread_id, note));
     }
 
-    /// Completes what is being written, as far as it got, and abandons the running calls: their outcome is unknown.
+    /// Completes the open message and thoughts as they are, and abandons the running calls: their outcome is unknown.
     pub(crate) fn close(&mut self) {
         self.wake_readers();
         self.close_thoughts();

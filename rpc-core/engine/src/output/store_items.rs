@@ -1,4 +1,4 @@
-//! Stores items while a run is active, so that they are kept wherever the run is stopped.
+//! Stores items while a run is active, so that they are kept when the run is stopped at any point.
 
 use super::run_writer::RunWriter;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::items::ItemKind;
 use threadline_store::rows::{FencingToken, NewItem};
 use threadline_store::{Store, StoreError, StoreResult};
+use threadline_trace::{InSpan, Span};
 use tokio::task::JoinHandle;
 
 /// How often the database is asked which items it has, while it does not answer.
@@ -35,7 +36,7 @@ impl RunWriter {
         }
         let (store, new, used) = (store.clone(), items.clone(), self.used_so_far());
         let write = async move { store.items_append(token, new, used).await.map(drop) };
-        let task = self.supervisor.spawn_with_result(TaskKind::Request, write);
+        let task = self.supervisor.spawn_with_result(TaskKind::Request, write.in_span(Span::current()));
         self.pending_write = Some(PendingWrite { items, task });
         self.finish_write().await
     }

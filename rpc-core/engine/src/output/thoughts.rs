@@ -14,7 +14,8 @@ const MAX_BYTES: usize = 32 * 1024;
 /// New bytes in an update, at least.
 const MIN_STEP_BYTES: usize = 80;
 /// New bytes in an update, at least, as a fraction of the whole. An update contains the whole thought, so without this
-/// the updates of a long thought would be thousands of times as long as the thought. With it they are about eight times.
+/// the updates of a long thought would be thousands of times as long as the thought. With it they are about eight
+/// times.
 const STEP_FRACTION: usize = 8;
 
 /// One stretch of thought.

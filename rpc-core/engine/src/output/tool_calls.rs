@@ -1,4 +1,4 @@
-//! Tool calls: what is stored of them before they run, and after.
+//! Tool calls: stored before they run, and again with their results.
 
 use super::resumed_output::OpenCall;
 use super::run_writer::new_item;
@@ -46,7 +46,7 @@ pub struct FinishedCall {
     pub shown: Option<String>,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
-    /// Whether nobody can say if the call took effect.
+    /// Whether it is unknown if the call took effect.
     pub is_outcome_unknown: bool,
     /// What the user sees of the result.
     pub widget: Option<WidgetView>,

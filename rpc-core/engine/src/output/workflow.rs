@@ -16,8 +16,8 @@ use threadline_schema::tool_result::UNKNOWN_OUTCOME;
 impl RunWriter {
     /// Records the calls that the model asks for in a turn. One can wait for the client or the user.
     ///
-    /// Then call [`store_items`](Self::store_items), before any call runs: whatever happens to this process, it is known
-    /// which calls may have taken effect.
+    /// Then call [`store_items`](Self::store_items), before any call runs. So after a crash it is known which calls may
+    /// have taken effect.
     pub fn begin_calls(&mut self, turn: u32, calls: &[RequestedCall], waiting: Option<WaitingCall>) {
         self.close_thoughts();
         self.close_message();
@@ -26,8 +26,8 @@ impl RunWriter {
         self.items.extend(items);
     }
 
-    /// Begins with a call that is stored already, and belongs to this run: the user has approved it. It is the only one of
-    /// its turn.
+    /// Begins with a call that is stored already, and belongs to this run: the user has approved it. It is the only one
+    /// of its turn.
     pub fn adopt_call(&mut self, item_id: ItemId, body: ToolCallBody) {
         self.has_tool_calls = true;
         self.calls.adopt(item_id, body);
@@ -38,7 +38,7 @@ impl RunWriter {
         self.has_output = true;
         let task = task_entry(title, StatusIndicator::Loading, None);
         let entry = match self.calls.entry(index) {
-            // Another process has shown it, and it is made again.
+            // The former owner has shown it, and it is made again.
             Some(entry) => {
                 self.update_workflow(entry, task);
                 entry
@@ -135,7 +135,7 @@ pub(crate) fn is_running(task: &WorkflowTask) -> bool {
     task.status() == StatusIndicator::Loading
 }
 
-/// Shows that nobody can say whether a call took effect: without a check mark, and in words.
+/// Shows that it is unknown whether a call took effect: without a check mark, and in words.
 pub(crate) fn mark_outcome_unknown(task: &mut WorkflowTask) {
     task.set_status(StatusIndicator::None);
     if let WorkflowTask::Custom(task) = task {

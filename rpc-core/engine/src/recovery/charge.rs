@@ -1,5 +1,5 @@
-//! What a run is charged whose process has died: an estimate of what its models have read and written, from what is known
-//! of it. What their servers had reported is lost.
+//! The charge of a run whose process has died: an estimate of the tokens that its models have read and written. The
+//! usage that their servers had reported is lost.
 
 use crate::shared::Shared;
 use crate::wire::ToolCallBody;

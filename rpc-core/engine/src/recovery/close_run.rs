@@ -3,7 +3,7 @@
 use super::charge::estimated_charge;
 use super::reconstruct::RecoveredItems;
 use crate::durability::resync_events;
-use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch, to_signed};
+use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch};
 use crate::output::UsedSoFar;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -13,9 +13,9 @@ use threadline_schema::event::Event;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Charge, RunEnd, StoreResult};
+use threadline_store::{Charge, RunEnd, StoreResult, to_signed};
 
-/// Ends a run that this process has taken over. What is known of its answer is kept. Its former owner, should it come
+/// Ends a run that this process has taken over. The known part of its answer is kept. Its former owner, should it come
 /// back, cannot write any more.
 pub(super) async fn close_run(
     shared: &Shared,
@@ -59,8 +59,8 @@ pub(super) async fn close_run(
     wire::replace_bodies(&mut items, &completed_calls);
     let added = append.iter().cloned().map(|item| item.at(i64::MAX, token.thread_id, Some(token.run_id)));
     items.extend(added);
-    // The resync event stands for everything that was emitted, also for what was heard and is lost. An item that cannot
-    // be read must not keep the run open, and its thread busy, for ever.
+    // The resync event replaces everything that was emitted, also events that subscribers have seen and that are lost.
+    // An item that cannot be read must not keep the run open, and its thread busy, for ever.
     let [resync, terminal] = resync_events(&ended, &items).or_else(|error| {
         tracing::error!(run_id = %ended.id, error = %Chain(&error), "items of a dead run cannot be read");
         resync_events(&ended, &[])
@@ -75,9 +75,11 @@ pub(super) async fn close_run(
         status,
         error: failure,
         finish_reason: None,
-        // Up to its last stored step. What it used after that is lost with its process.
+        // Up to its last stored step. The usage after that is lost with its process.
         usage: used.usage(),
         charge,
+        // Which models it has used is lost with its process too.
+        uses: Vec::new(),
         last_seq: ended.last_seq,
         message_id: ended.message_id,
         finished_at,

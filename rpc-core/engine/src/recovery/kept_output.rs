@@ -1,11 +1,11 @@
-//! Decides, for a run that goes on after its process has died, what is kept of its output: every finished step. What was
-//! half said is dropped, because the model is asked again.
+//! Decides what is kept of the output of a run that continues after its process has died: every finished step.
+//! Unfinished output is dropped, because the model is asked again.
 
 #[cfg(test)]
 mod tests;
 
 use super::projection::{BegunItem, RunProjection};
-use super::stored_calls::{StoredCall, WhoHasDied, is_stored, show_calls};
+use super::stored_calls::{RunFate, StoredCall, is_stored, show_calls};
 use crate::driver::RunProgress;
 use crate::log::NumberedEvent;
 use crate::output::{OpenCall, ResumedOutput, UsedSoFar, new_item};
@@ -20,27 +20,27 @@ use threadline_schema::tool_result::NOT_MADE_RESULT;
 use threadline_store::rows::{ItemRow, NewItem, RunRow};
 use threadline_store::{Clock, StoreError, StoreResult};
 
-/// What is kept of the output of a run that goes on.
+/// What is kept of the output of a run that continues.
 #[derive(Debug, Default)]
 pub(super) struct KeptOutput {
     /// Items that were complete and not stored.
     pub(super) append: Vec<NewItem>,
-    /// Calls that nobody has begun: the item of each, and its body with a result that says so.
+    /// Calls that were never begun: the item of each, and its body with a result that says so.
     pub(super) completed_calls: Vec<(ItemId, String)>,
-    /// What the writer begins with, except `shown`.
+    /// The first state of the writer, except `shown`.
     pub(super) output: ResumedOutput,
     /// Items that clients have seen begin, and that are dropped.
     dropped: Vec<ItemId>,
 }
 
 impl KeptOutput {
-    /// `events` are those of the run from the first on, as far as they reached the log. `items` are those that are stored,
-    /// in their order. No call among them that has no result is one that must not be made again.
+    /// `events` are those of the run from the first on, as far as they reached the log. `items` are those that are
+    /// stored, in their order. No call among them that has no result is one that must not be made again.
     pub(super) fn reconstruct(clock: &Clock, run: &RunRow, events: &[NumberedEvent], items: &[ItemRow]) -> Self {
         let mut projection = RunProjection::default();
         events.iter().for_each(|(_, event)| projection.apply(event));
         let (mut calls, waiting) = StoredCall::all_of(items);
-        show_calls(&mut projection, clock, run.thread_id, items, &mut calls, WhoHasDied::Process);
+        show_calls(&mut projection, clock, run.thread_id, items, &mut calls, RunFate::Continues);
         let mut this = Self {
             completed_calls: waiting.iter().filter_map(|call| call.completed(NOT_MADE_RESULT)).collect(),
             ..Self::default()
@@ -56,7 +56,7 @@ impl KeptOutput {
                         this.append.extend(workflow_item(before, is_hidden));
                     }
                 }
-                half_said => this.drop_half_said(half_said),
+                unfinished => this.drop_unfinished(unfinished),
             }
         }
         let workflow_id = this.output.workflow.as_ref().map(|workflow| workflow.id);
@@ -74,7 +74,7 @@ impl KeptOutput {
         this
     }
 
-    fn drop_half_said(&mut self, begun: BegunItem) {
+    fn drop_unfinished(&mut self, begun: BegunItem) {
         self.dropped.push(begun.id());
         let bytes: usize = match begun {
             BegunItem::Message(message) => message.content.iter().map(|part| part.text().len()).sum(),
@@ -83,8 +83,8 @@ impl KeptOutput {
         self.output.lost_bytes += bytes;
     }
 
-    /// Returns the events that the new owner begins with, numbered from `first_seq` on: the items of the run as they stand,
-    /// and for clients that do not know that event, what was dropped. Notes which items are shown.
+    /// Returns the events that the new owner begins with, numbered from `first_seq` on: the items of the run as they
+    /// stand, and for clients that do not know that event, what was dropped. Notes which items are shown.
     ///
     /// # Errors
     /// When a stored item cannot be read.
@@ -94,7 +94,8 @@ impl KeptOutput {
         let rows = self.append.iter().cloned().map(|item| item.at(i64::MAX, run.thread_id, Some(run.id)));
         items.extend(rows);
         let tool_calls = wire::tool_calls(&items)?;
-        // The items of an answer that is to replace another are hidden until it does, and the reader of the run sees them.
+        // The items of an answer that is to replace another are hidden until it does, and the reader of the run sees
+        // them.
         let is_shown = |item: &&ItemRow| !matches!(item.kind, ItemKind::ToolCall | ItemKind::HiddenContext);
         let mut shown: Vec<(ItemId, String)> =
             items.iter().filter(is_shown).map(|item| (item.id, item.body.clone())).collect();

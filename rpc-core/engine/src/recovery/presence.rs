@@ -1,6 +1,6 @@
 //! Shows other processes that this one is alive, and finds dead processes: see `threadline_store::Presence`.
 
-use super::reaper::recover_runs_of;
+use super::takeover::recover_runs_of;
 use crate::presences::GONE_AFTER;
 use crate::shared::Shared;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ async fn hold(shared: &Shared, held: HeldPresence) {
     tracing::warn!("the lock of this process is lost; taking it again");
 }
 
-/// Records that this process does not hold its lock, so that others do not take it for dead. If it cannot write that,
+/// Records that this process does not hold its lock, so that others do not consider it dead. If it cannot write that,
 /// it cannot write anything else either.
 async fn record_loss(shared: &Shared) {
     let recorded = shared.store.process_seen(shared.process_id, false, shared.clock.now());

@@ -52,8 +52,8 @@ impl RunProjection {
         }
     }
 
-    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without a
-    /// summary go on.
+    /// Replaces everything by the items of a resync event, which an owner of the run has begun with. Workflows without
+    /// a summary continue.
     fn replace(&mut self, resync: &Event) {
         #[derive(Deserialize)]
         struct Resync {

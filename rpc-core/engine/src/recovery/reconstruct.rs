@@ -1,14 +1,14 @@
-//! Reconstructs, for the end of a run whose process has died, the items that it had begun and not stored, from the events in
-//! its log and the items in the database.
+//! Reconstructs the items that a run had begun and not stored when its process died, from the events in its log and the
+//! items in the database.
 //!
 //! The two can be from different moments. An item is stored in a transaction of its own, and events reach the log some
-//! milliseconds after they were emitted. So either can know what the other does not.
+//! milliseconds after they were emitted. So each of them can have what the other does not have yet.
 
 #[cfg(test)]
 mod tests;
 
 use super::projection::{BegunItem, RunProjection};
-use super::stored_calls::{StoredCall, WhoHasDied, is_stored, show_calls};
+use super::stored_calls::{RunFate, StoredCall, is_stored, show_calls};
 use crate::log::NumberedEvent;
 use crate::output::{CANCEL_NOTE, hidden_note, new_item};
 use threadline_schema::chatkit::ThreadItem;
@@ -45,7 +45,7 @@ impl RecoveredItems {
         events.iter().for_each(|(_, event)| projection.apply(event));
         let mut this = Self::default();
         let mut calls = this.complete_calls(items);
-        show_calls(&mut projection, clock, thread_id, items, &mut calls, WhoHasDied::Run);
+        show_calls(&mut projection, clock, thread_id, items, &mut calls, RunFate::Ends);
         this.message_id = items.iter().rfind(|item| item.kind == ItemKind::AssistantMessage).map(|item| item.id);
         for begun in projection.items {
             if is_stored(items, begun.id()) {

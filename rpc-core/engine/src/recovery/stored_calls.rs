@@ -21,17 +21,18 @@ pub(super) struct StoredCall {
     pub(super) shown_at: Option<(ItemId, usize)>,
 }
 
-/// What has died: the run with its process, or only the process.
+/// What becomes of a run whose process has died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhoHasDied {
+pub(super) enum RunFate {
     /// The run ends, and calls without a result have an unknown outcome.
-    Run,
-    /// The run goes on, and calls without a result are made again.
-    Process,
+    Ends,
+    /// The run continues, and calls without a result are made again.
+    Continues,
 }
 
 impl StoredCall {
-    /// Reads the calls among the items of a run, in their order: those that ran, and those that wait for somebody else.
+    /// Reads the calls among the items of a run, in their order: those that ran, and those that wait for the client or
+    /// the user.
     pub(super) fn all_of(items: &[ItemRow]) -> (Vec<Self>, Vec<Self>) {
         let calls = items.iter().filter(|item| item.kind == ItemKind::ToolCall).filter_map(|item| {
             let body: ToolCallBody = serde_json::from_str(&item.body)
@@ -53,13 +54,13 @@ impl StoredCall {
     }
 
     /// Shows in a workflow entry how the call ended. The entry of a call that is made again stays as it is.
-    fn show_in(&self, entry: &mut WorkflowTask, died: WhoHasDied) {
+    fn show_in(&self, entry: &mut WorkflowTask, fate: RunFate) {
         #[derive(Deserialize)]
         struct Failed {
             error: String,
         }
         match self.body.shown.as_deref().or(self.body.result.as_deref()) {
-            None if died == WhoHasDied::Process => {}
+            None if fate == RunFate::Continues => {}
             None | Some(UNKNOWN_RESULT) => mark_outcome_unknown(entry),
             Some(result) => {
                 entry.set_status(StatusIndicator::Complete);
@@ -78,7 +79,7 @@ pub(super) fn show_calls(
     thread_id: ThreadId,
     items: &[ItemRow],
     calls: &mut [StoredCall],
-    died: WhoHasDied,
+    fate: RunFate,
 ) {
     // Entries of workflows that are stored and not in the log: the newest ones.
     let unlogged = items.iter().filter(|item| item.kind == ItemKind::Workflow);
@@ -101,7 +102,7 @@ pub(super) fn show_calls(
                 Some(call) => {
                     call.shown_at = Some((item.id, index));
                     if is_running(entry) || call.body.result.is_none() {
-                        call.show_in(entry, died);
+                        call.show_in(entry, fate);
                     }
                 }
                 // Each entry has a stored call, because calls are stored before they run. Better safe than wrong.
@@ -123,11 +124,11 @@ pub(super) fn show_calls(
     };
     for call in missing {
         let mut entry = task_entry(&call.body.name.replace('_', " "), StatusIndicator::Loading, None);
-        call.show_in(&mut entry, died);
+        call.show_in(&mut entry, fate);
         call.shown_at = Some((workflow.id, workflow.workflow.tasks.len()));
         workflow.workflow.tasks.push(entry);
     }
-    let is_done = died == WhoHasDied::Run;
+    let is_done = fate == RunFate::Ends;
     projection.items.extend(new_workflow.map(|item| BegunItem::Workflow { item, is_done }));
 }
 

@@ -1,4 +1,4 @@
-//! Decides whether a run goes on whose process has died.
+//! Decides whether a run whose process has died continues.
 
 use super::kept_output::progress_of;
 use crate::driver::{RunDriver, RunProgress};
@@ -12,13 +12,12 @@ use threadline_schema::tool_result::UNKNOWN_RESULT;
 use threadline_store::StoreResult;
 use threadline_store::rows::{ItemRow, RunRow};
 
-/// How often a run goes on after it has lost its process. A run that brings down each process that executes it must not
-/// bring down all of them.
+/// How many times a run continues. A run that crashes each process that executes it must not crash all of them.
 pub(super) const MAX_CONTINUATIONS: i64 = 3;
 
 /// What becomes of a run whose process has died.
 pub(super) enum Verdict {
-    /// It goes on.
+    /// It continues.
     Continue(Box<dyn RunDriver>, RunProgress),
     /// It ends, for a reason that is not the user's; the text is for the log.
     End(RunStatus, Option<Failure>, &'static str),
@@ -50,7 +49,7 @@ pub(super) async fn judge(shared: &Shared, run: &RunRow, items: &[ItemRow]) -> S
     }
 }
 
-/// Returns why the calls of a run do not let it go on; `None` if they do.
+/// Returns why it is not safe to continue a run with these calls; `None` if it is safe.
 fn doubt_about_calls(items: &[ItemRow]) -> Option<&'static str> {
     items.iter().filter(|item| item.kind == ItemKind::ToolCall).find_map(|item| {
         let Ok(call) = serde_json::from_str::<ToolCallBody>(&item.body) else {
@@ -58,7 +57,7 @@ fn doubt_about_calls(items: &[ItemRow]) -> Option<&'static str> {
         };
         match call.result.as_deref() {
             _ if call.is_idempotent => None,
-            // Nobody makes a call that waits for somebody else.
+            // A call that waits for the client or the user has not been made.
             None if call.waits_for.is_some() => None,
             None => Some("a tool call was open that may have taken effect"),
             Some(UNKNOWN_RESULT) => Some("the outcome of a tool call is unknown"),

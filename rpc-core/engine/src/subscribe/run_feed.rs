@@ -90,7 +90,7 @@ impl RunFeed {
         }
     }
 
-    /// Returns the log that is read, if the run can go on.
+    /// Returns the log that is read, if the run can continue.
     pub(crate) fn log(&self) -> Option<&Arc<RunLog>> {
         match &self.source {
             Source::Live(reader, _) => Some(reader.log()),

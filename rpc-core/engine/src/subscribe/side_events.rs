@@ -9,7 +9,7 @@ use threadline_schema::ids::ItemId;
 use threadline_store::rows::ThreadRow;
 use threadline_store::{StoreError, StoreResult};
 
-/// Changes that were announced and not read from the database yet.
+/// Changes that feeds were notified of, and that were not read from the database yet.
 ///
 /// They are part of the feed, and each is removed only after it was read. So a future that is dropped in the middle of
 /// a query loses none, and neither does a database that fails.

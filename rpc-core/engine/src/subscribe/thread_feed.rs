@@ -20,9 +20,8 @@ use threadline_store::rows::{RunRow, ThreadRow};
 use threadline_store::{NextRun, StoreError};
 use tokio::time::{Instant, Sleep};
 
-/// How often each feed reads the database by itself, whether its thread has gone on, has changed, or is gone: an operator
-/// may have changed it on the command line. Wake-ups come sooner, and runs whose wake-up was lost are found for all feeds
-/// together.
+/// How often each feed reads the database by itself: an operator may have changed the thread on the command line.
+/// Wake-ups come sooner, and runs whose wake-up was lost are found for all feeds together.
 const POLL_EVERY: Duration = Duration::from_secs(60);
 /// Pause before a failed read is repeated.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -272,7 +271,7 @@ impl ThreadFeed {
             | EngineError::EventsUnreadable
             | EngineError::ShuttingDown => Unavailable::ForNow,
             error => {
-                tracing::error!(thread_id = %self.thread_id, error = %Chain(&error), "feed of a thread cannot go on");
+                tracing::error!(thread_id = %self.thread_id, error = %Chain(&error), "feed of a thread cannot continue");
                 Unavailable::ForGood
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use threadline_engine::testing::text_message;
 use threadline_engine::{
     DriverError, DriverSource, Engine, EngineConfig, NewThreadInput, RunContext, RunDriver, RunRequest, RunWriter,
-    StartedRun, StoredRun, UserMessageInput,
+    StartedRun, StoredRun, UsageMeter, UserMessageInput,
 };
 use threadline_runtime::Supervisor;
 use threadline_schema::call::RequestContext;
@@ -17,7 +17,7 @@ use threadline_schema::runs::Usage;
 use threadline_signals::Signals;
 use threadline_store::config::DatabaseConfig;
 use threadline_store::rows::{ItemRow, RunRow, ThreadRow};
-use threadline_store::{Charge, Clock, Store, StoreResult};
+use threadline_store::{Clock, Store, StoreResult};
 
 /// An engine on a database of its own.
 pub(crate) struct TestEngine {
@@ -67,6 +67,7 @@ impl TestEngine {
             title: "New Chat".to_owned(),
             metadata: "{}".to_owned(),
             max_threads: None,
+            temporary: false,
             message: Some(self.message(thread_id, "Hello")),
         };
         self.engine.create_thread(self.request(|_| Box::new(driver)), input).await.unwrap()
@@ -87,7 +88,7 @@ impl TestEngine {
             permit: self.engine.start_permit().unwrap(),
             user_id: self.user_id,
             key: None,
-            context: RequestContext { request_id: "test".into(), hints: None },
+            context: RequestContext { request_id: "test".into(), hints: None, trace: None },
             make_driver: Box::new(make_driver),
         }
     }
@@ -161,7 +162,7 @@ impl RunDriver for PanicAfterAnswer {
         tokio::time::sleep(Duration::from_millis(200)).map(|()| Ok(())).boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         panic!("after the answer")
     }
 }

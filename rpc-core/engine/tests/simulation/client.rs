@@ -98,7 +98,7 @@ impl Client {
             permit,
             user_id: self.world.user_id,
             key,
-            context: RequestContext { request_id: "simulation".into(), hints: None },
+            context: RequestContext { request_id: "simulation".into(), hints: None, trace: None },
             make_driver: Box::new(move |_| Box::new(PlannedDriver { deps, rng })),
         };
         let started = process.engine.start_with_message(request, self.thread_id, input).await?;

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use threadline_engine::wire::ToolCallBody;
-use threadline_engine::{DriverError, DriverSource, FinishedCall, RequestedCall, RunContext, RunDriver, RunWriter};
+use threadline_engine::{
+    DriverError, DriverSource, FinishedCall, RequestedCall, RunContext, RunDriver, RunWriter, UsageMeter,
+};
 use threadline_schema::ErrorCode;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::runs::Usage;
 use threadline_store::rows::{ItemRow, RunRow, ThreadRow};
-use threadline_store::{Charge, Store, StoreResult};
+use threadline_store::{Store, StoreResult};
 
 /// A tool whose calls may be made twice.
 const IDEMPOTENT: &str = "look";
@@ -33,11 +35,11 @@ pub(crate) struct Executions {
 impl Executions {
     /// Returns how often a call may be executed.
     pub(crate) fn limit_of(call: &str) -> u32 {
-        // Each of its owners: the first, and those that go on with the run.
+        // Each of its owners: the first, and those that continue the run.
         if call.starts_with(IDEMPOTENT) { 4 } else { 1 }
     }
 
-    /// Returns how many runs went on after their process had died.
+    /// Returns how many runs continued after their process had died.
     pub(crate) fn continued(&self) -> u64 {
         let owners = self.owners.lock().unwrap();
         let continued: BTreeSet<RunId> = owners.keys().filter(|(_, epoch)| *epoch > 1).map(|(run, _)| *run).collect();
@@ -58,7 +60,7 @@ pub(crate) struct PlannedDriver {
     pub(crate) rng: Rng,
 }
 
-/// Makes drivers for runs that this process goes on with.
+/// Makes drivers for runs that this process continues.
 pub(crate) struct PlannedDrivers {
     pub(crate) deps: DriverDeps,
     pub(crate) rng: Mutex<Rng>,
@@ -85,8 +87,8 @@ impl PlannedDriver {
         let owner = (run.token.run_id, run.token.epoch);
         self.deps.executions.owners.lock().unwrap().entry(owner).or_default().insert(self.deps.process.name);
         let open = writer.open_calls();
-        // It makes whatever it is given: an assertion here would panic into the engine, which ends the run and goes on.
-        // The invariants count the executions.
+        // It makes whatever it is given: an assertion here would panic into the engine, which ends the run and
+        // continues. The invariants count the executions.
         for (index, (_, ToolCallBody { id, .. })) in open.iter().enumerate() {
             self.make_call(index, id, run, writer).await;
         }
@@ -164,7 +166,7 @@ impl PlannedDriver {
         }
     }
 
-    /// Waits. A frozen process does not go on, and neither does a dead one.
+    /// Waits. A frozen process does not continue, and neither does a dead one.
     async fn pause(&mut self, limit_ms: u64) {
         tokio::time::sleep(Duration::from_millis(self.rng.u64(0..=limit_ms))).await;
         if !self.deps.process.is_alive().await {
@@ -191,7 +193,7 @@ impl RunDriver for PlannedDriver {
         self.run(run, writer).boxed()
     }
 
-    fn finish(&mut self) -> Option<(Usage, Charge)> {
+    fn finish(&mut self) -> Option<(Usage, UsageMeter)> {
         assert!(self.rng.u8(0..100) >= 3, "a fault of ours after the answer");
         None
     }

@@ -25,7 +25,7 @@ const STARTED_MICROS: i64 = 1_767_225_600_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
     Running,
-    /// Stopped in mid-step, as by SIGSTOP. It can go on.
+    /// Stopped in mid-step, as by SIGSTOP. It can continue.
     Frozen,
     /// Gone, as by SIGKILL. Nothing it has begun in memory is ever heard of.
     Dead,

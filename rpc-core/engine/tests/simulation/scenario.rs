@@ -62,7 +62,7 @@ pub(crate) struct Totals {
     pub(crate) runs: u64,
     pub(crate) events: u64,
     pub(crate) tool_calls: u64,
-    /// Runs that went on after their process had died.
+    /// Runs that continued after their process had died.
     pub(crate) continued: u64,
     pub(crate) resumes: u64,
     pub(crate) kills: u64,
@@ -239,6 +239,7 @@ async fn create_thread(store: &Store, user_id: UserId, id: ThreadId) {
         max_sessions: None,
         title: "New Chat".to_owned(),
         metadata: "{}".to_owned(),
+        temporary: false,
         created_at: store.now().await.unwrap(),
         first_message: None,
         idempotency_key: None,

@@ -8,6 +8,7 @@ mod reply;
 
 use super::{FinishReason, Message, Model, ModelError, ModelEvent, ModelRequest, ToolCall};
 use crate::config::DemoConfig;
+use crate::traced_stream::{start_span, traced};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
@@ -31,14 +32,16 @@ impl DemoModel {
 impl Model for DemoModel {
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let pause = self.config.word_pause;
-        stream::iter(events(&request).into_iter().enumerate())
+        let span = start_span("demo", "demo");
+        let events = stream::iter(events(&request).into_iter().enumerate())
             .then(move |(at, event)| async move {
                 if at > 0 && !pause.is_zero() && matches!(event, ModelEvent::Text(_)) {
                     tokio::time::sleep(pause).await;
                 }
                 Ok(event)
             })
-            .boxed()
+            .boxed();
+        traced(events, span)
     }
 
     fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {

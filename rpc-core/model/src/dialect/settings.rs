@@ -265,7 +265,7 @@ macro_rules! settings {
             ///
             /// # Errors
             ///
-            /// If it is no value of the setting. The text names the setting, and says what is expected.
+            /// If it is not a value of the setting. The text names the setting, and says what is expected.
             pub fn set(&mut self, setting: Setting, value: &str) -> Result<(), String> {
                 let value = value.trim();
                 let invalid = || format!("`{}` is {}", setting.name(), setting.expected());

@@ -1,8 +1,8 @@
 //! Assembles the arguments of one tool call.
 //!
 //! By the protocol, they come in pieces. Some servers repeat the whole, send it as far as it is with each fragment, or
-//! begin with `{}`. What was meant is decided at the end, by what makes complete JSON: a guess on the way would be wrong
-//! for arguments that contain themselves.
+//! begin with `{}`. What was meant is decided at the end, by what makes complete JSON: a guess on the way would be
+//! wrong for arguments that contain themselves.
 
 use super::clean_text::TextJoiner;
 use super::json::{RawText, repair, scalar};
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Deserializer, Map, Value};
 use std::borrow::Cow;
 
-/// From this length on, a third fragment that begins with the one before it is no coincidence.
+/// From this length on, a third fragment that begins with the one before it is not a coincidence.
 const MIN_GROWTH_BYTES: usize = 16;
 
 /// The arguments so far.

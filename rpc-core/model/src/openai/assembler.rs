@@ -19,10 +19,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use threadline_trace::Span;
 
 /// Most bytes of text and reasoning in one response. The longest responses that models offer have about 130,000 tokens,
 /// half a megabyte. A server that sends much more than that fills memory.
 const MAX_TEXT_BYTES: usize = 4 << 20;
+/// Longest name of a model in a trace, in characters.
+const MAX_MODEL_CHARS: usize = 128;
 /// Deepest nesting of chunks in strings that is read.
 const MAX_WRAPPERS: u32 = 2;
 
@@ -50,8 +53,11 @@ pub(super) struct ResponseAssembler {
     is_refusal: bool,
     /// Whether the last choice was a complete message, which needs no `finish_reason`.
     is_message: bool,
-    /// Whether any chunk had a choice. Without one, the body is no response.
+    /// Whether any chunk had a choice. Without one, the body is not a response.
     has_choice: bool,
+    /// The span of the request.
+    pub(super) span: Span,
+    has_model: bool,
 }
 
 /// What one event contributes.
@@ -148,6 +154,11 @@ impl ResponseAssembler {
                     json_error(json).unwrap_or_else(|| ServerError::from_value(&error)),
                 ));
             }
+        }
+        if let Some(model) = chunk.model.filter(|_| !self.has_model && self.span.is_recording()) {
+            self.has_model = true;
+            let name: String = serde_json::from_str(model.get()).unwrap_or_default();
+            self.span.set("gen_ai.response.model", name.chars().take(MAX_MODEL_CHARS).collect::<String>());
         }
         let nested_usage = chunk.x_groq.and_then(|raw| fields(raw, ["usage"])).and_then(|[usage]| usage);
         for usage in [nested_usage, chunk.usage_metadata, chunk.usage].into_iter().flatten() {
@@ -274,8 +285,8 @@ impl ResponseAssembler {
         events
     }
 
-    /// Processes a message in place of a delta. Some servers stream messages, which are pieces, or grow; others send the
-    /// whole message after its pieces.
+    /// Processes a message in place of a delta. Some servers stream messages, which are pieces, or grow; others send
+    /// the whole message after its pieces.
     fn push_message(&mut self, mut message: Delta<'_>) -> Result<bool, ModelError> {
         let is_first = self.text.is_empty() && self.thought_bytes == 0;
         if is_first {
@@ -379,7 +390,7 @@ impl ResponseAssembler {
     }
 }
 
-/// Passes a thought on. Blanks before the first one are no thought.
+/// Passes a thought on. Blanks before the first one are not part of it.
 fn push_thought(events: &mut VecDeque<ModelEvent>, bytes: &mut usize, thought: &str) {
     let thought = if *bytes == 0 { thought.trim_start_matches(is_blank_char) } else { thought };
     if !thought.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What stands for bytes that are no text.
+/// What stands for bytes that are not text.
 const REPLACEMENT: char = '\u{fffd}';
 
 /// Joins the pieces of one text. The first half of a surrogate pair is held back until the piece with the other half.
@@ -13,7 +13,7 @@ pub(super) struct TextJoiner {
 }
 
 impl TextJoiner {
-    /// Returns a piece as text. Half a surrogate pair without the other half, and all else that is no UTF-8, becomes
+    /// Returns a piece as text. Half a surrogate pair without the other half, and all else that is not UTF-8, becomes
     /// U+FFFD, and so does U+0000, which PostgreSQL does not store.
     pub(super) fn push<'a>(&mut self, piece: Cow<'a, [u8]>) -> Cow<'a, str> {
         let has_nul = memchr::memchr(0, &piece).is_some();
@@ -73,8 +73,8 @@ impl TextJoiner {
     }
 }
 
-/// Returns the half of a surrogate pair at the start of `bytes`, in the form in which serde_json returns it: three bytes,
-/// as UTF-8 would encode it if it were allowed to.
+/// Returns the half of a surrogate pair at the start of `bytes`, in the form in which serde_json returns it: three
+/// bytes, as UTF-8 would encode it if it were allowed to.
 fn surrogate(bytes: &[u8]) -> Option<u16> {
     match bytes {
         [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, ..] => {

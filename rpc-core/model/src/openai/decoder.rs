@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use threadline_trace::Span;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Longest wait for usage and `[DONE]` after `finish_reason`. Both usually come in the same read. Some servers send
@@ -58,6 +59,11 @@ impl StreamDecoder {
             timer: Box::pin(sleep_until(first_token_deadline)),
             deadline_is_stale: false,
         }
+    }
+
+    /// Tells the span which model has answered.
+    pub(super) fn describe_in(&mut self, span: Span) {
+        self.assembler.span = span;
     }
 
     /// Returns when the first token came, visible or not. After it, the request must not be repeated.

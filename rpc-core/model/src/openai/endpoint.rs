@@ -11,6 +11,7 @@ use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
 use secrecy::ExposeSecret;
 use std::time::Duration;
+use threadline_trace::Span;
 
 /// Idle connections are closed earlier than most servers and load balancers close them (60 s and more). A request on a
 /// connection that the server is closing costs an attempt.
@@ -98,6 +99,15 @@ impl Endpoint {
         }
     }
 
+    /// Sets the address of the server in the span of a request.
+    pub(super) fn describe_server(&self, span: &Span) {
+        let url = &self.chat_completions_url;
+        if let Some(host) = url.host_str().filter(|_| span.is_recording()) {
+            span.set("server.address", host.to_owned());
+            span.set("server.port", i64::from(url.port_or_known_default().unwrap_or_default()));
+        }
+    }
+
     /// Creates a request with the common headers.
     pub(super) fn request(&self, method: Method, url: &Url) -> Request {
         let mut request = Request::new(method, url.clone());
@@ -135,7 +145,7 @@ fn host_of(url: &str) -> String {
     }
 }
 
-/// Sets `X-Request-Id`. An id that is no valid header value is left out, because it must not fail the request.
+/// Sets `X-Request-Id`. An id that is not a valid header value is left out, because it must not fail the request.
 fn set_request_id(request: &mut Request, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         request.headers_mut().insert("x-request-id", id);

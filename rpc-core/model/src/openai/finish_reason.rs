@@ -13,7 +13,7 @@ pub(super) enum ResponseEnd {
     Failed,
 }
 
-/// Returns what a `finish_reason` says. `None` if it says nothing: the response goes on.
+/// Returns what a `finish_reason` says. `None` if it says nothing: the response continues.
 pub(super) fn parse(reason: &str) -> Option<ResponseEnd> {
     let word: String = reason.trim().to_ascii_lowercase().replace(['-', ' '], "_");
     // Gemini's full names: `FinishReason.STOP`, `FINISH_REASON_STOP`.

@@ -31,7 +31,7 @@ pub(super) async fn check(endpoint: &Endpoint) -> Result<(), ModelError> {
     timeout(CHECK_TIMEOUT, check).await.unwrap_or(Err(timed_out))
 }
 
-/// Returns whether a list contains the model. An empty or invalid list is no evidence, so it contains every model.
+/// Returns whether a list contains the model. An empty or invalid list is not evidence, so it contains every model.
 fn offers_model(list: &[u8], model: &str) -> bool {
     let entries = model_list::entries(list);
     let mut names = entries.iter().flat_map(model_list::names).peekable();

@@ -2,7 +2,7 @@
 //!
 //! A value that is valid JSON never fails a reader: one of another type than expected is read as what it unambiguously
 //! means, or counted as not understood. Text is read as bytes, because JSON can escape halves of surrogate pairs, which
-//! are no UTF-8 (RFC 8259, section 8.2); [`super::clean_text`] joins them.
+//! are not UTF-8 (RFC 8259, section 8.2); [`super::clean_text`] joins them.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -51,8 +51,8 @@ impl<T> Merge for Option<T> {
     }
 }
 
-/// Declares a wire type. Unknown names are skipped, of a name that occurs twice the last value that is not `null` counts,
-/// a list stands for its first element, and a value of any other type for an empty object.
+/// Declares a wire type. Unknown names are skipped, of a name that occurs twice the last value that is not `null`
+/// counts, a list stands for its first element, and a value of any other type for an empty object.
 macro_rules! wire_object {
     ($(#[$doc:meta])* $name:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal, )* }) => {
         $(#[$doc])*
@@ -123,7 +123,7 @@ macro_rules! wire_object {
 }
 pub(super) use wire_object;
 
-/// Returns values of an object by their names, or `None` if it is no object.
+/// Returns values of an object by their names, or `None` if it is not an object.
 pub(super) fn fields<'a, const N: usize>(object: &'a RawValue, names: [&str; N]) -> Option<[Option<&'a RawValue>; N]> {
     struct FieldsVisitor<'n, const N: usize>([&'n str; N]);
 
@@ -212,7 +212,8 @@ pub(super) fn is_blank(value: &RawValue) -> bool {
 }
 
 /// Returns JSON text in which what serializers of other languages write is valid: control characters inside strings are
-/// escaped, halves of surrogate pairs are U+FFFD, and `NaN` and `Infinity` are `null`. `None` if nothing had to be changed.
+/// escaped, halves of surrogate pairs are U+FFFD, and `NaN` and `Infinity` are `null`. `None` if nothing had to be
+/// changed.
 pub(super) fn repair(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len() + 16);
     let mut rest = json;

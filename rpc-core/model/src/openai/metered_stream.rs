@@ -33,16 +33,7 @@ impl<S: Stream<Item = Result<ModelEvent, ModelError>>> Stream for MeteredStream<
         let event = this.inner.as_mut().poll_next(cx);
         match event {
             Poll::Ready(Some(Err(error))) => {
-                this.outcome = match &error {
-                    ModelError::Connect { .. } => "connect",
-                    ModelError::Timeout { .. } => "timeout",
-                    ModelError::Overloaded { .. } => "overloaded",
-                    ModelError::Refused { .. } => "refused",
-                    ModelError::InvalidResponse { .. } => "broken",
-                    ModelError::ContextLength { .. } => "context_length",
-                    ModelError::InvalidCall { .. } => "invalid_call",
-                    ModelError::NoAnswer { .. } => "no_answer",
-                };
+                this.outcome = error.label();
                 Poll::Ready(Some(Err(error::redact(error, this.key.expose_secret()))))
             }
             Poll::Ready(Some(Ok(ModelEvent::Finished(_)))) => {

@@ -1,4 +1,5 @@
-//! Client for servers that speak OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint, ...
+//! Client for servers that speak OpenAI's chat completions: OpenRouter, vLLM, llama.cpp, Gemini's compatible endpoint,
+//! ...
 //!
 //! | file | purpose |
 //! | --- | --- |
@@ -61,6 +62,7 @@ mod utf8_input;
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use crate::dialect::{DialectOverrides, ModelDialect};
+use crate::traced_stream::{start_span, traced};
 use body_drains::BodyDrains;
 use bytes::Bytes;
 use decoder::StreamDecoder;
@@ -86,7 +88,7 @@ impl OpenAiModel {
     ///
     /// # Errors
     ///
-    /// If the base URL is invalid, if the key or a name is no valid header value, or if TLS cannot be set up.
+    /// If the base URL is invalid, if the key or a name is not a valid header value, or if TLS cannot be set up.
     pub fn new(config: OpenAiConfig) -> Result<Self, reqwest::Error> {
         Endpoint::new(config).map(|endpoint| Self { endpoint: Arc::new(endpoint) })
     }
@@ -109,8 +111,14 @@ impl Model for OpenAiModel {
         let key = self.endpoint.config.api_key.clone();
         let request_id = Arc::clone(&request.request_id);
         let has_second_try = endpoint.config.max_attempts > 1;
-        let open = move || open_stream::open_stream(Arc::clone(&endpoint), request.clone()).try_flatten_stream();
-        MeteredStream::new(WithSecondTry::new(open, has_second_try, request_id), key).boxed()
+        let span = start_span("openai", request.model.as_deref().unwrap_or(&endpoint.config.model));
+        endpoint.describe_server(&span);
+        let of_response = span.clone();
+        let open = move || {
+            let (endpoint, span) = (Arc::clone(&endpoint), of_response.clone());
+            open_stream::open_stream(endpoint, request.clone(), span).try_flatten_stream()
+        };
+        traced(MeteredStream::new(WithSecondTry::new(open, has_second_try, request_id), key).boxed(), span)
     }
 
     fn check_health(&self) -> BoxFuture<'_, Result<(), ModelError>> {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use secrecy::ExposeSecret;
 use std::sync::Arc;
+use threadline_trace::Span;
 use tokio::time::{Instant, timeout_at};
 
 /// A response after its first event, with the decoder that yields the rest.
@@ -24,6 +25,7 @@ type OpenResponse = (Option<Result<ModelEvent, ModelError>>, StreamDecoder);
 pub(super) async fn open_stream(
     endpoint: Arc<Endpoint>,
     request: ModelRequest,
+    span: Span,
 ) -> Result<impl Stream<Item = Result<ModelEvent, ModelError>> + Send + 'static, ModelError> {
     let config = &endpoint.config;
     let started = Instant::now();
@@ -32,7 +34,7 @@ pub(super) async fn open_stream(
     let healing = HealingRequest::new(&endpoint, &request)
         .map_err(|error| ModelError::invalid_response(format!("the request cannot be serialized: {error}")))?;
     let policy = RetryPolicy::new(config.max_attempts, deadline);
-    let (first, rest) = (|| attempt(&endpoint, &healing, &request.request_id, deadline))
+    let (first, rest) = (|| attempt(&endpoint, &healing, &request.request_id, deadline, &span))
         .retry(policy.backoff())
         .sleep(tokio::time::sleep)
         .when(|error| policy.is_retryable(error))
@@ -54,16 +56,17 @@ pub(super) async fn open_stream(
     Ok(stream::iter(first).chain(rest).map_ok(move |event| calls.understand(&model, event)))
 }
 
-/// Sends the request, and again for each part of it that the server refuses in words. That is no attempt of its own: the
-/// server is well.
+/// Sends the request, and again for each part of it that the server refuses in words. That is not an attempt of its
+/// own: the server is well.
 async fn attempt(
     endpoint: &Endpoint,
     healing: &HealingRequest<'_>,
     request_id: &str,
     deadline: Instant,
+    span: &Span,
 ) -> Result<OpenResponse, ModelError> {
     loop {
-        match send(endpoint, healing.outgoing().body.clone(), request_id, deadline).await {
+        match send(endpoint, healing.outgoing().body.clone(), request_id, deadline, span).await {
             Ok(response) => {
                 healing.accepted();
                 return Ok(response);
@@ -80,9 +83,14 @@ async fn send(
     body: Bytes,
     request_id: &str,
     deadline: Instant,
+    span: &Span,
 ) -> Result<OpenResponse, ModelError> {
     let config = &endpoint.config;
-    let request = endpoint.chat_completion_request(body, request_id);
+    let mut request = endpoint.chat_completion_request(body, request_id);
+    {
+        let _entered = span.enter();
+        threadline_trace::add_headers(request.headers_mut());
+    }
     let response = match timeout_at(deadline, endpoint.client.execute(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(error::from_send_error(error, config.connect_timeout)),
@@ -96,6 +104,7 @@ async fn send(
     // The URL can contain a key.
     let body = response.bytes_stream().map_err(|error| error::from_body_error(error.without_url())).boxed();
     let mut decoder = StreamDecoder::new(body, deadline, config.token_timeout, endpoint.drains.clone());
+    decoder.describe_in(span.clone());
     match decoder.next().await {
         Some(Err(error)) if decoder.first_token_at().is_none() => Err(error),
         first => Ok((first, decoder)),

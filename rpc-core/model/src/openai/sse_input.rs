@@ -2,7 +2,7 @@
 //!
 //! `sse-stream` handles all line endings, comments, and events that are split at any byte. [`SseInput`] adds what it
 //! does not do: it terminates an event that the body ends in the middle of, it limits the size of an event, it replaces
-//! bytes that are no UTF-8, and it turns JSON that is sent in place of events into events: one document, one document
+//! bytes that are not UTF-8, and it turns JSON that is sent in place of events into events: one document, one document
 //! per line, or a list of them.
 
 use super::error;
@@ -31,7 +31,7 @@ pub(super) struct SseInput {
     utf8: Utf8Input,
     /// `None` after the body has ended, and everything was passed on.
     position: Option<Position>,
-    /// Whether a line of the body is no JSON: then it is an event stream.
+    /// Whether a line of the body is not JSON: then it is an event stream.
     has_lines: bool,
     html: Vec<u8>,
     unparsed: Arc<UnparsedBytes>,
@@ -64,7 +64,7 @@ enum Position {
     Start,
     /// At the start of a line. No line of an event stream begins with a brace or a bracket.
     LineStart,
-    /// Inside a line that is no JSON.
+    /// Inside a line that is not JSON.
     Line,
     /// After a bracket at the start of a line: a list of documents, or `[DONE]`.
     Bracket,
@@ -99,8 +99,8 @@ impl SseInput {
             let page = String::from_utf8_lossy(&self.html);
             return Err(error::from_html(&html_title(&page).unwrap_or_else(|| "no title".to_owned())));
         }
-        // Some servers close right after `data: [DONE]`. The blank line terminates whatever was left open. If that is half
-        // a chunk, it is then refused as invalid and not silently dropped.
+        // Some servers close right after `data: [DONE]`. The blank line terminates whatever was left open. If that is
+        // half a chunk, it is then refused as invalid and not silently dropped.
         let mut rest = BytesMut::from(&self.utf8.finish()[..]);
         rest.extend_from_slice(b"\n\n");
         Ok(rest.freeze())
@@ -184,7 +184,8 @@ impl SseInput {
                             Position::LineStart
                         }
                         b'}' | b']' => Position::Json { depth: depth - 1, is_in_string, is_escaped },
-                        // Line breaks occur only between the tokens of a JSON document: inside strings they are escaped.
+                        // Line breaks occur only between the tokens of a JSON document: inside strings they are
+                        // escaped.
                         b'\n' | b'\r' => {
                             copy_to(&mut out, at, at + 1);
                             out.extend_from_slice(b" ");

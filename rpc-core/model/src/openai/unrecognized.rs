@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A kind of value that was not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unrecognized {
-    /// An event that is no JSON.
+    /// An event that is not JSON.
     Event,
     /// A chunk that names another choice than the one that was asked for.
     Choice,
     /// A part of the content that is neither text nor a thought.
     Content,
     FinishReason,
-    /// An element of `tool_calls` that is no call.
+    /// An element of `tool_calls` that is not a call.
     ToolCall,
-    /// An index of a tool call that is no position in a list.
+    /// An index of a tool call that is not a position in a list.
     ToolIndex,
     /// A tool call without a name.
     ToolName,
@@ -43,7 +43,7 @@ impl Unrecognized {
         self.report_value("");
     }
 
-    /// Like [`Self::report`], for a value that is no text of a user.
+    /// Like [`Self::report`], for a value that is not text of a user.
     pub(super) fn report_value(self, value: &str) {
         metrics::counter!("threadline_model_unrecognized_total", "kind" => self.name()).increment(1);
         let is_logged = LOGGED.get(self as usize).is_none_or(|logged| logged.swap(true, Ordering::Relaxed));

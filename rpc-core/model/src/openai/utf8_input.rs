@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 /// The byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The bytes of a body between two reads. What is no UTF-8 becomes U+FFFD. A byte order mark at the start is dropped.
+/// The bytes of a body between two reads. What is not UTF-8 becomes U+FFFD. A byte order mark at the start is dropped.
 #[derive(Default)]
 pub(super) struct Utf8Input {
     /// The beginning of a character that the last read ended in the middle of.

@@ -50,7 +50,7 @@ async fn model_lists() {
         (r#"{"models":[{"name":"a","model":"a"}]}"#, "a", true),
         (r#"[{"id":"a"}]"#, "a", true),
         (r#"[{"id":"a"}]"#, "b", false),
-        // An empty or invalid list is no evidence against a model.
+        // An empty or invalid list is not evidence against a model.
         (r#"{"data":[]}"#, "a", true),
         (r#"{"data":[7,{"x":1}]}"#, "a", true),
         ("true", "a", true),

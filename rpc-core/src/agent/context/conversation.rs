@@ -1,11 +1,11 @@
-//! A conversation as a model is to read it, and the part of it that fits.
+//! A conversation as a prompt, and the part of it that fits into the context window.
 
 use super::estimate::{bytes_of, estimate};
 use super::fit::{beginning, fit};
 use crate::model::{Message, UserInput};
 use std::borrow::Cow;
 
-/// Fewest tokens of a summary that is worth its place.
+/// Minimum tokens for a summary. A shorter one is not worth its place.
 const MIN_SUMMARY_TOKENS: u64 = 40;
 
 /// Most tokens that the result of a tool counts in an earlier turn: prompts that are too long have it shortened.
@@ -20,7 +20,7 @@ pub(in crate::agent) struct Conversation {
     pub(in crate::agent) turns: Vec<Turn>,
     /// Whether the thread has items before those in `messages`.
     pub(in crate::agent) is_partial: bool,
-    /// What the thread's oldest items say.
+    /// The summary of the thread's oldest items.
     pub(in crate::agent) summary: Option<EarlierTurns>,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::agent) struct EarlierTurns {
     pub(in crate::agent) through: i64,
 }
 
-/// A summary that a prompt has been in want of.
+/// A summary that a prompt has lacked: turns were left out, and no summary has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::agent) struct WantedSummary {
     /// Position before which the turns are.
@@ -64,8 +64,8 @@ pub(in crate::agent) struct Fitted<'a> {
 impl Conversation {
     /// Returns the part that has at most `budget` tokens, as [`estimate`] counts them; everything without a budget.
     ///
-    /// If everything fits, nothing is changed. Otherwise the summary replaces its turns, and what is then still too long is
-    /// shortened as [`fit`] says. The summary has at most a third of the budget.
+    /// If everything fits, nothing is changed. Otherwise the summary replaces its turns, and what is then still too
+    /// long is shortened as [`fit`] says. The summary has at most a third of the budget.
     pub(in crate::agent) fn fit(&self, budget: Option<u64>) -> Fitted<'_> {
         let Self { messages, .. } = self;
         let is_too_long = budget.is_some_and(|budget| messages.iter().map(estimate).sum::<u64>() > budget);
@@ -107,8 +107,8 @@ impl Conversation {
         Some((messages, first))
     }
 
-    /// Returns what the next summary should include; `None` if the summary has all that is left out. `fitted` is what a model
-    /// has read of this conversation.
+    /// Returns what the next summary should include; `None` if the summary has all that is left out. `fitted` is what a
+    /// model has read of this conversation.
     ///
     /// The next summary reaches further than needed, to half of what fits, so that it is not needed again in each turn.
     pub(in crate::agent) fn wanted_summary(&self, fitted: &Fitted<'_>, budget: Option<u64>) -> Option<WantedSummary> {

@@ -1,4 +1,4 @@
-//! Shortens a prompt until it fits. What tells the model least goes first.
+//! Shortens a prompt until it fits. The parts that matter least to the model are shortened first.
 
 use super::estimate::{bytes_of, estimate};
 use crate::model::{FileContent, Message, UserInput};
@@ -17,8 +17,8 @@ const MIN_TEXT_BYTES: usize = 200;
 /// What the model reads in place of the turns that are left out.
 const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: it is too long to be read at once.]";
 
-/// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them, and how many messages of old turns are left
-/// out. The first `head` messages are no turns, and stay: the instructions, and a summary.
+/// Returns the prompt with at most `budget` tokens, as [`estimate`] counts them, and how many messages of old turns are
+/// left out. The first `head` messages are not turns, and stay: the instructions, and a summary.
 ///
 /// In this order: long results of tools and files of earlier turns are shortened; their images are left out; the oldest
 /// turns are left out, each as a whole; images of tools are left out; long results of tools of the current turn are
@@ -134,8 +134,8 @@ impl Prompt {
         });
     }
 
-    /// Leaves out as few turns as possible, the oldest first. A turn begins with a message of the user. Returns how many
-    /// messages it leaves out.
+    /// Leaves out as few turns as possible, the oldest first. A turn begins with a message of the user. Returns how
+    /// many messages it leaves out.
     fn leave_out_turns(&mut self) -> usize {
         if self.fits() {
             return 0;
@@ -199,8 +199,8 @@ pub(in crate::agent) fn shortened(text: &str, bytes: usize) -> String {
     cut(text, bytes - tail, tail)
 }
 
-/// Returns at most `bytes` of the beginning of a text, up to the end of a word. Without a note: a model that reads what a model
-/// has written repeats notes as if they were a part of it.
+/// Returns at most `bytes` of the beginning of a text, up to the end of a word. Without a note: a model that reads what
+/// a model has written repeats notes as if they were a part of it.
 pub(in crate::agent) fn beginning(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;

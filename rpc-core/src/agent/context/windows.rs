@@ -1,4 +1,4 @@
-//! What is known of the context windows of models.
+//! The context windows of models, as far as they are known.
 
 use super::estimate::estimate_tools;
 use crate::model::{ModelRequest, ToolSpec};
@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use threadline_model::config::ModelParameters;
 
-/// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most this.
+/// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most
+/// this.
 const MAX_ANSWER_TOKENS: u64 = 4_096;
 
-/// Bounds of the ratio between the tokens that a server counts and those that were estimated: from four bytes of text in a
-/// token, as in English, to less than one. A server that reports anything else does not count the tokens of the prompt.
+/// Bounds of the ratio between the tokens that a server counts and those that were estimated: from four bytes of text
+/// in a token, as in English, to less than one. A server that reports anything else does not count the tokens of the
+/// prompt.
 const RATIO: std::ops::RangeInclusive<f64> = 0.75..=4.0;
 
-/// Fewest estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds is too large a
-/// part.
+/// Fewest estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds is too large
+/// a part.
 const MIN_RATED_TOKENS: u64 = 200;
 
 /// Most models that are remembered. A client can only choose those that the agents file allows.
@@ -54,20 +56,20 @@ impl ContextWindows {
         !self.is_listed.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes what the list of models of the server says.
+    /// Records the size of the window from the server's list of models.
     pub(crate) fn list(&self, models: impl IntoIterator<Item = (String, u64)>) {
         for (name, tokens) in models {
             self.change(&Arc::from(name), |window| window.listed = Some(tokens));
         }
     }
 
-    /// Returns the most estimated tokens that the messages of a request may have; `None` if nothing is known of its model.
-    /// `configured` is the size of the window as the agents file says.
+    /// Returns the most estimated tokens that the messages of a request may have; `None` if nothing is known of its
+    /// model. `configured` is the size of the window as the agents file says.
     pub(in crate::agent) fn budget(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
         let window = self.models.lock().get(model).copied().unwrap_or_default();
         let learned = [window.listed, window.refused].into_iter().flatten().min();
         let tokens = match configured.or(self.default_tokens) {
-            // A server that says less knows better.
+            // A server that names a smaller window is right.
             Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
             None => learned,
         };
@@ -79,8 +81,8 @@ impl ContextWindows {
         Some(budget.saturating_sub(estimate_tools(&request.tools)))
     }
 
-    /// Notes that the server refused a prompt of so many estimated tokens, tools not included. `limit` is the size of the
-    /// window, if the server says so.
+    /// Records that the server refused a prompt of `estimated` tokens, tools not included. `limit` is the size of the
+    /// window, if the server has named it.
     pub(in crate::agent) fn refuse(&self, model: &Arc<str>, tools: &[ToolSpec], estimated: u64, limit: Option<u64>) {
         let estimated = estimated + estimate_tools(tools);
         self.change(model, |window| {
@@ -90,7 +92,7 @@ impl ContextWindows {
         });
     }
 
-    /// Notes how many tokens the server counted for a prompt of so many estimated ones.
+    /// Records how many tokens the server counted for a prompt of `estimated` tokens, tools not included.
     pub(in crate::agent) fn measure(&self, model: &Arc<str>, tools: &[ToolSpec], estimated: u64, counted: u64) {
         let estimated = estimated + estimate_tools(tools);
         if estimated < MIN_RATED_TOKENS || counted == 0 {

@@ -18,9 +18,9 @@ pub(crate) struct Agent {
     pub(crate) max_turns: u32,
     /// What all its runs together may use per day.
     pub(crate) budget: DailyBudget,
-    /// How long its threads are kept that are not used.
+    /// How long its unused threads are kept.
     pub(super) retention: Retention,
-    /// Roles whose users may use it; `None` is everybody.
+    /// Roles whose users may use it; `None` is all users.
     allow: Option<Vec<Arc<str>>>,
     pub(crate) prompt_facts: Vec<PromptFact>,
     pub(crate) title_policy: TitlePolicy,
@@ -38,7 +38,7 @@ pub(crate) struct Agent {
     client_tools: Vec<ClientTool>,
     approvals: Vec<(ToolSelector, ApprovalMode)>,
     approval_expires: Option<Duration>,
-    /// Whether the model is told that it can ask the user.
+    /// Whether the model gets the tool `ask_user`.
     shows_ask_user: bool,
     /// The tools, with the catalog generation that they are from.
     toolbox: Mutex<Option<(u64, Arc<Toolbox>)>>,
@@ -71,8 +71,8 @@ impl Agent {
         }
     }
 
-    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model is not told about
-    /// the tool: only ChatKit front ends show the questions, and small models have no room for more tools.
+    /// Creates the only agent without an agents file. It accepts calls of `ask_user`, but its model does not get the
+    /// tool: only ChatKit front ends show the questions, and small models have no room for more tools.
     pub(super) fn without_file(name: Arc<str>, defaults: &AgentConfig) -> Self {
         let profile = AgentProfile { tools: vec![ToolSelector::BuiltIn], ..AgentProfile::default() };
         Self { shows_ask_user: false, ..Self::new(name, &profile, defaults) }

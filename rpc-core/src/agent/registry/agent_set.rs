@@ -8,7 +8,9 @@ use crate::config::{
     AgentConfig, AgentProfile, AgentsConfig, BudgetClass, CrashPolicy, DailyBudget, Retention, TitlePolicy,
 };
 use crate::error::Error;
+use crate::error_counts::ErrorCounts;
 use crate::store::rows::ThreadRow;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,10 @@ pub(crate) struct AgentSet {
     catalog: ToolCatalog,
     settings: Arc<ModelSettingsList>,
     budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
+    errors: Arc<ErrorCounts>,
+    loaded_at: DateTime<Utc>,
+    /// The text of the agents file without comments and secrets.
+    shown_text: Option<Arc<str>>,
     /// Without an agents file, inference options are stored with the message and ignored.
     has_file: bool,
 }
@@ -51,11 +57,23 @@ impl AgentSet {
     ) -> Result<Self, AgentsError> {
         let catalog =
             ToolCatalog::new(config, deps, previous.map(|previous| &previous.catalog)).map_err(AgentsError::Tool)?;
+        let errors = deps.errors.clone();
+        let loaded_at = (deps.endpoints.now)();
         let Some(config) = config else {
             let default = Arc::new(Agent::without_file(DEFAULT_NAME.into(), defaults));
             let agents = BTreeMap::from([(DEFAULT_NAME.into(), default.clone())]);
             let (settings, budget_classes) = (Arc::default(), BTreeMap::new());
-            return Ok(Self { default, agents, catalog, settings, budget_classes, has_file: false });
+            return Ok(Self {
+                default,
+                agents,
+                catalog,
+                settings,
+                budget_classes,
+                errors,
+                loaded_at,
+                shown_text: None,
+                has_file: false,
+            });
         };
         let agent = |(name, profile): (&Arc<str>, &AgentProfile)| {
             (name.clone(), Arc::new(Agent::new(name.clone(), profile, defaults)))
@@ -67,15 +85,16 @@ impl AgentSet {
             .cloned()
             .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
         let (settings, budget_classes) = (Arc::new(config.models.clone()), config.budget_classes.clone());
-        Ok(Self { default, agents, catalog, settings, budget_classes, has_file: true })
+        let shown_text = Some(config.shown_text.clone());
+        Ok(Self { default, agents, catalog, settings, budget_classes, errors, loaded_at, shown_text, has_file: true })
     }
 
-    /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those of the
-    /// user.
+    /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those
+    /// of the user.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if there is no such agent for this user, with those that there are. `FORBIDDEN` if the default agent
-    /// is none of them.
+    /// `INVALID_REQUEST` if there is no such agent for this user; the message lists the agents that there are.
+    /// `FORBIDDEN` if the user may not use the default agent.
     pub(crate) fn thread_metadata(&self, agent: Option<&str>, roles: &[String]) -> Result<String, Error> {
         let allowed = || self.agents.iter().filter(|(_, agent)| agent.allows(roles)).map(|(name, _)| &**name);
         let names = || allowed().collect::<Vec<_>>().join(", ");
@@ -99,7 +118,7 @@ impl AgentSet {
 
     /// Returns the agent of a thread, without inference options. If the agent no longer exists, it is the default.
     pub(crate) fn resolve(&self, thread: &ThreadRow) -> ResolvedAgent {
-        ResolvedAgent::new(self.agent_of(&thread.metadata), &self.catalog, &self.settings)
+        ResolvedAgent::new(self.agent_of(&thread.metadata), &self.catalog, &self.settings, &self.errors)
     }
 
     /// Returns the agent of a thread with this metadata, with the model and the tool that a message asks for.
@@ -111,7 +130,7 @@ impl AgentSet {
         metadata: &str,
         options: &InferenceOptions,
     ) -> Result<ResolvedAgent, Error> {
-        let agent = ResolvedAgent::new(self.agent_of(metadata), &self.catalog, &self.settings);
+        let agent = ResolvedAgent::new(self.agent_of(metadata), &self.catalog, &self.settings, &self.errors);
         if self.has_file { agent.with_inference_options(options) } else { Ok(agent) }
     }
 
@@ -121,8 +140,8 @@ impl AgentSet {
         self.resolve_with_options(&thread.metadata, options).unwrap_or_else(|_| self.resolve(thread))
     }
 
-    /// Checks that a run in this thread may go on after its process has died. `options` are those of the message that it
-    /// answers.
+    /// Checks that a run in this thread may continue after its process has died. `options` are those of the message
+    /// that it answers.
     ///
     /// # Errors
     /// Why it may not, for the log.
@@ -143,7 +162,8 @@ impl AgentSet {
         }
     }
 
-    /// Waits until the MCP servers have started, or could not: right after the start of this process they have no tools.
+    /// Waits until the MCP servers have started, or could not: right after the start of this process they have no
+    /// tools.
     pub(crate) async fn wait_for_mcp_servers(&self, patience: Duration) {
         self.catalog.first_mcp_status(patience).await;
     }
@@ -158,12 +178,22 @@ impl AgentSet {
 
     /// Returns all agents, without inference options.
     pub(crate) fn all(&self) -> impl Iterator<Item = ResolvedAgent> + '_ {
-        self.agents.values().map(|agent| ResolvedAgent::new(agent, &self.catalog, &self.settings))
+        self.agents.values().map(|agent| ResolvedAgent::new(agent, &self.catalog, &self.settings, &self.errors))
     }
 
     /// Returns the default agent.
     pub(crate) fn default_agent(&self) -> ResolvedAgent {
-        ResolvedAgent::new(&self.default, &self.catalog, &self.settings)
+        ResolvedAgent::new(&self.default, &self.catalog, &self.settings, &self.errors)
+    }
+
+    /// Returns when these agents were loaded.
+    pub(crate) fn loaded_at(&self) -> DateTime<Utc> {
+        self.loaded_at
+    }
+
+    /// Returns the text of the agents file without comments and secrets; `None` without a file.
+    pub(crate) fn shown_text(&self) -> Option<&str> {
+        self.shown_text.as_deref()
     }
 
     /// Returns the budget classes by name.
@@ -171,8 +201,8 @@ impl AgentSet {
         &self.budget_classes
     }
 
-    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents that do
-    /// not say, and for those that the file does not have any more.
+    /// Returns how long a thread with this metadata is kept that is not used; `None` for good. `service` is for agents
+    /// that do not say, and for those that the file does not have any more.
     pub(crate) fn retention_of(&self, metadata: &str, service: Option<Duration>) -> Option<Duration> {
         let named = named_agent(metadata).filter(|_| self.has_file);
         let agent = match &named {

@@ -1,16 +1,18 @@
-//! What all agents use, whatever the agents file says.
+//! The parts that all agents use, independent of the agents file.
 
+use crate::error_counts::ErrorCounts;
 use std::sync::Arc;
 use threadline_tools::Tool;
 use threadline_tools::endpoint::EndpointDeps;
 use threadline_tools::mcp::McpTasks;
 
-/// What all agents use, whatever the agents file says.
+/// The parts that all agents use, independent of the agents file.
 pub(super) struct AgentDeps {
     /// MCP servers use its HTTP client too.
     pub(super) endpoints: EndpointDeps,
     pub(super) built_in_tools: Vec<Arc<dyn Tool>>,
     pub(super) mcp_tasks: McpTasks,
+    pub(super) errors: Arc<ErrorCounts>,
 }
 
 /// Why agents cannot be created.

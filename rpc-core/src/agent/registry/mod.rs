@@ -20,6 +20,7 @@ pub use deps::AgentsError;
 pub(crate) use resolved_agent::ResolvedAgent;
 
 use crate::config::{AgentConfig, AgentsConfig};
+use crate::error_counts::ErrorCounts;
 use crate::store::Clock;
 use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
@@ -55,11 +56,13 @@ impl AgentRegistry {
         config: Option<&AgentsConfig>,
         built_in_tools: Vec<Arc<dyn Tool>>,
         clock: &Arc<Clock>,
+        errors: &Arc<ErrorCounts>,
         supervisor: &Supervisor,
     ) -> Result<Self, AgentsError> {
         let clock = clock.clone();
         let endpoints = EndpointDeps { client: endpoint::http_client()?, now: Arc::new(move || clock.now().utc()) };
-        let deps = AgentDeps { endpoints, built_in_tools, mcp_tasks: McpTasks::new(supervisor) };
+        let deps =
+            AgentDeps { endpoints, built_in_tools, mcp_tasks: McpTasks::new(supervisor), errors: errors.clone() };
         let current = RwLock::new(Arc::new(AgentSet::new(defaults, config, &deps, None)?));
         Ok(Self { defaults: defaults.clone(), deps, current })
     }
@@ -98,7 +101,12 @@ pub async fn check_mcp_servers(config: &AgentsConfig) -> Result<Vec<(Arc<str>, M
     // No call is made, so no token is signed.
     let endpoints = EndpointDeps { client: endpoint::http_client()?, now: Arc::new(DateTime::<Utc>::default) };
     let supervisor = Supervisor::default();
-    let deps = AgentDeps { endpoints, built_in_tools: Vec::new(), mcp_tasks: McpTasks::new(&supervisor) };
+    let deps = AgentDeps {
+        endpoints,
+        built_in_tools: Vec::new(),
+        mcp_tasks: McpTasks::new(&supervisor),
+        errors: Arc::default(),
+    };
     let catalog = ToolCatalog::new(Some(config), &deps, None).map_err(AgentsError::Tool)?;
     let found = catalog.first_mcp_status(CHECK_PATIENCE).await;
     catalog.stop_mcp_servers();

@@ -4,6 +4,7 @@ use super::agent::Agent;
 use super::tool_catalog::ToolCatalog;
 use crate::config::{BudgetClass, DialectOverrides, ModelPrices, ModelSettings};
 use crate::error::Error;
+use crate::error_counts::ErrorCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_schema::chatkit::InferenceOptions;
@@ -21,19 +22,27 @@ pub(crate) struct ResolvedAgent {
     /// The budget class of the user.
     pub(crate) budget_class: Option<Arc<BudgetClass>>,
     pub(super) settings: Arc<ModelSettingsList>,
+    /// The health of the service, for failures of models and tools.
+    pub(crate) errors: Arc<ErrorCounts>,
 }
 
 /// What the agents file sets of models, by name.
 pub(super) type ModelSettingsList = BTreeMap<Arc<str>, ModelSettings>;
 
 impl ResolvedAgent {
-    pub(super) fn new(agent: &Arc<Agent>, catalog: &ToolCatalog, settings: &Arc<ModelSettingsList>) -> Self {
+    pub(super) fn new(
+        agent: &Arc<Agent>,
+        catalog: &ToolCatalog,
+        settings: &Arc<ModelSettingsList>,
+        errors: &Arc<ErrorCounts>,
+    ) -> Self {
         Self {
             tools: agent.toolbox(catalog),
             models: agent.models_from(agent.model.as_ref()),
             tool_choice: None,
             budget_class: None,
             settings: settings.clone(),
+            errors: errors.clone(),
             agent: agent.clone(),
         }
     }
@@ -48,7 +57,7 @@ impl ResolvedAgent {
         self.settings.get(model)?.prices
     }
 
-    /// Returns what the agents file sets of the dialect of a model.
+    /// Returns the dialect settings of a model in the agents file.
     pub(crate) fn dialect_of(&self, model: &str) -> Option<Arc<DialectOverrides>> {
         self.settings.get(model)?.dialect.clone()
     }

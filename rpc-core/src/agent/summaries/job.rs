@@ -12,7 +12,7 @@ use crate::store::{StoreError, day_of};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_engine::{Engine, RunContext};
+use threadline_engine::{AskedModel, Engine, RunContext};
 use threadline_model::config::ModelParameters;
 use threadline_runtime::TaskKind;
 use threadline_schema::db::types::UtcTime;
@@ -21,13 +21,13 @@ use threadline_schema::ids::{RunId, SummaryJobId, ThreadId, UserId};
 
 /// How long the model may take for one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a job holds its claim without a sign of life: longer than one request.
+/// How long the claim of a job is valid without a renewal: longer than one request.
 const CLAIM: Duration = Duration::from_secs(150);
 /// How long no job begins after one has failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Most requests of one job. What is left is for the next one.
 const MAX_REQUESTS: usize = 4;
-/// Most items that one job reads, the newest ones: a conversation may be longer than anybody wants to pay for.
+/// Maximum number of items that one job reads, the newest ones: a very long conversation would cost too much.
 const MAX_ITEMS: u32 = 400;
 /// Tokens that one request reads, if the window of the model allows it.
 const MAX_PROMPT_TOKENS: u64 = 12_000;
@@ -35,8 +35,8 @@ const MAX_PROMPT_TOKENS: u64 = 12_000;
 const MIN_PROMPT_TOKENS: u64 = 300;
 /// Words of a summary, as its model is asked.
 const WORDS: std::ops::RangeInclusive<u64> = 40..=300;
-/// Estimated tokens of a prompt in which one word of a summary has its place: a word is about two such tokens, and prompts
-/// have room for a third of their length.
+/// Estimated tokens of a prompt in which one word of a summary has its place: a word is about two such tokens, and
+/// prompts have room for a third of their length.
 const PROMPT_TOKENS_PER_WORD: u64 = 8;
 /// Tokens that the model may write: it does not count words well, and may think first.
 const MAX_TOKENS: u64 = 1_500;
@@ -70,7 +70,7 @@ enum Outcome {
     Outdated,
     /// Another job is at work or has just failed, or there is nothing to summarise.
     Skipped,
-    /// The user has used what they may use in a day.
+    /// The budget of the user for the day is used up.
     OverBudget,
 }
 
@@ -137,7 +137,7 @@ impl SummaryJob {
             written = self.write(id) => written,
         };
         let (thread_id, run_id) = (self.thread_id, self.run_id);
-        // First of all: what is stored was paid for.
+        // First: what was used must be paid, even if a later step fails.
         let scopes = self.services.budgets.scopes_beside_runs(&self.agent);
         std::mem::take(&mut self.used).book(&self.services, scopes, self.user_id, thread_id, self.at).await;
         let outcome = match &written {
@@ -175,7 +175,7 @@ impl SummaryJob {
             Err(error) => return Err(error.into()),
         };
         let items = store.items_between(self.thread_id, summary.through_position, self.before, MAX_ITEMS).await?;
-        let conversation = prompt::build("", None, &items)?;
+        let conversation = prompt::build("", prompt::RequestFacts::default(), &items)?;
         let mut left = turn_texts(&conversation, self.before, bytes_of(self.prompt_tokens()));
         let mut text = summary.text;
         let mut outcome = Outcome::Skipped;
@@ -198,7 +198,8 @@ impl SummaryJob {
         Ok(outcome)
     }
 
-    /// Asks the model to extend a summary by as many turns as it can read. Returns the new summary, and the number of turns.
+    /// Asks the model to extend a summary by as many turns as it can read. Returns the new summary, and the number of
+    /// turns.
     async fn extend(&mut self, summary: &str, turns: &[TurnText]) -> Result<(String, usize), SummaryError> {
         let mut refused = 0;
         loop {
@@ -206,9 +207,13 @@ impl SummaryJob {
             let (text, count) = take_turns(turns, free);
             let request = self.request(summary, &text);
             let estimated = request.messages.iter().map(estimate).sum();
-            let prices = self.agent.prices_of(&self.model);
+            let asked = AskedModel {
+                agent: self.agent.agent.name.clone(),
+                name: self.model.clone(),
+                prices: self.agent.prices_of(&self.model),
+            };
             let services = self.services.clone();
-            let asked = self.used.ask(&*services.model, request, prices, MAX_SUMMARY_BYTES);
+            let asked = self.used.ask(&*services.model, request, asked, MAX_SUMMARY_BYTES);
             match tokio::time::timeout(REQUEST_TIMEOUT, asked).await.map_err(|_| SummaryError::TimedOut)? {
                 Ok(written) => {
                     let written = written.trim();
@@ -269,8 +274,8 @@ impl SummaryJob {
         )
     }
 
-    /// Returns whether the user has used what they may use in a day. A summary reserves nothing: it is small, and one that
-    /// began in time may end a little above the limit.
+    /// Returns whether the budget of the user for the day is used up. A summary reserves nothing: it is small, and one
+    /// that began in time may end a little above the limit.
     async fn is_over_budget(&self) -> Result<bool, StoreError> {
         let today = day_of(self.at);
         let rows = self.services.store.usage(self.user_id, today, today).await?;
@@ -285,8 +290,8 @@ impl SummaryJob {
     }
 }
 
-/// Returns the first of these turns that together have at most `max_bytes`, and their number. The first one is always there,
-/// shortened.
+/// Returns the first of these turns that together have at most `max_bytes`, and their number. The first one is always
+/// there, shortened.
 fn take_turns(turns: &[TurnText], max_bytes: usize) -> (String, usize) {
     let mut text = String::new();
     let mut count = 0;

@@ -1,8 +1,9 @@
 //! Summaries of the oldest turns of threads, which prompts leave out because they are too long.
 //!
-//! When a prompt has left turns out, a job begins after the end of the run. It asks a model for a summary of these turns and
-//! stores it, and later prompts have it in their place. The next job extends it. What changes the items of a summary deletes
-//! it (`threadline_store::Store::summary_begin`), and the next prompt that leaves turns out begins anew.
+//! When a prompt has left turns out, a job begins after the end of the run. It asks a model for a summary of these
+//! turns and stores it, and later prompts have it in their place. The next job extends it. What changes the items of a
+//! summary deletes it (`threadline_store::Store::summary_begin`), and the next prompt that leaves turns out begins
+//! anew.
 
 mod job;
 mod transcript;
@@ -31,7 +32,7 @@ pub(super) async fn of_thread(
     match services.store.thread_summary(thread_id).await {
         Ok(row) => row.map(|row| EarlierTurns { text: row.text, through: row.through_position }),
         Err(error) => {
-            tracing::warn!(%thread_id, error = %Chain(&error), "summary cannot be read; the answer goes on without it");
+            tracing::warn!(%thread_id, error = %Chain(&error), "summary cannot be read; the answer continues without it");
             None
         }
     }

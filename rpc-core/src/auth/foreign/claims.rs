@@ -1,4 +1,4 @@
-//! What a token of an identity provider says.
+//! The claims of a token of an identity provider.
 
 use super::refusal::TokenRefusal;
 use crate::auth::email;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// Most bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
-/// How much later than by our clock a token may begin: the provider has a clock of its own.
+/// How far in the future a token may begin to be valid: the provider's clock can be ahead of ours.
 const NBF_LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// Most roles that are kept of a token, and most characters of one.
 const MAX_ROLES: usize = 64;
@@ -41,7 +41,7 @@ enum Audience {
 /// A user, as the provider describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ForeignUser {
-    /// What the provider calls the user, and nobody else.
+    /// The provider's unique name of the user.
     pub(super) subject: String,
     /// Email address, normalised.
     pub(super) email: Option<String>,
@@ -77,8 +77,8 @@ impl Claims {
         }
     }
 
-    /// Returns the user; `None` if the subject cannot be one: it is empty, too long, or has a NUL, which PostgreSQL does
-    /// not store.
+    /// Returns the user; `None` if the subject cannot be one: it is empty, too long, or has a NUL, which PostgreSQL
+    /// does not store.
     fn user(&self, config: &ProviderConfig) -> Option<ForeignUser> {
         if self.sub.is_empty() || self.sub.len() > SUBJECT_BYTES || self.sub.contains('\0') {
             return None;

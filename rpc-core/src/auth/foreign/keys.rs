@@ -1,7 +1,8 @@
-//! The public keys of the identity provider: read at the start, every few minutes, and when a token names an unknown one.
+//! The public keys of the identity provider: read at the start, every few minutes, and when a token names an unknown
+//! one.
 //!
-//! A provider that cannot be reached costs no key that is known. A set that was read replaces the one before it, so a key
-//! that the provider has withdrawn is not accepted for longer than the interval.
+//! While the provider cannot be reached, the known keys stay valid. A set that was read replaces the one before it, so
+//! a key that the provider has withdrawn is not accepted for longer than the interval.
 
 use crate::config::ProviderConfig;
 use crate::error::Error;
@@ -15,11 +16,11 @@ use std::time::Duration;
 use threadline_schema::error::Chain;
 use tokio::time::Instant;
 
-/// How often the keys are read while nobody asks for an unknown one.
+/// How often the keys are read while no token names an unknown one.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// The same until they were read for the first time.
+/// How often they are read until that has succeeded once.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
-/// Least time between two reads because of unknown keys: whoever makes up names of keys must not cause traffic.
+/// Least time between two reads because of unknown keys: tokens with invented key ids must not cause traffic.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time that one request to the provider may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ pub(super) struct ProviderKeys {
 /// Keys that a token can be signed with.
 pub(super) struct Candidates {
     pub(super) keys: Vec<Arc<DecodingKey>>,
-    /// Whether the token names exactly these. Otherwise the provider may have replaced them without a new id.
+    /// Whether the token names these keys by id. Otherwise the provider may have replaced them without a new id.
     pub(super) are_named: bool,
 }
 
@@ -75,7 +76,7 @@ struct Discovery {
 
 #[derive(Deserialize)]
 struct KeyDocument {
-    /// Each by itself: one that is not understood does not hide the others.
+    /// Each key is parsed separately: one with an unknown form does not hide the others.
     keys: Vec<serde_json::Value>,
 }
 
@@ -111,8 +112,8 @@ impl ProviderKeys {
             .ok_or_else(|| Error::unavailable("The identity provider cannot be reached right now. Please try again."))
     }
 
-    /// Returns the keys that have replaced those of `find` since a time, for a token that none of them has signed. Reads
-    /// the provider's keys first, unless that was done a moment ago.
+    /// Returns the keys that have replaced those of `find` since a time, for a token that none of them has signed.
+    /// Reads the provider's keys first, unless that was done a moment ago.
     pub(super) async fn find_replaced(
         &self,
         id: Option<&str>,
@@ -209,7 +210,7 @@ impl ProviderKeys {
         }
         let is_https = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
         if is_https(&self.issuer) && !is_https(&document.jwks_uri) {
-            // Whoever is on the way could replace the keys.
+            // An attacker between this service and the provider could replace the keys.
             let problem = format!("its `jwks_uri` is {:?}; it must begin with https://", document.jwks_uri);
             return Err(KeysError::Document { setting: "AUTH_ISSUER", url, problem });
         }

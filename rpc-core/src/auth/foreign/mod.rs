@@ -1,4 +1,5 @@
-//! Tokens of an identity provider (OpenID Connect): whoever shows a valid one is a user, who is created at first sight.
+//! Tokens of an identity provider (OpenID Connect). A valid token identifies a user, whose account is created with the
+//! first token.
 //!
 //! A user is a pair of issuer and subject. The provider's keys are read from its JWKS; `keys.rs` says when.
 
@@ -27,7 +28,7 @@ use threadline_runtime::Supervisor;
 use threadline_schema::error::Chain;
 use tokio::time::Instant;
 
-/// Largest token that is looked at, in bytes.
+/// Largest token that is parsed, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Verifies the tokens of one identity provider.
@@ -46,7 +47,7 @@ struct Header {
     kid: Option<String>,
     #[serde(default)]
     typ: Option<String>,
-    /// Whether there are extensions that must be understood. None is, and `null` is no list of none.
+    /// Whether there are extensions that must be understood. None is, and `null` is not a list of none.
     #[serde(default, rename = "crit", deserialize_with = "is_there")]
     has_extensions: bool,
 }
@@ -64,7 +65,7 @@ impl ForeignTokens {
         Ok(Self { keys: ProviderKeys::new(&config)?, users: ForeignUsers::new(store, clock.clone()), config, clock })
     }
 
-    /// Starts the task that reads the provider's keys now and then.
+    /// Starts the task that reads the provider's keys at an interval.
     pub(crate) fn spawn(self: &Arc<Self>, supervisor: &Supervisor) {
         let this = self.clone();
         supervisor.spawn(threadline_runtime::TaskKind::ProviderKeys, async move { this.keys.refresh_often().await });
@@ -135,8 +136,8 @@ fn read_header(token: &str) -> Option<(Header, Algorithm)> {
     (is_for_access && !header.has_extensions).then_some((header, algorithm))
 }
 
-/// Returns whether a token of this type gives access. A provider signs others with the same keys, such as logout tokens,
-/// which have the audience and the subject too (RFC 8725, 3.11).
+/// Returns whether a token of this type gives access. A provider signs others with the same keys, such as logout
+/// tokens, which have the audience and the subject too (RFC 8725, 3.11).
 fn is_access_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")

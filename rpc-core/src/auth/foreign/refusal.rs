@@ -3,10 +3,10 @@
 use crate::error::Error;
 use threadline_schema::ErrorCode;
 
-/// Why a token is not accepted. What a token says is told only after its signature was verified.
+/// Why a token is not accepted. Nothing about its claims is revealed before its signature was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenRefusal {
-    /// It is no token for access, or nobody has signed it whom this service trusts.
+    /// It is not an access token, or its signature is not by the identity provider.
     Invalid,
     /// The provider has no such key.
     UnknownKey,

@@ -32,7 +32,7 @@ pub(super) enum Credentials {
     Invalid(TokenRefusal),
     /// A valid token of an existing user, or a service key that acts for one.
     Token(Identity),
-    /// A service key that acts for nobody.
+    /// A service key that acts for no user.
     Key(Arc<ServiceKey>),
     /// A user for whom the caller may not act.
     Refused(RpcError, Option<Arc<ServiceKey>>),
@@ -54,14 +54,14 @@ impl Credentials {
     /// Decides whether a method may be called.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`, `FORBIDDEN` for a method outside of the scope of a key or token, `INVALID_REQUEST` if a service does
-    /// not say for whom it calls.
+    /// `UNAUTHORIZED`, `FORBIDDEN` for a method outside of the scope of a key or token, `INVALID_REQUEST` if a service
+    /// does not say for whom it calls.
     pub(super) fn authorize(&self, method: &str, access: Access) -> Result<Principal, Error> {
         match (self, access) {
             (Self::Refused(error, _), _) => Err(error.clone().into()),
             (Self::Token(identity), Access::User | Access::Signed | Access::Admin) => {
                 let scope = identity.grant.as_ref().map(|grant| &grant.methods);
-                // Whoever has a token may ask whose it is.
+                // Every token may ask who its user is.
                 if method != AuthMe::NAME && scope.is_some_and(|scope| !scope.allows(method)) {
                     let message = format!("The scope of this key or token does not have `{method}`.");
                     return Err(Error::new(ErrorCode::Forbidden, message));
@@ -91,12 +91,12 @@ impl Authenticator {
         Self { verifier, keys, attachments, standings }
     }
 
-    /// Verifies the capability among the params if there is one, else the token or service key, and that its user may use it
-    /// now.
+    /// Verifies the capability among the params if there is one, else the token or service key, and that its user may
+    /// use it now.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database cannot be reached. Invalid credentials are no error here: they are counted
-    /// first.
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached. Invalid credentials are not an error here: they are
+    /// counted first.
     pub(super) async fn authenticate(&self, call: &Call<'_>, signed: &SignedParams<'_>) -> Result<Credentials, Error> {
         if let Some(token) = &signed.token {
             let Some(capability) = self.attachments.verify_capability(token) else {
@@ -132,10 +132,10 @@ impl Authenticator {
         }
     }
 
-    /// Returns whether a text is a valid token or service key, whoever its user is.
+    /// Returns whether a text is a valid token or service key, of any user.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
     pub(super) async fn is_token(&self, token: &str) -> Result<bool, Error> {
         if token.starts_with(service_keys::PREFIX) {
             return Ok(self.keys.find(token).await?.is_some());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use threadline_schema::call::{ClientHints, META};
+use threadline_schema::call::{ClientHints, META, TraceHeaders};
 use threadline_schema::head::is_request_id;
 
 /// What a gateway, or a direct client, may send besides the params.
@@ -26,11 +26,15 @@ struct Meta<'a> {
     languages: Option<Cow<'a, str>>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    tracestate: Option<Cow<'a, str>>,
     /// Whether the response must carry the response metadata.
     facts: bool,
 }
 
-const INVALID_META: &str = "`_meta` takes `auth`, `user`, `ip`, `request_id`, `languages`, `metadata` and `facts`.";
+const INVALID_META: &str = "`_meta` takes `auth`, `user`, `ip`, `request_id`, `languages`, `metadata`, `traceparent`, `tracestate` and `facts`.";
 
 /// Takes `_meta` out of the params and applies it to the caller. Returns whether the response must carry the response
 /// metadata.
@@ -51,8 +55,8 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
     let meta = match *meta {
         [] => return Ok(false),
         [(_, meta)] => meta,
-        // One of them might be of somebody who wrote the params, and not of the gateway.
-        _ => return Err(Error::invalid("`_meta` is there twice.")),
+        // One of them might come from the client that wrote the params, and not from the gateway.
+        _ => return Err(Error::invalid("`_meta` occurs twice.")),
     };
     let meta: Meta<'_> = serde_json::from_str(meta.get()).map_err(|_| Error::invalid(INVALID_META))?;
     let hints = ClientHints::new(meta.languages.as_deref(), meta.metadata);
@@ -74,6 +78,11 @@ pub(super) fn extract(call: &mut Call<'_>) -> Result<bool, Error> {
     }
     if let Some(request_id) = meta.request_id.filter(|id| is_request_id(id)) {
         caller.request_id = request_id.into();
+    }
+    // An invalid one is ignored, as the W3C recommendation says.
+    let trace = meta.traceparent.as_deref().and_then(|parent| TraceHeaders::new(parent, meta.tracestate.as_deref()));
+    if let Some(trace) = trace {
+        caller.trace = Some(trace.into());
     }
     if let Some(ip) = meta.ip.filter(|_| call.connection.trusts_meta_ip) {
         caller.ip = ip;
@@ -128,6 +137,20 @@ mod tests {
         assert_eq!((caller.ip.to_string(), &*caller.request_id), ("192.0.2.1".to_owned(), "r"));
         assert_eq!(caller.token.as_deref(), Some("from the head"), "without `auth` the token stays");
         assert_eq!(params(&call), json!({}));
+    }
+
+    #[test]
+    fn each_call_names_its_trace_and_an_invalid_name_is_ignored() {
+        const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let text =
+            r#"{"_meta":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=1"}}"#;
+        let mut call = Call::for_tests("tasks.list", text);
+        assert!(!extract(&mut call).unwrap());
+        let trace = call.connection.caller.trace.unwrap();
+        assert_eq!((trace.traceparent(), trace.tracestate()), (PARENT, Some("a=1")));
+        let mut call = Call::for_tests("tasks.list", r#"{"_meta":{"traceparent":"00-0-0-01","tracestate":"a=1"}}"#);
+        assert!(!extract(&mut call).unwrap());
+        assert!(call.connection.caller.trace.is_none());
     }
 
     #[test]

@@ -28,11 +28,12 @@ use authenticate::{Credentials, SignedParams};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use threadline_schema::admin::ADMIN;
 use threadline_schema::auth::AuthMe;
 use threadline_schema::call::ResponseMeta;
 use threadline_schema::{Access, ErrorCode, MethodInfo};
+use threadline_trace::InSpan;
 use tower::Service;
 
 /// Metric label of a method that does not exist. The label is never the caller's text: the number of time series must
@@ -137,7 +138,7 @@ impl Pipeline {
     /// Returns whether a token or service key is one: for a connection that opens before its first call.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
     pub(crate) async fn is_token(&self, token: &str) -> Result<bool, Error> {
         self.steps.authenticator.is_token(token).await
     }
@@ -160,16 +161,22 @@ impl Steps {
         let method = self.registry.find(&call.method);
         let label = method.map_or(UNKNOWN_METHOD, |method| method.info.name);
         let mut meta = ResponseMeta::default();
-        let (reply, wants_meta) = match meta::extract(&mut call) {
+        let extracted = meta::extract(&mut call);
+        let is_probe = method.is_some_and(|method| method.info.access == Access::Probe);
+        let span = observe::start_span(&call, label, is_probe);
+        let (reply, wants_meta) = match extracted {
             Ok(wants_meta) => {
-                let (reply, db_time) = timing::timed(self.dispatch(method, &call, &mut meta)).await;
+                let dispatched = self.dispatch(method, &call, &mut meta).in_span(span.clone());
+                let (reply, db_time) = timing::timed(dispatched).await;
                 meta.db_time = db_time;
                 (reply, wants_meta)
             }
             Err(error) => (Err(error), false),
         };
+        let _entered = span.enter();
         let reply = reply.map_err(|error| observe::log_failure(&call, label, error));
         observe::record(&call, label, reply.as_ref().err(), &meta, started.elapsed());
+        observe::end_span(&span, reply.as_ref().err());
         match reply {
             Ok(result) => Ok(Response { result, meta, wants_meta }),
             Err(error) => Err(CallError { error, meta, wants_meta }),
@@ -204,7 +211,7 @@ impl Steps {
         meta: &mut ResponseMeta,
     ) -> Result<Principal, Error> {
         let access = method.map_or(Access::Public, |method| method.access);
-        // Monitoring is not limited. A batch of probes is none.
+        // Monitoring is not limited, but a batch of probes is.
         if access == Access::Probe && call.kind == CallKind::Single {
             return Box::pin(self.limiter.count_probe(call)).await.map(|()| Principal::Anonymous);
         }
@@ -226,7 +233,8 @@ impl Steps {
         principal
     }
 
-    /// Checks that a user has the role of the console. It is read for each call: whoever loses it can do nothing more.
+    /// Checks that a user has the role of the console. It is read for each call, so that a user who loses it has no
+    /// access at once.
     async fn check_admin(&self, principal: Principal) -> Result<Principal, Error> {
         let Principal::User(identity) = &principal else { return Err(Error::unauthorized()) };
         let roles = self.store.user_roles(identity.user_id).await?;
@@ -272,6 +280,16 @@ impl Steps {
         }
         let message = format!("The params have {bytes} bytes; this server takes {limit}.");
         Err(Error::new(ErrorCode::PayloadTooLarge, message))
+    }
+}
+
+/// Takes out what a caller without a token must not be told: how long the database took says whether there is an
+/// account.
+fn hide_from_strangers(meta: &mut ResponseMeta, call: &Call<'_>) {
+    let connection = &call.connection;
+    let is_gateway = connection.transport == Transport::InProcess || connection.is_gateway;
+    if !is_gateway && meta.user_id.is_none() {
+        meta.db_time = Duration::ZERO;
     }
 }
 

@@ -4,10 +4,41 @@ use crate::error::Error;
 use crate::rpc::call::{Call, Transport};
 use std::time::Duration;
 use threadline_schema::RpcError;
-use threadline_schema::call::ResponseMeta;
+use threadline_schema::call::{Caller, ResponseMeta};
+use threadline_trace::{Span, SpanKind};
 
 /// Value of the label `code` of a successful call.
 const SUCCESS: &str = "0";
+
+/// Starts the span of a call, with the semantic conventions of JSON-RPC. Probes make no trace of their own.
+pub(super) fn start_span(call: &Call<'_>, method: &'static str, is_probe: bool) -> Span {
+    let Caller { trace, request_id, .. } = &call.connection.caller;
+    let span = match call.connection.transport {
+        Transport::InProcess => Span::child(SpanKind::Internal, || method),
+        Transport::Http | Transport::WebSocket if is_probe && trace.is_none() => Span::default(),
+        Transport::Http | Transport::WebSocket => Span::root(SpanKind::Server, trace.as_deref(), || method),
+    };
+    if span.is_recording() {
+        span.set("rpc.system", "jsonrpc");
+        span.set("rpc.method", method);
+        span.set("rpc.jsonrpc.version", "2.0");
+        span.set("threadline.request_id", request_id.to_string());
+    }
+    span
+}
+
+/// Ends the span of a call.
+pub(super) fn end_span(span: &Span, error: Option<&RpcError>) {
+    if let Some(error) = error {
+        span.set("rpc.jsonrpc.error_code", i64::from(error.code.rpc_code()));
+        // What the caller did wrong is not a failure of the server.
+        match error.code.http_status() {
+            500.. => span.fail(error.code.name()),
+            _ => span.set("error.type", error.code.name()),
+        }
+    }
+    span.end();
+}
 
 /// Records a finished call.
 pub(super) fn record(

@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Debug)]
 pub(super) struct BatchEntries<'a>(pub(super) Vec<&'a RawValue>);
 
-/// Reads at most so many entries, and counts the others.
+/// Reads at most `max` entries, and counts the others.
 struct Read<'c> {
     max: usize,
     count: &'c Cell<usize>,

@@ -44,6 +44,8 @@ pub(super) fn from_head(
         ip,
         request_id,
         hints,
+        // The calls of a socket belong to many traces: each says so itself.
+        trace: if transport == Transport::WebSocket { None } else { threadline_trace::headers_of(headers) },
     };
     Connection {
         trusts_meta_ip: rights.names_addresses,

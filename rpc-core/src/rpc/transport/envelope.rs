@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
                 _ => {}
             }
         }
-        // Without a valid id, a response would reach nobody.
+        // Without a valid id, the client cannot match a response to its request.
         let id = match id.map(Id::parse) {
             Some(None) => return Err(Id::NULL),
             _ if has_two_ids => return Err(Id::NULL),

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use threadline_schema::head::GATEWAY_HEADER;
 
-/// Headers by which proxies say for whom they speak.
+/// Headers in which proxies name their client.
 const FORWARDED: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("forwarded"),
@@ -25,7 +25,7 @@ pub enum GatewayTrust {
     /// By saying so: for a core whose port only gateways reach.
     Claimed,
     /// There are no gateways.
-    Nobody,
+    NoGateways,
 }
 
 /// What a gateway may do.
@@ -41,7 +41,7 @@ impl GatewayTrust {
     pub(super) fn rights_of(&self, peer: IpAddr, headers: &HeaderMap, trusted_proxies: &Arc<[IpNet]>) -> GatewayRights {
         let Some(claim) = headers.get(GATEWAY_HEADER) else { return GatewayRights::default() };
         match self {
-            Self::Nobody => GatewayRights::default(),
+            Self::NoGateways => GatewayRights::default(),
             Self::Secret(secret) => {
                 let is_gateway = digest(claim.as_bytes()) == digest(secret.expose_secret().as_bytes());
                 GatewayRights { is_gateway, names_addresses: is_gateway }
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(rights(&secret, "192.0.2.1", &[right]), (true, true));
         assert_eq!(rights(&secret, "10.0.0.1", &[wrong]), (false, false));
         assert_eq!(rights(&secret, "10.0.0.1", &[]), (false, false));
-        assert_eq!(rights(&GatewayTrust::Nobody, "10.0.0.1", &[right]), (false, false));
+        assert_eq!(rights(&GatewayTrust::NoGateways, "10.0.0.1", &[right]), (false, false));
         assert_eq!(rights(&GatewayTrust::Claimed, "192.0.2.1", &[wrong]), (true, false));
         assert_eq!(rights(&GatewayTrust::Claimed, "10.0.0.1", &[wrong]), (true, true));
         for by_proxy in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {

@@ -66,7 +66,7 @@ impl RpcServer {
         if !is_json(request.headers()) {
             return refusal(&RpcError::new(ErrorCode::UnsupportedMediaType, "Send `content-type: application/json`."));
         }
-        // If nobody can say, the call will fail too.
+        // If it is not known now, the call will fail too.
         let is_stranger = !self.shows_token(&connection).await.unwrap_or(false);
         let max_bytes = self.inner.parts.pipeline.max_params_bytes();
         let limit = if is_stranger { max_bytes.min(STRANGER_BYTES) } else { max_bytes };

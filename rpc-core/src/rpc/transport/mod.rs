@@ -43,8 +43,8 @@ pub struct RpcHttpConfig {
 }
 
 impl Default for RpcHttpConfig {
-    /// Returns the limits that the manual names: 10,000 sockets, 30 s for a body, a ping each 30 s, 10 s for a stranger, and
-    /// 256 MiB of input. No other origins, and no gateways.
+    /// Returns the limits that the manual names: 10,000 sockets, 30 s for a body, a ping each 30 s, 10 s for a
+    /// stranger, and 256 MiB of input. No other origins, and no gateways.
     fn default() -> Self {
         Self {
             max_sockets: 10_000,
@@ -52,7 +52,7 @@ impl Default for RpcHttpConfig {
             ping_interval: Duration::from_secs(30),
             stranger_timeout: Duration::from_secs(10),
             origins: Arc::default(),
-            gateways: GatewayTrust::Nobody,
+            gateways: GatewayTrust::NoGateways,
             input: ByteBudget::new(256 * 1024 * 1024),
         }
     }
@@ -93,7 +93,7 @@ impl RpcServer {
     /// Whether the sender of a request shows a token that can be valid. Only the pipeline decides who it is.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if somebody would have to be asked who does not answer.
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
     async fn shows_token(&self, connection: &Connection) -> Result<bool, Error> {
         match connection.caller.token.as_deref() {
             Some(token) => self.inner.parts.pipeline.is_token(token).await,

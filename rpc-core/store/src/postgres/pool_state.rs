@@ -1,12 +1,12 @@
 //! What the connections of one pool learn from each other.
 
 use crate::config::PreparedStatements;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An outage is one line in the log, not one for each generation of connections.
-const TELL_EVERY: Duration = Duration::from_secs(30);
+const WARN_EVERY: Duration = Duration::from_secs(30);
 
 /// Shared by the connections of a pool.
 #[derive(Debug)]
@@ -14,16 +14,21 @@ pub(super) struct PoolState {
     setting: PreparedStatements,
     /// Whether a statement that was prepared by name was not there: a pooler that was not recognised.
     names_lost: AtomicBool,
-    /// Connections of an earlier generation are not used again: one of them led to a server that is no primary any more,
-    /// or to none.
+    /// Connections of an earlier generation are not used again: one of them was lost, or led to a server that is not a
+    /// primary any more.
     generation: AtomicU64,
-    /// When the log last said so.
-    told: Mutex<Option<Instant>>,
+    /// Time of the last warning about that in the log.
+    last_warning: Mutex<Option<Instant>>,
 }
 
 impl PoolState {
     pub(super) fn new(setting: PreparedStatements) -> Self {
-        Self { setting, names_lost: AtomicBool::new(false), generation: AtomicU64::new(0), told: Mutex::new(None) }
+        Self {
+            setting,
+            names_lost: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+            last_warning: Mutex::new(None),
+        }
     }
 
     /// Returns whether statements are prepared by name.
@@ -63,9 +68,9 @@ impl PoolState {
         if changed.is_err() {
             return;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
-            *told = Some(Instant::now());
+        let mut last_warning = self.last_warning.lock();
+        if last_warning.is_none_or(|time| time.elapsed() > WARN_EVERY) {
+            *last_warning = Some(Instant::now());
             tracing::warn!("connections to PostgreSQL are replaced: one led to no primary, or was lost");
         }
     }

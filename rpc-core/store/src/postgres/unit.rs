@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Runs a unit that may write on PostgreSQL, in a task: its transaction goes on even if nobody polls the caller.
+/// Runs a unit that may write on PostgreSQL, in a task: its transaction continues even if the caller is not polled any
+/// more.
 ///
 /// If a server is frozen or the network loses all packets, a query waits until TCP reports an error. This function
 /// returns an error earlier, and marks all connections of the pool for replacement. The unit keeps its connection until
@@ -32,8 +33,8 @@ pub(crate) async fn write<T: Send + 'static>(
     }
 }
 
-/// Runs a unit that only reads on PostgreSQL, as a part of the caller: a task would cost two more switches. If the caller
-/// is dropped, a task reads the rest of the answer, so that the connection can be used again.
+/// Runs a unit that only reads on PostgreSQL, as a part of the caller: a task would cost two more switches. If the
+/// caller is dropped, a task reads the rest of the answer, so that the connection can be used again.
 ///
 /// # Errors
 /// The error of the unit, or [`StoreError::Unavailable`] after the limit. The unit is dropped then: it can be repeated.

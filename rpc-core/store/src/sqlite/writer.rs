@@ -1,16 +1,17 @@
 //! Writes on SQLite: one connection, and the queue of the units of work that wait for it.
 //!
-//! A caller that adds a unit to an idle queue starts a writing task on a thread for blocking work. The task runs until the
-//! queue is empty. The units that have queued meanwhile share one transaction (`group.rs`).
+//! A caller that adds a unit to an idle queue starts a writing task on a thread for blocking work. The task runs until
+//! the queue is empty. The units that have queued meanwhile share one transaction (`group.rs`).
 
 use super::group::{self, Unit, Units};
 use super::{OpenOn, Role, Settings, open};
 use crate::error::{StoreError, StoreResult};
 use crate::unit::LiteConn;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use threadline_schema::error::Chain;
 use tokio::sync::oneshot;
@@ -116,7 +117,7 @@ impl Writer {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Adds a unit. Returns whether the caller must start the writing task.
@@ -137,11 +138,12 @@ impl Shared {
     }
 
     fn write_all(&self) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock();
         while let Some(units) = self.next_units() {
             let written = catch_unwind(AssertUnwindSafe(|| self.write_units(&mut connection, units)));
             if written.is_err() {
-                // The callers have got errors, and the queue goes on. The transaction is rolled back with its connection.
+                // The callers have got errors, and the queue continues. The transaction is rolled back with its
+                // connection.
                 *connection = None;
                 self.queue().is_open = false;
             }

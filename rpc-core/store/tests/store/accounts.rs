@@ -103,6 +103,11 @@ on_both! {
             expires_at: at(100),
         };
         store.invitation_create(row.clone()).await.unwrap();
+        let personal =
+            InvitationRow { id: new_id(), code_hash: "p".into(), email: Some("a@example.com".into()), ..row.clone() };
+        store.invitation_create(personal).await.unwrap();
+        assert_eq!(store.invitations_forget("b@example.com".into()).await.unwrap(), 0);
+        assert_eq!(store.invitations_forget("a@example.com".into()).await.unwrap(), 1);
         assert_eq!(store.invitations(10).await.unwrap(), std::slice::from_ref(&row));
         let register = |email: &str, time: i64| {
             store.user_create_invited(new_id(), email.to_owned(), "x".into(), at(time), "hash".into())
@@ -145,6 +150,13 @@ on_both! {
         assert_eq!((row.revoked_at, row.last_used_at), (Some(revoked.at), Some(at(5))));
         assert_eq!(store.service_key(key.id).await.unwrap(), Some(row.clone()));
         assert_eq!(store.service_keys().await.unwrap(), [row]);
+        let forgotten = change();
+        assert_eq!(store.service_keys_forget(|user| user == "nobody", change).await.unwrap(), 0);
+        let is_gone = |user: &str| user == "https://idp.example|*";
+        assert_eq!(store.service_keys_forget(is_gone, || forgotten).await.unwrap(), 1);
+        assert_eq!(store.service_key(key.id).await.unwrap().unwrap().users, TextList(vec![]));
+        let recorded = store.access_changes(forgotten.at, 10).await.unwrap();
+        assert!(recorded.iter().any(|row| row.id == forgotten.id && row.subject_id == AccessSubjectId::from(key.id)));
 
         let token = new_id();
         store.client_token_cancel(token, at(50), change()).await.unwrap();

@@ -93,6 +93,9 @@ on_both! {
         store.logs_trim(at(0), 5).await.unwrap();
         store.idempotency_keys_trim(at(0), 5).await.unwrap();
         store.runs_to_cancel(new_id()).await.unwrap();
+        for after in [None, Some((7, 5, mine))] {
+            store.usage_top_users(651, after, 5).await.unwrap();
+        }
 
         // PostgreSQL numbers its parameters, SQLite does not.
         let (mark, other) = if db.is_postgres() { ("$1", "?") } else { ("?", "$1") };
@@ -105,6 +108,7 @@ on_both! {
             (1, "runs_to_cancel", vec!["SELECT \"runs\"", "\"cancel_requested_at\" IS NOT NULL"]),
             (1, "submissions_by_age", vec!["SELECT \"submissions\"", "\"created_at\" <"]),
             (1, "runs_active", vec!["SELECT \"runs\"", "\"runs\".\"thread_id\" =", "\"finished_at\" IS NULL"]),
+            (2, "usage_months_top", vec!["SELECT \"usage_months\"", "ORDER BY"]),
             (2, "runs_of_thread", vec!["SELECT \"runs\"", "\"runs\".\"thread_id\" =", "ORDER BY \"runs\".\"position\""]),
         ];
         for (at_least, index, mut words) in expected {
@@ -168,6 +172,8 @@ async fn fill(db: &TestDb) {
              SELECT {uuid}, id, user_id, 0, 'running', id, 1, created_at, 0, NULL, NULL, 0, 0, NULL, {yes}, NULL,
                  created_at, NULL
              FROM threads WHERE title = 't' LIMIT 1000;
+         INSERT INTO usage_months SELECT 650 + p.n, id, 1, 0, 5, 7
+             FROM users CROSS JOIN (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) p;
          INSERT INTO submissions SELECT user_id, {text}, 'f', id, NULL, created_at FROM threads WHERE title = 't';
          {analyze}"
     ))

@@ -86,6 +86,7 @@ on_both! {
                 finish_reason,
                 usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
                 charge: Charge { prompt_tokens: 3, completion_tokens: 4, cost_micros: Some(5) },
+                uses: vec![],
                 last_seq: 12,
                 message_id: Some(answer.id),
                 results: vec![],

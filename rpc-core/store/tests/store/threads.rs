@@ -1,9 +1,12 @@
 //! Titles, the limit of threads, deletion and archiving.
 
 use crate::support::*;
+use threadline_schema::page::Order;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
-use threadline_store::{Limit, NewMessage, NewRun, NewThread, RunEnd, RunInput, StoreError, UnusedDeletion};
+use threadline_store::{
+    Limit, NewMessage, NewRun, NewThread, RunEnd, RunInput, StoreError, ThreadPage, UnusedDeletion, UnusedThread,
+};
 
 on_both! {
     async fn only_an_idle_thread_of_the_user_is_deleted_at_once(db: &TestDb) {
@@ -179,6 +182,30 @@ on_both! {
         store.threads_archive_idle(at(5), 10).await.unwrap();
         assert_eq!(deleted(older.id).await, UnusedDeletion::Deleted, "also an archived one");
         assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 1, "the locked one was archived");
+    }
+
+    async fn temporary_threads_are_neither_listed_nor_counted(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let temporary = |micros| NewThread { temporary: true, max_sessions: Some(0), created_at: at(micros), ..new_thread(user) };
+        let old = store.thread_create(temporary(0)).await.unwrap().thread;
+        let new = NewThread { first_message: Some((message(), new_run())), ..temporary(5) };
+        let busy = store.thread_create(new).await.unwrap();
+        let fresh = store.thread_create(temporary(100)).await.unwrap().thread;
+        assert!(old.temporary && old.archived && store.thread_get(user, old.id).await.unwrap() == old);
+        let page = ThreadPage { limit: 10, order: Order::Desc, after: None };
+        assert_eq!(store.threads_page(user, page).await.unwrap(), (vec![], false, 0));
+        let ids = |page: Vec<UnusedThread>| page.into_iter().map(|thread| thread.id).collect::<Vec<_>>();
+        assert_eq!(ids(store.temporary_threads_unused_since(at(50), None, 10).await.unwrap()), [old.id, busy.thread.id]);
+        assert_eq!(ids(store.temporary_threads_unused_since(at(50), Some(old.id), 10).await.unwrap()), [busy.thread.id]);
+        assert_eq!(store.temporary_threads_beyond(user, 1, 10).await.unwrap(), [busy.thread.id, old.id]);
+        assert_eq!(store.temporary_threads_beyond(user, 1, 1).await.unwrap(), [busy.thread.id]);
+        assert_eq!(store.thread_delete_unused(user, busy.thread.id, at(50)).await.unwrap(), UnusedDeletion::Kept);
+        assert_eq!(store.thread_delete_unused(user, old.id, at(50)).await.unwrap(), UnusedDeletion::Deleted);
+        assert!(say(&store, &fresh).await.unwrap().thread.archived, "a message does not bring it into the list");
+        assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 0);
+        let nobody = store.thread_create(NewThread { user_id: new_id(), ..temporary(0) }).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
     }
 
     async fn a_message_brings_an_archived_thread_back(db: &TestDb) {

@@ -6,7 +6,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::{Map, Value};
 
-/// Maximum number of problems that are told at once.
+/// Maximum number of problems in one error.
 const MAX_PROBLEMS: usize = 5;
 /// Maximum length of the example, in bytes. A longer one is not given.
 const MAX_EXAMPLE_BYTES: usize = 600;
@@ -172,7 +172,7 @@ fn type_words(kind: JsonType) -> &'static str {
     }
 }
 
-/// Returns the schema at this place of the arguments, as far as it can be told.
+/// Returns the schema at this path of the arguments; `None` if it cannot be found.
 fn property_schema<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
     let mut schema = resolve(root, root);
     for part in path.split('/').skip(1) {

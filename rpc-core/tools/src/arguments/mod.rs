@@ -29,7 +29,7 @@ pub(crate) struct ArgumentSchema {
 
 impl ArgumentSchema {
     /// Reads the schema of an operator. Arguments that it does not declare are refused, unless it says
-    /// `additionalProperties`: the called service may give them a meaning that nobody thought of.
+    /// `additionalProperties`: the called service may give them a meaning that the operator did not expect.
     ///
     /// # Errors
     /// If it is not a valid schema of an object. The text is for the operator.
@@ -85,8 +85,8 @@ pub(crate) fn object_schema(schema: &Value) -> Value {
     schema::of_object(schema).unwrap_or_else(|_| schema.clone())
 }
 
-/// Returns what a model has to change in arguments that do not fit the schema of a tool, without a full stop at the end;
-/// `None` if they fit.
+/// Returns what a model has to change in arguments that do not fit the schema of a tool, without a full stop at the
+/// end; `None` if they fit.
 pub fn argument_problem(spec: &ToolSpec, arguments: &Value) -> Option<String> {
     let schema = serde_json::from_str(spec.parameters.get()).ok()?;
     ArgumentSchema::lenient(&schema).ok()?.check(arguments).err()

@@ -110,6 +110,7 @@ impl EndpointTool {
         if let Ok(id) = context.request_id.parse() {
             request.headers_mut().insert("x-request-id", id);
         }
+        threadline_trace::add_headers(request.headers_mut());
         let Ok(Ok(_permit)) = timeout(self.limits.timeout, self.permits.acquire()).await else {
             return Err(failed("The service has too much to do. Nothing was done.".to_owned()));
         };

@@ -117,7 +117,7 @@ pub(super) fn status_error(status: StatusCode, body: &Body) -> String {
     format!("The service answered with status {}: {text}", status.as_u16())
 }
 
-/// Removes a byte order mark, which is no part of the JSON or text behind it.
+/// Removes a byte order mark, which is not a part of the JSON or text behind it.
 fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
 }

@@ -17,7 +17,7 @@ const ERROR_CHARS: usize = 2_000;
 pub(super) struct CallContent {
     /// Words of the server.
     texts: Vec<String>,
-    /// What this service says about the parts that are no text.
+    /// What this service says about the parts that are not text.
     notes: Vec<String>,
     images: Vec<ToolImage>,
     /// Images that the server has and did not send: the URIs of resources.
@@ -31,7 +31,7 @@ pub(super) struct CallContent {
 /// If the result says that the tool has failed, or asks for input. The text is for the model.
 pub(super) fn read_result(result: Value, max_bytes: usize) -> Result<CallContent, ToolError> {
     if result.get("resultType").and_then(Value::as_str) == Some("input_required") {
-        let why = "The server asked somebody for input, which is not supported here. Nothing was done.";
+        let why = "The server asked the user for input, which is not supported here. Nothing was done.";
         return Err(ToolError::Failed(why.to_owned()));
     }
     let Value::Object(mut members) = result else { return Ok(unknown_form(result, max_bytes)) };
@@ -326,6 +326,6 @@ mod tests {
         assert_eq!(error(json!({"isError": true, "content": [text("no")]})), "no");
         assert_eq!(error(json!({"isError": true, "structuredContent": {"why": 7}})), "{\"why\":7}");
         assert!(error(json!({"isError": true})).contains("did not say why"));
-        assert!(error(json!({"resultType": "input_required", "inputRequests": {}})).contains("asked somebody"));
+        assert!(error(json!({"resultType": "input_required", "inputRequests": {}})).contains("asked the user"));
     }
 }

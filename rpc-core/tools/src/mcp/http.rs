@@ -1,7 +1,7 @@
 //! The HTTP requests of the streamable HTTP transport.
 //!
-//! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever content
-//! type they have, and whatever the status of a refusal is.
+//! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever
+//! content type they have, and whatever the status of a refusal is.
 
 use super::message::{Expected, MAX_MESSAGE_BYTES, read_messages, refused, too_long};
 use super::sse::{bounded, events_of, readable_events};
@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 const SESSION_ID: &str = "mcp-session-id";
+/// Members of `_meta`, and headers: where a call stands in its trace.
+pub(super) const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACESTATE: &str = "tracestate";
 const LAST_EVENT_ID: &str = "last-event-id";
 const ACCEPTED_TYPES: &str = "application/json, text/event-stream";
 /// Maximum size of the body of a refusal, in bytes. The rest is not read.
@@ -89,7 +92,8 @@ impl StreamableHttpClient for McpHttpClient {
         max_event_bytes: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
         let has_session = session_id.is_some();
-        let headers = all_headers(headers, session_id.as_deref(), None);
+        let mut headers = all_headers(headers, session_id.as_deref(), None);
+        add_trace(&mut headers, &message);
         let request = self.client.post(&*uri).headers(headers).json(&message);
         let response = send(&self.client, request).await?;
         let ClientJsonRpcMessage::Request(request) = &message else {
@@ -305,6 +309,18 @@ fn all_headers(
         }
     }
     all
+}
+
+/// Adds the trace of a tool call. Another task sends the message, so that is known from the message alone.
+fn add_trace(headers: &mut HeaderMap, message: &ClientJsonRpcMessage) {
+    let ClientJsonRpcMessage::Request(request) = message else { return };
+    let ClientRequest::CallToolRequest(call) = &request.request else { return };
+    let Some(meta) = &call.params.meta else { return };
+    for name in [TRACEPARENT, TRACESTATE] {
+        if let Some(value) = meta.0.0.get(name).and_then(|value| HeaderValue::from_str(value.as_str()?).ok()) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 fn has_type(response: &Response, media_type: &str) -> bool {

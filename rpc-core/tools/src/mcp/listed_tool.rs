@@ -1,6 +1,7 @@
 //! Validates the tools that a server lists. One that cannot be used is left out, and the others stay.
 
 use super::listing::Listing;
+use super::pin::hash_of;
 use crate::arguments::ArgumentSchema;
 use crate::tool::tool_spec;
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub(super) struct ListedTool {
     pub(super) has_side_effects: bool,
     /// Whether the server says that calls of it may be made twice.
     pub(super) is_said_idempotent: bool,
+    /// Of what the server says about it.
+    pub(super) hash: [u8; 32],
 }
 
 /// Collects the tools of a server that can be used.
@@ -84,7 +87,7 @@ impl<'a> ToolList<'a> {
             return Err("its name is too long with the name of the server".to_owned());
         };
         if let Some(earlier) = self.sources.get(&for_models) {
-            // The same page twice is no news.
+            // The same page twice is not new.
             return if earlier == tool { Ok(()) } else { Err("another tool has the same name".to_owned()) };
         }
         if members.get("execution").and_then(|execution| execution.get("taskSupport")) == Some(&"required".into()) {
@@ -117,6 +120,7 @@ impl<'a> ToolList<'a> {
             is_said_idempotent: ["readOnlyHint", "idempotentHint"]
                 .iter()
                 .any(|hint| annotation(hint) == Some(&Value::Bool(true))),
+            hash: hash_of(tool),
         }));
         self.sources.insert(for_models, tool.clone());
         Ok(())

@@ -16,9 +16,9 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Members of the object that carries an answer through `rmcp`, which has no type of results with them.
 const RESULT: &str = "threadline/result";
 const ERROR: &str = "threadline/error";
-/// Codes by which a server refuses `initialize` because its version of the protocol does not have it: an unknown method, an
-/// invalid request or invalid params, and an unsupported version. If the reason is another one, it refuses the next request
-/// too, and says so again.
+/// Codes by which a server refuses `initialize` because its version of the protocol does not have it: an unknown
+/// method, an invalid request or invalid params, and an unsupported version. If the reason is another one, it refuses
+/// the next request too, and says so again.
 const NO_INITIALIZE: &[i64] = &[-32601, -32600, -32602, -32022];
 /// How many places in a line are tried as the start of a message.
 const MAX_STARTS: usize = 8;
@@ -62,8 +62,8 @@ pub(super) fn read_messages(text: &[u8], expected: &Expected) -> Option<Vec<Serv
     None
 }
 
-/// Whether an object behind other words is a message for us: it says so, and it is no request, which a program that logs
-/// what it receives prints too.
+/// Whether an object behind other words is a message for us: it says so, and it is not a request, which a program that
+/// logs what it receives prints too.
 fn is_plain_message(value: &Value) -> bool {
     value.get("jsonrpc").is_some() && (value.get("method").is_none() || value.get("id").is_none())
 }
@@ -159,13 +159,13 @@ fn initialize_result(result: &Value) -> InitializeResult {
     InitializeResult::new(capabilities.unwrap_or_default()).with_server_info(info).with_protocol_version(version)
 }
 
-/// Returns the result of `initialize` for a server that does not know this method. With this version, `rmcp` tells the server
-/// with each request what `initialize` would have told it.
+/// Returns the result of `initialize` for a server that does not know this method. With this version, `rmcp` tells the
+/// server with each request what `initialize` would have told it.
 fn without_initialize() -> InitializeResult {
     InitializeResult::new(ServerCapabilities::default()).with_protocol_version(ProtocolVersion::NO_INITIALIZE)
 }
 
-/// Returns the id in a message of which only the start and the end are known, if it answers a request.
+/// Returns the id of a response of which only the start and the end are known.
 pub(super) fn id_of_cut_message(start: &[u8], end: &[u8]) -> Option<RequestId> {
     let start = String::from_utf8_lossy(start);
     let end = String::from_utf8_lossy(end);

@@ -9,6 +9,7 @@
 //! | `session.rs` | makes requests over one connection, and receives the progress of calls |
 //! | `listing.rs` | lists the tools of a server, page by page |
 //! | `listed_tool.rs` | validates the tools that a server lists |
+//! | `pin.rs` | what the operator has approved of the tools, and what has changed |
 //! | `tool.rs` | one tool of a server |
 //! | `call_result.rs` | turns the result of a call into what the model reads |
 //! | `blobs.rs` | binary data in results |
@@ -21,6 +22,7 @@ mod http;
 mod listed_tool;
 mod listing;
 mod message;
+mod pin;
 mod server;
 mod session;
 mod sse;
@@ -28,5 +30,6 @@ mod stdio;
 mod tasks;
 mod tool;
 
+pub use pin::is_fingerprint;
 pub use server::{McpServer, McpStatus};
 pub use tasks::McpTasks;

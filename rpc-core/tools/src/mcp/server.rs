@@ -3,6 +3,7 @@
 use super::connection::Transport;
 use super::listed_tool::ListedTool;
 use super::listing::{Listing, list_tools};
+use super::pin::{self, Pin, SeenTools};
 use super::session::McpSession;
 use super::tasks::McpTasks;
 use super::tool::McpTool;
@@ -52,6 +53,10 @@ pub struct McpStatus {
     pub tools: usize,
     /// Which of its tools are left out, and why.
     pub left_out: Vec<String>,
+    /// The fingerprint of the tools that it listed last, for `pin`; `None` before the first list.
+    pub fingerprint: Option<String>,
+    /// Whether none of its tools is used because they are not those of its pin.
+    pub is_refused: bool,
 }
 
 /// State that the background task and the tools of a server share.
@@ -60,6 +65,7 @@ pub(super) struct Shared {
     /// One permit per call in flight.
     pub(super) permits: Semaphore,
     client: Client,
+    pin: Pin,
     state: RwLock<State>,
     /// Increases whenever the list of tools was read.
     version: AtomicU64,
@@ -78,17 +84,23 @@ struct State {
     tools: Vec<Arc<ListedTool>>,
     /// What was left out of the list.
     left_out: Vec<String>,
+    /// Of the tools that the server listed last, used or not.
+    fingerprint: Option<String>,
+    /// Whether the tools are not those of the pin.
+    is_refused: bool,
+    seen: SeenTools,
     /// Why there is no connection.
     error: Option<String>,
 }
 
 impl McpServer {
-    /// Starts the server in a background task and returns at once. A server that cannot be reached is no error.
+    /// Starts the server in a background task and returns at once. A server that cannot be reached is not an error.
     pub fn start(name: &Arc<str>, config: &McpConfig, client: &Client, tasks: &McpTasks) -> Arc<Self> {
         let shared = Arc::new(Shared {
             name: name.clone(),
             permits: Semaphore::new(config.limits.concurrency),
             client: client.clone(),
+            pin: Pin { fingerprint: config.pin.clone(), only: config.only.clone() },
             state: RwLock::default(),
             version: AtomicU64::new(0),
             check_again: Notify::new(),
@@ -123,7 +135,13 @@ impl McpServer {
         let state = self.shared.state.read();
         let is_connected = state.session.as_ref().is_some_and(|session| !session.is_closed());
         let error = (!is_connected).then(|| state.error.clone().unwrap_or_else(|| STARTING.to_owned()));
-        McpStatus { error, tools: state.tools.len(), left_out: state.left_out.clone() }
+        McpStatus {
+            error,
+            tools: state.tools.len(),
+            left_out: state.left_out.clone(),
+            fingerprint: state.fingerprint.clone(),
+            is_refused: state.is_refused,
+        }
     }
 
     /// Returns the state of the server when its first start has succeeded or failed, or after this time.
@@ -147,15 +165,45 @@ impl Shared {
     }
 
     async fn refresh_tools(&self, session: &McpSession) -> Result<(), String> {
-        let Listing { tools, problems: left_out } = list_tools(&self.name, session).await?;
-        tracing::info!(server = &*self.name, tools = tools.len(), "MCP server listed its tools");
+        let Listing { mut tools, problems: mut left_out } = list_tools(&self.name, session).await?;
+        if let Some(only) = &self.pin.only {
+            tools.retain(|tool| only.contains(&tool.name));
+            let is_listed = |name: &&Arc<str>| tools.iter().any(|tool| tool.name == **name);
+            let missing = only.iter().filter(|name| !is_listed(name));
+            left_out
+                .extend(missing.map(|name| format!("tool {name:?} is in `tools`, and the server does not list it")));
+        }
+        let fingerprint = pin::fingerprint(&tools);
+        let is_refused = self.pin.fingerprint.as_deref().is_some_and(|pinned| *pinned != *fingerprint);
         let mut state = self.state.write();
+        let changed = state.seen.changes(&tools);
+        if !changed.is_empty() {
+            let names = changed.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+            metrics::counter!("threadline_mcp_tool_changes_total", "server" => self.name.to_string())
+                .increment(changed.len() as u64);
+            tracing::warn!(
+                server = &*self.name,
+                tools = names,
+                fingerprint,
+                "an MCP server has changed what it says about its tools"
+            );
+        }
+        if is_refused {
+            left_out = vec![format!(
+                "its {} tools are not those of `pin`, and none is used; look at them, and if they are right, set pin = \"{fingerprint}\"",
+                tools.len()
+            )];
+            tools.clear();
+        }
+        tracing::info!(server = &*self.name, tools = tools.len(), "MCP server listed its tools");
         // A server that restarts, or often changes its tools, is not reported each time.
         if !left_out.is_empty() && left_out != state.left_out {
             let problems = left_out.join("; ");
             tracing::warn!(server = &*self.name, problems, "some tools of an MCP server are left out");
         }
-        *state = State { session: Some(session.clone()), tools, left_out, error: None };
+        let seen = std::mem::take(&mut state.seen);
+        let (session, fingerprint) = (Some(session.clone()), Some(fingerprint));
+        *state = State { session, tools, left_out, fingerprint, is_refused, seen, error: None };
         self.started.send_replace(true);
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())

@@ -19,7 +19,7 @@ struct EventTooLong;
 
 type Events = BoxStream<'static, Result<Sse, SseError>>;
 
-/// Returns the events in a form that `rmcp` reads: one message per event. What is no message is left out.
+/// Returns the events in a form that `rmcp` reads: one message per event. What is not a message is left out.
 pub(super) fn readable_events<S>(events: S, expected: Expected) -> Events
 where
     S: Stream<Item = Result<Sse, SseError>> + Send + 'static,

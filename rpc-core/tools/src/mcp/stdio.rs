@@ -78,7 +78,7 @@ impl StdioTransport {
         if self.noise.lines == 0 {
             tracing::warn!(
                 server = &*self.server,
-                "MCP server writes lines to its standard output that are no messages; they are skipped"
+                "MCP server writes lines to its standard output that are not messages; they are skipped"
             );
         }
         self.noise.lines += 1;

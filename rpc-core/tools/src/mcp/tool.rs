@@ -1,6 +1,7 @@
 //! One tool of an MCP server.
 
 use super::call_result::{CallContent, read_result};
+use super::http::{TRACEPARENT, TRACESTATE};
 use super::listed_tool::ListedTool;
 use super::message::Answer;
 use super::server::McpServer;
@@ -19,8 +20,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_model::ToolSpec;
-use threadline_schema::call::ClientHints;
+use threadline_schema::call::{ClientHints, TraceHeaders};
 use threadline_schema::tool_result::WidgetView;
+use threadline_trace::Span;
 use tokio::time::timeout;
 
 /// Maximum length of an error for the model, in characters.
@@ -65,6 +67,9 @@ impl McpTool {
             params.arguments = Some(arguments);
         }
         params.meta = self.sends_user_context.then(|| user_context(context));
+        if let Some(trace) = Span::current().headers() {
+            params.meta.get_or_insert_default().0.0.extend(trace_members(&trace));
+        }
         let title = self.title(&Value::Null, false);
         match timeout(self.limits.timeout, session.call_tool(params, &title, context.progress)).await {
             Ok(Ok(Answer::Result(result))) => {
@@ -153,6 +158,13 @@ impl Tool for McpTool {
     fn call<'a>(&'a self, context: ToolContext<'a>, arguments: Value) -> BoxFuture<'a, Result<ToolOutput, ToolError>> {
         self.send_call(context, arguments).boxed()
     }
+}
+
+/// Returns the members of `_meta` that say where a call stands in its trace. The protocol has these two names for it.
+fn trace_members(trace: &TraceHeaders) -> impl Iterator<Item = (String, Value)> {
+    let parent = Some((TRACEPARENT.to_owned(), json!(trace.traceparent())));
+    let state = trace.tracestate().map(|state| (TRACESTATE.to_owned(), json!(state)));
+    parent.into_iter().chain(state)
 }
 
 /// Returns the `_meta` that says for which user a call is made. The protocol reserves names without a prefix.

@@ -1,5 +1,5 @@
-//! Tokens of a real OpenID provider: what it issues, and what else its keys can sign; rotation while tokens are in use; a
-//! provider that is away, slow or broken. `rest::provider` has what no provider does by itself.
+//! Tokens of a real OpenID provider: what it issues, and what else its keys can sign; rotation while tokens are in use;
+//! a provider that is away, slow or broken. `rest::provider` has what no provider does by itself.
 
 mod provider;
 
@@ -18,7 +18,8 @@ const ME: &str = "/api/v1/auth/me";
 const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
 /// The words of the refusal of a token whose key the provider does not publish.
 const UNKNOWN_KEY: &str = "does not publish";
-/// Longest time in which a new key is noticed: the least time between two reads of the keys, with room for a busy machine.
+/// Longest time in which a new key is noticed: the least time between two reads of the keys, with room for a busy
+/// machine.
 const NOTICED: Duration = Duration::from_secs(12);
 
 fn trusting(setup: Setup, provider: &OpenId) -> Setup {
@@ -94,7 +95,7 @@ serve_and_split! {
         assert!(refusal.contains("kid") && refusal.contains(UNKNOWN_KEY), "{refusal}");
         let answer = socket.call("auth.me", json!({})).await;
         assert_eq!(answer["error"]["data"]["code"], "UNAUTHORIZED", "{answer}");
-        // Who has a token of the new key goes on. A stream that was open stays, until its token expires.
+        // Who has a token of the new key continues. A stream that was open stays, until its token expires.
         let client = app.anonymous().with_token(fresh.as_str());
         assert_eq!(client.say(session, "hello again").await.terminal()["type"], "run.completed");
         stream.until("run.completed").await;
@@ -261,7 +262,7 @@ serve_and_split! {
         }
 
         let signed = provider.sign("RS256", &header(json!({})), &good).await;
-        let [head, body, signature] = signed.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [head, body, signature]: [&str; 3] = signed.split('.').collect::<Vec<_>>().try_into().unwrap();
         let stranger = "A".repeat(signature.len());
         let es256 = key_id(&provider.token("ada", "ES256").await);
         let es256 = part(&json!({"alg": "ES256", "kid": es256}).to_string());
@@ -326,9 +327,9 @@ async fn a_broken_provider_costs_no_known_key_and_doctor_says_what_is_wrong() {
     let Some(provider) = OpenId::start() else { return };
     assert!(!examine(provider.issuer()).await.contains("FAIL"), "a provider that is well");
     let modes = ["down", "garbage", "empty", "deep", "huge", "redirect", "slow"];
-    let start = async |mode: &str| {
-        let keys = format!("{}/jwks?mode={mode}", provider.issuer());
-        trusting(Setup::new().await, &provider).with("AUTH_JWKS_URL", keys).start().await
+    let start = |mode: &'static str| {
+        let (keys, provider) = (format!("{}/jwks?mode={mode}", provider.issuer()), &provider);
+        async move { trusting(Setup::new().await, provider).with("AUTH_JWKS_URL", keys).start().await }
     };
     let apps = join_all(modes.map(start)).await;
     let known = provider.token("ada", "ES256").await;

@@ -132,7 +132,7 @@ serve_and_split! {
         let user = app.user().await;
         let slow = Duration::from_millis(100);
         let word = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"slow\"}}]}\n\n";
-        // Bytes are no tokens: a server that sends them one by one is silent.
+        // Bytes are not tokens: a server that sends them one by one is silent.
         for (what, script) in [
             ("a slow head", Script::default().drip("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", slow)),
             ("a slow first event", Script::stream().drip(word, slow)),

@@ -152,7 +152,7 @@ serve_and_split! {
         }
         assert!(back[0].1["error"].as_str().unwrap().contains("no_such_tool"));
         assert_eq!(back.last().unwrap().1["tasks"], json!([]), "no arguments are none");
-        assert!(!answer.types().contains(&"error"), "a failed tool is no error of the run");
+        assert!(!answer.types().contains(&"error"), "a failed tool is not an error of the run");
         assert_eq!(user.get("/api/v1/tasks").await.data(), &json!([]));
         assert_eq!(
             user.say(session, "Hello").await.terminal()["type"],

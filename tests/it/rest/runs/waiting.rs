@@ -87,7 +87,7 @@ everywhere! {
         assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!({"city": "Rome"})));
         assert_eq!(event(&stream, "thread.item.replaced")["item"], done);
         refused(output(&user, session, &json!("again"))).await.fails(409, "CONFLICT");
-        // The same output with the place in the stream that it has started goes on with it; another output does not.
+        // The same output with the place in the stream that it has started continues it; another output does not.
         let cursor = format!("{}:1", stream.run_id());
         let again = output(&user, session, &json!({"city": "Rome"})).header("last-event-id", &cursor);
         let again = Sse::open(again).await.unwrap().finish().await;
@@ -197,7 +197,7 @@ everywhere! {
         let mut stream = Sse::open(output(&user, session, &json!("Rome"))).await.unwrap();
         stream.until_said("In").await;
         let run = stream.run_id();
-        // The output is acknowledged, so it is stored whatever happens to the run, which goes on with it.
+        // The output is acknowledged, so it is stored whatever happens to the run, which continues it.
         upstream.queue(Script::says(&["In Rome"]));
         let app = app.crash_and_restart().await;
         let user = user.at(&app);
@@ -276,7 +276,7 @@ everywhere! {
         assert_eq!(event(&stream, "thread.item.replaced")["item"], answered);
         assert_eq!(Sse::open(keyed()).await.unwrap().finish().await.events, stream.events);
         refused(input(&user, session, &item["id"], &good)).await.fails(409, "CONFLICT");
-        // The same answers with the place in the stream that they have started go on with it; others do not.
+        // The same answers with the place in the stream that they have started continue it; others do not.
         let cursor = format!("{}:1", stream.run_id());
         let again = input(&user, session, &item["id"], &good).header("last-event-id", &cursor);
         let again = Sse::open(again).await.unwrap().finish().await;

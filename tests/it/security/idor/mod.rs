@@ -1,8 +1,8 @@
-//! The matrix of direct object references: each method and each REST operation, with each id and cursor of another user,
-//! by each kind of caller who has no right to it, over each transport.
+//! The matrix of direct object references: each method and each REST operation, with each id and cursor of another
+//! user, by each kind of caller who has no right to it, over each transport.
 //!
-//! It is made from the OpenRPC and OpenAPI documents, so a new method is in it by itself. A new kind of id fails the test,
-//! until `possessions.rs` says what it can be.
+//! It is made from the OpenRPC and OpenAPI documents, so a new method is in it by itself. A new kind of id fails the
+//! test, until `possessions.rs` says what it can be.
 
 mod possessions;
 mod rest;
@@ -95,7 +95,7 @@ fn cases(schemas: &Schemas, schema: &Value, ada: &Possessions, eve: &Possessions
         }
     }
     if has_action {
-        // The arguments of an action are no part of the schema.
+        // The arguments of an action are not part of the schema.
         let mut params = own;
         params["action"]["payload"] = json!({"task_id": ada.task});
         cases.push(Case { what: "a task".to_owned(), params, is_all_foreign: false, must_fail: false });

@@ -79,6 +79,8 @@ impl Possessions {
             "item_ids" => vec![json!([self.item])],
             "task_id" => vec![json!(self.task)],
             "attachment_id" | "upload_id" => vec![json!(self.attachment)],
+            // No user has a service key. Who may not use the console must not be told whether there is one.
+            "key_id" => vec![json!(self.attachment)],
             "attachments" => vec![json!([self.attachment])],
             "user_id" | "user" => vec![json!(self.id())],
             "after" => [&self.item, &self.task, &self.threads_cursor, &event].map(|cursor| json!(cursor)).to_vec(),

@@ -93,7 +93,7 @@ fn requests_of(
     let mut requests = vec![plain(fill(ada, None), if has_ids { "all ids" } else { "no id" }, has_ids, has_ids)];
     // One of several ids in the path.
     for name in path_names.iter().filter(|_| path_names.len() > 1) {
-        requests.push(plain(fill(eve, Some((name, ada))), name, false, true));
+        requests.push(plain(fill(eve, Some((name.as_str(), ada))), name, false, true));
     }
     for (kind, name) in
         ["query", "header"].iter().flat_map(|kind| named(kind).into_iter().map(move |name| (kind, name)))

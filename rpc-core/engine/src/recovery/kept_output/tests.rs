@@ -1,4 +1,4 @@
-//! A run that goes on, wherever its process died.
+//! A run that continues, wherever its process died.
 
 use super::super::recorded_run::{append, complete, recorded};
 use super::*;
@@ -115,7 +115,7 @@ impl ToolCallRow {
 }
 
 #[test]
-fn finished_steps_are_kept_and_half_said_ones_dropped_wherever_the_process_died() {
+fn finished_steps_are_kept_and_unfinished_ones_dropped_wherever_the_process_died() {
     let recorded = recorded();
     let run = run_of(recorded.thread_id);
     let events = recorded.events();
@@ -135,7 +135,7 @@ fn finished_steps_are_kept_and_half_said_ones_dropped_wherever_the_process_died(
 }
 
 #[test]
-fn what_was_half_said_is_counted_and_removed() {
+fn unfinished_output_is_counted_and_removed() {
     let mut recorded = super::super::recorded_run::Recorded::new();
     recorded.writer.write_thought("Hm.");
     recorded.writer.write_text("Half");

@@ -1,8 +1,8 @@
 //! The conversation in a form that the strictest server accepts.
 //!
-//! [`Conversation::new`] is a pure function of the prompt and the dialect. Whatever the prompt: every call has one result
-//! right behind it, user and assistant alternate, the first message is the user's and the last one is the user's or a
-//! result, no message is blank, and the instructions come first or not at all.
+//! [`Conversation::new`] is a pure function of the prompt and the dialect. Whatever the prompt: every call has one
+//! result right behind it, user and assistant alternate, the first message is the user's and the last one is the user's
+//! or a result, no message is blank, and the instructions come first or not at all.
 
 use super::arguments::valid_arguments;
 use super::names::ToolNames;
@@ -16,7 +16,7 @@ use threadline_schema::tool_result::UNKNOWN_RESULT;
 const NO_MESSAGE: &str = "[No message.]";
 /// Stands for an answer that is missing between a result and the next message of the user.
 const NO_ANSWER: &str = "[No answer.]";
-/// Stands for the message that asks to go on, after an answer that was cut.
+/// Stands for the message that asks to continue, after an answer that was cut.
 const GO_ON: &str = "[Continue.]";
 
 /// The messages of a request.
@@ -130,7 +130,7 @@ impl<'a> Results<'a> {
 
 fn with_result(call: &ToolCall, result: Option<&str>, names: &ToolNames) -> Call {
     let result = match result {
-        // Nobody saw the call end.
+        // The result of the call is not known.
         None => UNKNOWN_RESULT,
         Some(blank) if blank.trim().is_empty() => "{}",
         Some(result) => result,

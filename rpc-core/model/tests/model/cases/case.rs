@@ -117,7 +117,7 @@ pub(super) struct Attempt {
     headers: Vec<String>,
     /// Lines that each become the data of one event.
     chunks: Option<String>,
-    /// The body as text, for everything that is no sequence of events.
+    /// The body as text, for everything that is not a sequence of events.
     body: Option<String>,
     /// The body as bytes: each character is the byte of its number, up to U+00FF.
     bytes: Option<String>,

@@ -56,7 +56,7 @@ pub(super) fn requests(attempts: &[Attempt], requests: &[String]) -> Vec<String>
                         failed(failure);
                     }
                 }
-                Err(error) => failed(format!("the expected request is no JSON: {error}")),
+                Err(error) => failed(format!("the expected request is not JSON: {error}")),
             }
         }
         for pointer in &attempt.absent {

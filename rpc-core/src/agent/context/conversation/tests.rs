@@ -65,7 +65,7 @@ fn the_next_summary_leaves_half_of_what_fits() {
     let fitted = all.fit(budget);
     assert!(texts(&fitted)[2].starts_with("question 8 "));
     assert_eq!(all.wanted_summary(&fitted, budget), None);
-    // The conversation goes on: the summary is behind what is left out.
+    // The conversation continues: the summary is behind what is left out.
     let mut longer = conversation(16, 297, Some(("They met.", 15)));
     let fitted = longer.fit(budget);
     assert!(texts(&fitted)[0].contains("left out") && texts(&fitted)[1].contains("They met."));
@@ -104,8 +104,8 @@ fn a_long_summary_is_cut_and_a_tiny_prompt_has_none() {
 }
 
 proptest! {
-    /// Whatever the conversation: instructions first, then a message of the user, and the current one last; and the next
-    /// summary is never behind the one there is, nor in the current turn.
+    /// Whatever the conversation: instructions first, then a message of the user, and the current one last; and the
+    /// next summary is never behind the one there is, nor in the current turn.
     #[test]
     fn a_part_is_a_prompt(
         turns in 1usize..20, bytes in 0usize..600, through in -1i64..40, budget in 0u64..3_000, is_partial: bool,

@@ -39,7 +39,8 @@ impl FrameHeads {
         }
     }
 
-    /// Returns whether the frame is a control frame, and the length of its payload; `None` as long as the head goes on.
+    /// Returns whether the frame is a control frame, and the length of its payload; `None` as long as the head
+    /// continues.
     fn whole_head(&self) -> Option<(bool, u64)> {
         let [first, second, extended @ ..] = &self.head;
         let is_masked = second & 0x80 != 0;

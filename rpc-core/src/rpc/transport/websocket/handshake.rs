@@ -15,8 +15,8 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
-/// Returns whether a request is meant to open a WebSocket, be it right or wrong. A request to upgrade to another
-/// protocol, as curl offers HTTP/2, is an ordinary one.
+/// Returns whether a request asks to open a WebSocket, correctly or not. A request to upgrade to another protocol, as
+/// curl offers HTTP/2, is an ordinary one.
 pub(in crate::rpc::transport) fn is_handshake<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     has_token(headers, &header::UPGRADE, "websocket")

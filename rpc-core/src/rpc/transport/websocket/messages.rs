@@ -59,7 +59,7 @@ impl Messages {
         }
     }
 
-    /// Answers a message that was not read, of which nobody knows the id.
+    /// Returns the response to a message that was not read, so that its id is not known.
     pub(super) fn not_read(overflow: Option<Overflow>) -> String {
         let error = match overflow {
             None => RpcError::new(ErrorCode::PayloadTooLarge, "The message is larger than this server reads."),

@@ -1,8 +1,8 @@
 //! Bounds what the peer of a socket has sent and was not read as a message yet.
 //!
-//! The library knows one limit for all messages of a socket, and makes room for what a frame announces. So the announced
-//! bytes are counted below it: a stranger may send a little, and what is more than a little comes out of the memory that all
-//! peers share.
+//! The library knows one limit for all messages of a socket, and makes room for what a frame announces. So the
+//! announced bytes are counted below it: a stranger may send a little, and what is more than a little comes out of the
+//! memory that all peers share.
 
 use super::frame_heads::FrameHeads;
 use crate::rpc::call::KnownPeer;
@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Why a message is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overflow {
-    /// Nobody was authenticated on the socket, and the message is not small.
+    /// No caller was authenticated on the socket, and the message is not small.
     Stranger,
-    /// What all peers have sent takes all the memory there is for it.
+    /// The messages of all peers together use all memory that is allowed for them.
     Budget,
 }
 

@@ -91,7 +91,7 @@ impl RpcServer {
 }
 
 impl RpcServer {
-    /// Returns the refusal of a handshake that a web page of somebody else makes; `None` if it is not one.
+    /// Returns the refusal of a handshake by a web page of another origin; `None` if the handshake is allowed.
     fn refuse_page<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let host = request.headers().get(header::HOST).map(text);

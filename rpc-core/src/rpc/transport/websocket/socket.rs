@@ -71,11 +71,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if let End::Close(frame) = self.serve(stop).await {
             // A call that is carried out is answered, whatever else the peer has sent.
             if self.finish_calls().await.is_ok() && self.stream.close(Some(frame)).await.is_ok() {
-                // Errors of a connection that ends matter to nobody.
+                // The connection ends anyway, so its errors do not matter.
                 let _ = timeout(DRAIN_TIMEOUT, drain(self.stream.get_mut())).await;
             }
         }
-        // Dropping the tasks ends the subscriptions, and the calls that nobody waits for.
+        // Dropping the tasks ends the subscriptions, and the calls whose responses no client waits for.
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> End {

@@ -3,7 +3,7 @@
 use super::{for_each_subschema, refs, texts};
 use serde_json::{Map, Value, json};
 
-/// Returns the schema with an object at the root, as every server wants it; `None` if the arguments are no object.
+/// Returns the schema with an object at the root, as every server wants it; `None` if the arguments are not an object.
 ///
 /// References are replaced by what they refer to. Alternatives at the root become one object that has the properties of
 /// all. The tool itself validates arguments by its own schema.

@@ -44,7 +44,7 @@ pub(crate) fn basic(mut schema: Value) -> Value {
 
 fn reduce(schema: &mut Value, keys: &[&str]) {
     let Value::Object(fields) = schema else {
-        // `true`, or what is no schema.
+        // `true`, or what is not a schema.
         *schema = json!({"type": "string"});
         return;
     };

@@ -1,0 +1,2 @@
+DROP INDEX threads_temporary;
+ALTER TABLE threads DROP COLUMN temporary;

@@ -107,7 +107,7 @@ impl OtlpClient {
         };
         tracing::warn!(
             target: "threadline::traces", problem = %problem, failed_before,
-            "the collector does not take spans, so they are lost; the service goes on"
+            "the collector does not take spans, so they are lost; the service continues"
         );
     }
 }

@@ -80,8 +80,8 @@ impl Accounts {
         Ok(self.store.service_keys().await?)
     }
 
-    /// Revokes a service key, which is named by its name or id. It, and the client tokens that were created with it, stop
-    /// to work within half a second.
+    /// Revokes a service key, which is named by its name or id. It, and the client tokens that were created with it,
+    /// stop to work within half a second.
     ///
     /// # Errors
     /// `NOT_FOUND`.

@@ -17,7 +17,7 @@ use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, ListedRun, ListedUser, Store};
+use crate::store::{Clock, ListedRun, ListedUser, Store, to_unsigned};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
@@ -140,7 +140,7 @@ impl AdminMethods {
                 model: agent.models.first().and_then(|model| model.as_deref().map(str::to_owned)),
                 status: run.status,
                 created_at: run.created_at.utc(),
-                age_ms: count((now.utc() - run.created_at.utc()).num_milliseconds()),
+                age_ms: to_unsigned((now.utc() - run.created_at.utc()).num_milliseconds()),
                 lease_owner: run.owner,
                 lease_expires_at: run.lease_expires_at.utc(),
                 cancel_requested_at: run.cancel_requested_at.map(|at| at.utc()),
@@ -261,8 +261,8 @@ fn user(listed: ListedUser) -> AdminUser {
         disabled_at: user.disabled_at.map(|at| at.utc()),
         roles,
         budget_class,
-        sessions: count(user.session_count),
-        attachment_bytes: count(user.attachment_bytes),
+        sessions: to_unsigned(user.session_count),
+        attachment_bytes: to_unsigned(user.attachment_bytes),
     }
 }
 
@@ -292,9 +292,4 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
         request_id: row.request_id,
         address: row.address,
     }
-}
-
-/// Returns a stored number; 0 if it is negative.
-fn count(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
 }

@@ -91,7 +91,8 @@ impl Store {
         tx!(self, |c| { c.add_errors(hour, counts).await })
     }
 
-    /// Returns how often each part has failed since an hour, by error code, the most frequent first, with the last hour.
+    /// Returns how often each part has failed since an hour, by error code, the most frequent first, with the last
+    /// hour.
     ///
     /// # Errors
     /// Only if the database fails.

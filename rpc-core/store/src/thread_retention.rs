@@ -39,8 +39,8 @@ pub enum UnusedDeletion {
 }
 
 impl Store {
-    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked ones are
-    /// left out: who has locked them wants to look at them.
+    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked
+    /// ones are left out: who has locked them wants to look at them.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -110,8 +110,8 @@ impl Store {
         })
     }
 
-    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One process
-    /// at a time does that.
+    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One
+    /// process at a time does that.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

@@ -16,7 +16,8 @@ pub struct AdminAgentsFile {
     pub agents: Vec<String>,
     /// The agent of conversations that name none.
     pub default: String,
-    /// The file as it was loaded, without comments, and with secret values replaced by `(hidden)`; absent without a file.
+    /// The file as it was loaded, without comments, and with secret values replaced by `(hidden)`; absent without a
+    /// file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Collects the citations of a response.
 //!
-//! OpenAI and compatible servers send them in `annotations` of a chunk. Perplexity sends `citations`, a list of URLs that
-//! every chunk repeats. Invalid citations are ignored: the text is useful without them.
+//! OpenAI and compatible servers send them in `annotations` of a chunk. Perplexity sends `citations`, a list of URLs
+//! that every chunk repeats. Invalid citations are ignored: the text is useful without them.
 
 use crate::Citation;
 use reqwest::Url;

@@ -138,8 +138,8 @@ impl ToolCallAssembler {
         (calls, extra)
     }
 
-    /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call. `touched`
-    /// are the calls that the same list has continued already.
+    /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call.
+    /// `touched` are the calls that the same list has continued already.
     ///
     /// By the protocol, `index` decides. Some servers leave it out, and some send 0 for every parallel call. Then the
     /// id, the position in the list, and whether the arguments so far are complete decide.

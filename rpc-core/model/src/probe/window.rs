@@ -20,8 +20,8 @@ const FEATURE: &str = "context window";
     reason = "sizes of prompts are estimates"
 )]
 impl Prober<'_> {
-    /// Finds, or confirms, how many tokens the model reads. Returns the number that should be configured, if it is not known
-    /// or another than what is.
+    /// Finds, or confirms, how many tokens the model reads. Returns the number that should be configured, if it is not
+    /// known or another than what is.
     pub(super) async fn window(&self, configured: Option<u64>, results: &mut Vec<ProbeResult>) -> Option<u64> {
         let listed = self.listed_window().await;
         let known = configured.or(listed);
@@ -91,7 +91,8 @@ impl Prober<'_> {
     }
 }
 
-/// The model does not know the word from the beginning of the prompt. `said` is the size of the window as it is said to be.
+/// The model does not know the word from the beginning of the prompt. `said` is the size of the window as it is said to
+/// be.
 fn lost(size: u64, counted: Option<u64>, read: u64, said: &str, results: &mut Vec<ProbeResult>) -> Option<u64> {
     // A server that cuts a prompt without a word counts what is left of it.
     let cut = counted.filter(|counted| (256..size * 3 / 4).contains(counted));

@@ -35,8 +35,8 @@ impl ForeignUsers {
         Self { store, clock, known: quick_cache::sync::Cache::new(MAX_KNOWN) }
     }
 
-    /// Returns the account of a user. Creates it at first sight, and keeps what the provider says about the user. `None` for a
-    /// token from before the user's account was erased.
+    /// Returns the account of a user. Creates it at first sight, and keeps what the provider says about the user.
+    /// `None` for a token from before the user's account was erased.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the user is not known and the database cannot be reached.

@@ -246,8 +246,8 @@ impl Renderer<'_> {
         }
     }
 
-    /// Returns an id that no other call of the prompt has. It counts the calls, so that the ids of the same beginning of
-    /// a conversation are the same.
+    /// Returns an id that no other call of the prompt has. It counts the calls, so that the ids of the same beginning
+    /// of a conversation are the same.
     fn next_id(&mut self, name: &str) -> Arc<str> {
         let number = self.calls;
         self.calls += 1;

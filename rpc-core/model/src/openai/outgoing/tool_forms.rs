@@ -1,5 +1,5 @@
-//! Remembers the tools of agents in the form in which models get them: to parse and to adapt the schemas of all tools costs
-//! more than all the rest of a request.
+//! Remembers the tools of agents in the form in which models get them: to parse and to adapt the schemas of all tools
+//! costs more than all the rest of a request.
 
 use super::names::ToolNames;
 use super::tools::WireTools;

@@ -7,8 +7,9 @@ const HIDDEN: &str = "(hidden)";
 /// Parts of the names of keys and arguments whose values can be secret.
 const SECRET_WORDS: [&str; 7] = ["key", "token", "secret", "password", "authorization", "credential", "cookie"];
 
-/// Returns the text of a valid agents file without what can be secret: values of headers and environment variables that are
-/// not read from ours, arguments of programs after a name like `--api-key`, and what is in URLs beside host and path.
+/// Returns the text of a valid agents file without what can be secret: values of headers and environment variables that
+/// are not read from ours, arguments of programs after a name like `--api-key`, and what is in URLs beside host and
+/// path.
 pub(super) fn masked_text(text: &str) -> String {
     let Ok(mut file) = text.parse::<Table>() else { return String::new() };
     for (kind, parts) in &mut file {

@@ -77,7 +77,8 @@ impl AdminMethods {
             last_hour: beginning(last),
         };
         let errors = self.store.errors_since(since).await?.into_iter().map(counted).collect();
-        let hour = |(hour, failures): (i64, i64)| AdminErrorHour { hour: beginning(hour), count: to_unsigned(failures) };
+        let hour =
+            |(hour, failures): (i64, i64)| AdminErrorHour { hour: beginning(hour), count: to_unsigned(failures) };
         let hours = self.store.errors_by_hour(since).await?.into_iter().map(hour).collect();
         Ok(AdminErrors { errors, hours })
     }

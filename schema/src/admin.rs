@@ -323,7 +323,7 @@ crate::methods! {
     AdminGetErrors = "admin.errors" (Admin): AdminErrorsParams => AdminErrors;
     /// Create a service key, and get its text.
     ///
-    /// This needs the role `admin:read_content`, because whoever has a key can read what its users have written, and
+    /// This needs the role `admin:read_content`, because the holder of a key can read what its users have written, and
     /// the token of an operator: service keys and client tokens create no keys. The audit log gets an entry.
     AdminCreateKey = "admin.create_key" (Admin): AdminCreateKeyParams => AdminNewKey;
     /// Revoke a service key for good. It, and client tokens that were created with it, stop to work within a second.
@@ -338,10 +338,10 @@ crate::methods! {
     AdminGetAgentsFile = "admin.agents_file" (Admin): Nothing => AdminAgentsFile;
     /// Check the text of an agents file, as `threadline doctor` checks the file. Nothing changes.
     AdminCheckAgentsFile = "admin.check_agents_file" (Admin): AdminCheckAgentsParams => AdminAgentsCheck;
-    /// Read the agents file again, in the process that answers. New runs have the agents that it says. If it has an
+    /// Read the agents file again, in the process that answers. New runs use the agents of the file. If it has an
     /// error, nothing changes.
     ///
-    /// Other processes go on with theirs: reload each, or send it SIGHUP. `admin.agents_file` says when a process has
+    /// Other processes keep theirs: reload each, or send it SIGHUP. `admin.agents_file` says when a process has
     /// loaded its file. The audit log gets an entry.
     AdminReloadAgentsFile = "admin.reload_agents_file" (Admin): Nothing => AdminAgentsFile;
     /// Get the settings of the process that answers. Secret values are left out.

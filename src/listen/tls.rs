@@ -103,7 +103,7 @@ impl Shared {
                 "ok"
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "certificate cannot be reloaded; the one before stays");
+                tracing::error!(%error, "certificate cannot be reloaded; the previous one stays in use");
                 "refused"
             }
             Err(error) => {

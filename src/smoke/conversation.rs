@@ -18,7 +18,7 @@ const BUFFERED_SECONDS: f64 = 1.0;
 
 /// What the conversation has created on the server.
 #[derive(Debug, Default)]
-pub(super) struct Traces {
+pub(super) struct Created {
     session: Option<String>,
     /// Title of the task that the tool creates.
     task: Option<String>,
@@ -32,10 +32,10 @@ pub(super) async fn talk(
     api: &RestClient,
     options: &SmokeOptions,
     report: &mut Report,
-    traces: &mut Traces,
+    created: &mut Created,
 ) -> anyhow::Result<()> {
     let limit = options.timeout;
-    let Some(session) = report.step("session", limit, open_session(api, traces)).await? else { return Ok(()) };
+    let Some(session) = report.step("session", limit, open_session(api, created)).await? else { return Ok(()) };
     let has_answer = report.step("stream", limit, stream(api, &session)).await?.is_some();
     if !has_answer {
         return report.skip("tool", "it needs the stream; so do cursor and cancel");
@@ -43,20 +43,20 @@ pub(super) async fn talk(
     if is_skipped(options, "tool") {
         report.skip("tool", "--skip tool")?;
     } else {
-        report.step("tool", limit, tool(api, &session, traces)).await?;
+        report.step("tool", limit, tool(api, &session, created)).await?;
     }
     report.step("cursor", limit, cursor(api, &session)).await?;
     report.step("cancel", limit, cancel(api, &session)).await?;
     Ok(())
 }
 
-async fn open_session(api: &RestClient, traces: &mut Traces) -> anyhow::Result<(String, String)> {
+async fn open_session(api: &RestClient, created: &mut Created) -> anyhow::Result<(String, String)> {
     let session = api.call(Method::POST, "/api/v1/chatkit/sessions", None).await?;
     let id = text(&session, "/id").to_owned();
     if id.is_empty() {
         bail!("the session has no id: {session}");
     }
-    traces.session = Some(id.clone());
+    created.session = Some(id.clone());
     Ok((id.clone(), id))
 }
 
@@ -80,9 +80,9 @@ async fn stream(api: &RestClient, session: &str) -> anyhow::Result<((), String)>
 }
 
 /// Has the model call a tool.
-async fn tool(api: &RestClient, session: &str, traces: &mut Traces) -> anyhow::Result<((), String)> {
+async fn tool(api: &RestClient, session: &str, created: &mut Created) -> anyhow::Result<((), String)> {
     let title = format!("smoke {}", Uuid::new_v4().simple());
-    traces.task = Some(title.clone());
+    created.task = Some(title.clone());
     let mut stream = RunStream::send(api, session, &format!("Add task: {title}")).await?;
     let end = completed(&mut stream).await?;
     let calls = end.pointer("/run/tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -150,7 +150,7 @@ fn seconds_between(start: &str, end: &str) -> Option<f64> {
     Some((time(end)? - time(start)?).as_seconds_f64())
 }
 
-impl Traces {
+impl Created {
     /// Deletes the session and the task, and checks that the session is gone. Returns what was deleted.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub fn check_class_name(name: &str) -> Result<(), String> {
     Err(format!("The name of a budget class has 1 to {CLASS_NAME_CHARS} letters, digits, _ and -."))
 }
 
-/// What is set of one model.
+/// Settings of one model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelSettings {
     /// Prices; `None` if the file has none.

@@ -147,7 +147,7 @@ impl UserMessages {
         };
         for thread_id in beyond {
             if let Err(error) = engine.delete_thread(user_id, thread_id).await {
-                tracing::info!(%thread_id, error = %Chain(&error), "a temporary thread too many cannot be deleted yet");
+                tracing::info!(%thread_id, error = %Chain(&error), "a temporary thread beyond the limit cannot be deleted yet");
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
-use crate::log::{Stretch, encode_rows};
+use crate::log::{CoalescedEvent, encode_rows};
 use crate::output::RunWriter;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -51,7 +51,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         tool_calls: tool_calls(shared, task, writer, &items, &results).await,
     };
     last.extend(terminal_event(run.clone()));
-    unsaved.events.extend(last.iter().cloned().map(Stretch::Event));
+    unsaved.events.extend(last.iter().cloned().map(CoalescedEvent::Event));
     let end = RunEnd {
         status: run.status,
         error: run.error.clone(),

@@ -4,7 +4,7 @@
 //! Decoding returns the same events with the same numbers and bytes: a client whose cursor is in the middle of a row
 //! gets exactly the missing deltas.
 
-use super::event_list::{EventList, Stretch, TextStretch};
+use super::event_list::{CoalescedEvent, CoalescedText, EventList};
 use super::run_log::NumberedEvent;
 use std::fmt::Write;
 use threadline_schema::event::Event;
@@ -18,15 +18,15 @@ pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
     to_unsigned(threadline_store::last_seq_before_epoch(epoch))
 }
 
-/// Encodes events that are numbered from `first_seq` on: a row for each stretch.
-pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> Vec<EventRow> {
+/// Encodes events that are numbered from `first_seq` on: a row for each coalesced event.
+pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[CoalescedEvent]) -> Vec<EventRow> {
     let mut next = first_seq;
-    let rows = events.iter().map(|stretch| {
+    let rows = events.iter().map(|coalesced| {
         let first = next;
-        next += stretch.len() as u64;
-        let (event, cuts) = match stretch {
-            Stretch::Event(event) => (event.json().into_owned(), None),
-            Stretch::Text(TextStretch { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
+        next += coalesced.len() as u64;
+        let (event, cuts) = match coalesced {
+            CoalescedEvent::Event(event) => (event.json().into_owned(), None),
+            CoalescedEvent::Text(CoalescedText { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
         };
         EventRow { run_id, first_seq: to_signed(first), last_seq: to_signed(next - 1), event, cuts }
     });
@@ -36,7 +36,7 @@ pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> 
 /// Encodes events that are in no log, like [`encode_rows`].
 pub(crate) fn encode_events(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
     let events: EventList = events.iter().cloned().collect();
-    encode_rows(run_id, first_seq, &events.stretches(0, usize::MAX, ROW_BYTES))
+    encode_rows(run_id, first_seq, &events.coalesced(0, usize::MAX, ROW_BYTES))
 }
 
 /// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text

@@ -31,6 +31,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         ("tabs.js", include_str!("tabs.js")),
         ("usage.js", include_str!("usage.js")),
     ],
+    compressed: &[],
 };
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ fn key(row: ServiceKeyRow) -> AdminKey {
         name: row.name,
         methods: row.methods.0,
         users: row.users.0,
-        requests_per_minute: row.requests_per_minute.map(count),
+        requests_per_minute: row.requests_per_minute.map(to_unsigned),
         created_at: row.created_at.utc(),
         expires_at: row.expires_at.map(|at| at.utc()),
         revoked_at: row.revoked_at.map(|at| at.utc()),

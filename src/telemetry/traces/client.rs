@@ -85,7 +85,7 @@ impl OtlpClient {
         *request.timeout_mut() = Some(self.timeout);
         // The URL can hold a password.
         let response = self.client.execute(request).await.map_err(reqwest::Error::without_url)?;
-        let (head, body) = Response::from(response).into_parts();
+        let (head, body) = Response::<reqwest::Body>::from(response).into_parts();
         let (body, trailers) = read_body(body).await?;
         let response = Response::from_parts(head, body);
         match self.protocol {

@@ -36,7 +36,7 @@ pub struct CoreConfig {
     pub provider: Option<ProviderConfig>,
     /// Who can register.
     pub registration: Registration,
-    /// How long entries of the audit log are kept; `None` for good.
+    /// How long entries of the audit log are kept; `None` is without end.
     pub audit_retention: Option<Duration>,
     /// The model behind the assistant.
     pub model: ModelConfig,

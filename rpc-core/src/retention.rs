@@ -19,7 +19,7 @@ pub(crate) struct ThreadRetention {
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
     pub(crate) agents: Arc<AgentRegistry>,
-    /// How long they are kept if their agent does not say; `None` for good.
+    /// How long they are kept if their agent does not say; `None` is without end.
     pub(crate) service: Option<Duration>,
     /// How long temporary ones are kept.
     pub(crate) temporary: Duration,

@@ -131,7 +131,7 @@ impl ServiceKeys {
     /// `FORBIDDEN` if the key may not act for the user or there is no such user, `INVALID_REQUEST` for another form,
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
     pub(crate) async fn act_for(&self, key: &ServiceKey, reference: &str) -> Result<Identity, Error> {
-        // The same for a user that does not exist: who may not act for a user learns nothing about it.
+        // The same error for a user that does not exist: a service that may not act for a user learns nothing about it.
         let forbidden =
             || Error::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.");
         let user_id = if let Ok(id) = reference.parse::<UserId>() {

@@ -18,15 +18,16 @@ use threadline_schema::ids::{ServiceKeyId, UserId};
 
 /// Begin of each key.
 pub(crate) const PREFIX: &str = "tl_";
-/// Most keys, and users that services act for, that are kept.
+/// Maximum number of keys, and users that services act for, that are kept.
 const MAX_KNOWN: usize = 10_000;
 /// How often the last use of a key is written down.
 const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
 /// How long the account of a named user is remembered.
 const USER_TTL: Duration = Duration::from_secs(60);
-/// Most lookups of unknown keys per second: a client that sends invented keys must not keep the database busy.
+/// Maximum number of lookups of unknown keys per second: a client that sends invented keys must not keep the database
+/// busy.
 const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
-/// Most bytes of a subject.
+/// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
 /// A key that can be used.

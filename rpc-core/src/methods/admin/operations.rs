@@ -22,13 +22,13 @@ use threadline_schema::{ErrorCode, RpcMethod};
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// Processes without runs that were not seen for so long are not listed.
 const LISTED_FOR: TimeDelta = TimeDelta::hours(1);
-/// Most processes of a list.
+/// Maximum number of processes of a list.
 const MAX_PROCESSES: u32 = 200;
 /// Hours of a report of failures.
 const ERROR_HOURS: u32 = 24;
-/// Most hours of such a report: counts are kept for so long.
+/// Maximum number of hours of such a report: counts are kept for this time.
 const MAX_ERROR_HOURS: u32 = 720;
-/// Most items of a page.
+/// Maximum number of items of a page.
 const MAX_ITEMS: u32 = 20;
 
 impl AdminMethods {

@@ -48,9 +48,9 @@ pub struct CoreConfig {
     pub limits: LimitsConfig,
     /// What one user may use per day.
     pub budget: BudgetConfig,
-    /// Threads that were not used for so long are archived; `None` never.
+    /// Threads that were not used for this time are archived; `None` never.
     pub session_max_idle: Option<Duration>,
-    /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
+    /// Threads that were not used for this time are deleted; `None` never. Agents can say otherwise.
     pub retention: Option<Duration>,
     /// How long temporary threads are kept after their last use.
     pub temporary_lifetime: Duration,

@@ -89,7 +89,7 @@ impl ThreadRetention {
         goes_on
     }
 
-    /// Returns the time that is so long ago; `None` if the calendar does not reach that far back.
+    /// Returns the time that lies this far back; `None` if the calendar does not reach that far back.
     fn before(&self, age: Duration) -> Option<UtcTime> {
         let age = TimeDelta::from_std(age).ok()?;
         self.clock.now().utc().checked_sub_signed(age).map(Into::into)

@@ -18,9 +18,9 @@ use threadline_schema::page::{Order, Page, Raw};
 use threadline_schema::threads::ThreadState;
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// A process that was not seen for so long is gone: it reports every 15 seconds.
+/// A process that was not seen for this time is gone: it reports every 15 seconds.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Processes without runs that were not seen for so long are not listed.
+/// Processes without runs that were not seen for this time are not listed.
 const LISTED_FOR: TimeDelta = TimeDelta::hours(1);
 /// Maximum number of processes of a list.
 const MAX_PROCESSES: u32 = 200;

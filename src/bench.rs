@@ -1,4 +1,5 @@
-//! `threadline bench`: measures an installation over its REST API, as its users see it, and compares it with the targets.
+//! `threadline bench`: measures an installation over its REST API, as its users see it, and compares it with the
+//! targets.
 //!
 //! It registers a user of its own, or uses a token, and deletes the sessions that it creates. The answers come from the
 //! model of the installation: with the demo model (no key) the figures are those of Threadline alone.

@@ -9,7 +9,7 @@ mod events;
 mod report;
 
 use self::account::Account;
-use self::conversation::Traces;
+use self::conversation::Created;
 use self::report::Report;
 use crate::cli::SmokeOptions;
 use crate::rest_client::{OnLimit, RestClient};
@@ -38,15 +38,15 @@ pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
     let Some(account) = report.step("account", limit, account::open(&api, options)).await? else {
         return report.end();
     };
-    let mut traces = Traces::default();
+    let mut created = Created::default();
     let was_interrupted = tokio::select! {
-        done = Box::pin(conversation::talk(&account.api, options, &mut report, &mut traces)) => {
+        done = Box::pin(conversation::talk(&account.api, options, &mut report, &mut created)) => {
             done?;
             false
         }
         _ = tokio::signal::ctrl_c() => true,
     };
-    report.step("delete", limit, clean_up(&account, &traces)).await?;
+    report.step("delete", limit, clean_up(&account, &created)).await?;
     if was_interrupted {
         bail!("interrupted");
     }
@@ -102,8 +102,8 @@ fn is_elsewhere(body: &Value) -> bool {
     text(body, "/error/code") == "NOT_FOUND"
 }
 
-async fn clean_up(account: &Account, traces: &Traces) -> anyhow::Result<((), String)> {
-    let deleted = traces.delete(&account.api).await?;
+async fn clean_up(account: &Account, created: &Created) -> anyhow::Result<((), String)> {
+    let deleted = created.delete(&account.api).await?;
     let of_account = account.delete().await?;
     Ok(((), format!("{deleted}{of_account}")))
 }

@@ -13,20 +13,21 @@ pub use self::log::{LogWriter, install as install_log, write_failure};
 pub use self::metrics::{METRICS, Metric, MetricKind, MetricsPage, install as install_metrics};
 pub use self::traces::Traces;
 
-/// What shows from outside how a running process is.
+/// The log, the metrics, the traces and the error reports of a running process.
 pub struct Telemetry {
     /// The page of the metrics.
     pub metrics: MetricsPage,
     /// Exports traces, if a collector is configured.
     pub traces: Option<Traces>,
-    /// Reports errors, if it is configured where to.
+    /// Reports errors, if an endpoint is configured.
     pub error_reports: Option<ErrorReports>,
     /// Writes the log until it is dropped.
     pub _log: LogWriter,
 }
 
 impl Telemetry {
-    /// Sends what waits to be sent, for a few seconds at most. The log is written on.
+    /// Sends the traces and reports that wait, for a few seconds at most. The log is written until the returned writer
+    /// is dropped.
     pub async fn finish(self) -> LogWriter {
         let traces = async {
             if let Some(traces) = self.traces {

@@ -20,8 +20,8 @@ mod measure;
 mod model;
 #[path = "../../tests/durability/reader.rs"]
 mod reader;
-#[path = "../../tests/durability/shop.rs"]
-mod shop;
+#[path = "../../tests/durability/service.rs"]
+mod service;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 #[path = "../../tests/durability/trial.rs"]

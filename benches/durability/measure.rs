@@ -1,7 +1,7 @@
 //! The measurements.
 
-use crate::reader::{Door, Reader};
-use crate::shop::unlimited;
+use crate::reader::{Reader, Transport};
+use crate::service::unlimited;
 use crate::support::upstream::clock;
 use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Script, Setup, Upstream};
 use futures::future::join_all;
@@ -63,7 +63,7 @@ async fn read(user: &Client, runs: &[(Uuid, Uuid)]) -> Vec<u64> {
     let reading = runs.iter().map(|(thread, run)| {
         let (user, thread, run) = (user.clone(), *thread, *run);
         tokio::spawn(async move {
-            let mut stream = Door::RunSse.open(&user, thread, run, 0).await.expect("the service is there");
+            let mut stream = Transport::RunSse.open(&user, thread, run, 0).await.expect("the service is there");
             let mut late = Vec::new();
             while let Some(seen) = stream.next(run).await {
                 if let Some(sent) = seen.event["delta"].as_str() {
@@ -173,7 +173,8 @@ pub async fn resume(database: &str) {
         for time in 0..TIMES {
             let (thread, run) = runs[usize::try_from(time).expect("few") % runs.len()];
             let began = clock();
-            let mut stream = Door::RunSse.open(&user, thread, run, 1 + time * 2).await.expect("the service is there");
+            let mut stream =
+                Transport::RunSse.open(&user, thread, run, 1 + time * 2).await.expect("the service is there");
             stream.next(run).await.expect("an event");
             took.push(clock() - began);
         }
@@ -209,7 +210,7 @@ pub async fn recovery(database: &str) {
         let app = app.again().start().await;
         let started = killed.elapsed();
         let mut reader = Reader::new(runs[many - 1].0, runs[many - 1].1);
-        assert!(reader.follow(Door::RunSse, &user.at(&app)).await);
+        assert!(reader.follow(Transport::RunSse, &user.at(&app)).await);
         println!(
             "{database}: after kill -9 with {many} active runs a new process listens, all of them closed, after {:.2} s",
             started.as_secs_f64()

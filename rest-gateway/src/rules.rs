@@ -321,6 +321,12 @@ pub static RULES: &[Rule] = &[
         .fails(&[NotFound]),
     get("/api/v1/admin/keys").calls::<admin::AdminListKeys>().returns::<PageRows>(),
     get("/api/v1/admin/audit-log").calls::<admin::AdminAuditLog>().returns::<PageRows>(),
+    get("/api/v1/admin/agents-file").calls::<admin::AdminGetAgentsFile>().returns::<Unchanged>(),
+    post("/api/v1/admin/agents-file/check").calls::<admin::AdminCheckAgentsFile>().returns::<Unchanged>(),
+    post("/api/v1/admin/agents-file/reload")
+        .calls::<admin::AdminReloadAgentsFile>()
+        .returns::<Unchanged>()
+        .optional_body(),
     get("/api/v1/admin/settings").calls::<admin::AdminGetSettings>().returns::<Unchanged>(),
     get("/health").serves(Page::Health).documented("health", "Check whether the process is alive, and nothing else."),
     get("/health/db")

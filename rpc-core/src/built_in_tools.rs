@@ -1,8 +1,8 @@
 //! The tools that are part of the service.
 //!
-//! A group of tools lives in the folder of the data that it works on. To add a group, write it like `todo/tools.rs`, with
-//! [`TypedTool`](crate::typed_tool::TypedTool); add what it works on to [`BuiltInDeps`], and its tools and their names to
-//! the functions below.
+//! A group of tools lives in the folder of the data that it works on. To add a group, write it like `todo/tools.rs`,
+//! with [`TypedTool`](crate::typed_tool::TypedTool); add what it works on to [`BuiltInDeps`], and its tools and their
+//! names to the functions below.
 
 use crate::todo::{self, TodoList};
 use std::sync::Arc;

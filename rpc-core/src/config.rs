@@ -36,7 +36,7 @@ pub struct CoreConfig {
     pub provider: Option<ProviderConfig>,
     /// Who can register.
     pub registration: Registration,
-    /// How long entries of the audit log are kept; `None` for good.
+    /// How long entries of the audit log are kept; `None` is without end.
     pub audit_retention: Option<Duration>,
     /// The model behind the assistant.
     pub model: ModelConfig,
@@ -48,9 +48,9 @@ pub struct CoreConfig {
     pub limits: LimitsConfig,
     /// What one user may use per day.
     pub budget: BudgetConfig,
-    /// Threads that were not used for so long are archived; `None` never.
+    /// Threads that were not used for this time are archived; `None` never.
     pub session_max_idle: Option<Duration>,
-    /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
+    /// Threads that were not used for this time are deleted; `None` never. Agents can say otherwise.
     pub retention: Option<Duration>,
     /// How long temporary threads are kept after their last use.
     pub temporary_lifetime: Duration,
@@ -64,10 +64,30 @@ pub struct CoreConfig {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Attachments.
     pub attachments: AttachmentsConfig,
+    /// The agents file, for the console; `None` without one.
+    pub agents_file: Option<Arc<dyn AgentsFile>>,
     /// The description of this process, for the console.
     pub process: ProcessConfig,
     /// The settings of this process, for the console. The core does not use them.
     pub shown_settings: Arc<[AdminSetting]>,
+}
+
+/// Reads the agents file, which can have changed, and tries texts out. An error is one line, for operators.
+pub trait AgentsFile: std::fmt::Debug + Send + Sync {
+    /// Returns its path.
+    fn path(&self) -> String;
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn read(&self) -> Result<AgentsConfig, String>;
+
+    /// Reads a text as if it were that of the file.
+    ///
+    /// # Errors
+    /// The first error in it.
+    fn check(&self, text: &str) -> Result<AgentsConfig, String>;
 }
 
 /// The description of a process, for the console.

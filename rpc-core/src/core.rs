@@ -367,6 +367,7 @@ impl MethodParts {
             budgets: budgets.clone(),
             engine: engine.clone(),
             audit,
+            agents_file: config.agents_file.clone(),
             settings: config.shown_settings.clone(),
         };
         admin.register(&mut registry);

@@ -1,12 +1,13 @@
-//! How often models and tools fail. What a process has counted goes to the database every few seconds, so that operators see
-//! the failures of all replicas.
+//! How often models and tools fail. What a process has counted goes to the database every few seconds, so that
+//! operators see the failures of all replicas.
 
 use crate::store::{Clock, ErrorCount, Store, hour_of};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use threadline_schema::error::Chain;
 
-/// Most kinds of failures that are counted between two writes. Names and codes come from the configuration, so there are few.
+/// Maximum number of kinds of failures that are counted between two writes. Names and codes come from the
+/// configuration, so there are few.
 const MAX_KINDS: usize = 500;
 
 /// A part that can fail.

@@ -182,7 +182,7 @@ async fn cached(
     let (status, detail) = match outcome {
         Ok(Ok(())) => (HealthStatus::Healthy, None),
         Ok(Err((detail, log))) => {
-            tracing::warn!(kind, error = log.unwrap_or_default(), "a part is not well");
+            tracing::warn!(kind, error = log.unwrap_or_default(), "a part of the service does not work");
             (HealthStatus::Unhealthy, Some(detail))
         }
         Err(_) => (HealthStatus::Unhealthy, Some(format!("No answer within {} s.", TIMEOUT.as_secs()))),

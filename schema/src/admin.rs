@@ -1,9 +1,11 @@
 //! `admin.*`: the console of the operator. Each method is for users with the role [`ADMIN`].
 
+mod agents_file;
 mod keys;
 mod operations;
 mod usage;
 
+pub use agents_file::{AdminAgentsCheck, AdminAgentsFile, AdminCheckAgentsParams};
 pub use keys::{AdminCreateKeyParams, AdminKeyRef, AdminNewKey};
 pub use operations::{
     AdminErrorCount, AdminErrorHour, AdminErrors, AdminErrorsParams, AdminItem, AdminListItemsParams,
@@ -285,12 +287,13 @@ crate::methods! {
     ///
     /// The audit log gets an entry.
     AdminSetBudgetClass = "admin.set_budget_class" (Admin): AdminSetBudgetClassParams => AdminUser;
-    /// List the conversations of a user that are not archived, those with the newest change first, without their content.
+    /// List the conversations of a user that are not archived, those with the newest change first, without their
+    /// content.
     AdminListThreads = "admin.list_threads" (Admin): AdminListThreadsParams => Page<AdminThread>;
     /// List the visible items of a conversation, newest first.
     ///
-    /// This needs the role `admin:read_content`, and the scope of this name if a service key or a client token is used. The
-    /// audit log gets an entry.
+    /// This needs the role `admin:read_content`, and the scope of this name if a service key or a client token is used.
+    /// The audit log gets an entry.
     AdminListItems = "admin.list_items" (Admin): AdminListItemsParams => Page<AdminItem>;
     /// List the runs that have not ended, newest first, of all users and on all replicas.
     AdminListRuns = "admin.list_runs" (Admin): AdminListParams => Page<LiveRun>;
@@ -315,13 +318,13 @@ crate::methods! {
     AdminListFeedback = "admin.list_feedback" (Admin): AdminListFeedbackParams => Page<AdminFeedback>;
     /// Get the processes that serve the database, with their leases.
     AdminListProcesses = "admin.list_processes" (Admin): Nothing => AdminProcesses;
-    /// Get how often models and tools have failed, of all processes. The counts are at most 10 seconds old, and kept for 30
-    /// days.
+    /// Get how often models and tools have failed, of all processes. The counts are at most 10 seconds old, and kept
+    /// for 30 days.
     AdminGetErrors = "admin.errors" (Admin): AdminErrorsParams => AdminErrors;
     /// Create a service key, and get its text.
     ///
-    /// This needs the role `admin:read_content`, because whoever has a key can read what its users have written, and the token
-    /// of an operator: service keys and client tokens create no keys. The audit log gets an entry.
+    /// This needs the role `admin:read_content`, because the holder of a key can read what its users have written, and
+    /// the token of an operator: service keys and client tokens create no keys. The audit log gets an entry.
     AdminCreateKey = "admin.create_key" (Admin): AdminCreateKeyParams => AdminNewKey;
     /// Revoke a service key for good. It, and client tokens that were created with it, stop to work within a second.
     ///
@@ -331,6 +334,16 @@ crate::methods! {
     AdminListKeys = "admin.list_keys" (Admin): AdminListParams => Page<AdminKey>;
     /// List the entries of the audit log, newest first.
     AdminAuditLog = "admin.audit_log" (Admin): AdminAuditParams => Page<AdminAuditEntry>;
+    /// Get the agents of the process that answers, and its agents file. Secret values are replaced.
+    AdminGetAgentsFile = "admin.agents_file" (Admin): Nothing => AdminAgentsFile;
+    /// Check the text of an agents file, as `threadline doctor` checks the file. Nothing changes.
+    AdminCheckAgentsFile = "admin.check_agents_file" (Admin): AdminCheckAgentsParams => AdminAgentsCheck;
+    /// Read the agents file again, in the process that answers. New runs use the agents of the file. If it has an
+    /// error, nothing changes.
+    ///
+    /// Other processes keep theirs: reload each, or send it SIGHUP. `admin.agents_file` says when a process has
+    /// loaded its file. The audit log gets an entry.
+    AdminReloadAgentsFile = "admin.reload_agents_file" (Admin): Nothing => AdminAgentsFile;
     /// Get the settings of the process that answers. Secret values are left out.
     AdminGetSettings = "admin.settings" (Admin): Nothing => AdminSettings;
 }

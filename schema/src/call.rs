@@ -11,7 +11,8 @@ use uuid::Uuid;
 /// connection. The pipeline removes it, so that no method sees it.
 pub const META: &str = "_meta";
 
-/// Returns a new request id. Ids of one process are in the order of time, for people who read logs; nothing is decided by it.
+/// Returns a new request id. Ids of one process are in the order of time, for people who read logs; nothing is decided
+/// by it.
 #[expect(clippy::disallowed_methods, reason = "only people read the order, and each machine has a clock")]
 pub fn new_request_id() -> Arc<str> {
     Uuid::now_v7().to_string().into()
@@ -70,8 +71,8 @@ pub struct TraceHeaders {
 const TRACESTATE_BYTES: usize = 512;
 
 impl TraceHeaders {
-    /// Creates a position from the values of the headers. `None` if `traceparent` is invalid, which the recommendation tells
-    /// to ignore. A `tracestate` that is too long or has other characters than headers have is left out.
+    /// Creates a position from the values of the headers. `None` if `traceparent` is invalid, which the recommendation
+    /// tells to ignore. A `tracestate` that is too long or has other characters than headers have is left out.
     pub fn new(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let bytes = traceparent.as_bytes();
         let (fixed, rest) = bytes.split_at_checked(55)?;

@@ -56,9 +56,9 @@ pub enum RunLifecycleEvent {
         run: Box<Run>,
     },
     /// The current items of the run. Replace everything built from the events of this run by them. It comes instead of
-    /// events that are no longer stored, and then the terminal event follows. It also comes when the process of the run has
-    /// died: the run ends, or continues in another process and more events follow. If a completed run has `retry_of`, also remove the items
-    /// after that message that are not of this run.
+    /// events that are no longer stored, and then the terminal event follows. It also comes when the process of the run
+    /// has died: the run ends, or continues in another process and more events follow. If a completed run has
+    /// `retry_of`, also remove the items after that message that are not of this run.
     #[serde(rename = "run.resync")]
     Resync {
         /// The run.
@@ -185,8 +185,8 @@ impl EventKind {
     }
 }
 
-/// An event as kept and sent, cheap to clone: its JSON, serialised once and shared by all readers, or a text delta, whose
-/// JSON is made where it is sent.
+/// An event as kept and sent, cheap to clone: its JSON, serialised once and shared by all readers, or a text delta,
+/// whose JSON is made where it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event(Form);
 

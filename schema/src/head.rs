@@ -29,8 +29,8 @@ pub fn token<'a>(mut authorization: impl Iterator<Item = &'a [u8]>) -> Option<&'
 /// Name of the header in which a service names the user that it acts for.
 pub const ACTS_FOR: &str = "x-threadline-user";
 
-/// Returns the user for whom a service acts, from the headers of this name. The text of a header that is not UTF-8, and of
-/// several headers, is one that no user has.
+/// Returns the user for whom a service acts, from the headers of this name. The text of a header that is not UTF-8, and
+/// of several headers, is one that no user has.
 pub fn acts_for<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<&'a str> {
     let user = std::str::from_utf8(headers.next()?).unwrap_or_default().trim();
     Some(if headers.next().is_some() { "" } else { user })
@@ -92,16 +92,16 @@ fn authority(text: &str) -> String {
     bare.unwrap_or(&text).to_owned()
 }
 
-/// Returns whether a web page of this `origin` may open a WebSocket: it comes from the host that it asks, or from one of
-/// the `allowed` origins (`*` is any). Browsers send the header with each handshake, and no CORS check protects it.
+/// Returns whether a web page of this `origin` may open a WebSocket: it comes from the host that it asks, or from one
+/// of the `allowed` origins (`*` is any). Browsers send the header with each handshake, and no CORS check protects it.
 pub fn is_own_origin(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
     host.is_some_and(|host| authority(host) == authority(origin))
         || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
 }
 
-/// Whether a request to a listener that only this machine reaches may be of a web page elsewhere, whose host name was made
-/// to point to this machine (DNS rebinding). `host` is the header; `known` are the names of this service. Addresses and
-/// names without a dot belong to no such page.
+/// Whether a request to a listener that only this machine reaches may be of a web page elsewhere, whose host name was
+/// made to point to this machine (DNS rebinding). `host` is the header; `known` are the names of this service.
+/// Addresses and names without a dot belong to no such page.
 pub fn is_rebound_host(host: &str, known: &[String]) -> bool {
     let authority = host.to_ascii_lowercase();
     // An IPv6 address in brackets has colons.

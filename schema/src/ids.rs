@@ -1,7 +1,7 @@
 //! Ids with types: a function that takes a [`ThreadId`] cannot be given a [`UserId`].
 //!
-//! Each is a UUID, on the wire, in the schemas and in the database alike. The clock of the store makes the ids that rows
-//! are sorted by.
+//! Each is a UUID, on the wire, in the schemas and in the database alike. The clock of the store makes the ids that
+//! rows are sorted by.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};

@@ -104,7 +104,8 @@ pub struct ItemsPage {
     /// Cursor of the next page: send it as `after`. Absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// What models read in place of the oldest items. Only if `include_summary` is true, and a summary has been written.
+    /// What models read in place of the oldest items. Only if `include_summary` is true, and a summary has been
+    /// written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
 }

@@ -27,8 +27,8 @@ pub fn refuse_nul(schema: &mut Value) {
     }
 }
 
-/// Adds the pattern to a schema, and to all definitions that it leads to. `definitions` are those of the document by name, and
-/// `path` is what comes before a name in a reference, such as `#/components/schemas/`.
+/// Adds the pattern to a schema, and to all definitions that it leads to. `definitions` are those of the document by
+/// name, and `path` is what comes before a name in a reference, such as `#/components/schemas/`.
 pub fn refuse_nul_in(schema: &mut Value, definitions: &mut Map<String, Value>, path: &str) {
     refuse_nul(schema);
     let mut open = references(schema, path);

@@ -88,9 +88,9 @@ pub struct ThreadsCreateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub agent: Option<String>,
-    /// Whether the thread is temporary: it is listed nowhere, does not count towards the limit of threads, and is deleted some
-    /// hours after its last use (`system.limits`). A user has as many of them as of other threads; one more deletes the one
-    /// that was not used for the longest time.
+    /// Whether the thread is temporary: it is listed nowhere, does not count towards the limit of threads, and is
+    /// deleted some hours after its last use (`system.limits`). A user has as many of them as of other threads; one
+    /// more deletes the one that was not used for the longest time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub temporary: bool,
     /// Idempotency key, at most 255 characters. A second request with the same key creates nothing and gets the same

@@ -161,8 +161,8 @@ impl Process {
         Gateway::new(config, upstream.clone(), Arc::new(move || metrics.render()))
     }
 
-    /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener under
-    /// a name of its own (DNS rebinding); behind a proxy on the same machine, the names are those of the proxy.
+    /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener
+    /// under a name of its own (DNS rebinding); behind a proxy on the same machine, the names are those of the proxy.
     pub(super) fn hosts_of(&self, listener: &Listener) -> std::io::Result<Hosts> {
         let address = listener.local_addr()?.ip();
         let has_local_proxy = self.server.trusted_proxies.iter().any(|net| net.contains(&address));
@@ -260,7 +260,8 @@ fn start_telemetry(
     Ok(Telemetry { metrics, traces, error_reports, _log: log })
 }
 
-/// Returns whether only this machine reaches the REST listener. Behind a proxy of this machine, others may reach it too.
+/// Returns whether only this machine reaches the REST listener. Behind a proxy of this machine, others may reach it
+/// too.
 fn is_for_this_machine(server: &ServerConfig) -> bool {
     let address = server.rest_listen.ip();
     address.is_loopback() && !server.trusted_proxies.iter().any(|net| net.contains(&address))

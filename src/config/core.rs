@@ -50,6 +50,7 @@ impl Settings {
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
+            agents_file: crate::reload::agents_file(self),
             process: ProcessConfig {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 address: String::new(),
@@ -236,10 +237,23 @@ impl Settings {
     ///
     /// The first error in the file.
     pub fn agents(&self) -> Result<Option<AgentsConfig>, ConfigError> {
+        self.agents_from(None)
+    }
+
+    /// Reads a text as if it were that of the agents file, or the file itself; `None` if no file is set.
+    ///
+    /// # Errors
+    ///
+    /// The first error in it.
+    pub fn agents_from(&self, text: Option<&str>) -> Result<Option<AgentsConfig>, ConfigError> {
         let wrong = |problem: String| ConfigError::new("AGENTS_FILE", problem);
         let Some(path) = &self.agents_file else { return Ok(None) };
         let variables = Variables::read()?;
-        let agents = AgentsConfig::read(path, &|name| variables.get(name));
+        let variable = |name: &str| variables.get(name);
+        let agents = match text {
+            None => AgentsConfig::read(path, &variable),
+            Some(text) => AgentsConfig::parse(path, text, &variable),
+        };
         let agents = agents.map_err(|error| wrong(error.to_string()))?;
         let secret_keys = self.secret_key.as_ref().map(split_secrets).unwrap_or_default();
         let is_secret_key =

@@ -59,8 +59,8 @@ impl Certificates {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate does
-    /// not change.
+    /// Starts a task that reads the files again on SIGHUP, and when they change. If they have an error, the certificate
+    /// does not change.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Shared {
                 "ok"
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "certificate cannot be reloaded; the one before stays");
+                tracing::error!(%error, "certificate cannot be reloaded; the previous one stays in use");
                 "refused"
             }
             Err(error) => {

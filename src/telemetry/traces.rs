@@ -16,8 +16,8 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time for the last spans to be sent when the process stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The export of spans. A thread of OpenTelemetry's own collects and sends them; spans that come faster than they can be
-/// sent are lost.
+/// The export of spans. A thread of OpenTelemetry's own collects and sends them; spans that come faster than they can
+/// be sent are lost.
 pub struct Traces {
     provider: SdkTracerProvider,
 }

@@ -1,8 +1,8 @@
 //! Cancels at any process and any moment: there is one outcome, and all clients get it.
 
-use crate::model::{self, Wish};
-use crate::reader::{Door, Reader};
-use crate::shop::{begin, cancel, items, pair, text, unlimited, whole};
+use crate::model::{self, AnswerPlan};
+use crate::reader::{Reader, Transport};
+use crate::service::{begin, cancel, items, pair, text, unlimited, whole};
 use crate::support::{App, Client, Setup, Upstream, eventually};
 use crate::trial::{Trial, spread};
 use futures::future::join_all;
@@ -19,7 +19,7 @@ const NOTICED: Duration = Duration::from_millis(300);
 fn ended(upstream: &Upstream, tag: &str) -> Option<Option<Instant>> {
     let (answered, hung_up) = (upstream.answered(), upstream.hung_up());
     let requests = upstream.requests();
-    let last = requests.iter().rposition(|request| model::wish_of(request).is_some_and(|wish| wish.tag == tag))?;
+    let last = requests.iter().rposition(|request| model::plan_of(request).is_some_and(|plan| plan.tag == tag))?;
     if answered.contains(&last) {
         return Some(None);
     }
@@ -30,28 +30,28 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
     let mut trial = Trial::begin(test);
     let rounds = trial.rounds(few);
     let user = apps[0].user().await;
-    let doors: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
+    let clients: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     let mut times = Vec::new();
     let mut closed = 0;
     for round in 0..rounds {
         let session = user.session().await;
-        let mut wish = Wish::talk(trial.dice.usize(1..25), trial.dice.u64(0..15), format!("c{round}"));
-        wish.task = trial.dice.u8(..4) == 0;
-        let run = begin(&doors[trial.dice.usize(..doors.len())], session, &wish).await;
-        let readers = doors.iter().flat_map(|user| Door::ALL.map(|door| (user.clone(), door)));
-        let readers = readers.map(|(user, door)| {
+        let mut plan = AnswerPlan::talk(trial.rng.usize(1..25), trial.rng.u64(0..15), format!("c{round}"));
+        plan.task = trial.rng.u8(..4) == 0;
+        let run = begin(&clients[trial.rng.usize(..clients.len())], session, &plan).await;
+        let readers = clients.iter().flat_map(|user| Transport::ALL.map(|transport| (user.clone(), transport)));
+        let readers = readers.map(|(user, transport)| {
             tokio::spawn(async move {
                 let mut reader = Reader::new(session, run);
-                assert!(reader.follow(door, &user).await, "the stream broke off");
+                assert!(reader.follow(transport, &user).await, "the stream broke off");
                 reader
             })
         });
         let readers: Vec<_> = readers.collect();
         // Around the time of the run's own end: before, after, and at the same moment.
-        let length = Duration::from_millis(40 + (wish.pause_ms + 1) * wish.words as u64);
-        let cancels = (0..trial.dice.usize(1..4)).map(|_| {
-            let (user, pause) = (doors[trial.dice.usize(..doors.len())].clone(), trial.some(length * 3 / 2));
+        let length = Duration::from_millis(40 + (plan.pause_ms + 1) * plan.words as u64);
+        let cancels = (0..trial.rng.usize(1..4)).map(|_| {
+            let (user, pause) = (clients[trial.rng.usize(..clients.len())].clone(), trial.some(length * 3 / 2));
             tokio::spawn(async move {
                 tokio::time::sleep(pause).await;
                 let asked = Instant::now();
@@ -62,7 +62,7 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
         let cancels = join_all(cancels.collect::<Vec<_>>()).await;
         let readers: Vec<Reader> = join_all(readers).await.into_iter().map(Result::unwrap).collect();
 
-        let told = doors[0].run(run).await;
+        let told = clients[0].run(run).await;
         let status = told["status"].as_str().unwrap();
         let first_answer = cancels.iter().map(|told| told.as_ref().unwrap().2).min().unwrap();
         for answered in cancels {
@@ -80,12 +80,12 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
         assert_eq!(readers[0].heard(), kept, "what was heard is kept");
         assert!(!Value::from(shown).to_string().contains("cancelled this answer"), "the note is for the model");
         match status {
-            "completed" => assert_eq!(kept, wish.answer()),
+            "completed" => assert_eq!(kept, plan.answer()),
             "cancelled" => {
-                assert!(wish.answer().starts_with(&kept));
+                assert!(plan.answer().starts_with(&kept));
                 if !kept.is_empty() {
                     let ended =
-                        eventually("the model is not listened to", || async { ended(upstream, &wish.tag) }).await;
+                        eventually("the model is not listened to", || async { ended(upstream, &plan.tag) }).await;
                     let late = ended.map_or(Duration::ZERO, |at| at.saturating_duration_since(first_answer));
                     assert!(late < NOTICED, "the model was listened to for {late:?} after the answer");
                     closed += usize::from(ended.is_some());
@@ -95,9 +95,9 @@ async fn race(test: &'static str, few: usize, upstream: &Upstream, apps: Vec<App
         }
         *ends.entry(status.to_owned()).or_default() += 1;
         // The outcome of an ended run does not change, and the thread is free.
-        assert_eq!(*cancel(&doors[trial.dice.usize(..doors.len())], run).await.unwrap().data(), told);
-        let next = begin(&doors[round % doors.len()], session, &Wish::talk(1, 0, format!("n{round}"))).await;
-        assert_eq!(whole(Door::RunSse, &user, session, next).await.end().unwrap()["type"], "run.completed");
+        assert_eq!(*cancel(&clients[trial.rng.usize(..clients.len())], run).await.unwrap().data(), told);
+        let next = begin(&clients[round % clients.len()], session, &AnswerPlan::talk(1, 0, format!("n{round}"))).await;
+        assert_eq!(whole(Transport::RunSse, &user, session, next).await.end().unwrap()["type"], "run.completed");
     }
     trial.report(format!(
         "{rounds} runs cancelled from {} processes; ends {ends:?}; {closed} connections to the model closed in time; cancels took {}",

@@ -3,9 +3,9 @@
 //! 26 hours are more than the periods that matter here: leases (15 s), logs of ended runs (1 h), idempotency keys (24
 //! h), unused attachments (24 h), and the idle time after which these tests have sessions archived (24 h).
 
-use crate::model::{self, Wish, asked};
-use crate::reader::{Door, Reader};
-use crate::shop::{begin, cancel, items, submit, unlimited, whole};
+use crate::model::{self, AnswerPlan, asked};
+use crate::reader::{Reader, Transport};
+use crate::service::{begin, cancel, items, submit, unlimited, whole};
 use crate::support::client::{PASSWORD, read};
 use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Setup, Upstream, eventually, token};
 use crate::trial::Trial;
@@ -109,17 +109,17 @@ async fn each_replica_completes_its_runs_and_all_read_the_same() {
     for (number, user) in users.iter().enumerate() {
         let session = user.session().await;
         let words = usize::try_from(LONGER_THAN_TWO_LEASE_CHECKS.as_millis() / 50).unwrap();
-        let wish = Wish::talk(words, 50, format!("clock{number}"));
-        runs.push((session, begin(user, session, &wish).await, wish));
+        let plan = AnswerPlan::talk(words, 50, format!("clock{number}"));
+        runs.push((session, begin(user, session, &plan).await, plan));
     }
     let reading = runs.iter().flat_map(|(session, run, _)| {
-        users.iter().map(move |user| async move { whole(Door::RunSse, user, *session, *run).await })
+        users.iter().map(move |user| async move { whole(Transport::RunSse, user, *session, *run).await })
     });
     let live = futures::future::join_all(reading).await;
-    for (readers, (_, _, wish)) in live.chunks(users.len()).zip(&runs) {
+    for (readers, (_, _, plan)) in live.chunks(users.len()).zip(&runs) {
         for reader in readers {
-            assert_eq!(reader.end().unwrap()["type"], "run.completed", "{}", wish.tag);
-            assert_eq!(reader.heard(), wish.answer());
+            assert_eq!(reader.end().unwrap()["type"], "run.completed", "{}", plan.tag);
+            assert_eq!(reader.heard(), plan.answer());
         }
     }
     // No replica has taken a run from another.
@@ -128,9 +128,13 @@ async fn each_replica_completes_its_runs_and_all_read_the_same() {
     for (readers, (session, run, _)) in live.chunks(users.len()).zip(&runs) {
         for (number, user) in users.iter().enumerate() {
             check_times(user, *session, *run).await;
-            for door in Door::ALL {
-                let late = whole(door, user, *session, *run).await;
-                check_events(&late, &readers[0], &format!("run of {run}, read at replica {number} through {door:?}"));
+            for transport in Transport::ALL {
+                let late = whole(transport, user, *session, *run).await;
+                check_events(
+                    &late,
+                    &readers[0],
+                    &format!("run of {run}, read at replica {number} through {transport:?}"),
+                );
             }
         }
     }
@@ -139,39 +143,39 @@ async fn each_replica_completes_its_runs_and_all_read_the_same() {
         for writer in &users {
             let session = reader.session().await;
             let mut stream = reader.follow_session(session, "", None).await.expect("a stream");
-            begin(writer, session, &Wish::talk(1, 0, format!("follow{session}"))).await;
+            begin(writer, session, &AnswerPlan::talk(1, 0, format!("follow{session}"))).await;
             stream.until("run.completed").await;
         }
     }
-    trial.report("3 answers complete at each replica, and read again through each door");
+    trial.report("3 answers complete at each replica, and read again through each transport");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_and_idempotency_keys_are_kept_and_cancels_arrive() {
     let Some(service) = Service::start().await else { return };
     let trial = Trial::begin("clock: what was before");
-    let (session, wish) = (service.user.session().await, Wish::talk(5, 0, "before"));
-    let run = begin(&service.user, session, &wish).await;
-    let live = whole(Door::RunSse, &service.user, session, run).await;
+    let (session, plan) = (service.user.session().await, AnswerPlan::talk(5, 0, "before"));
+    let run = begin(&service.user, session, &plan).await;
+    let live = whole(Transport::RunSse, &service.user, session, run).await;
 
     // A process drops old logs and keys at its start.
     let wrong = service.start_wrong_replicas().await;
     let users = service.at_each(&wrong);
     for (number, user) in users.iter().enumerate() {
-        assert_eq!(submit(user, session, &wish, &wish.tag).await.unwrap().unwrap(), run, "replica {number}");
-        for door in Door::ALL {
-            let late = whole(door, user, session, run).await;
-            check_events(&late, &live, &format!("replica {number} through {door:?}"));
+        assert_eq!(submit(user, session, &plan, &plan.tag).await.unwrap().unwrap(), run, "replica {number}");
+        for transport in Transport::ALL {
+            let late = whole(transport, user, session, run).await;
+            check_events(&late, &live, &format!("replica {number} through {transport:?}"));
         }
         for owner in &users {
             let session = user.session().await;
-            let run = begin(owner, session, &Wish::talk(1_000, 20, format!("long{session}"))).await;
+            let run = begin(owner, session, &AnswerPlan::talk(1_000, 20, format!("long{session}"))).await;
             let ended = cancel(user, run).await.expect("a reply");
             assert_eq!(ended.data()["status"], "cancelled");
             check_times(user, session, run).await;
         }
     }
-    assert_eq!(asked(&service.upstream)[&wish.tag], 1);
+    assert_eq!(asked(&service.upstream)[&plan.tag], 1);
     trial.report("1 log and 1 key kept at 3 replicas, 9 runs cancelled");
 }
 
@@ -180,14 +184,14 @@ async fn no_session_is_archived_and_no_attachment_deleted_early() {
     let Some(service) = Service::start().await else { return };
     let trial = Trial::begin("clock: retention");
     let session = service.user.session().await;
-    begin(&service.user, session, &Wish::talk(1, 0, "kept")).await;
+    begin(&service.user, session, &AnswerPlan::talk(1, 0, "kept")).await;
     // A process archives sessions and deletes unused attachments at its start.
     let wrong = service.start_wrong_replicas().await;
     let users = service.at_each(&wrong);
     let (mut sessions, mut attachments) = (vec![session], Vec::new());
     for (number, user) in users.iter().enumerate() {
         let session = user.session().await;
-        begin(user, session, &Wish::talk(1, 0, format!("kept{number}"))).await;
+        begin(user, session, &AnswerPlan::talk(1, 0, format!("kept{number}"))).await;
         sessions.push(session);
         let announced = json!({"name": "a.txt", "mime_type": "text/plain", "size": 3});
         let reply = user.post("/api/v1/chatkit/attachments", &announced).await;
@@ -223,7 +227,7 @@ async fn the_runs_of_a_dead_replica_are_closed_when_its_lease_expires() {
     for app in &wrong {
         let user = service.user.at(app);
         let session = user.session().await;
-        runs.push((session, begin(&user, session, &Wish::talk(10_000, 50, format!("dead{session}"))).await));
+        runs.push((session, begin(&user, session, &AnswerPlan::talk(10_000, 50, format!("dead{session}"))).await));
     }
     for app in &mut wrong {
         app.core().kill();
@@ -231,7 +235,7 @@ async fn the_runs_of_a_dead_replica_are_closed_when_its_lease_expires() {
     let killed = Instant::now();
     let mut closed = Vec::new();
     for (session, run) in runs {
-        let reader = tokio::time::timeout(TAKEOVER, whole(Door::RunSse, &service.user, session, run)).await;
+        let reader = tokio::time::timeout(TAKEOVER, whole(Transport::RunSse, &service.user, session, run)).await;
         let reader = reader.expect("the lease of a dead replica expires");
         assert_eq!(reader.end().unwrap()["type"], "run.interrupted");
         closed.push(killed.elapsed());
@@ -257,8 +261,8 @@ async fn a_token_of_one_replica_works_at_each_and_usage_is_booked_on_the_right_d
             assert_eq!(me.status, 200, "a token of replica {number}: {}", me.text);
         }
         let session = issuer.session().await;
-        let run = begin(issuer, session, &Wish::talk(1, 0, format!("usage{number}"))).await;
-        whole(Door::RunSse, issuer, session, run).await;
+        let run = begin(issuer, session, &AnswerPlan::talk(1, 0, format!("usage{number}"))).await;
+        whole(Transport::RunSse, issuer, session, run).await;
     }
     let today = Utc::now().date_naive();
     for (number, user) in users.iter().enumerate() {
@@ -307,8 +311,8 @@ async fn accounts_tasks_titles_and_feedback_have_the_time_of_the_database() {
         let path = format!("/api/v1/chatkit/sessions/{session}");
         let renamed = user.patch(&path, &json!({"title": "On time"})).await.data().clone();
         check(&renamed["updated_at"], "session, renamed", number);
-        let run = begin(user, session, &Wish::talk(1, 0, format!("rows{number}"))).await;
-        whole(Door::RunSse, user, session, run).await;
+        let run = begin(user, session, &AnswerPlan::talk(1, 0, format!("rows{number}"))).await;
+        whole(Transport::RunSse, user, session, run).await;
         let answer = items(user, session).await.pop().expect("an answer");
         let feedback = json!({"item_ids": [answer["id"]], "kind": "positive"});
         assert_eq!(user.post(&format!("{path}/feedback"), &feedback).await.status, 200);

@@ -1,24 +1,25 @@
-//! Streams that break and are resumed, through other doors and at other processes.
+//! Streams that break and are resumed, through other transports and at other processes.
 
-use crate::model::{self, Wish};
-use crate::reader::{Door, Reader};
-use crate::shop::{begin, items, pair, unlimited, whole};
+use crate::model::{self, AnswerPlan};
+use crate::reader::{Reader, Transport};
+use crate::service::{begin, items, pair, unlimited, whole};
 use crate::support::{App, Client, Setup};
 use crate::trial::{Trial, some};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Reads a run to its end, and disconnects again and again. Returns the number of connections.
-async fn restless(mut dice: fastrand::Rng, doors: Vec<Client>, session: Uuid, run: Uuid) -> (Reader, usize) {
+async fn restless(mut rng: fastrand::Rng, clients: Vec<Client>, session: Uuid, run: Uuid) -> (Reader, usize) {
     let mut reader = Reader::new(session, run);
     let mut opened = 0;
     while reader.end().is_none() {
-        let (door, user) = (Door::ALL[dice.usize(..Door::ALL.len())], &doors[dice.usize(..doors.len())]);
-        let mut stream = door.open(user, session, run, reader.at()).await.expect("the service is there");
+        let (transport, user) =
+            (Transport::ALL[rng.usize(..Transport::ALL.len())], &clients[rng.usize(..clients.len())]);
+        let mut stream = transport.open(user, session, run, reader.at()).await.expect("the service is there");
         opened += 1;
         // After a number of events, or after a time, which can be in the middle of an event.
-        let leave = tokio::time::sleep(some(&mut dice, Duration::from_millis(120)));
-        let most = if dice.bool() { dice.usize(1..12) } else { usize::MAX };
+        let leave = tokio::time::sleep(some(&mut rng, Duration::from_millis(120)));
+        let most = if rng.bool() { rng.usize(1..12) } else { usize::MAX };
         tokio::pin!(leave);
         for _ in 0..most {
             tokio::select! {
@@ -37,30 +38,30 @@ async fn wander(test: &'static str, apps: Vec<App>) {
     let mut trial = Trial::begin(test);
     let rounds = trial.rounds(60);
     let user = apps[0].user().await;
-    let doors: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
+    let clients: Vec<Client> = apps.iter().map(|app| user.at(app)).collect();
     let (mut opened, mut events, mut runs) = (0, 0, 0);
     while opened < rounds {
         let session = user.session().await;
-        let mut wish = Wish::talk(trial.dice.usize(10..60), trial.dice.u64(0..25), format!("d{runs}"));
-        wish.task = trial.dice.bool();
-        let run = begin(&doors[trial.dice.usize(..doors.len())], session, &wish).await;
-        let steady = doors.iter().map(|user| whole(Door::RunSse, user, session, run));
-        let wandering = (0..3).map(|_| tokio::spawn(restless(trial.fork(), doors.clone(), session, run)));
+        let mut plan = AnswerPlan::talk(trial.rng.usize(10..60), trial.rng.u64(0..25), format!("d{runs}"));
+        plan.task = trial.rng.bool();
+        let run = begin(&clients[trial.rng.usize(..clients.len())], session, &plan).await;
+        let steady = clients.iter().map(|user| whole(Transport::RunSse, user, session, run));
+        let wandering = (0..3).map(|_| tokio::spawn(restless(trial.fork(), clients.clone(), session, run)));
         let (steady, wandering) =
             tokio::join!(futures::future::join_all(steady), futures::future::join_all(wandering.collect::<Vec<_>>()));
         let stored = items(&user, session).await;
         let reference = &steady[0];
         assert_eq!(reference.end().unwrap()["type"], "run.completed");
-        assert_eq!(reference.heard(), wish.answer());
+        assert_eq!(reference.heard(), plan.answer());
         let mut all: Vec<Reader> = steady.clone();
         for read in wandering {
             let (reader, times) = read.unwrap();
             opened += times;
             all.push(reader);
         }
-        for user in &doors {
-            for door in Door::ALL {
-                all.push(whole(door, user, session, run).await);
+        for user in &clients {
+            for transport in Transport::ALL {
+                all.push(whole(transport, user, session, run).await);
             }
         }
         for reader in &all {

@@ -1,8 +1,8 @@
 //! A process that is stopped for longer than its lease, and then continues.
 
-use crate::model::{self, Wish};
-use crate::reader::{Door, Reader};
-use crate::shop::{begin, items, pair, pair_that_interrupts, text, whole};
+use crate::model::{self, AnswerPlan};
+use crate::reader::{Reader, Transport};
+use crate::service::{begin, items, pair, pair_that_interrupts, text, whole};
 use crate::support::{App, Client};
 use crate::trial::Trial;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const RUNS: usize = 4;
 
 /// Returns the run as all clients see it.
 async fn snapshot(user: &Client, reader: &Reader) -> String {
-    let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
+    let anew = whole(Transport::RunSse, user, reader.session, reader.run).await;
     format!("{:?} {:?} {}", anew.numbered(), items(user, reader.session).await, user.run(reader.run).await)
 }
 
@@ -38,16 +38,16 @@ async fn freeze(test: &'static str, [zombie, other]: [App; 2], words: usize, end
     let trial = Trial::begin(test);
     let user = zombie.user().await;
     let there = user.at(&other);
-    // Each run is read at both processes, through different doors.
+    // Each run is read at both processes, through different transports.
     let mut followers = Vec::new();
     let mut runs = Vec::new();
     for number in 0..RUNS {
         let session = user.session().await;
-        let run = begin(&user, session, &Wish::talk(words, PAUSE_MS, format!("f{number}"))).await;
+        let run = begin(&user, session, &AnswerPlan::talk(words, PAUSE_MS, format!("f{number}"))).await;
         runs.push(Reader::new(session, run));
-        for (at, door) in [(&user, Door::ALL[number]), (&there, Door::ALL[(number + 1) % 4])] {
+        for (at, transport) in [(&user, Transport::ALL[number]), (&there, Transport::ALL[(number + 1) % 4])] {
             let mut reader = Reader::new(session, run);
-            let mut stream = door.open(at, session, run, 0).await.expect("the service is there");
+            let mut stream = transport.open(at, session, run, 0).await.expect("the service is there");
             while reader.events.len() < 10 {
                 reader.take(stream.next(run).await.expect("the stream goes on"));
             }
@@ -60,15 +60,15 @@ async fn freeze(test: &'static str, [zombie, other]: [App; 2], words: usize, end
     let mut closed = Vec::new();
     for run in &runs {
         let mut reader = run.clone();
-        while !reader.follow(Door::RunSse, &there).await {}
+        while !reader.follow(Transport::RunSse, &there).await {}
         assert_eq!(reader.end().unwrap()["type"], end);
         closed.push(snapshot(&there, run).await);
     }
     let taken_over = frozen.elapsed();
     // The threads are free while it is stopped.
     for (number, run) in runs.iter().enumerate() {
-        let next = begin(&there, run.session, &Wish::talk(1, 0, format!("meanwhile{number}"))).await;
-        assert_eq!(whole(Door::RunSse, &there, run.session, next).await.end().unwrap()["type"], "run.completed");
+        let next = begin(&there, run.session, &AnswerPlan::talk(1, 0, format!("meanwhile{number}"))).await;
+        assert_eq!(whole(Transport::RunSse, &there, run.session, next).await.end().unwrap()["type"], "run.completed");
     }
     let mut after = Vec::new();
     for run in &runs {
@@ -97,14 +97,14 @@ async fn freeze(test: &'static str, [zombie, other]: [App; 2], words: usize, end
     for (run, before) in runs.iter().zip(after) {
         assert_eq!(snapshot(&there, run).await, before, "the zombie has written");
         // Its memory has words that it emitted after the end, and after them the resync event that replaces them.
-        let at_zombie = whole(Door::RunSse, &user, run.session, run.run).await;
-        let elsewhere = whole(Door::RunSse, &there, run.session, run.run).await;
+        let at_zombie = whole(Transport::RunSse, &user, run.session, run.run).await;
+        let elsewhere = whole(Transport::RunSse, &there, run.session, run.run).await;
         assert_eq!(at_zombie.items(), elsewhere.items(), "the zombie shows something else");
         assert_eq!((at_zombie.at(), at_zombie.end()), (elsewhere.at(), elsewhere.end()));
     }
     for (number, run) in runs.iter().enumerate() {
-        let next = begin(&user, run.session, &Wish::talk(1, 0, format!("afterwards{number}"))).await;
-        assert_eq!(whole(Door::RunSse, &user, run.session, next).await.end().unwrap()["type"], "run.completed");
+        let next = begin(&user, run.session, &AnswerPlan::talk(1, 0, format!("afterwards{number}"))).await;
+        assert_eq!(whole(Transport::RunSse, &user, run.session, next).await.end().unwrap()["type"], "run.completed");
     }
     assert!(closed.iter().all(|closed| closed.contains("run.resync")));
     trial.report(format!(

@@ -23,7 +23,7 @@ mod kills;
 mod model;
 mod outages;
 mod reader;
-mod shop;
+mod service;
 mod submissions;
 #[path = "../it/support/mod.rs"]
 mod support;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The response that a message asks for.
+/// The answer that a message asks for.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct AnswerPlan {
     pub task: bool,
     pub words: usize,
     pub pause_ms: u64,
@@ -16,7 +16,7 @@ pub struct Wish {
     pub tag: String,
 }
 
-impl Wish {
+impl AnswerPlan {
     pub fn talk(words: usize, pause_ms: u64, tag: impl Into<String>) -> Self {
         Self { task: false, words, pause_ms, tag: tag.into() }
     }
@@ -55,20 +55,20 @@ impl Wish {
     }
 }
 
-/// Starts a model server that fulfils wishes.
+/// Starts a model server that answers by these plans.
 pub async fn start() -> Upstream {
     let upstream = Upstream::start().await;
     upstream.answer_with(|request| {
-        let Some(wish) = wish_of(request) else { return Script::says(&["Hello"]) };
+        let Some(plan) = plan_of(request) else { return Script::says(&["Hello"]) };
         let last = request["messages"].as_array().and_then(|messages| messages.last());
         let called = last.is_some_and(|message| message["role"] == "tool");
-        if wish.task && !called { Script::calls(&[("add_task", json!({"title": wish.tag}))]) } else { wish.spoken() }
+        if plan.task && !called { Script::calls(&[("add_task", json!({"title": plan.tag}))]) } else { plan.spoken() }
     });
     upstream
 }
 
-/// Returns the wish of a request to the model: the last one of its conversation.
-pub fn wish_of(request: &Value) -> Option<Wish> {
+/// Returns the plan of a request to the model: the last one of its conversation.
+pub fn plan_of(request: &Value) -> Option<AnswerPlan> {
     let messages = request["messages"].as_array()?;
     let said = messages.iter().rfind(|message| message["role"] == "user")?;
     let text = match &said["content"] {
@@ -76,7 +76,7 @@ pub fn wish_of(request: &Value) -> Option<Wish> {
         parts => parts[0]["text"].as_str()?,
     };
     // Messages without a response between them are sent to the model as one.
-    Wish::of(text.rsplit("\n\n").next()?)
+    AnswerPlan::of(text.rsplit("\n\n").next()?)
 }
 
 /// Counts the requests to the model that begin a response, per message. Requests after a tool call are not counted.
@@ -85,9 +85,9 @@ pub fn asked(upstream: &Upstream) -> BTreeMap<String, usize> {
     for request in upstream.requests() {
         let last = request["messages"].as_array().and_then(|messages| messages.last());
         if last.is_some_and(|message| message["role"] == "user")
-            && let Some(wish) = wish_of(&request)
+            && let Some(plan) = plan_of(&request)
         {
-            *asked.entry(wish.tag).or_default() += 1;
+            *asked.entry(plan.tag).or_default() += 1;
         }
     }
     asked

@@ -1,4 +1,4 @@
-//! A client that reads a run through any door, and builds the items from the events as a front end does.
+//! A client that reads a run through any transport, and builds the items from the events as a front end does.
 
 use crate::support::{Client, Socket, Sse};
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// The ways to read a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Transport {
     RunSse,
     SessionSse,
     RunSocket,
     ThreadSocket,
 }
 
-/// An open door.
+/// An open transport.
 pub enum Stream {
     Sse(Box<Sse>),
     Socket(Box<Socket>, Value),
@@ -39,7 +39,7 @@ pub struct Seen {
     pub at: Instant,
 }
 
-impl Door {
+impl Transport {
     pub const ALL: [Self; 4] = [Self::RunSse, Self::SessionSse, Self::RunSocket, Self::ThreadSocket];
 
     /// Opens it after an event; `None` when the server does not answer.
@@ -129,9 +129,9 @@ impl Reader {
         self.events.push(seen);
     }
 
-    /// Reads through one door to the end of the run; `false` when the stream breaks before.
-    pub async fn follow(&mut self, door: Door, user: &Client) -> bool {
-        match door.open(user, self.session, self.run, self.at()).await {
+    /// Reads through one transport to the end of the run; `false` when the stream breaks before.
+    pub async fn follow(&mut self, transport: Transport, user: &Client) -> bool {
+        match transport.open(user, self.session, self.run, self.at()).await {
             Some(mut stream) => self.finish(&mut stream).await,
             None => false,
         }

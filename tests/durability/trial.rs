@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// One run of a harness.
 pub struct Trial {
     name: &'static str,
-    pub dice: fastrand::Rng,
+    pub rng: fastrand::Rng,
     began: Instant,
 }
 
@@ -14,7 +14,7 @@ impl Trial {
     pub fn begin(name: &'static str) -> Self {
         let seed = number("DURABILITY_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000_000));
         eprintln!("{name}: DURABILITY_SEED={seed}");
-        Self { name, dice: fastrand::Rng::with_seed(seed), began: Instant::now() }
+        Self { name, rng: fastrand::Rng::with_seed(seed), began: Instant::now() }
     }
 
     /// Returns the number of rounds: `few`, or `DURABILITY_ROUNDS`.
@@ -24,12 +24,12 @@ impl Trial {
 
     /// Returns another random generator, for a concurrent task.
     pub fn fork(&mut self) -> fastrand::Rng {
-        self.dice.fork()
+        self.rng.fork()
     }
 
     /// Returns a random time up to `most`.
     pub fn some(&mut self, most: Duration) -> Duration {
-        some(&mut self.dice, most)
+        some(&mut self.rng, most)
     }
 
     /// Prints the result.
@@ -39,8 +39,8 @@ impl Trial {
 }
 
 /// Returns a random time up to `most`.
-pub fn some(dice: &mut fastrand::Rng, most: Duration) -> Duration {
-    most.mul_f64(dice.f64())
+pub fn some(rng: &mut fastrand::Rng, most: Duration) -> Duration {
+    most.mul_f64(rng.f64())
 }
 
 /// Returns the median and the maximum of some times, for a report.

@@ -183,6 +183,11 @@ async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)], thread: &
     }
     c.ask(Method::GET, &format!("{USERS}/{{user_id}}/threads"), &other, "", None).await;
     c.ask(Method::GET, "/api/v1/admin/threads/{thread_id}/items", thread, "", None).await;
+    c.ask(Method::POST, "/api/v1/admin/agents-file/reload", &[], "", None).await;
+    for text in ["[agents.a]\n", "nonsense"] {
+        let path = "/api/v1/admin/agents-file/check";
+        c.ask(Method::POST, path, &[], "", Some(json!({"text": text}))).await;
+    }
     let key = json!({"name": "made", "methods": ["threads.*"], "users": ["*"]});
     let made = c.ask(Method::POST, "/api/v1/admin/keys", &[], "", Some(key.clone())).await;
     c.ask(Method::POST, "/api/v1/admin/keys", &[], "", Some(key)).await;
@@ -199,6 +204,7 @@ async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)], thread: &
         ("budgets", ""),
         ("budgets/users", ""),
         ("processes", ""),
+        ("agents-file", ""),
         ("errors", ""),
         ("feedback", "?include_content=true"),
         ("keys", ""),

@@ -157,7 +157,8 @@ impl Requirement {
             Self::Node => ("Node.js", "install it (Debian: nodejs)"),
             Self::OwnDisk => (
                 "disks of processes",
-                "install util-linux, and allow users namespaces (Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)",
+                "install util-linux, and let users mount in namespaces (Ubuntu: sysctl \
+                 kernel.apparmor_restrict_unprivileged_userns=0)",
             ),
             Self::OpenIdProvider => (
                 "an OpenID provider",

@@ -20,9 +20,9 @@ BEYOND_SCHEMAS = [
     "Name at least one method",
     "is not a media type",
     "must be an email address",
-    "is no valid token",
+    "is not a valid token",
     "Only a client token can be cancelled",
-    # A format is no demand in JSON Schema 2020-12.
+    # A format is not a requirement in JSON Schema 2020-12.
     "UUID parsing failed",
     "takes ids of attachments",
     # ChatKit demands what JSON-RPC leaves open.

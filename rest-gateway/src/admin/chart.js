@@ -24,7 +24,7 @@ export function barChart(title, bars, shown) {
   });
   svg.append(text("text", shown(largest), { x: 0, y: 14 }));
   svg.append(text("text", bars[0].label, { x: 0, y: HEIGHT + 16 }));
-  if (bars.length > 1) svg.append(text("text", bars.at(-1).label, { x: (bars.length - 1) * step, y: HEIGHT + 16 }));
+  if (bars.length > 1) svg.append(text("text", bars.at(-1).label, { x: bars.length * step, y: HEIGHT + 16, "text-anchor": "end" }));
   return element("figure", {}, element("figcaption", {}, title), svg);
 }
 

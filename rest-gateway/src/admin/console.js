@@ -49,6 +49,7 @@ function open(key, values) {
     const { title, fields: wanted } = part.create;
     byId("create").replaceChildren(element("h2", {}, title), ...makeFields(wanted, {}, "new"), element("button", { class: "primary" }, title));
   }
+  byId("whole").replaceChildren(...(part.whole ?? []).map(button));
   tell(null);
   return load();
 }
@@ -126,11 +127,14 @@ async function perform({ words, confirm: mustConfirm, ask, open: target, method 
 }
 
 async function create() {
-  const { path, body: bodyOf, told } = part.create;
+  const { path, body: bodyOf, told, keeps } = part.create;
   try {
     const { data } = await change("POST", path, bodyOf(valuesOf(byId("create"))));
-    byId("create").reset();
-    await load();
+    if (!keeps) {
+      byId("create").reset();
+      await load();
+    }
+    fail(null);
     tell(told(data));
   } catch (error) {
     fail(error);

@@ -2,14 +2,14 @@
 
 import { element } from "./dom.js";
 
-/** Returns labels and controls of fields, with values. The choices of a list come later: see `fillChoices`. */
+/** Returns fields, each a label and a control, with values. The choices of a list come later: see `fillChoices`. */
 export function makeFields(fields, values, prefix) {
-  return fields.flatMap(({ name, id, label, choices, value, ...attributes }) => {
+  return fields.map(({ name, id, label, choices, value, isLong, ...attributes }) => {
     const identifier = id ?? `${prefix}-${name}`;
-    const control = element(choices ? "select" : "input", { id: identifier, name, autocomplete: "off", ...attributes });
+    const control = element(choices ? "select" : isLong ? "textarea" : "input", { id: identifier, name, autocomplete: "off", ...attributes });
     if (choices) setChoices(control, values[name] ? [values[name]] : [], values[name]);
     else control.value = values[name] ?? value ?? "";
-    return [element("label", { for: identifier }, label), control];
+    return element("div", { class: isLong ? "field long" : "field" }, element("label", { for: identifier }, label), control);
   });
 }
 

@@ -16,6 +16,7 @@ pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
 pub(crate) const PAGE: PageFiles = PageFiles {
     index: include_str!("index.html"),
     files: &[
+        ("agents.js", include_str!("agents.js")),
         ("base.css", include_str!("../chat/base.css")),
         ("chart.js", include_str!("chart.js")),
         ("console.css", include_str!("console.css")),

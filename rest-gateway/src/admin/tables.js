@@ -1,5 +1,6 @@
 // The parts of the console: the REST row of each, and its columns as `[title, cell]`.
 
+import { AGENTS_PART } from "./agents.js";
 import { barChart } from "./chart.js";
 import { duration, number, time } from "./format.js";
 import { KEYS_PART, PEOPLE_PARTS } from "./people.js";
@@ -18,7 +19,8 @@ function failureChart({ hours }) {
  * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
  * - `charts(data)` and `above(list)` are shown over the table.
  * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`.
- * - `create` is a form that makes something.
+ * - `whole` are such buttons that belong to no row.
+ * - `create` is a form that makes something, or asks something: `told(data)` is shown. It is emptied unless it `keeps` its text.
  */
 export const PARTS = [
   {
@@ -88,6 +90,7 @@ export const PARTS = [
     ],
   },
   KEYS_PART,
+  AGENTS_PART,
   {
     key: "audit",
     title: "Audit log",

@@ -64,8 +64,8 @@ impl PieceReader {
         }
     }
 
-    /// Returns the first piece, and then the others; each is read when the client has taken the one before. An error ends the
-    /// stream early, and the client sees it because the last line is missing.
+    /// Returns the first piece, and then the others; each is read when the client has taken the one before. An error
+    /// ends the stream early, and the client sees it because the last line is missing.
     fn into_stream(self, first: ExportPiece) -> BoxStream<'static, Bytes> {
         let others = stream::unfold((self, first.next), |(reader, next)| async move {
             match reader.read_patiently(&next?).await {

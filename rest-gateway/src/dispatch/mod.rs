@@ -114,8 +114,8 @@ impl Dispatcher {
         }
     }
 
-    /// Reads a body of at most `limit` bytes. One that is not small takes of the memory that all bodies share, until the
-    /// request is answered.
+    /// Reads a body of at most `limit` bytes. One that is not small takes of the memory that all bodies share, until
+    /// the request is answered.
     async fn read<B>(&self, body: B, limit: usize) -> Result<(Bytes, Option<ByteHold>), BodyError>
     where
         B: Body<Data = Bytes>,

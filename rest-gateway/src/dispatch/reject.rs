@@ -56,8 +56,8 @@ pub(super) async fn reject_unread(
     response.into_response().close_connection().into()
 }
 
-/// Returns the response to a request for what does not exist. It counts against the address of its caller, whose token is not
-/// checked: a scanner meets the limit of requests, and the token of a user is for what exists.
+/// Returns the response to a request for what does not exist. It counts against the address of its caller, whose token
+/// is not checked: a scanner meets the limit of requests, and the token of a user is for what exists.
 pub(super) async fn reject_unknown(error: RpcError, upstream: &dyn Upstream, caller: Caller) -> ErrorResponse {
     match upstream.admit(Caller { token: None, ..caller }).await {
         Ok(meta) => CallError { error, meta }.into(),

@@ -99,8 +99,8 @@ struct StartedRun {
     meta: ResponseMeta,
 }
 
-/// Starts a run and subscribes to it. A client that sends its request again, and gets the run that it has started before,
-/// gets the events after the last one that it has.
+/// Starts a run and subscribes to it. A client that sends its request again, and gets the run that it has started
+/// before, gets the events after the last one that it has.
 async fn start_run(
     rule: &Rule,
     subscribe: &MethodInfo,

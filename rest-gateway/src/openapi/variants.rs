@@ -1,7 +1,7 @@
 //! Variants of tagged unions: each becomes a component of its own, and the union names the tag.
 //!
-//! Generators make a type with a name of each component, and tell the types of a union apart by its tag. Variants inside of
-//! the union would get numbers for names, and a validator would have to try one after the other.
+//! Generators make a type with a name of each component, and tell the types of a union apart by its tag. Variants
+//! inside of the union would get numbers for names, and a validator would have to try one after the other.
 
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};

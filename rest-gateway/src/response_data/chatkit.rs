@@ -1,5 +1,5 @@
-//! Threads as ChatKit's own server returns them: without the members that this service adds, and without the metadata of
-//! integrations.
+//! Threads as ChatKit's own server returns them: without the members that this service adds, and without the metadata
+//! of integrations.
 
 use super::ResponseData;
 use schemars::{Schema, SchemaGenerator};

@@ -36,7 +36,8 @@ pub struct ItemsMeta<'a> {
     /// Cursor of the next page: send it as `after`. Null on the last page.
     #[schemars(with = "Option<String>")]
     pub after: Option<&'a RawValue>,
-    /// What models read in place of the oldest items. Only if `include_summary` is true, and a summary has been written.
+    /// What models read in place of the oldest items. Only if `include_summary` is true, and a summary has been
+    /// written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Summary>")]
     pub summary: Option<&'a RawValue>,

@@ -4,12 +4,13 @@
 use super::run_error::{error_of_end, events_lost};
 use crate::upstream::FrameStream;
 use futures::StreamExt;
+use serde::Deserialize;
 use threadline_schema::RpcError;
 use threadline_schema::event::EventKind;
 use threadline_schema::frame::Frame;
 
-/// Most frames that are buffered. A run emits a handful of events before its output; with more, waiting would only use
-/// memory.
+/// Maximum number of frames that are buffered. A run emits a handful of events before its output; with more, waiting
+/// would only use memory.
 const MAX_BUFFERED: usize = 256;
 
 /// How a run started.
@@ -41,12 +42,24 @@ pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart 
     StreamStart::Failed(events_lost())
 }
 
-/// Returns whether a frame replaces the events of a run and has output among its items. A search is enough: quotes are
-/// escaped inside of JSON strings, so no text can look like this member.
+/// Returns whether a frame replaces the events of a run and has output among its items: what the user has not said.
 fn is_resync_with_output(frame: &Frame) -> bool {
+    #[derive(Deserialize)]
+    struct Resync {
+        items: Items,
+    }
+    #[derive(Deserialize)]
+    struct Items {
+        data: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        r#type: String,
+    }
     let event = frame.event();
     event.kind() == EventKind::RunResync
-        && [r#""type":"assistant_message""#, r#""type":"workflow""#].iter().any(|item| event.json().contains(item))
+        && serde_json::from_str::<Resync>(&event.json())
+            .is_ok_and(|resync| resync.items.data.iter().any(|item| item.r#type != "user_message"))
 }
 
 #[cfg(test)]
@@ -97,9 +110,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_resync_counts_as_output_if_it_has_output() {
-        let with_message = r#"{"type":"run.resync","run":{},"items":{"data":[{"type":"assistant_message"}]}}"#;
-        assert_eq!(start(&[with_message, FAILED]).await.unwrap(), 2);
-        let without = r#"{"type":"run.resync","run":{},"items":{"data":[{"text":"\"type\":\"assistant_message\""}]}}"#;
+        for kind in ["assistant_message", "workflow", "widget"] {
+            let with = format!(r#"{{"type":"run.resync","items":{{"data":[{{"type":"{kind}"}}]}}}}"#);
+            assert_eq!(start(&[&with, FAILED]).await.unwrap(), 2);
+        }
+        let without = r#"{"type":"run.resync","items":{"data":[{"type":"user_message","x":{"type":"widget"}}]}}"#;
         assert_eq!(start(&[without, FAILED]).await.unwrap_err().code, ErrorCode::UpstreamTimeout);
     }
 

@@ -88,8 +88,8 @@ pub(crate) struct SseStream {
     /// `None` after the end of the stream.
     frames: Option<FrameStream>,
     heartbeat: Duration,
-    /// Runs out after `heartbeat` without a chunk. Reset only when it fires: resetting it for each chunk would cost more
-    /// than writing a token.
+    /// Runs out after `heartbeat` without a chunk. Reset only when it fires: resetting it for each chunk would cost
+    /// more than writing a token.
     idle: Pin<Box<Sleep>>,
     last_chunk_at: Instant,
     /// Whether the last event was an error. Then the client knows why the events stop.

@@ -5,7 +5,7 @@ use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
-use crate::log::{SegmentPositions, to_unsigned};
+use crate::log::SegmentPositions;
 use crate::maintenance;
 use crate::presences::Presences;
 use crate::recovery;
@@ -23,7 +23,7 @@ use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion};
+use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
 use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.

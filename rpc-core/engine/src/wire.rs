@@ -1,6 +1,5 @@
 //! Converts rows to wire types, by hand: what is stored and what is sent may change independently.
 
-use crate::log::to_unsigned;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +16,7 @@ use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_schema::tasks::Task;
 use threadline_schema::threads::{Thread, ThreadState};
 use threadline_store::rows::{FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UserRow};
-use threadline_store::{StoreError, StoreResult};
+use threadline_store::{StoreError, StoreResult, to_unsigned};
 use threadline_trace::Span;
 
 /// A tool call as it is stored: without a result before it runs, and with one after.

@@ -30,8 +30,8 @@ pub struct ToolCall {
     pub id: String,
     /// Name of the tool.
     pub name: String,
-    /// The arguments as the model wrote them, put together. Not validated, so they can be invalid JSON. `{}` if the model
-    /// wrote none.
+    /// The arguments as the model wrote them, put together. Not validated, so they can be invalid JSON. `{}` if the
+    /// model wrote none.
     pub arguments: String,
     /// What the server wants back with the call. Stored with it, and never shown to clients.
     pub echo: Option<Box<Echo>>,

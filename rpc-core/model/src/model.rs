@@ -21,8 +21,8 @@ use futures::stream::BoxStream;
 ///
 /// An `Err` can come at any point. Nothing follows an `Err` or [`ModelEvent::Finished`].
 ///
-/// A model that says nothing is asked once more, if the configuration allows a second attempt. Its thoughts and its usage
-/// then stand before the events of the second response.
+/// A model that says nothing is asked once more, if the configuration allows a second attempt. Its thoughts and its
+/// usage then stand before the events of the second response.
 ///
 /// The stream limits the time to connect, the time to the first token and the time between tokens. The caller limits
 /// the whole run. The stream retries by itself, but only before the first token. Dropping it closes the connection.
@@ -38,8 +38,8 @@ pub trait Model: Send + Sync + 'static {
         None
     }
 
-    /// Returns the dialect of a model of this server; `None` if the model has none, like the demo. `model` is `None` for
-    /// the configured one.
+    /// Returns the dialect of a model of this server; `None` if the model has none, like the demo. `model` is `None`
+    /// for the configured one.
     fn dialect(&self, _model: Option<&str>, _overrides: Option<&DialectOverrides>) -> Option<ModelDialect> {
         None
     }

@@ -15,7 +15,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
 
-/// Most characters of a name.
+/// Maximum number of characters of a name.
 const NAME_CHARS: usize = 100;
 
 /// A service key to create.
@@ -80,8 +80,8 @@ impl Accounts {
         Ok(self.store.service_keys().await?)
     }
 
-    /// Revokes a service key, which is named by its name or id. It, and the client tokens that were created with it, stop
-    /// to work within half a second.
+    /// Revokes a service key, which is named by its name or id. It, and the client tokens that were created with it,
+    /// stop to work within half a second.
     ///
     /// # Errors
     /// `NOT_FOUND`.

@@ -14,8 +14,8 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::tool_result::NOT_DONE_RESULT;
 use threadline_tools::ABANDONED_RESULT;
 
-/// Ends the calls among these items that still wait for the client or the user. The model reads that they were not done,
-/// and the items that show them say so.
+/// Ends the calls among these items that still wait for the client or the user. The model reads that they were not
+/// done, and the items that show them say so.
 pub(super) async fn abandon_pending_calls(
     store: &Store,
     run: &RunContext,

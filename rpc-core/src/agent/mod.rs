@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `registry/` | which agent answers a thread, with which models and tools |
-//! | `file/` | reads and validates the agents file |
+//! | `agents_file/` | reads and validates the agents file |
 //! | `answer.rs` | [`AnswerDriver`] answers a message: prompt, model, tools, and again, until the model answers in text |
 //! | `widget_action.rs` | [`WidgetActionDriver`] runs the action of a widget: one tool call, without a model |
 //! | `prompt.rs` | what the model reads |
@@ -18,13 +18,13 @@
 //! | `context/` | which part of a conversation fits into the context window of a model |
 
 mod abandon_pending;
+mod agents_file;
 mod answer;
 mod approved_call;
 mod context;
 mod continued_run;
 mod error;
 mod execute_calls;
-mod file;
 mod in_flight_call;
 mod model_chain;
 mod prompt;
@@ -35,12 +35,12 @@ mod titles;
 mod tool_results;
 mod widget_action;
 
+pub use agents_file::AgentsFileError;
 pub(crate) use answer::AnswerDriver;
 pub(crate) use approved_call::{ApprovedCall, record_decision};
 pub(crate) use context::ContextWindows;
 pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
-pub use file::AgentsFileError;
 pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
 pub(crate) use titles::{start_title, title_words};

@@ -8,6 +8,7 @@ use super::preview;
 use super::storage::{Storage, StorageResult, StoredObject};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
+use crate::store::to_unsigned;
 
 /// The type of a file whose type the client has not named. It is replaced when the content is known.
 const UNKNOWN: &str = "application/octet-stream";
@@ -84,7 +85,7 @@ impl AllowedTypes<'_> {
                 false => Err(self.refuse(detected)),
             });
         }
-        let size = u64::try_from(row.size).unwrap_or_default();
+        let size = to_unsigned(row.size);
         let is_text = content_check::find_mismatch(storage, row.id, PLAIN, size).await?.is_none();
         Ok(match is_text && self.allows(PLAIN) {
             true => Ok(PLAIN.to_owned()),

@@ -49,8 +49,8 @@ impl Attachments {
         Ok((ContentPiece { bytes: bytes.len() as u64, base64: BASE64.encode(bytes) }, size))
     }
 
-    /// Deletes the bytes of an attachment whose row is gone. An upload that is under way may leave some, which the cleanup job
-    /// deletes.
+    /// Deletes the bytes of an attachment whose row is gone. An upload that is under way may leave some, which the
+    /// cleanup job deletes.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE`.

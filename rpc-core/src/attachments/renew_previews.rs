@@ -6,7 +6,8 @@ use threadline_schema::chatkit::{Attachment, ThreadItem};
 use threadline_schema::items::ItemKind;
 
 impl Attachments {
-    /// Replaces the URLs of previews in an item as it is stored. An item that has none, or cannot be read, stays as it is.
+    /// Replaces the URLs of previews in an item as it is stored. An item that has none, or cannot be read, stays as it
+    /// is.
     pub(crate) fn renew_previews(&self, row: &mut ItemRow) {
         if row.kind != ItemKind::UserMessage || !row.body.contains("\"preview_url\"") {
             return;

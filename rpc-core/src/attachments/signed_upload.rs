@@ -1,8 +1,8 @@
-//! Signs a URL for one upload to a bucket so that the signature covers the size of the file as well: AWS Signature Version 4,
-//! in the query.
+//! Signs a URL for one upload to a bucket so that the signature covers the size of the file as well: AWS Signature
+//! Version 4, in the query.
 //!
-//! It is our own because the client of the bucket leaves `content-length` out of what it signs. A browser sends that header by
-//! itself, and the bucket refuses a body of another length.
+//! It is our own because the client of the bucket leaves `content-length` out of what it signs. A browser sends that
+//! header by itself, and the bucket refuses a body of another length.
 
 use aws_lc_rs::{digest, hmac};
 use chrono::{DateTime, Utc};

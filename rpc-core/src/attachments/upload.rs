@@ -6,6 +6,7 @@ use super::storage::StoredObject;
 use super::{Attachments, BASE64, content_check, storage_error};
 use crate::error::Error;
 use crate::store::rows::AttachmentRow;
+use crate::store::to_unsigned;
 use base64::Engine;
 use threadline_runtime::GaugeGuard;
 use threadline_schema::ErrorCode;
@@ -137,7 +138,7 @@ impl Attachments {
                 Err(error) => Some(format!("The file was announced as {mime_type}, and {error}.")),
             },
             None => {
-                let size = u64::try_from(row.size).unwrap_or_default();
+                let size = to_unsigned(row.size);
                 let mismatch = content_check::find_mismatch(&self.storage, row.id, mime_type, size).await;
                 mismatch.map_err(storage_error)?
             }

@@ -140,8 +140,8 @@ impl Tokens {
         }
     }
 
-    /// Issues a token for this user, in the present generation of the user's tokens; `None` uses the configured lifetime.
-    /// Returns it and when it expires.
+    /// Issues a token for this user, in the present generation of the user's tokens; `None` uses the configured
+    /// lifetime. Returns it and when it expires.
     ///
     /// # Errors
     /// If signing fails, which depends on the secret alone.

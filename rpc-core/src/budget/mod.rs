@@ -7,7 +7,7 @@ use crate::agent::{AgentRegistry, ResolvedAgent, RunBudget};
 use crate::config::{BudgetClass, BudgetConfig, DailyBudget};
 use crate::error::Error;
 use crate::store::rows::UsageRow;
-use crate::store::{Clock, Store, day_of};
+use crate::store::{Clock, Store, day_of, to_signed, to_unsigned};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -272,12 +272,4 @@ fn no_price(model: &str) -> Error {
 /// Returns a limit as the database compares it.
 fn to_limit(limit: Option<u64>) -> i64 {
     limit.map_or(i64::MAX, to_signed)
-}
-
-fn to_signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn to_unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -1,9 +1,10 @@
 //! The use of the budgets, for operators: the report of the console, and warnings when little is left.
 
-use super::{Budgets, allowance, to_unsigned};
+use super::{Budgets, allowance};
 use crate::config::{BudgetClass, DailyBudget};
 use crate::error::Error;
 use crate::store::rows::BudgetRow;
+use crate::store::to_unsigned;
 use std::collections::BTreeMap;
 use threadline_schema::admin::{AdminBudgets, AdminSharedBudget, AdminUserBudget};
 use threadline_schema::error::Chain;

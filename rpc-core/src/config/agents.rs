@@ -25,6 +25,8 @@ pub struct AgentsConfig {
     pub approval_expires: Option<Duration>,
     /// Budgets of groups of users, by name.
     pub budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
+    /// The text of the file without comments and secrets.
+    pub shown_text: Arc<str>,
 }
 
 /// A group of users with budgets of its own.
@@ -55,7 +57,7 @@ pub fn check_class_name(name: &str) -> Result<(), String> {
     Err(format!("The name of a budget class has 1 to {CLASS_NAME_CHARS} letters, digits, _ and -."))
 }
 
-/// What is set of one model.
+/// Settings of one model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelSettings {
     /// Prices; `None` if the file has none.

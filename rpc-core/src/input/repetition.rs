@@ -42,8 +42,8 @@ impl InputRequest {
         Ok(engine.find_started(self.user_id, run_id, is_same).await?)
     }
 
-    /// Does what [`find_run`](Self::find_run) does, for an answer to an item of this kind. `is_answer` says whether the item
-    /// has this answer.
+    /// Does what [`find_run`](Self::find_run) does, for an answer to an item of this kind. `is_answer` says whether the
+    /// item has this answer.
     pub(super) async fn find_run_of_answer(
         &self,
         runs: &AnswerRuns,

@@ -1,5 +1,6 @@
 //! `admin.*`: the console. The pipeline has checked that the caller is an operator.
 
+mod agents_file;
 mod keys;
 mod operations;
 mod usage;
@@ -10,22 +11,23 @@ use crate::audit::{AuditEntry, AuditLog};
 use crate::auth::email;
 use crate::auth::standings::Standings;
 use crate::budget::Budgets;
+use crate::config::AgentsFile;
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, ListedRun, ListedUser, Store};
+use crate::store::{Clock, ListedRun, ListedUser, Store, to_unsigned};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
 use threadline_schema::admin::{
-    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCreateKey, AdminDisableUser,
-    AdminEnableUser, AdminFeedback, AdminGetBudgets, AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback,
-    AdminListFeedbackParams, AdminListItems, AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses,
-    AdminListRuns, AdminListThreads, AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminRevokeKey,
-    AdminRunRef, AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun,
-    READ_CONTENT,
+    AdminAuditEntry, AdminAuditLog, AdminAuditParams, AdminCancelRun, AdminCancelled, AdminCheckAgentsFile,
+    AdminCreateKey, AdminDisableUser, AdminEnableUser, AdminFeedback, AdminGetAgentsFile, AdminGetBudgets,
+    AdminGetErrors, AdminGetSettings, AdminKey, AdminListFeedback, AdminListFeedbackParams, AdminListItems,
+    AdminListKeys, AdminListNearBudget, AdminListParams, AdminListProcesses, AdminListRuns, AdminListThreads,
+    AdminListTopUsers, AdminListUsers, AdminListUsersParams, AdminReloadAgentsFile, AdminRevokeKey, AdminRunRef,
+    AdminSetBudgetClass, AdminSetting, AdminSettings, AdminUsage, AdminUser, AdminUserRef, LiveRun, READ_CONTENT,
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
@@ -33,9 +35,9 @@ use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// Most ratings of a page with the items, which may be long.
+/// Maximum number of ratings of a page with the items, which may be long.
 const MAX_ITEMS: u32 = 20;
-/// Most characters of an email address.
+/// Maximum number of characters of an email address.
 const EMAIL_CHARS: usize = 254;
 
 /// Handlers of `admin.*`.
@@ -48,6 +50,7 @@ pub(crate) struct AdminMethods {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) engine: Engine,
     pub(crate) audit: AuditLog,
+    pub(crate) agents_file: Option<Arc<dyn AgentsFile>>,
     pub(crate) settings: Arc<[AdminSetting]>,
 }
 
@@ -74,6 +77,9 @@ impl AdminMethods {
             .command(AdminRevokeKey, Self::revoke_key)
             .command(AdminListKeys, Self::list_keys)
             .command(AdminAuditLog, Self::audit_log)
+            .command(AdminGetAgentsFile, Self::agents_file)
+            .command(AdminCheckAgentsFile, Self::check_agents_file)
+            .command(AdminReloadAgentsFile, Self::reload_agents_file)
             .command(AdminGetSettings, Self::settings);
     }
 
@@ -134,7 +140,7 @@ impl AdminMethods {
                 model: agent.models.first().and_then(|model| model.as_deref().map(str::to_owned)),
                 status: run.status,
                 created_at: run.created_at.utc(),
-                age_ms: count((now.utc() - run.created_at.utc()).num_milliseconds()),
+                age_ms: to_unsigned((now.utc() - run.created_at.utc()).num_milliseconds()),
                 lease_owner: run.owner,
                 lease_expires_at: run.lease_expires_at.utc(),
                 cancel_requested_at: run.cancel_requested_at.map(|at| at.utc()),
@@ -255,8 +261,8 @@ fn user(listed: ListedUser) -> AdminUser {
         disabled_at: user.disabled_at.map(|at| at.utc()),
         roles,
         budget_class,
-        sessions: count(user.session_count),
-        attachment_bytes: count(user.attachment_bytes),
+        sessions: to_unsigned(user.session_count),
+        attachment_bytes: to_unsigned(user.attachment_bytes),
     }
 }
 
@@ -266,7 +272,7 @@ fn key(row: ServiceKeyRow) -> AdminKey {
         name: row.name,
         methods: row.methods.0,
         users: row.users.0,
-        requests_per_minute: row.requests_per_minute.map(count),
+        requests_per_minute: row.requests_per_minute.map(to_unsigned),
         created_at: row.created_at.utc(),
         expires_at: row.expires_at.map(|at| at.utc()),
         revoked_at: row.revoked_at.map(|at| at.utc()),
@@ -286,9 +292,4 @@ fn entry(row: AuditRow) -> AdminAuditEntry {
         request_id: row.request_id,
         address: row.address,
     }
-}
-
-/// Returns a stored number; 0 if it is negative.
-fn count(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
 }

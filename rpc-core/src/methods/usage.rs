@@ -4,8 +4,8 @@ use crate::budget::Budgets;
 use crate::error::Error;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::Store;
 use crate::store::rows::UsageRow;
+use crate::store::{Store, to_unsigned};
 use chrono::{DateTime, Days, NaiveDate};
 use std::sync::Arc;
 use threadline_schema::usage::{DayUsage, UsageGet, UsageGetParams, UsageReport, Used};
@@ -53,13 +53,12 @@ impl UsageMethods {
 }
 
 fn used(row: &UsageRow) -> Used {
-    let count = |stored: i64| u64::try_from(stored).unwrap_or_default();
     Used {
-        runs: count(row.runs),
-        prompt_tokens: count(row.prompt_tokens),
-        completion_tokens: count(row.completion_tokens),
-        cost_micros: count(row.cost_micros),
-        unpriced_runs: count(row.unpriced_runs),
+        runs: to_unsigned(row.runs),
+        prompt_tokens: to_unsigned(row.prompt_tokens),
+        completion_tokens: to_unsigned(row.completion_tokens),
+        cost_micros: to_unsigned(row.cost_micros),
+        unpriced_runs: to_unsigned(row.unpriced_runs),
     }
 }
 

@@ -19,8 +19,8 @@ impl Store {
     /// Inserts an attachment that is not uploaded yet, if its announced size is within the user's limit.
     ///
     /// # Errors
-    /// [`StoreError::LimitReached`] if all attachments of the user would have more than `max_bytes`, [`StoreError::NotFound`]
-    /// if there is no such user.
+    /// [`StoreError::LimitReached`] if all attachments of the user would have more than `max_bytes`,
+    /// [`StoreError::NotFound`] if there is no such user.
     #[boxed]
     pub async fn attachment_create(&self, row: AttachmentRow, max_bytes: Option<u64>) -> StoreResult<AttachmentRow> {
         let most = max_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
@@ -141,12 +141,12 @@ impl Store {
         })
     }
 
-    /// Notes that an attachment is uploaded, by which upload, and the type of its content. `None`: the client has put it into
-    /// the bucket; saying so twice does no harm then.
+    /// Notes that an attachment is uploaded, by which upload, and the type of its content. `None`: the client has put
+    /// it into the bucket; saying so twice does no harm then.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], or [`Conflict::UploadSuperseded`] if another upload has begun: its content may be stored
-    /// already, and was not checked.
+    /// [`StoreError::NotFound`], or [`Conflict::UploadSuperseded`] if another upload has begun: its content may be
+    /// stored already, and was not checked.
     #[boxed]
     pub async fn attachment_ready(
         &self,
@@ -198,8 +198,8 @@ impl Store {
         })
     }
 
-    /// Deletes up to `limit` attachments that were announced before `before` and belong to no message, and returns how many.
-    /// One process at a time does it; the others return 0.
+    /// Deletes up to `limit` attachments that were announced before `before` and belong to no message, and returns how
+    /// many. One process at a time does it; the others return 0.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

@@ -3,7 +3,7 @@
 use crate::{Store, StoreResult};
 use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, TimeDelta};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::Id;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ pub struct Clock {
     /// The last reading: when it was taken, and the time of the database.
     read: Mutex<(Instant, UtcTime)>,
     /// Orders the ids of one millisecond.
-    counter: Mutex<ContextV7>,
+    counter: std::sync::Mutex<ContextV7>,
     /// Random bits of ids; `None` takes them from the operating system.
     seeded: Option<Mutex<u64>>,
 }
@@ -39,7 +39,7 @@ impl Clock {
     #[boxed]
     pub async fn synchronize(&self, store: &Store) -> StoreResult<()> {
         let read = at_least(store).await?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        *self.read.lock() = read;
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Clock {
     }
 
     fn starting_at(read: (Instant, UtcTime), seed: Option<u64>) -> Self {
-        Self { read: Mutex::new(read), counter: Mutex::new(ContextV7::new()), seeded: seed.map(Mutex::new) }
+        Self { read: Mutex::new(read), counter: std::sync::Mutex::new(ContextV7::new()), seeded: seed.map(Mutex::new) }
     }
 
     /// Makes an id that starts with the time of this clock (UUIDv7). Each id is greater than all earlier ids of this
@@ -70,7 +70,7 @@ impl Clock {
         let now = self.now().utc();
         if let Some(seeded) = &self.seeded {
             let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
-            let bits = split_mix(&mut seeded.lock().unwrap_or_else(PoisonError::into_inner));
+            let bits = split_mix(&mut seeded.lock());
             let mut random = [0; 10];
             random.iter_mut().zip(bits.to_be_bytes()).for_each(|(byte, bits)| *byte = bits);
             return I::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid());
@@ -82,7 +82,7 @@ impl Clock {
 
     /// Returns the current time.
     pub fn now(&self) -> UtcTime {
-        let (at, time) = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, time) = *self.read.lock();
         let passed = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
         UtcTime::from_micros(time.micros().saturating_add(passed)).unwrap_or(time)
     }

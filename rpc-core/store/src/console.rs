@@ -94,8 +94,9 @@ impl Store {
         })
     }
 
-    /// Returns a page of the accounts whose normalised email begins with `prefix`, in the order of the bytes of the emails, and
-    /// whether more follow. `after` is the last of the page before; without it, or if it is gone, the page is the first.
+    /// Returns a page of the accounts whose normalised email begins with `prefix`, in the order of the bytes of the
+    /// emails, and whether more follow. `after` is the last of the page before; without it, or if it is gone, the page
+    /// is the first.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -145,8 +146,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the runs that have not ended, newest first, and whether more follow. `after` is the last of the page
-    /// before; it may have ended since.
+    /// Returns a page of the runs that have not ended, newest first, and whether more follow. `after` is the last of
+    /// the page before; it may have ended since.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -210,8 +211,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of all feedback, newest first, and whether more follows. `after` is the position of the last of the page
-    /// before.
+    /// Returns a page of all feedback, newest first, and whether more follows. `after` is the position of the last of
+    /// the page before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -257,7 +258,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the service keys, newest first, and whether more follow. `after` is the last of the page before.
+    /// Returns a page of the service keys, newest first, and whether more follow. `after` is the last of the page
+    /// before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -280,8 +282,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the audit log, or of its entries about one user, newest first, and whether more follow. `after` is the
-    /// position of the last of the page before.
+    /// Returns a page of the audit log, or of its entries about one user, newest first, and whether more follow.
+    /// `after` is the position of the last of the page before.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -129,8 +129,8 @@ impl Store {
         }
     }
 
-    /// Empties SQLite's write-ahead log, which has pages as they were before a deletion. Returns whether it did: not while
-    /// another connection reads an older state. PostgreSQL has no file of this kind.
+    /// Empties SQLite's write-ahead log, which has pages as they were before a deletion. Returns whether it did: not
+    /// while another connection reads an older state. PostgreSQL has no file of this kind.
     ///
     /// # Errors
     /// If the database cannot be read or written.

@@ -142,7 +142,8 @@ impl StoreError {
         Self::Corrupt(cause.into())
     }
 
-    /// Returns whether the disk of the database is full. Reads still work then, and writes do again when there is space.
+    /// Returns whether the disk of the database is full. Reads still work then, and writes do again when there is
+    /// space.
     pub fn is_disk_full(&self) -> bool {
         let Self::Unavailable(cause) = self else { return false };
         let cause = Chain(&**cause).to_string();

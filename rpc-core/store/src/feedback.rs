@@ -21,8 +21,8 @@ impl Store {
     /// Stores the feedback of a user on items of a thread, on all of them or on none. It replaces earlier feedback.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] for the thread, [`StoreError::NotFound`] if the thread has no
-    /// such visible item.
+    /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] for the thread, [`StoreError::NotFound`] if the thread has
+    /// no such visible item.
     #[boxed]
     pub async fn feedback_give(
         &self,
@@ -69,8 +69,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of a user's feedback in a thread, the newest item first, and whether more follow. `after` is the last
-    /// item of the page before; it may have been deleted since.
+    /// Returns a page of a user's feedback in a thread, the newest item first, and whether more follow. `after` is the
+    /// last item of the page before; it may have been deleted since.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].

@@ -42,11 +42,11 @@ pub(super) type Replay = (ThreadRow, Option<RunRow>);
 
 steps! {
     trait IdempotencySteps {
-        /// Claims an idempotency key for this transaction. Returns what an earlier request with the same key has made, if
-        /// there was one.
+        /// Claims an idempotency key for this transaction. Returns what an earlier request with the same key has made,
+        /// if there was one.
         ///
-        /// The insert waits for a transaction that has inserted the same key and not committed yet, so of two concurrent
-        /// requests one does the work.
+        /// The insert waits for a transaction that has inserted the same key and not committed yet, so of two
+        /// concurrent requests one does the work.
         ///
         /// # Errors
         /// [`Conflict::KeyReused`] if the earlier request had another fingerprint.
@@ -87,8 +87,8 @@ steps! {
 }
 
 impl Store {
-    /// Returns the run that an earlier request with the same key has started, in its present state; `None` if there was no
-    /// such request.
+    /// Returns the run that an earlier request with the same key has started, in its present state; `None` if there was
+    /// no such request.
     ///
     /// # Errors
     /// [`Conflict::KeyReused`] if the earlier request had another fingerprint or started no run.
@@ -106,8 +106,8 @@ impl Store {
         })
     }
 
-    /// Deletes up to `limit` keys that are older than `before`, and returns how many. A request with a deleted key is a new
-    /// request. One process at a time does it; the others return 0.
+    /// Deletes up to `limit` keys that are older than `before`, and returns how many. A request with a deleted key is a
+    /// new request. One process at a time does it; the others return 0.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

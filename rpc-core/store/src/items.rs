@@ -38,8 +38,8 @@ const ITEMS_AT_A_TIME: usize = 100;
 
 steps! {
     trait ItemSteps {
-        /// Allocates the positions of new items at the end of their thread, and counts the messages among them. Returns the
-        /// first position.
+        /// Allocates the positions of new items at the end of their thread, and counts the messages among them. Returns
+        /// the first position.
         ///
         /// Locks the thread, so a transaction calls it before it touches runs or items.
         ///
@@ -64,8 +64,8 @@ steps! {
 
         /// Inserts items from position `first` on. Returns their rows.
         ///
-        /// Each item is one statement: diesel-async cannot insert several rows at once on SQLite, where a statement costs no
-        /// round trip.
+        /// Each item is one statement: diesel-async cannot insert several rows at once on SQLite, where a statement
+        /// costs no round trip.
         fn insert_items(c, token: FencingToken, first: i64, new: Vec<NewItem>) -> Vec<ItemRow> {
             let mut rows = Vec::new();
             for (position, item) in (first..).zip(new) {
@@ -76,8 +76,8 @@ steps! {
             Ok(rows)
         }
 
-        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over. Records
-        /// what the run has used so far, if that is given.
+        /// Checks a fencing token, and locks its run: until the commit the run can neither end nor be taken over.
+        /// Records what the run has used so far, if that is given.
         ///
         /// # Errors
         /// [`Conflict::RunSuperseded`] if the run has ended or has another owner.
@@ -93,8 +93,8 @@ steps! {
             if current == 0 { Err(Conflict::RunSuperseded.into()) } else { Ok(()) }
         }
 
-        /// Stores the results of tool calls: pairs of an item and its whole new body. The run must be locked. Returns how
-        /// many of the items are tool calls of the run; others are left alone.
+        /// Stores the results of tool calls: pairs of an item and its whole new body. The run must be locked. Returns
+        /// how many of the items are tool calls of the run; others are left alone.
         fn complete_items(c, token: FencingToken, results: Vec<(ItemId, String)>) -> usize {
             let mut completed = 0;
             for (id, body) in results {
@@ -108,8 +108,8 @@ steps! {
             Ok(completed)
         }
 
-        /// Reads the newest items of a thread between two positions, in order of position, with the hidden ones: at most
-        /// `limit`.
+        /// Reads the newest items of a thread between two positions, in order of position, with the hidden ones: at
+        /// most `limit`.
         fn newest_items(c, thread_id: ThreadId, after: i64, before: i64, limit: u32) -> Vec<ItemRow> {
             let mut rows: Vec<ItemRow> = items::table
                 .filter(items::thread_id.eq(thread_id))
@@ -286,7 +286,8 @@ impl Store {
         })
     }
 
-    /// Returns the items of a run in order of position, with the hidden ones: the message that it answers, then its output.
+    /// Returns the items of a run in order of position, with the hidden ones: the message that it answers, then its
+    /// output.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -302,12 +303,12 @@ impl Store {
         })
     }
 
-    /// Appends items of an active run, and returns them with their positions. `used` is JSON of what the run has used so
-    /// far; `None` leaves what is recorded.
+    /// Appends items of an active run, and returns them with their positions. `used` is JSON of what the run has used
+    /// so far; `None` leaves what is recorded.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been deleted.
-    /// Nothing is appended then.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
+    /// deleted. Nothing is appended then.
     #[boxed]
     pub async fn items_append(
         &self,
@@ -328,8 +329,8 @@ impl Store {
     /// Stores the result of a tool call of an active run: `body` replaces the body that was stored before the call ran.
     ///
     /// # Errors
-    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the run has no such call. Nothing
-    /// is changed then.
+    /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the run has no such call.
+    /// Nothing is changed then.
     #[boxed]
     pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {

@@ -5,9 +5,10 @@
 //!
 //! # Lock order
 //!
-//! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key, thread,
-//! run, items, summary, attachments, user, day of usage, month of usage, sums of usage, days of shared budgets. Several rows of
-//! one table are locked in the order of their ids. No other transaction can lock a thread that is being created, so its row may come late.
+//! Transactions of requests lock rows in this order, so that no two of them wait for each other: idempotency key,
+//! thread, run, items, summary, attachments, user, day of usage, month of usage, sums of usage, days of shared budgets.
+//! Several rows of one table are locked in the order of their ids. No other transaction can lock a thread that is being
+//! created, so its row may come late.
 //!
 //! Jobs that change many rows lock them with `row_locks.rs`, which waits for no row.
 
@@ -40,6 +41,7 @@ mod log;
 mod logged_events;
 mod login_failures;
 pub mod migrate;
+mod number;
 mod postgres;
 mod postgres_facts;
 mod processes;
@@ -81,6 +83,7 @@ pub use error_hours::{ErrorCount, hour_of};
 pub use foreign_identities::ForeignIdentity;
 pub use idempotency::IdempotencyKey;
 pub use items::ItemPage;
+pub use number::{to_signed, to_unsigned};
 pub use postgres::Listener;
 pub use postgres_facts::PostgresFacts;
 pub use processes::{HeldPresence, ListedProcess, NotHeld, Presence, ProcessDetails};
@@ -105,8 +108,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Locks the file of an SQLite database: a second process would close the runs of the first as lost. Returns `None` for
-    /// PostgreSQL, which several processes share.
+    /// Locks the file of an SQLite database: a second process would close the runs of the first as lost. Returns `None`
+    /// for PostgreSQL, which several processes share.
     ///
     /// # Errors
     /// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the file system fails.

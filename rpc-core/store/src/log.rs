@@ -22,8 +22,8 @@ use threadline_schema::ids::{ProcessId, RunId};
 pub(super) trait LogSteps {
     /// Inserts rows of events. Replaces a row that an earlier attempt has inserted, unless that row is longer.
     ///
-    /// Whether an earlier attempt was committed is not always known, so a later one begins with the same rows. The earlier
-    /// attempt may even be executed after the later one, if the server was frozen.
+    /// Whether an earlier attempt was committed is not always known, so a later one begins with the same rows. The
+    /// earlier attempt may even be executed after the later one, if the server was frozen.
     fn insert_events(&mut self, rows: &[EventRow]) -> impl Future<Output = StoreResult<()>> + Send;
 }
 
@@ -96,8 +96,8 @@ impl FromIterator<EventRow> for EventColumns {
 
 steps! {
     trait ReadLog {
-        /// Reads rows with events of a run after a number, in order. Rows do not overlap, so at most one of them begins before
-        /// that number.
+        /// Reads rows with events of a run after a number, in order. Rows do not overlap, so at most one of them begins
+        /// before that number.
         fn rows_after(c, run_id: RunId, after: i64, limit: i64) -> Vec<EventRow> {
             let start: Option<i64> = run_events::table
                 .filter(run_events::run_id.eq(run_id).and(run_events::first_seq.le(after.saturating_add(1))))
@@ -121,8 +121,8 @@ steps! {
 /// Appends events of any number of runs in one statement, so in one round trip, and a process that is frozen meanwhile
 /// holds no lock.
 ///
-/// The lock of the runs is the one that the foreign key takes anyway. Taking it first leaves out the rows of a run whose
-/// thread is being deleted; without it the foreign key would refuse the rows of all runs.
+/// The lock of the runs is the one that the foreign key takes anyway. Taking it first leaves out the rows of a run
+/// whose thread is being deleted; without it the foreign key would refuse the rows of all runs.
 const APPEND: &str = "\
 INSERT INTO run_events (run_id, first_seq, last_seq, event, cuts) \
 SELECT e.run_id, e.first_seq, e.last_seq, e.event, e.cuts \
@@ -176,8 +176,8 @@ impl AppendEvents for LiteConn {
 }
 
 impl Store {
-    /// Appends events of active runs of `owner`, and returns these runs. The others have ended, have another owner or have been
-    /// deleted, and none of their events is written. A row that exists is replaced, unless it is longer.
+    /// Appends events of active runs of `owner`, and returns these runs. The others have ended, have another owner or
+    /// have been deleted, and none of their events is written. A row that exists is replaced, unless it is longer.
     ///
     /// # Errors
     /// Only if the database fails. It is not known then whether the events were written.
@@ -186,8 +186,8 @@ impl Store {
         change!(self, |c| { c.append(owner, rows).await })
     }
 
-    /// Returns rows of `run_events` with events of a run after number `after`, in order. The first row may begin before that
-    /// number. A run that has ended has all its events there.
+    /// Returns rows of `run_events` with events of a run after number `after`, in order. The first row may begin before
+    /// that number. A run that has ended has all its events there.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -210,8 +210,8 @@ impl Store {
         })
     }
 
-    /// Deletes the events of up to `limit` runs that ended before `before`, and returns how many runs these are. One process at
-    /// a time does it; the others return 0.
+    /// Deletes the events of up to `limit` runs that ended before `before`, and returns how many runs these are. One
+    /// process at a time does it; the others return 0.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

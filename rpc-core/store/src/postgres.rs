@@ -1,8 +1,8 @@
 //! PostgreSQL: opens connections, and the pool.
 
-mod backend;
 mod connection;
 mod pool_state;
+mod pooler;
 mod row;
 mod sqlstate;
 mod statement;
@@ -133,7 +133,7 @@ impl Server {
                 tracing::debug!(error = %Chain(&error), "lost a connection to PostgreSQL");
             }
         });
-        let is_pooler = backend::is_pooler(&client).await.map_err(refused)?;
+        let is_pooler = pooler::is_pooler(&client).await.map_err(refused)?;
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
@@ -216,7 +216,7 @@ impl Server {
         let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context)).boxed();
         let is_pooler = tokio::select! {
-            is_pooler = backend::is_pooler(&client) => is_pooler.map_err(StoreError::unavailable)?,
+            is_pooler = pooler::is_pooler(&client) => is_pooler.map_err(StoreError::unavailable)?,
             () = async { while let Some(Ok(_)) = messages.next().await {} } => {
                 return Err(StoreError::unavailable("the connection was closed"));
             }

@@ -185,8 +185,8 @@ impl Store {
         })
     }
 
-    /// Returns the processes that were seen since a time, and those that own active runs: newest first, at most `limit`, with
-    /// the number of their active runs and the earliest end of a lease.
+    /// Returns the processes that were seen since a time, and those that own active runs: newest first, at most
+    /// `limit`, with the number of their active runs and the earliest end of a lease.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -1,7 +1,7 @@
 //! Sends a query of diesel over either connection.
 //!
-//! diesel has such a trait for connections that block, and diesel-async has one for those that do not. The queries of the
-//! store are written once for both, so they use this trait. On SQLite the query blocks, and its future is ready.
+//! diesel has such a trait for connections that block, and diesel-async has one for those that do not. The queries of
+//! the store are written once for both, so they use this trait. On SQLite the query blocks, and its future is ready.
 //! diesel-async would copy each value of each row, to send it to another thread.
 
 use super::unit::{LiteConn, PgConn};
@@ -61,8 +61,8 @@ impl<Q, C> RunQueryDsl<C> for Q {}
 pub(crate) trait FixedDsl: Sized {
     /// Makes the connection prepare the statement once.
     ///
-    /// diesel does not do that for an `UPDATE` or an upsert, because the set of their columns can vary. Not for a statement
-    /// with a list (`eq_any`): on SQLite its text has one parameter for each element.
+    /// diesel does not do that for an `UPDATE` or an upsert, because the set of their columns can vary. Not for a
+    /// statement with a list (`eq_any`): on SQLite its text has one parameter for each element.
     fn fixed(self) -> Fixed<Self> {
         Fixed(self)
     }

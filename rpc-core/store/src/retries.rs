@@ -49,7 +49,8 @@ steps! {
             Ok(())
         }
 
-        /// Deletes the items of the run, except its tool calls: they have had their effects, and the model must see that.
+        /// Deletes the items of the run, except its tool calls: they have had their effects, and the model must see
+        /// that.
         fn discard_answer(c, run: &RunRow) -> () {
             let new = items::run_id.eq(run.id).and(items::kind.ne(ItemKind::ToolCall));
             diesel::delete(items::table.filter(new)).execute(c).await?;
@@ -59,8 +60,8 @@ steps! {
 }
 
 impl Store {
-    /// Returns the ids of the visible items that follow `message` and do not belong to `run_id`, in order of position: those
-    /// that are deleted if that run, which answers the message again, completes.
+    /// Returns the ids of the visible items that follow `message` and do not belong to `run_id`, in order of position:
+    /// those that are deleted if that run, which answers the message again, completes.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) if the thread has been deleted.

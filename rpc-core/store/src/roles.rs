@@ -13,8 +13,8 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 
 impl Store {
-    /// Returns the roles of a user, sorted: those that the operator has given, and those that the identity provider has named
-    /// last.
+    /// Returns the roles of a user, sorted: those that the operator has given, and those that the identity provider has
+    /// named last.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -23,8 +23,8 @@ struct LockedKey {
 
 /// Locks of rows until the end of the transaction.
 ///
-/// Jobs that change many rows use the `lock_available` functions. They wait for no row lock, so they cannot be part of a
-/// deadlock, whatever the order in which requests lock the same rows.
+/// Jobs that change many rows use the `lock_available` functions. They wait for no row lock, so they cannot be part of
+/// a deadlock, whatever the order in which requests lock the same rows.
 pub(super) trait RowLocks {
     /// Locks those of the runs that exist and that no other transaction has locked. Returns them.
     fn lock_available_runs(&mut self, ids: Vec<RunId>) -> impl Future<Output = StoreResult<Vec<RunId>>> + Send;

@@ -1,7 +1,7 @@
 //! Rows as they are stored. Every column of a table is a field of its row.
 
 pub use super::logged_events::{EPOCH_EVENTS, LoggedBody, LoggedEvents, ROW_BYTES};
-use super::usage::Held;
+use super::usage::{Held, SharedBudget};
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
@@ -457,8 +457,8 @@ rows! {
     }
 }
 
-/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is not
-/// current changes nothing: the run has ended, or another process has taken it over.
+/// Identifies a period in which one process owns a run. Each write of the run names it. A write with a token that is
+/// not current changes nothing: the run has ended, or another process has taken it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FencingToken {
     /// The run.
@@ -475,9 +475,14 @@ impl RunRow {
         Held { tokens: self.held_tokens, micros: self.held_micros, scopes: self.budget_scopes.clone() }
     }
 
-    /// Returns whether a shared budget holds what the run holds.
-    pub(super) fn holds(&self, scope: &str) -> bool {
-        self.budget_scopes.lines().any(|held| held == scope)
+    /// Returns the shared budgets that hold what the run holds, with their present limits. One that has none any more still
+    /// holds it: the end of the run releases it there.
+    pub(super) fn shared_budgets(&self, limited: &[SharedBudget]) -> Vec<SharedBudget> {
+        let budget = |scope: &str| match limited.iter().find(|budget| budget.scope == scope) {
+            Some(budget) => budget.clone(),
+            None => SharedBudget { scope: scope.to_owned(), limit_tokens: i64::MAX, limit_micros: i64::MAX },
+        };
+        self.budget_scopes.lines().map(budget).collect()
     }
 
     /// Returns the fencing token of the owner that the row names.

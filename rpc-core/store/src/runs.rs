@@ -5,6 +5,7 @@ use super::db::Store;
 use super::error::{Conflict, Entity, OrNotFound, StoreError, StoreResult};
 use super::items::ItemSteps;
 use super::log::LogSteps;
+use super::number::to_signed;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::retries::RetrySteps;
 use super::row_locks::RowLocks;
@@ -142,7 +143,7 @@ impl Store {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
             None => (None, None),
         };
-        let tokens = |count: u64| bounded(i64::try_from(count).unwrap_or(i64::MAX));
+        let tokens = |count: u64| bounded(to_signed(count));
         let (prompt_tokens, completion_tokens) = (tokens(end.usage.prompt_tokens), tokens(end.usage.completion_tokens));
         tx!(self, |c| {
             let first = c.allocate_positions(token.thread_id, &new, end.finished_at).await?;

@@ -83,8 +83,8 @@ impl Store {
         })
     }
 
-    /// Takes the users out of a key's list whom `is_gone` finds. Each change gets its record from `change`. Returns how many
-    /// keys named one.
+    /// Takes the users out of a key's list whom `is_gone` finds. Each change gets its record from `change`. Returns how
+    /// many keys named one.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -53,8 +53,8 @@ pub struct ThreadCreated {
 
 steps! {
     trait CreateSteps {
-        /// Inserts a thread, and counts it unless it is temporary. Returns `false`, and does nothing, if its user does not
-        /// exist or has `max` threads.
+        /// Inserts a thread, and counts it unless it is temporary. Returns `false`, and does nothing, if its user does
+        /// not exist or has `max` threads.
         fn insert_thread(c, thread: &ThreadRow, max: i64) -> bool {
             if !thread.temporary {
                 return c.insert_counted(thread, max).await;

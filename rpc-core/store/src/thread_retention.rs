@@ -11,7 +11,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{Id, ThreadId, UserId};
+use threadline_schema::ids::{ThreadId, UserId};
 use threadline_schema::threads::ThreadState;
 
 /// A thread that was not used for some time.
@@ -39,8 +39,8 @@ pub enum UnusedDeletion {
 }
 
 impl Store {
-    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked ones are
-    /// left out: who has locked them wants to look at them.
+    /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked
+    /// ones are left out: the operator who has locked them still needs them.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -110,8 +110,8 @@ impl Store {
         })
     }
 
-    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One process
-    /// at a time does that.
+    /// Deletes a thread as its user would, if it was last used before a time, has no active run and is not locked. One
+    /// process at a time does that.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.

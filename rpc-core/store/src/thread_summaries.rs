@@ -1,7 +1,7 @@
 //! What models read in place of the oldest turns of a thread, and the jobs that write it.
 //!
-//! A summary says what the items up to a position say. It is derived from them: what changes these items deletes it, and with
-//! it the claim of a job that is at work, which may have read the items as they were.
+//! A summary says what the items up to a position say. It is derived from them: what changes these items deletes it,
+//! and with it the claim of a job that is at work, which may have read the items as they were.
 
 use super::db::Store;
 use super::error::{Entity, StoreError, StoreResult};
@@ -17,8 +17,8 @@ use threadline_schema::ids::{ItemId, SummaryJobId, ThreadId};
 
 steps! {
     trait SummarySteps {
-        /// Forgets the summary of a thread whose items change from a position on, if it says something about them or a job
-        /// is writing one. The thread must be locked.
+        /// Forgets the summary of a thread whose items change from a position on, if it says something about them or a
+        /// job is writing one. The thread must be locked.
         fn forget_summary(c, thread_id: ThreadId, from: i64) -> () {
             let of_thread = thread_summaries::table.find(thread_id);
             let is_old = thread_summaries::through_position.ge(from).or(thread_summaries::job_id.is_not_null());
@@ -61,8 +61,8 @@ impl Store {
         Ok(Some((summary, last)))
     }
 
-    /// Begins a job that writes the next summary of a thread. Returns the summary so far. Returns `None` if another job is at
-    /// work, or one has failed a short time ago. If this job does not end, another can begin at `next_job_at`.
+    /// Begins a job that writes the next summary of a thread. Returns the summary so far. Returns `None` if another job
+    /// is at work, or one has failed a short time ago. If this job does not end, another can begin at `next_job_at`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the thread has been deleted.
@@ -83,8 +83,8 @@ impl Store {
             updated_at: now,
         };
         tx!(self, |c| {
-            // The update changes nothing. It is the lock: what changes items of the thread either sees the row of the job
-            // and deletes it, or has ended before the job reads.
+            // The update changes nothing. It is the lock: what changes items of the thread either sees the row of the
+            // job and deletes it, or has ended before the job reads.
             let locked =
                 diesel::update(threads::table.find(thread_id)).set(threads::next_position.eq(threads::next_position));
             if locked.execute(c).await? == 0 {
@@ -116,9 +116,9 @@ impl Store {
         read!(self, |c| { c.newest_items(thread_id, after, before, limit).await })
     }
 
-    /// Replaces the summary of a thread by that of a job. Returns `false` if the items have changed since the job began, the
-    /// thread has been deleted, or another job has taken over; nothing is stored then. If the job does not end, another can
-    /// begin at `next_job_at`.
+    /// Replaces the summary of a thread by that of a job. Returns `false` if the items have changed since the job
+    /// began, the thread has been deleted, or another job has taken over; nothing is stored then. If the job does not
+    /// end, another can begin at `next_job_at`.
     ///
     /// # Errors
     /// Only if the database fails.

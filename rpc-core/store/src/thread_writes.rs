@@ -1,8 +1,8 @@
-//! Frequent writes that are one statement on PostgreSQL, so one round trip. On SQLite a statement is a function call, and
-//! several cost no more.
+//! Frequent writes that are one statement on PostgreSQL, so one round trip. On SQLite a statement is a function call,
+//! and several cost no more.
 //!
-//! One statement commits or fails as a whole, as a transaction does. Rare cases (an archived thread, an idempotency key,
-//! attachments, a budget) use the transactions that are written once for both databases.
+//! One statement commits or fails as a whole, as a transaction does. Rare cases (an archived thread, an idempotency
+//! key, attachments, a budget) use the transactions that are written once for both databases.
 
 use super::error::{StoreError, StoreResult};
 use super::query::{FixedDsl, RunQueryDsl};
@@ -67,17 +67,17 @@ pub(super) struct FirstTry<'a> {
 }
 
 pub(super) trait ThreadWrites {
-    /// Inserts a thread without messages and counts it. Returns `false`, and does nothing, if its user does not exist or
-    /// has `max` threads. Condition and count are one statement: two concurrent requests cannot both be the last within
-    /// the limit.
+    /// Inserts a thread without messages and counts it. Returns `false`, and does nothing, if its user does not exist
+    /// or has `max` threads. Condition and count are one statement: two concurrent requests cannot both be the last
+    /// within the limit.
     fn insert_counted(&mut self, thread: &ThreadRow, max: i64) -> impl Future<Output = StoreResult<bool>> + Send;
 
     /// Deletes a thread of the user that has no active run, with its items, runs, events and idempotency keys. Returns
     /// whether there was one.
     fn delete_idle(&mut self, user_id: UserId, id: ThreadId) -> impl Future<Output = StoreResult<bool>> + Send;
 
-    /// Stores a message and its run, if one statement can: `None`, and nothing is stored, if the thread is not an active
-    /// one of the user, or is archived, and always on SQLite.
+    /// Stores a message and its run, if one statement can: `None`, and nothing is stored, if the thread is not an
+    /// active one of the user, or is archived, and always on SQLite.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if the thread has an active run.

@@ -76,7 +76,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the user's threads that are not archived, whether more follow, and how many there are in total.
+    /// Returns a page of the user's threads that are not archived, whether more follow, and how many there are in
+    /// total.
     ///
     /// # Errors
     /// [`StoreError::CursorNotFound`] if the cursor is the id of no thread of the user.
@@ -198,8 +199,8 @@ impl Store {
         })
     }
 
-    /// Replaces the title `first` that was set when the thread was created. Returns `None` if the user has chosen a title or
-    /// deleted the thread since. Does not count as a use of the thread.
+    /// Replaces the title `first` that was set when the thread was created. Returns `None` if the user has chosen a
+    /// title or deleted the thread since. Does not count as a use of the thread.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -226,8 +227,8 @@ impl Store {
         change!(self, |c| { c.delete_idle(user_id, id).await })
     }
 
-    /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: who has locked it wants to
-    /// look at it.
+    /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: the operator who has
+    /// locked it still needs it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
@@ -250,8 +251,8 @@ impl Store {
         })
     }
 
-    /// Archives up to `limit` threads that were last used before `before`, the oldest first, and returns how many. Threads with
-    /// an active run are left out.
+    /// Archives up to `limit` threads that were last used before `before`, the oldest first, and returns how many.
+    /// Threads with an active run are left out.
     ///
     /// # Errors
     /// Only if the database fails; nothing is archived then.

@@ -42,7 +42,7 @@ pub struct Reservation {
 /// A budget that all users share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedBudget {
-    /// `all`, or `agent:NAME`.
+    /// `all`, `agent:NAME` or `class:NAME`.
     pub scope: String,
     /// The budget in tokens per day.
     pub limit_tokens: i64,
@@ -349,7 +349,7 @@ impl Store {
             let more = Reservation {
                 tokens: tokens - run.held_tokens,
                 micros: micros - run.held_micros,
-                shared: reservation.shared.into_iter().filter(|budget| run.holds(&budget.scope)).collect(),
+                shared: run.shared_budgets(&reservation.shared),
                 ..reservation
             };
             c.hold_budget(run.user_id, day_of(run.created_at), &more).await?;

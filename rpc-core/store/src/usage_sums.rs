@@ -1,5 +1,5 @@
-//! Usage in sums, for the console: of all users per day, agent and model, and of each user per month. They change in the
-//! transaction that books the usage, so the console never adds up the rows of all users.
+//! Usage in sums, for the console: of all users per day, agent and model, and of each user per month. They change in
+//! the transaction that books the usage, so the console never adds up the rows of all users.
 
 use super::advisory_lock::{AdvisoryLock, Job};
 use super::db::Store;
@@ -20,11 +20,12 @@ use threadline_schema::db::tables::{anonymous_usage, usage_days, usage_months, u
 use threadline_schema::db::types::sql::Id;
 use threadline_schema::ids::UserId;
 
-/// Rows that share the writes of a day, agent and model on PostgreSQL: as many runs can end without waiting for each other.
+/// Rows that share the writes of a day, agent and model on PostgreSQL: as many runs can end without waiting for each
+/// other.
 const SLOTS: u64 = 16;
 
-/// The one statement by which PostgreSQL books usage. Each part reads the one before, so that all transactions lock rows in
-/// the same order.
+/// The one statement by which PostgreSQL books usage. Each part reads the one before, so that all transactions lock
+/// rows in the same order.
 const BOOK: &str = "\
 WITH booked AS (\
 INSERT INTO usage_days (user_id, day, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros, held_tokens, \
@@ -122,8 +123,8 @@ struct Part {
 }
 
 impl Booking {
-    /// `uses` are parts of the charge, that of the model which has written the answer last. It also gets what is in the charge
-    /// and in none of them.
+    /// `uses` are parts of the charge, that of the model which has written the answer last. It also gets what is in the
+    /// charge and in none of them.
     pub(super) fn new(user_id: UserId, day: i64, runs: i64, charge: Charge, uses: Vec<ModelUse>) -> Self {
         let Charge { prompt_tokens, completion_tokens, cost_micros } = charge.bounded();
         let has_no_price = cost_micros.is_none() && (prompt_tokens, completion_tokens) != (0, 0);
@@ -321,8 +322,8 @@ impl BookingWrites for LiteConn {
 type Sums = (i64, i64, i64, i64, i64, i64);
 
 impl Store {
-    /// Returns what all users have used from day `first` to `last`, newest day first, by agent and model. A sum stops at
-    /// 2·10^18.
+    /// Returns what all users have used from day `first` to `last`, newest day first, by agent and model. A sum stops
+    /// at 2·10^18.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -369,8 +370,8 @@ impl Store {
         })
     }
 
-    /// Returns a page of the users with usage in a month, the most expensive first, those of the same cost by their tokens,
-    /// and whether more follow. `after` is cost, tokens and user of the last of the page before.
+    /// Returns a page of the users with usage in a month, the most expensive first, those of the same cost by their
+    /// tokens, and whether more follow. `after` is cost, tokens and user of the last of the page before.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -400,8 +401,8 @@ impl Store {
     }
 
     /// Adds to the sums of a day, and of its month, what is in the rows of users and not in the sums: processes of the
-    /// release before, which may run beside this one during an upgrade or after a rollback, do not know the sums. One process
-    /// at a time does it.
+    /// release before, which may run beside this one during an upgrade or after a rollback, do not know the sums. One
+    /// process at a time does it.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -415,7 +416,8 @@ impl Store {
             if !c.try_lock(Job::SumUsage).await? {
                 return Ok(());
             }
-            // In this order: what moves from one table to the next between two queries is missed, and not counted twice.
+            // In this order: what moves from one table to the next between two queries is missed, and not counted
+            // twice.
             let [runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros] = &sums;
             let erased: Vec<(i64, i64, i64, i64, i64)> = anonymous_usage::table
                 .filter(anonymous_usage::day.eq(day))
@@ -496,8 +498,8 @@ impl Store {
         })
     }
 
-    /// Returns the statement that adds to the month of a day what its users have used and is not in the sums. It reads both
-    /// from one snapshot, and adds, so what is booked meanwhile is not lost.
+    /// Returns the statement that adds to the month of a day what its users have used and is not in the sums. It reads
+    /// both from one snapshot, and adds, so what is booked meanwhile is not lost.
     fn months_catch_up(&self, day: i64) -> Option<String> {
         let month = month_of(day);
         let (first, last) = days_of(month)?;
@@ -524,7 +526,8 @@ impl Store {
         ))
     }
 
-    /// Returns the sum of a column that does not fail when it is larger than a column. SQLite sums as floating point then.
+    /// Returns the sum of a column that does not fail when it is larger than a column. SQLite sums as floating point
+    /// then.
     fn sum_of(&self, column: &str) -> String {
         if self.is_postgres() {
             format!("CAST(LEAST(SUM({column}), {MAX}) AS BIGINT)")

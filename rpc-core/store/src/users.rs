@@ -50,7 +50,8 @@ steps! {
 }
 
 impl Store {
-    /// Makes an account. The email is taken as it is: normalise it before. `id` and `now` come from the [`Clock`](crate::Clock).
+    /// Makes an account. The email is taken as it is: normalise it before. `id` and `now` come from the
+    /// [`Clock`](crate::Clock).
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
@@ -85,8 +86,8 @@ impl Store {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
 
-    /// Returns the name of the budget class of what a user starts: that of the service key, or the one that the operator has
-    /// given to the user, or that of the identity provider.
+    /// Returns the name of the budget class of what a user starts: that of the service key, or the one that the
+    /// operator has given to the user, or that of the identity provider.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -115,8 +116,8 @@ impl Store {
         })
     }
 
-    /// Returns the budget classes of users, of those that have one: as the operator has given it, or as the identity provider
-    /// says.
+    /// Returns the budget classes of users, of those that have one: as the operator has given it, or as the identity
+    /// provider says.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -191,8 +191,8 @@ impl Toolbox {
         self.tools.iter().find(|tool| tool.name() == name).map(AsRef::as_ref)
     }
 
-    /// Returns the name of a tool of this toolbox, or the one that stands for all others: a label must never be text from the
-    /// model.
+    /// Returns the name of a tool of this toolbox, or the one that stands for all others: a label must never be text
+    /// from the model.
     pub fn known_name(&self, name: &str) -> &str {
         self.specs.iter().find(|spec| spec.name == name).map_or(UNKNOWN_TOOL, |spec| spec.name.as_str())
     }

@@ -1,8 +1,8 @@
 //! Spans of OpenTelemetry. They are made only if the process exports traces, and cost a look at a flag otherwise.
 //!
 //! [`install`] is called once, with the tracer of the exporter. A span is either the [root](Span::root) of what this
-//! process does for somebody, or a [child](Span::child) of the span in which it is made. [`InSpan::in_span`] makes a span
-//! the current one while a future is polled.
+//! process does for somebody, or a [child](Span::child) of the span in which it is made. [`InSpan::in_span`] makes a
+//! span the current one while a future is polled.
 //!
 //! Attributes never hold what users or models write, nor tokens or keys.
 

@@ -37,8 +37,8 @@ pub fn current_ids() -> Option<(TraceId, SpanId)> {
     })
 }
 
-/// A span, or nothing if the process exports no traces. Clones are the same span. It ends with [`end`](Self::end), or when
-/// the last clone is dropped.
+/// A span, or nothing if the process exports no traces. Clones are the same span. It ends with [`end`](Self::end), or
+/// when the last clone is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Span {
     context: Option<Context>,

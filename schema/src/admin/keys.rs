@@ -35,7 +35,7 @@ pub struct AdminCreateKeyParams {
 /// A service key that was just created.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AdminNewKey {
-    /// The text of the key. It is stored nowhere: this is the only time that it is told.
+    /// The text of the key. It is stored nowhere, and returned only here.
     pub secret: String,
     /// The key.
     pub key: AdminKey,

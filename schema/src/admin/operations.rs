@@ -108,7 +108,7 @@ pub struct AdminErrorHour {
 pub struct AdminErrors {
     /// By part and code, the most frequent first, at most 500.
     pub errors: Vec<AdminErrorCount>,
-    /// By hour, oldest first, without the hours of none.
+    /// By hour, oldest first, without hours that have no failures.
     pub hours: Vec<AdminErrorHour>,
 }
 

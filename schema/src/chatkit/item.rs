@@ -1,5 +1,6 @@
 //! Items: the entries of a thread.
 
+use super::by_value::by_value;
 use super::widget::WidgetRoot;
 use super::{
     AssistantContent, Attachment, Extra, InferenceOptions, StructuredInputItem, UserContent, Workflow, WorkflowTask,
@@ -14,7 +15,8 @@ use serde_with::skip_serializing_none;
 
 /// One entry of a thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(remote = "Self", tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ThreadItem")]
 pub enum ThreadItem {
     /// A message of the user.
     UserMessage(UserMessage),
@@ -40,6 +42,8 @@ pub enum ThreadItem {
     /// The end of the assistant's turn.
     EndOfTurn(EndOfTurn),
 }
+
+by_value!(ThreadItem);
 
 /// A message of the user.
 #[skip_serializing_none]

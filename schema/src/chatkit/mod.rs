@@ -6,6 +6,7 @@
 
 mod action;
 mod attachment;
+mod by_value;
 mod event;
 mod icon;
 mod item;

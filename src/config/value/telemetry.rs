@@ -146,7 +146,7 @@ impl Value for Ratio {
     const PLACEHOLDER: &'static str = "NUMBER";
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).map(Self)
+        text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).map(Self)
     }
 
     fn expected() -> String {

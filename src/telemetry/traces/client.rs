@@ -85,7 +85,7 @@ impl OtlpClient {
         *request.timeout_mut() = Some(self.timeout);
         // The URL can hold a password.
         let response = self.client.execute(request).await.map_err(reqwest::Error::without_url)?;
-        let (head, body) = Response::from(response).into_parts();
+        let (head, body) = Response::<reqwest::Body>::from(response).into_parts();
         let (body, trailers) = read_body(body).await?;
         let response = Response::from_parts(head, body);
         match self.protocol {
@@ -107,7 +107,7 @@ impl OtlpClient {
         };
         tracing::warn!(
             target: "threadline::traces", problem = %problem, failed_before,
-            "the collector does not take spans, so they are lost; the service goes on"
+            "the collector does not take spans, so they are lost; the service continues"
         );
     }
 }
@@ -180,15 +180,16 @@ async fn read_body(body: reqwest::Body) -> Result<(Bytes, Option<HeaderMap>), Ht
     Ok((bytes.freeze(), trailers))
 }
 
-/// Returns the response that a collector would give over HTTP. A response that is nothing but an error has its status in
-/// the head.
+/// Returns the response that a collector would give over HTTP. A response that is nothing but an error has its status
+/// in the head.
 fn as_http(response: Response<Bytes>, trailers: Option<&HeaderMap>) -> Response<Bytes> {
     let (mut head, body) = response.into_parts();
     let status = trailers.and_then(|trailers| trailers.get(GRPC_STATUS)).or_else(|| head.headers.get(GRPC_STATUS));
     let status = status.and_then(|status| status.to_str().ok()?.parse::<u8>().ok());
     head.status = match status {
         Some(0) => StatusCode::OK,
-        // Those that the protocol lets a client repeat: cancelled, too late, out of range, aborted, unavailable, data loss.
+        // Those that the protocol lets a client repeat: cancelled, too late, out of range, aborted, unavailable, data
+        // loss.
         Some(1 | 4 | 8 | 10 | 11 | 14 | 15) => StatusCode::SERVICE_UNAVAILABLE,
         Some(16) => StatusCode::UNAUTHORIZED,
         Some(7) => StatusCode::FORBIDDEN,

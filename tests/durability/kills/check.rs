@@ -1,10 +1,10 @@
 //! The checks after the last process has died: everything that was acknowledged is there, once.
 
 use super::Kill;
-use super::customer::{Customer, Submission};
-use crate::model::{Wish, asked};
-use crate::reader::{Door, Reader, Seen};
-use crate::shop::{begin, items, submit, text, whole};
+use super::user::{SimulatedUser, Submission};
+use crate::model::{AnswerPlan, asked};
+use crate::reader::{Reader, Seen, Transport};
+use crate::service::{begin, items, submit, text, whole};
 use crate::support::{App, Client, Upstream};
 use crate::trial::{Trial, spread};
 use serde_json::Value;
@@ -36,15 +36,15 @@ pub async fn check(
     trial: &mut Trial,
     upstream: &Upstream,
     apps: &[App],
-    customers: Vec<Customer>,
+    users: Vec<SimulatedUser>,
     kills: &[Kill],
 ) -> String {
     let mut found = Found::default();
-    let busy: usize = customers.iter().map(|customer| customer.refused_while_busy).sum();
+    let busy: usize = users.iter().map(|user| user.refused_while_busy).sum();
     let checked = Instant::now();
-    for mut customer in customers {
-        let user = customer.user.at(&apps[trial.dice.usize(..apps.len())]);
-        let mut sent = std::mem::take(&mut customer.sent);
+    for mut simulated in users {
+        let user = simulated.user.at(&apps[trial.rng.usize(..apps.len())]);
+        let mut sent = std::mem::take(&mut simulated.sent);
         for sent in &mut sent {
             settle(&user, sent).await;
             found.messages += 1;
@@ -52,20 +52,20 @@ pub async fn check(
         }
         let tasks = tasks(&user).await;
         let mut histories = BTreeMap::new();
-        for session in &customer.sessions {
+        for session in &simulated.sessions {
             histories.insert(*session, items(&user, *session).await);
         }
         let asked = asked(upstream);
         for sent in &sent {
-            let asked = asked.get(&sent.wish.tag).copied().unwrap_or_default();
+            let asked = asked.get(&sent.plan.tag).copied().unwrap_or_default();
             one(&user, sent, &histories[&sent.session], &tasks, kills, asked, &mut found).await;
         }
         let users = |items: &Vec<Value>| items.iter().filter(|item| item["type"] == "user_message").count();
-        assert_eq!(histories.values().map(users).sum::<usize>(), sent.len(), "messages that nobody sent");
-        for (at, session) in customer.sessions.iter().enumerate() {
-            let wish = Wish::talk(2, 0, format!("after{}-{at}", customer.name));
-            let run = begin(&user, *session, &wish).await;
-            let reader = whole(Door::RunSse, &user, *session, run).await;
+        assert_eq!(histories.values().map(users).sum::<usize>(), sent.len(), "messages that were not sent");
+        for (at, session) in simulated.sessions.iter().enumerate() {
+            let plan = AnswerPlan::talk(2, 0, format!("after{}-{at}", simulated.name));
+            let run = begin(&user, *session, &plan).await;
+            let reader = whole(Transport::RunSse, &user, *session, run).await;
             assert_eq!(reader.end().unwrap()["type"], "run.completed", "session {session} is stuck");
         }
     }
@@ -85,7 +85,7 @@ async fn settle(user: &Client, sent: &mut Submission) {
     let deadline = Instant::now() + ALL_CLOSED;
     while sent.reader.is_none() {
         sent.tries += 1;
-        match submit(user, sent.session, &sent.wish, &sent.wish.tag).await.expect("the service is there") {
+        match submit(user, sent.session, &sent.plan, &sent.plan.tag).await.expect("the service is there") {
             Ok(run) => sent.reader = Some(Reader::new(sent.session, run)),
             Err(error) => {
                 assert!(error["data"]["code"] == "THREAD_BUSY" && Instant::now() < deadline, "{error}");
@@ -96,7 +96,7 @@ async fn settle(user: &Client, sent: &mut Submission) {
     let reader = sent.reader.as_mut().expect("it was just made");
     while reader.end().is_none() {
         assert!(Instant::now() < deadline, "run {} does not end", reader.run);
-        reader.follow(Door::RunSse, user).await;
+        reader.follow(Transport::RunSse, user).await;
     }
 }
 
@@ -110,8 +110,8 @@ async fn one(
     asked: usize,
     found: &mut Found,
 ) {
-    let (wish, reader) = (&sent.wish, sent.reader.as_ref().expect("settled"));
-    let tag = &wish.tag;
+    let (plan, reader) = (&sent.plan, sent.reader.as_ref().expect("settled"));
+    let tag = &plan.tag;
     let run = user.run(reader.run).await;
     let status = run["status"].as_str().unwrap().to_owned();
     let end = reader.end().expect("settled");
@@ -119,16 +119,16 @@ async fn one(
     if let Some(told) = &sent.cancelled {
         assert_eq!(told["status"], run["status"], "{tag}: a cancel was told something else");
     }
-    let times = history.iter().filter(|item| item["type"] == "user_message" && text(item) == wish.message()).count();
+    let times = history.iter().filter(|item| item["type"] == "user_message" && text(item) == plan.message()).count();
     assert_eq!(times, 1, "{tag}: the message is there {times} times");
 
     // The events of the run, for a new reader.
-    let anew = whole(Door::RunSse, user, reader.session, reader.run).await;
+    let anew = whole(Transport::RunSse, user, reader.session, reader.run).await;
     reader.check_items(history);
     anew.check_items(history);
     assert_eq!(reader.items(), anew.items(), "{tag}: two readers have different screens");
     let kept = anew.items().iter().filter(|item| item["type"] == "assistant_message").map(text).collect::<String>();
-    assert!(wish.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
+    assert!(plan.answer().starts_with(&kept), "{tag}: {kept:?} is not how the answer begins");
     // Each process that continues the run begins with a resync event, in which the run is running, and asks the model
     // once more. In the resync event of a process that closes the run, it has ended.
     let goes_on = |seen: &&Seen| seen.event["type"] == "run.resync" && seen.event["run"]["status"] == "running";
@@ -136,13 +136,13 @@ async fn one(
     assert!(asked <= 1 + continued, "{tag}: the model was asked {asked} times, by {} processes", 1 + continued);
     found.continued += usize::from(continued > 0);
     if continued == 0 {
-        assert!(wish.answer().starts_with(&reader.heard()), "{tag}: heard {:?}", reader.heard());
+        assert!(plan.answer().starts_with(&reader.heard()), "{tag}: heard {:?}", reader.heard());
         // The log of a dead process's run has the events that were durable when it was closed. All of them must be
         // kept.
         assert_eq!(anew.heard(), kept, "{tag}: words in the log are not in the message");
     }
     match status.as_str() {
-        "completed" => assert_eq!(kept, wish.answer(), "{tag}"),
+        "completed" => assert_eq!(kept, plan.answer(), "{tag}"),
         "interrupted" | "cancelled" if continued == 0 => lost(reader, &kept, kills, found),
         "interrupted" | "cancelled" => {}
         other => panic!("{tag}: {other}: {run}"),

@@ -8,7 +8,8 @@ use crate::support::{Gate, Script, Setup, Upstream, eventually};
 use threadline_test_requirements::Requirement;
 
 /// The parts of the console.
-const TABS: [&str; 13] = [
+const TABS: [&str; 14] = [
+    "agents",
     "runs",
     "usage",
     "top-users",

@@ -1,4 +1,5 @@
-//! Metrics, alert rules and the dashboard, with Prometheus' own programs and a real Prometheus that scrapes the service.
+//! Metrics, alert rules and the dashboard, with Prometheus' own programs and a real Prometheus that scrapes the
+//! service.
 
 use super::files::{deploy, succeeds};
 use crate::support::{App, Setup, eventually};

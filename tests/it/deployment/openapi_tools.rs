@@ -1,4 +1,5 @@
-//! The OpenAPI document in the hands of those who use it: linters have nothing to say, and generators make clients of all of it.
+//! The OpenAPI document in the hands of those who use it: linters have nothing to say, and generators make clients of
+//! all of it.
 
 use super::files::{check, deploy, succeeds};
 use crate::support::process::run;

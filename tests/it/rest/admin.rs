@@ -1,6 +1,7 @@
 //! `/api/v1/admin`: the console of operators. Who may use it, over every transport, and what it says and changes.
 
 use super::registration::command;
+use crate::agents::file::AgentsFile;
 use crate::support::client::{PASSWORD, read};
 use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
 use crate::{everywhere, serve_and_split};
@@ -8,7 +9,8 @@ use serde_json::{Value, json};
 
 const USERS: &str = "/api/v1/admin/users";
 const RUNS: &str = "/api/v1/admin/runs";
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 13] = [
+    "agents-file",
     "users",
     "runs",
     "usage",
@@ -312,6 +314,42 @@ everywhere! {
         for text in ["host", "address", "started_at", "seen_at"] {
             assert!(process[text].as_str().is_some_and(|text| !text.is_empty()), "{text}: {process}");
         }
+    }
+
+    async fn the_agents_file_is_shown_checked_and_reloaded(setup: Setup) {
+        const PATH: &str = "/api/v1/admin/agents-file";
+        const TOOL: &str = r#"
+[tools.look]
+kind = "http"
+url = "http://127.0.0.1:9/look"
+description = "Look."
+headers = { Authorization = "Bearer sk-secret" }
+"#;
+        let file = AgentsFile::new(&format!("# a comment\n[agents.one]\n{TOOL}"));
+        let app = file.of(setup).start().await;
+        let admin = with_roles(&app, &["admin"]).await;
+        let shown = admin.get(PATH).await;
+        assert_eq!((&shown.data()["path"], &shown.data()["agents"]), (&json!(file.name()), &json!(["one"])));
+        let text = shown.data()["text"].as_str().unwrap();
+        assert!(text.contains("[tools.look]") && text.contains("(hidden)") && !shown.text.contains("sk-secret"), "{text}");
+
+        let check = async |text: &str| admin.post(&format!("{PATH}/check"), &json!({"text": text})).await.data().clone();
+        assert_eq!(check("[agents.a]\n[agents.b]\n[agents]\n").await["is_valid"], false);
+        assert_eq!(check("default = \"b\"\n[agents.a]\n[agents.b]\n").await, json!({"is_valid": true, "agents": ["a", "b"]}));
+        let wrong = check("[agents.a]\nmax_turns = \"many\"\n").await;
+        assert!(wrong["problem"].as_str().unwrap().contains(":2:"), "{wrong}");
+        assert_eq!(admin.get(PATH).await.data()["agents"], json!(["one"]), "nothing changes");
+
+        file.write("[agents.two]\n");
+        let reloaded = admin.post(&format!("{PATH}/reload"), &json!({})).await;
+        assert_eq!(reloaded.data()["default"], "two", "{}", reloaded.text);
+        assert!(reloaded.data()["loaded_at"].as_str() > shown.data()["loaded_at"].as_str(), "{}", reloaded.text);
+        file.write("[agents.two]\nnonsense = 1\n");
+        let message = admin.post(&format!("{PATH}/reload"), &json!({})).await.fails(400, "INVALID_REQUEST").to_owned();
+        assert!(message.contains("nonsense") && message.contains(":2:"), "{message}");
+        assert_eq!(admin.get(PATH).await.data()["default"], "two");
+        let log = admin.get("/api/v1/admin/audit-log").await;
+        assert_eq!(log.data()[0]["action"], "admin.reload_agents_file");
     }
 
     async fn conversations_are_counts_unless_content_may_be_read(setup: Setup) {

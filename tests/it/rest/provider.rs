@@ -1,4 +1,5 @@
-//! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away means.
+//! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away
+//! means.
 
 use crate::support::process::{SECRET, run};
 use crate::support::provider::AUDIENCE;

@@ -1,4 +1,5 @@
-//! Service keys: what they may call, whom they may act for, what is recorded of it, and the client tokens that they create.
+//! Service keys: what they may call, whom they may act for, what is recorded of it, and the client tokens that they
+//! create.
 
 use super::registration::command;
 use crate::support::{App, Client, eventually};

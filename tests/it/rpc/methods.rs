@@ -236,9 +236,11 @@ async fn without_a_valid_token_only_public_methods_answer() {
 }
 
 const METHODS: &[&str] = &[
+    "admin.agents_file",
     "admin.audit_log",
     "admin.budgets",
     "admin.cancel_run",
+    "admin.check_agents_file",
     "admin.create_key",
     "admin.disable_user",
     "admin.enable_user",
@@ -252,6 +254,7 @@ const METHODS: &[&str] = &[
     "admin.list_threads",
     "admin.list_top_users",
     "admin.list_users",
+    "admin.reload_agents_file",
     "admin.revoke_key",
     "admin.set_budget_class",
     "admin.settings",

@@ -1,4 +1,5 @@
-//! A user is erased while it and others are busy. Nothing of it is left, in no table and in no file; others lose nothing.
+//! A user is erased while it and others are busy. Nothing of it is left, in no table and in no file; others lose
+//! nothing.
 
 use crate::in_variants;
 use crate::rest::registration::command;
@@ -125,8 +126,8 @@ fn files(directory: &Path) -> Vec<std::path::PathBuf> {
 /// Returns where one of these texts is: columns of tables, and files.
 async fn traces(app: &App, texts: &[String]) -> Vec<String> {
     let mut found = app.database.columns_with(texts).await;
-    // Ids for those who have something left to do: who has to forget the user, and whose bytes to look for once more. They are
-    // deleted after some minutes.
+    // Ids for those who have something left to do: who has to forget the user, and whose bytes to look for once more.
+    // They are deleted after some minutes.
     found.retain(|column| column != "access_changes.subject_id" && column != "attachment_leftovers.attachment_id");
     for path in [app.database.files(), files(app.files.path())].concat() {
         // A file may go meanwhile.

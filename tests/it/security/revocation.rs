@@ -1,5 +1,5 @@
-//! Access that is taken back while a hundred streams are open, at two replicas: each stream ends at once, and each new call
-//! is refused at both. With signals over Redis, and without.
+//! Access that is taken back while a hundred streams are open, at two replicas: each stream ends at once, and each new
+//! call is refused at both. With signals over Redis, and without.
 
 use crate::in_variants;
 use crate::rest::admin::with_roles;

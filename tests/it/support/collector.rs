@@ -1,4 +1,5 @@
-//! An OpenTelemetry collector: receives spans over OTLP, over HTTP and as gRPC, and decodes them with the official types.
+//! An OpenTelemetry collector: receives spans over OTLP, over HTTP and as gRPC, and decodes them with the official
+//! types.
 
 use bytes::Bytes;
 use futures::stream;

@@ -232,8 +232,8 @@ pub fn command(arguments: &[&str]) -> Command {
 /// disk.
 pub const FILE_BLOCKS: &str = "TEST_FILE_BLOCKS";
 
-/// Not a setting of the service: size of the disk under its SQLite file, as `mount` takes it. The disk belongs to this process
-/// alone, and ends with it.
+/// Not a setting of the service: size of the disk under its SQLite file, as `mount` takes it. The disk belongs to this
+/// process alone, and ends with it.
 pub const DISK_SIZE: &str = "TEST_DISK_SIZE";
 
 /// Not a setting of the service: the reading end of its log pipe is closed.

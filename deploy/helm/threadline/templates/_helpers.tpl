@@ -53,7 +53,7 @@ capabilities:
 
 {{- /* Mistakes that Kubernetes would accept. */}}
 {{- define "threadline.check" -}}
-{{- $secrets := list "SECRET_KEY" "JWT_SECRET" "DATABASE_URL" "DATABASE_DIRECT_URL" "REDIS_URL" "OPENROUTER_API_KEY" "GEMINI_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" }}
+{{- $secrets := list "SECRET_KEY" "JWT_SECRET" "DATABASE_URL" "DATABASE_DIRECT_URL" "REDIS_URL" "OPENROUTER_API_KEY" "GEMINI_API_KEY" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "OTEL_EXPORTER_OTLP_HEADERS" "ERROR_REPORT_URL" }}
 {{- range $name, $_ := .Values.settings }}
 {{- if or (has $name $secrets) (regexMatch "(_API_KEY|_SECRET|_PASSWORD|_TOKEN)$" $name) }}
 {{- fail (printf "settings.%s is a secret: put it into the Secret that existingSecret names" $name) }}

@@ -1,7 +1,7 @@
 //! Mirrors: copies of the logs of runs that another process executes, for the subscribers of this process.
 
 use crate::hub::RunHandle;
-use crate::log::{RunLog, decode_logged, decode_row, to_signed};
+use crate::log::{RunLog, decode_logged, decode_row};
 use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ProcessId;
 use threadline_schema::runs::{Run, RunStatus};
 use threadline_signals::Grown;
-use threadline_store::StoreResult;
+use threadline_store::{StoreResult, to_signed};
 use tokio::time::Instant;
 
 /// How long to wait for a signal before reading the database without one.

@@ -1,7 +1,7 @@
 //! Reads the events of a run that has ended and is not in memory: from the log in the database, or, when that was
 //! removed, from the run's items.
 
-use crate::log::{NumberedEvent, decode_row, to_signed};
+use crate::log::{NumberedEvent, decode_row};
 use crate::shared::Shared;
 use crate::wire;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use threadline_schema::ids::RunId;
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::runs::Run;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Store, StoreError, StoreResult};
+use threadline_store::{Store, StoreError, StoreResult, to_signed};
 
 /// Rows that are read at a time: a reader far behind holds this many in memory, not all.
 const ROWS: u32 = 64;

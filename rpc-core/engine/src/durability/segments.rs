@@ -3,17 +3,17 @@
 //! A segment has the events of all runs of its process. So it is read once for all mirrors of such runs, by whichever
 //! mirror asks first.
 
-use crate::log::{NumberedEvent, SegmentPosition, decode_logged, to_signed};
+use crate::log::{NumberedEvent, SegmentPosition, decode_logged};
 use crate::shared::Shared;
 use threadline_schema::ids::{ProcessId, RunId};
-use threadline_store::{StoreResult, rows::LoggedEvents};
+use threadline_store::{StoreResult, rows::LoggedEvents, to_signed};
 
 /// Segments that are read at a time.
 const SEGMENTS: u32 = 64;
 
 impl SegmentPosition {
-    /// Reads the new segments of `owner`, and appends their events to the mirrors that they continue. A mirror that reads by
-    /// itself after this what is stored misses nothing later.
+    /// Reads the new segments of `owner`, and appends their events to the mirrors that they continue. A mirror that
+    /// reads by itself after this what is stored misses nothing later.
     ///
     /// # Errors
     /// When the database fails. What was read until then counts.

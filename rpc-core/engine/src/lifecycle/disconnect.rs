@@ -8,8 +8,8 @@ use threadline_runtime::TaskKind;
 use threadline_schema::error::Chain;
 use threadline_schema::ids::UserId;
 
-/// Cancels the run when this reader disconnects before the end, and the run has no reader when the grace period is over:
-/// the same client may only have reloaded its page.
+/// Cancels the run when this reader disconnects before the end, and the run has no reader when the grace period is
+/// over: the same client may only have reloaded its page.
 ///
 /// Only readers of this process count. One that follows the run on another process does not keep it running.
 pub(crate) fn cancel_on_disconnect(shared: &Arc<Shared>, user_id: UserId, feed: &mut RunFeed) {

@@ -3,7 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
-use crate::log::{Stretch, encode_rows, to_signed};
+use crate::log::{CoalescedEvent, encode_rows};
 use crate::output::RunWriter;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -15,7 +15,7 @@ use threadline_schema::event::{Event, RunLifecycleEvent};
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{Run, ToolCallRecord, Usage};
 use threadline_store::rows::NewItem;
-use threadline_store::{Conflict, RunEnd, StoreError, StoreResult};
+use threadline_store::{Conflict, RunEnd, StoreError, StoreResult, to_signed};
 
 /// Attempts to store the end of a run while the database is not reachable: 10 s in all.
 const TRIES: u32 = 20;
@@ -51,7 +51,7 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         tool_calls: tool_calls(shared, task, writer, &items, &results).await,
     };
     last.extend(terminal_event(run.clone()));
-    unsaved.events.extend(last.iter().cloned().map(Stretch::Event));
+    unsaved.events.extend(last.iter().cloned().map(CoalescedEvent::Event));
     let end = RunEnd {
         status: run.status,
         error: run.error.clone(),

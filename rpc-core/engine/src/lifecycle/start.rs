@@ -277,8 +277,8 @@ fn new_message_run(
     (NewMessage { item, title, attachments }, run, message)
 }
 
-/// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has another
-/// title.
+/// Emits the events that the answer to a message starts with: the message, and the thread where it is new or has
+/// another title.
 fn announce_message(
     handle: &RunHandle,
     is_new_thread: bool,
@@ -304,8 +304,8 @@ fn stream_options() -> ThreadStreamEvent {
     ThreadStreamEvent::StreamOptions { stream_options: StreamOptions { allow_cancel: true } }
 }
 
-/// Emits the first events of a run. The run is stored, so an event that cannot be serialised must not keep it from being
-/// executed.
+/// Emits the first events of a run. The run is stored, so an event that cannot be serialised must not keep it from
+/// being executed.
 fn announce(handle: &RunHandle, events: impl IntoIterator<Item = ThreadStreamEvent>) {
     for event in events {
         match Event::new(&event) {

@@ -4,28 +4,29 @@
 //! Decoding returns the same events with the same numbers and bytes: a client whose cursor is in the middle of a row
 //! gets exactly the missing deltas.
 
-use super::event_list::{EventList, Stretch, TextStretch};
+use super::event_list::{CoalescedEvent, CoalescedText, EventList};
 use super::run_log::NumberedEvent;
 use std::fmt::Write;
 use threadline_schema::event::Event;
 use threadline_schema::ids::RunId;
 use threadline_schema::text_delta::{TextDelta, TextPiece};
 use threadline_store::rows::{EventRow, LoggedBody, LoggedEvents, ROW_BYTES};
+use threadline_store::{to_signed, to_unsigned};
 
 /// Returns the number before the first of an epoch. The first owner of a run counts from 1.
 pub(crate) fn last_seq_before_epoch(epoch: i64) -> u64 {
     to_unsigned(threadline_store::last_seq_before_epoch(epoch))
 }
 
-/// Encodes events that are numbered from `first_seq` on: a row for each stretch.
-pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> Vec<EventRow> {
+/// Encodes events that are numbered from `first_seq` on: a row for each coalesced event.
+pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[CoalescedEvent]) -> Vec<EventRow> {
     let mut next = first_seq;
-    let rows = events.iter().map(|stretch| {
+    let rows = events.iter().map(|coalesced| {
         let first = next;
-        next += stretch.len() as u64;
-        let (event, cuts) = match stretch {
-            Stretch::Event(event) => (event.json().into_owned(), None),
-            Stretch::Text(TextStretch { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
+        next += coalesced.len() as u64;
+        let (event, cuts) = match coalesced {
+            CoalescedEvent::Event(event) => (event.json().into_owned(), None),
+            CoalescedEvent::Text(CoalescedText { delta, cuts }) => (delta.json(), (cuts.len() > 1).then(|| join(cuts))),
         };
         EventRow { run_id, first_seq: to_signed(first), last_seq: to_signed(next - 1), event, cuts }
     });
@@ -35,7 +36,7 @@ pub(crate) fn encode_rows(run_id: RunId, first_seq: u64, events: &[Stretch]) -> 
 /// Encodes events that are in no log, like [`encode_rows`].
 pub(crate) fn encode_events(run_id: RunId, first_seq: u64, events: &[Event]) -> Vec<EventRow> {
     let events: EventList = events.iter().cloned().collect();
-    encode_rows(run_id, first_seq, &events.stretches(0, usize::MAX, ROW_BYTES))
+    encode_rows(run_id, first_seq, &events.coalesced(0, usize::MAX, ROW_BYTES))
 }
 
 /// Decodes a row. If the cuts of a row do not fit its text, it becomes one event with the last of its numbers: no text
@@ -91,16 +92,6 @@ fn join(cuts: &[u32]) -> String {
         let _ = write!(out, "{cut}");
     }
     out
-}
-
-/// Converts a number to the type of the database. Saturates.
-pub(crate) fn to_signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Converts a number of the database, where it is never negative.
-pub(crate) fn to_unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -45,14 +45,14 @@ pub(crate) struct Text {
 
 /// An event, or neighbouring deltas of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stretch {
+pub(crate) enum CoalescedEvent {
     Event(Event),
-    Text(TextStretch),
+    Text(CoalescedText),
 }
 
 /// Neighbouring deltas of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TextStretch {
+pub(crate) struct CoalescedText {
     /// All deltas as one.
     pub(crate) delta: TextDelta,
     /// Bytes of each delta.
@@ -61,7 +61,7 @@ pub(crate) struct TextStretch {
 
 /// An event, or neighbouring deltas of one text, in a list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum StretchRef<'a> {
+pub(crate) enum CoalescedRef<'a> {
     Event(&'a Event),
     Text(TextRef<'a>),
 }
@@ -74,7 +74,7 @@ pub(crate) struct TextRef<'a> {
     count: usize,
 }
 
-impl Stretch {
+impl CoalescedEvent {
     /// Returns how many events these are.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -167,26 +167,26 @@ impl EventList {
     }
 
     /// Gives up to `limit` events from index `from` on. No text is longer than `text_bytes` and one delta.
-    pub(super) fn each_stretch<'a>(
+    pub(super) fn each_coalesced<'a>(
         &'a self,
         from: usize,
         limit: usize,
         text_bytes: usize,
-        mut give: impl FnMut(StretchRef<'a>),
+        mut give: impl FnMut(CoalescedRef<'a>),
     ) {
         for (entry, skip, take) in self.range(from, limit) {
             match &entry.body {
-                Body::Event(event) => give(StretchRef::Event(event)),
-                Body::Text(text) => text.each_stretch(skip, take, text_bytes, &mut give),
+                Body::Event(event) => give(CoalescedRef::Event(event)),
+                Body::Text(text) => text.each_coalesced(skip, take, text_bytes, &mut give),
             }
         }
     }
 
-    /// Returns the events that [`each_stretch`](Self::each_stretch) gives.
-    pub(super) fn stretches(&self, from: usize, limit: usize, text_bytes: usize) -> Vec<Stretch> {
-        let mut stretches = Vec::new();
-        self.each_stretch(from, limit, text_bytes, |stretch| stretches.push(stretch.owned()));
-        stretches
+    /// Returns the events that [`each_coalesced`](Self::each_coalesced) gives.
+    pub(super) fn coalesced(&self, from: usize, limit: usize, text_bytes: usize) -> Vec<CoalescedEvent> {
+        let mut all = Vec::new();
+        self.each_coalesced(from, limit, text_bytes, |event| all.push(event.owned()));
+        all
     }
 
     /// Returns the entries with the events from index `from` on, up to `limit` events: for each, how many of its events
@@ -235,12 +235,18 @@ impl Text {
         self.text.get(self.start(skip)..self.start(skip + take)).unwrap_or_default().into()
     }
 
-    fn each_stretch<'a>(&'a self, skip: usize, take: usize, text_bytes: usize, give: &mut impl FnMut(StretchRef<'a>)) {
+    fn each_coalesced<'a>(
+        &'a self,
+        skip: usize,
+        take: usize,
+        text_bytes: usize,
+        give: &mut impl FnMut(CoalescedRef<'a>),
+    ) {
         let mut first = skip;
         for index in skip..skip + take {
             let is_last = index + 1 == skip + take;
             if is_last || self.start(index + 1) - self.start(first) >= text_bytes {
-                give(StretchRef::Text(TextRef { text: self, first, count: index + 1 - first }));
+                give(CoalescedRef::Text(TextRef { text: self, first, count: index + 1 - first }));
                 first = index + 1;
             }
         }
@@ -270,7 +276,7 @@ impl<'a> TextRef<'a> {
     }
 }
 
-impl StretchRef<'_> {
+impl CoalescedRef<'_> {
     /// Returns how many events these are.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -279,13 +285,13 @@ impl StretchRef<'_> {
         }
     }
 
-    fn owned(self) -> Stretch {
+    fn owned(self) -> CoalescedEvent {
         match self {
-            Self::Event(event) => Stretch::Event(event.clone()),
+            Self::Event(event) => CoalescedEvent::Event(event.clone()),
             Self::Text(text) => {
                 let piece = TextPiece::new(text.text());
                 let delta = TextDelta { item_id: text.item_id(), content_index: text.content_index(), text: piece };
-                Stretch::Text(TextStretch { delta, cuts: text.cuts().collect() })
+                CoalescedEvent::Text(CoalescedText { delta, cuts: text.cuts().collect() })
             }
         }
     }

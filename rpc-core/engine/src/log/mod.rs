@@ -9,9 +9,7 @@ mod run_log;
 mod run_log_tests;
 mod segment_positions;
 
-pub(crate) use event_codec::{
-    decode_logged, decode_row, encode_events, encode_rows, last_seq_before_epoch, to_signed, to_unsigned,
-};
-pub(crate) use event_list::Stretch;
+pub(crate) use event_codec::{decode_logged, decode_row, encode_events, encode_rows, last_seq_before_epoch};
+pub(crate) use event_list::CoalescedEvent;
 pub(crate) use run_log::{NumberedEvent, ReaderGuard, RunLog, Saved, UnsavedEvents};
 pub(crate) use segment_positions::{SegmentPosition, SegmentPositions};

@@ -1,6 +1,6 @@
 //! Property tests of the run log and the event codec.
 
-use super::event_codec::{decode_row, encode_rows, to_unsigned};
+use super::event_codec::{decode_row, encode_rows};
 use super::event_list::EventList;
 use super::run_log::{NumberedEvent, RunLog};
 use proptest::collection::vec;
@@ -10,6 +10,7 @@ use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_schema::text_delta::TextDelta;
 use threadline_store::rows::{EventRow, ROW_BYTES};
+use threadline_store::to_unsigned;
 use uuid::Uuid;
 
 /// Deltas of a few texts, and other events.
@@ -49,7 +50,7 @@ proptest! {
     #[test]
     fn decoding_gives_the_encoded_events(first in 1..u64::MAX / 4, events in vec(event(), 0..40)) {
         let list: EventList = events.iter().cloned().collect();
-        let rows = encode_rows(RunId::nil(), first, &list.stretches(0, usize::MAX, ROW_BYTES));
+        let rows = encode_rows(RunId::nil(), first, &list.coalesced(0, usize::MAX, ROW_BYTES));
         let mut next = first;
         for row in &rows {
             prop_assert_eq!(to_unsigned(row.first_seq), next);
@@ -61,14 +62,14 @@ proptest! {
     }
 
     #[test]
-    fn stretches_are_the_events_from_any_place(
+    fn coalesced_events_are_the_events_from_any_place(
         events in vec(event(), 0..40),
         from in 0..45_usize,
         limit in 0..45_usize,
         text_bytes in 1..40_usize,
     ) {
         let list: EventList = events.iter().cloned().collect();
-        let rows = encode_rows(RunId::nil(), 1, &list.stretches(from, limit, text_bytes));
+        let rows = encode_rows(RunId::nil(), 1, &list.coalesced(from, limit, text_bytes));
         let decoded: Vec<_> = rows.into_iter().flat_map(decode_row).map(|(_, event)| event).collect();
         let expected: Vec<_> = events.into_iter().skip(from).take(limit).collect();
         prop_assert_eq!(&decoded, &expected);

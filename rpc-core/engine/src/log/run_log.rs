@@ -1,6 +1,6 @@
 //! The events of one run in memory.
 
-use super::event_list::{EventList, Stretch, StretchRef};
+use super::event_list::{CoalescedEvent, CoalescedRef, EventList};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -91,13 +91,13 @@ pub(crate) enum Saved {
 pub(crate) struct UnsavedEvents {
     /// Number of the first event.
     pub(crate) first_seq: u64,
-    pub(crate) events: Vec<Stretch>,
+    pub(crate) events: Vec<CoalescedEvent>,
 }
 
 impl UnsavedEvents {
     /// Returns the number of the last event.
     pub(crate) fn last_seq(&self) -> u64 {
-        self.first_seq + self.events.iter().map(Stretch::len).sum::<usize>() as u64 - 1
+        self.first_seq + self.events.iter().map(CoalescedEvent::len).sum::<usize>() as u64 - 1
     }
 }
 
@@ -259,14 +259,14 @@ impl RunLog {
         }
         state.is_saving = true;
         let mut next = state.saved_seq + 1;
-        state.events.each_stretch(state.index_after(state.saved_seq), limit, ROW_BYTES, |stretch| {
-            match stretch {
-                StretchRef::Event(event) => segment.event(self.run_id, next, &event.json()),
-                StretchRef::Text(text) => {
+        state.events.each_coalesced(state.index_after(state.saved_seq), limit, ROW_BYTES, |coalesced| {
+            match coalesced {
+                CoalescedRef::Event(event) => segment.event(self.run_id, next, &event.json()),
+                CoalescedRef::Text(text) => {
                     segment.text(self.run_id, next, text.item_id(), text.content_index(), text.cuts(), text.text());
                 }
             }
-            next += stretch.len() as u64;
+            next += coalesced.len() as u64;
         });
         Some(next - 1)
     }
@@ -370,6 +370,6 @@ impl State {
     }
 
     fn events_after(&self, after: u64, limit: usize) -> UnsavedEvents {
-        UnsavedEvents { first_seq: after + 1, events: self.events.stretches(self.index_after(after), limit, ROW_BYTES) }
+        UnsavedEvents { first_seq: after + 1, events: self.events.coalesced(self.index_after(after), limit, ROW_BYTES) }
     }
 }

@@ -9,15 +9,16 @@ use threadline_schema::ids::ItemId;
 use threadline_schema::items::ItemKind;
 use tokio::time::Instant;
 
-/// Bytes of one stretch of thought that are shown and kept.
+/// Bytes of one thought that are shown and kept.
 const MAX_BYTES: usize = 32 * 1024;
 /// New bytes in an update, at least.
 const MIN_STEP_BYTES: usize = 80;
 /// New bytes in an update, at least, as a fraction of the whole. An update contains the whole thought, so without this
-/// the updates of a long thought would be thousands of times as long as the thought. With it they are about eight times.
+/// the updates of a long thought would be thousands of times as long as the thought. With it they are about eight
+/// times.
 const STEP_FRACTION: usize = 8;
 
-/// One stretch of thought.
+/// One thought: the reasoning of the model between two answers or tool calls.
 pub(super) struct Thoughts {
     item: WorkflowItem,
     thought: ThoughtTask,
@@ -43,7 +44,7 @@ impl RunWriter {
         }
     }
 
-    /// Ends the stretch of thought that is being shown.
+    /// Ends the thought that is being shown.
     pub(super) fn close_thoughts(&mut self) {
         let Some(Thoughts { mut item, thought, started, .. }) = self.thoughts.take() else { return };
         let (id, created_at) = (item.id, item.created_at.into());

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use threadline_schema::runs::Usage;
-use threadline_store::{Charge, ModelUse};
+use threadline_store::{Charge, ModelUse, to_signed, to_unsigned};
 
 /// Bytes of text per token, roughly: OpenAI's rule of thumb for English.
 const BYTES_PER_TOKEN: usize = 4;
@@ -99,10 +99,9 @@ impl UsageMeter {
 
     /// Adds what was used beside the run's own requests.
     pub fn include(&mut self, charge: Charge) {
-        let unsigned = |tokens: i64| u64::try_from(tokens).unwrap_or_default();
         let used = Usage {
-            prompt_tokens: unsigned(charge.prompt_tokens),
-            completion_tokens: unsigned(charge.completion_tokens),
+            prompt_tokens: to_unsigned(charge.prompt_tokens),
+            completion_tokens: to_unsigned(charge.completion_tokens),
         };
         self.used += used;
         match charge.cost_micros {
@@ -132,8 +131,8 @@ impl UsageMeter {
             }
         }
         Charge {
-            prompt_tokens: signed(used.prompt_tokens),
-            completion_tokens: signed(used.completion_tokens),
+            prompt_tokens: to_signed(used.prompt_tokens),
+            completion_tokens: to_signed(used.completion_tokens),
             cost_micros: (!has_unpriced && used != Usage::default()).then_some(cost),
         }
     }
@@ -176,7 +175,7 @@ impl UsageMeter {
             }
         };
         self.cost_micros = self.cost_micros.saturating_add(cost);
-        self.add_to(self.asked, signed(usage.prompt_tokens), signed(usage.completion_tokens), cost);
+        self.add_to(self.asked, to_signed(usage.prompt_tokens), to_signed(usage.completion_tokens), cost);
     }
 
     fn add_to(&mut self, index: usize, prompt_tokens: i64, completion_tokens: i64, cost_micros: i64) {
@@ -194,10 +193,6 @@ impl UsageMeter {
             self.models.len() - 1
         })
     }
-}
-
-fn signed(tokens: u64) -> i64 {
-    i64::try_from(tokens).unwrap_or(i64::MAX)
 }
 
 fn estimate_tokens(bytes: usize) -> u64 {

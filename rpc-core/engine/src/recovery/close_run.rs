@@ -3,7 +3,7 @@
 use super::charge::estimated_charge;
 use super::reconstruct::RecoveredItems;
 use crate::durability::resync_events;
-use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch, to_signed};
+use crate::log::{NumberedEvent, encode_events, last_seq_before_epoch};
 use crate::output::UsedSoFar;
 use crate::shared::Shared;
 use crate::subscribe::error_event;
@@ -13,7 +13,7 @@ use threadline_schema::event::Event;
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::RunStatus;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Charge, RunEnd, StoreResult};
+use threadline_store::{Charge, RunEnd, StoreResult, to_signed};
 
 /// Ends a run that this process has taken over. The known part of its answer is kept. Its former owner, should it come
 /// back, cannot write any more.

@@ -11,12 +11,16 @@ pub(crate) struct Fold {
     pub(crate) items: BTreeMap<ItemId, ThreadItem>,
     /// The terminal event.
     pub(crate) terminal: Option<EventKind>,
+    /// The run in the terminal event: how it ended.
+    pub(crate) end: serde_json::Value,
 }
 
 impl Fold {
     pub(crate) fn apply(&mut self, event: &Event) {
         if event.kind().is_terminal() {
             self.terminal = Some(event.kind());
+            let event: serde_json::Value = serde_json::from_str(&event.json()).unwrap();
+            self.end = event["run"].clone();
             return;
         }
         if event.kind() == EventKind::RunResync {

@@ -94,7 +94,10 @@ async fn check_run(world: &World, store: &Store, run_id: RunId) {
         })
         .collect();
     let folds = world.record.folds.lock().unwrap();
+    let mut end = None;
     for (_, fold) in folds.iter().filter(|(run, _)| *run == run_id) {
+        assert_eq!(fold.end["status"], row.status.name(), "a follower of run {run_id} was told another end");
+        assert_eq!(*end.get_or_insert(&fold.end), &fold.end, "followers of run {run_id} were told different ends");
         let known: BTreeMap<_, _> = fold.items.iter().map(|(id, item)| (*id, essence(item))).collect();
         assert_eq!(
             known, stored,

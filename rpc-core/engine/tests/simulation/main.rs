@@ -1,5 +1,5 @@
-//! A deterministic simulation of the engine: processes on one database that crash, freeze and come back, a database that
-//! fails and loses replies, signals that are lost, late and doubled, and clients that disconnect and resume.
+//! A deterministic simulation of the engine: processes on one database that crash, freeze and come back, a database
+//! that fails and loses replies, signals that are lost, late and doubled, and clients that disconnect and resume.
 //!
 //! Each seed is one scenario. The runtime has one thread and paused time, the store works in place, and every random
 //! decision comes from the seed: a failure is repeated by `SIMULATION_SEED=n`. `SIMULATION_ROUNDS` and

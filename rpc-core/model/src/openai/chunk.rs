@@ -129,7 +129,7 @@ impl Merge for Choices<'_> {
 }
 
 impl<'a> Choices<'a> {
-    /// Adds a choice. Those with an index above 0 are alternatives that nobody asked for.
+    /// Adds a choice. Those with an index above 0 are alternatives that the request did not ask for.
     fn add(&mut self, choice: Choice<'a>) {
         if choice.index.and_then(count).is_some_and(|index| index > 0) {
             self.has_other = true;

@@ -1,7 +1,8 @@
 //! Chunks that repeat an earlier one, but for their text.
 //!
-//! Nearly all chunks of a response are the same JSON around another text. If the bytes before and after the text are those
-//! of a chunk that was parsed, and the text has nothing that JSON escapes, then parsing it would find the same as before.
+//! Nearly all chunks of a response are the same JSON around another text. If the bytes before and after the text are
+//! those of a chunk that was parsed, and the text has nothing that JSON escapes, then parsing it would find the same as
+//! before.
 
 use super::chunk::{ChatCompletionChunk, Choice, Delta};
 use serde_json::value::RawValue;

@@ -1,7 +1,7 @@
 //! Collects the citations of a response.
 //!
-//! OpenAI and compatible servers send them in `annotations` of a chunk. Perplexity sends `citations`, a list of URLs that
-//! every chunk repeats. Invalid citations are ignored: the text is useful without them.
+//! OpenAI and compatible servers send them in `annotations` of a chunk. Perplexity sends `citations`, a list of URLs
+//! that every chunk repeats. Invalid citations are ignored: the text is useful without them.
 
 use crate::Citation;
 use reqwest::Url;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 
-/// Most citations of one response. A reader does not need more.
+/// Maximum number of citations of one response. A reader does not need more.
 const MAX_CITATIONS: usize = 64;
 /// Longest URL in bytes. A longer one is left out.
 const MAX_URL_BYTES: usize = 2_048;

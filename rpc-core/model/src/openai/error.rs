@@ -15,15 +15,16 @@ use tokio::time::{Instant, timeout_at};
 
 /// Longest error message of a server in characters. The rest is cut.
 const MAX_MESSAGE_CHARS: usize = 500;
-/// Fewest bytes of a key that is masked. Servers without keys get one like `x` or `none`, which are parts of other words.
+/// Minimum number of bytes of a key that is masked. Servers without keys get one like `x` or `none`, which are parts of
+/// other words.
 const MIN_KEY_BYTES: usize = 6;
 /// Bytes of an error response that are read.
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time limit for reading them.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Creates the error of a response with a status outside 2xx. Only the log needs its body, so a slow or long body is not
-/// read to its end.
+/// Creates the error of a response with a status outside 2xx. Only the log needs its body, so a slow or long body is
+/// not read to its end.
 pub(super) async fn from_response(response: Response) -> ModelError {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
@@ -130,8 +131,8 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
 
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
 ///
-/// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree with
-/// the clock of this machine. `None` for a date without it.
+/// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree
+/// with the clock of this machine. `None` for a date without it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {

@@ -1,7 +1,7 @@
 //! Finds out what an error means, from the words of its server.
 //!
-//! Servers agree on HTTP statuses and on little else. Inside a stream there is no status, and the codes of errors are words
-//! that each host chooses.
+//! Servers agree on HTTP statuses and on little else. Inside a stream there is no status, and the codes of errors are
+//! words that each host chooses.
 
 use regex::Regex;
 use std::sync::LazyLock;
@@ -160,7 +160,8 @@ fn context_limit(message: &str) -> Option<u64> {
         [
             // "maximum context length is 2048 tokens", "available context size (2048 tokens)", "context window of 4096"
             format!(r"context[ _](?:length|size|window|limit)[^0-9]{{0,30}}{number}"),
-            // "maximum prompt length is 131072", "maximum number of tokens allowed (1048576)", "maximum of 200000 tokens"
+            // "maximum prompt length is 131072", "maximum number of tokens allowed (1048576)", "maximum of 200000
+            // tokens"
             format!(r"max(?:imum)?[^0-9]{{0,50}}{number}"),
             // "202000 tokens > 200000 maximum"
             format!(r"> ?{number} (?:tokens )?max"),

@@ -18,7 +18,8 @@ const TAGS: &[(&str, &str)] = &[
 pub(super) enum Part {
     Thought(String),
     Text(String),
-    /// All text so far was a thought: only the closing tag came, because the opening one is part of the model's template.
+    /// All text so far was a thought: only the closing tag came, because the opening one is part of the model's
+    /// template.
     TextWasThought,
 }
 

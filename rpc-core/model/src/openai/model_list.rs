@@ -54,7 +54,7 @@ fn tokens_of(value: &Value) -> Option<u64> {
     (tokens > 0).then_some(tokens)
 }
 
-/// Returns the entries of a list; none if it is none.
+/// Returns the entries of a list of models; empty for any other JSON.
 pub(super) fn entries(list: &[u8]) -> Vec<Value> {
     let mut list: Value = serde_json::from_slice(list).unwrap_or_default();
     let entries = ["data", "models"].iter().find_map(|name| list.get_mut(*name).map(Value::take));

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// The events of the stream that `open` returns. If it ends with [`ModelError::NoAnswer`], those of another one follow in
-/// place of the error. Nothing but thoughts can have come before.
+/// The events of the stream that `open` returns. If it ends with [`ModelError::NoAnswer`], those of another one follow
+/// in place of the error. Nothing but thoughts can have come before.
 pub(super) struct WithSecondTry<F> {
     stream: BoxStream<'static, Result<ModelEvent, ModelError>>,
     /// `None` when there is no further try.

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Most tool calls of one response. A user's request needs a handful; more means that the model is in a loop.
+/// Maximum number of tool calls of one response. A user's request needs a handful; more means that the model is in a
+/// loop.
 const MAX_CALLS: usize = 64;
-/// Most bytes of ids, names and arguments of the calls of one response.
+/// Maximum number of bytes of ids, names and arguments of the calls of one response.
 const MAX_CALL_BYTES: usize = 1 << 20;
 
 /// The tool calls of one response between its chunks.
@@ -138,8 +139,8 @@ impl ToolCallAssembler {
         (calls, extra)
     }
 
-    /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call. `touched`
-    /// are the calls that the same list has continued already.
+    /// Returns the position of the call that a fragment continues, or `None` if the fragment begins a new call.
+    /// `touched` are the calls that the same list has continued already.
     ///
     /// By the protocol, `index` decides. Some servers leave it out, and some send 0 for every parallel call. Then the
     /// id, the position in the list, and whether the arguments so far are complete decide.

@@ -70,8 +70,9 @@ pub struct ProbeReport {
     pub tokens: u64,
 }
 
-/// Probes a model: its text, its stream, usage, tools, and images, with six small requests; then its context window, with at
-/// most three, of which the longest has about 8,000 tokens. `context_tokens` is the configured size of the window.
+/// Probes a model: its text, its stream, usage, tools, and images, with six small requests; then its context window,
+/// with at most three, of which the longest has about 8,000 tokens. `context_tokens` is the configured size of the
+/// window.
 #[boxed]
 pub async fn probe(
     model: &dyn Model,

@@ -3,7 +3,8 @@
 use super::{Answer, BYTES_PER_TOKEN, ProbeResult, Prober, Verdict, failed, missing, works};
 use crate::{Message, ModelError};
 
-/// Most tokens of a prompt. A longer one costs more than the answer is worth; what the server says is believed then.
+/// Maximum number of tokens of a prompt. A longer one costs more than the answer is worth; what the server says is
+/// believed then.
 const MAX_PROBE_TOKENS: u64 = 8_000;
 /// Tokens of the prompts if nothing is known. Servers that cut prompts silently do so at 2,048 or 4,096 by default.
 const UNKNOWN: [u64; 3] = [1_500, 3_500, MAX_PROBE_TOKENS];
@@ -20,8 +21,8 @@ const FEATURE: &str = "context window";
     reason = "sizes of prompts are estimates"
 )]
 impl Prober<'_> {
-    /// Finds, or confirms, how many tokens the model reads. Returns the number that should be configured, if it is not known
-    /// or another than what is.
+    /// Finds, or confirms, how many tokens the model reads. Returns the number that should be configured, if it is not
+    /// known or another than what is.
     pub(super) async fn window(&self, configured: Option<u64>, results: &mut Vec<ProbeResult>) -> Option<u64> {
         let listed = self.listed_window().await;
         let known = configured.or(listed);
@@ -91,7 +92,8 @@ impl Prober<'_> {
     }
 }
 
-/// The model does not know the word from the beginning of the prompt. `said` is the size of the window as it is said to be.
+/// The model does not know the word from the beginning of the prompt. `said` is the size of the window as it is said to
+/// be.
 fn lost(size: u64, counted: Option<u64>, read: u64, said: &str, results: &mut Vec<ProbeResult>) -> Option<u64> {
     // A server that cuts a prompt without a word counts what is left of it.
     let cut = counted.filter(|counted| (256..size * 3 / 4).contains(counted));

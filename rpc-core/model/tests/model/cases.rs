@@ -1,7 +1,7 @@
 //! The conformance suite: one file per case in `tests/cases`. `CONTRIBUTING.md` describes the format.
 //!
-//! Each case is played by an HTTP server: the client sends the request, the server answers each attempt as the file says,
-//! and the test compares the requests and the events. What a file does not expect must not come.
+//! Each case is played by an HTTP server: the client sends the request, the server answers each attempt as the file
+//! says, and the test compares the requests and the events. What a file does not expect must not come.
 
 mod case;
 mod compare;

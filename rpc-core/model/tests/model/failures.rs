@@ -37,8 +37,8 @@ async fn each_wait_has_a_timeout() {
 
 #[tokio::test]
 async fn each_token_resets_the_timeout() {
-    // All tokens together take more than twice the limit, but no pause exceeds it. Reasoning and fragments of tool calls
-    // are tokens too.
+    // All tokens together take more than twice the limit, but no pause exceeds it. Reasoning and fragments of tool
+    // calls are tokens too.
     let mut script = vec![ok_head()];
     for piece in
         [r#"{"content":"a"}"#, r#"{"reasoning":"hm"}"#, r#"{"tool_calls":[{"index":0,"function":{"name":"f"}}]}"#]

@@ -1,10 +1,10 @@
-//! Estimates how many tokens a message has. An estimate errs on the high side: too short a prompt works, too long a one is
-//! refused.
+//! Estimates how many tokens a message has. An estimate errs on the high side: too short a prompt works, too long a one
+//! is refused.
 
 use crate::model::{FileContent, Message, ToolSpec};
 
-/// Bytes of a token. English text has more than four in each tokenizer of today, source code and German about three, and
-/// Chinese one character, which is three bytes.
+/// Bytes of a token. English text has more than four in each tokenizer of today, source code and German about three,
+/// and Chinese one character, which is three bytes.
 const BYTES_PER_TOKEN: u64 = 3;
 
 /// Tokens around the text of a message: its role, and the marks of the chat template.

@@ -10,6 +10,7 @@ use crate::config::{
 use crate::error::Error;
 use crate::error_counts::ErrorCounts;
 use crate::store::rows::ThreadRow;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(crate) struct AgentSet {
     settings: Arc<ModelSettingsList>,
     budget_classes: BTreeMap<Arc<str>, Arc<BudgetClass>>,
     errors: Arc<ErrorCounts>,
+    loaded_at: DateTime<Utc>,
+    /// The text of the agents file without comments and secrets.
+    shown_text: Option<Arc<str>>,
     /// Without an agents file, inference options are stored with the message and ignored.
     has_file: bool,
 }
@@ -54,11 +58,22 @@ impl AgentSet {
         let catalog =
             ToolCatalog::new(config, deps, previous.map(|previous| &previous.catalog)).map_err(AgentsError::Tool)?;
         let errors = deps.errors.clone();
+        let loaded_at = (deps.endpoints.now)();
         let Some(config) = config else {
             let default = Arc::new(Agent::without_file(DEFAULT_NAME.into(), defaults));
             let agents = BTreeMap::from([(DEFAULT_NAME.into(), default.clone())]);
             let (settings, budget_classes) = (Arc::default(), BTreeMap::new());
-            return Ok(Self { default, agents, catalog, settings, budget_classes, errors, has_file: false });
+            return Ok(Self {
+                default,
+                agents,
+                catalog,
+                settings,
+                budget_classes,
+                errors,
+                loaded_at,
+                shown_text: None,
+                has_file: false,
+            });
         };
         let agent = |(name, profile): (&Arc<str>, &AgentProfile)| {
             (name.clone(), Arc::new(Agent::new(name.clone(), profile, defaults)))
@@ -70,7 +85,8 @@ impl AgentSet {
             .cloned()
             .unwrap_or_else(|| Arc::new(Agent::new(DEFAULT_NAME.into(), &AgentProfile::default(), defaults)));
         let (settings, budget_classes) = (Arc::new(config.models.clone()), config.budget_classes.clone());
-        Ok(Self { default, agents, catalog, settings, budget_classes, errors, has_file: true })
+        let shown_text = Some(config.shown_text.clone());
+        Ok(Self { default, agents, catalog, settings, budget_classes, errors, loaded_at, shown_text, has_file: true })
     }
 
     /// Returns the metadata of a new thread for this agent; for the default agent if it names none. `roles` are those
@@ -168,6 +184,16 @@ impl AgentSet {
     /// Returns the default agent.
     pub(crate) fn default_agent(&self) -> ResolvedAgent {
         ResolvedAgent::new(&self.default, &self.catalog, &self.settings, &self.errors)
+    }
+
+    /// Returns when these agents were loaded.
+    pub(crate) fn loaded_at(&self) -> DateTime<Utc> {
+        self.loaded_at
+    }
+
+    /// Returns the text of the agents file without comments and secrets; `None` without a file.
+    pub(crate) fn shown_text(&self) -> Option<&str> {
+        self.shown_text.as_deref()
     }
 
     /// Returns the budget classes by name.

@@ -15,8 +15,8 @@ pub(super) struct TurnText {
     pub(super) before: i64,
 }
 
-/// Returns the turns of a conversation as text, each at most about `max_bytes` long. `before` is the position that follows the
-/// last turn.
+/// Returns the turns of a conversation as text, each at most about `max_bytes` long. `before` is the position that
+/// follows the last turn.
 pub(super) fn turn_texts(conversation: &Conversation, before: i64, max_bytes: usize) -> Vec<TurnText> {
     let ends = conversation.turns.iter().skip(1).map(|next| (next.message, next.position));
     let ends = ends.chain([(conversation.messages.len(), before)]);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ids::UserId;
 
-/// Most users that are kept; about 500 bytes each.
+/// Maximum number of users that are kept; about 500 bytes each.
 const MAX_KNOWN: usize = 10_000;
 /// How long an answer of the database is used. A user whose account was deleted gets a new one after that.
 const TTL: Duration = Duration::from_secs(60);
@@ -35,8 +35,8 @@ impl ForeignUsers {
         Self { store, clock, known: quick_cache::sync::Cache::new(MAX_KNOWN) }
     }
 
-    /// Returns the account of a user. Creates it at first sight, and keeps what the provider says about the user. `None` for a
-    /// token from before the user's account was erased.
+    /// Returns the account of a user. Creates it at first sight, and keeps what the provider says about the user.
+    /// `None` for a token from before the user's account was erased.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE` if the user is not known and the database cannot be reached.

@@ -1,11 +1,11 @@
 //! Processes, failures, budget classes, and conversations.
 
-use super::{AdminMethods, count, user};
+use super::{AdminMethods, user};
 use crate::error::Error;
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::store::rows::ThreadRow;
-use crate::store::{ErrorCount, ItemPage, ListedProcess, ThreadCursor, ThreadPage, hour_of};
+use crate::store::{ErrorCount, ItemPage, ListedProcess, ThreadCursor, ThreadPage, hour_of, to_unsigned};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use threadline_schema::admin::{
@@ -18,17 +18,17 @@ use threadline_schema::page::{Order, Page, Raw};
 use threadline_schema::threads::ThreadState;
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// A process that was not seen for so long is gone: it reports every 15 seconds.
+/// A process that was not seen for this time is gone: it reports every 15 seconds.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Processes without runs that were not seen for so long are not listed.
+/// Processes without runs that were not seen for this time are not listed.
 const LISTED_FOR: TimeDelta = TimeDelta::hours(1);
-/// Most processes of a list.
+/// Maximum number of processes of a list.
 const MAX_PROCESSES: u32 = 200;
 /// Hours of a report of failures.
 const ERROR_HOURS: u32 = 24;
-/// Most hours of such a report: counts are kept for so long.
+/// Maximum number of hours of such a report: counts are kept for this time.
 const MAX_ERROR_HOURS: u32 = 720;
-/// Most items of a page.
+/// Maximum number of items of a page.
 const MAX_ITEMS: u32 = 20;
 
 impl AdminMethods {
@@ -52,7 +52,7 @@ impl AdminMethods {
                 started_at: process.started_at.map(|at| at.utc()),
                 seen_at,
                 draining_since: process.draining_since.map(|at| at.utc()),
-                live_runs: count(live_runs),
+                live_runs: to_unsigned(live_runs),
                 lease_expires_at: lease_expires_at.map(|at| at.utc()),
             }
         };
@@ -73,11 +73,12 @@ impl AdminMethods {
             kind: if row.kind == "tool" { FailureKind::Tool } else { FailureKind::Model },
             name: row.name,
             code: row.code,
-            count: count(row.count),
+            count: to_unsigned(row.count),
             last_hour: beginning(last),
         };
         let errors = self.store.errors_since(since).await?.into_iter().map(counted).collect();
-        let hour = |(hour, failures): (i64, i64)| AdminErrorHour { hour: beginning(hour), count: count(failures) };
+        let hour =
+            |(hour, failures): (i64, i64)| AdminErrorHour { hour: beginning(hour), count: to_unsigned(failures) };
         let hours = self.store.errors_by_hour(since).await?.into_iter().map(hour).collect();
         Ok(AdminErrors { errors, hours })
     }
@@ -116,7 +117,7 @@ impl AdminMethods {
         let thread = |row: ThreadRow| AdminThread {
             id: row.id,
             is_open: row.status == ThreadState::Active,
-            messages: count(row.message_count),
+            messages: to_unsigned(row.message_count),
             created_at: row.created_at.utc(),
             updated_at: row.updated_at.utc(),
         };

@@ -1,12 +1,12 @@
 //! Usage of all users, and budgets.
 
-use super::{AdminMethods, count};
+use super::AdminMethods;
 use crate::error::Error;
 use crate::methods::usage::{date, day_of_date, days_of};
 use crate::page;
 use crate::rpc::call::CallContext;
 use crate::store::rows::UsageRow;
-use crate::store::{UsageSum, month_of};
+use crate::store::{UsageSum, month_of, to_unsigned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use threadline_schema::admin::{
@@ -18,13 +18,13 @@ use threadline_schema::ids::UserId;
 use threadline_schema::page::Page;
 use threadline_schema::usage::{Allowance, UsageGetParams, Used};
 
-/// Most days of a report of usage.
+/// Maximum number of days of a report of usage.
 const MAX_DAYS: i64 = 100;
 /// From which percentage of a budget on a user is listed.
 const NEAR_PERCENT: u32 = 80;
-/// Most rows that a page of users near their budget looks at.
+/// Maximum number of rows that a page of users near their budget looks at.
 const MAX_LOOKED_AT: u32 = 1_000;
-/// Most characters of the name of an agent or model.
+/// Maximum number of characters of the name of an agent or model.
 const NAME_CHARS: usize = 200;
 
 impl AdminMethods {
@@ -42,7 +42,7 @@ impl AdminMethods {
         let mut days: BTreeMap<i64, (u64, Used)> = BTreeMap::new();
         let (mut agents, mut models): (BTreeMap<String, Used>, BTreeMap<String, Used>) = Default::default();
         for sum in self.store.usage_sums(first, last).await? {
-            let (used, users) = (used(&sum), count(sum.users));
+            let (used, users) = (used(&sum), to_unsigned(sum.users));
             let is_of_agent = agent.as_ref().is_none_or(|agent| *agent == sum.agent);
             let is_of_model = model.as_ref().is_none_or(|model| *model == sum.model);
             if is_of_model {
@@ -87,10 +87,10 @@ impl AdminMethods {
         let users = rows.into_iter().map(|row| AdminUserUsage {
             user_id: row.user_id,
             email: emails.remove(&row.user_id),
-            runs: count(row.runs),
-            tokens: count(row.tokens),
-            cost_micros: count(row.cost_micros),
-            unpriced_runs: count(row.unpriced_runs),
+            runs: to_unsigned(row.runs),
+            tokens: to_unsigned(row.tokens),
+            cost_micros: to_unsigned(row.cost_micros),
+            unpriced_runs: to_unsigned(row.unpriced_runs),
         });
         Ok(Page { data: users.collect(), has_more, after })
     }
@@ -160,10 +160,10 @@ fn percent_of(allowance: Allowance) -> u64 {
 
 fn used(sum: &UsageSum) -> Used {
     Used {
-        runs: count(sum.runs),
-        prompt_tokens: count(sum.prompt_tokens),
-        completion_tokens: count(sum.completion_tokens),
-        cost_micros: count(sum.cost_micros),
-        unpriced_runs: count(sum.unpriced_runs),
+        runs: to_unsigned(sum.runs),
+        prompt_tokens: to_unsigned(sum.prompt_tokens),
+        completion_tokens: to_unsigned(sum.completion_tokens),
+        cost_micros: to_unsigned(sum.cost_micros),
+        unpriced_runs: to_unsigned(sum.unpriced_runs),
     }
 }

@@ -43,7 +43,7 @@ JSON-RPC 2.0 over HTTP POST and WebSocket, at `/` and `/rpc`. Params are by name
 - per call, in the reserved member `_meta` of the params: `{\"auth\": \"<token>\"}`. Methods do not see `_meta`.
 
 `_meta` may also contain hints for tools: `languages`, in the format of `Accept-Language`, and `metadata`, an object of at
-most 4096 bytes.
+most 4096 bytes. `traceparent` and `tracestate`, as in W3C Trace Context, make the call part of a trace of OpenTelemetry.
 
 An id is a string, a number or null, and comes back as it was written. A call with another id, or with a member that is there
 twice, is not carried out.

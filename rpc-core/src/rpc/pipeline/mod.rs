@@ -283,7 +283,8 @@ impl Steps {
     }
 }
 
-/// Takes out what a caller without a token must not be told: how long the database took says whether there is an account.
+/// Takes out what a caller without a token must not be told: how long the database took says whether there is an
+/// account.
 fn hide_from_strangers(meta: &mut ResponseMeta, call: &Call<'_>) {
     let connection = &call.connection;
     let is_gateway = connection.transport == Transport::InProcess || connection.is_gateway;

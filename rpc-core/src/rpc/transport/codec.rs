@@ -15,7 +15,7 @@ use tower::Service;
 pub(super) trait Responder: Sync {
     fn pipeline(&self) -> &Pipeline;
 
-    /// Most entries of one batch.
+    /// Maximum number of entries of one batch.
     fn max_batch_entries(&self) -> usize;
 
     /// Who has sent the message.
@@ -39,8 +39,8 @@ pub(super) async fn respond_to_message(responder: &impl Responder, message: &[u8
     respond_to_entry(responder, Request::parse(json.get()), CallKind::Single).await
 }
 
-/// Returns the error of a batch that is refused as a whole, after it was counted like a call; or the error that it is one
-/// too many.
+/// Returns the error of a batch that is refused as a whole, after it was counted like a call; or the error that it is
+/// one too many.
 async fn counted(responder: &impl Responder, error: ErrorObject<'static>) -> ErrorObject<'static> {
     let call = responder.connection().call("", None::<&str>, CallKind::Batched);
     match responder.pipeline().admit(call).await {

@@ -1,8 +1,8 @@
 //! A connection to PostgreSQL for diesel.
 //!
-//! diesel-async prepares every statement by name, also with its cache switched off, and keeps none of the server's error
-//! codes. Behind a pooler in transaction mode a name is another session's, so there statements go unnamed here, each with
-//! its values in one message and one round trip. And the codes decide which connections are used again.
+//! diesel-async prepares every statement by name, also with its cache switched off, and keeps none of the server's
+//! error codes. Behind a pooler in transaction mode a name is another session's, so there statements go unnamed here,
+//! each with its values in one message and one round trip. And the codes decide which connections are used again.
 
 use super::pool_state::PoolState;
 use super::row::PgRow;

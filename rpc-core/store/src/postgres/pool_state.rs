@@ -1,8 +1,8 @@
 //! What the connections of one pool learn from each other.
 
 use crate::config::PreparedStatements;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An outage is one line in the log, not one for each generation of connections.
@@ -68,7 +68,7 @@ impl PoolState {
         if changed.is_err() {
             return;
         }
-        let mut last_warning = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_warning = self.last_warning.lock();
         if last_warning.is_none_or(|time| time.elapsed() > WARN_EVERY) {
             *last_warning = Some(Instant::now());
             tracing::warn!("connections to PostgreSQL are replaced: one led to no primary, or was lost");

@@ -1,7 +1,7 @@
 //! What PostgreSQL's error codes mean for a statement and for its connection.
 //!
-//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>. Poolers use the same codes, mostly 08P01, XX000 and
-//! those of class 53.
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>. Poolers use the same codes, mostly 08P01, XX000
+//! and those of class 53.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
@@ -47,8 +47,8 @@ pub(super) fn verdict(error: &tokio_postgres::Error, by_name: bool) -> Verdict {
     }
 }
 
-/// The error in diesel's words. The kinds that the store reads as "unavailable right now" are chosen by the code, not by
-/// the text, which depends on the server's language.
+/// The error in diesel's words. The kinds that the store reads as "unavailable right now" are chosen by the code, not
+/// by the text, which depends on the server's language.
 pub(super) fn to_diesel(error: &tokio_postgres::Error, by_name: bool) -> Error {
     use DatabaseErrorKind as Kind;
     let Some(database) = error.as_db_error() else {

@@ -1,5 +1,5 @@
-//! Parameters of a `postgres://` URL that belong to other programs: URLs are copied from the settings of an ORM or from a
-//! provider's page.
+//! Parameters of a `postgres://` URL that belong to other programs: URLs are copied from the settings of an ORM or from
+//! a provider's page.
 
 use crate::config::PreparedStatements;
 use crate::error::{StoreError, StoreResult};

@@ -1,8 +1,8 @@
 //! Several units of work in one transaction of SQLite.
 //!
-//! A commit costs as much as many statements: SQLite writes pages to the log, and with `synchronous = FULL` it waits for
-//! the disk. Units that wait at the same time share one commit. Each unit has a savepoint, so a unit that fails is rolled
-//! back alone. A caller gets its result only after the commit.
+//! A commit costs as much as many statements: SQLite writes pages to the log, and with `synchronous = FULL` it waits
+//! for the disk. Units that wait at the same time share one commit. Each unit has a savepoint, so a unit that fails is
+//! rolled back alone. A caller gets its result only after the commit.
 
 use super::control::{Begin, Commit, Release, Rollback, RollbackToSavepoint, Savepoint};
 use crate::unit::LiteConn;

@@ -1,9 +1,9 @@
 //! Reads on SQLite.
 //!
-//! A read by key takes 2 to 20 us if its pages are in memory. A switch to another thread and back costs as much again. So
-//! a read runs on the calling thread while reads of its kind are fast. After two slow ones (pages from a slow disk, long
-//! lists), the next [`DETOURS`] reads of this kind run on threads for blocking work, so few of them delay the other tasks
-//! of a thread.
+//! A read by key takes 2 to 20 us if its pages are in memory. A switch to another thread and back costs as much again.
+//! So a read runs on the calling thread while reads of its kind are fast. After two slow ones (pages from a slow disk,
+//! long lists), the next [`DETOURS`] reads of this kind run on threads for blocking work, so few of them delay the
+//! other tasks of a thread.
 
 use super::LiteManager;
 use crate::connections::Connections;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Longest time of a fast read.
 const FAST: Duration = Duration::from_micros(500);
-/// Number of fast reads after which a slow one is forgotten. One alone may be an effect of the scheduler: the thread was
-/// interrupted.
+/// Number of fast reads after which a slow one is forgotten. One alone may be an effect of the scheduler: the thread
+/// was interrupted.
 const MEMORY: u32 = 16;
 /// Number of reads of a kind that run on another thread after two slow ones.
 const DETOURS: u32 = 64;

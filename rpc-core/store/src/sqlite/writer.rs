@@ -7,15 +7,16 @@ use super::group::{self, Unit, Units};
 use super::{OpenOn, Role, Settings, open};
 use crate::error::{StoreError, StoreResult};
 use crate::unit::LiteConn;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use threadline_schema::error::Chain;
 use tokio::sync::oneshot;
 
-/// Most units in one transaction.
+/// Maximum number of units in one transaction.
 const GROUP: usize = 64;
 
 /// The writer of a file. Clones share it.
@@ -116,7 +117,7 @@ impl Writer {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Adds a unit. Returns whether the caller must start the writing task.
@@ -137,7 +138,7 @@ impl Shared {
     }
 
     fn write_all(&self) {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock();
         while let Some(units) = self.next_units() {
             let written = catch_unwind(AssertUnwindSafe(|| self.write_units(&mut connection, units)));
             if written.is_err() {

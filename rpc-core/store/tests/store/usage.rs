@@ -5,7 +5,7 @@ use futures::future::join_all;
 use threadline_schema::ids::UserId;
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
-use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, Store, StoreError, day_of};
+use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, SharedBudget, Store, StoreError, day_of};
 
 /// A reservation of ten tokens per run.
 fn reservation(limit_tokens: i64) -> Reservation {
@@ -122,5 +122,30 @@ on_both! { threads:
         store.run_finish(taken.fencing_token(), end, vec![]).await.unwrap();
         let row = today(&store, user).await;
         assert_eq!((row.held_tokens, row.held_micros, row.runs, row.unpriced_runs), (0, 0, 1, 0));
+    }
+
+    async fn a_budget_that_is_no_more_releases_what_a_run_has_held_of_it(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let thread = thread(&store, user).await;
+        let shared = |scope: &str| SharedBudget { scope: scope.into(), limit_tokens: 100, limit_micros: i64::MAX };
+        let both = Reservation { shared: vec![shared("all"), shared("class:free")], ..reservation(i64::MAX) };
+        let new = NewRun { reservation: Some(both), ..new_run() };
+        let run = store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run;
+        // The agents file has the class no more.
+        let more = Reservation { tokens: 60, shared: vec![shared("all")], ..reservation(i64::MAX) };
+        let held = store.budget_top_up(run.fencing_token(), more).await.unwrap();
+        assert_eq!((held.tokens, held.scopes.as_str()), (60, "all\nclass:free"));
+        let of_day = async || {
+            let rows = store.shared_budgets(day_of(run.created_at)).await.unwrap();
+            rows.into_iter().map(|row| (row.scope, row.tokens, row.held_tokens)).collect::<Vec<_>>()
+        };
+        let sorted = |mut rows: Vec<(String, i64, i64)>| {
+            rows.sort();
+            rows
+        };
+        assert_eq!(sorted(of_day().await), [("all".into(), 0, 60), ("class:free".into(), 0, 60)]);
+        store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
+        assert_eq!(sorted(of_day().await), [("all".into(), 30, 0), ("class:free".into(), 30, 0)]);
     }
 }

@@ -38,8 +38,8 @@ pub(super) fn of_object(schema: &Value) -> Result<Value, String> {
     Ok(schema)
 }
 
-/// Returns the schema of an operator without room for arguments that it does not declare, unless it gives some itself. One
-/// that declares nothing at all says nothing about arguments.
+/// Returns the schema of an operator without room for arguments that it does not declare, unless it gives some itself.
+/// One that declares nothing at all says nothing about arguments.
 pub(super) fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Some(members) = schema.as_object_mut() {
@@ -71,8 +71,8 @@ fn inline_root_reference(members: &mut Map<String, Value>) {
     }
 }
 
-/// Mends what generators write wrongly and everybody reads in the same way: an empty list for an object without members,
-/// `null` for a schema that allows everything, and `required` with another value than a list.
+/// Mends what generators write wrongly and everybody reads in the same way: an empty list for an object without
+/// members, `null` for a schema that allows everything, and `required` with another value than a list.
 fn tidy(schema: &mut Value, depth: usize) {
     let Some(members) = schema.as_object_mut().filter(|_| depth > 0) else { return };
     if members.get("required").is_some_and(|required| !required.is_array()) {

@@ -1,7 +1,7 @@
 //! The HTTP requests of the streamable HTTP transport.
 //!
-//! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever content
-//! type they have, and whatever the status of a refusal is.
+//! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever
+//! content type they have, and whatever the status of a refusal is.
 
 use super::message::{Expected, MAX_MESSAGE_BYTES, read_messages, refused, too_long};
 use super::sse::{bounded, events_of, readable_events};

@@ -30,13 +30,15 @@ pub use text::{
 };
 
 use super::Extra;
+use super::by_value::by_value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
 /// A component of a widget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type")]
+#[serde(remote = "Self", tag = "type")]
+#[schemars(rename = "WidgetComponent")]
 pub enum WidgetComponent {
     /// Plain text.
     Text(Box<Text>),
@@ -90,6 +92,8 @@ pub enum WidgetComponent {
     #[serde(untagged)]
     Dynamic(DynamicComponent),
 }
+
+by_value!(WidgetComponent);
 
 /// A component that is kept as it was received.
 // Its children stay untyped: typing them again at each level above them would double the cost per level.

@@ -3,6 +3,7 @@
 use super::layout::{Alignment, Direction, Justification};
 use super::style::{Color, Length, Padding, Theme, tokens};
 use super::{Common, WidgetComponent};
+use crate::chatkit::by_value::by_value;
 use crate::chatkit::{ActionConfig, Extra, IconName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use serde_with::skip_serializing_none;
 
 /// A widget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type")]
+#[serde(remote = "Self", tag = "type")]
+#[schemars(rename = "WidgetRoot")]
 pub enum WidgetRoot {
     /// A card: a frame, optionally a form.
     Card(Box<Card>),
@@ -22,6 +24,8 @@ pub enum WidgetRoot {
     #[serde(untagged)]
     Dynamic(DynamicRoot),
 }
+
+by_value!(WidgetRoot);
 
 /// A widget that is kept as it was received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -262,7 +262,7 @@ serve_and_split! {
         }
 
         let signed = provider.sign("RS256", &header(json!({})), &good).await;
-        let [head, body, signature] = signed.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [head, body, signature]: [&str; 3] = signed.split('.').collect::<Vec<_>>().try_into().unwrap();
         let stranger = "A".repeat(signature.len());
         let es256 = key_id(&provider.token("ada", "ES256").await);
         let es256 = part(&json!({"alg": "ES256", "kid": es256}).to_string());
@@ -327,9 +327,9 @@ async fn a_broken_provider_costs_no_known_key_and_doctor_says_what_is_wrong() {
     let Some(provider) = OpenId::start() else { return };
     assert!(!examine(provider.issuer()).await.contains("FAIL"), "a provider that is well");
     let modes = ["down", "garbage", "empty", "deep", "huge", "redirect", "slow"];
-    let start = async |mode: &str| {
-        let keys = format!("{}/jwks?mode={mode}", provider.issuer());
-        trusting(Setup::new().await, &provider).with("AUTH_JWKS_URL", keys).start().await
+    let start = |mode: &'static str| {
+        let (keys, provider) = (format!("{}/jwks?mode={mode}", provider.issuer()), &provider);
+        async move { trusting(Setup::new().await, provider).with("AUTH_JWKS_URL", keys).start().await }
     };
     let apps = join_all(modes.map(start)).await;
     let known = provider.token("ada", "ES256").await;

@@ -60,7 +60,7 @@ pub(super) struct RequestFacts {
     pub(super) tool_choice: bool,
     pub(super) parallel_tool_calls: bool,
     pub(super) images: bool,
-    /// Most calls of one message.
+    /// Maximum number of calls of one message.
     pub(super) calls_per_message: usize,
     /// Whether a message with calls has no text.
     pub(super) empty_content: bool,
@@ -246,8 +246,8 @@ impl Renderer<'_> {
         }
     }
 
-    /// Returns an id that no other call of the prompt has. It counts the calls, so that the ids of the same beginning of
-    /// a conversation are the same.
+    /// Returns an id that no other call of the prompt has. It counts the calls, so that the ids of the same beginning
+    /// of a conversation are the same.
     fn next_id(&mut self, name: &str) -> Arc<str> {
         let number = self.calls;
         self.calls += 1;

@@ -1,5 +1,5 @@
-//! Remembers the tools of agents in the form in which models get them: to parse and to adapt the schemas of all tools costs
-//! more than all the rest of a request.
+//! Remembers the tools of agents in the form in which models get them: to parse and to adapt the schemas of all tools
+//! costs more than all the rest of a request.
 
 use super::names::ToolNames;
 use super::tools::WireTools;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Most forms that are remembered. A service has a few agents, and each asks one or two models.
+/// Maximum number of forms that are remembered. A service has a few agents, and each asks one or two models.
 const MAX_FORMS: usize = 64;
 
 /// The tools of the requests to one server.

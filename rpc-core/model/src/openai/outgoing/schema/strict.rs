@@ -105,8 +105,8 @@ fn make_nullable(schema: &mut Value) {
     }
 }
 
-/// Removes from the arguments what the model wrote as `null` because its schema requires all properties. `schema` is the
-/// one of the tool.
+/// Removes from the arguments what the model wrote as `null` because its schema requires all properties. `schema` is
+/// the one of the tool.
 pub(crate) fn remove_added_nulls(schema: &Value, arguments: &mut Value) {
     match arguments {
         Value::Object(members) => {

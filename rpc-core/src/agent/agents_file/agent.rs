@@ -2,7 +2,9 @@
 
 use super::raw::{RawAgent, SpannedText};
 use super::{AgentsFileReader, Result};
-use crate::config::{AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, TitlePolicy, ToolSelector};
+use crate::config::{
+    AgentProfile, AgentsConfig, CrashPolicy, ModelParameters, PromptFact, Retention, TitlePolicy, ToolSelector,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;

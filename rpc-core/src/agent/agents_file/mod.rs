@@ -7,6 +7,7 @@ mod approval;
 mod budget;
 mod client_tools;
 mod endpoint;
+mod masked;
 mod mcp;
 mod model;
 mod raw;
@@ -14,6 +15,7 @@ mod values;
 
 use crate::built_in_tools;
 use crate::config::{AgentsConfig, ToolSelector};
+use masked::masked_text;
 use raw::{RawFile, SpannedText};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -81,6 +83,7 @@ impl AgentsFileReader<'_> {
             tools: BTreeMap::new(),
             approval_expires: self.approval_expires(file.approval_expires_seconds.clone())?,
             budget_classes: BTreeMap::new(),
+            shown_text: masked_text(self.text).into(),
         };
         for (name, table) in file.models {
             config.models.insert(self.text(&name)?, self.model(&name, table)?);

@@ -1,7 +1,7 @@
 //! Shared by the harnesses: starting the service, and the requests of its users.
 
-use crate::model::Wish;
-use crate::reader::{Door, Reader};
+use crate::model::AnswerPlan;
+use crate::reader::{Reader, Transport};
 use crate::support::client::try_read;
 use crate::support::{App, Client, ENDS_WITH_ITS_PROCESS, Reply, Setup, Upstream};
 use reqwest::Method;
@@ -33,8 +33,8 @@ async fn pair_of(mut setup: Setup, more: &[(&str, String)]) -> Option<[App; 2]> 
 }
 
 /// Sends a message with an idempotency key over JSON-RPC, which responds when it is stored. `None` without a response.
-pub async fn submit(user: &Client, session: Uuid, wish: &Wish, key: &str) -> Option<Result<Uuid, Value>> {
-    let input = json!({"content": [{"type": "input_text", "text": wish.message()}]});
+pub async fn submit(user: &Client, session: Uuid, plan: &AnswerPlan, key: &str) -> Option<Result<Uuid, Value>> {
+    let input = json!({"content": [{"type": "input_text", "text": plan.message()}]});
     let params = json!({"thread_id": session, "input": input, "idempotency_key": key});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "threads.add_user_message", "params": params});
     let answer = try_read(user.rpc_request(body.to_string())).await.ok()?.body;
@@ -45,8 +45,8 @@ pub async fn submit(user: &Client, session: Uuid, wish: &Wish, key: &str) -> Opt
 }
 
 /// Starts a run. Returns its id.
-pub async fn begin(user: &Client, session: Uuid, wish: &Wish) -> Uuid {
-    submit(user, session, wish, &wish.tag).await.expect("an answer").expect("a run")
+pub async fn begin(user: &Client, session: Uuid, plan: &AnswerPlan) -> Uuid {
+    submit(user, session, plan, &plan.tag).await.expect("an answer").expect("a run")
 }
 
 /// Returns all items of a session.
@@ -64,10 +64,10 @@ pub async fn items(user: &Client, session: Uuid) -> Vec<Value> {
     }
 }
 
-/// Reads all events of a run through one door.
-pub async fn whole(door: Door, user: &Client, session: Uuid, run: Uuid) -> Reader {
+/// Reads all events of a run through one transport.
+pub async fn whole(transport: Transport, user: &Client, session: Uuid, run: Uuid) -> Reader {
     let mut reader = Reader::new(session, run);
-    assert!(reader.follow(door, user).await, "run {run}: the stream broke off at {}", reader.at());
+    assert!(reader.follow(transport, user).await, "run {run}: the stream broke off at {}", reader.at());
     reader
 }
 

@@ -4,9 +4,10 @@
 //! client has no server process yet. `pg_backend_pid()` returns the id of the server process. So if the two numbers
 //! differ, there is a pooler, which may run each transaction in another session.
 
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
@@ -31,7 +32,7 @@ pub(super) async fn is_pooler(client: &Client) -> Result<bool, tokio_postgres::E
 async fn announced_pid(client: &Client) -> Option<i32> {
     let request = Memory::default();
     client.cancel_token().cancel_query_raw(request.clone(), PassThrough).await.ok()?;
-    let written = request.written.lock().unwrap_or_else(PoisonError::into_inner);
+    let written = request.written.lock();
     // Length, code, process id, secret key, four bytes each:
     // https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST
     let message = written.last_chunk::<16>()?;
@@ -75,7 +76,7 @@ impl AsyncRead for Memory {
 
 impl AsyncWrite for Memory {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        self.written.lock().extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

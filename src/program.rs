@@ -1,4 +1,4 @@
-//! Parses the command line, reads the settings, runs the command, and returns its exit code.
+//! The program: parses the command line, reads the settings, runs the command, and returns its exit code.
 
 use crate::cli::{self, Command};
 use crate::config::{self, ConfigError, Settings, Sources};

@@ -49,6 +49,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "sign-in.js",
         "widgets.js",
     ],
+    compressed: &[],
 };
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use object_store::path::Path;
 use object_store::signer::{Method, Signer};
 use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,7 +196,7 @@ impl Storage {
 
     /// Deletes the pieces of all uploads.
     pub(super) async fn delete_pieces(&self, id: AttachmentId) -> StorageResult<()> {
-        self.delete_below(&self.name(id, "pieces")).await
+        self.delete_below(&[&id.to_string(), "pieces"]).await
     }
 
     /// Reads at most `max_bytes` from `offset` on. Returns them with the size of the whole object.
@@ -232,17 +233,29 @@ impl Storage {
 
     /// Deletes all objects of an attachment.
     pub(super) async fn delete_all(&self, id: AttachmentId) -> StorageResult<()> {
-        self.delete_below(&self.root().join(id.to_string())).await
+        self.delete_below(&[&id.to_string()]).await
     }
 
-    async fn delete_below(&self, prefix: &Path) -> StorageResult<()> {
-        let store = self.open().await?;
-        let names = store.list(Some(prefix)).map_ok(|meta| meta.location).boxed();
-        let mut deleted = store.delete_stream(names);
-        while let Some(name) = deleted.next().await {
-            found(name)?;
+    async fn delete_below(&self, names: &[&str]) -> StorageResult<()> {
+        match &self.location {
+            // With the files that a crash has left half written: the object store does not list those.
+            StorageLocation::Directory { path, .. } => {
+                let directory = names.iter().fold(path.clone(), |path, name| path.join(name));
+                match tokio::fs::remove_dir_all(directory).await {
+                    Err(error) if error.kind() != ErrorKind::NotFound => Err(broken_directory(error)),
+                    _ => Ok(()),
+                }
+            }
+            StorageLocation::Bucket { s3, .. } => {
+                let prefix = names.iter().fold(self.root(), |prefix, name| prefix.join(*name));
+                let found_names = s3.list(Some(&prefix)).map_ok(|meta| meta.location).boxed();
+                let mut deleted = s3.delete_stream(found_names);
+                while let Some(name) = deleted.next().await {
+                    found(name)?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     async fn open(&self) -> StorageResult<Arc<dyn ObjectStore>> {
@@ -250,8 +263,7 @@ impl Storage {
             StorageLocation::Bucket { s3, .. } => Ok(s3.clone()),
             StorageLocation::Directory { path, opened } => {
                 let open = || async {
-                    let broken = |error| Error::Generic { store: "LocalFileSystem", source: Box::new(error) };
-                    tokio::fs::create_dir_all(path).await.map_err(broken)?;
+                    tokio::fs::create_dir_all(path).await.map_err(broken_directory)?;
                     let files = LocalFileSystem::new_with_prefix(path)?;
                     let files: Arc<dyn ObjectStore> = Arc::new(files.with_automatic_cleanup(true).with_fsync(true));
                     Ok(files)
@@ -293,6 +305,10 @@ impl StoredObject {
             Self::Preview => "preview",
         }
     }
+}
+
+fn broken_directory(error: std::io::Error) -> Error {
+    Error::Generic { store: "LocalFileSystem", source: Box::new(error) }
 }
 
 /// Turns the error for a missing object into `None`.

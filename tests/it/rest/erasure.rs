@@ -206,7 +206,9 @@ everywhere! {
         let app = setup.start().await;
         let (user, other) = (app.user().await, app.user().await);
         let user_id = user.user_id.unwrap();
-        live(&user).await;
+        let (_, file) = live(&user).await;
+        // As a crash leaves it in the middle of an upload.
+        std::fs::write(app.files.path().join(file.to_string()).join("content#1"), WORD).unwrap();
         let kept = other.session().await;
         other.say(kept, "hello").await;
         let stream = user.follow_session(user.session().await, "", None).await.expect("a stream");

@@ -146,7 +146,9 @@ impl PlannedDriver {
         writer.start_call(index, "Tool");
         self.pause(50).await;
         *self.deps.executions.calls.lock().unwrap().entry(id.to_owned()).or_default() += 1;
-        self.pause(300).await;
+        // Some calls take long, so that crashes fall into them.
+        let most_ms = if self.rng.u8(0..100) < 25 { 4_000 } else { 300 };
+        self.pause(most_ms).await;
         let finished = FinishedCall {
             result: r#"{"ok":true}"#.to_owned(),
             shown: None,

@@ -14,9 +14,10 @@ use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::pipeline::Pipeline;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use std::net::IpAddr;
+use threadline_schema::head::is_json;
 use threadline_schema::{ErrorCode, RpcError};
 
 impl RpcServer {
@@ -63,7 +64,7 @@ impl RpcServer {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        if !is_json(request.headers()) {
+        if !request.headers().get(header::CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes())) {
             return refusal(&RpcError::new(ErrorCode::UnsupportedMediaType, "Send `content-type: application/json`."));
         }
         // If it is not known now, the call will fail too.
@@ -135,10 +136,4 @@ fn busy() -> Response<Full<Bytes>> {
     let mut response = refusal(error.public());
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     response
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(media_type.as_str(), "application/json" | "application/json-rpc" | "application/jsonrequest")
 }

@@ -72,7 +72,7 @@ pub(crate) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 /// not `text/event-stream`.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     let mut json = false;
-    for media_type in acceptable(headers, &ACCEPT) {
+    for media_type in acceptable(headers, ACCEPT) {
         if media_type.eq_ignore_ascii_case("text/event-stream") {
             return false;
         }
@@ -83,11 +83,11 @@ pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
 
 /// Returns whether the client takes a body that is compressed with gzip.
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    acceptable(headers, &ACCEPT_ENCODING).any(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*")
+    acceptable(headers, ACCEPT_ENCODING).any(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*")
 }
 
 /// Returns what the values of a header such as `Accept` name, without what they exclude.
-fn acceptable<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+fn acceptable(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let ranges = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     ranges.filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);

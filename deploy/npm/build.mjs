@@ -3,7 +3,7 @@
 // One package for each machine holds the binary; `threadline` names them as optional dependencies, so that npm installs the
 // one that fits, without a script that runs at installation.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -21,6 +21,11 @@ if (!version) {
 }
 const here = path.dirname(fileURLToPath(import.meta.url));
 const main = JSON.parse(readFileSync(path.join(here, "package.json"), "utf8"));
+// npm compares it with the repository that the provenance names.
+const repository = process.env.GITHUB_REPOSITORY && {
+  type: "git",
+  url: `git+${process.env.GITHUB_SERVER_URL ?? "https://github.com"}/${process.env.GITHUB_REPOSITORY}.git`,
+};
 const write = (folder, value) => writeFileSync(path.join(folder, "package.json"), `${JSON.stringify(value, null, 2)}\n`);
 
 for (const [machine, target] of Object.entries(MACHINES)) {
@@ -33,15 +38,17 @@ for (const [machine, target] of Object.entries(MACHINES)) {
   const folder = path.join(out, name);
   mkdirSync(folder, { recursive: true });
   execFileSync("tar", ["-xzf", archive, "-C", folder]);
-  copyFileSync(path.join(folder, `threadline-${target}`, "threadline"), path.join(folder, "threadline"));
-  rmSync(path.join(folder, `threadline-${target}`), { recursive: true });
+  const unpacked = path.join(folder, `threadline-${target}`);
+  const kept = readdirSync(unpacked).filter((file) => file === "threadline" || file.startsWith("LICENSE"));
+  for (const file of kept) copyFileSync(path.join(unpacked, file), path.join(folder, file));
+  rmSync(unpacked, { recursive: true });
   chmodSync(path.join(folder, "threadline"), 0o755);
   const [os, cpu] = machine.split("-");
   const { license } = main;
-  write(folder, { name, version, description: `The binary of threadline for ${machine}.`, license, os: [os], cpu: [cpu], files: ["threadline"] });
+  write(folder, { name, version, description: `The binary of threadline for ${machine}.`, license, repository, os: [os], cpu: [cpu], files: kept });
 }
 
 const folder = path.join(out, "threadline");
 cpSync(path.join(here, "bin"), path.join(folder, "bin"), { recursive: true });
 const optionalDependencies = Object.fromEntries(Object.keys(MACHINES).map((machine) => [`threadline-${machine}`, version]));
-write(folder, { ...main, version, optionalDependencies });
+write(folder, { ...main, version, repository, optionalDependencies });

@@ -33,6 +33,7 @@ mod openapi;
 mod operation;
 mod page_files;
 mod pages;
+mod reference;
 mod remote;
 mod response;
 pub mod response_data;

@@ -347,6 +347,8 @@ pub static RULES: &[Rule] = &[
     get("/metrics").serves(Page::Metrics).documented("metrics", "Get metrics in the text format of Prometheus."),
     get("/openapi.json").serves(Page::OpenApi).documented("openapi", "Get this API as an OpenAPI 3.1 document."),
     get("/docs").serves(Page::Docs).documented("docs", "Get this API as an HTML page."),
+    get("/docs/api").serves(Page::Reference).documented("apiReference", "Get this API as an interactive page."),
+    get("/docs/api/{file}").serves(Page::ReferenceFile).documented("apiReferenceFile", "Get a file of the interactive page."),
     get("/chat").serves(Page::Chat).documented("chatPage", "Get the chat page, unless `CHAT_PAGE` is off."),
     get("/chat/{file}").serves(Page::ChatFile).documented("chatPageFile", "Get a file of the chat page."),
     get("/admin").serves(Page::Console).documented("console", "Get the console of operators."),

@@ -36,7 +36,7 @@ pub struct CoreConfig {
     pub provider: Option<ProviderConfig>,
     /// Who can register.
     pub registration: Registration,
-    /// How long entries of the audit log are kept; `None` for good.
+    /// How long entries of the audit log are kept; `None` is without end.
     pub audit_retention: Option<Duration>,
     /// The model behind the assistant.
     pub model: ModelConfig,
@@ -48,9 +48,9 @@ pub struct CoreConfig {
     pub limits: LimitsConfig,
     /// What one user may use per day.
     pub budget: BudgetConfig,
-    /// Threads that were not used for so long are archived; `None` never.
+    /// Threads that were not used for this time are archived; `None` never.
     pub session_max_idle: Option<Duration>,
-    /// Threads that were not used for so long are deleted; `None` never. Agents can say otherwise.
+    /// Threads that were not used for this time are deleted; `None` never. Agents can say otherwise.
     pub retention: Option<Duration>,
     /// How long temporary threads are kept after their last use.
     pub temporary_lifetime: Duration,

@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use threadline_schema::error::Chain;
 
-/// Most kinds of failures that are counted between two writes. Names and codes come from the configuration, so there
-/// are few.
+/// Maximum number of kinds of failures that are counted between two writes. Names and codes come from the
+/// configuration, so there are few.
 const MAX_KINDS: usize = 500;
 
 /// A part that can fail.

@@ -51,9 +51,9 @@ pub(crate) struct Maintenance {
     pub(crate) registrations: Arc<RegistrationLimit>,
     pub(crate) errors: Arc<ErrorCounts>,
     pub(crate) process: Arc<ProcessReport>,
-    /// How long entries of the audit log are kept; `None` for good.
+    /// How long entries of the audit log are kept; `None` is without end.
     pub(crate) audit_retention: Option<Duration>,
-    /// Threads that were not used for so long are archived; `None` never.
+    /// Threads that were not used for this time are archived; `None` never.
     pub(crate) max_idle: Option<Duration>,
     pub(crate) retention: ThreadRetention,
 }

@@ -6,7 +6,7 @@ use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, ThreadId};
 use threadline_schema::page::DEFAULT_LIMIT;
 
-/// Most rows of a page, unless a method sets another maximum.
+/// Maximum number of rows of a page, unless a method sets another maximum.
 pub(crate) const MAX: u32 = threadline_schema::page::MAX_LIMIT;
 
 /// Returns how many rows the page has.

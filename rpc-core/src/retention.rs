@@ -19,7 +19,7 @@ pub(crate) struct ThreadRetention {
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
     pub(crate) agents: Arc<AgentRegistry>,
-    /// How long they are kept if their agent does not say; `None` for good.
+    /// How long they are kept if their agent does not say; `None` is without end.
     pub(crate) service: Option<Duration>,
     /// How long temporary ones are kept.
     pub(crate) temporary: Duration,
@@ -89,7 +89,7 @@ impl ThreadRetention {
         goes_on
     }
 
-    /// Returns the time that is so long ago; `None` if the calendar does not reach that far back.
+    /// Returns the time that lies this far back; `None` if the calendar does not reach that far back.
     fn before(&self, age: Duration) -> Option<UtcTime> {
         let age = TimeDelta::from_std(age).ok()?;
         self.clock.now().utc().checked_sub_signed(age).map(Into::into)

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 /// Rows of a page without a `limit`. ChatKit's own server uses the same number.
 pub const DEFAULT_LIMIT: u32 = 20;
-/// Most rows of a page, unless a method sets another maximum.
+/// Maximum number of rows of a page, unless a method sets another maximum.
 pub const MAX_LIMIT: u32 = 100;
 
 /// Order of a list.

@@ -50,17 +50,19 @@ fn arguments(scope: Scope) -> impl Iterator<Item = Arg> {
 
 impl Scope {
     fn includes(self, group: Group) -> bool {
-        use Group::{Accounts, Agent, Attachments, Database, Limits, Logging, Model, Network, Rest, Rpc, Split};
+        use Group::{
+            Accounts, Agent, Attachments, Database, Limits, Logging, Model, Network, Rest, Rpc, Split, Telemetry,
+        };
         match self {
             Self::Serve => group != Split,
             Self::Core => !matches!(group, Rest | Split),
-            Self::Gateway => matches!(group, Rest | Split | Network | Logging),
+            Self::Gateway => matches!(group, Rest | Split | Network | Logging | Telemetry),
             Self::Database => matches!(group, Database | Logging),
             Self::Accounts => matches!(group, Database | Attachments | Logging),
             Self::Tokens => matches!(group, Database | Accounts | Logging),
             Self::Rest => match group {
                 Rest | Network | Logging => true,
-                Database | Accounts | Attachments | Model | Agent | Limits | Rpc | Split => false,
+                Database | Accounts | Attachments | Model | Agent | Limits | Rpc | Split | Telemetry => false,
             },
         }
     }

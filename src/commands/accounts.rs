@@ -15,7 +15,7 @@ use threadline_core::store::rows::UserRow;
 use threadline_core::store::{Clock, Store};
 use threadline_core::{AccountTools, Accounts, NewInvitation, NewServiceKey, check_role, generate_password};
 
-/// Most rows of a list.
+/// Maximum number of rows of a list.
 const MAX_ROWS: u32 = 1_000;
 
 /// `threadline user`

@@ -128,7 +128,7 @@ settings! {
     /// Claim with the budget class: one of the tables `[budget_classes.NAME]` of the agents file. Dots lead into nested
     /// objects.
     auth_claim_budget_class: Option<String> = "AUTH_CLAIM_BUDGET_CLASS" in Accounts, unset "none";
-    /// Days for which entries of the audit log are kept. 0: for good.
+    /// Days for which entries of the audit log are kept. 0: without end.
     audit_retention_days: Limit = "AUDIT_RETENTION_DAYS" in Accounts, default "365";
     /// Who can register an account: `open`, everyone; `invite`, everyone with an invitation (`threadline invite
     /// create`); `closed`, no one: `threadline user create` creates the accounts.

@@ -66,13 +66,13 @@ async fn stream(api: &RestClient, session: &str) -> anyhow::Result<((), String)>
     let run = completed(&mut stream).await?.get("run").cloned().unwrap_or_default();
     let Some((first, last)) = stream.text_times else { bail!("the answer has no text") };
     let message = stored(api, session, &stream.text).await?;
-    let heard_for = (last - first).as_secs_f64();
-    if let Some(spoken_for) = seconds_between(text(&message, "/created_at"), text(&run, "/finished_at"))
-        && spoken_for >= BUFFERED_SECONDS
-        && heard_for < 0.1 * spoken_for
+    let received_seconds = (last - first).as_secs_f64();
+    if let Some(written_seconds) = seconds_between(text(&message, "/created_at"), text(&run, "/finished_at"))
+        && written_seconds >= BUFFERED_SECONDS
+        && received_seconds < 0.1 * written_seconds
     {
         bail!(
-            "the answer was given in {spoken_for:.1} s and arrived all at once: a proxy holds streams back (nginx: \
+            "the answer was given in {written_seconds:.1} s and arrived all at once: a proxy holds streams back (nginx: \
              `proxy_buffering off`; no compression of text/event-stream)"
         );
     }
@@ -100,13 +100,13 @@ async fn cursor(api: &RestClient, session: &str) -> anyhow::Result<((), String)>
     let mut stream = RunStream::send(api, session, LONG_ANSWER).await?;
     stream.until_text().await?;
     let cursor = stream.cursor.clone().context("the events have no ids, so nothing can be resumed")?;
-    let (run, mut heard) = (stream.run.clone(), stream.text.clone());
+    let (run, mut received) = (stream.run.clone(), stream.text.clone());
     drop(stream);
     let mut rest = RunStream::resume(api, &run, &cursor).await?;
     completed(&mut rest).await?;
-    heard.push_str(&rest.text);
-    stored(api, session, &heard).await.context("what was read before and after the cursor is not the answer")?;
-    Ok(((), format!("resumed after {cursor}, {} characters in all", heard.chars().count())))
+    received.push_str(&rest.text);
+    stored(api, session, &received).await.context("what was read before and after the cursor is not the answer")?;
+    Ok(((), format!("resumed after {cursor}, {} characters in all", received.chars().count())))
 }
 
 /// Cancels a run in the middle.
@@ -123,12 +123,12 @@ async fn cancel(api: &RestClient, session: &str) -> anyhow::Result<((), String)>
 }
 
 /// Returns the message of the session that has this text.
-async fn stored(api: &RestClient, session: &str, said: &str) -> anyhow::Result<Value> {
+async fn stored(api: &RestClient, session: &str, expected: &str) -> anyhow::Result<Value> {
     let history = api.call(Method::GET, &format!("/api/v1/chatkit/sessions/{session}"), None).await?;
     let mut messages = history.get("messages").and_then(Value::as_array).into_iter().flatten();
     let has_text = |message: &Value| {
         let parts = message.get("content").and_then(Value::as_array).into_iter().flatten();
-        parts.map(|part| text(part, "/text")).any(|found| found == said)
+        parts.map(|part| text(part, "/text")).any(|found| found == expected)
     };
     messages.find(|message| has_text(message)).cloned().context("the answer that was streamed is not in the session")
 }

@@ -368,6 +368,8 @@ async fn responses_match_the_documents() {
         "/admin",
         "/admin/{file}",
         "/docs",
+        "/docs/api",
+        "/docs/api/{file}",
         "/metrics",
         "/api/v1/auth/export",
         "/api/v1/chatkit/attachments/{attachment_id}/content",

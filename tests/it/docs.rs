@@ -1,4 +1,6 @@
-//! The hand-written documents: links and file names in them lead somewhere.
+//! The hand-written documents: links and file names in them lead somewhere, and examples work.
+
+mod examples;
 
 use std::path::{Path, PathBuf};
 

@@ -32,6 +32,7 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         ("tabs.js", include_str!("tabs.js")),
         ("usage.js", include_str!("usage.js")),
     ],
+    compressed: &[],
 };
 
 #[cfg(test)]

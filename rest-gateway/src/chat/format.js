@@ -4,10 +4,12 @@
 import { element, webLink } from "./dom.js";
 import { iconButton } from "./icons.js";
 import { lowlight, MarkdownIt } from "./markdown-bundle.js";
+import { drawMath, withMath } from "./math.js";
 
 const markdown = new MarkdownIt({ html: false, linkify: true });
 // Otherwise "main.rs" becomes a link to a server in Serbia.
 markdown.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
+withMath(markdown);
 
 /** Code that is longer is not highlighted, in characters: it would slow the page down while it is streamed. */
 const MAX_HIGHLIGHTED = 20_000;
@@ -98,6 +100,10 @@ function drawLeaf(token) {
     case "fence":
     case "code_block":
       return [drawCode(token)];
+    case "math_inline":
+      return [drawMath(token.content, token.markup === "$$" || token.markup === "\\[")];
+    case "math_block":
+      return [drawMath(token.content, true)];
     case "hr":
       return [element("hr")];
     // An image is only a link: loading it would tell another server that the text was read.

@@ -43,12 +43,14 @@ pub(crate) const PAGE: PageFiles = PageFiles {
         "items.js",
         "log.js",
         "markdown-bundle.js",
+        "math.js",
         "questions.js",
         "server.js",
         "sidebar.js",
         "sign-in.js",
         "widgets.js",
     ],
+    compressed: &[("temml.js", include_bytes!("temml.js.gz"))],
 };
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h2{font-size:1rem;margin:1.5rem 0 0}p{margin:.2rem 0;white-space:pre-line}small{color:#777}
 table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}tr:target{background:#fd04}</style>
-<h1>Threadline REST API</h1><p>The same for programs: <a href=/openapi.json>/openapi.json</a></p>
+<h1>Threadline REST API</h1><p>With search and requests to try out: <a href=/docs/api>/docs/api</a>.
+The same for programs: <a href=/openapi.json>/openapi.json</a></p>
 ";
 
 /// Returns the page.

@@ -9,6 +9,7 @@ mod response_headers;
 pub(crate) use observation::{Observation, verb_label};
 pub(crate) use request_body::{BodyChunks, BodyError, read_body, require_json};
 pub(crate) use request_head::{
-    REQUEST_ID, acts_for, bearer_token, client_hints, client_ip, languages, last_event_id, prefers_json, request_id,
+    REQUEST_ID, accepts_gzip, acts_for, bearer_token, client_hints, client_ip, languages, last_event_id, prefers_json,
+    request_id,
 };
 pub(crate) use response_headers::{HeaderPolicy, add_response_meta};

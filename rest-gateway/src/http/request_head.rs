@@ -1,6 +1,6 @@
 //! What the head of a request says about its client.
 
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderName};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -72,23 +72,33 @@ pub(crate) fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 /// not `text/event-stream`.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     let mut json = false;
-    for range in headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default();
-        // RFC 9110: quality 0 means "not acceptable".
-        let is_excluded = parts.any(|part| {
-            let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-            quality.and_then(|quality| quality.parse::<f32>().ok()).is_some_and(|quality| quality <= 0.0)
-        });
-        if is_excluded {
-            continue;
-        }
+    for media_type in acceptable(headers, ACCEPT) {
         if media_type.eq_ignore_ascii_case("text/event-stream") {
             return false;
         }
         json |= media_type.eq_ignore_ascii_case("application/json");
     }
     json
+}
+
+/// Returns whether the client takes a body that is compressed with gzip.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    acceptable(headers, ACCEPT_ENCODING).any(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*")
+}
+
+/// Returns what the values of a header such as `Accept` name, without what they exclude.
+fn acceptable(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let ranges = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    ranges.filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().unwrap_or_default();
+        // RFC 9110: quality 0 means "not acceptable".
+        let is_excluded = parts.any(|part| {
+            let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            quality.and_then(|quality| quality.parse::<f32>().ok()).is_some_and(|quality| quality <= 0.0)
+        });
+        (!is_excluded).then_some(named)
+    })
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, P
 /// Request headers that are always allowed.
 const ALLOWED_HEADERS: &str =
     "Authorization, Content-Type, Accept, Origin, Last-Event-ID, Idempotency-Key, X-Request-Id";
-/// Most headers that a preflight can ask for in addition, and their total length in bytes. Browsers ask for the few
-/// that the page has set.
+/// Maximum number of headers that a preflight can ask for in addition, and their total length in bytes. Browsers ask
+/// for the few that the page has set.
 const MAX_REQUESTED_HEADERS: usize = 64;
 const MAX_REQUESTED_BYTES: usize = 4096;
 /// Seconds for which a browser may cache a preflight response. Chromium accepts two hours at most.

@@ -181,8 +181,8 @@ fn page_content(page: Page) -> Value {
     let content_type = match page {
         Page::Root | Page::Health | Page::OpenApi => "application/json",
         Page::Metrics => "text/plain",
-        Page::Docs | Page::Chat | Page::Console => "text/html",
-        Page::ChatFile | Page::ConsoleFile => {
+        Page::Docs | Page::Reference | Page::Chat | Page::Console => "text/html",
+        Page::ReferenceFile | Page::ChatFile | Page::ConsoleFile => {
             return json!({
                 "text/css": {"schema": {"type": "string"}},
                 "text/javascript": {"schema": {"type": "string"}},

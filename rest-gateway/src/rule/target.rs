@@ -70,6 +70,10 @@ pub enum Page {
     OpenApi,
     /// The API reference as HTML.
     Docs,
+    /// The API reference as an interactive page.
+    Reference,
+    /// A file of the interactive reference. The path names it.
+    ReferenceFile,
     /// The chat page.
     Chat,
     /// A file of the chat page. The path names it.

@@ -5,15 +5,16 @@ mod tests;
 
 use crate::dispatch::{Dispatcher, MatchedRequest};
 use crate::http::{
-    HeaderPolicy, Observation, REQUEST_ID, acts_for, add_response_meta, bearer_token, client_hints, client_ip,
-    request_id, verb_label,
+    HeaderPolicy, Observation, REQUEST_ID, accepts_gzip, acts_for, add_response_meta, bearer_token, client_hints,
+    client_ip, request_id, verb_label,
 };
 use crate::operation::{Operation, operations};
+use crate::page_files::PageFiles;
 use crate::response::{Body, Content, ErrorResponse, Response, ResponseResult};
 use crate::router::{PathItem, Router};
 use crate::rule::{Page, Rule, Target, Verb};
 use crate::upstream::Upstream;
-use crate::{admin, chat, pages};
+use crate::{admin, chat, pages, reference};
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH};
 use http::request::Parts;
@@ -179,7 +180,7 @@ impl Inner {
         let variables = variables.iter().collect();
         let request = MatchedRequest { operation, variables, head, body, caller };
         match &operation.rule.target {
-            Target::Page(page) => match self.page(*page, &request.variables) {
+            Target::Page(page) => match self.page(*page, &request.variables, &head.headers) {
                 Some(response) => Ok(response),
                 None => Err(self.dispatcher.reject_unknown(not_found(), request.caller).await),
             },
@@ -192,7 +193,11 @@ impl Inner {
     }
 
     /// Returns a page of the gateway; `None` if the path names a file that its page does not have.
-    fn page(&self, page: Page, variables: &[(&str, &str)]) -> Option<Response> {
+    fn page(&self, page: Page, variables: &[(&str, &str)], headers: &HeaderMap) -> Option<Response> {
+        let file_of = |files: &PageFiles| {
+            let accepts_gzip = accepts_gzip(headers);
+            variables.iter().find_map(|(_, name)| files.file(name, accepts_gzip))
+        };
         match page {
             Page::Root => Some(pages::root(self.config.chat_page)),
             Page::Health => Some(pages::health()),
@@ -200,9 +205,11 @@ impl Inner {
             Page::OpenApi => Some(pages::openapi()),
             Page::Docs => Some(pages::docs()),
             Page::Chat => Some(chat::PAGE.page(self.chat_policy.clone())),
-            Page::ChatFile => variables.iter().find_map(|(_, name)| chat::PAGE.file(name)),
+            Page::ChatFile => file_of(&chat::PAGE),
             Page::Console => Some(admin::PAGE.page(admin::POLICY)),
-            Page::ConsoleFile => variables.iter().find_map(|(_, name)| admin::PAGE.file(name)),
+            Page::ConsoleFile => file_of(&admin::PAGE),
+            Page::Reference => Some(reference::PAGE.page(reference::POLICY)),
+            Page::ReferenceFile => file_of(&reference::PAGE),
         }
     }
 

@@ -9,8 +9,8 @@ use threadline_schema::RpcError;
 use threadline_schema::event::EventKind;
 use threadline_schema::frame::Frame;
 
-/// Most frames that are buffered. A run emits a handful of events before its output; with more, waiting would only use
-/// memory.
+/// Maximum number of frames that are buffered. A run emits a handful of events before its output; with more, waiting
+/// would only use memory.
 const MAX_BUFFERED: usize = 256;
 
 /// How a run started.

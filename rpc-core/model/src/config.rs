@@ -57,10 +57,10 @@ pub struct ModelParameters {
     /// Nucleus sampling: the share of the likeliest tokens to sample from, above 0 and at most 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// Most tokens of one response.
+    /// Maximum number of tokens of one response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// Most tokens of one response including reasoning, for reasoning models.
+    /// Maximum number of tokens of one response including reasoning, for reasoning models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<u32>,
     /// Penalty for frequent tokens, -2 to 2.

@@ -55,7 +55,7 @@ pub enum ModelError {
     ContextLength {
         /// HTTP status, or 200 for an error inside a stream.
         status: u16,
-        /// Most tokens that the model can read, if the server says so.
+        /// Maximum number of tokens that the model can read, if the server says so.
         limit: Option<u64>,
         /// The server's own message.
         message: String,

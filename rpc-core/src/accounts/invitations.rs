@@ -73,7 +73,7 @@ impl Accounts {
     pub(crate) async fn create_invited(&self, email: &str, password: String, code: &str) -> Result<UserRow, Error> {
         let email = email::normalize(email)?;
         let code_hash = secret_code::hash(code.trim());
-        // Before the password is hashed, which costs: who has no invitation must not be able to cause that.
+        // Before the password is hashed, which is expensive: a client without an invitation must not cause that.
         self.store.invitation_check(code_hash.clone(), email.clone(), self.clock.now()).await?;
         let hash = self.hash(password).await?;
         let (id, now) = (self.clock.new_id(), self.clock.now());

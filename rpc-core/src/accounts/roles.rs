@@ -8,7 +8,7 @@ use async_recursion::async_recursion as boxed;
 use threadline_schema::ErrorCode;
 use threadline_schema::ids::UserId;
 
-/// Most characters of a role.
+/// Maximum number of characters of a role.
 const ROLE_CHARS: usize = 100;
 
 impl Accounts {

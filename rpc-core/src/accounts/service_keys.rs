@@ -15,7 +15,7 @@ use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{ClientTokenId, ServiceKeyId};
 
-/// Most characters of a name.
+/// Maximum number of characters of a name.
 const NAME_CHARS: usize = 100;
 
 /// A service key to create.

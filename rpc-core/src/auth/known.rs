@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long an answer of the database is used. Changes are noticed sooner; this bounds what a lost record could do.
 const TTL: Duration = Duration::from_secs(60);
-/// Most subjects of one kind that are kept; about 100 bytes each.
+/// Maximum number of subjects of one kind that are kept; about 100 bytes each.
 const MAX_KNOWN: usize = 10_000;
 
 /// Answers of the database by the id of their subject.

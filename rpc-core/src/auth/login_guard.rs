@@ -13,7 +13,7 @@ use std::sync::Arc;
 use threadline_schema::head::network_of;
 use threadline_schema::{ErrorCode, RpcError};
 
-/// Most pairs of email and address that are remembered after a login; about 100 bytes each.
+/// Maximum number of pairs of email and address that are remembered after a login; about 100 bytes each.
 const MAX_KNOWN: usize = 10_000;
 /// Digits of the hash of an email in a log line: enough to tell emails apart, and not enough to search for one.
 const LOGGED_DIGITS: usize = 12;

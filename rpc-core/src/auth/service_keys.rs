@@ -18,15 +18,16 @@ use threadline_schema::ids::{ServiceKeyId, UserId};
 
 /// Begin of each key.
 pub(crate) const PREFIX: &str = "tl_";
-/// Most keys, and users that services act for, that are kept.
+/// Maximum number of keys, and users that services act for, that are kept.
 const MAX_KNOWN: usize = 10_000;
 /// How often the last use of a key is written down.
 const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
 /// How long the account of a named user is remembered.
 const USER_TTL: Duration = Duration::from_secs(60);
-/// Most lookups of unknown keys per second: a client that sends invented keys must not keep the database busy.
+/// Maximum number of lookups of unknown keys per second: a client that sends invented keys must not keep the database
+/// busy.
 const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
-/// Most bytes of a subject.
+/// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
 /// A key that can be used.
@@ -131,7 +132,7 @@ impl ServiceKeys {
     /// `FORBIDDEN` if the key may not act for the user or there is no such user, `INVALID_REQUEST` for another form,
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
     pub(crate) async fn act_for(&self, key: &ServiceKey, reference: &str) -> Result<Identity, Error> {
-        // The same for a user that does not exist: who may not act for a user learns nothing about it.
+        // The same error for a user that does not exist: a service that may not act for a user learns nothing about it.
         let forbidden =
             || Error::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.");
         let user_id = if let Ok(id) = reference.parse::<UserId>() {

@@ -30,7 +30,7 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 const OVERLAP: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
 /// Longest time without a read after which records may have been deleted that were not read.
 const MAX_GAP: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
-/// Most records that one read takes.
+/// Maximum number of records that one read takes.
 const MAX_CHANGES: u32 = 1_000;
 
 /// The standings of accounts, and the open streams that depend on them.

@@ -49,7 +49,8 @@ impl Budgets {
             AdminUserBudget { class: class.map(|class| class.name.to_string()), tokens, cost_micros }
         };
         let agents = self.agents.current();
-        let users = std::iter::once(user(None)).chain(agents.budget_classes().values().map(|class| user(Some(class))));
+        let users =
+            std::iter::once(user(None)).chain(agents.budget_classes().values().map(|class| user(Some(&**class))));
         let users = users.filter(|budget| budget.tokens.is_some() || budget.cost_micros.is_some()).collect();
         Ok(AdminBudgets { shared, users, resets_at: self.resets_at() })
     }

@@ -21,7 +21,7 @@ use threadline_store::{Reservation, RunInput};
 /// The title of a thread until it has a first message.
 const NEW_TITLE: &str = "New Chat";
 
-/// Most temporary threads that one request deletes.
+/// Maximum number of temporary threads that one request deletes.
 const MAX_DELETIONS: u32 = 20;
 
 /// What a request says about a thread that it creates.

@@ -16,7 +16,7 @@ use threadline_schema::{ErrorCode, RpcError};
 
 type Direct = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// Most keys whose counts are kept.
+/// Maximum number of keys whose counts are kept.
 const MAX_KEYS: usize = 10_000;
 /// Name of the limit in metrics and in Redis.
 const SCOPE: &str = "key";

@@ -35,9 +35,9 @@ use threadline_schema::ids::{ItemId, UserId};
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// Most ratings of a page with the items, which may be long.
+/// Maximum number of ratings of a page with the items, which may be long.
 const MAX_ITEMS: u32 = 20;
-/// Most characters of an email address.
+/// Maximum number of characters of an email address.
 const EMAIL_CHARS: usize = 254;
 
 /// Handlers of `admin.*`.

@@ -145,7 +145,7 @@ fn parse_params<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Error> {
         let text = match &rewritten {
             Some(rewritten) => match serde_json::from_str(rewritten) {
                 Ok(params) => return Ok(params),
-                Err(_) => rewritten,
+                Err(_) => rewritten.as_str(),
             },
             None => text,
         };

@@ -82,7 +82,7 @@ impl Store {
         })
     }
 
-    /// Unlocks the threads of a user: who has requested the erasure of an account has a right to it.
+    /// Unlocks the threads of a user, because a user has a right to the erasure, also of locked threads.
     ///
     /// # Errors
     /// Only if the database fails.

@@ -11,7 +11,7 @@ use diesel::sql_types::{Array, BigInt, Text};
 use threadline_schema::db::tables::error_hours;
 use threadline_schema::db::types::UtcTime;
 
-/// Most rows of a report.
+/// Maximum number of rows of a report.
 const MAX_ROWS: i64 = 500;
 
 /// In the order of the key, so that processes lock rows in the same order.

@@ -40,7 +40,7 @@ pub enum UnusedDeletion {
 
 impl Store {
     /// Returns up to `limit` threads that were last used before a time, in the order of their ids, after one. Locked
-    /// ones are left out: who has locked them wants to look at them.
+    /// ones are left out: the operator who has locked them still needs them.
     ///
     /// # Errors
     /// Only if the database fails.

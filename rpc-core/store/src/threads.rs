@@ -227,8 +227,8 @@ impl Store {
         change!(self, |c| { c.delete_idle(user_id, id).await })
     }
 
-    /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: who has locked it wants
-    /// to look at it.
+    /// Deletes a thread with its items, runs, events and idempotency_keys. A locked one stays: the operator who has
+    /// locked it still needs it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].

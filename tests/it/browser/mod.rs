@@ -5,6 +5,7 @@ mod console;
 mod driver;
 mod origins;
 mod page;
+mod reference;
 mod talk;
 
 use crate::support::{App, Client};

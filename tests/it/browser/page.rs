@@ -128,6 +128,28 @@ async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     assert_eq!(browser.count(".formatted img").await, 0, "an image would tell its server that the text was read");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn formulas_are_drawn_and_stay_harmless() {
+    let said = "Euler: $e^{i\\pi}+1=0$, and \\(a_1*b*c\\). It costs $5, or $10.\n\n\
+                $$\n\\frac{1}{2}\n- 3\n$$\n\n\
+                Wrong: $\\href{javascript:alert(1)}{x}$ $\\def\\a{\\a\\a}\\a$ $\\includegraphics{https://example.com/x.png}$";
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::says(&[said]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    assert_eq!(
+        browser.run("return performance.getEntriesByName(new URL('chat/temml.js', location).href).length").await,
+        0
+    );
+    say(&browser, "Show me").await;
+    answer(&browser).await;
+    browser.see(".math.block math mfrac").await;
+    eventually("all that are right", || async { (browser.count(".math > math").await == 3).then_some(()) }).await;
+    browser.read(".formatted > p", "It costs $5, or $10.").await;
+    assert_eq!(browser.count(".math.wrong").await, 3, "what a formula may not do stays text");
+    assert_eq!(browser.count(".formatted :is(a, img)").await, 0);
+}
+
 /// Checks the page as it is now. `axe` is the source of axe-core, a checker of accessibility.
 pub async fn check(browser: &super::Browser, axe: &str, what: &str) {
     browser.client.execute(axe, Vec::new()).await.expect("axe-core");

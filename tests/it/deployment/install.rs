@@ -2,6 +2,8 @@
 
 use super::files::{deploy, succeeds};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use threadline_test_requirements::Requirement;
@@ -47,6 +49,36 @@ fn make_release(folder: &Path) {
     succeeds(Command::new("sh").args(["-c", "sha256sum -- *.tar.gz > SHA256SUMS"]).current_dir(folder));
 }
 
+/// Serves a folder over HTTP as a release page does: `latest` leads to the newest version. Returns its address.
+fn serve(folder: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let folder = folder.to_path_buf();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            // A client that goes away ends its own request only.
+            let _ = respond(&stream, &folder);
+        }
+    });
+    address
+}
+
+fn respond(mut stream: &TcpStream, folder: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let request = lines.next().unwrap_or_default();
+    lines.find(String::is_empty);
+    let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+    if let Some(name) = path.strip_prefix("latest/download/") {
+        let found = format!("HTTP/1.1 302 Found\r\nlocation: /download/v9.9.9/{name}\r\n");
+        return write!(stream, "{found}content-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    let file = fs::read(folder.join(path));
+    let status = if file.is_ok() { "200 OK" } else { "404 Not Found" };
+    let body = file.unwrap_or_default();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
+    stream.write_all(&body)
+}
+
 fn install(releases: &str, version: &str, directory: &Path) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = Command::new("sh")
         .arg(deploy("install.sh"))
@@ -61,9 +93,8 @@ fn install(releases: &str, version: &str, directory: &Path) -> (Option<i32>, Str
 #[test]
 fn the_script_installs_what_it_has_checked_and_nothing_else() {
     let place = Place::new();
-    make_release(&place.join("latest/download"));
     make_release(&place.join("download/v9.9.9"));
-    let releases = format!("file://{}", place.0.display());
+    let releases = serve(&place.0);
     for version in ["latest", "v9.9.9"] {
         let directory = place.join(&format!("bin-{version}"));
         let (code, said) = install(&releases, version, &directory);
@@ -84,6 +115,40 @@ fn the_script_installs_what_it_has_checked_and_nothing_else() {
     assert!(!directory.exists());
     let (code, said) = install("", "latest", &directory);
     assert!(code == Some(1) && said.contains("set THREADLINE_RELEASES"), "{said}");
+}
+
+#[test]
+fn the_packed_npm_packages_can_be_installed() {
+    let Some(_) = Requirement::Node.find() else { return };
+    let place = Place::new();
+    make_release(&place.join("dist"));
+    let packages = place.join("packages");
+    let repository = ("GITHUB_REPOSITORY", "example/threadline");
+    let build = |out: &Path| {
+        let mut node = Command::new("node");
+        node.arg(deploy("npm/build.mjs")).arg(place.join("dist")).arg(out).arg("9.9.9").env(repository.0, repository.1);
+        node
+    };
+    succeeds(&mut build(&packages));
+    let app = place.join("app");
+    fs::create_dir_all(&app).unwrap();
+    fs::write(app.join("package.json"), r#"{"name": "app", "private": true}"#).unwrap();
+    // Offline: nothing but the packed files is needed. Those of other machines are left out.
+    let mut install = Command::new("npm");
+    install.args(["install", "--offline", "--no-audit", "--no-fund", "--silent"]).current_dir(&app);
+    let machine = Command::new("node").args(["-p", "`${process.platform}-${process.arch}`"]).output().unwrap();
+    let machine = String::from_utf8(machine.stdout).unwrap().trim().to_owned();
+    for name in ["threadline".to_owned(), format!("threadline-{machine}")] {
+        let folder = packages.join(&name);
+        let text = fs::read_to_string(folder.join("package.json")).unwrap();
+        // The provenance of npm wants the repository that the workflow runs in.
+        assert!(text.contains("git+https://github.com/example/threadline.git"), "{text}");
+        succeeds(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(&app).current_dir(&folder));
+        install.arg(format!("./{name}-9.9.9.tgz"));
+    }
+    succeeds(&mut install);
+    let run = Command::new(app.join("node_modules/.bin/threadline")).arg("--version").output().unwrap();
+    assert_eq!(run.stdout, b"threadline 9.9.9\n");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn linters_find_nothing() {
     let redocly = scratch.program(&tools, "redocly").args(["lint", "openapi.json", "--format=json"]).output().unwrap();
     let said = String::from_utf8_lossy(&redocly.stdout);
     let found: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
-    assert_eq!((&found["totals"]["errors"], &found["totals"]["warnings"]), (&0.into(), &0.into()), "{said}");
+    assert!(found["totals"]["errors"] == 0 && found["totals"]["warnings"] == 0, "{said}");
     succeeds(scratch.program(&tools, "spectral").args([
         "lint",
         "--ruleset=spectral.yaml",

@@ -137,6 +137,13 @@ async fn the_documents_are_served() {
     assert_eq!(openapi.body, threadline_gateway::openapi());
     let docs = anybody.get("/docs").await;
     assert!(docs.header("content-type").starts_with("text/html") && docs.text.contains("/openapi.json"));
+    let viewer = anybody.get("/docs/api").await;
+    assert!(viewer.header("content-type").starts_with("text/html") && viewer.text.contains("api/reference.js"));
+    let script = anybody.get("/docs/api/explorer.js").await;
+    assert!(script.header("content-type").starts_with("text/javascript"));
+    assert!(script.headers.get_all("vary").iter().any(|value| value == "accept-encoding"), "{:?}", script.headers);
+    assert!(script.text.contains("openapi-explorer"), "who does not accept gzip gets the text");
+    assert_eq!(anybody.get("/docs/api/index.html").await.status, 404);
     let root = anybody.get("/").await;
     let links: Vec<&Value> = ["docs", "openapi", "chat"].iter().map(|name| &root.body[name]).collect();
     assert_eq!(links, ["/docs", "/openapi.json", "/chat"]);

@@ -6,7 +6,7 @@ serve_and_split! {
     async fn every_response_has_security_headers_and_a_policy(setup: Setup) {
         let app = setup.start().await;
         let nobody = app.anonymous();
-        for path in ["/", "/health", "/health/all", "/metrics", "/docs", "/openapi.json", "/chat", "/chat/chat.js",
+        for path in ["/", "/health", "/health/all", "/metrics", "/docs", "/docs/api", "/docs/api/explorer.js", "/openapi.json", "/chat", "/chat/chat.js",
                      "/api/v1/auth/me", "/nowhere"] {
             let reply = nobody.get(path).await;
             check(path, &reply.headers);

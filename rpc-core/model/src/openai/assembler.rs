@@ -21,8 +21,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use threadline_trace::Span;
 
-/// Most bytes of text and reasoning in one response. The longest responses that models offer have about 130,000 tokens,
-/// half a megabyte. A server that sends much more than that fills memory.
+/// Maximum number of bytes of text and reasoning in one response. The longest responses that models offer have about
+/// 130,000 tokens, half a megabyte. A server that sends much more than that fills memory.
 const MAX_TEXT_BYTES: usize = 4 << 20;
 /// Longest name of a model in a trace, in characters.
 const MAX_MODEL_CHARS: usize = 128;

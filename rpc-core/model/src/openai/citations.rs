@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 
-/// Most citations of one response. A reader does not need more.
+/// Maximum number of citations of one response. A reader does not need more.
 const MAX_CITATIONS: usize = 64;
 /// Longest URL in bytes. A longer one is left out.
 const MAX_URL_BYTES: usize = 2_048;

@@ -4,7 +4,8 @@ use crate::{Echo, ToolCall};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Most bytes of reasoning that are kept. More than that is not a part of a conversation that a model can read.
+/// Maximum number of bytes of reasoning that are kept. More than that is not a part of a conversation that a model can
+/// read.
 const MAX_BYTES: usize = 256 << 10;
 
 /// The reasoning of one response between its chunks.

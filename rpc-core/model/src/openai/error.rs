@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Longest error message of a server in characters. The rest is cut.
 const MAX_MESSAGE_CHARS: usize = 500;
-/// Fewest bytes of a key that is masked. Servers without keys get one like `x` or `none`, which are parts of other
-/// words.
+/// Minimum number of bytes of a key that is masked. Servers without keys get one like `x` or `none`, which are parts of
+/// other words.
 const MIN_KEY_BYTES: usize = 6;
 /// Bytes of an error response that are read.
 const MAX_BODY_BYTES: usize = 64 << 10;

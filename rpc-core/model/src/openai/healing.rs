@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Most changes for one request. A server that refuses more does not speak chat completions.
+/// Maximum number of changes for one request. A server that refuses more does not speak chat completions.
 const MAX_ROUNDS: usize = 12;
 
 /// What was learned of the models of one server since the start of the process.

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Most tool calls of one response. A user's request needs a handful; more means that the model is in a loop.
+/// Maximum number of tool calls of one response. A user's request needs a handful; more means that the model is in a
+/// loop.
 const MAX_CALLS: usize = 64;
-/// Most bytes of ids, names and arguments of the calls of one response.
+/// Maximum number of bytes of ids, names and arguments of the calls of one response.
 const MAX_CALL_BYTES: usize = 1 << 20;
 
 /// The tool calls of one response between its chunks.

@@ -3,7 +3,8 @@
 use super::{Answer, BYTES_PER_TOKEN, ProbeResult, Prober, Verdict, failed, missing, works};
 use crate::{Message, ModelError};
 
-/// Most tokens of a prompt. A longer one costs more than the answer is worth; what the server says is believed then.
+/// Maximum number of tokens of a prompt. A longer one costs more than the answer is worth; what the server says is
+/// believed then.
 const MAX_PROBE_TOKENS: u64 = 8_000;
 /// Tokens of the prompts if nothing is known. Servers that cut prompts silently do so at 2,048 or 4,096 by default.
 const UNKNOWN: [u64; 3] = [1_500, 3_500, MAX_PROBE_TOKENS];

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 /// Minimum tokens for a summary. A shorter one is not worth its place.
 const MIN_SUMMARY_TOKENS: u64 = 40;
 
-/// Most tokens that the result of a tool counts in an earlier turn: prompts that are too long have it shortened.
+/// Maximum number of tokens that the result of a tool counts in an earlier turn: prompts that are too long have it
+/// shortened.
 const MAX_EARLIER_RESULT_TOKENS: u64 = 220;
 
 /// The messages of a prompt before it is shortened, and what stands for those before them.

@@ -11,7 +11,7 @@ const EARLIER_TEXT_BYTES: usize = 600;
 /// Bytes that stay of a result of a tool in the current turn, if the results of that turn alone do not fit.
 const CURRENT_TEXT_BYTES: usize = 1_200;
 
-/// Fewest bytes that stay of a text.
+/// Minimum number of bytes that stay of a text.
 const MIN_TEXT_BYTES: usize = 200;
 
 /// What the model reads in place of the turns that are left out.

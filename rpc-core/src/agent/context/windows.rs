@@ -17,11 +17,11 @@ const MAX_ANSWER_TOKENS: u64 = 4_096;
 /// prompt.
 const RATIO: std::ops::RangeInclusive<f64> = 0.75..=4.0;
 
-/// Fewest estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds is too large
-/// a part.
+/// Minimum number of estimated tokens of a prompt whose ratio counts. In shorter prompts, what the chat template adds
+/// is too large a part.
 const MIN_RATED_TOKENS: u64 = 200;
 
-/// Most models that are remembered. A client can only choose those that the agents file allows.
+/// Maximum number of models that are remembered. A client can only choose those that the agents file allows.
 const MAX_MODELS: usize = 1_000;
 
 /// The context windows of models, as far as they are known, for the life of the process.
@@ -40,7 +40,7 @@ struct Window {
     listed: Option<u64>,
     /// Tokens as a refusal said.
     refused: Option<u64>,
-    /// Most estimated tokens of a prompt, after the refusal of a longer one.
+    /// Maximum number of estimated tokens of a prompt, after the refusal of a longer one.
     longest: Option<u64>,
     /// Tokens that the server counts for each estimated one.
     ratio: Option<f64>,

@@ -25,13 +25,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 const CLAIM: Duration = Duration::from_secs(150);
 /// How long no job begins after one has failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// Most requests of one job. What is left is for the next one.
+/// Maximum number of requests of one job. What is left is for the next one.
 const MAX_REQUESTS: usize = 4;
 /// Maximum number of items that one job reads, the newest ones: a very long conversation would cost too much.
 const MAX_ITEMS: u32 = 400;
 /// Tokens that one request reads, if the window of the model allows it.
 const MAX_PROMPT_TOKENS: u64 = 12_000;
-/// Fewest tokens of the conversation in one request, whatever the model is said to read.
+/// Minimum number of tokens of the conversation in one request, whatever the model is said to read.
 const MIN_PROMPT_TOKENS: u64 = 300;
 /// Words of a summary, as its model is asked.
 const WORDS: std::ops::RangeInclusive<u64> = 40..=300;
@@ -40,7 +40,7 @@ const WORDS: std::ops::RangeInclusive<u64> = 40..=300;
 const PROMPT_TOKENS_PER_WORD: u64 = 8;
 /// Tokens that the model may write: it does not count words well, and may think first.
 const MAX_TOKENS: u64 = 1_500;
-/// Most bytes of a summary: what `MAX_TOKENS` can say in scripts that need the fewest.
+/// Maximum number of bytes of a summary: what `MAX_TOKENS` can say in scripts that need the fewest.
 const MAX_SUMMARY_BYTES: usize = 8_000;
 
 /// A summary that is to be written after the end of a run.

@@ -8,11 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Most bytes of a subject.
+/// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 /// How far in the future a token may begin to be valid: the provider's clock can be ahead of ours.
 const NBF_LEEWAY: TimeDelta = TimeDelta::seconds(30);
-/// Most roles that are kept of a token, and most characters of one.
+/// Maximum number of roles that are kept of a token, and maximum number of characters of one.
 const MAX_ROLES: usize = 64;
 const ROLE_CHARS: usize = 100;
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
 /// How often they are read until that has succeeded once.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
-/// Least time between two reads because of unknown keys: tokens with invented key ids must not cause traffic.
+/// Minimum time between two reads because of unknown keys: tokens with invented key ids must not cause traffic.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest time that one request to the provider may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

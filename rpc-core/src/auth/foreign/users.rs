@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threadline_schema::ids::UserId;
 
-/// Most users that are kept; about 500 bytes each.
+/// Maximum number of users that are kept; about 500 bytes each.
 const MAX_KNOWN: usize = 10_000;
 /// How long an answer of the database is used. A user whose account was deleted gets a new one after that.
 const TTL: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use threadline_schema::RpcMethod;
 use threadline_schema::admin::{AdminAgentsCheck, AdminAgentsFile, AdminCheckAgentsParams, AdminReloadAgentsFile};
 use threadline_schema::auth::Nothing;
 
-/// Most characters of a text that is checked.
+/// Maximum number of characters of a text that is checked.
 const TEXT_CHARS: usize = 500_000;
 
 impl AdminMethods {

@@ -14,7 +14,7 @@ use threadline_schema::{ErrorCode, RpcMethod};
 
 /// Longest life of a key, in days.
 const MAX_DAYS: u32 = 3_650;
-/// Most methods and users that a key can name.
+/// Maximum number of methods and users that a key can name.
 const MAX_METHODS: usize = 100;
 const MAX_USERS: usize = 1_000;
 

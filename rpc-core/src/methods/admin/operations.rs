@@ -18,17 +18,17 @@ use threadline_schema::page::{Order, Page, Raw};
 use threadline_schema::threads::ThreadState;
 use threadline_schema::{ErrorCode, RpcMethod};
 
-/// A process that was not seen for so long is gone: it reports every 15 seconds.
+/// A process that was not seen for this time is gone: it reports every 15 seconds.
 const GONE_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Processes without runs that were not seen for so long are not listed.
+/// Processes without runs that were not seen for this time are not listed.
 const LISTED_FOR: TimeDelta = TimeDelta::hours(1);
-/// Most processes of a list.
+/// Maximum number of processes of a list.
 const MAX_PROCESSES: u32 = 200;
 /// Hours of a report of failures.
 const ERROR_HOURS: u32 = 24;
-/// Most hours of such a report: counts are kept for so long.
+/// Maximum number of hours of such a report: counts are kept for this time.
 const MAX_ERROR_HOURS: u32 = 720;
-/// Most items of a page.
+/// Maximum number of items of a page.
 const MAX_ITEMS: u32 = 20;
 
 impl AdminMethods {

@@ -18,13 +18,13 @@ use threadline_schema::ids::UserId;
 use threadline_schema::page::Page;
 use threadline_schema::usage::{Allowance, UsageGetParams, Used};
 
-/// Most days of a report of usage.
+/// Maximum number of days of a report of usage.
 const MAX_DAYS: i64 = 100;
 /// From which percentage of a budget on a user is listed.
 const NEAR_PERCENT: u32 = 80;
-/// Most rows that a page of users near their budget looks at.
+/// Maximum number of rows that a page of users near their budget looks at.
 const MAX_LOOKED_AT: u32 = 1_000;
-/// Most characters of the name of an agent or model.
+/// Maximum number of characters of the name of an agent or model.
 const NAME_CHARS: usize = 200;
 
 impl AdminMethods {

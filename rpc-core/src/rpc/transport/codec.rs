@@ -15,7 +15,7 @@ use tower::Service;
 pub(super) trait Responder: Sync {
     fn pipeline(&self) -> &Pipeline;
 
-    /// Most entries of one batch.
+    /// Maximum number of entries of one batch.
     fn max_batch_entries(&self) -> usize;
 
     /// Who has sent the message.

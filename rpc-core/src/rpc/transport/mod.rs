@@ -26,7 +26,7 @@ use threadline_runtime::{ByteBudget, Supervisor};
 /// How the HTTP and WebSocket transports behave.
 #[derive(Debug, Clone)]
 pub struct RpcHttpConfig {
-    /// Most WebSockets at a time.
+    /// Maximum number of open WebSockets.
     pub max_sockets: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
@@ -78,7 +78,7 @@ struct Inner {
 pub(crate) struct RpcServerParts {
     pub(crate) pipeline: Pipeline,
     pub(crate) trusted_proxies: Arc<[IpNet]>,
-    /// Most entries of one batch.
+    /// Maximum number of entries of one batch.
     pub(crate) max_batch_entries: usize,
     pub(crate) supervisor: Supervisor,
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use threadline_schema::error::Chain;
 use tokio::sync::oneshot;
 
-/// Most units in one transaction.
+/// Maximum number of units in one transaction.
 const GROUP: usize = 64;
 
 /// The writer of a file. Clones share it.

@@ -28,7 +28,7 @@ const STARTING: &str = "it is starting";
 /// Pause before the first restart of a server. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// A server that ran for so long is healthy: the next pause is the first one again.
+/// A server that ran for this time is healthy: the next pause is the first one again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// Time for a server to exit, and to be killed if it does not.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2_500);

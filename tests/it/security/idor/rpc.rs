@@ -23,7 +23,7 @@ pub(super) async fn call_all(
 ) -> usize {
     let of_callers = callers.iter().map(|caller| async move {
         let calls = calls_of(schemas, caller, ada, eve);
-        // Who has no token that is one gets no WebSocket with it. Who may call nothing shows that over one port.
+        // A caller with an invalid token gets no WebSocket. A caller that may call nothing shows that over one port.
         let transports: &[usize] = match caller.refusal {
             _ if caller.is_no_token => &[0],
             Refusal::OfIds => &[0, 1, 2, 3],

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// Most characters of invalid arguments that the model sees again.
+/// Maximum number of characters of invalid arguments that the model sees again.
 const MAX_RAW_CHARS: usize = 1_000;
 
 /// Returns the arguments of a call as text that every server accepts.

@@ -60,7 +60,7 @@ pub(super) struct RequestFacts {
     pub(super) tool_choice: bool,
     pub(super) parallel_tool_calls: bool,
     pub(super) images: bool,
-    /// Most calls of one message.
+    /// Maximum number of calls of one message.
     pub(super) calls_per_message: usize,
     /// Whether a message with calls has no text.
     pub(super) empty_content: bool,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Most forms that are remembered. A service has a few agents, and each asks one or two models.
+/// Maximum number of forms that are remembered. A service has a few agents, and each asks one or two models.
 const MAX_FORMS: usize = 64;
 
 /// The tools of the requests to one server.

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Most bytes of a reason: a control frame has 125, and two of them are the code.
+/// Maximum number of bytes of a reason: a control frame has 125, and two of them are the code.
 const MAX_REASON_BYTES: usize = 123;
 
 /// The process stops.

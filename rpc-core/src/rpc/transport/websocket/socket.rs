@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-/// Most messages of one socket that are answered at a time. No more are read until one of them is.
+/// Maximum number of messages of one socket that are answered at a time. No more are read until one of them is.
 const MAX_UNANSWERED: u32 = 1024;
 /// Longest time that a socket that is being closed waits for the calls that it has begun.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);

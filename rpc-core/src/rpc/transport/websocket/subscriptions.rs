@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-/// Most subscriptions of one socket. A gateway puts those of many users on one.
+/// Maximum number of subscriptions of one socket. A gateway puts those of many users on one.
 const MAX_SUBSCRIPTIONS_PER_SOCKET: usize = 16_384;
 
 /// The open subscriptions of one socket.

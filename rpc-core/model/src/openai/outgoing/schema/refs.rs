@@ -3,7 +3,7 @@
 use super::for_each_subschema;
 use serde_json::{Map, Value, json};
 
-/// Most references that are replaced. A schema with more grows without bounds.
+/// Maximum number of references that are replaced. A schema with more grows without bounds.
 const MAX_REFERENCES: usize = 500;
 
 /// Replaces every reference inside of the schema, and removes the definitions. A reference to a schema that contains it

@@ -1,0 +1,70 @@
+//! The interactive API reference.
+
+use super::driver::{Browser, browser};
+use crate::support::{Setup, eventually};
+use serde_json::{Value, json};
+
+/// The viewer draws in its shadow tree.
+const ROOT: &str = "const root = document.querySelector('openapi-explorer')?.shadowRoot;
+                    const all = (css) => [...(root?.querySelectorAll(css) ?? [])];";
+
+/// Returns what the policy of the page has refused until now. The last entry is what this script tries itself.
+const VIOLATIONS: &str = "const done = arguments[0];
+    const found = [];
+    new ReportingObserver((reports) => {
+      found.push(...reports.map(({ body }) => `${body.effectiveDirective} ${body.blockedURL}`));
+      if (found.some((report) => report === 'script-src-elem inline')) done(found);
+    }, { types: ['csp-violation'], buffered: true }).observe();
+    setTimeout(() => {
+      const script = document.createElementNS('http://www.w3.org/2000/svg', 'script');
+      script.append('window.injected = 1');
+      document.body.append(script);
+    }, 100);
+    setTimeout(() => done(['nothing was refused', ...found]), 5000);";
+
+/// Runs the body of a function that sees the elements of the viewer.
+async fn run(browser: &Browser, script: &str) -> Value {
+    browser.run(&format!("{ROOT} {script}")).await
+}
+
+async fn says(browser: &Browser, script: &str, text: &str) {
+    eventually(&format!("the viewer says {text:?}"), || async {
+        run(browser, script).await.as_str()?.contains(text).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_are_found_and_tried_out_under_a_strict_policy() {
+    let Some(browser) = browser().await else { return };
+    let app = Setup::new().await.start().await;
+    browser.goto(&format!("http://{}/docs/api", app.rest)).await;
+    says(&browser, "return all('.nav-bar-path').map((entry) => entry.textContent).join()", "Transcribe speech").await;
+
+    run(
+        &browser,
+        "const [filter] = all('#nav-bar-search');
+         filter.value = 'transcriptions';
+         filter.dispatchEvent(new Event('input', { bubbles: true }));",
+    )
+    .await;
+    eventually("the filter leaves one operation", || async {
+        let shown =
+            run(&browser, "return all('.nav-bar-path').filter((entry) => entry.checkVisibility()).length").await;
+        (shown == 1).then_some(())
+    })
+    .await;
+
+    run(&browser, "all('.nav-bar-path').find((entry) => entry.dataset.contentId === 'get-/health').click()").await;
+    says(&browser, "return all('api-request').map((entry) => entry.textContent).join()", "Execute").await;
+    run(&browser, "all('api-request .btn-execute')[0].click()").await;
+    says(&browser, "return all('api-request').map((entry) => entry.textContent).join()", "OK (200)").await;
+
+    let loaded = browser.run("return performance.getEntriesByType('resource').map(({ name }) => name)").await;
+    let loaded: Vec<&str> = loaded.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let own = format!("http://{}/", app.rest);
+    assert!(loaded.len() >= 5 && loaded.iter().all(|url| url.starts_with(&own)), "{loaded:?}");
+    let violations = browser.client.execute_async(VIOLATIONS, Vec::new()).await.unwrap();
+    assert_eq!(violations, json!(["script-src-elem inline"]));
+    assert_eq!(browser.run("return window.injected ?? 0").await, 0);
+}

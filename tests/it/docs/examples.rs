@@ -1,0 +1,91 @@
+//! The examples in the documents, pasted into a shell as they are. Only addresses are replaced by those of the test.
+
+use super::root;
+use crate::support::{App, PATIENCE, Setup};
+use std::path::Path;
+use std::process::Command;
+use uuid::Uuid;
+
+/// Before the examples: a failure ends the script, an error response is one, and jobs can be ended as in a terminal.
+const SHELL: &str = "set -meuo pipefail
+curl() { command curl --fail-with-body --max-time 30 \"$@\"; }
+";
+
+/// Returns the blocks of shell code of a document, in their order.
+fn blocks(path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let rest = text.split("```sh\n").skip(1);
+    rest.filter_map(|rest| rest.split_once("```").map(|(code, _)| code.to_owned())).collect()
+}
+
+/// Returns the blocks that talk to a server on this machine.
+fn requests(path: &str) -> String {
+    let is_request = |code: &&String| {
+        (code.contains("curl ") && !code.contains("https://")) || code.contains("smoke --url http://127.0.0.1")
+    };
+    blocks(path).iter().filter(is_request).cloned().collect::<Vec<_>>().join("\n")
+}
+
+/// Runs a script with the program of the test on `PATH`, in a directory of its own. Returns what it prints.
+fn paste(script: &str, settings: &[(&str, String)]) -> String {
+    let directory = std::env::temp_dir().join(format!("threadline-examples-{}", Uuid::new_v4().simple()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_threadline")).parent().unwrap().to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(program).chain(std::env::split_paths(&path))).unwrap();
+    let limit = (PATIENCE * 3).as_secs().to_string();
+    let output = Command::new("timeout")
+        .args([&limit, "bash", "-c", &format!("{SHELL}{script}")])
+        .env("PATH", path)
+        .envs(settings.iter().cloned())
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{:?}: {wrong}\n{said}", output.status);
+    said.into_owned()
+}
+
+async fn paste_for(app: &App, script: String) -> String {
+    let script = script.replace("127.0.0.1:8000", &app.rest).replace("127.0.0.1:8001", &app.rpc);
+    let said = tokio::task::spawn_blocking(move || paste(&script, &[])).await.unwrap();
+    // JSON-RPC has its errors in responses that are good for HTTP.
+    assert!(!said.contains("\"success\":false") && !said.contains("\"error\":{"), "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_requests_of_the_readme_and_of_the_guide_for_services_work() {
+    let app = Setup::new().await.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+    let script = requests("README.md") + &requests("docs/guides/internal-service.md");
+    assert!(script.matches("curl ").count() > 15, "{script}");
+    let said = paste_for(&app, script).await;
+    assert!(said.matches("data: [DONE]").count() >= 4, "{said}");
+    for words in ["Buy milk", "Call Ada", "list.txt", "\"jsonrpc\":\"2.0\"", "thread.created"] {
+        assert!(said.contains(words), "nothing says {words:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quick_start_works() {
+    let app = Setup::new().await.start().await;
+    let said = paste_for(&app, requests("docs/guides/quick-start.md")).await;
+    assert!(said.contains("data: [DONE]"), "{said}");
+    assert!(app.anonymous().get("/chat").await.status == 200, "the page that it names");
+}
+
+#[test]
+fn the_commands_for_accounts_work() {
+    let commands: Vec<String> = blocks("docs/ACCOUNTS.md")
+        .into_iter()
+        .filter(|code| code.starts_with("threadline "))
+        // What needs an id that a command before it has printed, or a class of an agents file.
+        .flat_map(|code| code.lines().map(ToOwned::to_owned).collect::<Vec<_>>())
+        .filter(|line| !line.contains(" ID") && !line.contains("set-class"))
+        .collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    let database = [("DATABASE_URL", "sqlite://threadline.db".to_owned())];
+    let said = paste(&commands.join("\n"), &database);
+    assert!(said.contains("ada@example.com") && said.contains("tl_"), "{said}");
+}

@@ -289,7 +289,7 @@ async fn each_call_of_json_rpc_names_its_trace() {
     socket.call("tasks.get", json!({"task_id": user.user_id, "_meta": {"traceparent": traceparent("01")}})).await;
     let spans = collector.trace(TRACE, &["tasks.get"]).await;
     let call = named(&spans, "tasks.get")[0];
-    assert_eq!(call.attributes["error.type"], "NOT_FOUND");
+    assert_eq!(call.attributes["error.type"], "TASK_NOT_FOUND");
     assert!(!call.has_failed, "it is the caller's mistake");
 }
 

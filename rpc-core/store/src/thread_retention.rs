@@ -27,6 +27,32 @@ pub struct UnusedThread {
     pub updated_at: UtcTime,
 }
 
+/// Why a thread is not kept any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// It was not used for as long as such threads are kept.
+    Retention,
+    /// It is temporary.
+    Temporary,
+}
+
+impl Expiry {
+    /// Returns its name in metrics and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Temporary => "temporary",
+        }
+    }
+
+    fn job(self) -> Job {
+        match self {
+            Self::Retention => Job::DeleteUnused,
+            Self::Temporary => Job::DeleteTemporary,
+        }
+    }
+}
+
 /// What became of a thread that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnusedDeletion {
@@ -121,9 +147,10 @@ impl Store {
         user_id: UserId,
         id: ThreadId,
         before: UtcTime,
+        expiry: Expiry,
     ) -> StoreResult<UnusedDeletion> {
         tx!(self, |c| {
-            if !c.try_lock(Job::DeleteUnused).await? {
+            if !c.try_lock(expiry.job()).await? {
                 return Ok(UnusedDeletion::Elsewhere);
             }
             // The update changes nothing. It locks the thread; who starts a run changes the time of its last use.

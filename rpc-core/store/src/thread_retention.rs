@@ -6,7 +6,6 @@ use super::error::StoreResult;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::threads::{ThreadDeleteSteps, active_run_of_thread};
 use super::unit::{read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
@@ -70,7 +69,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn threads_unused_since(
         &self,
         before: UtcTime,
@@ -95,7 +93,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn temporary_threads_unused_since(
         &self,
         before: UtcTime,
@@ -121,7 +118,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn temporary_threads_beyond(&self, user_id: UserId, keep: u32, limit: u32) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             Ok(threads::table
@@ -141,7 +137,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn thread_delete_unused(
         &self,
         user_id: UserId,

@@ -163,7 +163,8 @@ impl App {
 
     /// Returns the directory of the SQLite file, as the core sees it: on its own disk, if it has one.
     pub fn disk(&mut self) -> std::path::PathBuf {
-        let Database::Sqlite(directory) = &*self.database.clone() else { panic!("PostgreSQL has its own disk") };
+        let database = self.database.clone();
+        let Database::Sqlite(directory) = &*database else { panic!("PostgreSQL has its own disk") };
         format!("/proc/{}/root{}", self.core().id(), directory.display()).into()
     }
 

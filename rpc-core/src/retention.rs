@@ -8,7 +8,7 @@ use std::time::Duration;
 use threadline_engine::Engine;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::error::Chain;
-use threadline_store::{UnusedDeletion, UnusedThread};
+use threadline_store::{Expiry, UnusedDeletion, UnusedThread};
 
 /// Maximum number of threads that one query returns. Each is deleted in a transaction of its own.
 const BATCH: u32 = 100;
@@ -40,7 +40,7 @@ impl ThreadRetention {
                 let before = self.before(agents.retention_of(&thread.metadata, self.service)?)?;
                 (thread.updated_at < before).then_some((thread, before))
             });
-            if !self.delete(due.collect(), "retention").await {
+            if !self.delete(due.collect(), Expiry::Retention).await {
                 return;
             }
         }
@@ -55,7 +55,7 @@ impl ThreadRetention {
             let Some(unused) = listed(unused) else { return };
             after = unused.last().map(|thread| thread.id);
             let due = unused.into_iter().map(|thread| (thread, before));
-            if !self.delete(due.collect(), "temporary").await {
+            if !self.delete(due.collect(), Expiry::Temporary).await {
                 return;
             }
         }
@@ -63,11 +63,11 @@ impl ThreadRetention {
 
     /// Deletes threads that were not used since a time. Returns whether to continue: not if another process is at it,
     /// or the database fails.
-    async fn delete(&self, due: Vec<(UnusedThread, UtcTime)>, reason: &'static str) -> bool {
+    async fn delete(&self, due: Vec<(UnusedThread, UtcTime)>, expiry: Expiry) -> bool {
         let mut count = 0_u64;
         let mut goes_on = true;
         for (thread, before) in due {
-            match self.engine.delete_unused_thread(thread.user_id, thread.id, before).await {
+            match self.engine.delete_unused_thread(thread.user_id, thread.id, before, expiry).await {
                 Ok(UnusedDeletion::Deleted) => count += 1,
                 Ok(UnusedDeletion::Kept) => {}
                 Ok(UnusedDeletion::Elsewhere) => {
@@ -83,6 +83,7 @@ impl ThreadRetention {
             }
         }
         if count > 0 {
+            let reason = expiry.name();
             metrics::counter!("threadline_threads_expired_total", "reason" => reason).increment(count);
             tracing::info!(count, reason, "deleted conversations that are not kept any longer");
         }

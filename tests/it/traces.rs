@@ -172,7 +172,8 @@ serve_and_split! {
         assert_eq!(spans[0].resource["deployment.environment.name"], "test one");
         let (path, headers) = &collector.heads()[0];
         assert_eq!(path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
-        assert_eq!((&headers["api-key"], &headers["content-type"]), (&"hunter2-of-the-collector", &"application/grpc"));
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        assert_eq!([header("api-key"), header("content-type")], ["hunter2-of-the-collector", "application/grpc"]);
         assert!(app.processes.iter().all(|process| !process.stderr().contains("hunter2")));
         let lost = app.log().into_iter().find(|line| line["target"] == "threadline::traces");
         assert!(lost.is_none(), "{lost:?}");

@@ -23,7 +23,7 @@ use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
+use threadline_store::{Clock, Expiry, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
 use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
@@ -292,8 +292,9 @@ impl Engine {
         user_id: UserId,
         thread_id: ThreadId,
         before: UtcTime,
+        expiry: Expiry,
     ) -> Result<UnusedDeletion, EngineError> {
-        let deletion = self.shared.store.thread_delete_unused(user_id, thread_id, before).await?;
+        let deletion = self.shared.store.thread_delete_unused(user_id, thread_id, before, expiry).await?;
         if deletion == UnusedDeletion::Deleted {
             self.shared.hub.notifier.notify(thread_id);
             self.shared.signals.began(thread_id, RunId::nil());

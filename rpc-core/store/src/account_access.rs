@@ -6,7 +6,6 @@ use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::{AccessChangeRow, UserRow};
 use super::unit::{change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{access_changes, users};
 use threadline_schema::db::types::UtcTime;
@@ -48,7 +47,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_access(&self, id: UserId) -> StoreResult<Option<UserAccess>> {
         read!(self, |c| {
             Ok(users::table
@@ -64,7 +62,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    #[boxed]
     pub async fn user_end_tokens(&self, id: UserId, change: AccessChange) -> StoreResult<UserRow> {
         tx!(self, |c| {
             let user = diesel::update(users::table.find(id))
@@ -83,7 +80,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound) if there is no account, or its password is another one.
-    #[boxed]
     pub async fn user_set_password(
         &self,
         id: UserId,
@@ -114,7 +110,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    #[boxed]
     pub async fn user_set_disabled(&self, id: UserId, disabled: bool, change: AccessChange) -> StoreResult<UserRow> {
         tx!(self, |c| {
             let user = diesel::update(users::table.find(id))
@@ -132,7 +127,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn users_page(&self, after: Option<UserId>, limit: u32) -> StoreResult<Vec<UserRow>> {
         read!(self, |c| {
             let after = after.unwrap_or(UserId::nil());
@@ -151,7 +145,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn access_changes(&self, since: UtcTime, limit: u32) -> StoreResult<Vec<AccessChangeRow>> {
         read!(self, |c| {
             Ok(access_changes::table
@@ -168,7 +161,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn access_changes_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = access_changes::table.filter(access_changes::changed_at.lt(before));

@@ -7,7 +7,6 @@ use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UsageRow;
 use super::unit::{change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{
     account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys,
@@ -31,7 +30,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    #[boxed]
     pub async fn erasure_request(&self, user_id: UserId, change: AccessChange) -> StoreResult<()> {
         tx!(self, |c| {
             diesel::update(users::table.find(user_id))
@@ -57,7 +55,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn erasures(&self, limit: u32) -> StoreResult<Vec<UserId>> {
         read!(self, |c| {
             Ok(account_erasures::table
@@ -73,7 +70,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn is_being_erased(&self, user_id: UserId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<UserId> =
@@ -86,7 +82,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn erase_locks(&self, user_id: UserId) -> StoreResult<usize> {
         change!(self, |c| {
             let locked = threads::user_id.eq(user_id).and(threads::status.eq(ThreadState::Locked));
@@ -99,7 +94,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn erase_attachments(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<()> {
         change!(self, |c| {
             let of_user = attachments::user_id.eq(user_id).and(attachments::id.eq_any(ids));
@@ -112,7 +106,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn erase_tasks(&self, user_id: UserId, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             let ids: Vec<TaskId> = tasks::table
@@ -130,7 +123,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, now: UtcTime) -> StoreResult<()> {
         let ErasedHashes { identity: identity_hash, email: email_hash } = hashes;
         tx!(self, |c| {
@@ -189,7 +181,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn identity_erased_at(&self, identity_hash: String) -> StoreResult<Option<UtcTime>> {
         read!(self, |c| {
             Ok(erased_identities::table
@@ -205,7 +196,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn erased_identities_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = erased_identities::table.filter(erased_identities::erased_at.lt(before));

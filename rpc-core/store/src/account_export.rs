@@ -5,7 +5,6 @@ use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::{AttachmentRow, AuditRow, FeedbackRow, ItemRow, RunRow, TaskRow, ThreadRow, UsageRow};
 use super::unit::read;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{attachments, audit_log, feedback, items, runs, tasks, threads, usage_days};
 use threadline_schema::ids::{AttachmentId, AuditId, ItemId, TaskId, ThreadId, UserId};
@@ -30,7 +29,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_tasks(&self, user_id: UserId, after: Option<TaskId>, limit: u32) -> StoreResult<Vec<TaskRow>> {
         let after = after.unwrap_or(TaskId::nil());
         page!(self, tasks, TaskRow, tasks::user_id.eq(user_id).and(tasks::id.gt(after)), tasks::id.asc(), limit)
@@ -40,7 +38,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_threads(
         &self,
         user_id: UserId,
@@ -56,7 +53,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_items(&self, thread_id: ThreadId, after: i64, limit: u32) -> StoreResult<Vec<ItemRow>> {
         let rest = items::thread_id.eq(thread_id).and(items::position.gt(after));
         page!(self, items, ItemRow, rest, items::position.asc(), limit)
@@ -66,7 +62,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_runs(&self, thread_id: ThreadId, after: i64, limit: u32) -> StoreResult<Vec<RunRow>> {
         let rest = runs::thread_id.eq(thread_id).and(runs::position.gt(after));
         page!(self, runs, RunRow, rest, runs::position.asc(), limit)
@@ -76,7 +71,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_feedback(
         &self,
         user_id: UserId,
@@ -93,7 +87,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_attachments(
         &self,
         user_id: UserId,
@@ -109,7 +102,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_audit(
         &self,
         user_id: UserId,
@@ -125,7 +117,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn export_usage(&self, user_id: UserId) -> StoreResult<Vec<UsageRow>> {
         read!(self, |c| {
             Ok(usage_days::table

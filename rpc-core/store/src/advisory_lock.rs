@@ -16,8 +16,10 @@ pub(super) enum Job {
     TakeOver,
     /// Deletes attachments that belong to no message.
     DropAttachments,
-    /// Deletes threads that are not kept any longer.
+    /// Deletes threads after their retention.
     DeleteUnused,
+    /// Deletes temporary threads. A job of its own: it must not keep the other, which is rare, from its work.
+    DeleteTemporary,
     /// Completes the sums of usage.
     SumUsage,
 }
@@ -32,6 +34,7 @@ impl Job {
                 Self::TakeOver => 3,
                 Self::DropAttachments => 4,
                 Self::DeleteUnused => 5,
+                Self::DeleteTemporary => 7,
                 Self::SumUsage => 6,
             }
     }

@@ -8,7 +8,6 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::row_locks::RowLocks;
 use super::rows::AttachmentRow;
 use super::unit::{change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use std::collections::BTreeMap;
 use threadline_schema::db::tables::{attachment_leftovers, attachments, users};
@@ -21,7 +20,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::LimitReached`] if all attachments of the user would have more than `max_bytes`,
     /// [`StoreError::NotFound`] if there is no such user.
-    #[boxed]
     pub async fn attachment_create(&self, row: AttachmentRow, max_bytes: Option<u64>) -> StoreResult<AttachmentRow> {
         let most = max_bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
         tx!(self, |c| {
@@ -50,7 +48,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn attachment_get(&self, user_id: UserId, id: AttachmentId) -> StoreResult<AttachmentRow> {
         read!(self, |c| {
             let row: AttachmentRow = attachments::table
@@ -67,7 +64,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if one does not exist, [`StoreError::Forbidden`] if one belongs to another user.
-    #[boxed]
     pub async fn attachments_get(&self, user_id: UserId, ids: Vec<AttachmentId>) -> StoreResult<Vec<AttachmentRow>> {
         read!(self, |c| {
             let rows: Vec<AttachmentRow> = attachments::table
@@ -88,7 +84,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn attachments_ready_between(&self, from: UtcTime, until: UtcTime) -> StoreResult<Vec<AttachmentId>> {
         read!(self, |c| {
             let announced = attachments::created_at.gt(from).and(attachments::created_at.le(until));
@@ -101,7 +96,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`Conflict::AttachmentUploaded`].
-    #[boxed]
     pub async fn upload_begin(&self, id: AttachmentId, upload_id: UploadId) -> StoreResult<()> {
         change!(self, |c| {
             let begun = diesel::update(attachments::table.find(id).filter(attachments::ready.eq(false)))
@@ -122,7 +116,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::UploadSuperseded`] if the upload is not in progress, or has not `offset` bytes.
-    #[boxed]
     pub async fn upload_advance(
         &self,
         id: AttachmentId,
@@ -147,7 +140,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], or [`Conflict::UploadSuperseded`] if another upload has begun: its content may be
     /// stored already, and was not checked.
-    #[boxed]
     pub async fn attachment_ready(
         &self,
         id: AttachmentId,
@@ -185,7 +177,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`Conflict::AttachmentUsed`].
-    #[boxed]
     pub async fn attachment_delete(&self, user_id: UserId, id: AttachmentId) -> StoreResult<()> {
         change!(self, |c| {
             let free = attachments::user_id.eq(user_id).and(attachments::thread_id.is_null());
@@ -203,7 +194,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn attachments_drop_unused(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::DropAttachments).await? {
@@ -236,7 +226,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn leftovers(&self, before: UtcTime, limit: u32) -> StoreResult<Vec<AttachmentId>> {
         read!(self, |c| {
             Ok(attachment_leftovers::table
@@ -253,7 +242,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn leftovers_forget(&self, ids: Vec<AttachmentId>) -> StoreResult<()> {
         change!(self, |c| {
             let gone = attachment_leftovers::table.filter(attachment_leftovers::attachment_id.eq_any(ids));

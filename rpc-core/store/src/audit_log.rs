@@ -5,7 +5,6 @@ use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::AuditRow;
 use super::unit::{change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::audit_log;
 use threadline_schema::db::types::UtcTime;
@@ -15,7 +14,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn audit_append(&self, entries: Vec<AuditRow>) -> StoreResult<()> {
         tx!(self, |c| {
             for entry in entries {
@@ -29,7 +27,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn audit_newest(&self, limit: u32) -> StoreResult<Vec<AuditRow>> {
         read!(self, |c| {
             Ok(audit_log::table
@@ -45,7 +42,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn audit_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| { Ok(diesel::delete(audit_log::table.filter(audit_log::at.lt(before))).execute(c).await?) })
     }

@@ -1,7 +1,6 @@
 //! The clock that decides: the time of the database, whatever the clock of this machine shows.
 
 use crate::{Store, StoreResult};
-use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, TimeDelta};
 use parking_lot::Mutex;
 use threadline_schema::db::types::UtcTime;
@@ -27,7 +26,6 @@ impl Clock {
     ///
     /// # Errors
     /// If the database fails.
-    #[boxed]
     pub async fn read(store: &Store) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, None))
     }
@@ -36,7 +34,6 @@ impl Clock {
     ///
     /// # Errors
     /// If the database fails.
-    #[boxed]
     pub async fn synchronize(&self, store: &Store) -> StoreResult<()> {
         let read = at_least(store).await?;
         *self.read.lock() = read;
@@ -55,7 +52,6 @@ impl Clock {
     /// # Errors
     /// If the database fails.
     #[doc(hidden)]
-    #[boxed]
     pub async fn read_seeded(store: &Store, seed: u64) -> StoreResult<Self> {
         Ok(Self::starting_at(at_least(store).await?, Some(seed)))
     }

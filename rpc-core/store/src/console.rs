@@ -6,7 +6,6 @@ use super::query::RunQueryDsl;
 use super::rows::{AuditRow, FeedbackRow, ItemRow, RunRow, ServiceKeyRow, ThreadRow, UserRow};
 use super::truncate_page;
 use super::unit::read;
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -78,7 +77,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_users(&self, after: Option<UserId>, limit: u32) -> StoreResult<(Vec<ListedUser>, bool)> {
         read!(self, |c| {
             let mut query = users::table
@@ -100,7 +98,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_users_by_email(
         &self,
         prefix: String,
@@ -138,7 +135,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_user(&self, id: UserId) -> StoreResult<Option<ListedUser>> {
         read!(self, |c| {
             let row: Option<UserRow> = users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?;
@@ -151,7 +147,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_runs(&self, after: Option<RunId>, limit: u32) -> StoreResult<(Vec<ListedRun>, bool)> {
         read!(self, |c| {
             let mut query = runs::table
@@ -183,7 +178,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_user_of_run(&self, run_id: RunId) -> StoreResult<Option<UserId>> {
         read!(self, |c| { Ok(runs::table.find(run_id).select(runs::user_id).first(c).await.optional()?) })
     }
@@ -192,7 +186,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_user_of_thread(&self, id: ThreadId) -> StoreResult<Option<UserId>> {
         read!(self, |c| { Ok(threads::table.find(id).select(threads::user_id).first(c).await.optional()?) })
     }
@@ -201,7 +194,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_emails(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
         read!(self, |c| {
             let rows: Vec<UserRow> =
@@ -216,7 +208,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_feedback(
         &self,
         kind: Option<FeedbackKind>,
@@ -246,7 +237,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_items(&self, ids: Vec<ItemId>) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
@@ -263,7 +253,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_keys(
         &self,
         after: Option<ServiceKeyId>,
@@ -287,7 +276,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn console_audit(
         &self,
         user_id: Option<UserId>,

@@ -8,7 +8,6 @@ use super::sqlite::{LiteManager, Writer};
 use super::unit::read;
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use std::sync::Arc;
 use threadline_schema::db::tables::users;
@@ -73,7 +72,6 @@ impl Store {
     /// [`StoreError::Config`](super::StoreError::Config) for a URL that cannot be used,
     /// [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not answer,
     /// [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
-    #[boxed]
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
         let db = if config.is_postgres() {
             Db::Pg(postgres::connections(config)?)
@@ -101,7 +99,6 @@ impl Store {
     ///
     /// # Errors
     /// If the database does not answer, or its tables are missing.
-    #[boxed]
     pub async fn ping(&self) -> StoreResult<()> {
         read!(self, |c| {
             users::table.select(users::id).first::<UserId>(c).await.optional()?;

@@ -4,7 +4,6 @@ use super::db::Store;
 use super::error::StoreResult;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::unit::{LiteConn, PgConn, change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
@@ -86,7 +85,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is added then.
-    #[boxed]
     pub async fn errors_add(&self, hour: i64, counts: Vec<ErrorCount>) -> StoreResult<()> {
         tx!(self, |c| { c.add_errors(hour, counts).await })
     }
@@ -96,7 +94,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn errors_since(&self, hour: i64) -> StoreResult<Vec<(ErrorCount, i64)>> {
         read!(self, |c| {
             let rows: Vec<(String, String, String, i64, i64)> = error_hours::table
@@ -122,7 +119,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn errors_by_hour(&self, hour: i64) -> StoreResult<Vec<(i64, i64)>> {
         read!(self, |c| {
             Ok(error_hours::table
@@ -139,7 +135,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn errors_trim(&self, before: i64) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::delete(error_hours::table.filter(error_hours::hour.lt(before))).execute(c).await?)

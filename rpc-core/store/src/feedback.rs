@@ -8,7 +8,6 @@ use super::rows::{FeedbackRow, ThreadRow};
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use std::collections::BTreeSet;
@@ -23,7 +22,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] for the thread, [`StoreError::NotFound`] if the thread has
     /// no such visible item.
-    #[boxed]
     pub async fn feedback_give(
         &self,
         user_id: UserId,
@@ -74,7 +72,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn feedback_page(
         &self,
         user_id: UserId,

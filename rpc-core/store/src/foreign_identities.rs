@@ -6,7 +6,6 @@ use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
 use super::unit::{read, tx};
 use super::users::UserSteps;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, users};
 use threadline_schema::db::text::TextList;
@@ -49,7 +48,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
         let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
         let roles = TextList(roles);
@@ -99,7 +97,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn foreign_identity(&self, issuer: String, subject: String) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table
@@ -115,7 +112,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn foreign_identity_of(&self, user_id: UserId) -> StoreResult<Option<ForeignIdentityRow>> {
         read!(self, |c| {
             Ok(foreign_identities::table

@@ -8,7 +8,6 @@ use super::row_locks::RowLocks;
 use super::rows::{IdempotencyKeyRow, RunRow, ThreadRow};
 use super::run_start::RunStarted;
 use super::unit::{read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{idempotency_keys, runs, threads};
 use threadline_schema::db::types::UtcTime;
@@ -92,7 +91,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::KeyReused`] if the earlier request had another fingerprint or started no run.
-    #[boxed]
     pub async fn find_replay(&self, user_id: UserId, key: IdempotencyKey) -> StoreResult<Option<RunStarted>> {
         read!(self, |c| {
             let earlier: Option<IdempotencyKeyRow> = idempotency_keys::table
@@ -111,7 +109,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn idempotency_keys_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Trim).await? {

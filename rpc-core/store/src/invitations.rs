@@ -6,7 +6,6 @@ use super::query::RunQueryDsl;
 use super::rows::{InvitationRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use super::users::UserSteps;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::invitations;
 use threadline_schema::db::types::UtcTime;
@@ -39,7 +38,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn invitation_create(&self, invitation: InvitationRow) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(invitations::table).values(invitation).execute(c).await?;
@@ -61,7 +59,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn invitations(&self, limit: u32) -> StoreResult<Vec<InvitationRow>> {
         read!(self, |c| {
             Ok(invitations::table
@@ -77,7 +74,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    #[boxed]
     pub async fn invitation_delete(&self, id: InvitationId) -> StoreResult<()> {
         change!(self, |c| {
             match diesel::delete(invitations::table.find(id)).execute(c).await? {
@@ -91,7 +87,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`].
-    #[boxed]
     pub async fn invitation_check(&self, code_hash: String, email: String, now: UtcTime) -> StoreResult<()> {
         read!(self, |c| {
             let invitation: Option<InvitationRow> = invitations::table
@@ -111,7 +106,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvitationInvalid`], [`StoreError::EmailTaken`]. The invitation is not used then.
-    #[boxed]
     pub async fn user_create_invited(
         &self,
         id: UserId,

@@ -8,7 +8,6 @@ use super::run_start::ItemRewrite;
 use super::threads::owned;
 use super::truncate_page;
 use super::unit::{change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, runs, threads};
 use threadline_schema::db::types::UtcTime;
@@ -183,7 +182,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
-    #[boxed]
     pub async fn thread_with_items(
         &self,
         user_id: UserId,
@@ -202,7 +200,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::CursorNotFound`].
-    #[boxed]
     pub async fn items_page(
         &self,
         user_id: UserId,
@@ -217,7 +214,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the thread or the item, [`StoreError::Forbidden`] for the thread.
-    #[boxed]
     pub async fn item_get(&self, user_id: UserId, thread_id: ThreadId, id: ItemId) -> StoreResult<ItemRow> {
         read!(self, |c| {
             owned(threads::table.find(thread_id).select(ThreadRow::as_select()).first(c).await.optional()?, user_id)?;
@@ -230,7 +226,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn history(&self, thread_id: ThreadId, limit: u32) -> StoreResult<Vec<ItemRow>> {
         self.history_to(thread_id, None, limit).await
     }
@@ -239,7 +234,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the thread if the item does not exist.
-    #[boxed]
     pub async fn history_to(&self, thread_id: ThreadId, last: Option<ItemId>, limit: u32) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             let end = match last {
@@ -258,7 +252,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn message_before(&self, thread_id: ThreadId, position: i64) -> StoreResult<Option<ItemRow>> {
         self.item_before(thread_id, ItemKind::UserMessage, position).await
     }
@@ -267,7 +260,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn item_before(
         &self,
         thread_id: ThreadId,
@@ -291,7 +283,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn run_items(&self, run_id: RunId) -> StoreResult<Vec<ItemRow>> {
         read!(self, |c| {
             Ok(items::table
@@ -309,7 +300,6 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
     /// deleted. Nothing is appended then.
-    #[boxed]
     pub async fn items_append(
         &self,
         token: FencingToken,
@@ -331,7 +321,6 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the run has no such call.
     /// Nothing is changed then.
-    #[boxed]
     pub async fn item_complete(&self, token: FencingToken, id: ItemId, body: String) -> StoreResult<()> {
         tx!(self, |c| {
             c.check_token(token, None).await?;
@@ -344,7 +333,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current; nothing is changed then.
-    #[boxed]
     pub async fn items_rewrite(&self, token: FencingToken, bodies: Vec<(ItemId, String)>) -> StoreResult<()> {
         tx!(self, |c| {
             c.check_token(token, None).await?;
@@ -363,7 +351,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::AnsweredAlready`] if it has changed or does not exist.
-    #[boxed]
     pub async fn item_rewrite(&self, thread_id: ThreadId, rewrite: ItemRewrite) -> StoreResult<()> {
         let ItemRewrite { id, old, new } = rewrite;
         change!(self, |c| {

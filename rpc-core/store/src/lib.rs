@@ -93,7 +93,7 @@ pub use segment::SegmentWriter;
 pub use segments::{JournalTerms, LiveEvents, Segment, last_seq_before_epoch};
 pub use tasks::{TaskChanges, TaskPage};
 pub use thread_create::{NewThread, ThreadCreated};
-pub use thread_retention::{UnusedDeletion, UnusedThread};
+pub use thread_retention::{Expiry, UnusedDeletion, UnusedThread};
 pub use thread_runs::NextRun;
 pub use threads::{ThreadCursor, ThreadPage};
 pub use usage::{Charge, Held, Reservation, SharedBudget, day_of};

@@ -7,7 +7,6 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::row_locks::RowLocks;
 use super::rows::EventRow;
 use super::unit::{LiteConn, PgConn, change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
@@ -181,7 +180,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails. It is not known then whether the events were written.
-    #[boxed]
     pub async fn events_append(&self, owner: ProcessId, rows: Vec<EventRow>) -> StoreResult<BTreeSet<RunId>> {
         change!(self, |c| { c.append(owner, rows).await })
     }
@@ -191,7 +189,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn events_after(&self, run_id: RunId, after: i64, limit: u32) -> StoreResult<Vec<EventRow>> {
         read!(self, |c| { c.rows_after(run_id, after, i64::from(limit)).await })
     }
@@ -200,7 +197,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn events_last(&self, run_id: RunId) -> StoreResult<i64> {
         read!(self, |c| {
             let events = run_events::table.filter(run_events::run_id.eq(run_id));
@@ -215,7 +211,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn logs_trim(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Trim).await? {
@@ -241,7 +236,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn now(&self) -> StoreResult<UtcTime> {
         #[cfg(feature = "simulation")]
         if let Some(now) = self.simulation().and_then(|simulation| simulation.now()) {

@@ -4,7 +4,6 @@ use super::db::Store;
 use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::unit::{change, tx};
-use async_recursion::async_recursion as boxed;
 use chrono::TimeDelta;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
@@ -26,7 +25,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn login_begin(&self, email_hash: String, now: UtcTime) -> StoreResult<Option<UtcTime>> {
         let forgotten = UtcTime::from(now.utc() - FORGET_AFTER);
         tx!(self, |c| {
@@ -63,7 +61,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn login_succeeded(&self, email_hash: String) -> StoreResult<()> {
         change!(self, |c| {
             diesel::delete(login_failures::table.find(email_hash)).execute(c).await?;
@@ -75,7 +72,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn login_failures_forget(&self, now: UtcTime) -> StoreResult<usize> {
         let forgotten = UtcTime::from(now.utc() - FORGET_AFTER);
         change!(self, |c| {

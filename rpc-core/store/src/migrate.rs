@@ -10,7 +10,6 @@ use super::postgres::Server;
 use super::sqlite::{self, Role, Settings};
 use super::unit::PgConn;
 use crate::config::DatabaseConfig;
-use async_recursion::async_recursion as boxed;
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -87,7 +86,6 @@ impl Standing {
 /// # Errors
 /// [`StoreError::Config`], [`StoreError::Unavailable`], [`StoreError::Migration`] if a migration fails, and
 /// [`StoreError::Schema`] if the schema is too new. After an error, no migration of this call is applied.
-#[boxed]
 pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
     let Done { versions, unknown, missing } = act(config, Action::Up).await?;
     Standing { pending: Vec::new(), unknown, missing }.accept_newer()?;
@@ -102,7 +100,6 @@ pub async fn up(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
 ///
 /// # Errors
 /// [`StoreError::Config`] or [`StoreError::Unavailable`].
-#[boxed]
 pub async fn standing(config: &DatabaseConfig) -> StoreResult<Standing> {
     let Done { versions: pending, unknown, missing } = act(config, Action::Look).await?;
     Ok(Standing { pending, unknown, missing })
@@ -112,7 +109,6 @@ pub async fn standing(config: &DatabaseConfig) -> StoreResult<Standing> {
 ///
 /// # Errors
 /// [`StoreError::Schema`] if it cannot, and the errors of [`standing`].
-#[boxed]
 pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
     let standing = standing(config).await?;
     standing.accept_newer()?;
@@ -131,7 +127,6 @@ pub async fn check(config: &DatabaseConfig) -> StoreResult<()> {
 ///
 /// # Errors
 /// The errors of [`up`].
-#[boxed]
 pub async fn revert_last(config: &DatabaseConfig) -> StoreResult<Option<String>> {
     Ok(act(config, Action::RevertLast).await?.versions.pop())
 }
@@ -140,7 +135,6 @@ pub async fn revert_last(config: &DatabaseConfig) -> StoreResult<Option<String>>
 ///
 /// # Errors
 /// The errors of [`up`].
-#[boxed]
 pub async fn revert_all(config: &DatabaseConfig) -> StoreResult<Vec<String>> {
     Ok(act(config, Action::RevertAll).await?.versions)
 }

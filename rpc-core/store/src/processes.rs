@@ -12,7 +12,6 @@ use super::postgres::{Server, Session};
 use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::ProcessRow;
 use super::unit::{change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -75,7 +74,6 @@ impl Presence {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server cannot be reached.
-    #[boxed]
     pub async fn acquire(&self) -> StoreResult<Result<HeldPresence, NotHeld>> {
         let mut session = self.server.session().await?;
         if session.is_pooler {
@@ -98,7 +96,6 @@ impl Presence {
 
 impl HeldPresence {
     /// Waits until the connection is lost, and the lock with it.
-    #[boxed]
     pub async fn lost(mut self) {
         while let Some(Ok(_)) = self.session.messages.next().await {}
     }
@@ -123,7 +120,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails or refuses writes.
-    #[boxed]
     pub async fn process_seen(&self, id: ProcessId, holds_lock: bool, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -150,7 +146,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails or refuses writes.
-    #[boxed]
     pub async fn process_report(&self, id: ProcessId, details: ProcessDetails, now: UtcTime) -> StoreResult<()> {
         let ProcessDetails { host, address, version, started_at, draining_since } = details;
         change!(self, |c| {
@@ -190,7 +185,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn processes_list(&self, since: UtcTime, limit: u32) -> StoreResult<Vec<ListedProcess>> {
         read!(self, |c| {
             let leases: Vec<(ProcessId, i64, Option<UtcTime>)> = runs::table
@@ -221,7 +215,6 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails or refuses writes.
-    #[boxed]
     pub async fn check_writable(&self, id: ProcessId, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::insert_into(processes::table)
@@ -246,7 +239,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn processes_without_lock(&self, me: ProcessId) -> StoreResult<Vec<ProcessId>> {
         tx!(self, |c| {
             let owners: Vec<ProcessId> = runs::table
@@ -270,7 +262,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn processes_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::delete(processes::table.filter(processes::seen_at.lt(before))).execute(c).await?)

@@ -8,7 +8,6 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::RunRow;
 use super::thread_summaries::SummarySteps;
 use super::unit::{read, steps};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, threads};
 use threadline_schema::ids::{ItemId, RunId, ThreadId};
@@ -65,7 +64,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) if the thread has been deleted.
-    #[boxed]
     pub async fn retry_replaces(&self, message: ItemId, run_id: RunId) -> StoreResult<Vec<ItemId>> {
         read!(self, |c| {
             let (thread_id, position): (ThreadId, i64) = items::table

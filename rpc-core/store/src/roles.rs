@@ -5,7 +5,6 @@ use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::UserRoleRow;
 use super::unit::{change, read};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, user_roles};
 use threadline_schema::db::text::TextList;
@@ -18,7 +17,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_roles(&self, user_id: UserId) -> StoreResult<Vec<String>> {
         read!(self, |c| {
             let mut roles: Vec<String> =
@@ -40,7 +38,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_roles_given(&self, user_id: UserId) -> StoreResult<Vec<UserRoleRow>> {
         read!(self, |c| {
             let of_user = user_roles::table.filter(user_roles::user_id.eq(user_id)).order(user_roles::role.asc());
@@ -52,7 +49,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails, or there is no such user.
-    #[boxed]
     pub async fn user_role_give(&self, user_id: UserId, role: String, now: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             let row = UserRoleRow { user_id, role, granted_at: now };
@@ -65,7 +61,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_role_take(&self, user_id: UserId, role: String) -> StoreResult<bool> {
         change!(self, |c| { Ok(diesel::delete(user_roles::table.find((user_id, role))).execute(c).await? > 0) })
     }

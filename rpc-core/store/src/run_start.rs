@@ -10,7 +10,6 @@ use super::threads::closed_error;
 use super::tool_approvals::ToolApprovalSteps;
 use super::unit::{change, steps, tx};
 use super::usage::{Reservation, UsageSteps};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{attachments, items, runs, threads, users};
@@ -239,7 +238,6 @@ impl Store {
     /// - [`Conflict::AttachmentUsed`] if an attachment of the message is not free
     /// - [`StoreError::NotFound`] for an item that is not visible, [`Conflict::NotAMessage`],
     ///   [`Conflict::AnsweredAlready`]
-    #[boxed]
     pub async fn run_start(
         &self,
         user_id: UserId,

@@ -14,7 +14,6 @@ use super::segments::{SegmentSteps, Taken};
 use super::unit::{change, read, steps, tx};
 use super::usage::{Charge, UsageSteps, bounded};
 use super::usage_sums::ModelUse;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::runs;
 use threadline_schema::db::types::UtcTime;
@@ -98,7 +97,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn run_get(&self, user_id: UserId, id: RunId) -> StoreResult<RunRow> {
         read!(self, |c| {
             let run: RunRow =
@@ -111,7 +109,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn run_exists(&self, id: RunId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<RunId> = runs::table.find(id).select(runs::id).first(c).await.optional()?;
@@ -123,7 +120,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn active_run(&self, thread_id: ThreadId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let active = runs::table.filter(runs::thread_id.eq(thread_id).and(runs::finished_at.is_null()));
@@ -137,7 +133,6 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
     /// deleted, and the run with it.
-    #[boxed]
     pub async fn run_finish(&self, token: FencingToken, end: RunEnd, new: Vec<NewItem>) -> StoreResult<RunRow> {
         let (error_code, error_message) = match end.error {
             Some(Failure { code, message }) => (Some(code.name()), Some(message)),
@@ -188,7 +183,6 @@ impl Store {
     /// # Errors
     /// [`Conflict::RunSuperseded`] if the token is not current, [`StoreError::NotFound`] if the thread has been
     /// deleted.
-    #[boxed]
     pub async fn run_continue(&self, token: FencingToken, continuation: RunContinuation) -> StoreResult<()> {
         let RunContinuation { append, results, events, now } = continuation;
         tx!(self, |c| {
@@ -205,7 +199,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn run_request_cancel(&self, user_id: UserId, id: RunId, now: UtcTime) -> StoreResult<RunRow> {
         change!(self, |c| {
             let open = runs::table.find(id).filter(runs::user_id.eq(user_id).and(runs::finished_at.is_null()));
@@ -224,7 +217,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn runs_to_cancel(&self, owner: ProcessId) -> StoreResult<Vec<RunId>> {
         read!(self, |c| {
             let asked = runs::finished_at.is_null().and(runs::cancel_requested_at.is_not_null());
@@ -237,7 +229,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn leases_renew(&self, owner: ProcessId, until: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             Ok(diesel::update(runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null())))
@@ -256,7 +247,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn runs_take_expired(
         &self,
         owner: ProcessId,
@@ -284,7 +274,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn runs_take_from(
         &self,
         gone: Vec<ProcessId>,
@@ -311,7 +300,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn runs_owned(&self, owner: ProcessId) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             let owned = runs::table.filter(runs::owner.eq(owner).and(runs::finished_at.is_null()));
@@ -324,7 +312,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn runs_active(&self, limit: u32) -> StoreResult<Vec<RunRow>> {
         read!(self, |c| {
             Ok(runs::table
@@ -343,7 +330,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::RunSuperseded`] if it has ended since it was read, or another process was faster.
-    #[boxed]
     pub async fn run_take_over(&self, found: &RunRow, owner: ProcessId, until: UtcTime) -> StoreResult<RunRow> {
         let (id, epoch) = (found.id, found.epoch);
         change!(self, |c| {

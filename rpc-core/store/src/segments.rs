@@ -15,7 +15,6 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::EventRow;
 use super::segment;
 use super::unit::{LiteConn, PgConn, change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary};
@@ -213,7 +212,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn journal_terms(&self, process: ProcessId, now: UtcTime) -> StoreResult<JournalTerms> {
         tx!(self, |c| {
             // The fence before the runs: a takeover in between makes the number an old one.
@@ -244,7 +242,6 @@ impl Store {
     /// # Errors
     /// Only if the database fails. It is not known then whether the segment was written: write its events again, under
     /// another number.
-    #[boxed]
     pub async fn segment_append(
         &self,
         process: ProcessId,
@@ -259,7 +256,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn segments_after(
         &self,
         process: ProcessId,
@@ -286,7 +282,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn segments_last(&self, process: ProcessId) -> StoreResult<i64> {
         read!(self, |c| {
             let segments = log_segments::table.filter(log_segments::process_id.eq(process));
@@ -299,7 +294,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn run_owner(&self, run_id: RunId) -> StoreResult<Option<(ProcessId, i64)>> {
         read!(self, |c| {
             let active = runs::table.find(run_id).filter(runs::finished_at.is_null());
@@ -312,7 +306,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn live_events_after(&self, run_id: RunId, after: i64) -> StoreResult<LiveEvents> {
         read!(self, |c| {
             let active = runs::table.find(run_id).filter(runs::finished_at.is_null());
@@ -336,7 +329,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is copied then.
-    #[boxed]
     pub async fn segments_settle(&self, owner: ProcessId, epochs: BTreeMap<RunId, i64>) -> StoreResult<()> {
         tx!(self, |c| { c.move_segments(owner, epochs).await })
     }
@@ -345,7 +337,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn segments_trim(&self, process: ProcessId, below: i64) -> StoreResult<usize> {
         change!(self, |c| {
             let old = log_segments::process_id.eq(process).and(log_segments::number.lt(below));
@@ -357,7 +348,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn segments_trim_gone(&self, me: ProcessId) -> StoreResult<usize> {
         change!(self, |c| {
             let active = runs::table.filter(runs::finished_at.is_null().and(runs::owner.eq(log_segments::process_id)));

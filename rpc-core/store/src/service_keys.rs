@@ -6,7 +6,6 @@ use super::error::{Conflict, Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::ServiceKeyRow;
 use super::unit::{change, read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{cancelled_tokens, service_keys};
 use threadline_schema::db::text::TextList;
@@ -18,7 +17,6 @@ impl Store {
     ///
     /// # Errors
     /// [`Conflict::NameTaken`].
-    #[boxed]
     pub async fn service_key_create(&self, key: ServiceKeyRow) -> StoreResult<()> {
         change!(self, |c| {
             let created =
@@ -31,7 +29,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn service_keys(&self) -> StoreResult<Vec<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.order(service_keys::name.asc()).select(ServiceKeyRow::as_select()).load(c).await?)
@@ -42,7 +39,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn service_key_by_hash(&self, hash: String) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table
@@ -58,7 +54,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn service_key(&self, id: ServiceKeyId) -> StoreResult<Option<ServiceKeyRow>> {
         read!(self, |c| {
             Ok(service_keys::table.find(id).select(ServiceKeyRow::as_select()).first(c).await.optional()?)
@@ -69,7 +64,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    #[boxed]
     pub async fn service_key_revoke(&self, id: ServiceKeyId, change: AccessChange) -> StoreResult<ServiceKeyRow> {
         tx!(self, |c| {
             let key = diesel::update(service_keys::table.find(id))
@@ -115,7 +109,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn service_key_used(&self, id: ServiceKeyId, at: UtcTime) -> StoreResult<()> {
         change!(self, |c| {
             diesel::update(service_keys::table.find(id))
@@ -130,7 +123,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn client_token_cancel(
         &self,
         id: ClientTokenId,
@@ -151,7 +143,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn cancelled_client_tokens(&self, now: UtcTime) -> StoreResult<Vec<ClientTokenId>> {
         read!(self, |c| {
             Ok(cancelled_tokens::table
@@ -166,7 +157,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn client_token_is_cancelled(&self, id: ClientTokenId) -> StoreResult<bool> {
         read!(self, |c| {
             let found: Option<ClientTokenId> =
@@ -179,7 +169,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn cancelled_client_tokens_trim(&self, before: UtcTime) -> StoreResult<usize> {
         change!(self, |c| {
             let old = cancelled_tokens::table.filter(cancelled_tokens::expires_at.lt(before));

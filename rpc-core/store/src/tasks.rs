@@ -7,7 +7,6 @@ use super::query::{FixedDsl, RunQueryDsl};
 use super::rows::TaskRow;
 use super::truncate_page;
 use super::unit::{change, read};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::case_when;
 use diesel::prelude::*;
 use threadline_schema::db::tables::tasks;
@@ -48,7 +47,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails or the user does not exist.
-    #[boxed]
     pub async fn task_create(&self, task: TaskRow) -> StoreResult<TaskRow> {
         change!(self, |c| {
             diesel::insert_into(tasks::table).values(&task).execute(c).await?;
@@ -60,7 +58,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn tasks_page(&self, user_id: UserId, page: TaskPage) -> StoreResult<(Vec<TaskRow>, bool)> {
         read!(self, |c| {
             let mut query = tasks::table
@@ -86,7 +83,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn task_get(&self, user_id: UserId, id: TaskId) -> StoreResult<TaskRow> {
         read!(self, |c| {
             let task: TaskRow =
@@ -99,7 +95,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn task_update(
         &self,
         user_id: UserId,
@@ -134,7 +129,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn task_complete(&self, user_id: UserId, id: TaskId, now: UtcTime) -> StoreResult<TaskRow> {
         change!(self, |c| {
             let task = diesel::update(tasks::table.find(id))
@@ -158,7 +152,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn task_delete(&self, user_id: UserId, id: TaskId) -> StoreResult<()> {
         change!(self, |c| {
             let deleted = diesel::delete(tasks::table.find(id).filter(tasks::user_id.eq(user_id))).execute(c).await?;

@@ -10,7 +10,6 @@ use super::run_start::{NewMessage, NewRun, RunStartSteps};
 use super::thread_writes::ThreadWrites;
 use super::unit::{change, steps, tx};
 use super::usage::UsageSteps;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{threads, users};
 use threadline_schema::db::types::UtcTime;
@@ -85,7 +84,6 @@ impl Store {
     /// - [`StoreError::NotFound`] if there is no such user
     /// - [`Conflict::KeyReused`](super::Conflict::KeyReused) if another request has used the idempotency key
     /// - [`Conflict::AttachmentUsed`](super::Conflict::AttachmentUsed) if an attachment of the message is not free
-    #[boxed]
     pub async fn thread_create(&self, new: NewThread) -> StoreResult<ThreadCreated> {
         if new.first_message.is_none() && new.idempotency_key.is_none() {
             return change!(self, |c| {

@@ -6,7 +6,6 @@ use super::error::StoreResult;
 use super::query::{FixedDsl, RunQueryDsl};
 use super::threads::{ThreadDeleteSteps, active_run_of_thread};
 use super::unit::{read, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use threadline_schema::db::tables::threads;
@@ -27,6 +26,32 @@ pub struct UnusedThread {
     pub updated_at: UtcTime,
 }
 
+/// Why a thread is not kept any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// It was not used for as long as such threads are kept.
+    Retention,
+    /// It is temporary.
+    Temporary,
+}
+
+impl Expiry {
+    /// Returns its name in metrics and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Temporary => "temporary",
+        }
+    }
+
+    fn job(self) -> Job {
+        match self {
+            Self::Retention => Job::DeleteUnused,
+            Self::Temporary => Job::DeleteTemporary,
+        }
+    }
+}
+
 /// What became of a thread that was to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnusedDeletion {
@@ -44,7 +69,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn threads_unused_since(
         &self,
         before: UtcTime,
@@ -69,7 +93,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn temporary_threads_unused_since(
         &self,
         before: UtcTime,
@@ -95,7 +118,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn temporary_threads_beyond(&self, user_id: UserId, keep: u32, limit: u32) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             Ok(threads::table
@@ -115,15 +137,15 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    #[boxed]
     pub async fn thread_delete_unused(
         &self,
         user_id: UserId,
         id: ThreadId,
         before: UtcTime,
+        expiry: Expiry,
     ) -> StoreResult<UnusedDeletion> {
         tx!(self, |c| {
-            if !c.try_lock(Job::DeleteUnused).await? {
+            if !c.try_lock(expiry.job()).await? {
                 return Ok(UnusedDeletion::Elsewhere);
             }
             // The update changes nothing. It locks the thread; who starts a run changes the time of its last use.

@@ -6,7 +6,6 @@ use super::query::RunQueryDsl;
 use super::rows::{RunRow, ThreadRow};
 use super::threads::owned;
 use super::unit::read;
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{runs, threads};
 use threadline_schema::ids::{RunId, ThreadId, UserId};
@@ -25,7 +24,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound), [`StoreError::Forbidden`](super::StoreError::Forbidden).
-    #[boxed]
     pub async fn thread_last_run(
         &self,
         user_id: UserId,
@@ -44,7 +42,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`](super::StoreError::NotFound) if the thread has been deleted.
-    #[boxed]
     pub async fn thread_next_run(&self, thread_id: ThreadId, position: i64) -> StoreResult<NextRun> {
         read!(self, |c| {
             let next: Option<RunRow> = runs::table
@@ -67,7 +64,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn run_of_thread(&self, thread_id: ThreadId, id: RunId) -> StoreResult<Option<RunRow>> {
         read!(self, |c| {
             let run = runs::table.find(id).filter(runs::thread_id.eq(thread_id));
@@ -79,7 +75,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn threads_with_runs_after(&self, after: RunId) -> StoreResult<Vec<ThreadId>> {
         read!(self, |c| {
             let begun = runs::table.filter(runs::id.gt(after));

@@ -9,7 +9,6 @@ use super::items::{BEFORE_ALL, ItemSteps};
 use super::query::RunQueryDsl;
 use super::rows::{ItemRow, ThreadSummaryRow};
 use super::unit::{change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{items, thread_summaries, threads};
 use threadline_schema::db::types::UtcTime;
@@ -33,7 +32,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn thread_summary(&self, thread_id: ThreadId) -> StoreResult<Option<ThreadSummaryRow>> {
         read!(self, |c| {
             let of_thread = thread_summaries::table.find(thread_id);
@@ -46,7 +44,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn thread_summary_with_end(
         &self,
         thread_id: ThreadId,
@@ -66,7 +63,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the thread has been deleted.
-    #[boxed]
     pub async fn summary_begin(
         &self,
         thread_id: ThreadId,
@@ -105,7 +101,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn items_between(
         &self,
         thread_id: ThreadId,
@@ -122,7 +117,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn summary_replace(
         &self,
         thread_id: ThreadId,
@@ -148,7 +142,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn summary_end(
         &self,
         thread_id: ThreadId,

@@ -9,7 +9,6 @@ use super::rows::ThreadRow;
 use super::thread_writes::ThreadWrites;
 use super::truncate_page;
 use super::unit::{change, read, steps, tx};
-use async_recursion::async_recursion as boxed;
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use std::collections::BTreeMap;
@@ -68,7 +67,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`].
-    #[boxed]
     pub async fn thread_get(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         read!(self, |c| {
             let thread = threads::table.find(id).select(ThreadRow::as_select()).first(c).await.optional()?;
@@ -81,7 +79,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CursorNotFound`] if the cursor is the id of no thread of the user.
-    #[boxed]
     pub async fn threads_page(&self, user_id: UserId, page: ThreadPage) -> StoreResult<(Vec<ThreadRow>, bool, i64)> {
         let limit = i64::from(page.limit) + 1;
         read!(self, |c| {
@@ -127,7 +124,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], or [`StoreError::Closed`] if the thread is locked.
-    #[boxed]
     pub async fn thread_rename(
         &self,
         user_id: UserId,
@@ -158,7 +154,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
-    #[boxed]
     pub async fn thread_unlocked(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         let thread = self.thread_get(user_id, id).await?;
         match thread.status {
@@ -171,7 +166,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
-    #[boxed]
     pub async fn thread_open(&self, user_id: UserId, id: ThreadId) -> StoreResult<ThreadRow> {
         let thread = self.thread_get(user_id, id).await?;
         match thread.status {
@@ -184,7 +178,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    #[boxed]
     pub async fn thread_set_status(
         &self,
         id: ThreadId,
@@ -204,7 +197,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn thread_retitle(&self, id: ThreadId, first: String, title: String) -> StoreResult<Option<ThreadRow>> {
         change!(self, |c| {
             let untouched = threads::title_is_set.eq(false).and(threads::title.eq(first));
@@ -222,7 +214,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn thread_delete_idle(&self, user_id: UserId, id: ThreadId) -> StoreResult<bool> {
         change!(self, |c| { c.delete_idle(user_id, id).await })
     }
@@ -232,7 +223,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Forbidden`], [`StoreError::Closed`].
-    #[boxed]
     pub async fn thread_delete(&self, user_id: UserId, id: ThreadId) -> StoreResult<()> {
         tx!(self, |c| {
             // Locks the thread, then deletes its runs, then the rest by the cascade. The cascade alone would lock items
@@ -256,7 +246,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails; nothing is archived then.
-    #[boxed]
     pub async fn threads_archive_idle(&self, before: UtcTime, limit: u32) -> StoreResult<usize> {
         tx!(self, |c| {
             if !c.try_lock(Job::Archive).await? {

@@ -4,7 +4,6 @@ use super::db::Store;
 use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::unit::{read, steps};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use std::collections::BTreeSet;
 use threadline_schema::db::tables::tool_approvals;
@@ -34,7 +33,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn approved_tools(&self, thread_id: ThreadId) -> StoreResult<BTreeSet<String>> {
         read!(self, |c| {
             let of_thread = tool_approvals::table.filter(tool_approvals::thread_id.eq(thread_id));

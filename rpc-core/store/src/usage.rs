@@ -11,7 +11,6 @@ use super::rows::{BudgetRow, FencingToken, RunRow, UsageRow};
 use super::truncate_page;
 use super::unit::{read, steps, tx};
 use super::usage_sums::{Booking, BookingWrites, ModelUse};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{budget_days, runs, usage_days};
 use threadline_schema::db::types::UtcTime;
@@ -237,7 +236,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage(&self, user_id: UserId, first: i64, last: i64) -> StoreResult<Vec<UsageRow>> {
         read!(self, |c| {
             Ok(usage_days::table
@@ -254,7 +252,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_from(
         &self,
         day: i64,
@@ -285,7 +282,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_add(
         &self,
         user_id: UserId,
@@ -302,7 +298,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left.
-    #[boxed]
     pub async fn usage_hold(&self, user_id: UserId, at: UtcTime, reservation: Reservation) -> StoreResult<Held> {
         tx!(self, |c| {
             c.hold_budget(user_id, day_of(at), &reservation).await?;
@@ -316,7 +311,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_release(
         &self,
         user_id: UserId,
@@ -332,7 +326,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LimitReached`] if less is left, [`Conflict::RunSuperseded`] if the token is not current.
-    #[boxed]
     pub async fn budget_top_up(&self, token: FencingToken, reservation: Reservation) -> StoreResult<Held> {
         tx!(self, |c| {
             // The update changes nothing. It locks the run, whose end releases what it holds.
@@ -365,7 +358,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn shared_budgets(&self, day: i64) -> StoreResult<Vec<BudgetRow>> {
         read!(self, |c| {
             Ok(budget_days::table.filter(budget_days::day.eq(day)).select(BudgetRow::as_select()).load(c).await?)
@@ -376,7 +368,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_settle(
         &self,
         user_id: UserId,

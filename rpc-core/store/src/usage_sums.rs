@@ -9,7 +9,6 @@ use super::rows::{MonthRow, UsageRow};
 use super::truncate_page;
 use super::unit::{LiteConn, PgConn, read, tx};
 use super::usage::{Charge, MAX, bounded, plus};
-use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Datelike, Months, NaiveDate, TimeDelta};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -327,7 +326,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_sums(&self, first: i64, last: i64) -> StoreResult<Vec<UsageSum>> {
         let [users, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros] =
             ["users", "runs", "unpriced_runs", "prompt_tokens", "completion_tokens", "cost_micros"]
@@ -375,7 +373,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_top_users(
         &self,
         month: i64,
@@ -406,7 +403,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn usage_sums_catch_up(&self, day: i64) -> StoreResult<()> {
         let sums = ["runs", "unpriced_runs", "prompt_tokens", "completion_tokens", "cost_micros"]
             .map(|column| self.sum_of(column));

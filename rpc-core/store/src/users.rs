@@ -5,7 +5,6 @@ use super::error::{Entity, OrNotFound, StoreError, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UserRow;
 use super::unit::{change, read, steps};
-use async_recursion::async_recursion as boxed;
 use diesel::prelude::*;
 use std::collections::HashMap;
 use threadline_schema::db::tables::{foreign_identities, service_keys, users};
@@ -55,7 +54,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] when the email has one.
-    #[boxed]
     pub async fn user_create(
         &self,
         id: UserId,
@@ -70,7 +68,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_by_email(&self, email: String) -> StoreResult<Option<UserRow>> {
         read!(self, |c| {
             Ok(users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(c).await.optional()?)
@@ -81,7 +78,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn user_by_id(&self, id: UserId) -> StoreResult<Option<UserRow>> {
         read!(self, |c| { Ok(users::table.find(id).select(UserRow::as_select()).first(c).await.optional()?) })
     }
@@ -91,7 +87,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn budget_class(&self, user_id: UserId, key_id: Option<ServiceKeyId>) -> StoreResult<Option<String>> {
         read!(self, |c| {
             if let Some(key_id) = key_id {
@@ -121,7 +116,6 @@ impl Store {
     ///
     /// # Errors
     /// Only if the database fails.
-    #[boxed]
     pub async fn budget_classes(&self, ids: Vec<UserId>) -> StoreResult<HashMap<UserId, String>> {
         read!(self, |c| {
             let of_identities: Vec<(UserId, Option<String>)> = foreign_identities::table
@@ -140,7 +134,6 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    #[boxed]
     pub async fn user_set_budget_class(&self, id: UserId, class: Option<String>) -> StoreResult<UserRow> {
         change!(self, |c| {
             diesel::update(users::table.find(id))

@@ -35,7 +35,7 @@ fn paste(script: &str, settings: &[(&str, String)]) -> String {
     let path = std::env::join_paths(std::iter::once(program).chain(std::env::split_paths(&path))).unwrap();
     let limit = (PATIENCE * 3).as_secs().to_string();
     let output = Command::new("timeout")
-        .args([&limit, "bash", "-c", &format!("{SHELL}{script}")])
+        .args([limit.as_str(), "bash", "-c", &format!("{SHELL}{script}")])
         .env("PATH", path)
         .envs(settings.iter().cloned())
         .current_dir(&directory)

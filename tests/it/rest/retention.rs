@@ -106,7 +106,8 @@ everywhere! {
     }
 
     async fn a_temporary_session_is_listed_nowhere_and_deleted_after_its_last_use(setup: Setup) {
-        let setup = setup.with("MAX_SESSIONS_PER_USER", 2).with("TEMPORARY_SESSION_HOURS", 5);
+        // Both jobs work at the start: none keeps the other from its work.
+        let setup = setup.with("MAX_SESSIONS_PER_USER", 2).with("TEMPORARY_SESSION_HOURS", 5).with("RETENTION_DAYS", 30);
         let app = setup.with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
         let user = app.user().await;
         assert_eq!(user.get("/api/v1/limits").await.data()["temporary_hours"], 5);

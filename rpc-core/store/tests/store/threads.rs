@@ -5,7 +5,8 @@ use threadline_schema::page::Order;
 use threadline_schema::threads::ThreadState;
 use threadline_store::rows::ThreadRow;
 use threadline_store::{
-    Limit, NewMessage, NewRun, NewThread, RunEnd, RunInput, StoreError, ThreadPage, UnusedDeletion, UnusedThread,
+    Expiry, Limit, NewMessage, NewRun, NewThread, RunEnd, RunInput, StoreError, ThreadPage, UnusedDeletion,
+    UnusedThread,
 };
 
 on_both! {
@@ -168,12 +169,12 @@ on_both! {
         assert_eq!(found, expected);
         assert!(store.threads_unused_since(at(0), None, 10).await.unwrap().is_empty());
 
-        let deleted = async |id| store.thread_delete_unused(user, id, before).await.unwrap();
+        let deleted = async |id| store.thread_delete_unused(user, id, before, Expiry::Retention).await.unwrap();
         assert_eq!(deleted(old.id).await, UnusedDeletion::Deleted);
         for kept in [old.id, fresh.id, locked.id, busy.thread.id] {
             assert_eq!(deleted(kept).await, UnusedDeletion::Kept);
         }
-        assert_eq!(store.thread_delete_unused(new_id(), older.id, before).await.unwrap(), UnusedDeletion::Kept);
+        assert_eq!(store.thread_delete_unused(new_id(), older.id, before, Expiry::Retention).await.unwrap(), UnusedDeletion::Kept);
         assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 4);
         let run = busy.run.unwrap();
         store.run_finish(run.fencing_token(), RunEnd { finished_at: at(20), ..completed() }, vec![]).await.unwrap();
@@ -200,8 +201,8 @@ on_both! {
         assert_eq!(ids(store.temporary_threads_unused_since(at(50), Some(old.id), 10).await.unwrap()), [busy.thread.id]);
         assert_eq!(store.temporary_threads_beyond(user, 1, 10).await.unwrap(), [busy.thread.id, old.id]);
         assert_eq!(store.temporary_threads_beyond(user, 1, 1).await.unwrap(), [busy.thread.id]);
-        assert_eq!(store.thread_delete_unused(user, busy.thread.id, at(50)).await.unwrap(), UnusedDeletion::Kept);
-        assert_eq!(store.thread_delete_unused(user, old.id, at(50)).await.unwrap(), UnusedDeletion::Deleted);
+        assert_eq!(store.thread_delete_unused(user, busy.thread.id, at(50), Expiry::Temporary).await.unwrap(), UnusedDeletion::Kept);
+        assert_eq!(store.thread_delete_unused(user, old.id, at(50), Expiry::Temporary).await.unwrap(), UnusedDeletion::Deleted);
         assert!(say(&store, &fresh).await.unwrap().thread.archived, "a message does not bring it into the list");
         assert_eq!(store.user_by_id(user).await.unwrap().unwrap().session_count, 0);
         let nobody = store.thread_create(NewThread { user_id: new_id(), ..temporary(0) }).await;

@@ -30,7 +30,7 @@ everywhere! {
             (session, press(&item, "cancel", json!(["7"])), 400, "INVALID_REQUEST", "must be an object"),
             (session, press(&message, "cancel", id()), 400, "INVALID_REQUEST", "name a widget"),
             (session, press(&others, "cancel", id()), 404, "ITEM_NOT_FOUND", "no such item"),
-            (others_session, press(&others, "cancel", id()), 403, "FORBIDDEN", "somebody else"),
+            (others_session, press(&others, "cancel", id()), 403, "FORBIDDEN", "another user"),
             (elsewhere, json!({"action": {"type": "cancel", "payload": id()}}), 400, "INVALID_REQUEST", "there are: tasks.complete."),
             (elsewhere, press(&item, "tasks.complete", id()), 404, "ITEM_NOT_FOUND", "no such item"),
         ] {

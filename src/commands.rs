@@ -237,9 +237,9 @@ fn mcp_server(name: &str, status: &McpStatus) -> Result<String, String> {
         (Some(error), _) => Err(format!("{name}: {error}")),
         (None, true) => Err(format!("{name}: {left_out}")),
         (None, false) => {
-            let pin = fingerprint.as_ref().map_or_else(String::new, |fingerprint| format!(", pin {fingerprint}"));
+            let pin = fingerprint.as_ref().map_or_else(String::new, |fingerprint| format!("; pin {fingerprint}"));
             let left_out = if left_out.is_empty() { left_out } else { format!("; {left_out}") };
-            Ok(format!("{name}, {tools} tools{pin}{left_out}"))
+            Ok(format!("{name}, {tools} tools{left_out}{pin}"))
         }
     }
 }

@@ -89,6 +89,7 @@ async fn documented_methods_and_routes_are_served() {
     for (verb, path, _) in routes() {
         let part = |part| match part {
             "{file}" if path.starts_with("/admin/") => "console.js",
+            "{file}" if path.starts_with("/docs/api/") => "reference.js",
             "{file}" => "chat.js",
             variable if str::starts_with(variable, "{") => id,
             word => word,

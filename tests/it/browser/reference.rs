@@ -55,9 +55,21 @@ async fn operations_are_found_and_tried_out_under_a_strict_policy() {
     })
     .await;
 
-    run(&browser, "all('.nav-bar-path').find((entry) => entry.dataset.contentId === 'get-/health').click()").await;
-    says(&browser, "return all('api-request').map((entry) => entry.textContent).join()", "Execute").await;
-    run(&browser, "all('api-request .btn-execute')[0].click()").await;
+    eventually("the operation is in the list without the filter", || async {
+        let script = "const [filter] = all('#nav-bar-search');
+             filter.value = '';
+             filter.dispatchEvent(new Event('input', { bubbles: true }));
+             const entry = all('.nav-bar-path').find((entry) => entry.dataset.contentId === 'get-/health');
+             entry?.click();
+             return entry !== undefined;";
+        (run(&browser, script).await == true).then_some(())
+    })
+    .await;
+    eventually("the operation can be tried out", || async {
+        let script = "const [button] = all('api-request .btn-execute'); button?.click(); return button !== undefined;";
+        (run(&browser, script).await == true).then_some(())
+    })
+    .await;
     says(&browser, "return all('api-request').map((entry) => entry.textContent).join()", "OK (200)").await;
 
     let loaded = browser.run("return performance.getEntriesByType('resource').map(({ name }) => name)").await;

@@ -177,6 +177,7 @@ impl Steps {
         let reply = reply.map_err(|error| observe::log_failure(&call, label, error));
         observe::record(&call, label, reply.as_ref().err(), &meta, started.elapsed());
         observe::end_span(&span, reply.as_ref().err());
+        hide_from_strangers(&mut meta, &call);
         match reply {
             Ok(result) => Ok(Response { result, meta, wants_meta }),
             Err(error) => Err(CallError { error, meta, wants_meta }),

@@ -28,7 +28,8 @@ pub struct WidgetError {
 /// The first component that does not fit its type.
 pub fn parse_widget(widget: &Value) -> Result<WidgetRoot, WidgetError> {
     check_component(widget, "")?;
-    WidgetRoot::deserialize(widget).map_err(|error| WidgetError { path: String::new(), reason: error.to_string() })
+    <WidgetRoot as Deserialize>::deserialize(widget)
+        .map_err(|error| WidgetError { path: String::new(), reason: error.to_string() })
 }
 
 fn check_component(component: &Value, path: &str) -> Result<(), WidgetError> {

@@ -152,11 +152,15 @@ async fn a_replica_that_is_killed_does_not_open_the_global_budget() {
     let setup = file.of(setup).upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", BUDGET);
     let one = setup.with("BUDGET_HOLD_TOKENS", HOLD).start().await;
     let mut other = one.again().start().await;
-    let mut asked = Vec::new();
+    let mut users = Vec::new();
     for number in 0..24 {
         let user = one.user().await;
         let session = user.session().await;
-        let user = if number % 2 == 0 { user } else { user.at(&other) };
+        users.push((if number % 2 == 0 { user } else { user.at(&other) }, session));
+    }
+    // At once: the first runs must not have ended when the last ones start.
+    let mut asked = Vec::new();
+    for (user, session) in users {
         asked.push(tokio::spawn(async move {
             let request = user.request(Method::POST, &Client::runs_path(session)).json(&Client::message("Hello"));
             // The replica may die before it answers.

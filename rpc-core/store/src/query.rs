@@ -247,7 +247,7 @@ mod tests {
             let changed = crate::unit::at_once(async { Ok(update.execute(&mut connection).await?) }).unwrap();
             assert_eq!(changed, expected);
         }
-        assert_eq!(kept.load(Ordering::Relaxed), 1, "one statement, prepared at its first execution");
+        assert_eq!(AtomicU32::load(&kept, Ordering::Relaxed), 1, "one statement, prepared at its first execution");
     }
 
     #[test]

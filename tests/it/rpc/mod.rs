@@ -39,15 +39,25 @@ pub enum Wire {
 impl Wire {
     /// Returns all transports, with this token or none.
     pub async fn all(app: &App, token: Option<&str>) -> [(&'static str, Self); 4] {
+        [
+            Self::of(app, token, 0).await,
+            Self::of(app, token, 1).await,
+            Self::of(app, token, 2).await,
+            Self::of(app, token, 3).await,
+        ]
+    }
+
+    /// Returns one of the transports.
+    pub async fn of(app: &App, token: Option<&str>, number: usize) -> (&'static str, Self) {
         let client = app.anonymous();
         let client = token.map_or_else(|| client.clone(), |token| client.with_token(token));
         let socket = async |url: String| Self::Socket(Box::new(Socket::connect(&url, token).await));
-        [
-            ("POST", Self::Post(client.clone())),
-            ("WebSocket", socket(format!("ws://{}/", app.rpc)).await),
-            ("POST /rpc", Self::RestPost(client)),
-            ("WebSocket /rpc", socket(format!("ws://{}/rpc", app.rest)).await),
-        ]
+        match number {
+            0 => ("POST", Self::Post(client)),
+            1 => ("WebSocket", socket(format!("ws://{}/", app.rpc)).await),
+            2 => ("POST /rpc", Self::RestPost(client)),
+            _ => ("WebSocket /rpc", socket(format!("ws://{}/rpc", app.rest)).await),
+        }
     }
 
     /// Sends a message and reads its response.

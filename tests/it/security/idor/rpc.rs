@@ -26,7 +26,9 @@ pub(super) async fn call_all(
         // A caller with an invalid token gets no WebSocket. A caller that may call nothing shows that over one port.
         let transports: &[usize] = match caller.refusal {
             _ if caller.is_no_token => &[0],
-            Refusal::OfIds => &[0, 1, 2, 3],
+            // The gateway alone has no JSON-RPC.
+            Refusal::OfIds if !app.split => &[0, 1, 2, 3],
+            Refusal::OfIds => &[0, 1],
             Refusal::OfEach(_) => &[0, 1],
         };
         let mut made = 0;

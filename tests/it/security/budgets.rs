@@ -152,21 +152,25 @@ async fn a_replica_that_is_killed_does_not_open_the_global_budget() {
     let setup = file.of(setup).upstream(&upstream).with("GLOBAL_BUDGET_TOKENS_PER_DAY", BUDGET);
     let one = setup.with("BUDGET_HOLD_TOKENS", HOLD).start().await;
     let mut other = one.again().start().await;
-    let mut users = Vec::new();
-    for number in 0..24 {
+    // First all sessions, which takes longer than an answer.
+    let users = futures::future::join_all((0..16).map(|_| async {
         let user = one.user().await;
         let session = user.session().await;
-        users.push((if number % 2 == 0 { user } else { user.at(&other) }, session));
-    }
-    // At once: the first runs must not have ended when the last ones start.
-    let mut asked = Vec::new();
-    for (user, session) in users {
-        asked.push(tokio::spawn(async move {
-            let request = user.request(Method::POST, &Client::runs_path(session)).json(&Client::message("Hello"));
-            // The replica may die before it answers.
-            crate::support::client::try_read(request).await.map_or(0, |reply| reply.status)
-        }));
-    }
+        (user, session)
+    }));
+    let asked: Vec<_> = users
+        .await
+        .into_iter()
+        .enumerate()
+        .map(|(number, (user, session))| {
+            let user = if number % 2 == 0 { user } else { user.at(&other) };
+            tokio::spawn(async move {
+                let request = user.request(Method::POST, &Client::runs_path(session)).json(&Client::message("Hello"));
+                // The replica may die before it answers.
+                crate::support::client::try_read(request).await.map_or(0, |reply| reply.status)
+            })
+        })
+        .collect();
     // All that can be held is held: more would be too much, whatever is true of the runs.
     let held = eventually("runs are under way", || async {
         let (tokens, held) = shared(&one).await;

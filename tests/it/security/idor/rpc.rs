@@ -26,9 +26,9 @@ pub(super) async fn call_all(
         // A caller with an invalid token gets no WebSocket. A caller that may call nothing shows that over one port.
         let transports: &[usize] = match caller.refusal {
             _ if caller.is_no_token => &[0],
-            // A gateway alone has no JSON-RPC.
-            Refusal::OfIds if app.split => &[0, 1],
-            Refusal::OfIds => &[0, 1, 2, 3],
+            // The gateway alone has no JSON-RPC.
+            Refusal::OfIds if !app.split => &[0, 1, 2, 3],
+            Refusal::OfIds => &[0, 1],
             Refusal::OfEach(_) => &[0, 1],
         };
         let mut made = 0;
@@ -59,7 +59,8 @@ async fn wire(app: &App, caller: &Caller, transport: usize) -> (&'static str, Wi
     if caller.is_no_token {
         return ("POST", Wire::Post(caller.client.clone()));
     }
-    Wire::of(app, caller.client.token.as_deref(), transport).await
+    let wires = Wire::all(app, caller.client.token.as_deref()).await;
+    wires.into_iter().nth(transport).expect("a transport")
 }
 
 fn calls_of(

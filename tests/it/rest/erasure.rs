@@ -59,7 +59,6 @@ const NOT_EXPORTED: [(&str, &str); 3] = [
     ("account_erasures", "only while an account is erased, and then its tokens are refused"),
     ("usage_months", "sums of the usage of each day, which is in the archive"),
     ("submissions", "hashes of requests of the last day; what the requests have made is in the archive"),
-    ("usage_months", "sums of usage_days, which are in the archive by day"),
 ];
 
 /// Returns the lines of an archive.

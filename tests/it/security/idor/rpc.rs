@@ -59,8 +59,7 @@ async fn wire(app: &App, caller: &Caller, transport: usize) -> (&'static str, Wi
     if caller.is_no_token {
         return ("POST", Wire::Post(caller.client.clone()));
     }
-    let wires = Wire::all(app, caller.client.token.as_deref()).await;
-    wires.into_iter().nth(transport).expect("a transport")
+    Wire::of(app, caller.client.token.as_deref(), transport).await
 }
 
 fn calls_of(

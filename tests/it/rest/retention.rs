@@ -3,7 +3,7 @@
 use super::attachments::{attach, say_with};
 use crate::agents::file::AgentsFile;
 use crate::everywhere;
-use crate::support::{App, Client, Setup, eventually};
+use crate::support::{App, Client, eventually};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use uuid::{NoContext, Timestamp, Uuid};

@@ -6,7 +6,7 @@ mod provider;
 use self::provider::OpenId;
 use crate::serve_and_split;
 use crate::support::process::run;
-use crate::support::{App, Client, Setup, eventually, token};
+use crate::support::{App, Setup, eventually, token};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::join_all;

@@ -7,6 +7,7 @@
 //! A value is read from the first of these that has it: flag, environment, `.env` in the working directory, default.
 //! White space around it is removed, and an empty value counts as not set.
 
+mod agents_file;
 mod attachments;
 mod core;
 mod server;

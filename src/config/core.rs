@@ -50,7 +50,7 @@ impl Settings {
             cancel_grace: self.chatkit_cancel_grace.millis(),
             trusted_proxies: self.trusted_networks(),
             attachments: self.attachments(self.rest_listen),
-            agents_file: crate::reload::agents_file(self),
+            agents_file: super::agents_file::agents_file(self),
             process: ProcessConfig {
                 host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 address: String::new(),

@@ -75,7 +75,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why a store operation failed.
 ///
 /// A caller distinguishes the errors of the first group. The others mean that something is broken. The texts are for
-/// the log, which also shows the causes ([`Chain`](threadline_schema::error::Chain)).
+/// the log, which also shows the causes ([`Chain`]).
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The row does not exist.

@@ -271,41 +271,35 @@ deploy_checks() {
     "$TEST_DEPLOY_PYTHON" -c 'import helm_python; print("Helm SDK", helm_python.helm_sdk_version())'
 }
 
+# Installs npm packages with the versions of a lock file, and sets PACKAGES to their directory: npm_packages SOURCE NAME VARIABLE
+npm_packages() {
+    PACKAGES="$TOOLS/$2-$(cksum <"$1/package-lock.json" | cut -d ' ' -f 1)"
+    if [ -f "$PACKAGES/installed" ]; then return; fi
+    if ! have npm; then install_package npm; fi
+    have npm || fail "no npm: install Node.js 20.19 or newer with npm, or set $3"
+    mkdir -p "$PACKAGES"
+    cp "$1/package.json" "$1/package-lock.json" "$PACKAGES"
+    npm ci --prefix "$PACKAGES" --ignore-scripts --no-audit --no-fund --silent
+    touch "$PACKAGES/installed"
+}
+
 # The linters and generators of OpenAPI that are npm packages. Sets TEST_OPENAPI_TOOLS.
 openapi_tools() {
     step "Linters and generators of OpenAPI"
     if [ -z "${TEST_OPENAPI_TOOLS:-}" ]; then
-        local source=deploy/checks/openapi directory
-        directory="$TOOLS/openapi-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
-        if [ ! -f "$directory/installed" ]; then
-            if ! have npm; then install_package npm; fi
-            have npm || fail "no npm: install Node.js 20.19 or newer with npm, or set TEST_OPENAPI_TOOLS"
-            mkdir -p "$directory"
-            cp "$source/package.json" "$source/package-lock.json" "$directory"
-            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
-            touch "$directory/installed"
-        fi
-        export TEST_OPENAPI_TOOLS="$directory/node_modules/.bin"
+        npm_packages deploy/checks/openapi openapi TEST_OPENAPI_TOOLS
+        export TEST_OPENAPI_TOOLS="$PACKAGES/node_modules/.bin"
     fi
     REDOCLY_TELEMETRY=off "$TEST_OPENAPI_TOOLS/redocly" --version 2>/dev/null
 }
 
-# Installs an OpenID provider for Node.js, with the versions of its lock file, and sets TEST_OIDC_PROVIDER.
+# Installs an OpenID provider for Node.js, and sets TEST_OIDC_PROVIDER.
 openid_provider() {
     step "An OpenID provider"
     if ! have node; then install_package nodejs; fi
     if [ -z "${TEST_OIDC_PROVIDER:-}" ]; then
-        local source=tests/identity/openid directory
-        directory="$TOOLS/openid-$(cksum <"$source/package-lock.json" | cut -d ' ' -f 1)"
-        if [ ! -f "$directory/installed" ]; then
-            if ! have npm; then install_package npm; fi
-            have npm || fail "no npm: install Node.js with npm, or set TEST_OIDC_PROVIDER"
-            mkdir -p "$directory"
-            cp "$source/package.json" "$source/package-lock.json" "$directory"
-            npm ci --prefix "$directory" --ignore-scripts --no-audit --no-fund --silent
-            touch "$directory/installed"
-        fi
-        export TEST_OIDC_PROVIDER="$directory"
+        npm_packages tests/identity/openid openid TEST_OIDC_PROVIDER
+        export TEST_OIDC_PROVIDER="$PACKAGES"
     fi
     echo "oidc-provider: $TEST_OIDC_PROVIDER"
 }

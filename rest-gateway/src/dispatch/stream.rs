@@ -4,11 +4,11 @@ use super::errors::{invalid_result, translate};
 use crate::http::{last_event_id, prefers_json};
 use crate::response::{ErrorResponse, Response, ResponseResult};
 use crate::rule::{Rule, StartsRun};
-use crate::sse::{SseSource, StreamStart, await_first_output, buffered_response};
+use crate::sse::{NoAnswer, SseSource, await_first_output, buffered_response};
 use crate::upstream::{Call, CallError, FrameStream, Subscription, Upstream};
 use http::{HeaderMap, HeaderValue};
 use serde_json::value::{RawValue, to_raw_value};
-use threadline_schema::call::ResponseMeta;
+use threadline_schema::call::{Caller, ResponseMeta};
 use threadline_schema::ids::RunId;
 use threadline_schema::rpc::MethodInfo;
 use threadline_schema::runs::{After, Run, RunsSubscribeParams};
@@ -38,21 +38,34 @@ pub(super) async fn started_run(
     answer: AnswerAs<'_>,
 ) -> ResponseResult {
     let last_event_id = if let AnswerAs::Events(last_event_id) = answer { last_event_id } else { None };
+    let caller = call.caller.clone();
     let run = start_run(rule, subscribe, Run::run_id, false, upstream, call, last_event_id).await?;
     let StartedRun { id_header, goes_on, mut frames, meta } = run;
-    let response = match answer {
-        AnswerAs::Json => match buffered_response(&mut frames).await {
-            Ok(body) => Response::json(200, body),
-            Err(error) => Response::error(&error),
-        },
+    let answered = match answer {
+        AnswerAs::Json => buffered_response(&mut frames).await.map(|body| Response::json(200, body)),
         // The client has the beginning, and so the status.
-        AnswerAs::Events(_) if goes_on => Response::events(SseSource::run(Vec::new(), frames)),
-        AnswerAs::Events(_) => match await_first_output(&mut frames).await {
-            StreamStart::Streaming(buffered) => Response::events(SseSource::run(buffered, frames)),
-            StreamStart::Failed(error) => Response::error(&error),
-        },
+        AnswerAs::Events(_) if goes_on => Ok(Response::events(SseSource::run(Vec::new(), frames))),
+        AnswerAs::Events(_) => await_first_output(&mut frames)
+            .await
+            .map(|buffered| Response::events(SseSource::run(buffered, frames))),
+    };
+    let response = match answered {
+        Ok(response) => response,
+        Err(reason) => Response::error(&error_of(reason, upstream, caller).await),
     };
     Ok(response.with_meta(meta).with_header("x-run-id", id_header))
+}
+
+/// Returns the error for a run without an answer. The events stop also when the caller's token expires or is withdrawn:
+/// that is no fault of the service.
+async fn error_of(reason: NoAnswer, upstream: &dyn Upstream, caller: Caller) -> RpcError {
+    if let NoAnswer::EventsLost = reason
+        && let Err(CallError { error, .. }) = upstream.admit(caller).await
+        && error.code == ErrorCode::Unauthorized
+    {
+        return error;
+    }
+    reason.into()
 }
 
 /// Starts a run, and streams it from its first event on, as ChatKit's own server does: later errors are events. The run

@@ -1,6 +1,6 @@
 //! The whole output of a run as one JSON response, for clients that do not want a stream.
 
-use super::run_error::{error_of_end, events_lost};
+use super::run_error::{NoAnswer, error_of_end};
 use crate::response_data::{ItemView, Message, ToolCall, ToolCallView};
 use crate::upstream::FrameStream;
 use futures::StreamExt;
@@ -14,7 +14,7 @@ use threadline_schema::{ErrorCode, RpcError};
 ///
 /// # Errors
 /// The error of the run, even after output. A cancelled run is not an error: its output so far is returned.
-pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8>, RpcError> {
+pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8>, NoAnswer> {
     // Only the newest event with a message of the assistant is kept.
     let mut newest: Option<Event> = None;
     while let Some(frame) = frames.next().await {
@@ -29,17 +29,17 @@ pub(crate) async fn buffered_response(frames: &mut FrameStream) -> Result<Vec<u8
             }
             kind if kind.is_terminal() => {
                 return match error_of_end(event) {
-                    Some(error) => Err(error),
+                    Some(error) => Err(NoAnswer::RunFailed(error)),
                     None => response_body(newest.as_ref(), event).map_err(|error| {
                         tracing::error!(%error, "events of a run could not be parsed");
-                        RpcError::new(ErrorCode::InternalError, "The answer cannot be shown.")
+                        NoAnswer::RunFailed(RpcError::new(ErrorCode::InternalError, "The answer cannot be shown."))
                     }),
                 };
             }
             _ => {}
         }
     }
-    Err(events_lost())
+    Err(NoAnswer::EventsLost)
 }
 
 fn has_assistant_message(event: &str) -> bool {
@@ -146,7 +146,7 @@ mod tests {
             .zip(1..)
             .map(|(event, seq)| Frame::Run { run_id: RunId::nil(), seq, event: Event::from_json(event.as_str()) })
             .collect();
-        let body = buffered_response(&mut stream::iter(frames).boxed()).await?;
+        let body = buffered_response(&mut stream::iter(frames).boxed()).await.map_err(RpcError::from)?;
         Ok(serde_json::from_slice(&body).unwrap())
     }
 

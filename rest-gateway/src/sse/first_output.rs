@@ -1,11 +1,10 @@
 //! Waits for the first output of a run, before the HTTP status is sent. A run that fails before it is an HTTP error
 //! instead of a stream.
 
-use super::run_error::{error_of_end, events_lost};
+use super::run_error::{NoAnswer, error_of_end};
 use crate::upstream::FrameStream;
 use futures::StreamExt;
 use serde::Deserialize;
-use threadline_schema::RpcError;
 use threadline_schema::event::EventKind;
 use threadline_schema::frame::Frame;
 
@@ -13,17 +12,11 @@ use threadline_schema::frame::Frame;
 /// would only use memory.
 const MAX_BUFFERED: usize = 256;
 
-/// How a run started.
-#[derive(Debug)]
-pub(crate) enum StreamStart {
-    /// With output, or it ended well without any. These frames come first in the stream.
-    Streaming(Vec<Frame>),
-    /// It failed before its first output.
-    Failed(RpcError),
-}
-
-/// Reads frames up to the first output or the end.
-pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart {
+/// Reads frames up to the first output or the end. Returns them: they come first in the stream.
+///
+/// # Errors
+/// If the run has no output and did not end well.
+pub(crate) async fn await_first_output(frames: &mut FrameStream) -> Result<Vec<Frame>, NoAnswer> {
     let mut buffered = Vec::new();
     while let Some(frame) = frames.next().await {
         let kind = frame.event().kind();
@@ -31,15 +24,15 @@ pub(crate) async fn await_first_output(frames: &mut FrameStream) -> StreamStart 
             && !buffered.iter().any(is_resync_with_output)
             && let Some(error) = error_of_end(frame.event())
         {
-            return StreamStart::Failed(error);
+            return Err(NoAnswer::RunFailed(error));
         }
         let is_decided = kind.is_output() || kind.is_terminal();
         buffered.push(frame);
         if is_decided || buffered.len() >= MAX_BUFFERED {
-            return StreamStart::Streaming(buffered);
+            return Ok(buffered);
         }
     }
-    StreamStart::Failed(events_lost())
+    Err(NoAnswer::EventsLost)
 }
 
 /// Returns whether a frame replaces the events of a run and has output among its items: what the user has not said.
@@ -66,9 +59,9 @@ fn is_resync_with_output(frame: &Frame) -> bool {
 mod tests {
     use super::*;
     use futures::stream;
-    use threadline_schema::ErrorCode;
     use threadline_schema::event::Event;
     use threadline_schema::ids::RunId;
+    use threadline_schema::{ErrorCode, RpcError};
 
     const ADDED: &str = r#"{"type":"thread.item.added","item":{}}"#;
     const USER: &str = r#"{"type":"thread.item.done","item":{"type":"user_message"}}"#;
@@ -85,10 +78,7 @@ mod tests {
 
     /// Returns how many frames are buffered.
     async fn start(events: &[&str]) -> Result<usize, RpcError> {
-        match await_first_output(&mut frames(events)).await {
-            StreamStart::Streaming(buffered) => Ok(buffered.len()),
-            StreamStart::Failed(error) => Err(error),
-        }
+        Ok(await_first_output(&mut frames(events)).await?.len())
     }
 
     #[tokio::test]

@@ -16,7 +16,8 @@ pub(crate) mod rest_event;
 mod run_error;
 
 pub(crate) use buffered_response::buffered_response;
-pub(crate) use first_output::{StreamStart, await_first_output};
+pub(crate) use first_output::await_first_output;
+pub(crate) use run_error::NoAnswer;
 
 use crate::http::Observation;
 use crate::rule::StreamScope;

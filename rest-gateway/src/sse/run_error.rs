@@ -1,4 +1,4 @@
-//! The error of a run that did not end well.
+//! The errors of a run that gave no answer.
 
 use serde::Deserialize;
 use threadline_schema::error::Failure;
@@ -23,9 +23,24 @@ pub(super) fn error_of_end(event: &Event) -> Option<RpcError> {
     }
 }
 
-/// Returns the error for events that stop without a terminal event.
-pub(super) fn events_lost() -> RpcError {
-    RpcError::new(ErrorCode::ServiceUnavailable, "The service cannot be reached right now. Please try again.")
+/// Why there is no answer of a run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// The run did not end well.
+    #[error("{0}")]
+    RunFailed(RpcError),
+    /// The events stopped before the end of the run: the core is gone, or the caller's token is not accepted any more.
+    #[error("The service cannot be reached right now. Please try again.")]
+    EventsLost,
+}
+
+impl From<NoAnswer> for RpcError {
+    fn from(reason: NoAnswer) -> Self {
+        match reason {
+            NoAnswer::RunFailed(error) => error,
+            NoAnswer::EventsLost => Self::new(ErrorCode::ServiceUnavailable, reason.to_string()),
+        }
+    }
 }
 
 #[derive(Deserialize)]

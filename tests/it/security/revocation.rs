@@ -210,3 +210,34 @@ in_variants! {
         }
     }
 }
+
+in_variants! {
+    [
+        serve { Some(Setup::new().await) }
+        split { Some(Setup::new().await.split()) }
+    ]
+    /// A client that waits for the status of its answer gets 401 when its access is taken back: the service is not at
+    /// fault.
+    async fn an_answer_that_is_waited_for_ends_as_unauthorized(setup: Setup) {
+        let (upstream, gate) = (Upstream::start().await, Gate::closed());
+        let script = Script::stream().stop(&gate).words(&["one"]).done("stop");
+        upstream.answer_with(move |_| script.clone());
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let mut waiting = Vec::new();
+        for accept in ["application/json", "text/event-stream"] {
+            let request = user.request(Method::POST, &Client::runs_path(user.session().await)).header("accept", accept);
+            waiting.push(tokio::spawn(crate::support::client::read(request.json(&Client::message("hello")))));
+        }
+        while upstream.requests().len() < waiting.len() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let logout = user.post("/api/v1/auth/logout-everywhere", &json!({})).await;
+        assert_eq!(logout.status, 200, "{}", logout.text);
+        for reply in join_all(waiting).await {
+            reply.unwrap().fails(401, "UNAUTHORIZED");
+        }
+        gate.open();
+        crate::rpc::nobody_panicked(&app);
+    }
+}

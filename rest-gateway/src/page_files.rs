@@ -45,8 +45,8 @@ impl PageFiles {
 
 #[cfg(test)]
 impl PageFiles {
-    /// Checks that the page has each file of its folder below `src`, and that the page or another file names each of its
-    /// files. The folder can lack files that the page has from another one.
+    /// Checks that the page has each file of its folder below `src`, and that the page or another file names each of
+    /// its files. The folder can lack files that the page has from another one.
     pub(crate) fn check_files(&self, folder: &str) {
         let directory = format!("{}/src/{folder}", env!("CARGO_MANIFEST_DIR"));
         for file in std::fs::read_dir(directory).unwrap() {

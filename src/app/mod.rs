@@ -1,7 +1,7 @@
 //! The three ways to run: gateway and core in one process, the core alone, the gateway alone.
 //!
-//! Each of them starts a process (`app/process.rs`), makes the upstream of its gateways, serves its listeners, and waits
-//! for the stop.
+//! Each of them starts a process (`app/process.rs`), makes the upstream of its gateways, serves its listeners, and
+//! waits for the stop.
 
 mod handlers;
 mod process;

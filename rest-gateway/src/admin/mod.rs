@@ -1,5 +1,5 @@
-//! The console of operators: the files of this folder, as they are, with the colours and controls of the chat page. It uses
-//! the REST rows of `admin.*` like any script.
+//! The console of operators: the files of this folder, as they are, with the colours and controls of the chat page. It
+//! uses the REST rows of `admin.*` like any script.
 //!
 //! The files name each other and the API relative to the page, so a proxy can serve it under a path prefix.
 

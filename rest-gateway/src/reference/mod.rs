@@ -1,12 +1,14 @@
-//! The API reference as an interactive page: OpenAPI Explorer shows `/openapi.json`. See `rest-gateway/reference-bundle`.
+//! The API reference as an interactive page: OpenAPI Explorer shows `/openapi.json`. See
+//! `rest-gateway/reference-bundle`.
 //!
 //! The files name each other and the document relative to the page, so a proxy can serve it under a path prefix.
 
 use crate::page_files::PageFiles;
 use http::HeaderValue;
 
-/// The page runs only its own files, and asks only its own host. The viewer makes its elements from templates, through the
-/// one policy of trusted types that is named here, with styles inside of them: so inline styles are allowed, and no scripts.
+/// The page runs only its own files, and asks only its own host. The viewer makes its elements from templates, through
+/// the one policy of trusted types that is named here, with styles inside of them: so inline styles are allowed, and no
+/// scripts.
 pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \

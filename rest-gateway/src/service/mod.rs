@@ -213,8 +213,8 @@ impl Inner {
         }
     }
 
-    /// Refuses a path that does not exist. A preflight from an allowed origin succeeds nevertheless: if it failed, the page
-    /// would see a network error instead of the 404.
+    /// Refuses a path that does not exist. A preflight from an allowed origin succeeds nevertheless: if it failed, the
+    /// page would see a network error instead of the 404.
     async fn unknown_path(&self, head: &Parts, caller: Caller) -> ResponseResult {
         let is_preflight = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if !(is_preflight && self.headers.allows(&head.headers)) {

@@ -12,7 +12,7 @@
 //! | `approved_call.rs` | calls that are made before the model is asked: approved ones, and those of a process that died |
 //! | `continued_run.rs` | runs that continue after their process has died |
 //! | `abandon_pending.rs` | pending calls that were not answered before the conversation continued |
-//! | `titles.rs` | asks a model for the title of a thread |
+//! | `titles/` | asks a model for the title of a thread |
 //! | `summaries/` | asks a model for the summary of the turns that prompts leave out |
 //! | `side_request.rs` | a request to a model for a title or a summary |
 //! | `context/` | which part of a conversation fits into the context window of a model |

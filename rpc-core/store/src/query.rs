@@ -157,8 +157,8 @@ where
     }
 }
 
-/// Counts the rows that the statement returns. For a statement without rows, diesel's connection to SQLite asks a reference
-/// to it whether it can be prepared, and a reference does not pass the question on to [`Fixed`].
+/// Counts the rows that the statement returns. For a statement without rows, diesel's connection to SQLite asks a
+/// reference to it whether it can be prepared, and a reference does not pass the question on to [`Fixed`].
 impl<'q, Q: QueryFragment<Sqlite> + 'q> ExecuteFixed<'q, Q> for LiteConn {
     fn execute_fixed(&mut self, statement: Fixed<Q>) -> impl Future<Output = QueryResult<usize>> + Send {
         let changed = LoadConnection::load(self, ReturningOne(statement)).and_then(|mut rows| {

@@ -2,9 +2,9 @@
 
 /// Implements `Deserialize` and `Serialize` of a type with `#[serde(remote = "Self")]`.
 ///
-/// serde's derive makes code for each format, error type and crate that reads the type. For a type with tens of variants
-/// that is much code. Here everything is read into a [`serde_json::Value`] first, so the large part is compiled once. A type
-/// with a tag is read into such a value in any case.
+/// serde's derive makes code for each format, error type and crate that reads the type. For a type with tens of
+/// variants that is much code. Here everything is read into a [`serde_json::Value`] first, so the large part is
+/// compiled once. A type with a tag is read into such a value in any case.
 macro_rules! by_value {
     ($type:ty) => {
         impl<'de> serde::Deserialize<'de> for $type {

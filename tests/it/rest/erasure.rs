@@ -1,4 +1,4 @@
-//! Everything about a user: the archive of it, and its erasure. After that, nothing of the user is in any table or file.
+//! Everything about a user: its archive, and its erasure. After that, nothing of the user is in any table or file.
 
 use super::attachments::{attach, say_with};
 use super::registration::command;

@@ -57,7 +57,7 @@ impl Reply {
 
 impl Client {
     pub fn new(rest: &str, rpc: &str, token: Option<String>) -> Self {
-        // Without the certificates of the system: reading them takes most of the time of a test that makes many clients.
+        // Without the certificates of the system: reading them takes most of the time of a test with many clients.
         let http = reqwest::Client::builder().no_proxy().timeout(super::PATIENCE).tls_certs_only(std::iter::empty());
         let http = http.build().unwrap();
         Self { http, rest: rest.to_owned(), rpc: rpc.to_owned(), token, email: String::new(), user_id: None }

@@ -45,9 +45,9 @@ pub(super) async fn started_run(
         AnswerAs::Json => buffered_response(&mut frames).await.map(|body| Response::json(200, body)),
         // The client has the beginning, and so the status.
         AnswerAs::Events(_) if goes_on => Ok(Response::events(SseSource::run(Vec::new(), frames))),
-        AnswerAs::Events(_) => await_first_output(&mut frames)
-            .await
-            .map(|buffered| Response::events(SseSource::run(buffered, frames))),
+        AnswerAs::Events(_) => {
+            await_first_output(&mut frames).await.map(|buffered| Response::events(SseSource::run(buffered, frames)))
+        }
     };
     let response = match answered {
         Ok(response) => response,

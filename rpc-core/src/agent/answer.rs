@@ -2,6 +2,7 @@
 
 use super::abandon_pending::abandon_pending_calls;
 use super::approved_call::{ApprovedCall, MadeCall, make_open_calls};
+use super::context::Conversation;
 use super::execute_calls::execute_calls;
 use super::model_chain::ModelChain;
 use super::registry::ResolvedAgent;
@@ -38,6 +39,16 @@ pub(crate) struct AnswerDriver {
     summary: Option<SummaryJob>,
 }
 
+/// What the model is asked first.
+struct Prepared {
+    conversation: Conversation,
+    /// The tools whose calls the user has approved for the thread.
+    approved: BTreeSet<String>,
+    /// Number of the turn before which the run has made calls, and of the next turn.
+    first_turn: u32,
+    next_turn: u32,
+}
+
 impl AnswerDriver {
     pub(crate) fn new(
         services: Arc<AgentServices>,
@@ -69,6 +80,50 @@ impl AnswerDriver {
     ) -> Result<(), AgentError> {
         let Self { services, agent: resolved, .. } = self;
         let AgentServices { store, clock, .. } = &**services;
+        // Boxed, as other long steps here: a run spends nearly all its time reading the stream of the model.
+        let Prepared { mut conversation, approved, first_turn, next_turn } =
+            Box::pin(self.prepare(run, writer)).await?;
+        let permission = Permission::OfModel(&approved);
+
+        // A call that the user had approved is a turn without a question to the model.
+        for turn in next_turn.saturating_sub(first_turn)..resolved.agent.max_turns {
+            if turn > 0 {
+                Box::pin(self.top_up(run, writer)).await?;
+            }
+            let calls = models.answer(turn, &conversation, writer).await?;
+            if calls.is_empty() {
+                return Ok(());
+            }
+            let text = writer.open_text().to_owned();
+            let pending = resolved.tools.first_pending(&calls, permission);
+            let pending = pending.map(|(index, pending)| (index, waiting_call(pending, clock.now())));
+            let pending_index = pending.as_ref().map(|(index, _)| *index);
+            let waiting =
+                pending.as_ref().map(|(index, waiting)| WaitingCall { index: *index, approval: waiting.approval });
+            let requested: Vec<RequestedCall> =
+                calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
+            writer.begin_calls(first_turn + turn, &requested, waiting);
+            writer.store_items(store, run.token).await?;
+            let results = execute_calls(store, resolved, run, &calls, pending_index, permission, writer);
+            let results = Box::pin(results).await?;
+            if let Some((index, waiting)) = pending
+                && let Some(call) = requested.get(index)
+            {
+                // Another run continues with the answer.
+                writer.leave_pending(index, call, waiting.into_pending(call));
+                return Ok(());
+            }
+            conversation.messages.push(Message::Assistant { text, tool_calls: calls.clone() });
+            tool_results::push(&mut conversation.messages, calls, results);
+        }
+        writer.finish_answer(FinishReason::TurnLimit);
+        Err(AgentError::TurnLimit(resolved.agent.max_turns))
+    }
+
+    /// Makes the calls that were left to make, and reads what the model is to be asked.
+    async fn prepare(&self, run: &RunContext, writer: &mut RunWriter) -> Result<Prepared, AgentError> {
+        let Self { services, agent: resolved, .. } = self;
+        let AgentServices { store, clock, .. } = &**services;
         let agent = &resolved.agent;
         // First, so that the run knows the call even if something fails later.
         let made = match &self.approved {
@@ -79,9 +134,8 @@ impl AnswerDriver {
             true => store.approved_tools(run.token.thread_id).await?,
             false => BTreeSet::new(),
         };
-        let permission = Permission::OfModel(&approved);
         let mut made = Vec::from_iter(made);
-        made.extend(make_open_calls(store, resolved, run, permission, writer).await?);
+        made.extend(make_open_calls(store, resolved, run, Permission::OfModel(&approved), writer).await?);
         let history = store.history_to(run.token.thread_id, run.retry_of, services.history_items);
         let mut history = history.await?;
         let is_partial = history.len() >= usize::try_from(services.history_items).unwrap_or(usize::MAX);
@@ -113,39 +167,7 @@ impl AnswerDriver {
         for MadeCall { name, result, .. } in made {
             tool_results::push_images(&mut conversation.messages, &name, result.images);
         }
-
-        // A call that the user had approved is a turn without a question to the model.
-        for turn in next_turn.saturating_sub(first_turn)..agent.max_turns {
-            if turn > 0 {
-                self.top_up(run, writer).await?;
-            }
-            let calls = models.answer(turn, &conversation, writer).await?;
-            if calls.is_empty() {
-                return Ok(());
-            }
-            let text = writer.open_text().to_owned();
-            let pending = resolved.tools.first_pending(&calls, permission);
-            let pending = pending.map(|(index, pending)| (index, waiting_call(pending, clock.now())));
-            let pending_index = pending.as_ref().map(|(index, _)| *index);
-            let waiting =
-                pending.as_ref().map(|(index, waiting)| WaitingCall { index: *index, approval: waiting.approval });
-            let requested: Vec<RequestedCall> =
-                calls.iter().map(|call| requested_call(call, &resolved.tools)).collect();
-            writer.begin_calls(first_turn + turn, &requested, waiting);
-            writer.store_items(store, run.token).await?;
-            let results = execute_calls(store, resolved, run, &calls, pending_index, permission, writer).await?;
-            if let Some((index, waiting)) = pending
-                && let Some(call) = requested.get(index)
-            {
-                // Another run continues with the answer.
-                writer.leave_pending(index, call, waiting.into_pending(call));
-                return Ok(());
-            }
-            conversation.messages.push(Message::Assistant { text, tool_calls: calls.clone() });
-            tool_results::push(&mut conversation.messages, calls, results);
-        }
-        writer.finish_answer(FinishReason::TurnLimit);
-        Err(AgentError::TurnLimit(agent.max_turns))
+        Ok(Prepared { conversation, approved, first_turn, next_turn })
     }
 }
 

@@ -63,7 +63,8 @@ impl Feed {
         let next = async {
             match source {
                 Source::Run(feed) => feed.next().await,
-                Source::Thread(feed, _) => feed.next().await,
+                // Boxed, so that the feeds of runs, which are most, do not have its size.
+                Source::Thread(feed, _) => Box::pin(feed.next()).await,
             }
         };
         let frame = tokio::select! {

@@ -34,7 +34,7 @@ pub(crate) struct RunTask {
     request: RequestContext,
     driver: Box<dyn RunDriver>,
     /// What the former owner has done of it.
-    resumed: Option<ResumedRun>,
+    resumed: Option<Box<ResumedRun>>,
 }
 
 /// A run that continues after its process has died.
@@ -60,7 +60,7 @@ impl RunTask {
 
     /// Continues a run that was created `age` ago, from where its former owner left it.
     pub(crate) fn resume(self, age: Duration, progress: RunProgress, output: ResumedOutput) -> Self {
-        Self { resumed: Some(ResumedRun { age, progress, output }), ..self }
+        Self { resumed: Some(Box::new(ResumedRun { age, progress, output })), ..self }
     }
 }
 
@@ -98,7 +98,7 @@ impl RunTask {
     /// From the first request to the model to the stored end. Whatever happens in here, dropping the guard ends the run
     /// in this process.
     async fn execute(mut self, shared: &Arc<Shared>) {
-        let (age, progress, output) = match self.resumed.take() {
+        let (age, progress, output) = match self.resumed.take().map(|resumed| *resumed) {
             Some(ResumedRun { age, progress, output }) => (age, Some(progress), Some(output)),
             None => Default::default(),
         };
@@ -128,6 +128,12 @@ impl RunTask {
                 },
             }
         };
+        // Boxed: it is large, and a run spends nearly all its time before it.
+        Box::pin(self.end(shared, writer, outcome, age + started.elapsed())).await;
+    }
+
+    /// Stores the end and reports it. `took` is how long the run took.
+    async fn end(mut self, shared: &Arc<Shared>, mut writer: RunWriter, outcome: RunOutcome, took: Duration) {
         writer.settle(&shared.store, self.token.run_id).await;
         writer.close();
         let status = outcome.status();
@@ -140,7 +146,7 @@ impl RunTask {
             writer.include_usage(usage, &meter);
         }
         finish_run(shared, &self, &mut writer, &outcome).await;
-        self.report(&outcome, writer.usage, age + started.elapsed());
+        self.report(&outcome, writer.usage, took);
         self.driver.after_end();
     }
 
@@ -160,8 +166,9 @@ impl RunTask {
         };
         self.driver.drive(&context, writer).await?;
         if let Some(message) = self.retry_of {
-            let replaced = shared.store.retry_replaces(message, self.token.run_id).await;
-            writer.replace_items(replaced.map_err(|error| DriverError {
+            // Boxed: a query of the store is large, and this one comes last.
+            let replaced = Box::pin(shared.store.retry_replaces(message, self.token.run_id));
+            writer.replace_items(replaced.await.map_err(|error| DriverError {
                 failure: Failure {
                     code: ErrorCode::ServiceUnavailable,
                     message: "The database cannot be reached right now. Please try again in a moment.".to_owned(),

@@ -118,7 +118,8 @@ impl RunFeed {
             }
             match &mut self.source {
                 Source::Ended => return None,
-                Source::Replay(replay) => match replay.read(self.position).await {
+                // Boxed, so that the feeds of live runs do not have its size.
+                Source::Replay(replay) => match Box::pin(replay.read(self.position)).await {
                     Ok(events) if events.is_empty() => self.source = Source::Ended,
                     Ok(events) => self.read_ahead.extend(events),
                     Err(error) => {

@@ -149,7 +149,8 @@ impl Server {
         let mut connection = self.connect(state).await?;
         if !connection.is_pooler() {
             let settings = format!(
-                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+                 SET default_transaction_isolation = 'read committed'",
                 STATEMENT_TIMEOUT.as_millis(),
                 TRANSACTION_PAUSE.as_millis(),
             );

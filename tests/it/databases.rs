@@ -53,6 +53,25 @@ async fn a_conversation_is_free_soon_after_its_process_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_for_idle_sessions_does_not_end_the_lock_of_a_process() {
+    let Some(setup) = Setup::postgres().await else { return };
+    // PostgreSQL 14 and newer have this setting.
+    setup.database.administrate("ALTER DATABASE {name} SET idle_session_timeout = '1s'").await;
+    let upstream = Upstream::start().await;
+    queue_hanging_answer(&upstream);
+    let mut one = setup.upstream(&upstream).start().await;
+    let other = one.again().start().await;
+    let (user, session, _) = PausedAnswer::start(&one).await.logged(&one).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    one.core().kill();
+    let (free, ended) = say_when_free(&user.at(&other), session).await;
+    assert!(free < Duration::from_secs(3), "it was free after {free:?}");
+    assert_eq!(ended, "run.completed");
+    let log = other.log();
+    assert!(!log.iter().any(|line| line.to_string().contains("the lock of this process is lost")), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_started_again_frees_what_it_left() {
     let Some(setup) = Setup::postgres().await else { return };
     let upstream = Upstream::start().await;

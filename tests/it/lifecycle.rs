@@ -173,17 +173,43 @@ async fn a_dead_replica_does_not_block_its_threads() {
 async fn one_sqlite_file_has_one_server() {
     let app = Setup::new().await.start().await;
     let user = app.user().await;
-    let settings = [
-        ("DATABASE_URL", app.database.url()),
-        ("REST_LISTEN", "127.0.0.1:0".into()),
-        ("RPC_LISTEN", "127.0.0.1:0".into()),
-    ];
+    let said = refused_start(app.database.url()).await;
+    assert!(said.contains("in use"), "{said}");
+    #[cfg(unix)]
+    {
+        let file = app.database.url().strip_prefix("sqlite://").unwrap().to_owned();
+        let (link, name) = (format!("{file}.link"), format!("{file}.name"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let said = refused_start(format!("sqlite://{link}")).await;
+        assert!(said.contains("in use"), "{said}");
+        std::fs::hard_link(&file, &name).unwrap();
+        let said = refused_start(format!("sqlite://{name}")).await;
+        assert!(said.contains("hard links"), "{said}");
+    }
+    assert_eq!(user.get("/api/v1/auth/me").await.status, 200, "the first goes on");
+}
+
+/// Starts a server on a database that it must not use. Returns what it says.
+async fn refused_start(database: String) -> String {
+    let settings =
+        [("DATABASE_URL", database), ("REST_LISTEN", "127.0.0.1:0".into()), ("RPC_LISTEN", "127.0.0.1:0".into())];
     let output =
         tokio::task::spawn_blocking(move || crate::support::process::run(&["serve"], &settings)).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_symbolic_link_to_a_file_that_does_not_exist_yet_has_one_server() {
+    let setup = Setup::new().await;
+    let file = setup.database.url().strip_prefix("sqlite://").unwrap().to_owned();
+    let link = format!("{file}.link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let app = setup.with("DATABASE_URL", format!("sqlite://{link}")).start().await;
+    let said = refused_start(app.database.url()).await;
     assert!(said.contains("in use"), "{said}");
-    assert_eq!(user.get("/api/v1/auth/me").await.status, 200, "the first goes on");
 }
 
 crate::everywhere! {

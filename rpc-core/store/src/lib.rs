@@ -112,7 +112,8 @@ impl FileLock {
     /// for PostgreSQL, which several processes share.
     ///
     /// # Errors
-    /// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the file system fails.
+    /// [`StoreError::Config`] if another process has the lock or the file has several names (hard links),
+    /// [`StoreError::Unavailable`] if the file system fails.
     pub fn acquire(config: &crate::config::DatabaseConfig) -> StoreResult<Option<Self>> {
         if config.is_postgres() {
             return Ok(None);

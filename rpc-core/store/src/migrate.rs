@@ -191,6 +191,8 @@ fn on_postgres(connection: PgConn, action: Action) -> StoreResult<Done> {
     let mut waiting_since = None;
     loop {
         let done = connection.transaction(|c| -> Result<Option<Done>, Cause> {
+            // Otherwise the default of the server may hide what the previous holder of the lock has committed.
+            c.batch_execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
             let is_locked = diesel::select(sql::<Bool>(&format!("pg_try_advisory_xact_lock({ADVISORY_LOCK})")));
             if !is_locked.get_result::<bool>(c)? {
                 return Ok(None);

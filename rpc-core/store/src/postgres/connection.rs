@@ -6,7 +6,7 @@
 
 use super::pool_state::PoolState;
 use super::row::PgRow;
-use super::sqlstate::{Verdict, to_diesel, verdict};
+use super::sqlstate::{Verdict, is_undone, to_diesel, verdict};
 use super::statement::PgStatement;
 use super::{STATEMENT_TIMEOUT, TRANSACTION_PAUSE};
 use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, InstrumentationEvent, StrQueryHelper};
@@ -36,6 +36,15 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 const AGE_SPREAD: Duration = Duration::from_secs(5 * 60);
 /// Connections that were idle for longer are replaced. Firewalls and poolers forget such, some without a word.
 const MAX_IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// Begins a transaction. The store takes row locks and reads what others have committed before, so it needs this level;
+/// the operator of the server may have chosen another default.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// How often a statement outside a transaction is sent again after the server has undone it because of a concurrent one.
+const REPETITIONS: u32 = 8;
+/// Longest pause before the first repetition. It doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection to PostgreSQL.
 pub(crate) struct PgConn {
@@ -73,7 +82,6 @@ struct Answer {
 impl PgConn {
     pub(super) fn new(client: Client, is_pooler: bool, pool: Arc<PoolState>) -> Self {
         let created = Instant::now();
-        let spread = uuid::Uuid::new_v4().as_fields().0;
         Self {
             client,
             prepared: HashMap::new(),
@@ -83,7 +91,7 @@ impl PgConn {
             generation: pool.generation(),
             pool,
             created,
-            max_age: MAX_AGE + AGE_SPREAD.mul_f64(f64::from(spread) / f64::from(u32::MAX)),
+            max_age: MAX_AGE + AGE_SPREAD.mul_f64(random()),
             last_used: created,
             is_waiting: false,
             health: Health::Good,
@@ -148,11 +156,18 @@ impl PgConn {
         let shown = StrQueryHelper::new(&statement.sql);
         self.instrumentation.on_connection_event(InstrumentationEvent::start_query(&shown));
         self.is_waiting = true;
-        let answer = if by_name {
-            self.run_prepared(&statement).await
-        } else {
-            Self::run_unnamed(&self.client, &statement).await
-        };
+        let mut answer = self.send(&statement, by_name).await;
+        // The session of a pooler can have another default isolation level, at which a concurrent change is an error.
+        for repetition in 0..REPETITIONS {
+            match &answer {
+                Err(error) if is_undone(error) && !self.is_in_transaction() => {
+                    // Of different lengths, so that two statements do not disturb each other again.
+                    tokio::time::sleep((FIRST_PAUSE * (1 << repetition)).mul_f64(random())).await;
+                    answer = self.send(&statement, by_name).await;
+                }
+                _ => break,
+            }
+        }
         let answer = match answer {
             Err(error) if self.judge(&error, by_name) == Verdict::NotPrepared && !self.is_in_transaction() => {
                 // It was not executed: the server did not know it.
@@ -165,6 +180,10 @@ impl PgConn {
         self.is_waiting = false;
         self.last_used = Instant::now();
         answer.map_err(|error| to_diesel(&error, by_name))
+    }
+
+    async fn send(&mut self, statement: &PgStatement, by_name: bool) -> Result<Answer, tokio_postgres::Error> {
+        if by_name { self.run_prepared(statement).await } else { Self::run_unnamed(&self.client, statement).await }
     }
 
     async fn run_unnamed(client: &Client, statement: &PgStatement) -> Result<Answer, tokio_postgres::Error> {
@@ -235,16 +254,21 @@ impl PgConn {
     /// Begins a transaction that may write.
     pub(crate) async fn begin(&mut self) -> QueryResult<()> {
         if !self.is_pooler {
-            return AnsiTransactionManager::begin_transaction(self).await;
+            return AnsiTransactionManager::begin_transaction_sql(self, BEGIN).await;
         }
         // The session is the pooler's, and so are its settings; those of a transaction are ours.
         let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            "{BEGIN}; SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
             STATEMENT_TIMEOUT.as_millis(),
             TRANSACTION_PAUSE.as_millis()
         );
         AnsiTransactionManager::begin_transaction_sql(self, &begin).await
     }
+}
+
+/// Returns a random number from 0 to 1.
+fn random() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 impl SimpleAsyncConnection for PgConn {

@@ -36,6 +36,10 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit of a pause inside a transaction. It frees the locks of a process that has stopped in a transaction.
 const TRANSACTION_PAUSE: Duration = Duration::from_secs(30);
 
+/// Lifts the time limit for idle sessions that the operator may have set. The session that shows that this process is
+/// alive is always idle, and the pool closes its own idle connections. A server before PostgreSQL 14 has no such limit.
+const NEVER_TOO_IDLE: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
+
 /// TCP keepalive: a connection without traffic is probed after this time, and then again at the interval. It is closed
 /// after this number of probes without an answer.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
@@ -149,7 +153,8 @@ impl Server {
         let mut connection = self.connect(state).await?;
         if !connection.is_pooler() {
             let settings = format!(
-                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+                "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+                 SET default_transaction_isolation = 'read committed'; {NEVER_TOO_IDLE}",
                 STATEMENT_TIMEOUT.as_millis(),
                 TRANSACTION_PAUSE.as_millis(),
             );
@@ -215,8 +220,15 @@ impl Server {
         let connected = self.config.connect(self.tls.clone()).await;
         let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context)).boxed();
+        let prepare = async {
+            let is_pooler = pooler::is_pooler(&client).await?;
+            if !is_pooler {
+                client.batch_execute(NEVER_TOO_IDLE).await?;
+            }
+            Ok::<_, tokio_postgres::Error>(is_pooler)
+        };
         let is_pooler = tokio::select! {
-            is_pooler = pooler::is_pooler(&client) => is_pooler.map_err(StoreError::unavailable)?,
+            is_pooler = prepare => is_pooler.map_err(StoreError::unavailable)?,
             () = async { while let Some(Ok(_)) = messages.next().await {} } => {
                 return Err(StoreError::unavailable("the connection was closed"));
             }

@@ -47,6 +47,13 @@ pub(super) fn verdict(error: &tokio_postgres::Error, by_name: bool) -> Verdict {
     }
 }
 
+/// Returns whether the server has undone the transaction because of a concurrent one, so that it can be repeated.
+pub(super) fn is_undone(error: &tokio_postgres::Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code))
+}
+
 /// The error in diesel's words. The kinds that the store reads as "unavailable right now" are chosen by the code, not
 /// by the text, which depends on the server's language.
 pub(super) fn to_diesel(error: &tokio_postgres::Error, by_name: bool) -> Error {

@@ -80,14 +80,32 @@ pub(super) fn file(config: &DatabaseConfig) -> StoreResult<String> {
 /// Locks a database file for this process. The operating system releases the lock when the process ends.
 ///
 /// The lock is on a second file with the suffix `.lock`, because closing the database file would release the locks that
-/// SQLite itself has on it in this process.
+/// SQLite itself has on it in this process. It is beside the file to which symbolic links lead, as SQLite's own files
+/// are. Creates the database file if there is none: a symbolic link may name one that does not exist yet.
 ///
 /// # Errors
-/// [`StoreError::Config`] if another process has the lock, [`StoreError::Unavailable`] if the lock file cannot be
-/// opened.
+/// [`StoreError::Config`] if another process has the lock, or the file has several names. [`StoreError::Unavailable`]
+/// if the file or the lock file cannot be opened.
 pub(super) fn lock_file(config: &DatabaseConfig) -> StoreResult<File> {
-    let path = format!("{}.lock", file(config)?);
-    let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{path}: {error}"));
+    let file = file(config)?;
+    let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{file}: {error}"));
+    let actual = match std::fs::canonicalize(&file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            File::options().create(true).append(true).open(&file).map_err(unavailable)?;
+            std::fs::canonicalize(&file)
+        }
+        found => found,
+    };
+    let mut path = actual.map_err(unavailable)?;
+    if names(&std::fs::metadata(&path).map_err(unavailable)?) > 1 {
+        return Err(StoreError::Config(
+            "the file has several names (hard links). SQLite keeps a log for each name, so two programs can destroy the \
+             file; delete the other names, or copy the file and use the copy"
+                .to_owned(),
+        ));
+    }
+    path.as_mut_os_string().push(".lock");
+    let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{}: {error}", path.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -96,6 +114,17 @@ pub(super) fn lock_file(config: &DatabaseConfig) -> StoreResult<File> {
         )),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
+}
+
+/// Returns how many names (hard links) a file has.
+#[cfg(unix)]
+fn names(file: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+#[cfg(not(unix))]
+fn names(_: &std::fs::Metadata) -> u64 {
+    1
 }
 
 /// Opens the file and configures the connection. Blocks while another connection locks the file, up to the busy

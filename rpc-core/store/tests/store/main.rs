@@ -32,6 +32,7 @@ mod races;
 mod round_trip;
 mod runs;
 mod segments;
+mod server_settings;
 mod tasks;
 mod thread_runs;
 mod thread_summaries;

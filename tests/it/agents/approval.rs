@@ -206,6 +206,33 @@ everywhere! {
         );
     }
 
+    async fn only_the_same_decision_is_the_same_request(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let (_app, user, session) = stand(setup, ADDING, &upstream).await;
+        let edit = |title: &str| {
+            decision(&[("decision", "edit"), ("arguments", json!({"title": title}).to_string().as_str())])
+        };
+        let refuse = |reason: &str| decision(&[("decision", "refuse"), ("reason", reason)]);
+        let pairs = [
+            (edit("Tea"), edit("Coffee")),
+            (refuse("Too dear"), refuse("Too late")),
+            (refuse("Too dear"), decision(&[("decision", "refuse")])),
+            (decision(&[("decision", "approve")]), decision(&[("decision", "approve_always")])),
+        ];
+        for (made, other) in &pairs {
+            asks_to_add(&upstream, "Milk");
+            let item = until_asked(&user, session).await;
+            let stream = Sse::open(input(&user, session, &item, made)).await.unwrap().finish().await;
+            let after = |answer: &Value| {
+                input(&user, session, &item, answer).header("last-event-id", format!("{}:1", stream.run_id()))
+            };
+            let again = Sse::open(after(made)).await.unwrap().finish().await;
+            assert_eq!((again.run_id(), &again.events[..]), (stream.run_id(), &stream.events[1..]), "{made}");
+            refused(after(other)).await.fails(409, "CONFLICT");
+        }
+        assert_eq!(titles(&user).await.len(), 2);
+    }
+
     async fn of_many_answers_one_counts(setup: Setup) {
         let upstream = Upstream::start().await;
         asks_to_add(&upstream, "Milk");

@@ -232,14 +232,12 @@ fn has_answers(row: &ItemRow, submission: &StructuredInputSubmission) -> bool {
     if questions.status == StructuredInputStatus::Pending {
         return false;
     }
-    match questions.approval.as_ref().map(|shown| shown.outcome) {
-        Some(outcome) => outcome.is_some_and(|outcome| was_decided_by(outcome, submission)),
-        None => {
-            let mut again = questions.clone();
-            record_answers(&mut again, submission.clone()).is_ok()
-                && (again.status, &again.inputs) == (questions.status, &questions.inputs)
-        }
+    if questions.approval.is_some() {
+        return was_decided_by(&questions, submission);
     }
+    let mut again = questions.clone();
+    record_answers(&mut again, submission.clone()).is_ok()
+        && (again.status, &again.inputs) == (questions.status, &questions.inputs)
 }
 
 /// Records answers in the questions.

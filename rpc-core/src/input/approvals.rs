@@ -107,22 +107,17 @@ impl DecidedCall {
         }
         let is_answered = outcome.is_approval() || *outcome == ApprovalOutcome::Refused;
         questions.status = if is_answered { StructuredInputStatus::Answered } else { StructuredInputStatus::Skipped };
-        for input in &mut questions.inputs {
-            let (_, answer) = id_and_answer(input);
-            answer.get_or_insert(StructuredInputAnswer { values: Vec::new(), skipped: true });
-        }
+        skip_unanswered(&mut questions.inputs);
     }
 
-    fn record_answers(&mut self, mut submission: StructuredInputSubmission) {
-        for input in &mut self.questions.inputs {
-            let (id, answer) = id_and_answer(input);
-            *answer = submission.answers.remove(id).filter(|given| !given.skipped);
-        }
+    fn record_answers(&mut self, submission: StructuredInputSubmission) {
+        record_answers(&mut self.questions.inputs, submission);
     }
 }
 
-/// Returns whether such a decision has this outcome.
-pub(super) fn was_decided_by(outcome: ApprovalOutcome, submission: &StructuredInputSubmission) -> bool {
+/// Returns whether this decision has answered the questions about a call: the same outcome by the same answers.
+pub(super) fn was_decided_by(questions: &StructuredInputItem, submission: &StructuredInputSubmission) -> bool {
+    let Some(outcome) = questions.approval.as_ref().and_then(|shown| shown.outcome) else { return false };
     let decided = match ApprovalDecision::read(submission) {
         Ok(ApprovalDecision::Refuse(_)) => ApprovalOutcome::Refused,
         Ok(ApprovalDecision::Approve) => ApprovalOutcome::Approved,
@@ -130,8 +125,28 @@ pub(super) fn was_decided_by(outcome: ApprovalOutcome, submission: &StructuredIn
         Ok(ApprovalDecision::Edit(_)) => ApprovalOutcome::Edited,
         Err(_) => return false,
     };
-    // Whatever was decided too late has this outcome.
-    outcome == decided || outcome == ApprovalOutcome::Expired
+    // Whatever was decided too late has this outcome, and its answers are not stored.
+    if outcome == ApprovalOutcome::Expired {
+        return true;
+    }
+    let mut inputs = questions.inputs.clone();
+    record_answers(&mut inputs, submission.clone());
+    skip_unanswered(&mut inputs);
+    outcome == decided && inputs == questions.inputs
+}
+
+fn record_answers(inputs: &mut [StructuredInput], mut submission: StructuredInputSubmission) {
+    for input in inputs {
+        let (id, answer) = id_and_answer(input);
+        *answer = submission.answers.remove(id).filter(|given| !given.skipped);
+    }
+}
+
+fn skip_unanswered(inputs: &mut [StructuredInput]) {
+    for input in inputs {
+        let (_, answer) = id_and_answer(input);
+        answer.get_or_insert(StructuredInputAnswer { values: Vec::new(), skipped: true });
+    }
 }
 
 /// Checks that a submission answers no other questions.

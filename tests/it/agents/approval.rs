@@ -206,6 +206,33 @@ everywhere! {
         );
     }
 
+    async fn only_the_same_decision_is_the_same_request(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let (_app, user, session) = stand(setup, ADDING, &upstream).await;
+        let edit = |title: &str| {
+            decision(&[("decision", "edit"), ("arguments", json!({"title": title}).to_string().as_str())])
+        };
+        let refuse = |reason: &str| decision(&[("decision", "refuse"), ("reason", reason)]);
+        let pairs = [
+            (edit("Tea"), edit("Coffee")),
+            (refuse("Too dear"), refuse("Too late")),
+            (refuse("Too dear"), decision(&[("decision", "refuse")])),
+            (decision(&[("decision", "approve")]), decision(&[("decision", "approve_always")])),
+        ];
+        for (made, other) in &pairs {
+            asks_to_add(&upstream, "Milk");
+            let item = until_asked(&user, session).await;
+            let stream = Sse::open(input(&user, session, &item, made)).await.unwrap().finish().await;
+            let after = |answer: &Value| {
+                input(&user, session, &item, answer).header("last-event-id", format!("{}:1", stream.run_id()))
+            };
+            let again = Sse::open(after(made)).await.unwrap().finish().await;
+            assert_eq!((again.run_id(), &again.events[..]), (stream.run_id(), &stream.events[1..]), "{made}");
+            refused(after(other)).await.fails(409, "CONFLICT");
+        }
+        assert_eq!(titles(&user).await.len(), 2);
+    }
+
     async fn of_many_answers_one_counts(setup: Setup) {
         let upstream = Upstream::start().await;
         asks_to_add(&upstream, "Milk");
@@ -329,6 +356,45 @@ everywhere! {
         user.patch(&format!("/api/v1/chatkit/sessions/{other}"), &metadata).await;
         upstream.queue(Script::calls(&[("complete_task", json!({"task_id": id}))]));
         until_asked(&user, other).await;
+    }
+
+    async fn no_number_is_rounded(setup: Setup) {
+        let (upstream, service) = (Upstream::start().await, Upstream::start().await);
+        let tool = |name: &str, approval: &str| {
+            format!(
+                "\n[tools.{name}]\nkind = \"http\"\nurl = \"{}/{name}\"\ndescription = \"Acts.\"\n\
+                 approval = \"{approval}\"\nparameters = {{ type = \"object\", properties = {{ id = {{}} }} }}\n",
+                service.base_url()
+            )
+        };
+        let (pay, look) = (tool("pay", "always"), tool("look", "never"));
+        let file = format!("[agents.a]\ntools = [\"pay\", \"look\"]\n{pay}{look}");
+        let (_app, user, session) = stand(setup, &file, &upstream).await;
+        let call = |name: &str, id: &str| {
+            let function = json!({"name": name, "arguments": format!("{{\"id\": {id}}}")});
+            let call = json!({"index": 0, "id": "call_0", "type": "function", "function": function});
+            upstream.queue(Script::stream().event(json!({"tool_calls": [call]}), None).done("tool_calls"));
+        };
+        // The model is told, whether the call needs an approval or not, and the user is not asked.
+        for name in ["pay", "look"] {
+            call(name, "12345678901234567890123");
+            user.say(session, "Do it").await.terminal();
+            let told = results(&upstream).pop().unwrap();
+            assert!(told.contains("12345678901234567890123") && told.contains("`id`"), "{told}");
+        }
+        assert!(service.requests().is_empty());
+        service.queue(Script::json(&json!({}))).queue(Script::json(&json!({})));
+        call("look", "18446744073709551615");
+        user.say(session, "Do it").await.terminal();
+        assert_eq!(service.requests()[0]["id"], json!(u64::MAX));
+        // So is the user who edits.
+        call("pay", "1");
+        let item = until_asked(&user, session).await;
+        let edit = |id: &str| decision(&[("decision", "edit"), ("arguments", format!("{{\"id\": {id}}}").as_str())]);
+        let reply = refused(input(&user, session, &item, &edit("12345678901234567890123"))).await;
+        assert!(reply.fails(400, "INVALID_REQUEST").contains("`id`"), "{}", reply.text);
+        Sse::open(input(&user, session, &item, &edit("\"12345678901234567890123\""))).await.unwrap().finish().await;
+        assert_eq!(service.requests()[1]["id"], "12345678901234567890123");
     }
 
     async fn of_several_calls_the_others_are_made_and_one_waits(setup: Setup) {

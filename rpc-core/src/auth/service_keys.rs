@@ -2,7 +2,6 @@
 
 use super::grant::{Grant, KeyInUse, MethodScope, UserScope, split_reference};
 use super::secret_code;
-use super::standing::Issued;
 use super::standings::Standings;
 use super::token::Identity;
 use crate::error::Error;
@@ -151,7 +150,8 @@ impl ServiceKeys {
         } else {
             return Err(Error::invalid("The user must be an id, or `ISSUER|SUBJECT`."));
         };
-        let identity = Identity::of_service(user_id, key.grant.clone());
+        let until = key.expires_at.map(UtcTime::utc);
+        let identity = Identity::of_service(user_id, until, self.clock.now().utc()).with_grant(key.grant.clone());
         if self.standings.admits(&identity).await? { Ok(identity) } else { Err(forbidden()) }
     }
 
@@ -186,12 +186,5 @@ impl ServiceKeys {
         if let Err(error) = self.store.service_key_used(id, now).await {
             tracing::warn!(%error, "the use of a service key was not written down");
         }
-    }
-}
-
-impl Identity {
-    /// Returns the identity of a service that acts for a user. It does not expire by itself.
-    fn of_service(user_id: UserId, grant: Arc<Grant>) -> Self {
-        Self::unlimited(user_id, Issued::Always).with_grant(grant)
     }
 }

@@ -53,9 +53,13 @@ impl Identity {
         Self { user_id, expires_at: until.timestamp(), issued, remaining, grant: None }
     }
 
-    /// Returns the user of a token that does not expire by itself.
-    pub(crate) fn unlimited(user_id: UserId, issued: Issued) -> Self {
-        Self { user_id, expires_at: i64::MAX, issued, remaining: Duration::MAX, grant: None }
+    /// Returns the user for whom a service key acts at `now`. `until` is the end of the key; `None` if it has none.
+    pub(crate) fn of_service(user_id: UserId, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let (expires_at, remaining) = match until {
+            Some(until) => (until.timestamp(), (until - now).to_std().unwrap_or_default()),
+            None => (i64::MAX, Duration::MAX),
+        };
+        Self { user_id, expires_at, issued: Issued::Always, remaining, grant: None }
     }
 
     /// Returns the same user with less rights.
@@ -276,6 +280,16 @@ mod tests {
             assert_eq!(ours.verify(&token), None, "a token {what} was accepted");
         }
         assert!(ours.verify(&good).is_some());
+    }
+
+    #[test]
+    fn who_is_named_by_a_service_is_known_for_as_long_as_its_key_is_valid() {
+        let (user, now) = (UserId::random(), DateTime::UNIX_EPOCH);
+        assert_eq!(Identity::of_service(user, None, now).remaining(), Duration::MAX);
+        let until = |seconds: i64| Some(now + TimeDelta::seconds(seconds));
+        let valid = Identity::of_service(user, until(7), now);
+        assert_eq!((valid.remaining(), valid.expires_at), (Duration::from_secs(7), now.timestamp() + 7));
+        assert_eq!(Identity::of_service(user, until(-7), now).remaining(), Duration::ZERO);
     }
 
     #[test]

@@ -189,4 +189,40 @@ serve_and_split! {
         })
         .await;
     }
+
+    async fn a_key_that_expires_ends_its_streams_and_its_client_tokens(setup: Setup) {
+        let app = setup.start().await;
+        let ada_id = app.user().await.user_id.unwrap().to_string();
+        let service = key(&app, "short", &["--methods", "*", "--users", "*", "--expires-days", "1"]).await;
+        let valid = Duration::from_secs(8);
+        let expires_at = (chrono::Utc::now() + valid).timestamp_micros();
+        let began = Instant::now();
+        app.database.batch(&format!("UPDATE service_keys SET expires_at = {expires_at} WHERE name = 'short'")).await;
+
+        let created = service.post(CLIENT_TOKENS, &json!({"user": ada_id, "expires_in": 600})).await;
+        let ends: chrono::DateTime<chrono::Utc> = created.data()["expires_at"].as_str().unwrap().parse().unwrap();
+        assert!(ends.timestamp_micros() <= expires_at, "a client token outlives its key: {ends}");
+        let page = app.anonymous().with_token(created.data()["token"].as_str().unwrap());
+        let session = page.session().await;
+        let of_page = page.follow_session(session, "", None).await.expect("a stream");
+        let request = service.request(reqwest::Method::GET, &format!("/api/v1/chatkit/sessions/{session}/events"));
+        let of_service = crate::support::Sse::open(request.header(USER, &ada_id)).await.expect("a stream");
+        let mut socket = service.socket().await;
+        let thread = json!({"thread_id": session, "_meta": {"user": ada_id}});
+        socket.ok("threads.subscribe", thread).await;
+
+        for stream in [of_page, of_service] {
+            let stream = stream.finish().await;
+            assert_eq!(stream.events.last().unwrap().1["type"], "error", "{:?}", stream.types());
+        }
+        loop {
+            let message = socket.receive().await.expect("the socket itself stays open");
+            if message["params"].get("error").is_some() {
+                break;
+            }
+        }
+        assert!(began.elapsed() < valid + Duration::from_secs(2), "{:?}", began.elapsed());
+        page.get(ME).await.fails(401, "UNAUTHORIZED");
+        get_for(&service, &ada_id, ME).await.fails(401, "UNAUTHORIZED");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::grant::{Grant, KeyInUse, MethodScope};
 use super::numeric_date::NumericDate;
-use super::standing::Issued;
+use super::standing::{ISSUER_LEEWAY, Issued};
 use crate::config::{AuthConfig, TokenAlgorithm};
 use crate::store::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -208,6 +208,8 @@ impl Tokens {
         }
         let issued = match claims.generation {
             Some(generation) => Issued::Generation(generation),
+            // By the clock of another service.
+            None if claims.iat.is_some_and(|iat| iat.is_after(now + ISSUER_LEEWAY)) => return None,
             None => Issued::At(claims.iat.map(NumericDate::seconds)),
         };
         let identity = Identity::new(claims.sub, claims.exp, issued, now);
@@ -327,6 +329,7 @@ mod tests {
             r#""exp":NOW9,"nbf":1e300"#,
             r#""exp":[NOW9]"#,
             r#""exp":NOW9,"iat":"x""#,
+            r#""exp":NOW9,"iat":NOW9"#,
             r#""exp":0"#,
         ] {
             assert!(!verify(bad), "{bad}");

@@ -104,6 +104,25 @@ everywhere! {
         assert_eq!(app.anonymous().with_token(key.sign(&later)).get(ME).await.status, 200, "a token from after it");
         let undated = changed(&provider.claims("ada"), json!({"iat": null}));
         app.anonymous().with_token(key.sign(&undated)).get(ME).await.fails(401, "UNAUTHORIZED");
+
+        // The clock of the provider is ahead of ours, and the token ends all the same; so it does by the operator.
+        for by_operator in [false, true] {
+            let iat = chrono::Utc::now().timestamp() + 20;
+            let ahead = changed(&provider.claims(&format!("ahead-{by_operator}")), json!({"iat": iat}));
+            let client = app.anonymous().with_token(key.sign(&ahead));
+            let id = user_of(&client).await["id"].as_str().unwrap().to_owned();
+            if by_operator {
+                crate::rest::registration::command(&app, &["user", "logout", &id]).await;
+            } else {
+                assert_eq!(client.post("/api/v1/auth/logout-everywhere", &json!({})).await.status, 200);
+            }
+            eventually("the token is refused", || async { (client.get(ME).await.status == 401).then_some(()) }).await;
+            eventually("a newer one is accepted", || async {
+                let next = changed(&ahead, json!({"iat": chrono::Utc::now().timestamp() + 30}));
+                (app.anonymous().with_token(key.sign(&next)).get(ME).await.status == 200).then_some(())
+            })
+            .await;
+        }
     }
 }
 
@@ -139,6 +158,7 @@ serve_and_split! {
             json!({"nbf": now + 3600}),
             json!({"nbf": 1e300}),
             json!({"iat": "yesterday"}),
+            json!({"iat": now + 3600}),
             json!({"aud": "x"}),
             json!({"aud": []}),
             json!({"aud": null}),

@@ -30,12 +30,14 @@ on_both! {
         assert_eq!(store.user_access(new_id()).await.unwrap(), None);
 
         let [first, second, third] = [1, 2, 3].map(|micros| AccessChange { id: new_id(), at: at(micros) });
-        let ended = store.user_end_tokens(user.id, first).await.unwrap();
+        let ended = store.user_end_tokens(user.id, first.at, first).await.unwrap();
         assert_eq!((ended.token_generation, ended.tokens_after), (1, Some(first.at)));
-        let wrong = store.user_set_password(user.id, Some("another".into()), "new".into(), change()).await;
+        let wrong = store.user_set_password(user.id, Some("another".into()), "new".into(), at(7), change()).await;
         assert!(matches!(wrong, Err(StoreError::NotFound(_))), "{wrong:?}");
-        let set = store.user_set_password(user.id, Some(user.password_hash.clone()), "new".into(), second).await.unwrap();
+        let right = Some(user.password_hash.clone());
+        let set = store.user_set_password(user.id, right, "new".into(), at(0), second).await.unwrap();
         assert_eq!((set.token_generation, set.password_hash.as_str()), (2, "new"));
+        assert_eq!(set.tokens_after, Some(first.at), "what has ended does not begin again");
         let disabled = store.user_set_disabled(user.id, true, third).await.unwrap();
         assert_eq!(disabled.disabled_at, Some(third.at));
         assert_eq!(store.user_access(user.id).await.unwrap().unwrap().disabled_at, Some(third.at));
@@ -197,8 +199,9 @@ on_both! {
         let kept = user(&store).await;
         thread(&store, kept.id).await;
         assert!(store.erasures(10).await.unwrap().is_empty());
-        store.erasure_request(user_id, change()).await.unwrap();
-        store.erasure_request(user_id, change()).await.unwrap();
+        // By a token of a clock that is ahead.
+        store.erasure_request(user_id, at(6), change()).await.unwrap();
+        store.erasure_request(user_id, at(1), change()).await.unwrap();
         assert_eq!(store.erasures(10).await.unwrap(), [user_id]);
         assert!(store.is_being_erased(user_id).await.unwrap() && !store.is_being_erased(kept.id).await.unwrap());
         assert!(store.user_access(user_id).await.unwrap().unwrap().disabled_at.is_some());
@@ -212,12 +215,12 @@ on_both! {
         }
         assert_eq!(store.user_by_id(user_id).await.unwrap(), None);
         assert!(store.erasures(10).await.unwrap().is_empty());
-        assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(5)));
-        assert_eq!(store.erased_identities_trim(at(6)).await.unwrap(), 1);
+        assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(6)));
+        assert_eq!(store.erased_identities_trim(at(7)).await.unwrap(), 1);
         assert_eq!(db.number("SELECT CAST(sum(runs) AS bigint) FROM anonymous_usage").await, 2);
         assert_eq!(db.number("SELECT CAST(sum(prompt_tokens) AS bigint) FROM anonymous_usage").await, 20);
         assert_eq!(store.export_threads(kept.id, None, 10).await.unwrap().len(), 1);
-        let gone = store.erasure_request(user_id, change()).await;
+        let gone = store.erasure_request(user_id, at(1), change()).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }

@@ -8,12 +8,14 @@ use crate::error::Error;
 use crate::store::rows::ServiceKeyRow;
 use crate::store::{Clock, ForeignIdentity, Store};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use threadline_schema::ErrorCode;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::head::network_of;
 use threadline_schema::ids::{ServiceKeyId, UserId};
+use threadline_schema::{ErrorCode, RpcError};
 
 /// Begin of each key.
 pub(crate) const PREFIX: &str = "tl_";
@@ -23,9 +25,11 @@ const MAX_KNOWN: usize = 10_000;
 const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
 /// How long the account of a named user is remembered.
 const USER_TTL: Duration = Duration::from_secs(60);
-/// Maximum number of lookups of unknown keys per second: a client that sends invented keys must not keep the database
-/// busy.
-const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+/// Maximum number of addresses whose lookups are counted.
+const MAX_ADDRESSES: usize = 10_000;
+/// Maximum number of lookups of unknown keys per second and address: a client that sends invented keys must not keep
+/// the database busy, and must not keep others from it.
+const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 /// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
@@ -45,10 +49,17 @@ pub(crate) struct ServiceKeys {
     standings: Arc<Standings>,
     /// By hash of the key. A key never changes its hash.
     ids: quick_cache::sync::Cache<String, ServiceKeyId>,
-    lookups: DefaultDirectRateLimiter,
+    /// By network of the client.
+    lookups: quick_cache::sync::Cache<IpAddr, Arc<DefaultDirectRateLimiter>>,
     used: quick_cache::sync::Cache<ServiceKeyId, Instant>,
     /// Accounts by `ISSUER|SUBJECT`.
     accounts: quick_cache::sync::Cache<String, (UserId, Instant)>,
+}
+
+/// Why there is no id for a key.
+enum NotFound {
+    Unknown,
+    Because(Error),
 }
 
 impl ServiceKey {
@@ -92,7 +103,7 @@ impl ServiceKeys {
             clock,
             standings,
             ids: quick_cache::sync::Cache::new(MAX_KNOWN),
-            lookups: RateLimiter::direct(Quota::per_second(LOOKUPS_PER_SECOND)),
+            lookups: quick_cache::sync::Cache::new(MAX_ADDRESSES),
             used: quick_cache::sync::Cache::new(MAX_KNOWN),
             accounts: quick_cache::sync::Cache::new(MAX_KNOWN),
         }
@@ -101,20 +112,21 @@ impl ServiceKeys {
     /// Returns the key with this text; `None` if it does not exist, is revoked or has expired.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, or is asked for many unknown
-    /// keys.
-    pub(crate) async fn find(&self, text: &str) -> Result<Option<Arc<ServiceKey>>, Error> {
+    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, `RATE_LIMITED` if the client at
+    /// this address has tried many keys that are not known.
+    pub(crate) async fn find(&self, text: &str, address: IpAddr) -> Result<Option<Arc<ServiceKey>>, Error> {
         let hash = secret_code::hash(text);
-        let id = match self.ids.get(&hash) {
-            Some(id) => id,
-            None => {
-                if self.lookups.check().is_err() {
-                    return Err(Error::unavailable("Too many unknown keys are tried. Please try again in a moment."));
-                }
-                let Some(row) = self.store.service_key_by_hash(hash.clone()).await? else { return Ok(None) };
-                self.ids.insert(hash, row.id);
-                row.id
-            }
+        // One lookup for all calls that wait for the same key, so that the first calls of a busy service count once.
+        let id = self.ids.get_or_insert_async(&hash, async {
+            self.count_lookup(address).map_err(NotFound::Because)?;
+            let found = self.store.service_key_by_hash(hash.clone()).await;
+            let row = found.map_err(|error| NotFound::Because(error.into()))?.ok_or(NotFound::Unknown)?;
+            Ok(row.id)
+        });
+        let id = match id.await {
+            Ok(id) => id,
+            Err(NotFound::Unknown) => return Ok(None),
+            Err(NotFound::Because(error)) => return Err(error),
         };
         let now = self.clock.now();
         let key = self.standings.key(id).await?.filter(|key| !key.has_expired(now));
@@ -176,6 +188,22 @@ impl ServiceKeys {
         };
         self.accounts.insert(reference.to_owned(), (id, Instant::now()));
         Ok(id)
+    }
+
+    /// Counts a lookup of an unknown key.
+    fn count_lookup(&self, address: IpAddr) -> Result<(), Error> {
+        let network = network_of(address);
+        let limiter = self.lookups.get(&network).unwrap_or_else(|| {
+            let limiter = Arc::new(RateLimiter::direct(Quota::per_second(LOOKUPS_PER_SECOND)));
+            self.lookups.insert(network, limiter.clone());
+            limiter
+        });
+        if limiter.check().is_ok() {
+            return Ok(());
+        }
+        metrics::counter!("threadline_rate_limited_total", "scope" => "unknown_key").increment(1);
+        let message = "Too many unknown keys are tried from your address. Please wait a second.";
+        Err(RpcError::new(ErrorCode::RateLimited, message).with("retry_after", 1).into())
     }
 
     async fn note_use(&self, id: ServiceKeyId, now: UtcTime) {

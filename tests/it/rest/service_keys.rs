@@ -4,6 +4,7 @@
 use super::registration::command;
 use crate::support::{App, Client, eventually};
 use crate::{everywhere, serve_and_split};
+use futures::StreamExt;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -188,6 +189,29 @@ serve_and_split! {
             (get_for(&other, &ada_id, ME).await.status == 401).then_some(())
         })
         .await;
+    }
+
+    async fn invented_keys_of_one_address_lock_nobody_else_out(setup: Setup) {
+        let app = setup.with("TRUSTED_PROXIES", "127.0.0.0/8").start().await;
+        let ada_id = app.user().await.user_id.unwrap().to_string();
+        let service = key(&app, "shop", &["--methods", "auth.me", "--users", "*"]).await;
+        let anybody = app.anonymous();
+        let invent = |number: usize| {
+            let request = anybody.with_token(format!("tl_{number:043}")).request(reqwest::Method::GET, ME);
+            crate::support::client::read(request.header("x-forwarded-for", "203.0.113.7"))
+        };
+        let refused = futures::stream::iter(0..1_000).map(invent).buffer_unordered(50);
+        let refused = refused.filter(|reply| std::future::ready(reply.status == 429)).take(20);
+        let refused: Vec<_> = refused.collect().await;
+        assert!(refused.len() == 20 && refused[0].text.contains("unknown keys"), "{} refusals", refused.len());
+        // The key of a service at another address was never used, so it must be looked up.
+        let first = |_| {
+            let request = service.request(reqwest::Method::GET, ME).header(USER, &ada_id);
+            crate::support::client::read(request.header("x-forwarded-for", "203.0.113.8"))
+        };
+        for reply in futures::future::join_all((0..20).map(first)).await {
+            assert_eq!(reply.status, 200, "{}", reply.text);
+        }
     }
 
     async fn a_key_that_expires_ends_its_streams_and_its_client_tokens(setup: Setup) {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::rpc::call::{Call, Principal};
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use threadline_schema::auth::{AuthCreateClientToken, AuthMe};
 use threadline_schema::ids::UserId;
@@ -95,8 +96,8 @@ impl Authenticator {
     /// use it now.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database cannot be reached. Invalid credentials are not an error here: they are
-    /// counted first.
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached, `RATE_LIMITED` if the client has tried many keys that are
+    /// not known. Invalid credentials are not an error here: they are counted first.
     pub(super) async fn authenticate(&self, call: &Call<'_>, signed: &SignedParams<'_>) -> Result<Credentials, Error> {
         if let Some(token) = &signed.token {
             let Some(capability) = self.attachments.verify_capability(token) else {
@@ -110,7 +111,7 @@ impl Authenticator {
         let acts_for = named_user(call).or(caller.acts_for.as_deref().map(Cow::Borrowed));
         let Some(token) = caller.token.as_deref() else { return Ok(Credentials::None) };
         if token.starts_with(service_keys::PREFIX) {
-            let Some(key) = Box::pin(self.keys.find(token)).await? else { return Ok(Credentials::None) };
+            let Some(key) = Box::pin(self.keys.find(token, caller.ip)).await? else { return Ok(Credentials::None) };
             let Some(user) = acts_for else { return Ok(Credentials::Key(key)) };
             return match Box::pin(self.keys.act_for(&key, &user)).await {
                 Ok(identity) => Ok(Credentials::Token(identity)),
@@ -132,13 +133,14 @@ impl Authenticator {
         }
     }
 
-    /// Returns whether a text is a valid token or service key, of any user.
+    /// Returns whether a text is a valid token or service key, of any user. `address` is that of the client.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
-    pub(super) async fn is_token(&self, token: &str) -> Result<bool, Error> {
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer, `RATE_LIMITED` if
+    /// the client has tried many keys that are not known.
+    pub(super) async fn is_token(&self, token: &str, address: IpAddr) -> Result<bool, Error> {
         if token.starts_with(service_keys::PREFIX) {
-            return Ok(self.keys.find(token).await?.is_some());
+            return Ok(self.keys.find(token, address).await?.is_some());
         }
         Ok(self.verifier.identify(token).await?.is_ok())
     }

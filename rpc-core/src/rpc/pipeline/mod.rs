@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::store::{Store, timing};
 use authenticate::{Credentials, SignedParams};
 use futures::future::BoxFuture;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -135,12 +136,14 @@ impl Pipeline {
         parsed.map_err(|error| CallError { error, meta, wants_meta })
     }
 
-    /// Returns whether a token or service key is one: for a connection that opens before its first call.
+    /// Returns whether a token or service key is one: for a connection that opens before its first call. `address` is
+    /// that of the client.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
-    pub(crate) async fn is_token(&self, token: &str) -> Result<bool, Error> {
-        self.steps.authenticator.is_token(token).await
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer, `RATE_LIMITED` if
+    /// the client has tried many keys that are not known.
+    pub(crate) async fn is_token(&self, token: &str, address: IpAddr) -> Result<bool, Error> {
+        self.steps.authenticator.is_token(token, address).await
     }
 
     /// Checks the size of the params of a call, or of all calls of a batch together.

@@ -30,6 +30,8 @@ const MAX_ADDRESSES: usize = 10_000;
 /// Maximum number of lookups of unknown keys per second and address: a client that sends invented keys must not keep
 /// the database busy, and must not keep others from it.
 const LOOKUPS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+/// Maximum number of bytes of an issuer: an index of PostgreSQL takes 2,700 bytes of issuer and subject together.
+const ISSUER_BYTES: usize = 1_000;
 /// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
@@ -168,9 +170,9 @@ impl ServiceKeys {
     }
 
     async fn foreign_account(&self, reference: &str, issuer: &str, subject: &str) -> Result<UserId, Error> {
-        if subject.len() > SUBJECT_BYTES || reference.contains('\0') {
+        if issuer.len() > ISSUER_BYTES || subject.len() > SUBJECT_BYTES || reference.contains('\0') {
             return Err(Error::invalid(format!(
-                "The subject of a user has at most {SUBJECT_BYTES} bytes, and no NUL."
+                "The issuer of a user has at most {ISSUER_BYTES} bytes, the subject {SUBJECT_BYTES}, and neither a NUL."
             )));
         }
         if let Some((id, seen)) = self.accounts.get(reference)

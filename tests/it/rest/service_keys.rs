@@ -93,6 +93,20 @@ everywhere! {
         assert!(listed.contains("\"shop\"") && listed.contains(" used ") && !listed.contains("tl_"), "{listed}");
     }
 
+    async fn the_names_of_an_issuer_and_a_subject_have_a_length(setup: Setup) {
+        let app = setup.start().await;
+        let service = key(&app, "shop", &["--methods", "auth.me", "--users", "*"]).await;
+        // Not the same letter again and again: PostgreSQL packs that.
+        let name = |bytes: usize| -> String {
+            (0..).map(|_| Uuid::new_v4().simple().to_string()).take(bytes / 32 + 1).collect::<String>()[..bytes].to_owned()
+        };
+        let longest = format!("https://{}|{}", name(992), name(255));
+        assert_eq!(get_for(&service, &longest, ME).await.status, 200);
+        for too_long in [format!("https://{}|x", name(993)), format!("https://{}|x", name(3_000)), format!("i|{}", name(256))] {
+            get_for(&service, &too_long, ME).await.fails(400, "INVALID_REQUEST");
+        }
+    }
+
     async fn a_revoked_key_ends_its_calls_its_tokens_and_their_streams(setup: Setup) {
         let app = setup.start().await;
         let ada = app.user().await;

@@ -6,7 +6,7 @@ use super::standings::Standings;
 use super::token::Identity;
 use crate::error::Error;
 use crate::store::rows::ServiceKeyRow;
-use crate::store::{Clock, ForeignIdentity, Store};
+use crate::store::{Clock, Store};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -181,13 +181,8 @@ impl ServiceKeys {
             return Ok(id);
         }
         let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
-        let id = match self.store.foreign_identity(issuer.clone(), subject.clone()).await? {
-            Some(identity) => identity.user_id,
-            None => {
-                let identity = ForeignIdentity { issuer, subject, email: None, roles: Vec::new(), budget_class: None };
-                self.store.foreign_user(identity, self.clock.new_id(), self.clock.now()).await?
-            }
-        };
+        let (new_id, now) = (self.clock.new_id(), self.clock.now());
+        let id = self.store.foreign_user_named(issuer, subject, new_id, now).await?;
         self.accounts.insert(reference.to_owned(), (id, Instant::now()));
         Ok(id)
     }

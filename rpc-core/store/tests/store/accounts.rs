@@ -252,4 +252,20 @@ on_both! { threads:
         assert_eq!(store.foreign_identity_of(ids[0]).await.unwrap().unwrap().roles, TextList(vec!["y".into()]));
         assert_ne!(store.foreign_user(identity("A|B", &[]), new_id(), at(2)).await.unwrap(), ids[0]);
     }
+
+    async fn what_a_provider_says_about_a_user_is_kept_when_a_service_names_the_user_at_the_same_time(db: &TestDb) {
+        let store = db.store().await;
+        for number in 0..20 {
+            let subject = format!("user-{number}");
+            let issuer = || "https://idp.example".to_owned();
+            let named = (0..4).map(|_| store.foreign_user_named(issuer(), subject.clone(), new_id(), at(1)));
+            let by_token = store.foreign_user(identity(&subject, &["x"]), new_id(), at(1));
+            let (named, by_token) = tokio::join!(join_all(named), by_token);
+            let id = by_token.unwrap();
+            assert!(named.into_iter().all(|named| named.unwrap() == id), "{subject}");
+            let row = store.foreign_identity_of(id).await.unwrap().unwrap();
+            assert_eq!((row.email.as_deref(), row.roles), (Some("ada@example.com"), TextList(vec!["x".into()])));
+        }
+        assert_eq!(db.number("SELECT count(*) FROM users").await, 20);
+    }
 }

@@ -177,6 +177,8 @@ impl ServiceKeys {
         }
         if let Some((id, seen)) = self.accounts.get(reference)
             && seen.elapsed() < USER_TTL
+            // Who was erased is a new user with the next call.
+            && self.standings.get(id).await?.is_some()
         {
             return Ok(id);
         }

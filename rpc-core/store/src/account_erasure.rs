@@ -121,11 +121,12 @@ impl Store {
     }
 
     /// Ends an erasure: adds the usage to the sums without a user, takes the user out of the audit log, and deletes the
-    /// account with everything that is left.
+    /// account with everything that is left. The change is recorded, so that no process takes the account for one that
+    /// is still there.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, now: UtcTime) -> StoreResult<()> {
+    pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, change: AccessChange) -> StoreResult<()> {
         let ErasedHashes { identity: identity_hash, email: email_hash } = hashes;
         tx!(self, |c| {
             // One statement gives each row to one transaction only, so nothing is counted twice.
@@ -160,7 +161,7 @@ impl Store {
                 users::table.find(user_id).select(users::tokens_after).first(c).await.optional()?;
             // If the account is gone, the transaction that has deleted it has kept the hash.
             if let (Some(identity_hash), Some(ended)) = (identity_hash, ended) {
-                let erased_at = ended.map_or(now, |ended| ended.max(now));
+                let erased_at = ended.map_or(change.at, |ended| ended.max(change.at));
                 diesel::insert_into(erased_identities::table)
                     .values((
                         erased_identities::identity_hash.eq(identity_hash),
@@ -182,7 +183,7 @@ impl Store {
             diesel::delete(feedback::table.filter(feedback::user_id.eq(user_id))).execute(c).await?;
             // The rest goes by the cascade, and with it the request.
             diesel::delete(users::table.find(user_id)).execute(c).await?;
-            Ok(())
+            c.record_access_change(change, user_id.into()).await
         })
     }
 

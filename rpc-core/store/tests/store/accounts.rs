@@ -209,11 +209,13 @@ on_both! {
             store.thread_delete(user_id, thread.id).await.unwrap();
         }
         let hashes = || ErasedHashes { identity: Some("hash".into()), email: Some("of an email".into()) };
-        let twice = [0, 1].map(|_| store.erase_account(user_id, hashes(), at(5)));
+        let twice = [0, 1].map(|_| store.erase_account(user_id, hashes(), AccessChange { id: new_id(), at: at(5) }));
         for erased in join_all(twice).await {
             erased.unwrap();
         }
         assert_eq!(store.user_by_id(user_id).await.unwrap(), None);
+        let changes = store.access_changes(at(5), 10).await.unwrap();
+        assert!(changes.iter().any(|row| row.changed_at == at(5) && row.subject_id == AccessSubjectId::from(user_id)));
         assert!(store.erasures(10).await.unwrap().is_empty());
         assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(6)));
         assert_eq!(store.erased_identities_trim(at(7)).await.unwrap(), 1);

@@ -35,6 +35,9 @@ const ISSUER_BYTES: usize = 1_000;
 /// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
 
+/// What is wrong with a user that is named in another way.
+const NO_REFERENCE: &str = "The user must be an id, or `ISSUER|SUBJECT`.";
+
 /// A key that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceKey {
@@ -56,6 +59,24 @@ pub(crate) struct ServiceKeys {
     used: quick_cache::sync::Cache<ServiceKeyId, Instant>,
     /// Accounts by `ISSUER|SUBJECT`.
     accounts: quick_cache::sync::Cache<String, (UserId, Instant)>,
+}
+
+/// The user whom a service has named.
+pub(crate) enum NamedUser {
+    /// There is an account, and the service may act for it.
+    Known(Identity),
+    /// The service may act for the user, who has no account yet.
+    New(NewUser),
+    /// The service may not act for the user, or there is none. With the account that it has asked for, if there is one.
+    Refused(RpcError, Option<UserId>),
+}
+
+/// A user of a provider without an account.
+#[derive(Debug, Clone)]
+pub(crate) struct NewUser {
+    pub(crate) key: Arc<ServiceKey>,
+    /// `ISSUER|SUBJECT`.
+    reference: String,
 }
 
 /// Why there is no id for a key.
@@ -90,6 +111,11 @@ impl ServiceKey {
     /// Returns what a call with it is counted and recorded as.
     pub(crate) fn in_use(&self) -> Option<&KeyInUse> {
         self.grant.service_key.as_ref()
+    }
+
+    /// Returns the methods that it may call.
+    pub(crate) fn methods(&self) -> &MethodScope {
+        &self.grant.methods
     }
 
     /// Returns whether the key has expired.
@@ -138,54 +164,87 @@ impl ServiceKeys {
         Ok(key)
     }
 
-    /// Returns the identity with which a service acts for a user: by id, or as `ISSUER|SUBJECT`. Such a user is created
-    /// at first sight.
+    /// Finds the user for whom a service acts: by id, or as `ISSUER|SUBJECT`. Creates no account.
     ///
     /// # Errors
-    /// `FORBIDDEN` if the key may not act for the user or there is no such user, `INVALID_REQUEST` for another form,
     /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
-    pub(crate) async fn act_for(&self, key: &ServiceKey, reference: &str) -> Result<Identity, Error> {
-        // The same error for a user that does not exist: a service that may not act for a user learns nothing about it.
-        let forbidden =
-            || Error::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.");
+    pub(crate) async fn find_user(&self, key: &Arc<ServiceKey>, reference: &str) -> Result<NamedUser, Error> {
         let user_id = if let Ok(id) = reference.parse::<UserId>() {
             if !key.users.allows_id(id) {
-                let identity = self.store.foreign_identity_of(id).await?.ok_or_else(forbidden)?;
-                if !key.users.allows_foreign(&identity.issuer, &identity.subject) {
-                    return Err(forbidden());
+                let identity = self.store.foreign_identity_of(id).await?;
+                if !identity.is_some_and(|identity| key.users.allows_foreign(&identity.issuer, &identity.subject)) {
+                    return self.refuse(forbidden(), Some(id)).await;
                 }
             }
             id
         } else if let Some((issuer, subject)) = split_reference(reference) {
-            if !key.users.allows_foreign(issuer, subject) {
-                return Err(forbidden());
+            if let Err(error) = check_reference(issuer, subject) {
+                return self.refuse(error, None).await;
             }
-            self.foreign_account(reference, issuer, subject).await?
+            if !key.users.allows_foreign(issuer, subject) {
+                // For the audit log.
+                let asked = self.store.foreign_identity(issuer.to_owned(), subject.to_owned()).await?;
+                return self.refuse(forbidden(), asked.map(|asked| asked.user_id)).await;
+            }
+            match self.foreign_account(reference, issuer, subject).await? {
+                Some(id) => id,
+                None => return Ok(NamedUser::New(NewUser { key: key.clone(), reference: reference.to_owned() })),
+            }
         } else {
-            return Err(Error::invalid("The user must be an id, or `ISSUER|SUBJECT`."));
+            return self.refuse(RpcError::new(ErrorCode::InvalidRequest, NO_REFERENCE), None).await;
         };
-        let until = key.expires_at.map(UtcTime::utc);
-        let identity = Identity::of_service(user_id, until, self.clock.now().utc()).with_grant(key.grant.clone());
-        if self.standings.admits(&identity).await? { Ok(identity) } else { Err(forbidden()) }
+        self.act_for(key, user_id).await
     }
 
-    async fn foreign_account(&self, reference: &str, issuer: &str, subject: &str) -> Result<UserId, Error> {
-        if issuer.len() > ISSUER_BYTES || subject.len() > SUBJECT_BYTES || reference.contains('\0') {
-            return Err(Error::invalid(format!(
-                "The issuer of a user has at most {ISSUER_BYTES} bytes, the subject {SUBJECT_BYTES}, and neither a NUL."
-            )));
+    /// Creates the account of a user whom a service has named.
+    ///
+    /// # Errors
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached.
+    pub(crate) async fn create_user(&self, new: &NewUser) -> Result<NamedUser, Error> {
+        let NewUser { key, reference } = new;
+        let Some((issuer, subject)) = split_reference(reference) else {
+            return self.refuse(RpcError::new(ErrorCode::InvalidRequest, NO_REFERENCE), None).await;
+        };
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        let (new_id, now) = (self.clock.new_id(), self.clock.now());
+        let id = self.store.foreign_user_named(issuer, subject, new_id, now).await?;
+        self.accounts.insert(reference.clone(), (id, Instant::now()));
+        self.act_for(key, id).await
+    }
+
+    /// Returns the identity with which a service acts for a user.
+    async fn act_for(&self, key: &ServiceKey, user_id: UserId) -> Result<NamedUser, Error> {
+        let until = key.expires_at.map(UtcTime::utc);
+        let identity = Identity::of_service(user_id, until, self.clock.now().utc()).with_grant(key.grant.clone());
+        if self.standings.admits(&identity).await? {
+            return Ok(NamedUser::Known(identity));
         }
+        self.refuse(forbidden(), Some(user_id)).await
+    }
+
+    async fn refuse(&self, error: RpcError, asked: Option<UserId>) -> Result<NamedUser, Error> {
+        let asked = match asked {
+            // The id of somebody who was erased, or who never was, is not kept.
+            Some(id) => self.standings.get(id).await?.map(|_| id),
+            None => None,
+        };
+        Ok(NamedUser::Refused(error, asked))
+    }
+
+    /// Returns the account of a provider's user; `None` if there is none yet.
+    async fn foreign_account(&self, reference: &str, issuer: &str, subject: &str) -> Result<Option<UserId>, Error> {
         if let Some((id, seen)) = self.accounts.get(reference)
             && seen.elapsed() < USER_TTL
             // Who was erased is a new user with the next call.
             && self.standings.get(id).await?.is_some()
         {
-            return Ok(id);
+            return Ok(Some(id));
         }
-        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
-        let (new_id, now) = (self.clock.new_id(), self.clock.now());
-        let id = self.store.foreign_user_named(issuer, subject, new_id, now).await?;
-        self.accounts.insert(reference.to_owned(), (id, Instant::now()));
+        let found = self.store.foreign_identity(issuer.to_owned(), subject.to_owned()).await?;
+        let id = found.map(|found| found.user_id);
+        if let Some(id) = id {
+            self.accounts.insert(reference.to_owned(), (id, Instant::now()));
+        }
         Ok(id)
     }
 
@@ -214,4 +273,22 @@ impl ServiceKeys {
             tracing::warn!(%error, "the use of a service key was not written down");
         }
     }
+}
+
+/// The error for a user for whom a service may not act, and for one that does not exist: a service that may not act for
+/// a user learns nothing about it.
+fn forbidden() -> RpcError {
+    RpcError::new(ErrorCode::Forbidden, "This key may not act for this user, or there is no such user.")
+}
+
+/// Checks that a database can store the names of an issuer and a subject.
+fn check_reference(issuer: &str, subject: &str) -> Result<(), RpcError> {
+    let has_nul = issuer.contains('\0') || subject.contains('\0');
+    if issuer.len() <= ISSUER_BYTES && subject.len() <= SUBJECT_BYTES && !has_nul {
+        return Ok(());
+    }
+    let message = format!(
+        "The issuer of a user has at most {ISSUER_BYTES} bytes, the subject {SUBJECT_BYTES}, and neither a NUL."
+    );
+    Err(RpcError::new(ErrorCode::InvalidRequest, message))
 }

@@ -86,11 +86,36 @@ everywhere! {
         assert_eq!(count(format!("{for_ada} AND action = 'auth.me' AND outcome = 'allowed'")).await, 3);
         assert_eq!(count(format!("{for_ada} AND action = 'threads.create' AND outcome = 'allowed'")).await, 1);
         assert_eq!(count(format!("{for_ada} AND action = 'tasks.list' AND outcome = 'FORBIDDEN'")).await, 1);
-        assert!(count("outcome = 'FORBIDDEN' AND user_id IS NULL".to_owned()).await >= 4);
+        // It is known for whom a refused call was; the id of a user that does not exist is not kept.
+        let for_bob = format!("user_id = {} AND actor = 'key:shop'", of_user(&bob_id));
+        assert_eq!(count(format!("{for_bob} AND action = 'auth.me' AND outcome = 'FORBIDDEN'")).await, 2);
+        assert_eq!(count("outcome = 'FORBIDDEN' AND user_id IS NULL".to_owned()).await, 2);
         let log = command(&app, &["key", "audit"]).await;
         assert!(log.contains("key:shop") && log.contains("threads.create") && !log.contains("tl_"), "{log}");
         let listed = command(&app, &["key", "list"]).await;
         assert!(listed.contains("\"shop\"") && listed.contains(" used ") && !listed.contains("tl_"), "{listed}");
+    }
+
+    async fn a_call_that_is_refused_makes_no_account(setup: Setup) {
+        let app = setup.start().await;
+        let users = || app.database.count("SELECT COUNT(*) AS rows FROM users");
+        let arguments = ["--methods", "threads.*,admin.*", "--users", "https://a.example|*", "--requests-per-minute", "5"];
+        let service = key(&app, "shop", &arguments).await;
+        // Outside of the scope, by a method that does not exist, by one that needs no user, and by one for operators.
+        get_for(&service, "https://a.example|1", "/api/v1/tasks").await.fails(403, "FORBIDDEN");
+        assert_eq!(code(&call_for(&service, "https://a.example|2", "no.such", json!({})).await), "METHOD_NOT_FOUND");
+        let login = json!({"email": "ada@example.com", "password": "not the password"});
+        assert_eq!(code(&call_for(&service, "https://a.example|3", "auth.login", login).await), "INVALID_CREDENTIALS");
+        assert_eq!(code(&call_for(&service, "https://a.example|4", "admin.list_users", json!({})).await), "FORBIDDEN");
+        assert_eq!(users().await, 0);
+        assert!(call_for(&service, "https://a.example|5", "threads.list", json!({})).await["result"].is_object());
+        assert_eq!(users().await, 1);
+        // Beyond the rate of the key.
+        for number in 6..20 {
+            let answer = call_for(&service, &format!("https://a.example|{number}"), "threads.list", json!({})).await;
+            assert!(["", "RATE_LIMITED"].contains(&code(&answer)), "{answer}");
+        }
+        assert!(users().await <= 3, "{} accounts", users().await);
     }
 
     async fn the_names_of_an_issuer_and_a_subject_have_a_length(setup: Setup) {

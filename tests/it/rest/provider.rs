@@ -248,6 +248,25 @@ serve_and_split! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_may_withdraw_all_its_keys() {
+    let key = SigningKey::generate("k", Algorithm::ES256);
+    let (app, provider) = start(Setup::new().await, &[&key]).await;
+    let claims = provider.claims("ada");
+    let client = app.anonymous().with_token(key.sign(&claims));
+    assert_eq!(client.get(ME).await.status, 200);
+    provider.publish(&[]);
+    // A token with an unknown key lets the keys be read again, ten seconds after the last time.
+    let unknown = app.anonymous().with_token(key.sign_as(Some("unknown"), Algorithm::ES256, &claims));
+    eventually("the key is withdrawn", || async {
+        unknown.get(ME).await.fails(401, "UNAUTHORIZED");
+        (client.get(ME).await.status == 401).then_some(())
+    })
+    .await;
+    provider.publish(&[&key]);
+    eventually("the key is back", || async { (client.get(ME).await.status == 200).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_issuer_is_one_line_in_the_log_and_a_provider_that_was_never_reached_is_503() {
     let key = SigningKey::generate("k", Algorithm::ES256);
     let provider = Provider::start().await;

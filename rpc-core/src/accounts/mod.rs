@@ -106,9 +106,14 @@ impl Accounts {
     /// Sets the password of an account, and ends its tokens.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` for a password that cannot be used, `UNAUTHORIZED` if the account is gone.
+    /// `INVALID_REQUEST` for a password that cannot be used and for an account that has none, `UNAUTHORIZED` if the
+    /// account is gone.
     #[boxed]
     pub async fn reset_password(&self, id: UserId, password: String) -> Result<UserRow, Error> {
+        let row = self.store.user_by_id(id).await?.ok_or_else(Error::unauthorized)?;
+        if !row.has_password() {
+            return Err(no_password());
+        }
         let hash = self.hash(password).await?;
         let change = self.change();
         Ok(self.store.user_set_password(id, None, hash, Issued::until(None, change.at), change).await?)
@@ -133,7 +138,7 @@ impl Accounts {
         }
         let row = self.store.user_by_id(id).await?.ok_or_else(Error::unauthorized)?;
         if !row.has_password() {
-            return Err(Error::invalid("This account has no password: its user logs in at the identity provider."));
+            return Err(no_password());
         }
         let old_hash = row.password_hash;
         if !self.passwords.verify(current, Some(old_hash.clone())).await.map_err(Error::internal)? {
@@ -199,6 +204,10 @@ impl Accounts {
         check_length(&password)?;
         self.passwords.hash(password).await.map_err(Error::internal)
     }
+}
+
+fn no_password() -> Error {
+    Error::invalid("This account has no password: its user logs in at the identity provider.")
 }
 
 /// Checks the length of a new password.

@@ -1,6 +1,7 @@
 //! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away
 //! means.
 
+use super::registration::{command, refused_command};
 use crate::support::process::{SECRET, run};
 use crate::support::provider::AUDIENCE;
 use crate::support::{App, Client, Provider, Setup, SigningKey, eventually, token};
@@ -85,6 +86,10 @@ everywhere! {
         assert_ne!(user_of(&other).await["id"], ids[0]);
         let change = json!({"current_password": "!", "new_password": "a long password"});
         client.post("/api/v1/auth/change-password", &change).await.fails(400, "INVALID_REQUEST");
+        let id = together[0].as_str().unwrap();
+        let said = refused_command(&app, &["user", "reset-password", id]).await;
+        assert!(said.contains("has no password"), "{said}");
+        assert_eq!(user_of(&client).await["id"], together[0]);
         let login = json!({"email": together[0], "password": "!"});
         anybody.post("/api/v1/auth/login", &login).await.fails(401, "INVALID_CREDENTIALS");
     }
@@ -112,7 +117,7 @@ everywhere! {
             let client = app.anonymous().with_token(key.sign(&ahead));
             let id = user_of(&client).await["id"].as_str().unwrap().to_owned();
             if by_operator {
-                crate::rest::registration::command(&app, &["user", "logout", &id]).await;
+                command(&app, &["user", "logout", &id]).await;
             } else {
                 assert_eq!(client.post("/api/v1/auth/logout-everywhere", &json!({})).await.status, 200);
             }

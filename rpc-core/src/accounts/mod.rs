@@ -97,7 +97,7 @@ impl Accounts {
     /// disabled one end.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.
+    /// `UNAUTHORIZED` if the account is gone, `CONFLICT` to enable one that is being erased, `SERVICE_UNAVAILABLE`.
     #[boxed]
     pub async fn set_disabled(&self, id: UserId, disabled: bool) -> Result<UserRow, Error> {
         Ok(self.store.user_set_disabled(id, disabled, self.change()).await?)

@@ -2,12 +2,12 @@
 //! process learns of them, also of those by commands.
 
 use super::db::Store;
-use super::error::{Entity, OrNotFound, StoreResult};
+use super::error::{Conflict, Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::{AccessChangeRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use threadline_schema::db::tables::{access_changes, users};
+use threadline_schema::db::tables::{access_changes, account_erasures, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AccessChangeId, AccessSubjectId, UserId};
 
@@ -120,7 +120,7 @@ impl Store {
     /// Disables or enables an account. A disabled one keeps its data, and none of its tokens is accepted.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound), [`Conflict::BeingErased`] for one to enable.
     pub async fn user_set_disabled(&self, id: UserId, disabled: bool, change: AccessChange) -> StoreResult<UserRow> {
         tx!(self, |c| {
             let user = diesel::update(users::table.find(id))
@@ -129,6 +129,11 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::User)?;
+            // After the update, which waits for a request of erasure that is about to commit.
+            let erasure = account_erasures::table.find(id).select(account_erasures::user_id);
+            if !disabled && erasure.first::<UserId>(c).await.optional()?.is_some() {
+                return Err(Conflict::BeingErased.into());
+            }
             c.record_access_change(change, id.into()).await?;
             Ok(user)
         })

@@ -204,6 +204,8 @@ on_both! {
         store.erasure_request(user_id, at(1), change()).await.unwrap();
         assert_eq!(store.erasures(10).await.unwrap(), [user_id]);
         assert!(store.is_being_erased(user_id).await.unwrap() && !store.is_being_erased(kept.id).await.unwrap());
+        let enabled = store.user_set_disabled(user_id, false, change()).await;
+        assert!(matches!(enabled, Err(StoreError::Conflict(Conflict::BeingErased))), "{enabled:?}");
         assert!(store.user_access(user_id).await.unwrap().unwrap().disabled_at.is_some());
         for thread in store.export_threads(user_id, None, 10).await.unwrap() {
             store.thread_delete(user_id, thread.id).await.unwrap();

@@ -294,7 +294,7 @@ pub static RULES: &[Rule] = &[
         .calls::<admin::AdminEnableUser>()
         .returns::<Unchanged>()
         .optional_body()
-        .fails(&[NotFound]),
+        .fails(&[NotFound, Conflict]),
     put("/api/v1/admin/users/{user_id}/budget-class")
         .calls::<admin::AdminSetBudgetClass>()
         .returns::<Unchanged>()

@@ -118,7 +118,7 @@ impl Core {
         let keys = ServiceKeys::new(store.clone(), clock.clone(), standings.clone());
         let foreign = match config.provider.clone() {
             Some(provider) => {
-                let foreign = ForeignTokens::new(provider, store.clone(), clock.clone());
+                let foreign = ForeignTokens::new(provider, store.clone(), clock.clone(), standings.clone());
                 Some(Arc::new(foreign.map_err(StartError::Provider)?))
             }
             None => None,

@@ -176,6 +176,9 @@ impl From<Conflict> for Error {
                 Self::new(ErrorCode::Conflict, "The attachment belongs to a message, or is gone.")
             }
             Conflict::NameTaken => Self::new(ErrorCode::Conflict, "Another service key has this name. Choose another."),
+            Conflict::BeingErased => {
+                Self::new(ErrorCode::Conflict, "This account is being erased, so it cannot be enabled.")
+            }
             Conflict::NotAMessage => {
                 Self::invalid("`item_id` must name a message of the user: only that can be answered again.")
             }

@@ -2,12 +2,17 @@
 
 use crate::error::Error;
 use crate::store::ThreadCursor;
+use std::ops::RangeInclusive;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{Id, ThreadId};
 use threadline_schema::page::DEFAULT_LIMIT;
 
 /// Maximum number of rows of a page, unless a method sets another maximum.
 pub(crate) const MAX: u32 = threadline_schema::page::MAX_LIMIT;
+
+/// The times that a cursor can have, in microseconds: from 1970 until 9999. The calendars of the databases end at
+/// different times.
+const TIMES: RangeInclusive<i64> = 0..=253_402_300_799_999_999;
 
 /// Returns how many rows the page has.
 ///
@@ -39,7 +44,8 @@ pub(crate) fn thread_cursor(after: Option<&str>) -> Result<Option<ThreadCursor>,
 pub(crate) fn time_cursor<T: Id>(after: Option<&str>) -> Result<Option<(UtcTime, T)>, Error> {
     let Some(after) = after.map(str::trim) else { return Ok(None) };
     let (micros, id) = after.split_once('_').ok_or_else(bad_cursor)?;
-    let at = micros.parse().ok().and_then(UtcTime::from_micros).ok_or_else(bad_cursor)?;
+    let micros = micros.parse().ok().filter(|micros| TIMES.contains(micros));
+    let at = micros.and_then(UtcTime::from_micros).ok_or_else(bad_cursor)?;
     let id = id.parse().map_err(|_| bad_cursor())?;
     Ok(Some((at, id)))
 }
@@ -100,6 +106,11 @@ mod tests {
             assert!(thread_cursor(Some(bad)).is_err(), "{bad}");
         }
         assert!(thread_cursor(None).unwrap().is_none());
+        let at = |micros: i64| time_cursor::<ThreadId>(Some(&format!("{micros}_{}", ThreadId::nil())));
+        assert!(at(0).is_ok() && at(253_402_300_799_999_999).is_ok());
+        for no_time in [-1, -300_000_000_000_000_000, 253_402_300_800_000_000, i64::MIN, i64::MAX] {
+            assert!(at(no_time).is_err(), "{no_time}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub async fn user(settings: &Settings, command: UserCommand) -> anyhow::Result<(
         UserCommand::Delete { user, is_confirmed } => {
             let row = accounts.find(&user).await?;
             anyhow::ensure!(is_confirmed, "{} ({}) would be lost with all data; confirm with --yes", row.id, row.email);
-            accounts.request_erasure(row.id).await?;
+            accounts.request_erasure(row.id, None).await?;
             erasure.erase(row.id).await?;
             print(format_args!("{}  erased\n", row.id))
         }
@@ -108,7 +108,7 @@ pub async fn user(settings: &Settings, command: UserCommand) -> anyhow::Result<(
         }
         UserCommand::Logout(user) => {
             let row = accounts.find(&user).await?;
-            accounts.end_tokens(row.id).await?;
+            accounts.end_tokens(row.id, None).await?;
             print(line(&row))
         }
         UserCommand::ResetPassword { user, password_stdin } => {

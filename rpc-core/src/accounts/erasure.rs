@@ -146,7 +146,7 @@ impl Erasure {
             identity: identity.map(|identity| identity_hash(&identity.issuer, &identity.subject)),
             email: account.as_ref().and_then(|account| account.own_email()).map(login_guard::hash_of),
         };
-        self.store.erase_account(user_id, hashes, self.clock.now()).await?;
+        self.store.erase_account(user_id, hashes, change()).await?;
         self.empty_log().await;
         Ok(())
     }

@@ -14,6 +14,7 @@ pub use service_keys::NewServiceKey;
 
 use crate::auth::email;
 use crate::auth::password::{self, Passwords};
+use crate::auth::standing::Issued;
 use crate::error::Error;
 use crate::store::rows::UserRow;
 use crate::store::{AccessChange, Clock, Store, StoreError};
@@ -96,7 +97,7 @@ impl Accounts {
     /// disabled one end.
     ///
     /// # Errors
-    /// `UNAUTHORIZED` if the account is gone, `SERVICE_UNAVAILABLE`.
+    /// `UNAUTHORIZED` if the account is gone, `CONFLICT` to enable one that is being erased, `SERVICE_UNAVAILABLE`.
     #[boxed]
     pub async fn set_disabled(&self, id: UserId, disabled: bool) -> Result<UserRow, Error> {
         Ok(self.store.user_set_disabled(id, disabled, self.change()).await?)
@@ -105,18 +106,30 @@ impl Accounts {
     /// Sets the password of an account, and ends its tokens.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` for a password that cannot be used, `UNAUTHORIZED` if the account is gone.
+    /// `INVALID_REQUEST` for a password that cannot be used and for an account that has none, `UNAUTHORIZED` if the
+    /// account is gone.
     #[boxed]
     pub async fn reset_password(&self, id: UserId, password: String) -> Result<UserRow, Error> {
+        let row = self.store.user_by_id(id).await?.ok_or_else(Error::unauthorized)?;
+        if !row.has_password() {
+            return Err(no_password());
+        }
         let hash = self.hash(password).await?;
-        Ok(self.store.user_set_password(id, None, hash, self.change()).await?)
+        let change = self.change();
+        Ok(self.store.user_set_password(id, None, hash, Issued::until(None, change.at), change).await?)
     }
 
-    /// Replaces the password of an account by its user, and ends its tokens.
+    /// Replaces the password of an account by its user, and ends its tokens. `by` is the user's token.
     ///
     /// # Errors
     /// `INVALID_CREDENTIALS` if the current password is another, `INVALID_REQUEST` for a new one that cannot be used.
-    pub(crate) async fn change_password(&self, id: UserId, current: String, new: String) -> Result<UserRow, Error> {
+    pub(crate) async fn change_password(
+        &self,
+        id: UserId,
+        current: String,
+        new: String,
+        by: Issued,
+    ) -> Result<UserRow, Error> {
         let wrong = || Error::new(ErrorCode::InvalidCredentials, "The current password is wrong.");
         // What is wrong with the new one is not a failed attempt at the current one.
         check_length(&new)?;
@@ -125,40 +138,44 @@ impl Accounts {
         }
         let row = self.store.user_by_id(id).await?.ok_or_else(Error::unauthorized)?;
         if !row.has_password() {
-            return Err(Error::invalid("This account has no password: its user logs in at the identity provider."));
+            return Err(no_password());
         }
         let old_hash = row.password_hash;
         if !self.passwords.verify(current, Some(old_hash.clone())).await.map_err(Error::internal)? {
             return Err(wrong());
         }
         let hash = self.hash(new).await?;
-        match self.store.user_set_password(id, Some(old_hash), hash, self.change()).await {
+        let change = self.change();
+        let until = Issued::until(Some(by), change.at);
+        match self.store.user_set_password(id, Some(old_hash), hash, until, change).await {
             // Another call has changed it meanwhile.
             Err(StoreError::NotFound(_)) => Err(wrong()),
             changed => Ok(changed?),
         }
     }
 
-    /// Ends all tokens of an account. Returns the time from before which they are refused.
+    /// Ends all tokens of an account. `by` is the caller's token; `None` for an operator. Returns the time from before
+    /// which they are refused.
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone.
     #[boxed]
-    pub async fn end_tokens(&self, id: UserId) -> Result<UtcTime, Error> {
+    pub async fn end_tokens(&self, id: UserId, by: Option<Issued>) -> Result<UtcTime, Error> {
         let change = self.change();
-        self.store.user_end_tokens(id, change).await?;
-        Ok(change.at)
+        let until = Issued::until(by, change.at);
+        self.store.user_end_tokens(id, until, change).await?;
+        Ok(until)
     }
 
-    /// Requests the erasure of an account, and refuses its tokens. Whether the caller may do that is for the caller to
-    /// check.
+    /// Requests the erasure of an account, and refuses its tokens. `by` is the token of who requests it; `None` for an
+    /// operator. Whether the caller may do that is for the caller to check.
     ///
     /// # Errors
     /// `UNAUTHORIZED` if the account is gone.
     #[boxed]
-    pub async fn request_erasure(&self, id: UserId) -> Result<UtcTime, Error> {
+    pub async fn request_erasure(&self, id: UserId, by: Option<Issued>) -> Result<UtcTime, Error> {
         let change = self.change();
-        self.store.erasure_request(id, change).await?;
+        self.store.erasure_request(id, Issued::until(by, change.at), change).await?;
         Ok(change.at)
     }
 
@@ -187,6 +204,10 @@ impl Accounts {
         check_length(&password)?;
         self.passwords.hash(password).await.map_err(Error::internal)
     }
+}
+
+fn no_password() -> Error {
+    Error::invalid("This account has no password: its user logs in at the identity provider.")
 }
 
 /// Checks the length of a new password.

@@ -2,7 +2,7 @@
 
 use super::grant::{Grant, KeyInUse, MethodScope};
 use super::numeric_date::NumericDate;
-use super::standing::Issued;
+use super::standing::{ISSUER_LEEWAY, Issued};
 use crate::config::{AuthConfig, TokenAlgorithm};
 use crate::store::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,9 +53,13 @@ impl Identity {
         Self { user_id, expires_at: until.timestamp(), issued, remaining, grant: None }
     }
 
-    /// Returns the user of a token that does not expire by itself.
-    pub(crate) fn unlimited(user_id: UserId, issued: Issued) -> Self {
-        Self { user_id, expires_at: i64::MAX, issued, remaining: Duration::MAX, grant: None }
+    /// Returns the user for whom a service key acts at `now`. `until` is the end of the key; `None` if it has none.
+    pub(crate) fn of_service(user_id: UserId, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let (expires_at, remaining) = match until {
+            Some(until) => (until.timestamp(), (until - now).to_std().unwrap_or_default()),
+            None => (i64::MAX, Duration::MAX),
+        };
+        Self { user_id, expires_at, issued: Issued::Always, remaining, grant: None }
     }
 
     /// Returns the same user with less rights.
@@ -204,6 +208,8 @@ impl Tokens {
         }
         let issued = match claims.generation {
             Some(generation) => Issued::Generation(generation),
+            // By the clock of another service.
+            None if claims.iat.is_some_and(|iat| iat.is_after(now + ISSUER_LEEWAY)) => return None,
             None => Issued::At(claims.iat.map(NumericDate::seconds)),
         };
         let identity = Identity::new(claims.sub, claims.exp, issued, now);
@@ -279,6 +285,16 @@ mod tests {
     }
 
     #[test]
+    fn who_is_named_by_a_service_is_known_for_as_long_as_its_key_is_valid() {
+        let (user, now) = (UserId::random(), DateTime::UNIX_EPOCH);
+        assert_eq!(Identity::of_service(user, None, now).remaining(), Duration::MAX);
+        let until = |seconds: i64| Some(now + TimeDelta::seconds(seconds));
+        let valid = Identity::of_service(user, until(7), now);
+        assert_eq!((valid.remaining(), valid.expires_at), (Duration::from_secs(7), now.timestamp() + 7));
+        assert_eq!(Identity::of_service(user, until(-7), now).remaining(), Duration::ZERO);
+    }
+
+    #[test]
     fn sub_must_be_a_uuid_and_exp_is_required() {
         let ours = tokens("a secret of the tests", TokenAlgorithm::Hs256);
         let sign = |claims: serde_json::Value| jsonwebtoken::encode(&ours.header, &claims, &ours.encoding).unwrap();
@@ -313,6 +329,7 @@ mod tests {
             r#""exp":NOW9,"nbf":1e300"#,
             r#""exp":[NOW9]"#,
             r#""exp":NOW9,"iat":"x""#,
+            r#""exp":NOW9,"iat":NOW9"#,
             r#""exp":0"#,
         ] {
             assert!(!verify(bad), "{bad}");

@@ -6,7 +6,7 @@ use crate::auth::grant::{Grant, MethodScope};
 use crate::auth::login_guard::LoginGuard;
 use crate::auth::password;
 use crate::auth::standings::Standings;
-use crate::auth::token::Tokens;
+use crate::auth::token::{Identity, Tokens};
 use crate::config::Registration;
 use crate::error::Error;
 use crate::input::roles_of;
@@ -112,15 +112,16 @@ impl AuthMethods {
         let PasswordChange { current_password, new_password } = params;
         // Before the attempt, which counts as a failure until it succeeds.
         check_length(&new_password)?;
-        let changed = Box::pin(self.accounts.change_password(user_id, current_password, new_password));
+        let by = call.identity()?.issued;
+        let changed = Box::pin(self.accounts.change_password(user_id, current_password, new_password, by));
         let row = self.attempt_with_password(&call, changed).await?;
         self.standings.announce(user_id.into()).await;
         self.logged_in(&row)
     }
 
     async fn logout_everywhere(self: Arc<Self>, call: CallContext, _: Nothing) -> Result<LoggedOut, Error> {
-        let user_id = call.user_id()?;
-        let at = self.accounts.end_tokens(user_id).await?;
+        let Identity { user_id, issued, .. } = call.identity()?;
+        let at = self.accounts.end_tokens(user_id, Some(issued)).await?;
         self.standings.announce(user_id.into()).await;
         Ok(LoggedOut { at: at.utc() })
     }
@@ -201,7 +202,7 @@ impl AuthMethods {
             let checked = self.accounts.check_password(user_id, params.password);
             self.attempt_with_password(&call, checked).await?;
         }
-        let at = self.accounts.request_erasure(user_id).await?;
+        let at = self.accounts.request_erasure(user_id, Some(identity.issued)).await?;
         self.standings.announce(user_id.into()).await;
         self.erasure.wake();
         Ok(ErasureBegun { user_id, requested_at: at.utc() })

@@ -2,12 +2,12 @@
 //! process learns of them, also of those by commands.
 
 use super::db::Store;
-use super::error::{Entity, OrNotFound, StoreResult};
+use super::error::{Conflict, Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::{AccessChangeRow, UserRow};
 use super::unit::{change, read, steps, tx};
 use diesel::prelude::*;
-use threadline_schema::db::tables::{access_changes, users};
+use threadline_schema::db::tables::{access_changes, account_erasures, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AccessChangeId, AccessSubjectId, UserId};
 
@@ -39,6 +39,13 @@ steps! {
             diesel::insert_into(access_changes::table).values(row).execute(c).await?;
             Ok(())
         }
+
+        /// Returns the later one of this time and that until which the tokens of an account have ended already.
+        fn tokens_end_until(c, id: UserId, until: UtcTime) -> UtcTime {
+            let ended: Option<UtcTime> =
+                users::table.find(id).select(users::tokens_after).first(c).await.or_not_found(Entity::User)?;
+            Ok(ended.map_or(until, |ended| ended.max(until)))
+        }
     }
 }
 
@@ -58,14 +65,16 @@ impl Store {
         })
     }
 
-    /// Begins a new generation of tokens, so that all tokens of the account are refused.
+    /// Begins a new generation of tokens, so that all tokens of the account are refused. Those without a generation are
+    /// refused if they were issued `until` this time.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    pub async fn user_end_tokens(&self, id: UserId, change: AccessChange) -> StoreResult<UserRow> {
+    pub async fn user_end_tokens(&self, id: UserId, until: UtcTime, change: AccessChange) -> StoreResult<UserRow> {
         tx!(self, |c| {
+            let until = c.tokens_end_until(id, until).await?;
             let user = diesel::update(users::table.find(id))
-                .set((users::token_generation.eq(users::token_generation + 1), users::tokens_after.eq(Some(change.at))))
+                .set((users::token_generation.eq(users::token_generation + 1), users::tokens_after.eq(Some(until))))
                 .returning(UserRow::as_returning())
                 .get_result(c)
                 .await
@@ -75,8 +84,8 @@ impl Store {
         })
     }
 
-    /// Replaces the password of an account, and begins a new generation of tokens. With `old_hash`, only if that is the
-    /// hash of the current password.
+    /// Replaces the password of an account, and ends its tokens as [`user_end_tokens`](Self::user_end_tokens) does. With
+    /// `old_hash`, only if that is the hash of the current password.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound) if there is no account, or its password is another one.
@@ -85,17 +94,19 @@ impl Store {
         id: UserId,
         old_hash: Option<String>,
         new_hash: String,
+        until: UtcTime,
         change: AccessChange,
     ) -> StoreResult<UserRow> {
         tx!(self, |c| {
             let current: String =
                 users::table.find(id).select(users::password_hash).first(c).await.or_not_found(Entity::User)?;
             let expected = old_hash.unwrap_or(current);
+            let until = c.tokens_end_until(id, until).await?;
             let user = diesel::update(users::table.find(id).filter(users::password_hash.eq(expected)))
                 .set((
                     users::password_hash.eq(new_hash),
                     users::token_generation.eq(users::token_generation + 1),
-                    users::tokens_after.eq(Some(change.at)),
+                    users::tokens_after.eq(Some(until)),
                 ))
                 .returning(UserRow::as_returning())
                 .get_result(c)
@@ -109,7 +120,7 @@ impl Store {
     /// Disables or enables an account. A disabled one keeps its data, and none of its tokens is accepted.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`](crate::StoreError::NotFound).
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound), [`Conflict::BeingErased`] for one to enable.
     pub async fn user_set_disabled(&self, id: UserId, disabled: bool, change: AccessChange) -> StoreResult<UserRow> {
         tx!(self, |c| {
             let user = diesel::update(users::table.find(id))
@@ -118,6 +129,11 @@ impl Store {
                 .get_result(c)
                 .await
                 .or_not_found(Entity::User)?;
+            // After the update, which waits for a request of erasure that is about to commit.
+            let erasure = account_erasures::table.find(id).select(account_erasures::user_id);
+            if !disabled && erasure.first::<UserId>(c).await.optional()?.is_some() {
+                return Err(Conflict::BeingErased.into());
+            }
             c.record_access_change(change, id.into()).await?;
             Ok(user)
         })

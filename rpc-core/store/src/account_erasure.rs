@@ -26,17 +26,19 @@ pub struct ErasedHashes {
 }
 
 impl Store {
-    /// Requests the erasure of an account, and disables it. Requesting it twice does no harm.
+    /// Requests the erasure of an account, and disables it. Its tokens were issued `until` this time. Requesting it twice
+    /// does no harm.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).
-    pub async fn erasure_request(&self, user_id: UserId, change: AccessChange) -> StoreResult<()> {
+    pub async fn erasure_request(&self, user_id: UserId, until: UtcTime, change: AccessChange) -> StoreResult<()> {
         tx!(self, |c| {
+            let until = c.tokens_end_until(user_id, until).await?;
             diesel::update(users::table.find(user_id))
                 .set((
                     users::disabled_at.eq(Some(change.at)),
                     users::token_generation.eq(users::token_generation + 1),
-                    users::tokens_after.eq(Some(change.at)),
+                    users::tokens_after.eq(Some(until)),
                 ))
                 .returning(users::id)
                 .get_result::<UserId>(c)
@@ -119,11 +121,12 @@ impl Store {
     }
 
     /// Ends an erasure: adds the usage to the sums without a user, takes the user out of the audit log, and deletes the
-    /// account with everything that is left.
+    /// account with everything that is left. The change is recorded, so that no process takes the account for one that
+    /// is still there.
     ///
     /// # Errors
     /// Only if the database fails; nothing is deleted then.
-    pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, now: UtcTime) -> StoreResult<()> {
+    pub async fn erase_account(&self, user_id: UserId, hashes: ErasedHashes, change: AccessChange) -> StoreResult<()> {
         let ErasedHashes { identity: identity_hash, email: email_hash } = hashes;
         tx!(self, |c| {
             // One statement gives each row to one transaction only, so nothing is counted twice.
@@ -154,12 +157,19 @@ impl Store {
                     .execute(c)
                     .await?;
             }
-            if let Some(identity_hash) = identity_hash {
+            let ended: Option<Option<UtcTime>> =
+                users::table.find(user_id).select(users::tokens_after).first(c).await.optional()?;
+            // If the account is gone, the transaction that has deleted it has kept the hash.
+            if let (Some(identity_hash), Some(ended)) = (identity_hash, ended) {
+                let erased_at = ended.map_or(change.at, |ended| ended.max(change.at));
                 diesel::insert_into(erased_identities::table)
-                    .values((erased_identities::identity_hash.eq(identity_hash), erased_identities::erased_at.eq(now)))
+                    .values((
+                        erased_identities::identity_hash.eq(identity_hash),
+                        erased_identities::erased_at.eq(erased_at),
+                    ))
                     .on_conflict(erased_identities::identity_hash)
                     .do_update()
-                    .set(erased_identities::erased_at.eq(now))
+                    .set(erased_identities::erased_at.eq(erased_at))
                     .execute(c)
                     .await?;
             }
@@ -173,7 +183,7 @@ impl Store {
             diesel::delete(feedback::table.filter(feedback::user_id.eq(user_id))).execute(c).await?;
             // The rest goes by the cascade, and with it the request.
             diesel::delete(users::table.find(user_id)).execute(c).await?;
-            Ok(())
+            c.record_access_change(change, user_id.into()).await
         })
     }
 

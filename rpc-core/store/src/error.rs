@@ -215,6 +215,9 @@ pub enum Conflict {
     /// Another service key has the name.
     #[error("another service key has the name")]
     NameTaken,
+    /// The erasure of the account is requested.
+    #[error("the account is being erased")]
+    BeingErased,
 }
 
 impl From<Conflict> for StoreError {

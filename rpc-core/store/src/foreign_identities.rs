@@ -4,7 +4,7 @@ use super::db::Store;
 use super::error::StoreResult;
 use super::query::RunQueryDsl;
 use super::rows::{ForeignIdentityRow, UserRow};
-use super::unit::{read, tx};
+use super::unit::{read, steps, tx};
 use super::users::UserSteps;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{foreign_identities, users};
@@ -42,35 +42,12 @@ impl UserRow {
     }
 }
 
-impl Store {
-    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets
-    /// an account with the id `new_id`; of concurrent calls, one creates it.
-    ///
-    /// # Errors
-    /// Only if the database fails.
-    pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
-        let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
-        let roles = TextList(roles);
-        if let Some(found) = self.foreign_identity(issuer.clone(), subject.clone()).await?
-            && (&found.email, &found.roles, &found.budget_class) == (&email, &roles, &budget_class)
-        {
-            return Ok(found.user_id);
-        }
-        tx!(self, |c| {
-            let key = foreign_identities::table.find((&issuer, &subject));
-            let known: Option<UserId> = diesel::update(key)
-                .set((
-                    foreign_identities::email.eq(&email),
-                    foreign_identities::roles.eq(&roles),
-                    foreign_identities::budget_class.eq(&budget_class),
-                ))
-                .returning(foreign_identities::user_id)
-                .get_result(c)
-                .await
-                .optional()?;
-            if let Some(user_id) = known {
-                return Ok(user_id);
-            }
+steps! {
+    trait ForeignSteps {
+        /// Creates the account `new_id` of a provider's user. Returns it; the account that there is if another call was
+        /// first.
+        fn create_foreign(c, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> UserId {
+            let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
             // An account has a unique email. This one is not an address, so it can neither be registered nor log in.
             c.insert_user(UserRow::new(new_id, new_id.to_string(), NO_PASSWORD.to_owned(), now)).await?;
             let row = ForeignIdentityRow {
@@ -78,7 +55,7 @@ impl Store {
                 subject: subject.clone(),
                 user_id: new_id,
                 email,
-                roles,
+                roles: TextList(roles),
                 created_at: now,
                 budget_class,
             };
@@ -87,10 +64,68 @@ impl Store {
             if created == 1 {
                 return Ok(new_id);
             }
-            // Another call was first.
             diesel::delete(users::table.find(new_id)).execute(c).await?;
             Ok(foreign_identities::table.find((issuer, subject)).select(foreign_identities::user_id).first(c).await?)
+        }
+
+        /// Keeps what a provider says about its user. Returns the account; `None` if there is none.
+        fn update_foreign(c, identity: ForeignIdentity) -> Option<UserId> {
+            let ForeignIdentity { issuer, subject, email, roles, budget_class } = identity;
+            let updated = diesel::update(foreign_identities::table.find((issuer, subject)))
+                .set((
+                    foreign_identities::email.eq(email),
+                    foreign_identities::roles.eq(TextList(roles)),
+                    foreign_identities::budget_class.eq(budget_class),
+                ))
+                .returning(foreign_identities::user_id);
+            Ok(updated.get_result(c).await.optional()?)
+        }
+    }
+}
+
+impl Store {
+    /// Returns the account of a provider's user, and keeps what the provider says about the user. An unknown user gets
+    /// an account with the id `new_id`; of concurrent calls, one creates it.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn foreign_user(&self, identity: ForeignIdentity, new_id: UserId, now: UtcTime) -> StoreResult<UserId> {
+        if let Some(found) = self.foreign_identity(identity.issuer.clone(), identity.subject.clone()).await?
+            && (&found.email, &found.roles.0, &found.budget_class)
+                == (&identity.email, &identity.roles, &identity.budget_class)
+        {
+            return Ok(found.user_id);
+        }
+        tx!(self, |c| {
+            if let Some(user_id) = c.update_foreign(identity.clone()).await? {
+                return Ok(user_id);
+            }
+            let user_id = c.create_foreign(identity.clone(), new_id, now).await?;
+            if user_id != new_id {
+                // Another call was first: one of a service, which knows nothing more about the user.
+                c.update_foreign(identity).await?;
+            }
+            Ok(user_id)
         })
+    }
+
+    /// Returns the account of a provider's user whom a service names. An unknown user gets an account with the id
+    /// `new_id`. What the provider says about the user stays as it is: a service does not know it.
+    ///
+    /// # Errors
+    /// Only if the database fails.
+    pub async fn foreign_user_named(
+        &self,
+        issuer: String,
+        subject: String,
+        new_id: UserId,
+        now: UtcTime,
+    ) -> StoreResult<UserId> {
+        if let Some(found) = self.foreign_identity(issuer.clone(), subject.clone()).await? {
+            return Ok(found.user_id);
+        }
+        let identity = ForeignIdentity { issuer, subject, email: None, roles: Vec::new(), budget_class: None };
+        tx!(self, |c| { c.create_foreign(identity, new_id, now).await })
     }
 
     /// Returns a provider's user.

@@ -281,7 +281,7 @@ crate::methods! {
     AdminDisableUser = "admin.disable_user" (Admin): AdminUserRef => AdminUser;
     /// Enable an account: its tokens are accepted again.
     ///
-    /// The audit log gets an entry.
+    /// The audit log gets an entry. An account that is being erased cannot be enabled.
     AdminEnableUser = "admin.enable_user" (Admin): AdminUserRef => AdminUser;
     /// Give a budget class of the agents file to a user, or take it.
     ///

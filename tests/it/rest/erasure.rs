@@ -267,12 +267,38 @@ async fn a_token_of_the_provider_from_before_the_erasure_creates_no_account() {
     provider.publish(&[&key]);
     let setup = Setup::new().await.with("AUTH_ISSUER", &provider.issuer);
     let app = setup.with("AUTH_AUDIENCE", crate::support::provider::AUDIENCE).start().await;
-    let claims = provider.claims("ada");
-    let client = app.anonymous().with_token(key.sign(&claims));
+    // The clock of the provider is ahead of ours.
+    let ahead = |seconds: i64| {
+        let mut claims = provider.claims("ada");
+        claims["iat"] = json!(chrono::Utc::now().timestamp() + seconds);
+        claims
+    };
+    let client = app.anonymous().with_token(key.sign(&ahead(20)));
     let me = client.get("/api/v1/auth/me").await;
     let user_id: Uuid = me.data()["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(client.post(DELETE, &json!({})).await.status, 202);
     is_gone(&app, user_id).await;
     client.get("/api/v1/auth/me").await.fails(401, "UNAUTHORIZED");
     assert_eq!(app.database.count("SELECT COUNT(*) AS rows FROM users").await, 0);
+
+    // A newer token does, and so does a service that names the user. Neither waits until a cache has forgotten.
+    let newer = app.anonymous().with_token(key.sign(&ahead(30)));
+    let id = eventually("the user is a new one", || async {
+        let me = newer.get("/api/v1/auth/me").await;
+        (me.status == 200).then(|| me.data()["id"].clone())
+    })
+    .await;
+    assert_ne!(id, json!(user_id));
+    let printed = command(&app, &["key", "create", "shop", "--methods", "auth.*", "--users", "*"]).await;
+    let service = app.anonymous().with_token(printed.lines().next().unwrap());
+    let named = json!({"_meta": {"user": "https://shop.example|7"}});
+    let first = service.rpc_ok("auth.me", named.clone()).await["id"].clone();
+    service.rpc_ok("auth.delete_account", named.clone()).await;
+    is_gone(&app, first.as_str().unwrap().parse().unwrap()).await;
+    let second = eventually("the user is a new one", || async {
+        let me = service.rpc("auth.me", named.clone()).await;
+        me["result"]["id"].as_str().map(ToOwned::to_owned)
+    })
+    .await;
+    assert_ne!(json!(second), first);
 }

@@ -1,6 +1,7 @@
 //! Tokens of an identity provider: which are accepted, who their users are, and what a provider that changes or is away
 //! means.
 
+use super::registration::{command, refused_command};
 use crate::support::process::{SECRET, run};
 use crate::support::provider::AUDIENCE;
 use crate::support::{App, Client, Provider, Setup, SigningKey, eventually, token};
@@ -85,6 +86,10 @@ everywhere! {
         assert_ne!(user_of(&other).await["id"], ids[0]);
         let change = json!({"current_password": "!", "new_password": "a long password"});
         client.post("/api/v1/auth/change-password", &change).await.fails(400, "INVALID_REQUEST");
+        let id = together[0].as_str().unwrap();
+        let said = refused_command(&app, &["user", "reset-password", id]).await;
+        assert!(said.contains("has no password"), "{said}");
+        assert_eq!(user_of(&client).await["id"], together[0]);
         let login = json!({"email": together[0], "password": "!"});
         anybody.post("/api/v1/auth/login", &login).await.fails(401, "INVALID_CREDENTIALS");
     }
@@ -104,6 +109,25 @@ everywhere! {
         assert_eq!(app.anonymous().with_token(key.sign(&later)).get(ME).await.status, 200, "a token from after it");
         let undated = changed(&provider.claims("ada"), json!({"iat": null}));
         app.anonymous().with_token(key.sign(&undated)).get(ME).await.fails(401, "UNAUTHORIZED");
+
+        // The clock of the provider is ahead of ours, and the token ends all the same; so it does by the operator.
+        for by_operator in [false, true] {
+            let iat = chrono::Utc::now().timestamp() + 20;
+            let ahead = changed(&provider.claims(&format!("ahead-{by_operator}")), json!({"iat": iat}));
+            let client = app.anonymous().with_token(key.sign(&ahead));
+            let id = user_of(&client).await["id"].as_str().unwrap().to_owned();
+            if by_operator {
+                command(&app, &["user", "logout", &id]).await;
+            } else {
+                assert_eq!(client.post("/api/v1/auth/logout-everywhere", &json!({})).await.status, 200);
+            }
+            eventually("the token is refused", || async { (client.get(ME).await.status == 401).then_some(()) }).await;
+            eventually("a newer one is accepted", || async {
+                let next = changed(&ahead, json!({"iat": chrono::Utc::now().timestamp() + 30}));
+                (app.anonymous().with_token(key.sign(&next)).get(ME).await.status == 200).then_some(())
+            })
+            .await;
+        }
     }
 }
 
@@ -139,6 +163,7 @@ serve_and_split! {
             json!({"nbf": now + 3600}),
             json!({"nbf": 1e300}),
             json!({"iat": "yesterday"}),
+            json!({"iat": now + 3600}),
             json!({"aud": "x"}),
             json!({"aud": []}),
             json!({"aud": null}),
@@ -225,6 +250,25 @@ serve_and_split! {
         assert_eq!(anybody.with_token(good.sign(&provider.claims("ada"))).get(ME).await.status, 200);
         anybody.with_token(bad.sign(&provider.claims("ada"))).get(ME).await.fails(401, "UNAUTHORIZED");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_may_withdraw_all_its_keys() {
+    let key = SigningKey::generate("k", Algorithm::ES256);
+    let (app, provider) = start(Setup::new().await, &[&key]).await;
+    let claims = provider.claims("ada");
+    let client = app.anonymous().with_token(key.sign(&claims));
+    assert_eq!(client.get(ME).await.status, 200);
+    provider.publish(&[]);
+    // A token with an unknown key lets the keys be read again, ten seconds after the last time.
+    let unknown = app.anonymous().with_token(key.sign_as(Some("unknown"), Algorithm::ES256, &claims));
+    eventually("the key is withdrawn", || async {
+        unknown.get(ME).await.fails(401, "UNAUTHORIZED");
+        (client.get(ME).await.status == 401).then_some(())
+    })
+    .await;
+    provider.publish(&[&key]);
+    eventually("the key is back", || async { (client.get(ME).await.status == 200).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,15 +19,26 @@ fn invited(email: &str, code: &str) -> Value {
 
 /// Runs a command on the database of a service. Returns what it prints.
 pub async fn command(app: &App, arguments: &[&str]) -> String {
+    let output = output_of(app, arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that fails. Returns what it says about that.
+pub async fn refused_command(app: &App, arguments: &[&str]) -> String {
+    let output = output_of(app, arguments).await;
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+async fn output_of(app: &App, arguments: &[&str]) -> std::process::Output {
     let settings = [("DATABASE_URL", app.database.url())];
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
     let output = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         run(&arguments, &settings)
     });
-    let output = output.await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    output.await.unwrap()
 }
 
 /// Creates an invitation. Returns its code and its id.

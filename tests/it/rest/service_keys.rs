@@ -4,6 +4,7 @@
 use super::registration::command;
 use crate::support::{App, Client, eventually};
 use crate::{everywhere, serve_and_split};
+use futures::StreamExt;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -85,11 +86,50 @@ everywhere! {
         assert_eq!(count(format!("{for_ada} AND action = 'auth.me' AND outcome = 'allowed'")).await, 3);
         assert_eq!(count(format!("{for_ada} AND action = 'threads.create' AND outcome = 'allowed'")).await, 1);
         assert_eq!(count(format!("{for_ada} AND action = 'tasks.list' AND outcome = 'FORBIDDEN'")).await, 1);
-        assert!(count("outcome = 'FORBIDDEN' AND user_id IS NULL".to_owned()).await >= 4);
+        // It is known for whom a refused call was; the id of a user that does not exist is not kept.
+        let for_bob = format!("user_id = {} AND actor = 'key:shop'", of_user(&bob_id));
+        assert_eq!(count(format!("{for_bob} AND action = 'auth.me' AND outcome = 'FORBIDDEN'")).await, 2);
+        assert_eq!(count("outcome = 'FORBIDDEN' AND user_id IS NULL".to_owned()).await, 2);
         let log = command(&app, &["key", "audit"]).await;
         assert!(log.contains("key:shop") && log.contains("threads.create") && !log.contains("tl_"), "{log}");
         let listed = command(&app, &["key", "list"]).await;
         assert!(listed.contains("\"shop\"") && listed.contains(" used ") && !listed.contains("tl_"), "{listed}");
+    }
+
+    async fn a_call_that_is_refused_makes_no_account(setup: Setup) {
+        let app = setup.start().await;
+        let users = || app.database.count("SELECT COUNT(*) AS rows FROM users");
+        let arguments = ["--methods", "threads.*,admin.*", "--users", "https://a.example|*", "--requests-per-minute", "5"];
+        let service = key(&app, "shop", &arguments).await;
+        // Outside of the scope, by a method that does not exist, by one that needs no user, and by one for operators.
+        get_for(&service, "https://a.example|1", "/api/v1/tasks").await.fails(403, "FORBIDDEN");
+        assert_eq!(code(&call_for(&service, "https://a.example|2", "no.such", json!({})).await), "METHOD_NOT_FOUND");
+        let login = json!({"email": "ada@example.com", "password": "not the password"});
+        assert_eq!(code(&call_for(&service, "https://a.example|3", "auth.login", login).await), "INVALID_CREDENTIALS");
+        assert_eq!(code(&call_for(&service, "https://a.example|4", "admin.list_users", json!({})).await), "FORBIDDEN");
+        assert_eq!(users().await, 0);
+        assert!(call_for(&service, "https://a.example|5", "threads.list", json!({})).await["result"].is_object());
+        assert_eq!(users().await, 1);
+        // Beyond the rate of the key.
+        for number in 6..20 {
+            let answer = call_for(&service, &format!("https://a.example|{number}"), "threads.list", json!({})).await;
+            assert!(["", "RATE_LIMITED"].contains(&code(&answer)), "{answer}");
+        }
+        assert!(users().await <= 3, "{} accounts", users().await);
+    }
+
+    async fn the_names_of_an_issuer_and_a_subject_have_a_length(setup: Setup) {
+        let app = setup.start().await;
+        let service = key(&app, "shop", &["--methods", "auth.me", "--users", "*"]).await;
+        // Not the same letter again and again: PostgreSQL packs that.
+        let name = |bytes: usize| -> String {
+            (0..).map(|_| Uuid::new_v4().simple().to_string()).take(bytes / 32 + 1).collect::<String>()[..bytes].to_owned()
+        };
+        let longest = format!("https://{}|{}", name(992), name(255));
+        assert_eq!(get_for(&service, &longest, ME).await.status, 200);
+        for too_long in [format!("https://{}|x", name(993)), format!("https://{}|x", name(3_000)), format!("i|{}", name(256))] {
+            get_for(&service, &too_long, ME).await.fails(400, "INVALID_REQUEST");
+        }
     }
 
     async fn a_revoked_key_ends_its_calls_its_tokens_and_their_streams(setup: Setup) {
@@ -188,5 +228,64 @@ serve_and_split! {
             (get_for(&other, &ada_id, ME).await.status == 401).then_some(())
         })
         .await;
+    }
+
+    async fn invented_keys_of_one_address_lock_nobody_else_out(setup: Setup) {
+        let app = setup.with("TRUSTED_PROXIES", "127.0.0.0/8").start().await;
+        let ada_id = app.user().await.user_id.unwrap().to_string();
+        let service = key(&app, "shop", &["--methods", "auth.me", "--users", "*"]).await;
+        let anybody = app.anonymous();
+        let invent = |number: usize| {
+            let request = anybody.with_token(format!("tl_{number:043}")).request(reqwest::Method::GET, ME);
+            crate::support::client::read(request.header("x-forwarded-for", "203.0.113.7"))
+        };
+        let refused = futures::stream::iter(0..1_000).map(invent).buffer_unordered(50);
+        let refused = refused.filter(|reply| std::future::ready(reply.status == 429)).take(20);
+        let refused: Vec<_> = refused.collect().await;
+        assert!(refused.len() == 20 && refused[0].text.contains("unknown keys"), "{} refusals", refused.len());
+        // The key of a service at another address was never used, so it must be looked up.
+        let first = |_| {
+            let request = service.request(reqwest::Method::GET, ME).header(USER, &ada_id);
+            crate::support::client::read(request.header("x-forwarded-for", "203.0.113.8"))
+        };
+        for reply in futures::future::join_all((0..20).map(first)).await {
+            assert_eq!(reply.status, 200, "{}", reply.text);
+        }
+    }
+
+    async fn a_key_that_expires_ends_its_streams_and_its_client_tokens(setup: Setup) {
+        let app = setup.start().await;
+        let ada_id = app.user().await.user_id.unwrap().to_string();
+        let service = key(&app, "short", &["--methods", "*", "--users", "*", "--expires-days", "1"]).await;
+        let valid = Duration::from_secs(8);
+        let expires_at = (chrono::Utc::now() + valid).timestamp_micros();
+        let began = Instant::now();
+        app.database.batch(&format!("UPDATE service_keys SET expires_at = {expires_at} WHERE name = 'short'")).await;
+
+        let created = service.post(CLIENT_TOKENS, &json!({"user": ada_id, "expires_in": 600})).await;
+        let ends: chrono::DateTime<chrono::Utc> = created.data()["expires_at"].as_str().unwrap().parse().unwrap();
+        assert!(ends.timestamp_micros() <= expires_at, "a client token outlives its key: {ends}");
+        let page = app.anonymous().with_token(created.data()["token"].as_str().unwrap());
+        let session = page.session().await;
+        let of_page = page.follow_session(session, "", None).await.expect("a stream");
+        let request = service.request(reqwest::Method::GET, &format!("/api/v1/chatkit/sessions/{session}/events"));
+        let of_service = crate::support::Sse::open(request.header(USER, &ada_id)).await.expect("a stream");
+        let mut socket = service.socket().await;
+        let thread = json!({"thread_id": session, "_meta": {"user": ada_id}});
+        socket.ok("threads.subscribe", thread).await;
+
+        for stream in [of_page, of_service] {
+            let stream = stream.finish().await;
+            assert_eq!(stream.events.last().unwrap().1["type"], "error", "{:?}", stream.types());
+        }
+        loop {
+            let message = socket.receive().await.expect("the socket itself stays open");
+            if message["params"].get("error").is_some() {
+                break;
+            }
+        }
+        assert!(began.elapsed() < valid + Duration::from_secs(2), "{:?}", began.elapsed());
+        page.get(ME).await.fails(401, "UNAUTHORIZED");
+        get_for(&service, &ada_id, ME).await.fails(401, "UNAUTHORIZED");
     }
 }

@@ -164,6 +164,7 @@ everywhere! {
             ("limit=0", "limit"),
             ("limit=101", "limit"),
             ("after=x", "after"),
+            ("after=-300000000000000000_0199e0f0-0000-7000-8000-000000000001", "after"),
             ("order=up", "order"),
             ("offset=1", "offset"),
         ] {

@@ -3,15 +3,14 @@
 use super::refusal::TokenRefusal;
 use crate::auth::email;
 use crate::auth::numeric_date::NumericDate;
+use crate::auth::standing::ISSUER_LEEWAY;
 use crate::config::{ProviderConfig, check_class_name};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Maximum number of bytes of a subject.
 const SUBJECT_BYTES: usize = 255;
-/// How far in the future a token may begin to be valid: the provider's clock can be ahead of ours.
-const NBF_LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// Maximum number of roles that are kept of a token, and maximum number of characters of one.
 const MAX_ROLES: usize = 64;
 const ROLE_CHARS: usize = 100;
@@ -63,7 +62,7 @@ impl Claims {
         if !self.exp.is_after(now) {
             return Err(TokenRefusal::Expired);
         }
-        if self.nbf.is_some_and(|nbf| nbf.is_after(now + NBF_LEEWAY)) {
+        if [self.nbf, self.iat].into_iter().flatten().any(|date| date.is_after(now + ISSUER_LEEWAY)) {
             return Err(TokenRefusal::NotYetValid);
         }
         self.user(config).ok_or(TokenRefusal::Subject)
@@ -142,6 +141,18 @@ mod tests {
             email_claim: "email".into(),
             roles_claim: roles_claim.into(),
             budget_class_claim: Some("plan.name".into()),
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_future_is_refused() {
+        let now = DateTime::UNIX_EPOCH;
+        for name in ["iat", "nbf"] {
+            let check = |at: f64| claims(json!({"exp": 60, name: at})).check(&config("roles"), now).err();
+            assert_eq!((check(30.0), check(-1e300)), (None, None), "{name}");
+            for late in [30.5, 1e300] {
+                assert_eq!(check(late), Some(TokenRefusal::NotYetValid), "{name}");
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! The public keys of the identity provider: read at the start, every few minutes, and when a token names an unknown
 //! one.
 //!
-//! While the provider cannot be reached, the known keys stay valid. A set that was read replaces the one before it, so
-//! a key that the provider has withdrawn is not accepted for longer than the interval.
+//! While the provider cannot be reached, or answers something that is no set of keys, the known keys stay valid. A set
+//! that was read replaces the one before it, also by none, so a key that the provider has withdrawn is not accepted for
+//! longer than the interval.
 
 use crate::config::ProviderConfig;
 use crate::error::Error;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 /// How often the keys are read while no token names an unknown one.
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// How often they are read until that has succeeded once.
+/// How often they are read while there is none.
 const RETRY_EVERY: Duration = Duration::from_secs(5);
 /// Minimum time between two reads because of unknown keys: tokens with invented key ids must not cause traffic.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
@@ -26,6 +27,9 @@ const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest document that is read, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// What is wrong with a set without a key that can be used.
+const NO_KEY: &str = "it has no key for RS256, PS256, ES256 or EdDSA";
 
 /// The keys of a provider.
 pub(super) struct ProviderKeys {
@@ -129,7 +133,7 @@ impl ProviderKeys {
     pub(super) async fn refresh_often(&self) {
         loop {
             self.read_now(&mut *self.last_read.lock().await).await;
-            let has_keys = self.keys.read().is_some();
+            let has_keys = self.keys.read().as_ref().is_some_and(|keys| !keys.is_empty());
             tokio::time::sleep(if has_keys { REFRESH_EVERY } else { RETRY_EVERY }).await;
         }
     }
@@ -169,8 +173,14 @@ impl ProviderKeys {
         match self.read().await {
             Ok(keys) => {
                 metrics::counter!("threadline_provider_key_reads_total", "outcome" => "ok").increment(1);
+                let is_empty = keys.is_empty();
                 let before = self.keys.write().replace(keys);
-                if before.is_none() {
+                if is_empty {
+                    tracing::warn!(
+                        issuer = self.issuer,
+                        "the identity provider has no key that can be used: all its tokens are refused"
+                    );
+                } else if before.is_none() {
                     tracing::info!(issuer = self.issuer, "keys of the identity provider were read");
                 }
             }
@@ -181,24 +191,31 @@ impl ProviderKeys {
         }
     }
 
-    /// Reads the keys, and returns how many there are.
+    /// Reads the keys, and returns how many there are. None is an error: everybody would be locked out.
     pub(super) async fn count(&self) -> Result<usize, KeysError> {
-        Ok(self.read().await?.len())
+        let (setting, url) = self.location().await?;
+        match self.read_at(setting, &url).await?.len() {
+            0 => Err(KeysError::Document { setting, url, problem: NO_KEY.to_owned() }),
+            count => Ok(count),
+        }
     }
 
-    /// Reads the keys. A document without a usable key is an error: it would lock everybody out.
     async fn read(&self) -> Result<Arc<[ProviderKey]>, KeysError> {
-        let (setting, url) = match &self.jwks_url {
-            Some(url) => ("AUTH_JWKS_URL", url.clone()),
-            None => ("AUTH_ISSUER", self.discover().await?),
-        };
-        let document: KeyDocument = self.get(setting, &url).await?;
-        let keys: Arc<[_]> = document.keys.into_iter().filter_map(usable).collect();
-        if keys.is_empty() {
-            let problem = "it has no key for RS256, PS256, ES256 or EdDSA".to_owned();
-            return Err(KeysError::Document { setting, url, problem });
+        let (setting, url) = self.location().await?;
+        self.read_at(setting, &url).await
+    }
+
+    async fn read_at(&self, setting: &'static str, url: &str) -> Result<Arc<[ProviderKey]>, KeysError> {
+        let document: KeyDocument = self.get(setting, url).await?;
+        Ok(document.keys.into_iter().filter_map(usable).collect())
+    }
+
+    /// Returns the URL of the keys, and the setting that leads to it.
+    async fn location(&self) -> Result<(&'static str, String), KeysError> {
+        match &self.jwks_url {
+            Some(url) => Ok(("AUTH_JWKS_URL", url.clone())),
+            None => Ok(("AUTH_ISSUER", self.discover().await?)),
         }
-        Ok(keys)
     }
 
     /// Returns the URL of the keys from the provider's discovery document.

@@ -14,6 +14,7 @@ pub(crate) use self::refusal::TokenRefusal;
 use self::users::ForeignUsers;
 use super::secret_code;
 use super::standing::Issued;
+use super::standings::Standings;
 use super::token::Identity;
 use crate::config::ProviderConfig;
 use crate::error::Error;
@@ -61,8 +62,14 @@ impl ForeignTokens {
     ///
     /// # Errors
     /// If the HTTP client cannot be created.
-    pub(crate) fn new(config: ProviderConfig, store: Store, clock: Arc<Clock>) -> Result<Self, reqwest::Error> {
-        Ok(Self { keys: ProviderKeys::new(&config)?, users: ForeignUsers::new(store, clock.clone()), config, clock })
+    pub(crate) fn new(
+        config: ProviderConfig,
+        store: Store,
+        clock: Arc<Clock>,
+        standings: Arc<Standings>,
+    ) -> Result<Self, reqwest::Error> {
+        let users = ForeignUsers::new(store, clock.clone(), standings);
+        Ok(Self { keys: ProviderKeys::new(&config)?, users, config, clock })
     }
 
     /// Starts the task that reads the provider's keys at an interval.

@@ -33,7 +33,7 @@ impl TokenRefusal {
                 "The token is signed with a key (`kid`) that the identity provider does not publish for its `alg`. Get a new token."
             }
             Self::Expired => "The token has expired (`exp`). Get a new token.",
-            Self::NotYetValid => "The token is not valid yet (`nbf`).",
+            Self::NotYetValid => "The token is not valid yet (`nbf`), or is issued in the future (`iat`).",
             Self::OtherIssuer => "The token is of another issuer (`iss`) than this service accepts.",
             Self::OtherAudience => "The token is not for this service: get one with its audience (`aud`).",
             Self::Subject => "The token's subject (`sub`) must have 1 to 255 bytes and no NUL.",

@@ -3,6 +3,7 @@
 use super::claims::ForeignUser;
 use super::identity_hash;
 use crate::auth::numeric_date::NumericDate;
+use crate::auth::standings::Standings;
 use crate::error::Error;
 use crate::store::{Clock, ForeignIdentity, Store};
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use threadline_schema::ids::UserId;
 
 /// Maximum number of users that are kept; about 500 bytes each.
 const MAX_KNOWN: usize = 10_000;
-/// How long an answer of the database is used. A user whose account was deleted gets a new one after that.
+/// How long an answer of the database is used.
 const TTL: Duration = Duration::from_secs(60);
 
 /// Finds and creates the accounts of a provider's users.
 pub(super) struct ForeignUsers {
     store: Store,
     clock: Arc<Clock>,
+    standings: Arc<Standings>,
     /// By subject.
     known: quick_cache::sync::Cache<String, Known>,
 }
@@ -31,8 +33,8 @@ struct Known {
 }
 
 impl ForeignUsers {
-    pub(super) fn new(store: Store, clock: Arc<Clock>) -> Self {
-        Self { store, clock, known: quick_cache::sync::Cache::new(MAX_KNOWN) }
+    pub(super) fn new(store: Store, clock: Arc<Clock>, standings: Arc<Standings>) -> Self {
+        Self { store, clock, standings, known: quick_cache::sync::Cache::new(MAX_KNOWN) }
     }
 
     /// Returns the account of a user. Creates it at first sight, and keeps what the provider says about the user.
@@ -49,6 +51,8 @@ impl ForeignUsers {
         if let Some(known) = self.known.get(&user.subject)
             && known.user == user
             && known.seen.elapsed() < TTL
+            // Who was erased is a new user with the next token.
+            && self.standings.get(known.user_id).await?.is_some()
         {
             return Ok(Some(known.user_id));
         }

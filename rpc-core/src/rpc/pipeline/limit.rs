@@ -10,7 +10,7 @@ use threadline_schema::auth::{AuthExport, AuthLogin, AuthRegister, ExportPositio
 use threadline_schema::call::RateLimitState;
 use threadline_schema::ids::{RunId, UserId};
 use threadline_schema::runs::{RunsSubscribe, RunsSubscribeParams};
-use threadline_schema::{Access, MethodInfo, RpcMethod};
+use threadline_schema::{Access, MethodInfo, RpcError, RpcMethod};
 
 /// Uses up the one subscribe to a run (first argument) that its start includes, if this user (second argument) started
 /// it and has not used it yet. Returns whether it did.
@@ -32,6 +32,17 @@ impl CallLimiter {
         take_free_subscribe: TakeFreeSubscribe,
     ) -> Self {
         Self { limits, registrations, keys, take_free_subscribe }
+    }
+
+    /// Counts a call against the limit of its service key, if it has one.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the state of the limit.
+    pub(super) async fn count_key(&self, credentials: &Credentials) -> Result<(), (RpcError, RateLimitState)> {
+        match credentials.service_key() {
+            Some(key) => Box::pin(self.keys.check(key)).await,
+            None => Ok(()),
+        }
     }
 
     /// Counts a call against the limit of its user, or of its address if it has none. Returns whether it is allowed,
@@ -73,14 +84,6 @@ impl CallLimiter {
         if method.is_some_and(|method| method.name == AuthRegister::NAME) {
             // Besides the limit of requests: accounts have limits of their own, and each new one adds to them.
             Box::pin(self.registrations.check(address)).await?;
-        }
-        let key = match credentials {
-            Credentials::Key(key) | Credentials::Refused(_, Some(key)) => key.in_use(),
-            Credentials::Token(identity) => identity.service_key(),
-            _ => None,
-        };
-        if let Some(key) = key {
-            Box::pin(self.keys.check(key)).await?;
         }
         let purpose = match method.map(|method| method.name) {
             Some(AuthLogin::NAME) => AddressPurpose::Login,

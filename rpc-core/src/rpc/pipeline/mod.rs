@@ -2,7 +2,8 @@
 //!
 //! 1. [`meta`]: take `_meta` out of the params;
 //! 2. [`authenticate`]: verify the token or service key, or the capability among the params;
-//! 3. [`limit`]: count the call against the rate limit of its user or address;
+//! 3. [`limit`]: count the call against the rate limit of its service key, then create the user whom a service names
+//!    for the first time, and count the call against the rate limit of its user or address;
 //! 4. authorize it: scope, and for the console the role; and record it in the audit log if a service acts for a user;
 //! 5. check the size of the params;
 //! 6. dispatch to the method;
@@ -24,8 +25,9 @@ use super::reply::{CallError, Reply, Response, Success};
 use crate::audit::{AuditEntry, AuditLog};
 use crate::error::Error;
 use crate::store::{Store, timing};
-use authenticate::{Credentials, SignedParams};
+use authenticate::{Credentials, SignedParams, no_operator};
 use futures::future::BoxFuture;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -135,12 +137,14 @@ impl Pipeline {
         parsed.map_err(|error| CallError { error, meta, wants_meta })
     }
 
-    /// Returns whether a token or service key is one: for a connection that opens before its first call.
+    /// Returns whether a token or service key is one: for a connection that opens before its first call. `address` is
+    /// that of the client.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
-    pub(crate) async fn is_token(&self, token: &str) -> Result<bool, Error> {
-        self.steps.authenticator.is_token(token).await
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer, `RATE_LIMITED` if
+    /// the client has tried many keys that are not known.
+    pub(crate) async fn is_token(&self, token: &str, address: IpAddr) -> Result<bool, Error> {
+        self.steps.authenticator.is_token(token, address).await
     }
 
     /// Checks the size of the params of a call, or of all calls of a batch together.
@@ -217,15 +221,23 @@ impl Steps {
             return Box::pin(self.limiter.count_probe(call)).await.map(|()| Principal::Anonymous);
         }
         let signed = if access == Access::Signed { SignedParams::parse(call) } else { SignedParams::default() };
-        let credentials = self.authenticator.authenticate(call, &signed).await?;
+        let name = method.map_or(UNKNOWN_METHOD, |method| method.name);
+        let mut credentials = self.authenticator.authenticate(call, &signed).await?;
         meta.user_id = credentials.user_id();
+        if let Err((error, state)) = self.limiter.count_key(&credentials).await {
+            meta.rate_limit = Some(state);
+            return Err(error.into());
+        }
+        if let Some(new) = credentials.user_to_create(name, access) {
+            credentials = Box::pin(self.authenticator.create_user(new)).await?;
+            meta.user_id = credentials.user_id();
+        }
         if meta.user_id.is_some() {
             call.connection.known.set_known();
         }
         let (counted, rate_limit) = self.limiter.count(method, &credentials, call, &signed).await;
         meta.rate_limit = rate_limit;
         counted?;
-        let name = method.map_or(UNKNOWN_METHOD, |method| method.name);
         let principal = match credentials.authorize(name, access) {
             Ok(principal) if access == Access::Admin => Box::pin(self.check_admin(principal)).await,
             principal => principal,
@@ -242,8 +254,7 @@ impl Steps {
         if roles.iter().any(|role| role == ADMIN) {
             return Ok(principal);
         }
-        let message = "This is for operators: the user needs the role `admin`. `threadline user give-role` gives it.";
-        Err(Error::new(ErrorCode::Forbidden, message))
+        Err(no_operator())
     }
 
     /// Records a call that a service makes for a user, before it is made, and one that was refused.
@@ -254,18 +265,17 @@ impl Steps {
         principal: &Result<Principal, Error>,
         call: &Call<'_>,
     ) -> Result<(), Error> {
-        let key = match credentials {
-            Credentials::Token(identity) => identity.service_key(),
-            Credentials::Refused(_, Some(key)) => key.in_use(),
-            _ => None,
-        };
-        let Some(key) = key else { return Ok(()) };
+        // Without a user, there is nobody for whom a key could act.
+        if matches!(credentials, Credentials::Key(_)) {
+            return Ok(());
+        }
+        let Some(key) = credentials.service_key() else { return Ok(()) };
         let caller = &call.connection.caller;
         let outcome = principal.as_ref().err().map_or("allowed", |error| error.public().code.name());
         let entry = AuditEntry {
             actor: &format!("key:{}", key.name),
             key_id: Some(key.id),
-            user_id: credentials.user_id(),
+            user_id: credentials.asked_user(),
             action: method,
             outcome,
             request_id: &caller.request_id,

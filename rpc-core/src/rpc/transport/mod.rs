@@ -93,10 +93,11 @@ impl RpcServer {
     /// Whether the sender of a request shows a token that can be valid. Only the pipeline decides who it is.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
+    /// `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer, `RATE_LIMITED` if
+    /// the sender has tried many keys that are not known.
     async fn shows_token(&self, connection: &Connection) -> Result<bool, Error> {
         match connection.caller.token.as_deref() {
-            Some(token) => self.inner.parts.pipeline.is_token(token).await,
+            Some(token) => self.inner.parts.pipeline.is_token(token, connection.caller.ip).await,
             None => Ok(false),
         }
     }

@@ -30,12 +30,14 @@ on_both! {
         assert_eq!(store.user_access(new_id()).await.unwrap(), None);
 
         let [first, second, third] = [1, 2, 3].map(|micros| AccessChange { id: new_id(), at: at(micros) });
-        let ended = store.user_end_tokens(user.id, first).await.unwrap();
+        let ended = store.user_end_tokens(user.id, first.at, first).await.unwrap();
         assert_eq!((ended.token_generation, ended.tokens_after), (1, Some(first.at)));
-        let wrong = store.user_set_password(user.id, Some("another".into()), "new".into(), change()).await;
+        let wrong = store.user_set_password(user.id, Some("another".into()), "new".into(), at(7), change()).await;
         assert!(matches!(wrong, Err(StoreError::NotFound(_))), "{wrong:?}");
-        let set = store.user_set_password(user.id, Some(user.password_hash.clone()), "new".into(), second).await.unwrap();
+        let right = Some(user.password_hash.clone());
+        let set = store.user_set_password(user.id, right, "new".into(), at(0), second).await.unwrap();
         assert_eq!((set.token_generation, set.password_hash.as_str()), (2, "new"));
+        assert_eq!(set.tokens_after, Some(first.at), "what has ended does not begin again");
         let disabled = store.user_set_disabled(user.id, true, third).await.unwrap();
         assert_eq!(disabled.disabled_at, Some(third.at));
         assert_eq!(store.user_access(user.id).await.unwrap().unwrap().disabled_at, Some(third.at));
@@ -197,27 +199,32 @@ on_both! {
         let kept = user(&store).await;
         thread(&store, kept.id).await;
         assert!(store.erasures(10).await.unwrap().is_empty());
-        store.erasure_request(user_id, change()).await.unwrap();
-        store.erasure_request(user_id, change()).await.unwrap();
+        // By a token of a clock that is ahead.
+        store.erasure_request(user_id, at(6), change()).await.unwrap();
+        store.erasure_request(user_id, at(1), change()).await.unwrap();
         assert_eq!(store.erasures(10).await.unwrap(), [user_id]);
         assert!(store.is_being_erased(user_id).await.unwrap() && !store.is_being_erased(kept.id).await.unwrap());
+        let enabled = store.user_set_disabled(user_id, false, change()).await;
+        assert!(matches!(enabled, Err(StoreError::Conflict(Conflict::BeingErased))), "{enabled:?}");
         assert!(store.user_access(user_id).await.unwrap().unwrap().disabled_at.is_some());
         for thread in store.export_threads(user_id, None, 10).await.unwrap() {
             store.thread_delete(user_id, thread.id).await.unwrap();
         }
         let hashes = || ErasedHashes { identity: Some("hash".into()), email: Some("of an email".into()) };
-        let twice = [0, 1].map(|_| store.erase_account(user_id, hashes(), at(5)));
+        let twice = [0, 1].map(|_| store.erase_account(user_id, hashes(), AccessChange { id: new_id(), at: at(5) }));
         for erased in join_all(twice).await {
             erased.unwrap();
         }
         assert_eq!(store.user_by_id(user_id).await.unwrap(), None);
+        let changes = store.access_changes(at(5), 10).await.unwrap();
+        assert!(changes.iter().any(|row| row.changed_at == at(5) && row.subject_id == AccessSubjectId::from(user_id)));
         assert!(store.erasures(10).await.unwrap().is_empty());
-        assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(5)));
-        assert_eq!(store.erased_identities_trim(at(6)).await.unwrap(), 1);
+        assert_eq!(store.identity_erased_at("hash".into()).await.unwrap(), Some(at(6)));
+        assert_eq!(store.erased_identities_trim(at(7)).await.unwrap(), 1);
         assert_eq!(db.number("SELECT CAST(sum(runs) AS bigint) FROM anonymous_usage").await, 2);
         assert_eq!(db.number("SELECT CAST(sum(prompt_tokens) AS bigint) FROM anonymous_usage").await, 20);
         assert_eq!(store.export_threads(kept.id, None, 10).await.unwrap().len(), 1);
-        let gone = store.erasure_request(user_id, change()).await;
+        let gone = store.erasure_request(user_id, at(1), change()).await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }
@@ -248,5 +255,21 @@ on_both! { threads:
         assert_eq!(changed, ids[0]);
         assert_eq!(store.foreign_identity_of(ids[0]).await.unwrap().unwrap().roles, TextList(vec!["y".into()]));
         assert_ne!(store.foreign_user(identity("A|B", &[]), new_id(), at(2)).await.unwrap(), ids[0]);
+    }
+
+    async fn what_a_provider_says_about_a_user_is_kept_when_a_service_names_the_user_at_the_same_time(db: &TestDb) {
+        let store = db.store().await;
+        for number in 0..20 {
+            let subject = format!("user-{number}");
+            let issuer = || "https://idp.example".to_owned();
+            let named = (0..4).map(|_| store.foreign_user_named(issuer(), subject.clone(), new_id(), at(1)));
+            let by_token = store.foreign_user(identity(&subject, &["x"]), new_id(), at(1));
+            let (named, by_token) = tokio::join!(join_all(named), by_token);
+            let id = by_token.unwrap();
+            assert!(named.into_iter().all(|named| named.unwrap() == id), "{subject}");
+            let row = store.foreign_identity_of(id).await.unwrap().unwrap();
+            assert_eq!((row.email.as_deref(), row.roles), (Some("ada@example.com"), TextList(vec!["x".into()])));
+        }
+        assert_eq!(db.number("SELECT count(*) FROM users").await, 20);
     }
 }

@@ -57,6 +57,13 @@ BAD = {
     "a misspelled value": ({**S3, "drainSecond": 5}, "drainSecond"),
 }
 
+# What a gateway reads from the Secret. The values of the chart refuse each of them.
+GATEWAY_SECRETS = ["GATEWAY_SECRET", "OTEL_EXPORTER_OTLP_HEADERS", "ERROR_REPORT_URL"]
+BAD |= {
+    f"{name} in the values": ({**S3, "settings": {**S3["settings"], name: "x"}}, f"settings.{name} is a secret")
+    for name in GATEWAY_SECRETS
+}
+
 problems = []
 
 
@@ -136,6 +143,18 @@ def check_plain(is_writing):
     check_release("kustomize", {}, documents)
 
 
+def secrets_of(pod):
+    """The settings that the pod reads from the Secret one by one. None of them has to be there."""
+    references = [
+        (variable["name"], variable["valueFrom"]["secretKeyRef"])
+        for variable in pod["containers"][0]["env"]
+        if "valueFrom" in variable
+    ]
+    for name, reference in references:
+        check(reference == {"name": "threadline", "key": name, "optional": True}, f"{name} is read from {reference}")
+    return [name for name, _ in references]
+
+
 def validate(title, documents):
     for document, version in itertools.product(documents, VERSIONS):
         if document["kind"] in CUSTOM:
@@ -161,7 +180,9 @@ def check_release(title, values, documents):
         labels = deployment["spec"]["template"]["metadata"]["labels"].items()
         check(wanted <= labels, f"{name}: the selector does not select its pods")
         has_secret = any("secretRef" in source for source in pod["containers"][0]["envFrom"])
-        check(has_secret != name.endswith("-gateway"), f"{name}: only the core gets the secrets")
+        is_gateway = name.endswith("-gateway")
+        check(has_secret != is_gateway, f"{name}: only the core gets all secrets")
+        check(secrets_of(pod) == (GATEWAY_SECRETS if is_gateway else []), f"{name}: gets {secrets_of(pod)}")
     for service in of_kind("Service"):
         labels = [d["spec"]["template"]["metadata"]["labels"].items() for d in of_kind("Deployment")]
         selected = [pods for pods in labels if service["spec"]["selector"].items() <= pods]

@@ -3,8 +3,8 @@
 use crate::response_data::{ChatKitThread, ChatKitThreads, Unchanged};
 use crate::rule::{MethodRuleBuilder, Preset, Rule, post};
 use threadline_schema::ErrorCode::{
-    AttachmentNotFound, Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong, PayloadTooLarge, SessionLimit,
-    TaskNotFound, ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
+    AttachmentNotFound, BudgetExceeded, Conflict, EmptyMessage, Forbidden, ItemNotFound, MessageTooLong,
+    PayloadTooLarge, SessionLimit, TaskNotFound, ThreadBusy, ThreadNotFound, UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::rpc::RpcMethod;
 use threadline_schema::{attachments, input, items, threads};
@@ -18,19 +18,22 @@ pub static REQUESTS: &[Rule] = &[
     request::<threads::ThreadsCreate>()
         .streams_started_run_to_chatkit()
         .presets(&[("input", Preset::Required)])
-        .fails(&[EmptyMessage, MessageTooLong, SessionLimit, Conflict]),
+        .fails(&[EmptyMessage, MessageTooLong, SessionLimit, AttachmentNotFound, Conflict, BudgetExceeded]),
     request::<threads::ThreadsList>().returns_bare::<ChatKitThreads>(),
     request::<threads::ThreadsAddUserMessage>().streams_started_run_to_chatkit().fails(&[
         EmptyMessage,
         MessageTooLong,
+        AttachmentNotFound,
         ThreadBusy,
         Conflict,
+        BudgetExceeded,
         ThreadNotFound,
         Forbidden,
     ]),
     request::<threads::ThreadsRetryAfterItem>().streams_started_run_to_chatkit().fails(&[
         ThreadBusy,
         Conflict,
+        BudgetExceeded,
         ThreadNotFound,
         ItemNotFound,
         Forbidden,
@@ -38,12 +41,14 @@ pub static REQUESTS: &[Rule] = &[
     request::<threads::ThreadsAddClientToolOutput>().streams_started_run_to_chatkit().fails(&[
         ThreadBusy,
         Conflict,
+        BudgetExceeded,
         ThreadNotFound,
         Forbidden,
     ]),
     request::<threads::ThreadsAddStructuredInput>().streams_started_run_to_chatkit().fails(&[
         ThreadBusy,
         Conflict,
+        BudgetExceeded,
         ThreadNotFound,
         ItemNotFound,
         Forbidden,
@@ -60,19 +65,24 @@ pub static REQUESTS: &[Rule] = &[
         ItemNotFound,
         TaskNotFound,
         Conflict,
+        UpstreamError,
         Forbidden,
     ]),
-    request::<items::ItemsList>().returns_bare::<Unchanged>().fails(&[ThreadNotFound, Forbidden]),
+    request::<items::ItemsList>().returns_bare::<Unchanged>().fails(&[ThreadNotFound, ItemNotFound, Forbidden]),
     request::<items::ItemsFeedback>().returns_bare::<Unchanged>().fails(&[ThreadNotFound, ItemNotFound, Forbidden]),
-    request::<threads::ThreadsUpdate>().returns_bare::<ChatKitThread>().fails(&[ThreadNotFound, Forbidden]),
+    request::<threads::ThreadsUpdate>().returns_bare::<ChatKitThread>().fails(&[ThreadNotFound, Conflict, Forbidden]),
     request::<attachments::AttachmentsCreate>().returns_bare::<Unchanged>().fails(&[PayloadTooLarge]),
     request::<attachments::AttachmentsDelete>().returns_bare::<Unchanged>().fails(&[
         AttachmentNotFound,
         Conflict,
         Forbidden,
     ]),
-    request::<input::InputTranscribe>().returns_bare::<Unchanged>().fails(&[UpstreamError, UpstreamTimeout]),
-    request::<threads::ThreadsDelete>().returns_bare::<Unchanged>().fails(&[ThreadNotFound, Forbidden]),
+    request::<input::InputTranscribe>().returns_bare::<Unchanged>().fails(&[
+        BudgetExceeded,
+        UpstreamError,
+        UpstreamTimeout,
+    ]),
+    request::<threads::ThreadsDelete>().returns_bare::<Unchanged>().fails(&[ThreadNotFound, Conflict, Forbidden]),
 ];
 
 /// Starts a row. The path is that of the endpoint, for documents.

@@ -6,9 +6,9 @@ use crate::response_data::{
 };
 use crate::rule::{Page, Preset, Rule, delete, get, patch, post, put};
 use threadline_schema::ErrorCode::{
-    AccountDisabled, BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials, InvitationRequired,
-    ItemNotFound, MessageTooLong, NotFound, PayloadTooLarge, RegistrationClosed, SessionLimit, TaskNotFound,
-    ThreadBusy, UpstreamError, UpstreamTimeout,
+    AccountDisabled, AttachmentNotFound, BudgetExceeded, Conflict, EmailTaken, EmptyMessage, InvalidCredentials,
+    InvitationRequired, ItemNotFound, MessageTooLong, NotFound, PayloadTooLarge, RegistrationClosed, SessionLimit,
+    TaskNotFound, ThreadBusy, UpstreamError, UpstreamTimeout,
 };
 use threadline_schema::{admin, attachments, auth, input, items, runs, system, tasks, threads, usage};
 
@@ -84,6 +84,7 @@ pub static RULES: &[Rule] = &[
             ("order", Preset::Fixed(r#""asc""#)),
             ("include_tool_calls", Preset::Fixed("true")),
         ])
+        .fails(&[ItemNotFound])
         .documented(
             "getSession",
             "Get a session with its messages, oldest first.\n\n\
@@ -93,6 +94,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsUpdate>()
         .returns::<Session>()
         .renames(&[("session_id", "thread_id")])
+        .fails(&[Conflict])
         .documented(
             "updateSession",
             "Rename a session.\n\n\
@@ -102,6 +104,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsDelete>()
         .returns::<DeletedSession>()
         .renames(&[("session_id", "thread_id")])
+        .fails(&[Conflict])
         .documented(
             "deleteSession",
             "Delete a session with all its data.\n\n\
@@ -111,6 +114,7 @@ pub static RULES: &[Rule] = &[
         .calls::<items::ItemsList>()
         .returns::<Items>()
         .renames(&[("session_id", "thread_id")])
+        .fails(&[ItemNotFound])
         .documented(
             "listItems",
             "List the ChatKit items of a session, page by page.\n\n\
@@ -166,7 +170,16 @@ pub static RULES: &[Rule] = &[
         .streams_started_run()
         .renames(&[("session_id", "thread_id")])
         .message("input")
-        .fails(&[EmptyMessage, MessageTooLong, ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
+        .fails(&[
+            EmptyMessage,
+            MessageTooLong,
+            AttachmentNotFound,
+            ThreadBusy,
+            Conflict,
+            BudgetExceeded,
+            UpstreamError,
+            UpstreamTimeout,
+        ])
         .documented(
             "sendMessage",
             "Send a message and stream the answer.\n\n\
@@ -177,7 +190,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsRetryAfterItem>()
         .streams_started_run()
         .renames(&[("session_id", "thread_id")])
-        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
         .documented(
             "retryMessage",
             "Answer a user message again and stream the new answer.\n\n\
@@ -188,7 +201,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsAddClientToolOutput>()
         .streams_started_run()
         .renames(&[("session_id", "thread_id")])
-        .fails(&[ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .fails(&[ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
         .documented(
             "addClientToolOutput",
             "Send the output of the client tool that a session waits for, and stream the run that continues.\n\n\
@@ -198,7 +211,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsAddStructuredInput>()
         .streams_started_run()
         .renames(&[("session_id", "thread_id")])
-        .fails(&[ItemNotFound, ThreadBusy, Conflict, UpstreamError, UpstreamTimeout])
+        .fails(&[ItemNotFound, ThreadBusy, Conflict, BudgetExceeded, UpstreamError, UpstreamTimeout])
         .documented(
             "addStructuredInput",
             "Answer the questions that a session waits for, and stream the run that continues.\n\n\
@@ -221,7 +234,7 @@ pub static RULES: &[Rule] = &[
         .calls::<threads::ThreadsSyncCustomAction>()
         .returns::<Unchanged>()
         .renames(&[("session_id", "thread_id")])
-        .fails(&[ItemNotFound, TaskNotFound, UpstreamError])
+        .fails(&[ItemNotFound, TaskNotFound, Conflict, UpstreamError])
         .documented("syncCustomAction", "Run a widget's action without a run, and return the updated item."),
     get("/api/v1/chatkit/runs/{run_id}").calls::<runs::RunsGet>().returns::<Unchanged>(),
     post("/api/v1/chatkit/runs/{run_id}/cancel").calls::<runs::RunsCancel>().returns::<Unchanged>(),
@@ -270,12 +283,13 @@ pub static RULES: &[Rule] = &[
         .documented(
             "previewAttachment",
             "Get a small version of an image, as a JPEG.\n\n\
-             `preview_url` has this URL. It needs no other token, and works as long as the attachment exists.",
+             `preview_url` has this URL. It needs no other token, and works for at least a day. Read the message again for \
+             a new one.",
         ),
     post("/api/v1/chatkit/transcriptions")
         .calls::<input::InputTranscribe>()
         .returns::<Unchanged>()
-        .fails(&[UpstreamError, UpstreamTimeout]),
+        .fails(&[BudgetExceeded, UpstreamError, UpstreamTimeout]),
     post("/api/v1/tasks").calls::<tasks::TasksCreate>().returns::<Unchanged>().status(201),
     get("/api/v1/tasks").calls::<tasks::TasksList>().returns::<PageRows>(),
     get("/api/v1/tasks/{task_id}").calls::<tasks::TasksGet>().returns::<Unchanged>(),
@@ -300,7 +314,10 @@ pub static RULES: &[Rule] = &[
         .returns::<Unchanged>()
         .fails(&[NotFound]),
     get("/api/v1/admin/users/{user_id}/threads").calls::<admin::AdminListThreads>().returns::<PageRows>(),
-    get("/api/v1/admin/threads/{thread_id}/items").calls::<admin::AdminListItems>().returns::<PageRows>(),
+    get("/api/v1/admin/threads/{thread_id}/items")
+        .calls::<admin::AdminListItems>()
+        .returns::<PageRows>()
+        .fails(&[ItemNotFound]),
     get("/api/v1/admin/runs").calls::<admin::AdminListRuns>().returns::<PageRows>(),
     post("/api/v1/admin/runs/{run_id}/cancel")
         .calls::<admin::AdminCancelRun>()

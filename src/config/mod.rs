@@ -27,7 +27,7 @@ pub use self::telemetry::TraceConfig;
 pub(crate) use self::text::doc;
 pub use self::text::{config_markdown, env_example};
 pub use self::value::{
-    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes,
+    AttachmentsUrl, CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Limit, LogFilter, LogFormat, MediaTypes, ModelUrl,
     NetworkFileSystem, Networks, Number, Origins, OtlpHeaders, OtlpProtocol, PostgresUrl, Ratio, RedisUrl, ReportUrl,
     ResourceAttributes, Synchronous, TraceSampler, Value,
 };

@@ -77,7 +77,9 @@ fn the_error_of_an_invalid_value_is_one_line_with_the_variable_and_what_is_expec
         ("SECRET_KEY", "two\nlines", "text on one line"),
         ("REGISTRATION", "yes", "open, invite or closed"),
         ("OPENROUTER_BASE_URL", "openrouter.ai", "a URL such as"),
-        ("OPENROUTER_BASE_URL", "http://model/v1?key=1", "a URL such as"),
+        ("OPENROUTER_BASE_URL", "ftp://model/v1?key=1", "a URL such as"),
+        ("PUBLIC_URL", "https://chat.example?a=1", "a URL without a query"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://traces.example/?a=1", "a URL without a query"),
         ("AGENT_MAX_TURNS", "1e3", "from 1 to 100"),
         ("AGENT_TIMEOUT_SECONDS", "30s", "from 1 to 3600"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "4294967296", "0 for no limit"),
@@ -246,7 +248,10 @@ fn the_model_is_openrouter_else_gemini_else_the_demo() {
     assert_eq!(model(&[("OPENROUTER_MODEL", "x/y")]), "demo");
     assert_eq!(model(&[("OPENROUTER_API_KEY", "k"), gemini]), "https://openrouter.ai/api/v1 k openai/gpt-4o-mini");
     let local = [("OPENROUTER_BASE_URL", "http://127.0.0.1:8080/v1/"), ("OPENROUTER_MODEL", "qwen"), gemini];
-    assert_eq!(model(&local), "http://127.0.0.1:8080/v1  qwen");
+    assert_eq!(model(&local), "http://127.0.0.1:8080/v1/  qwen");
+    let azure = "https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2025-04-01-preview";
+    let values = [("OPENROUTER_BASE_URL", azure), ("OPENROUTER_API_KEY", "k"), ("OPENROUTER_MODEL", "DEPLOYMENT")];
+    assert_eq!(model(&values), format!("{azure} k DEPLOYMENT"));
     assert_eq!(model(&[gemini]), format!("{GEMINI_BASE_URL} g gemini-2.5-flash"));
 }
 

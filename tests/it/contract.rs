@@ -145,6 +145,9 @@ impl Checked {
         let schema = &response["content"]["application/json"]["schema"];
         assert!(schema.is_object(), "{method} {template} {}: no schema", reply.status);
         self.fits(schema, &reply.body, &format!("{method} {template} {}", reply.status));
+        if let Some(code) = reply.body["error"]["code"].as_str() {
+            assert!(lists_error(&method, template, code), "docs/REST.md has no {code} at {method} {template}");
+        }
         self.seen.entry((method.to_string(), template.to_owned())).or_default().push(reply.status);
         reply
     }
@@ -160,6 +163,15 @@ impl Checked {
             validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(problems.is_empty(), "{what}: {}\n{value:#}", problems.join("\n"));
     }
+}
+
+/// Returns whether the reference of the REST API lists an error of an operation.
+fn lists_error(method: &Method, template: &str, code: &str) -> bool {
+    let reference = threadline_gateway::rest_markdown();
+    let heading = format!("### {method} {template}\n");
+    let operation = reference.split_once(&heading).unwrap_or_else(|| panic!("no {heading:?}")).1;
+    let operation = operation.split("\n### ").next().unwrap();
+    operation.split_once("Errors: ").is_some_and(|(_, codes)| codes.contains(&format!("`{code}`")))
 }
 
 /// Asks what operators ask, before and after the user has become one.
@@ -213,6 +225,77 @@ async fn ask_console(c: &mut Checked, app: &App, run: &[(&str, &str)], thread: &
         ("settings", ""),
     ] {
         c.ask(Method::GET, &format!("/api/v1/admin/{list}"), &[], query, None).await;
+    }
+}
+
+/// What is refused because of the state of a conversation or of a budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_match_the_documents() {
+    const CLIENT_TOOL: &str = "[agents.a]\n[[agents.a.client_tools]]\nname = \"look\"\ndescription = \"Look.\"\n";
+    const SESSION: &str = "/api/v1/chatkit/sessions/{session_id}";
+    const ITEMS: &str = "/api/v1/chatkit/sessions/{session_id}/items";
+    const THREAD: &str = "/api/v1/chatkit/sessions/{session_id}/threads/{thread_id}";
+    const NO_ID: &str = "0199e0f0-0000-7000-8000-000000000001";
+    let upstream = Upstream::start().await;
+    upstream
+        .queue(Script::calls(&[("ask_user", json!({"questions": [{"question": "Which?"}]}))]))
+        .queue(Script::calls(&[("look", json!({}))]));
+    let app = Setup::new().await.upstream(&upstream).agents(CLIENT_TOOL).start().await;
+    let user = app.user().await;
+    let mut sessions = Vec::new();
+    for words in ["Ask me", "Look", "Hello"] {
+        let session = user.session().await;
+        user.say(session, words).await.terminal();
+        sessions.push(session.to_string());
+    }
+    // From now on nothing is left of the budget.
+    let setup = app.again().with("BUDGET_TOKENS_PER_DAY", 1);
+    drop(app);
+    let app = setup.start().await;
+    let c = &mut Checked { user: user.at(&app), openapi: document("openapi"), seen: BTreeMap::new() };
+    let ids = |index: usize| [("session_id", &*sessions[index]), ("thread_id", &*sessions[index])];
+    let newest = c.ask(Method::GET, ITEMS, &ids(0), "?order=desc", None).await.data()[0]["id"].clone();
+    let said = c.ask(Method::GET, ITEMS, &ids(2), "?order=asc", None).await.data()[0]["id"].clone();
+
+    let answers = json!({"item_id": newest, "input": {"answers": {"q1": {"values": ["This"]}}}});
+    for (session, path, body) in [
+        (0, "structured-input", answers),
+        (1, "client-tool-output", json!({"result": {"seen": true}})),
+        (2, "runs", Client::message("Hello")),
+        (2, "retry", json!({"item_id": said})),
+    ] {
+        let refused = c.ask(Method::POST, &format!("{THREAD}/{path}"), &ids(session), "", Some(body)).await;
+        refused.fails(429, "BUDGET_EXCEEDED");
+    }
+    let mut message = Client::message("Look at this");
+    message["message"]["attachments"] = json!([NO_ID]);
+    let refused = c.ask(Method::POST, &format!("{THREAD}/runs"), &ids(2), "", Some(message)).await;
+    refused.fails(404, "ATTACHMENT_NOT_FOUND");
+    let after = format!("?after={NO_ID}");
+    c.ask(Method::GET, ITEMS, &ids(2), &after, None).await.fails(404, "ITEM_NOT_FOUND");
+    let of_chatkit = [
+        ("threads.create", json!({"input": Client::chatkit_input("Hello")})),
+        ("threads.add_user_message", json!({"thread_id": sessions[2], "input": Client::chatkit_input("Hello")})),
+        ("threads.retry_after_item", json!({"thread_id": sessions[2], "item_id": said})),
+    ];
+    for (kind, params) in of_chatkit {
+        let refused = c.ask(Method::POST, "/chatkit", &[], "", Some(json!({"type": kind, "params": params}))).await;
+        refused.fails(429, "BUDGET_EXCEEDED");
+    }
+
+    operate(&app, &["thread", "--id", &sessions[2], "--status", "locked"]).await;
+    c.ask(Method::PATCH, SESSION, &ids(2), "", Some(json!({"title": "Groceries"}))).await.fails(409, "CONFLICT");
+    let click = json!({"action": {"type": "tasks.complete", "payload": {"task_id": NO_ID}}});
+    let refused = c.ask(Method::POST, &format!("{THREAD}/sync-actions"), &ids(2), "", Some(click)).await;
+    refused.fails(409, "CONFLICT");
+    c.ask(Method::DELETE, SESSION, &ids(2), "", None).await.fails(409, "CONFLICT");
+    for (kind, title) in [("threads.update", Some("Groceries")), ("threads.delete", None)] {
+        let mut params = json!({"thread_id": sessions[2]});
+        if let Some(title) = title {
+            params["title"] = title.into();
+        }
+        let refused = c.ask(Method::POST, "/chatkit", &[], "", Some(json!({"type": kind, "params": params}))).await;
+        refused.fails(409, "CONFLICT");
     }
 }
 

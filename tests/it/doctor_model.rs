@@ -69,6 +69,26 @@ async fn a_model_without_deviations() {
     assert_eq!(upstream.requests().len(), 9);
 }
 
+/// As docs/MODELS.md has it: the base URL has the deployment and the version of the API.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_query_of_the_base_url_is_sent_with_each_request() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(answer);
+    let query = "?api-version=2025-04-01-preview";
+    let settings = [
+        at(&upstream),
+        vec![("OPENROUTER_BASE_URL", format!("{}{query}", upstream.base_url())), ("MODEL_DIALECT", "azure".to_owned())],
+    ];
+    let (code, told) = doctor(&["doctor", "--model"], settings.concat()).await;
+    assert_eq!(code, Some(0), "{told}");
+    let heads = upstream.heads();
+    assert!(!heads.is_empty());
+    for head in heads {
+        assert!(head.starts_with(&format!("POST /v1/chat/completions{query} ")), "{head}");
+        assert!(head.contains("api-key: sk-hunter2") && !head.contains("Bearer"), "{head}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_context_window_is_found() {
     let long =

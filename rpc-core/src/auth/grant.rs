@@ -79,6 +79,19 @@ impl MethodScope {
             && rpc::all().filter(|method| other.allows(method.name)).all(|method| self.allows(method.name))
     }
 
+    /// Returns the part of another scope that this one allows too.
+    pub(crate) fn common_with(&self, other: &Self) -> Self {
+        let part = |pattern: &String| {
+            let whole = Self(vec![pattern.clone()]);
+            if self.includes(&whole) {
+                return vec![pattern.clone()];
+            }
+            let names = rpc::all().map(|method| method.name);
+            names.filter(|name| whole.allows(name) && self.allows(name)).map(str::to_owned).collect()
+        };
+        Self(other.0.iter().flat_map(part).collect())
+    }
+
     pub(crate) fn patterns(&self) -> &[String] {
         &self.0
     }
@@ -160,6 +173,17 @@ mod tests {
         for wrong in [&[][..], &["thread.*"], &["threads"], &["thr*"], &[""], &["threads.create "]] {
             assert!(methods(wrong).check().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_common_part_has_what_both_scopes_allow() {
+        let page = methods(&["threads.*", "items.*", "auth.me"]);
+        let common = |patterns: &[&str]| methods(patterns).common_with(&page).patterns().to_vec();
+        assert_eq!(common(&["*"]), page.patterns());
+        assert_eq!(common(&["threads.*", "tasks.*", "auth.create_client_token"]), ["threads.*"]);
+        assert_eq!(common(&["threads.create", "auth.*"]), ["threads.create", "auth.me"]);
+        assert!(common(&["tasks.*"]).is_empty());
+        assert!(methods(&["admin.*"]).common_with(&methods(&["admin:read_content"])).patterns().is_empty());
     }
 
     #[test]

@@ -28,6 +28,10 @@ use threadline_schema::auth::{
 /// Longest lifetime of a client token.
 const MAX_CLIENT_TOKEN_SECONDS: u32 = 3600;
 
+/// What a chat page calls: the scopes of a client token that is created without any.
+const PAGE_SCOPES: [&str; 7] =
+    ["threads.*", "items.*", "runs.*", "attachments.*", "input.*", "auth.me", "auth.cancel_client_token"];
+
 /// Handlers of `auth.*`.
 pub(crate) struct AuthMethods {
     pub(crate) store: Store,
@@ -137,17 +141,11 @@ impl AuthMethods {
         if !(1..=MAX_CLIENT_TOKEN_SECONDS).contains(&expires_in) {
             return Err(Error::invalid(format!("`expires_in` is 1 to {MAX_CLIENT_TOKEN_SECONDS} seconds.")));
         }
-        let methods = MethodScope::new(scopes);
-        methods.check().map_err(|problem| Error::invalid(format!("`scopes`: {problem}")))?;
-        if let Some(grant) = &identity.grant {
-            if grant.token_id.is_some() {
-                return Err(Error::new(ErrorCode::Forbidden, "A client token cannot create another."));
-            }
-            if !grant.methods.includes(&methods) {
-                let message = "`scopes` has methods that the scope of the key does not have.";
-                return Err(Error::new(ErrorCode::Forbidden, message));
-            }
+        let grant = identity.grant.as_deref();
+        if grant.is_some_and(|grant| grant.token_id.is_some()) {
+            return Err(Error::new(ErrorCode::Forbidden, "A client token cannot create another."));
         }
+        let methods = methods_of_client_token(grant.map(|grant| &grant.methods), scopes)?;
         if let Some(agent) = &agent {
             let roles = roles_of(&self.store, &self.agents, identity.user_id).await?;
             self.agents.current().thread_metadata(Some(agent), &roles)?;
@@ -237,4 +235,27 @@ impl AuthMethods {
         let (token, expires_at) = issued.map_err(Error::internal)?;
         Ok(Login { user: wire::user(row), token, expires_at })
     }
+}
+
+/// Returns the methods that a new client token may call.
+///
+/// # Errors
+/// When a scope that was sent names no method, or more than the key has; when the key has nothing that a page needs.
+fn methods_of_client_token(of_key: Option<&MethodScope>, scopes: Option<Vec<String>>) -> Result<MethodScope, Error> {
+    let Some(scopes) = scopes else {
+        let page = MethodScope::new(PAGE_SCOPES.map(str::to_owned).to_vec());
+        let methods = of_key.map_or_else(|| page.clone(), |of_key| of_key.common_with(&page));
+        if methods.patterns().is_empty() {
+            let message = "The scope of the key has no method that a chat page needs. Send `scopes`.";
+            return Err(Error::new(ErrorCode::Forbidden, message));
+        }
+        return Ok(methods);
+    };
+    let methods = MethodScope::new(scopes);
+    methods.check().map_err(|problem| Error::invalid(format!("`scopes`: {problem}")))?;
+    if of_key.is_some_and(|of_key| !of_key.includes(&methods)) {
+        let message = "`scopes` has methods that the scope of the key does not have.";
+        return Err(Error::new(ErrorCode::Forbidden, message));
+    }
+    Ok(methods)
 }

@@ -8,7 +8,7 @@ mod telemetry;
 
 pub use self::attachments::{AttachmentsUrl, MediaTypes};
 pub use self::log::{LogFilter, LogFormat};
-pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, Networks, Origins, RedisUrl, ReportUrl};
+pub use self::net::{CoreUrl, DatabaseUrl, HttpUrl, IssuerUrl, ModelUrl, Networks, Origins, RedisUrl, ReportUrl};
 pub use self::storage::{NetworkFileSystem, PostgresUrl};
 pub use self::telemetry::{OtlpHeaders, OtlpProtocol, Ratio, ResourceAttributes, TraceSampler};
 
@@ -288,10 +288,11 @@ mod tests {
     #[test]
     fn debug_output_contains_no_password() {
         let debug = format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?}",
             SecretString::parse("hunter2"),
             DatabaseUrl::parse("postgres://me:hunter2@db/x"),
             HttpUrl::parse("https://me:hunter2@model/v1"),
+            ModelUrl::parse("https://model/v1?key=hunter2"),
             RedisUrl::parse("redis://:hunter2@cache"),
         );
         assert!(!debug.contains("hunter2") && !debug.contains("None"), "{debug}");

@@ -10,9 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Debug, Clone)]
 pub struct DatabaseUrl(SecretString);
 
-/// `http://...` or `https://...`, without a slash at the end. Can contain a password.
+/// `http://...` or `https://...`, without a query and without a slash at the end: paths are appended to it as text. Can
+/// contain a password.
 #[derive(Debug, Clone)]
 pub struct HttpUrl(SecretString);
+
+/// Base URL of a model's server: `http://...` or `https://...`. Paths are put before its query, which can have the version
+/// of the API (Azure) or a key.
+#[derive(Debug, Clone)]
+pub struct ModelUrl(SecretString);
 
 /// `http://...` or `https://...`, kept letter by letter: an issuer is compared as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +58,13 @@ impl DatabaseUrl {
 
 impl HttpUrl {
     /// Returns the URL, without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl ModelUrl {
+    /// Returns the URL, including its query.
     pub fn as_str(&self) -> &str {
         self.0.expose_secret()
     }
@@ -108,6 +121,19 @@ impl Value for HttpUrl {
         url_with_host(text, &["http", "https"])
             .filter(|uri| uri.query().is_none())
             .map(|_| Self(text.trim_end_matches('/').into()))
+    }
+
+    fn expected() -> String {
+        "a URL without a query, such as https://threadline.example".to_owned()
+    }
+}
+
+impl Value for ModelUrl {
+    const PLACEHOLDER: &'static str = "URL";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        url_with_host(text, &["http", "https"]).map(|_| Self(text.into()))
     }
 
     fn expected() -> String {

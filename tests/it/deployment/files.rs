@@ -47,6 +47,20 @@ fn compose_files_and_workflows_fit_their_schemas() {
     succeeds(check("zizmor").unwrap().args(["--offline", "--quiet", "--no-progress"]).arg(&workflows));
 }
 
+/// Else everybody has the address of the proxy, and one stranger uses up the attempts to log in of all.
+#[test]
+fn the_service_of_the_compose_file_trusts_its_proxy() {
+    let text = std::fs::read_to_string(deploy("compose/compose.yaml")).unwrap();
+    let after = |words: &str| {
+        let rest = text.split_once(words).unwrap_or_else(|| panic!("no {words:?}")).1;
+        rest.split(['\n', '}']).next().unwrap().trim()
+    };
+    let (trusted, subnet) = (after("TRUSTED_PROXIES:"), after("subnet:"));
+    assert!(trusted == subnet && subnet.ends_with("/24"), "{trusted} {subnet}");
+    let nginx = std::fs::read_to_string(deploy("compose/nginx.conf")).unwrap();
+    assert!(nginx.contains("X-Forwarded-For $proxy_add_x_forwarded_for;"), "{nginx}");
+}
+
 #[test]
 fn the_images_pass_hadolint() {
     let Some(mut hadolint) = check("hadolint") else { return };

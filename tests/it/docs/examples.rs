@@ -4,6 +4,7 @@ use super::root;
 use crate::support::{App, PATIENCE, Setup};
 use std::path::Path;
 use std::process::Command;
+use threadline_test_requirements::Requirement;
 use uuid::Uuid;
 
 /// Before the examples: a failure ends the script, an error response is one, and jobs can be ended as in a terminal.
@@ -73,6 +74,43 @@ async fn the_quick_start_works() {
     let said = paste_for(&app, requests("docs/guides/quick-start.md")).await;
     assert!(said.contains("data: [DONE]"), "{said}");
     assert!(app.anonymous().get("/chat").await.status == 200, "the page that it names");
+}
+
+/// The service keys of docs/ACCOUNTS.md make client tokens: with the request there, and with the back end of
+/// docs/CHATKIT.md.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_keys_make_client_tokens() {
+    let app = Setup::new().await.agents("[agents.support]\ntools = [\"built-in\"]\n").start().await;
+    let of_accounts = blocks("docs/ACCOUNTS.md");
+    let block = |words: &str| of_accounts.iter().find(|code| code.contains(words)).unwrap().clone();
+    let request = block("/auth/client-tokens");
+    let text = std::fs::read_to_string(root().join("docs/CHATKIT.md")).unwrap();
+    let back_end = text.split("```js\n").find(|code| code.starts_with("// Back end")).unwrap();
+    let back_end = back_end.split("// Page").next().unwrap();
+    for name in ["shop", "page"] {
+        let block = block(&format!("key create {name} "));
+        // The command, without those after it in the same block.
+        let lines = block.split_inclusive('\n');
+        let last = lines.clone().position(|line| !line.trim_end().ends_with('\\')).unwrap();
+        let create: String = lines.take(last + 1).collect();
+        let mut script = format!(
+            "export THREADLINE_KEY=$({} | sed -n 1p)\nKEY=$THREADLINE_KEY BASE=http://{}/api/v1\n{request}\necho\n",
+            create.trim_end(),
+            app.rest
+        );
+        if Requirement::Node.find().is_some() {
+            script += &format!(
+                "node --input-type=module - <<'END'\nconst THREADLINE = \"http://{}\", user = {{ id: 42 }};\n\
+                 {back_end}\nconsole.log(response.status, JSON.stringify(data));\nEND\n",
+                app.rest
+            );
+        }
+        let database = [("DATABASE_URL", app.database.url())];
+        let said = tokio::task::spawn_blocking(move || paste(&script, &database)).await.unwrap();
+        assert!(said.contains("\"success\":true") && said.contains("\"threads.*\""), "{name}: {said}");
+        let of_node = said.lines().find_map(|line| line.strip_prefix("201 "));
+        assert!(Requirement::Node.find().is_none() || of_node.is_some_and(|data| data.contains("\"token\"")), "{said}");
+    }
 }
 
 #[test]

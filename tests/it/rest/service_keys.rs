@@ -185,6 +185,20 @@ everywhere! {
         assert_eq!(page.post("/api/v1/chatkit/sessions", &json!({"agent": "default"})).await.status, 200);
         page.post("/api/v1/chatkit/sessions", &json!({"agent": "other"})).await.fails(403, "FORBIDDEN");
 
+        // Without `scopes` it has what a page needs, as far as the key has it.
+        let created = create(json!({"user": ada_id})).await;
+        assert_eq!(created.data()["scopes"], json!(["threads.*", "items.*", "auth.me", "auth.cancel_client_token"]));
+        for (name, methods, wanted) in [
+            ("all", "*", json!(["threads.*", "items.*", "runs.*", "attachments.*", "input.*", "auth.me", "auth.cancel_client_token"])),
+            ("some", "threads.create,runs.*,auth.create_client_token", json!(["threads.create", "runs.*"])),
+        ] {
+            let created = key(&app, name, &["--methods", methods, "--users", "*"]).await.post(CLIENT_TOKENS, &json!({"user": ada_id})).await;
+            assert_eq!((created.status, &created.data()["scopes"]), (201, &wanted), "{methods}");
+        }
+        let tasks = key(&app, "tasks", &["--methods", "tasks.*,auth.create_client_token", "--users", "*"]).await;
+        let refused = tasks.post(CLIENT_TOKENS, &json!({"user": ada_id})).await;
+        assert!(refused.fails(403, "FORBIDDEN").contains("Send `scopes`"), "{}", refused.text);
+
         // A user makes one for a page of its own, and cancels both.
         let own = ada.post(CLIENT_TOKENS, &json!({"scopes": ["auth.me", "auth.cancel_client_token"]})).await;
         let own = app.anonymous().with_token(own.data()["token"].as_str().unwrap());

@@ -90,6 +90,12 @@ spec:
             - {name: RPC_LISTEN, value: "0.0.0.0:8001"}
             {{- else }}
             - {name: CORE_URL, value: "ws://{{ include "threadline.fullname" $root }}-core:8001"}
+            # Of the Secret, only what a gateway needs: it signs nothing and reads no database.
+            {{- range list "GATEWAY_SECRET" "OTEL_EXPORTER_OTLP_HEADERS" "ERROR_REPORT_URL" }}
+            - name: {{ . }}
+              valueFrom:
+                secretKeyRef: {name: {{ $values.existingSecret }}, key: {{ . }}, optional: true}
+            {{- end }}
             {{- end }}
             {{- if $values.sqlite.enabled }}
             - {name: DATABASE_URL, value: "sqlite:///data/threadline.db"}

@@ -1,13 +1,18 @@
 // The parts of the console: the REST row of each, and its columns as `[title, cell]`.
 
 import { AGENTS_PART } from "./agents.js";
-import { barChart } from "./chart.js";
+import { barChart, eachStep, HOUR_MS } from "./chart.js";
 import { duration, number, time } from "./format.js";
-import { KEYS_PART, PEOPLE_PARTS } from "./people.js";
+import { KEYS_PART, MAX_ITEMS, PEOPLE_PARTS, words } from "./people.js";
 import { USAGE_PARTS } from "./usage.js";
 
-function failureChart({ hours }) {
-  const bars = hours.map(({ hour, count }) => ({ label: time(hour), value: count, text: `${time(hour)}: ${number(count)} failures` }));
+function failureChart({ hours }, { hours: asked }) {
+  const last = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
+  const range = { first: last - (Number(asked ?? 24) - 1) * HOUR_MS, last, step: HOUR_MS };
+  const bars = eachStep(hours, ({ hour }) => Date.parse(hour), range).map(([at, { count } = { count: 0 }]) => {
+    const label = time(new Date(at).toISOString());
+    return { label, value: count, text: `${label}: ${number(count)} failures` };
+  });
   return [barChart("Failures per hour", bars, number)];
 }
 
@@ -16,10 +21,12 @@ function failureChart({ hours }) {
  *
  * - `path(values)` is the REST row below `api/v1/admin/`, for the values of the fields. Without one, `ask` is shown.
  * - `fields` are filters. They are parameters of the row, except those `inPath`.
+ * - `limit(values)` is the number of rows of a page, if it is not the usual one.
  * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
- * - `charts(data)` and `above(list)` are shown over the table.
- * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`.
- * - `whole` are such buttons that belong to no row.
+ * - `charts(data, values)` and `above(list)` are shown over the table.
+ * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`. The
+ *   response is the changed row, or the row is removed if the button `removes` it.
+ * - `whole` are such buttons that belong to no row: the part is loaded again after a change.
  * - `create` is a form that makes something, or asks something: `told(data)` is shown. It is emptied unless it `keeps` its text.
  */
 export const PARTS = [
@@ -34,9 +41,10 @@ export const PARTS = [
       ["Agent", (run) => run.agent],
       ["Model", (run) => run.model ?? "default"],
       ["Age", (run) => duration(run.age_ms)],
+      ["Tokens so far", (run) => (run.tokens === undefined ? "not known" : number(run.tokens))],
       ["Lease owner", (run) => run.lease_owner],
     ],
-    acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel` }],
+    acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel`, removes: true }],
   },
   ...USAGE_PARTS,
   ...PEOPLE_PARTS,
@@ -44,10 +52,16 @@ export const PARTS = [
     key: "feedback",
     title: "Feedback",
     path: () => "feedback",
+    limit: ({ include_content: isWithContent }) => (isWithContent ? MAX_ITEMS : undefined),
     none: "No answer was rated.",
+    fields: [
+      { name: "kind", label: "Kind", choices: () => ["positive", "negative"] },
+      { name: "include_content", label: "With the answers (the audit log gets entries)", type: "checkbox", value: "true" },
+    ],
     columns: [
       ["Time", (rating) => time(rating.created_at)],
       ["Kind", (rating) => rating.kind],
+      ["Answer", ({ item }) => item && words(item)],
       ["User", (rating) => rating.user_id],
       ["Session", (rating) => rating.thread_id],
       ["Item", (rating) => rating.item_id],

@@ -29,7 +29,7 @@ const PROGRESS: Duration = Duration::from_millis(500);
 /// When the installation cannot be reached, or refuses a request.
 pub async fn bench(options: BenchOptions) -> anyhow::Result<bool> {
     // Other users of the machine can see the flags of a process.
-    let token = options.token.or_else(|| std::env::var("BENCH_TOKEN").ok()).filter(|token| !token.is_empty());
+    let token = options.token.clone().or_else(|| std::env::var("BENCH_TOKEN").ok()).filter(|token| !token.is_empty());
     let user = User::connect(&options.url, token.map(SecretString::from)).await?;
     let measured = Arc::new(Measured::default());
     let mut workers = JoinSet::new();

@@ -4,7 +4,7 @@ use super::connections::Connections;
 use super::error::StoreResult;
 use super::postgres::PgManager;
 use super::query::RunQueryDsl;
-use super::sqlite::{LiteManager, Writer};
+use super::sqlite::{LiteManager, OpenFile, Writer};
 use super::unit::read;
 use super::{migrate, postgres, sqlite};
 use crate::config::DatabaseConfig;
@@ -49,6 +49,8 @@ impl Db {
 pub(super) struct Lite {
     pub(super) readers: Connections<LiteManager>,
     pub(super) writer: Writer,
+    /// `None` before the tables are those of this binary.
+    pub(super) file: Option<OpenFile>,
     #[cfg(feature = "simulation")]
     pub(super) simulation: Option<Arc<super::simulation::Simulation>>,
 }
@@ -59,6 +61,7 @@ impl Lite {
         Ok(Self {
             readers: sqlite::readers(path, config, open_on)?,
             writer: Writer::new(path, sqlite::Settings::of(config), open_on),
+            file: None,
             #[cfg(feature = "simulation")]
             simulation: None,
         })
@@ -73,17 +76,20 @@ impl Store {
     /// [`StoreError::Unavailable`](super::StoreError::Unavailable) when the database does not answer,
     /// [`StoreError::Schema`](super::StoreError::Schema) when its tables are not those of this binary.
     pub async fn open(config: &DatabaseConfig) -> StoreResult<Self> {
+        let prepare_schema = async {
+            if config.auto_migrate { migrate::up(config).await.map(drop) } else { migrate::check(config).await }
+        };
         let db = if config.is_postgres() {
-            Db::Pg(postgres::connections(config)?)
+            let connections = postgres::connections(config)?;
+            prepare_schema.await?;
+            Db::Pg(connections)
         } else {
             let path = sqlite::file(config)?;
-            Db::Lite(Arc::new(Lite::new(&path, config, sqlite::OpenOn::BlockingThread)?))
+            let mut lite = Lite::new(&path, config, sqlite::OpenOn::BlockingThread)?;
+            prepare_schema.await?;
+            lite.file = Some(OpenFile::at(path).await?);
+            Db::Lite(Arc::new(lite))
         };
-        if config.auto_migrate {
-            migrate::up(config).await?;
-        } else {
-            migrate::check(config).await?;
-        }
         Ok(Self { db: Arc::new(db) })
     }
 
@@ -95,11 +101,16 @@ impl Store {
         }
     }
 
-    /// Checks that the database answers a query.
+    /// Checks that the database answers a query, and that the file of SQLite is still the one that was opened.
     ///
     /// # Errors
-    /// If the database does not answer, or its tables are missing.
+    /// If the database does not answer, its tables are missing, or its file was moved, replaced or deleted.
     pub async fn ping(&self) -> StoreResult<()> {
+        if let Db::Lite(lite) = &*self.db
+            && let Some(file) = &lite.file
+        {
+            file.check().await?;
+        }
         read!(self, |c| {
             users::table.select(users::id).first::<UserId>(c).await.optional()?;
             Ok(())

@@ -1,6 +1,6 @@
 //! `/health`, `/metrics` and the documents.
 
-use crate::support::{Script, Setup, Upstream};
+use crate::support::{Client, Script, Setup, Upstream, eventually};
 use crate::{everywhere, serve_and_split};
 use serde_json::{Value, json};
 
@@ -34,6 +34,28 @@ everywhere! {
             assert_eq!(reply.header("cache-control"), "no-store");
         }
     }
+}
+
+/// Asks for the health of the database until it has this status. A check is reused for a second.
+#[cfg(unix)]
+async fn until_database_is(anybody: &Client, status: u16) {
+    eventually("health says so", || async { (anybody.get("/health/db").await.status == status).then_some(()) }).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_sqlite_that_is_moved_away_is_unhealthy() {
+    let app = Setup::new().await.start().await;
+    let (anybody, file) = (app.anonymous(), app.database.url().strip_prefix("sqlite://").unwrap().to_owned());
+    let elsewhere = format!("{file}.moved");
+    until_database_is(&anybody, 200).await;
+    std::fs::rename(&file, &elsewhere).unwrap();
+    until_database_is(&anybody, 503).await;
+    std::fs::copy(&elsewhere, &file).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    until_database_is(&anybody, 503).await;
+    std::fs::rename(&elsewhere, &file).unwrap();
+    until_database_is(&anybody, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

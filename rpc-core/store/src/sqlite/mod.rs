@@ -2,9 +2,11 @@
 
 mod control;
 mod group;
+mod open_file;
 mod readers;
 mod writer;
 
+pub(super) use open_file::OpenFile;
 pub(super) use readers::{ReadKind, read};
 pub(super) use writer::Writer;
 

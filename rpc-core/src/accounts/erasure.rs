@@ -134,11 +134,11 @@ impl Erasure {
         while self.store.erase_tasks(user_id, BATCH).await? > 0 {}
         let account = self.store.user_by_id(user_id).await?;
         let identity = self.store.foreign_identity_of(user_id).await?;
-        // What is not the user's, and names the user.
-        let mut names = vec![user_id.to_string()];
-        names.extend(identity.as_ref().map(|identity| format!("{}|{}", identity.issuer, identity.subject)));
+        // What is not the user's, and names the user: also by an id that is written in another way.
+        let name = identity.as_ref().map(|identity| format!("{}|{}", identity.issuer, identity.subject));
+        let is_gone = |user: &str| user.parse() == Ok(user_id) || name.as_deref() == Some(user);
         let change = || AccessChange { id: self.clock.new_id(), at: self.clock.now() };
-        self.store.service_keys_forget(|user| names.iter().any(|name| name == user), change).await?;
+        self.store.service_keys_forget(is_gone, change).await?;
         if let Some(email) = account.as_ref().and_then(|account| account.own_email()) {
             self.store.invitations_forget(email.to_owned()).await?;
         }

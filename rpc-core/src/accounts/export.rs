@@ -13,7 +13,7 @@
 
 use crate::attachments::Attachments;
 use crate::error::Error;
-use crate::store::{Clock, Store};
+use crate::store::{Clock, Store, StoreError};
 use async_recursion::async_recursion as boxed;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -138,7 +138,9 @@ impl AccountExport {
             },
             // Whose a thread is, is checked once per piece: a cursor may be made up.
             Cursor::Items(thread_id, after) => {
-                store.thread_get(user_id, thread_id).await?;
+                if !self.has_thread(user_id, thread_id).await? {
+                    return Ok(Cursor::Threads(Some(thread_id)));
+                }
                 let rows = store.export_items(thread_id, after, ROWS).await?;
                 for row in &rows {
                     lines.push(&json!({
@@ -153,7 +155,9 @@ impl AccountExport {
                 })
             }
             Cursor::Runs(thread_id, after) => {
-                store.thread_get(user_id, thread_id).await?;
+                if !self.has_thread(user_id, thread_id).await? {
+                    return Ok(Cursor::Threads(Some(thread_id)));
+                }
                 let rows = store.export_runs(thread_id, after, ROWS).await?;
                 for row in &rows {
                     lines.push(&json!({
@@ -237,6 +241,18 @@ impl AccountExport {
         Ok(())
     }
 
+    /// Returns whether a thread is still there.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` if it belongs to another user.
+    async fn has_thread(&self, user_id: UserId, thread_id: ThreadId) -> Result<bool, Error> {
+        match self.store.thread_get(user_id, thread_id).await {
+            // It was deleted meanwhile.
+            Err(StoreError::NotFound(_)) => Ok(false),
+            found => Ok(found.map(|_| true)?),
+        }
+    }
+
     async fn read_bytes(
         &self,
         user_id: UserId,
@@ -245,7 +261,12 @@ impl AccountExport {
         lines: &mut Lines,
     ) -> Result<Cursor, Error> {
         let (data, size) = match self.attachments.read_content(user_id, id, offset).await {
-            Ok(read) => read,
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                tracing::warn!(attachment_id = %id, "the storage has lost an attachment that an archive should have");
+                lines.push(&json!({"type": "attachment_missing", "id": id, "offset": offset}));
+                return Ok(Cursor::Files(Some(id)));
+            }
             // It was deleted meanwhile.
             Err(error) if error.public().code == ErrorCode::AttachmentNotFound => return Ok(Cursor::Files(Some(id))),
             Err(error) => return Err(error),

@@ -71,7 +71,7 @@ impl Accounts {
             name,
             key_hash: secret_code::hash(key.expose_secret()),
             methods: TextList(methods),
-            users: TextList(users),
+            users: TextList(UserScope::new(users).canonical()),
             requests_per_minute: requests_per_minute.map(i64::from),
             created_at: now,
             expires_at: expires_at.map(Into::into),

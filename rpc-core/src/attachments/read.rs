@@ -1,6 +1,6 @@
 //! Reads a file or its preview; deletes an attachment.
 
-use super::storage::StoredObject;
+use super::storage::{StoredObject, found};
 use super::{Attachments, BASE64, preview, storage_error};
 use crate::error::Error;
 use base64::Engine;
@@ -33,7 +33,8 @@ impl Attachments {
         Ok(Piece { name: row.name, mime_type, size, data: BASE64.encode(bytes) })
     }
 
-    /// Reads a piece of a file, for an archive. Returns it and the size of the file.
+    /// Reads a piece of a file, for an archive. Returns it and the size of the file; `None` if the storage has lost the
+    /// file.
     ///
     /// # Errors
     /// `ATTACHMENT_NOT_FOUND`, `SERVICE_UNAVAILABLE`.
@@ -42,11 +43,11 @@ impl Attachments {
         user_id: UserId,
         id: AttachmentId,
         offset: u64,
-    ) -> Result<(ContentPiece, u64), Error> {
+    ) -> Result<Option<(ContentPiece, u64)>, Error> {
         let row = self.store.attachment_get(user_id, id).await?;
         let read = self.storage.read(row.id, StoredObject::Content, offset, PIECE_BYTES as u64).await;
-        let (bytes, size) = read.map_err(storage_error)?;
-        Ok((ContentPiece { bytes: bytes.len() as u64, base64: BASE64.encode(bytes) }, size))
+        let Some((bytes, size)) = found(read).map_err(storage_error)? else { return Ok(None) };
+        Ok(Some((ContentPiece { bytes: bytes.len() as u64, base64: BASE64.encode(bytes) }, size)))
     }
 
     /// Deletes the bytes of an attachment whose row is gone. An upload that is under way may leave some, which the

@@ -312,7 +312,7 @@ fn broken_directory(error: std::io::Error) -> Error {
 }
 
 /// Turns the error for a missing object into `None`.
-fn found<T>(result: StorageResult<T>) -> StorageResult<Option<T>> {
+pub(super) fn found<T>(result: StorageResult<T>) -> StorageResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(Error::NotFound { .. }) => Ok(None),

@@ -1,6 +1,8 @@
 //! Email addresses: their shape, and the one form in which they are stored and compared.
 
 use crate::error::Error;
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
 use unicode_normalization::UnicodeNormalization;
 
 /// Characters of an email address, at most (RFC 5321).
@@ -41,10 +43,12 @@ pub(crate) fn legacy(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Returns whether a character is invisible: with it, two different addresses would look the same.
+/// Returns whether a character is invisible: with it, two different addresses would look the same. Those are the
+/// characters that Unicode lets a program leave out, those that embrace an annotation, and the empty pattern of Braille,
+/// which is no white space to Unicode.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2800}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]
@@ -65,6 +69,21 @@ mod tests {
         for (written, kept) in cases {
             assert_eq!(normalize(written).unwrap(), kept, "{written}");
             assert_eq!(normalize(kept).unwrap(), kept, "{kept} is not stable");
+        }
+    }
+
+    #[test]
+    fn an_invisible_character_is_refused_wherever_it_is() {
+        let invisible = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}\u{180e}\u{200b}\u{200d}\u{202e}\u{2060}\
+                         \u{2065}\u{2800}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\u{1bca0}\u{1d173}\u{e0001}\u{e0041}\
+                         \u{e01ef}";
+        for c in invisible.chars() {
+            for address in [format!("a{c}da@example.com"), format!("ada@exam{c}ple.com"), format!("{c}@example.com")] {
+                assert!(normalize(&address).is_err(), "U+{:04X}", u32::from(c));
+            }
+        }
+        for visible in ["é@example.com", "한@example.com", "⠁@example.com", "\u{1f600}@example.com"] {
+            assert!(normalize(visible).is_ok(), "{visible}");
         }
     }
 

@@ -119,6 +119,12 @@ impl UserScope {
         }
     }
 
+    /// Returns the patterns with each id in its one form, however it was written.
+    pub(crate) fn canonical(self) -> Vec<String> {
+        let canonical = |pattern: String| pattern.parse::<UserId>().map_or(pattern, |id| id.to_string());
+        self.0.into_iter().map(canonical).collect()
+    }
+
     pub(crate) fn allows_all(&self) -> bool {
         self.0.iter().any(|pattern| pattern == "*")
     }
@@ -195,6 +201,9 @@ mod tests {
         assert!(some.allows_foreign("https://a.example", "x|y") && !some.allows_foreign("https://a.example", "x"));
         assert!(some.allows_foreign("https://b.example", "anybody") && !some.allows_foreign("https://c.example", "x"));
         assert!(users(&["*"]).allows_id(id) && users(&["*"]).allows_foreign("i", "s"));
+        let [upper, simple] = [id.to_string().to_uppercase(), id.to_string().replace('-', "")];
+        let written = [upper.as_str(), &simple, "*", "https://A.example|X"];
+        assert_eq!(users(&written).canonical(), [&id.to_string(), &id.to_string(), "*", "https://A.example|X"]);
         for wrong in [&[][..], &["ada"], &["|x"], &["https://a.example|"]] {
             assert!(users(wrong).check().is_err(), "{wrong:?}");
         }

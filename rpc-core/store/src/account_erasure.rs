@@ -2,6 +2,7 @@
 //! can be repeated: any process that finds the request continues it, also after a crash.
 
 use super::account_access::{AccessChange, AccessSteps};
+use super::audit_log::user_actor;
 use super::db::Store;
 use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
@@ -15,6 +16,9 @@ use threadline_schema::db::tables::{
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, TaskId, UserId};
 use threadline_schema::threads::ThreadState;
+
+/// The actor of entries of the audit log whose user is erased.
+const ERASED_ACTOR: &str = "user";
 
 /// Hashes by which an erased user is still found.
 #[derive(Debug, Clone, Default)]
@@ -178,6 +182,11 @@ impl Store {
             }
             let of_user = audit_log::table.filter(audit_log::user_id.eq(Some(user_id)));
             diesel::update(of_user).set(audit_log::user_id.eq(None::<UserId>)).execute(c).await?;
+            // What an operator has done is told without who it was.
+            diesel::update(audit_log::table.filter(audit_log::actor.eq(user_actor(user_id))))
+                .set((audit_log::actor.eq(ERASED_ACTOR), audit_log::address.eq(None::<String>)))
+                .execute(c)
+                .await?;
             // These have no foreign key to the user.
             diesel::delete(idempotency_keys::table.filter(idempotency_keys::user_id.eq(user_id))).execute(c).await?;
             diesel::delete(feedback::table.filter(feedback::user_id.eq(user_id))).execute(c).await?;

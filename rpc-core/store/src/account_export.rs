@@ -1,5 +1,6 @@
 //! What is stored about a user, in pages: for an archive of everything.
 
+use super::audit_log::user_actor;
 use super::db::Store;
 use super::error::StoreResult;
 use super::query::RunQueryDsl;
@@ -98,7 +99,7 @@ impl Store {
         page!(self, attachments, AttachmentRow, rest, attachments::id.asc(), limit)
     }
 
-    /// Returns the entries of the audit log about a user after one.
+    /// Returns the entries of the audit log about a user, and about what the user has done, after one.
     ///
     /// # Errors
     /// Only if the database fails.
@@ -109,7 +110,8 @@ impl Store {
         limit: u32,
     ) -> StoreResult<Vec<AuditRow>> {
         let after = after.unwrap_or(AuditId::nil());
-        let rest = audit_log::user_id.eq(Some(user_id)).and(audit_log::id.gt(after));
+        let of_user = audit_log::user_id.eq(Some(user_id)).or(audit_log::actor.eq(user_actor(user_id)));
+        let rest = of_user.and(audit_log::id.gt(after));
         page!(self, audit_log, AuditRow, rest, audit_log::id.asc(), limit)
     }
 

@@ -8,6 +8,12 @@ use super::unit::{change, read, tx};
 use diesel::prelude::*;
 use threadline_schema::db::tables::audit_log;
 use threadline_schema::db::types::UtcTime;
+use threadline_schema::ids::UserId;
+
+/// Returns the actor of what a user has done.
+pub fn user_actor(user_id: UserId) -> String {
+    format!("user:{user_id}")
+}
 
 impl Store {
     /// Appends entries, all or none.

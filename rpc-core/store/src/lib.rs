@@ -75,6 +75,7 @@ mod users;
 
 pub use account_access::{AccessChange, UserAccess};
 pub use account_erasure::ErasedHashes;
+pub use audit_log::user_actor;
 pub use clock::Clock;
 pub use console::{ListedRun, ListedUser};
 pub use db::{PoolStatus, Store};

@@ -424,7 +424,7 @@ diesel::table! {
     audit_log (id) {
         id -> Id,
         at -> UtcTime,
-        /// `key:NAME`, or `operator` for a command.
+        /// `key:NAME`, `user:ID`, or `user` for one who is erased.
         actor -> Text,
         key_id -> Nullable<Id>,
         user_id -> Nullable<Id>,

@@ -145,6 +145,12 @@ everywhere! {
         let entry = &log.data()[0];
         assert_eq!((&entry["action"], &entry["outcome"]), (&json!("admin.enable_user"), &json!("allowed")), "{entry}");
         assert_eq!(entry["actor"], format!("user:{own}"));
+        // It is in the archives of both.
+        for client in [&admin, &ada] {
+            let archive = client.get("/api/v1/auth/export").await;
+            let acted = |line: &&str| line.contains("admin.enable_user") && line.contains(&format!("user:{own}"));
+            assert_eq!(archive.text.lines().filter(acted).count(), 1, "{}", archive.text);
+        }
         let after = log.body["meta"]["after"].as_str().expect("another page");
         let older = admin.get(&format!("/api/v1/admin/audit-log?user_id={id}&after={after}")).await;
         assert_eq!(older.data()[0]["action"], "admin.disable_user");

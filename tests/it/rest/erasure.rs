@@ -166,6 +166,32 @@ everywhere! {
         assert_eq!(printed.lines().count(), lines.len());
     }
 
+    async fn an_archive_is_finished_without_what_is_gone(setup: Setup) {
+        let app = setup.start().await;
+        let user = app.user().await;
+        let (deleted, _) = live(&user).await;
+        let kept = user.session().await;
+        let lost = send_file(&user, kept, "hello").await;
+        // A conversation that is deleted between two pieces, at each place in it.
+        let cursors = ["items", "runs", "feedback"].map(|kind| match kind {
+            "feedback" => format!("feedback:{deleted}:"),
+            kind => format!("{kind}:{deleted}:-1"),
+        });
+        assert!(user.delete(&format!("/api/v1/chatkit/sessions/{deleted}")).await.status < 300);
+        for cursor in cursors {
+            let piece = user.rpc_ok("auth.export", json!({"cursor": cursor})).await;
+            assert!(piece["lines"].as_str().unwrap().contains(&kept.to_string()), "{piece}");
+        }
+        // A file that the storage has lost.
+        std::fs::remove_file(app.files.path().join(lost.to_string()).join("content")).unwrap();
+        let archive = user.get(EXPORT).await;
+        assert_eq!(archive.status, 200, "{}", archive.text);
+        let lines = lines(&archive.text);
+        assert_eq!(lines.last().unwrap()["type"], "end");
+        let missing = of_type(&lines, "attachment_missing");
+        assert_eq!((missing.len(), &missing[0]["id"]), (1, &json!(lost)));
+    }
+
     async fn whatever_table_names_a_user_is_in_the_archive_and_goes_with_the_user(setup: Setup) {
         let (key, provider) = (SigningKey::generate("k", Algorithm::ES256), Provider::start().await);
         provider.publish(&[&key]);

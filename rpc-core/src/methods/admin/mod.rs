@@ -17,7 +17,7 @@ use crate::page;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
 use crate::store::rows::{AuditRow, FeedbackRow, ItemRow, ServiceKeyRow};
-use crate::store::{Clock, ListedRun, ListedUser, Store, to_unsigned};
+use crate::store::{Clock, ListedRun, ListedUser, Store, to_unsigned, user_actor};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use threadline_engine::Engine;
@@ -256,7 +256,7 @@ impl AdminMethods {
     ) -> Result<(), Error> {
         let identity = call.identity()?;
         let key = identity.service_key();
-        let actor = key.map_or_else(|| format!("user:{}", identity.user_id), |key| format!("key:{}", key.name));
+        let actor = key.map_or_else(|| user_actor(identity.user_id), |key| format!("key:{}", key.name));
         let entry = AuditEntry {
             actor: &actor,
             key_id,

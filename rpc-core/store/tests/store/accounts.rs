@@ -5,7 +5,7 @@ use futures::future::join_all;
 use threadline_schema::db::text::TextList;
 use threadline_schema::ids::{AccessSubjectId, UserId};
 use threadline_store::rows::{AccessChangeRow, AuditRow, ForeignIdentityRow, InvitationRow, ServiceKeyRow};
-use threadline_store::{AccessChange, Conflict, ErasedHashes, ForeignIdentity, StoreError, UserAccess};
+use threadline_store::{AccessChange, Conflict, ErasedHashes, ForeignIdentity, StoreError, UserAccess, user_actor};
 
 fn change() -> AccessChange {
     AccessChange { id: new_id(), at: now() }
@@ -184,9 +184,13 @@ on_both! {
         let (old, new) = (entry(1, Some(user.id)), entry(2, None));
         store.audit_append(vec![old.clone(), new.clone()]).await.unwrap();
         assert_eq!(store.audit_newest(10).await.unwrap(), [new.clone(), old.clone()]);
-        assert_eq!(store.export_audit(user.id, None, 10).await.unwrap(), [old]);
+        let by_user = AuditRow { actor: user_actor(user.id), key_id: None, ..entry(3, None) };
+        store.audit_append(vec![by_user.clone()]).await.unwrap();
+        assert_eq!(store.export_audit(user.id, None, 10).await.unwrap(), [old, by_user.clone()]);
+        store.erase_account(user.id, ErasedHashes::default(), change()).await.unwrap();
+        let erased = AuditRow { actor: "user".into(), address: None, ..by_user };
         assert_eq!(store.audit_trim(at(2)).await.unwrap(), 1);
-        assert_eq!(store.audit_newest(10).await.unwrap(), [new]);
+        assert_eq!(store.audit_newest(10).await.unwrap(), [erased, new]);
     }
 
     async fn erasure_leaves_sums_that_are_nobodys(db: &TestDb) {

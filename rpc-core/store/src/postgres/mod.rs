@@ -1,6 +1,8 @@
 //! PostgreSQL: opens connections, and the pool.
 
 mod connection;
+mod hosts;
+mod open_error;
 mod pool_state;
 mod pooler;
 mod row;
@@ -11,6 +13,8 @@ mod url;
 
 pub(super) use self::connection::PgConn;
 
+use self::hosts::Hosts;
+use self::open_error::OpenError;
 use self::pool_state::PoolState;
 use self::url::UrlOptions;
 use super::connections::Connections;
@@ -48,7 +52,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent data may remain unacknowledged before the connection is closed. The kernel of the other machine
 /// acknowledges it, so a busy server does not delay that.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// Time limit for connecting to one address. It is short, so that there is time to try another address.
+/// Time limit for connecting to one address, including the login if there is another address to try. It is short, so
+/// that there is time for the others.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time limit for opening a session outside the pool. A frozen server may still accept a connection.
@@ -64,6 +69,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
+    hosts: Hosts,
     tls: MakeRustlsConnect,
     options: UrlOptions,
 }
@@ -115,7 +121,8 @@ impl Server {
             // With several hosts, connect to the one that accepts writes.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        Ok(Self { config, tls, options })
+        let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        Ok(Self { hosts: Hosts::of(&config, limit), config, tls, options })
     }
 
     /// Opens a connection without time limits for statements. A task of the current runtime drives it, and ends when
@@ -123,10 +130,8 @@ impl Server {
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses the connection.
-    async fn connect(&self, state: &Arc<PoolState>) -> ConnectionResult<PgConn> {
-        let refused = |error| ConnectionError::BadConnection(Chain(&error).to_string());
-        // The host name is resolved for each connection, because a failover may change its address.
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(refused)?;
+    async fn connect(&self, state: &Arc<PoolState>) -> Result<PgConn, OpenError> {
+        let (client, connection) = self.hosts.connect(&self.tls).await?;
         // Ends when the client is dropped, or when the server closes the connection.
         #[expect(
             clippy::disallowed_methods,
@@ -137,7 +142,7 @@ impl Server {
                 tracing::debug!(error = %Chain(&error), "lost a connection to PostgreSQL");
             }
         });
-        let is_pooler = pooler::is_pooler(&client).await.map_err(refused)?;
+        let is_pooler = pooler::is_pooler(&client).await.map_err(|error| OpenError::of(&error))?;
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
@@ -145,11 +150,11 @@ impl Server {
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses the connection.
-    pub(super) async fn connect_alone(&self) -> ConnectionResult<PgConn> {
+    pub(super) async fn connect_alone(&self) -> Result<PgConn, OpenError> {
         self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await
     }
 
-    async fn connect_for_pool(&self, state: &Arc<PoolState>) -> ConnectionResult<PgConn> {
+    async fn connect_for_pool(&self, state: &Arc<PoolState>) -> Result<PgConn, OpenError> {
         let mut connection = self.connect(state).await?;
         if !connection.is_pooler() {
             let settings = format!(
@@ -158,7 +163,7 @@ impl Server {
                 STATEMENT_TIMEOUT.as_millis(),
                 TRANSACTION_PAUSE.as_millis(),
             );
-            connection.batch_execute(&settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+            connection.batch_execute(&settings).await.map_err(OpenError::Settings)?;
         }
         Ok(connection)
     }
@@ -217,8 +222,7 @@ impl Server {
     }
 
     async fn begin_session(&self) -> StoreResult<Session> {
-        let connected = self.config.connect(self.tls.clone()).await;
-        let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
+        let (client, mut connection) = self.hosts.connect(&self.tls).await?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context)).boxed();
         let prepare = async {
             let is_pooler = pooler::is_pooler(&client).await?;
@@ -270,7 +274,7 @@ impl Manager for PgManager {
 
     async fn create(&self) -> ConnectionResult<PgConn> {
         // This future is large and rarely used. Boxed, it does not enlarge the future of each query.
-        Box::pin(self.server.connect_for_pool(&self.state)).await
+        Ok(Box::pin(self.server.connect_for_pool(&self.state)).await?)
     }
 
     async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<ConnectionError> {

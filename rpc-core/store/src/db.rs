@@ -125,9 +125,9 @@ impl Store {
             waiting: status.waiting,
         };
         match &*self.db {
-            Db::Pg(connections) => count(connections.pool.status()),
+            Db::Pg(connections) => count(connections.status()),
             Db::Lite(lite) => {
-                let (readers, writer) = (count(lite.readers.pool.status()), lite.writer.status());
+                let (readers, writer) = (count(lite.readers.status()), lite.writer.status());
                 PoolStatus {
                     size: readers.size + usize::from(writer.is_open),
                     in_use: readers.in_use + usize::from(writer.is_writing),

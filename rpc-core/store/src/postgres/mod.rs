@@ -22,7 +22,6 @@ use super::error::{StoreError, StoreResult};
 use super::tls;
 use crate::config::{DatabaseConfig, PreparedStatements};
 use deadpool::managed::{Manager, Metrics, Pool, QueueMode, RecycleError, RecycleResult};
-use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::SimpleAsyncConnection;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -58,6 +57,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time limit for opening a session outside the pool. A frozen server may still accept a connection.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time limit for the answer to the first statement of a connection, if the pool has others. A pooler in session mode
+/// accepts connections that it has no session for: the caller waits for one of the others then.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for longer is checked with a query before it is used, because the server may be gone
 /// without having closed it.
@@ -142,7 +145,19 @@ impl Server {
                 tracing::debug!(error = %Chain(&error), "lost a connection to PostgreSQL");
             }
         });
-        let is_pooler = pooler::is_pooler(&client).await.map_err(|error| OpenError::of(&error))?;
+        let is_pooler = {
+            let mut first_answer = std::pin::pin!(pooler::is_pooler(&client));
+            loop {
+                match tokio::time::timeout(FIRST_ANSWER, &mut first_answer).await {
+                    Ok(answer) => break answer.map_err(|error| OpenError::of(&error))?,
+                    Err(_) if state.has_open_connections() => {
+                        let text = format!("no answer to the first statement within {FIRST_ANSWER:?}");
+                        return Err(OpenError::Full(text));
+                    }
+                    Err(_) => {}
+                }
+            }
+        };
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
@@ -270,14 +285,14 @@ impl PgManager {
 
 impl Manager for PgManager {
     type Type = PgConn;
-    type Error = ConnectionError;
+    type Error = OpenError;
 
-    async fn create(&self) -> ConnectionResult<PgConn> {
+    async fn create(&self) -> Result<PgConn, OpenError> {
         // This future is large and rarely used. Boxed, it does not enlarge the future of each query.
-        Ok(Box::pin(self.server.connect_for_pool(&self.state)).await?)
+        Box::pin(self.server.connect_for_pool(&self.state)).await
     }
 
-    async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<ConnectionError> {
+    async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<OpenError> {
         if let Some(why) = connection.unusable() {
             tracing::debug!(why, "closing a connection to PostgreSQL");
             return Err(RecycleError::message(why));
@@ -313,5 +328,5 @@ pub(super) fn connections(config: &DatabaseConfig) -> StoreResult<Connections<Pg
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| StoreError::Config(error.to_string()))?;
-    Ok(Connections { pool, wait: config.pool_timeout })
+    Ok(Connections::new(pool, config.pool_timeout))
 }

@@ -1,7 +1,7 @@
 //! Why a connection to PostgreSQL was not opened.
 
+use crate::connections::OpenFailure;
 use crate::error::StoreError;
-use diesel::ConnectionError;
 use threadline_schema::error::Chain;
 use tokio_postgres::error::SqlState;
 
@@ -43,8 +43,8 @@ impl From<OpenError> for StoreError {
     }
 }
 
-impl From<OpenError> for ConnectionError {
-    fn from(error: OpenError) -> Self {
-        Self::BadConnection(Chain(&error).to_string())
+impl OpenFailure for OpenError {
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 }

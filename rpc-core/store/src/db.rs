@@ -82,6 +82,10 @@ impl Store {
         let db = if config.is_postgres() {
             let connections = postgres::connections(config)?;
             prepare_schema.await?;
+            if config.direct_url.is_some() {
+                // The schema was examined past the pooler.
+                postgres::check(config).await?;
+            }
             Db::Pg(connections)
         } else {
             let path = sqlite::file(config)?;

@@ -100,6 +100,11 @@ impl PgConn {
         }
     }
 
+    /// Returns the client of tokio-postgres.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Returns whether a pooler answers in the place of the server.
     pub(crate) fn is_pooler(&self) -> bool {
         self.is_pooler

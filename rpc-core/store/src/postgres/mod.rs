@@ -6,6 +6,7 @@ mod open_error;
 mod pool_state;
 mod pooler;
 mod row;
+mod setup;
 mod sqlstate;
 mod statement;
 pub(super) mod unit;
@@ -161,12 +162,15 @@ impl Server {
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
-    /// Opens a connection outside the pool, which prepares no statement by name.
+    /// Opens a connection outside the pool, which prepares no statement by name. Checks that the database and a pooler
+    /// are set up so that they can be used.
     ///
     /// # Errors
-    /// If the server cannot be reached, or refuses the connection.
+    /// If the server cannot be reached, refuses the connection, or cannot be used.
     pub(super) async fn connect_alone(&self) -> Result<PgConn, OpenError> {
-        self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await
+        let connection = self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await?;
+        setup::check(connection.client(), connection.is_pooler()).await?;
+        Ok(connection)
     }
 
     async fn connect_for_pool(&self, state: &Arc<PoolState>) -> Result<PgConn, OpenError> {
@@ -305,6 +309,17 @@ impl Manager for PgManager {
         }
         Ok(())
     }
+}
+
+/// Checks that the server and a pooler can be reached, and are set up so that they can be used.
+///
+/// # Errors
+/// [`StoreError::Config`] if not, [`StoreError::Unavailable`] if there is no answer in time.
+pub(super) async fn check(config: &DatabaseConfig) -> StoreResult<()> {
+    let server = Server::new(config)?;
+    let connected = tokio::time::timeout(config.pool_timeout, Box::pin(server.connect_alone())).await;
+    let no_answer = |_| StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout));
+    connected.map_err(no_answer)?.map(drop).map_err(StoreError::from)
 }
 
 /// Creates the pool. Opens no connection yet.

@@ -14,6 +14,9 @@ pub(crate) enum OpenError {
     /// No server can be reached, or it refuses the connection.
     #[error("{0}")]
     Failed(String),
+    /// The server or pooler is set up so that it cannot be used. The text says what to change.
+    #[error("{0}")]
+    Setup(String),
     /// The server refused the settings of the session.
     #[error("the settings of the session were refused")]
     Settings(#[source] diesel::result::Error),
@@ -39,7 +42,10 @@ impl OpenError {
 
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {
-        Self::unavailable(error)
+        match error {
+            OpenError::Setup(text) => Self::Config(text),
+            error => Self::unavailable(error),
+        }
     }
 }
 

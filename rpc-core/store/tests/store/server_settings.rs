@@ -88,3 +88,38 @@ async fn calls_wait_where_a_pooler_in_session_mode_has_fewer_sessions_than_the_p
     })
     .await;
 }
+
+/// Returns why a database is refused.
+async fn refusal(config: &DatabaseConfig) -> String {
+    let error = Store::open(config).await.unwrap_err();
+    assert!(matches!(error, StoreError::Config(_)), "{error:?}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_pooler_in_statement_mode_is_refused() {
+    run(TestDb::postgres().await, async |db: &TestDb| {
+        let Some(pooler) = PgBouncer::start_in_mode("statement", db.url(), 4) else { return };
+        let config = DatabaseConfig { url: pooler.url(db.url()).into(), ..db.config.clone() };
+        assert!(refusal(&config).await.contains("pool_mode = transaction"));
+        let config = DatabaseConfig { direct_url: Some(db.url().into()), ..config };
+        assert!(refusal(&config).await.contains("pool_mode = transaction"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_store_every_character_is_refused() {
+    run(TestDb::postgres().await, async |db: &TestDb| {
+        let (server, name) = db.url().rsplit_once('/').unwrap();
+        let name = format!("{name}_latin1");
+        db.sql(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
+            .await;
+        let config = DatabaseConfig { url: format!("{server}/{name}").into(), ..db.config.clone() };
+        let error = Store::open(&config).await.map(drop);
+        db.sql(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, StoreError::Config(_)) && error.to_string().contains("ENCODING 'UTF8'"), "{error:?}");
+    })
+    .await;
+}

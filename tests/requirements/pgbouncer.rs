@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode in front of the PostgreSQL server of the tests.
+//! PgBouncer in front of the PostgreSQL server of the tests.
 
 use crate::Requirement;
 use std::net::{TcpListener, TcpStream};
@@ -18,19 +18,27 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one that shares `servers` sessions among all its clients. `url` is that of a database. `None` when there
+    /// Starts one in transaction mode that shares `servers` sessions among all its clients. `url` is that of a database. `None` when there
     /// is no PgBouncer.
     ///
     /// # Panics
     /// When it does not start.
-    #[allow(clippy::panic, reason = "the way in which a test fails")]
     pub fn start(url: &str, servers: u32) -> Option<Self> {
+        Self::start_in_mode("transaction", url, servers)
+    }
+
+    /// Starts one in another mode: `session` or `statement`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[allow(clippy::panic, reason = "the way in which a test fails")]
+    pub fn start_in_mode(mode: &str, url: &str, servers: u32) -> Option<Self> {
         let program = Requirement::PgBouncer.find()?;
-        let started = Self::try_start(&program, url, servers);
+        let started = Self::try_start(&program, mode, url, servers);
         Some(started.unwrap_or_else(|error| panic!("PgBouncer does not start: {error}")))
     }
 
-    fn try_start(program: &str, url: &str, servers: u32) -> std::io::Result<Self> {
+    fn try_start(program: &str, mode: &str, url: &str, servers: u32) -> std::io::Result<Self> {
         let wrong = |what: &str| std::io::Error::other(format!("the URL of the database has no {what}"));
         let rest = url.split_once("://").ok_or_else(|| wrong("scheme"))?.1;
         let rest = rest.split('?').next().unwrap_or(rest);
@@ -50,7 +58,7 @@ impl PgBouncer {
             &file,
             format!(
                 "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
+                 unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
                  default_pool_size = {servers}\nmin_pool_size = 0\nmax_client_conn = 500\n",
                 users.display()
             ),

@@ -82,6 +82,10 @@ impl Store {
         let db = if config.is_postgres() {
             let connections = postgres::connections(config)?;
             prepare_schema.await?;
+            if config.direct_url.is_some() {
+                // The schema was examined past the pooler.
+                postgres::check(config).await?;
+            }
             Db::Pg(connections)
         } else {
             let path = sqlite::file(config)?;
@@ -125,9 +129,9 @@ impl Store {
             waiting: status.waiting,
         };
         match &*self.db {
-            Db::Pg(connections) => count(connections.pool.status()),
+            Db::Pg(connections) => count(connections.status()),
             Db::Lite(lite) => {
-                let (readers, writer) = (count(lite.readers.pool.status()), lite.writer.status());
+                let (readers, writer) = (count(lite.readers.status()), lite.writer.status());
                 PoolStatus {
                     size: readers.size + usize::from(writer.is_open),
                     in_use: readers.in_use + usize::from(writer.is_writing),

@@ -4,7 +4,7 @@
 //! error codes. Behind a pooler in transaction mode a name is another session's, so there statements go unnamed here,
 //! each with its values in one message and one round trip. And the codes decide which connections are used again.
 
-use super::pool_state::PoolState;
+use super::pool_state::{OpenConnection, PoolState};
 use super::row::PgRow;
 use super::sqlstate::{Verdict, is_undone, to_diesel, verdict};
 use super::statement::PgStatement;
@@ -54,6 +54,7 @@ pub(crate) struct PgConn {
     transaction: AnsiTransactionManager,
     instrumentation: DynInstrumentation,
     pool: Arc<PoolState>,
+    _counted: OpenConnection,
     is_pooler: bool,
     generation: u64,
     created: Instant,
@@ -89,6 +90,7 @@ impl PgConn {
             instrumentation: DynInstrumentation::default_instrumentation(),
             is_pooler,
             generation: pool.generation(),
+            _counted: OpenConnection::new(pool.clone()),
             pool,
             created,
             max_age: MAX_AGE + AGE_SPREAD.mul_f64(random()),
@@ -96,6 +98,11 @@ impl PgConn {
             is_waiting: false,
             health: Health::Good,
         }
+    }
+
+    /// Returns the client of tokio-postgres.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Returns whether a pooler answers in the place of the server.

@@ -1,9 +1,12 @@
 //! PostgreSQL: opens connections, and the pool.
 
 mod connection;
+mod hosts;
+mod open_error;
 mod pool_state;
 mod pooler;
 mod row;
+mod setup;
 mod sqlstate;
 mod statement;
 pub(super) mod unit;
@@ -11,6 +14,8 @@ mod url;
 
 pub(super) use self::connection::PgConn;
 
+use self::hosts::Hosts;
+use self::open_error::OpenError;
 use self::pool_state::PoolState;
 use self::url::UrlOptions;
 use super::connections::Connections;
@@ -18,7 +23,6 @@ use super::error::{StoreError, StoreResult};
 use super::tls;
 use crate::config::{DatabaseConfig, PreparedStatements};
 use deadpool::managed::{Manager, Metrics, Pool, QueueMode, RecycleError, RecycleResult};
-use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::SimpleAsyncConnection;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -48,11 +52,16 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent data may remain unacknowledged before the connection is closed. The kernel of the other machine
 /// acknowledges it, so a busy server does not delay that.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
-/// Time limit for connecting to one address. It is short, so that there is time to try another address.
+/// Time limit for connecting to one address, including the login if there is another address to try. It is short, so
+/// that there is time for the others.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time limit for opening a session outside the pool. A frozen server may still accept a connection.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time limit for the answer to the first statement of a connection, if the pool has others. A pooler in session mode
+/// accepts connections that it has no session for: the caller waits for one of the others then.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for longer is checked with a query before it is used, because the server may be gone
 /// without having closed it.
@@ -64,6 +73,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
+    hosts: Hosts,
     tls: MakeRustlsConnect,
     options: UrlOptions,
 }
@@ -115,7 +125,8 @@ impl Server {
             // With several hosts, connect to the one that accepts writes.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        Ok(Self { config, tls, options })
+        let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+        Ok(Self { hosts: Hosts::of(&config, limit), config, tls, options })
     }
 
     /// Opens a connection without time limits for statements. A task of the current runtime drives it, and ends when
@@ -123,10 +134,8 @@ impl Server {
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses the connection.
-    async fn connect(&self, state: &Arc<PoolState>) -> ConnectionResult<PgConn> {
-        let refused = |error| ConnectionError::BadConnection(Chain(&error).to_string());
-        // The host name is resolved for each connection, because a failover may change its address.
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(refused)?;
+    async fn connect(&self, state: &Arc<PoolState>) -> Result<PgConn, OpenError> {
+        let (client, connection) = self.hosts.connect(&self.tls).await?;
         // Ends when the client is dropped, or when the server closes the connection.
         #[expect(
             clippy::disallowed_methods,
@@ -137,19 +146,34 @@ impl Server {
                 tracing::debug!(error = %Chain(&error), "lost a connection to PostgreSQL");
             }
         });
-        let is_pooler = pooler::is_pooler(&client).await.map_err(refused)?;
+        let is_pooler = {
+            let mut first_answer = std::pin::pin!(pooler::is_pooler(&client));
+            loop {
+                match tokio::time::timeout(FIRST_ANSWER, &mut first_answer).await {
+                    Ok(answer) => break answer.map_err(|error| OpenError::of(&error))?,
+                    Err(_) if state.has_open_connections() => {
+                        let text = format!("no answer to the first statement within {FIRST_ANSWER:?}");
+                        return Err(OpenError::Full(text));
+                    }
+                    Err(_) => {}
+                }
+            }
+        };
         Ok(PgConn::new(client, is_pooler, state.clone()))
     }
 
-    /// Opens a connection outside the pool, which prepares no statement by name.
+    /// Opens a connection outside the pool, which prepares no statement by name. Checks that the database and a pooler
+    /// are set up so that they can be used.
     ///
     /// # Errors
-    /// If the server cannot be reached, or refuses the connection.
-    pub(super) async fn connect_alone(&self) -> ConnectionResult<PgConn> {
-        self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await
+    /// If the server cannot be reached, refuses the connection, or cannot be used.
+    pub(super) async fn connect_alone(&self) -> Result<PgConn, OpenError> {
+        let connection = self.connect(&Arc::new(PoolState::new(PreparedStatements::Off))).await?;
+        setup::check(connection.client(), connection.is_pooler()).await?;
+        Ok(connection)
     }
 
-    async fn connect_for_pool(&self, state: &Arc<PoolState>) -> ConnectionResult<PgConn> {
+    async fn connect_for_pool(&self, state: &Arc<PoolState>) -> Result<PgConn, OpenError> {
         let mut connection = self.connect(state).await?;
         if !connection.is_pooler() {
             let settings = format!(
@@ -158,7 +182,7 @@ impl Server {
                 STATEMENT_TIMEOUT.as_millis(),
                 TRANSACTION_PAUSE.as_millis(),
             );
-            connection.batch_execute(&settings).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+            connection.batch_execute(&settings).await.map_err(OpenError::Settings)?;
         }
         Ok(connection)
     }
@@ -217,8 +241,7 @@ impl Server {
     }
 
     async fn begin_session(&self) -> StoreResult<Session> {
-        let connected = self.config.connect(self.tls.clone()).await;
-        let (client, mut connection) = connected.map_err(StoreError::unavailable)?;
+        let (client, mut connection) = self.hosts.connect(&self.tls).await?;
         let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context)).boxed();
         let prepare = async {
             let is_pooler = pooler::is_pooler(&client).await?;
@@ -266,14 +289,14 @@ impl PgManager {
 
 impl Manager for PgManager {
     type Type = PgConn;
-    type Error = ConnectionError;
+    type Error = OpenError;
 
-    async fn create(&self) -> ConnectionResult<PgConn> {
+    async fn create(&self) -> Result<PgConn, OpenError> {
         // This future is large and rarely used. Boxed, it does not enlarge the future of each query.
         Box::pin(self.server.connect_for_pool(&self.state)).await
     }
 
-    async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<ConnectionError> {
+    async fn recycle(&self, connection: &mut PgConn, _: &Metrics) -> RecycleResult<OpenError> {
         if let Some(why) = connection.unusable() {
             tracing::debug!(why, "closing a connection to PostgreSQL");
             return Err(RecycleError::message(why));
@@ -286,6 +309,17 @@ impl Manager for PgManager {
         }
         Ok(())
     }
+}
+
+/// Checks that the server and a pooler can be reached, and are set up so that they can be used.
+///
+/// # Errors
+/// [`StoreError::Config`] if not, [`StoreError::Unavailable`] if there is no answer in time.
+pub(super) async fn check(config: &DatabaseConfig) -> StoreResult<()> {
+    let server = Server::new(config)?;
+    let connected = tokio::time::timeout(config.pool_timeout, Box::pin(server.connect_alone())).await;
+    let no_answer = |_| StoreError::unavailable(format!("PostgreSQL did not answer within {:?}", config.pool_timeout));
+    connected.map_err(no_answer)?.map(drop).map_err(StoreError::from)
 }
 
 /// Creates the pool. Opens no connection yet.
@@ -309,5 +343,5 @@ pub(super) fn connections(config: &DatabaseConfig) -> StoreResult<Connections<Pg
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| StoreError::Config(error.to_string()))?;
-    Ok(Connections { pool, wait: config.pool_timeout })
+    Ok(Connections::new(pool, config.pool_timeout))
 }

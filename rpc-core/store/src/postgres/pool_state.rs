@@ -2,7 +2,8 @@
 
 use crate::config::PreparedStatements;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// An outage is one line in the log, not one for each generation of connections.
@@ -17,7 +18,9 @@ pub(super) struct PoolState {
     /// Connections of an earlier generation are not used again: one of them was lost, or led to a server that is not a
     /// primary any more.
     generation: AtomicU64,
-    /// Time of the last warning about that in the log.
+    /// How many connections are open.
+    open: AtomicUsize,
+    /// Time of the last warning about lost connections in the log.
     last_warning: Mutex<Option<Instant>>,
 }
 
@@ -27,6 +30,7 @@ impl PoolState {
             setting,
             names_lost: AtomicBool::new(false),
             generation: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
             last_warning: Mutex::new(None),
         }
     }
@@ -57,6 +61,11 @@ impl PoolState {
         }
     }
 
+    /// Returns whether the pool has an open connection.
+    pub(super) fn has_open_connections(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -73,5 +82,22 @@ impl PoolState {
             *last_warning = Some(Instant::now());
             tracing::warn!("connections to PostgreSQL are replaced: one led to no primary, or was lost");
         }
+    }
+}
+
+/// Counts a connection of a pool while it is open.
+#[derive(Debug)]
+pub(super) struct OpenConnection(Arc<PoolState>);
+
+impl OpenConnection {
+    pub(super) fn new(pool: Arc<PoolState>) -> Self {
+        pool.open.fetch_add(1, Ordering::Relaxed);
+        Self(pool)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -243,7 +243,7 @@ pub(super) fn readers(path: &str, config: &DatabaseConfig, open_on: OpenOn) -> S
     // The connection that was used last is taken first, because its pages and statements are in its cache.
     let pool = Pool::builder(manager).max_size(READERS).queue_mode(QueueMode::Lifo);
     let pool = pool.build().map_err(StoreError::unavailable)?;
-    Ok(Connections { pool, wait: config.pool_timeout })
+    Ok(Connections::new(pool, config.pool_timeout))
 }
 
 /// Maximum wait for readers before the log is emptied. No unit can write meanwhile.

@@ -109,6 +109,25 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     .await;
 }
 
+#[tokio::test]
+async fn a_host_that_accepts_connections_and_stays_silent_does_not_block_the_others() {
+    run(TestDb::postgres().await, async |db: &TestDb| {
+        db.store().await;
+        let (login, place) = db.url().split_once("://").unwrap().1.split_once('@').unwrap();
+        let (host, database) = place.split_once('/').unwrap();
+        // The kernel accepts its connections, and nobody reads from them.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = (silent.local_addr().unwrap(), silent);
+        let url = format!("postgres://{login}@{},{host}/{database}?sslmode=disable", silent.0);
+        let config = DatabaseConfig { url: url.into(), auto_migrate: false, ..db.config.clone() };
+        let store = Store::open(&config).await.unwrap();
+        user(&store).await;
+        let presence = store.presence(new_id()).unwrap();
+        assert!(presence.acquire().await.unwrap().is_ok());
+    })
+    .await;
+}
+
 /// A relay to the server. It can stop to forward the data of open connections without closing them.
 struct BlackHole {
     address: std::net::SocketAddr,

@@ -8,6 +8,7 @@ use crate::error::Error;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -159,11 +160,28 @@ fn describe<P: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Error
     let found = serde_path_to_error::deserialize::<_, P>(&mut deserializer).err();
     let path = found.as_ref().map(|found| found.path().to_string()).filter(|path| path != ".");
     let reason = found.map_or_else(|| error.to_string(), |found| found.inner().to_string());
-    let reason = reason.split(" at line ").next().unwrap_or_default();
+    let reason = in_words_of_json(reason.split(" at line ").next().unwrap_or_default());
     match path {
         Some(path) => Error::invalid(format!("`{path}`: {reason}.")),
         None => Error::invalid(format!("Params: {reason}.")),
     }
+}
+
+/// Returns the reason of an error without the names of our types, which mean nothing to a client.
+fn in_words_of_json(reason: &str) -> Cow<'_, str> {
+    if reason.starts_with("data did not match any variant of ") {
+        return "the value has none of the forms that are allowed here".into();
+    }
+    // What was found stands before it, and can have any words.
+    let Some((found, expected)) = reason.rsplit_once(", expected ") else { return reason.into() };
+    let is_of_type = |kind: &str| expected.starts_with(kind);
+    if ["struct ", "internally tagged enum ", "adjacently tagged enum "].into_iter().any(is_of_type) {
+        return format!("{found}, expected an object").into();
+    }
+    if ["tuple ", "unit ", "enum ", "newtype ", "variant of enum "].into_iter().any(is_of_type) {
+        return found.to_owned().into();
+    }
+    reason.into()
 }
 
 #[cfg(test)]
@@ -172,18 +190,35 @@ mod tests {
     use serde::Deserialize;
     use threadline_schema::ErrorCode;
 
-    #[derive(Debug, PartialEq, Deserialize)]
+    #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Params {
         #[serde(default)]
         limit: u32,
         #[serde(default)]
         inner: Vec<Inner>,
+        #[serde(default)]
+        choice: Option<Choice>,
+        #[serde(default)]
+        tagged: Option<Tagged>,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Inner {
         name: String,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Choice {
+        Number(u64),
+        Text(String),
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "type")]
+    enum Tagged {
+        One { a: u64 },
     }
 
     fn message(params: &str) -> String {
@@ -195,18 +230,18 @@ mod tests {
     #[test]
     fn no_params_are_an_empty_object() {
         for params in [None, Some(""), Some("null"), Some(" null\n"), Some("{}")] {
-            assert_eq!(parse_params::<Params>(params).unwrap(), Params { limit: 0, inner: Vec::new() });
+            assert_eq!(parse_params::<Params>(params).unwrap(), Params::default());
         }
         let params = r#" {"limit": 7, "inner": [{"name": "a"}]} "#;
         let inner = vec![Inner { name: "a".to_owned() }];
-        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner });
+        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner, ..Params::default() });
     }
 
     #[test]
     fn an_integer_can_be_written_with_a_fraction() {
         let params = r#"{"limit": 7.0, "inner": [{"name": "1.0"}]}"#;
         let inner = vec![Inner { name: "1.0".to_owned() }];
-        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner });
+        assert_eq!(parse_params::<Params>(Some(params)).unwrap(), Params { limit: 7, inner, ..Params::default() });
         assert_eq!(parse_params::<Params>(Some(r#"{"limit":1e2}"#)).unwrap().limit, 100);
         assert!(message(r#"{"limit":1.5}"#).starts_with("`limit`: invalid type: floating point `1.5`"));
         assert!(message(r#"{"limit":-1.0}"#).starts_with("`limit`: invalid value: integer `-1`"));
@@ -221,6 +256,14 @@ mod tests {
         assert!(message(r#"{"inner":[{"name":"a"},{"name":1}]}"#).starts_with("`inner[1].name`: invalid type"));
         assert_eq!(message(r#"{"inner":[{}]}"#), "`inner[0]`: missing field `name`.");
         assert!(message(r#"{"limits":1}"#).contains("unknown field `limits`"));
+        assert_eq!(message("7"), "Params: invalid type: integer `7`, expected an object.");
+        let inner = message(r#"{"inner":["x, expected struct X"]}"#);
+        assert_eq!(inner, "`inner[0]`: invalid type: string \"x, expected struct X\", expected an object.");
+        assert_eq!(message(r#"{"choice":true}"#), "`choice`: the value has none of the forms that are allowed here.");
+        for params in [r#"{"tagged":7}"#, r#"{"tagged":[]}"#, r#"{"tagged":{"type":"One","a":true}}"#] {
+            let message = message(params);
+            assert!(!["Tagged", "One,", "enum", "struct"].iter().any(|word| message.contains(word)), "{message}");
+        }
         for params in ["7", "{", "x", r#"{"limit":1} x"#] {
             let message = message(params);
             assert!(!message.contains(" at line ") && message.ends_with('.'), "{message}");

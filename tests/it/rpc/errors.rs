@@ -34,6 +34,11 @@ async fn invalid_calls_are_refused() {
         (json!({"jsonrpc": "2.0", "id": {}, "method": "auth.me"}), json!(null)),
         (json!({"jsonrpc": "2.0", "id": true, "method": "auth.me"}), json!(null)),
         (json!({"jsonrpc": "2.0", "id": [1], "method": "auth.me"}), json!(null)),
+        // Params are structured, whatever the method is.
+        (json!({"jsonrpc": "2.0", "id": 4, "method": "auth.me", "params": "bar"}), json!(4)),
+        (json!({"jsonrpc": "2.0", "id": 5, "method": "no.such", "params": 7}), json!(5)),
+        (json!({"jsonrpc": "2.0", "id": "a", "method": "auth.me", "params": true}), json!("a")),
+        (json!({"jsonrpc": "2.0", "method": "auth.me", "params": "bar"}), json!(null)),
         (json!({"foo": 1}), json!(null)),
         (json!([]), json!(null)),
     ];
@@ -130,9 +135,13 @@ async fn wrong_params_are_named() {
             ("threads.create", json!({"input": {"content": [{"type": "input_text"}]}}), "content"),
             ("threads.create", json!({"input": deep}), "input"),
             ("system.health", json!({"component": "disk"}), "`component`"),
+            ("threads.create", json!({"input": 7}), "`input`"),
+            ("threads.create", json!({"input": {"content": [7]}}), "content"),
         ] {
             let words = wire.refused(method, params.clone(), -32602, "INVALID_REQUEST").await;
             assert!(words.contains(names), "{transport}: {method}: {words}");
+            let names_a_type = ["struct ", "enum "].iter().any(|word| words.contains(word));
+            assert!(!names_a_type, "{transport}: {method}: {words}");
         }
         for method in ["no.such", "", "Tasks.list", "tasks.list ", "rpc.modules", "run.event"] {
             wire.refused(method, json!({}), -32601, "METHOD_NOT_FOUND").await;

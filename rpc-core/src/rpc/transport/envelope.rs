@@ -61,8 +61,10 @@ impl<'a> Request<'a> {
             None => None,
         };
         let text = |value: Option<&'a RawValue>| Some(serde_json::from_str::<Text<'_>>(value?.get()).ok()?.0);
+        // JSON-RPC 2.0, section 4.2. `null` stands for no params, as many clients write it.
+        let is_structured = params.is_none_or(|params| params.get().starts_with(['{', '[', 'n']));
         match (text(version).as_deref(), text(method)) {
-            (Some("2.0"), Some(method)) if !is_doubled => Ok(Self { id, method, params }),
+            (Some("2.0"), Some(method)) if !is_doubled && is_structured => Ok(Self { id, method, params }),
             _ => Err(id.unwrap_or(Id::NULL)),
         }
     }
@@ -102,6 +104,12 @@ mod tests {
             (r#"{"jsonrpc":2.0,"id":7,"method":"m"}"#, "7"),
             (r#"{"jsonrpc":"2.0","id":7,"method":null}"#, "7"),
             (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, "7"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m","params":"x"}"#, "7"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m","params": 1}"#, "7"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m","params":-1}"#, "7"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m","params":true}"#, "7"),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m","params":false}"#, "7"),
+            (r#"{"jsonrpc":"2.0","method":"m","params":"x"}"#, "null"),
             (r#"{"foo":1}"#, "null"),
             ("1", "null"),
             (r#""x""#, "null"),

@@ -56,7 +56,7 @@ pub(super) fn not_json() -> ErrorObject<'static> {
 /// The error for JSON that is not a JSON-RPC request.
 pub(super) fn not_a_request() -> ErrorObject<'static> {
     invalid_request(
-        r#"This is not a JSON-RPC 2.0 request: it needs "jsonrpc": "2.0", "method" and, to be answered, an "id" that is a string, a number or null, each of them once."#,
+        r#"This is not a JSON-RPC 2.0 request: it needs "jsonrpc": "2.0", "method" and, to be answered, an "id" that is a string, a number or null, each of them once. "params" is an object."#,
     )
 }
 

@@ -99,6 +99,38 @@ pub fn is_own_origin(origin: &str, host: Option<&str>, allowed: &[String]) -> bo
         || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
 }
 
+/// Returns whether the headers `Host` of a request are as RFC 9112, section 3.2 wants them: one, with a host and maybe a
+/// port. A request of HTTP/1.0 can have none (`is_optional`).
+pub fn is_host_valid<'a>(mut hosts: impl Iterator<Item = &'a [u8]>, is_optional: bool) -> bool {
+    match (hosts.next(), hosts.next()) {
+        (None, _) => is_optional,
+        (Some(host), None) => std::str::from_utf8(host).is_ok_and(is_host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Returns whether a text is a host, with or without a port: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t']);
+    let (is_valid_name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, port)) = rest.split_once(']') else { return false };
+            (address.parse::<Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            // The characters of a `reg-name` of RFC 3986.
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+            (!name.is_empty() && name.bytes().all(is_allowed), port)
+        }
+    };
+    let is_valid_port = match port.strip_prefix(':') {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    is_valid_name && is_valid_port
+}
+
 /// Whether a request to a listener that only this machine reaches may be of a web page elsewhere, whose host name was
 /// made to point to this machine (DNS rebinding). `host` is the header; `known` are the names of this service.
 /// Addresses and names without a dot belong to no such page.
@@ -116,6 +148,52 @@ pub fn is_rebound_host(host: &str, known: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_names_one_host() {
+        let is_valid = |hosts: &[&str]| is_host_valid(hosts.iter().map(|host| host.as_bytes()), false);
+        for host in [
+            "localhost",
+            "chat.example:8000",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:8000",
+            "a_b-c.example.",
+            "x:",
+            "%C3%A4",
+            " x ",
+        ] {
+            assert!(is_valid(&[host]), "{host}");
+        }
+        for host in [
+            "",
+            " ",
+            ":80",
+            "a b",
+            "a@b",
+            "http://a",
+            "a/",
+            "a?b",
+            "a#b",
+            "a:b",
+            "a:80:90",
+            "::1",
+            "[::1",
+            "[x]",
+            "[::1]x",
+            "[]",
+            "ä.example",
+            "a\\b",
+            "a, b",
+        ] {
+            assert!(!is_valid(&[host]), "{host}");
+        }
+        assert!(!is_valid(&[]) && !is_valid(&["a", "a"]) && !is_valid(&["a", "b"]));
+        // HTTP/1.0 does not know the header, and still cannot have two.
+        let is_valid = |hosts: &[&str]| is_host_valid(hosts.iter().map(|host| host.as_bytes()), true);
+        assert!(is_valid(&[]) && is_valid(&["a"]) && !is_valid(&["a", "b"]) && !is_valid(&["a b"]));
+        assert!(!is_host_valid([b"\xff".as_slice()].into_iter(), true));
+    }
 
     #[test]
     fn only_the_own_pages_and_those_of_allowed_origins_open_sockets() {

@@ -1,7 +1,7 @@
 //! What each listener serves.
 
 use crate::telemetry::MetricsPage;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use threadline_core::RpcServer;
 use threadline_gateway::{Body, Gateway};
 use threadline_schema::ErrorCode;
-use threadline_schema::head::is_rebound_host;
+use threadline_schema::head::{is_host_valid, is_rebound_host};
 
 /// The path of JSON-RPC on the REST port.
 const RPC_PATH: &str = "/rpc";
@@ -41,23 +41,30 @@ pub(super) enum RpcPages {
 }
 
 impl Hosts {
-    /// Returns the refusal of a request for another name.
-    fn refuse(&self, headers: &HeaderMap) -> Option<RpcResponse> {
-        let Self::Local(names) = self else { return None };
-        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !is_rebound_host(host, names) {
-            return None;
+    /// Returns the refusal of a request that names no host, several, or one that is not served.
+    fn refuse<B>(&self, request: &Request<B>) -> Option<RpcResponse> {
+        let values = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+        if !is_host_valid(values, request.version() < Version::HTTP_11) {
+            let message = "A request needs one header `Host`: a host name or an address, and maybe a port.";
+            return Some(refusal(ErrorCode::InvalidRequest, message));
         }
-        let message = "This server listens on a local address and does not know this host name. Its operator can set \
-                       PUBLIC_URL to the URL at which clients reach it.";
-        let body = serde_json::json!({
-            "success": false,
-            "error": {"code": ErrorCode::Forbidden.name(), "message": message},
-        });
-        let mut response = text(StatusCode::FORBIDDEN, "application/json", body.to_string().into());
-        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-        Some(response)
+        let Self::Local(names) = self else { return None };
+        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        is_rebound_host(host, names).then(|| {
+            let message = "This server listens on a local address and does not know this host name. Its operator can \
+                           set PUBLIC_URL to the URL at which clients reach it.";
+            refusal(ErrorCode::Forbidden, message)
+        })
     }
+}
+
+/// Returns a refusal after which the connection is closed.
+fn refusal(code: ErrorCode, message: &str) -> RpcResponse {
+    let body = serde_json::json!({"success": false, "error": {"code": code.name(), "message": message}});
+    let status = StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = text(status, "application/json", body.to_string().into());
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Handles a request to the REST port: the REST API, and JSON-RPC under one path.
@@ -68,7 +75,7 @@ pub(super) async fn rest_with_rpc(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> RestResponse {
-    if let Some(refusal) = hosts.refuse(request.headers()) {
+    if let Some(refusal) = hosts.refuse(&request) {
         return refusal.map(Either::Right);
     }
     if request.uri().path() != RPC_PATH {
@@ -90,7 +97,7 @@ pub(super) async fn gateway_alone(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> RestResponse {
-    match hosts.refuse(request.headers()) {
+    match hosts.refuse(&request) {
         Some(refusal) => refusal.map(Either::Right),
         None => gateway.handle(peer.ip(), request).await.map(Either::Left),
     }
@@ -104,7 +111,7 @@ pub(super) async fn rpc(
     peer: IpAddr,
     request: Request<Incoming>,
 ) -> RpcResponse {
-    if let Some(refusal) = hosts.refuse(request.headers()) {
+    if let Some(refusal) = hosts.refuse(&request) {
         return refusal;
     }
     let is_get = *request.method() == Method::GET || *request.method() == Method::HEAD;
@@ -129,7 +136,7 @@ fn text(status: StatusCode, kind: &'static str, body: Bytes) -> RpcResponse {
         (header::CONTENT_SECURITY_POLICY, LOAD_NOTHING),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }

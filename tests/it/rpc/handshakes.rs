@@ -1,6 +1,7 @@
 //! The handshake of a WebSocket: each way to be wrong has its status.
 
 use super::raw;
+use crate::serve_and_split;
 use crate::support::Setup;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -12,8 +13,14 @@ const CONNECTION: &str = "connection: keep-alive, Upgrade";
 
 /// Sends a head and returns the whole response, which ends the connection unless it is a 101.
 async fn ask(address: &str, first: &str, headers: &[&str]) -> (u16, String) {
+    ask_hosts(address, first, &[&["host: test"][..], headers].concat()).await
+}
+
+/// Does what [`ask`] does, with these headers alone.
+async fn ask_hosts(address: &str, first: &str, headers: &[&str]) -> (u16, String) {
     let mut stream = raw::connect(address, 65_536).await;
-    let head = format!("{first}\r\nhost: test\r\n{}\r\n\r\n", headers.join("\r\n"));
+    let head: String = [first].iter().chain(headers).map(|line| format!("{line}\r\n")).collect();
+    let head = format!("{head}\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
@@ -79,5 +86,38 @@ async fn a_wrong_handshake_has_a_status_and_an_error() {
             *byte = raw::byte(&mut stream).await;
         }
         assert_eq!(&status, b"HTTP/1.1 200");
+    }
+}
+
+serve_and_split! {
+    // RFC 9112, section 3.2, and RFC 6455, section 4.2.1.
+    async fn a_request_without_one_valid_host_is_refused(setup: Setup) {
+        let app = setup.start().await;
+        for address in [&app.rest, &app.rpc] {
+            let opening = ["GET /rpc HTTP/1.1", CONNECTION, UPGRADE, VERSION, KEY];
+            for request in [&opening[..], &["GET /health HTTP/1.1"], &["POST /rpc HTTP/1.1", "content-length: 0"]] {
+                let (first, others) = request.split_first().unwrap();
+                let wrong: [&[&str]; 7] = [
+                    &[],
+                    &["host: test", "host: test"],
+                    &["host: localhost", "host: evil.example"],
+                    &["host:"],
+                    &["host: a b"],
+                    &["host: http://test/"],
+                    &["host: test:port"],
+                ];
+                for hosts in wrong {
+                    let (status, text) = ask_hosts(address, first, &[hosts, others].concat()).await;
+                    assert!(status == 400 && text.contains("`host`"), "{first} {hosts:?}: {text}");
+                    assert!(text.contains("connection: close"), "{first} {hosts:?}: {text}");
+                }
+            }
+            for host in ["host: test", "Host: 127.0.0.1:80", "host: [::1]:80", "host: test:"] {
+                assert_eq!(ask_hosts(address, "GET /health HTTP/1.1", &[host]).await.0, 200, "{host}");
+            }
+            // HTTP/1.0 does not know the header.
+            assert_eq!(ask_hosts(address, "GET /health HTTP/1.0", &[]).await.0, 200);
+            assert_eq!(ask_hosts(address, "GET /health HTTP/1.0", &["host: a", "host: b"]).await.0, 400);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Decides the media type of a file from what its client says, its name and its content.
 //!
 //! Browsers have no type for many files (`.md`, `.conf`, `.log`), and Windows reports those that its programs have
-//! registered: a CSV file is Excel's, a TypeScript file is a video. So the name helps, and the content decides.
+//! registered: a CSV file is Excel's, a TypeScript file is a video. A picture that is called `photo.jpg` is often a PNG or
+//! WebP file. So the name helps, and the content decides.
 
 use super::content_check;
 use super::preview;
@@ -31,7 +32,7 @@ impl AllowedTypes<'_> {
     fn allows(self, mime_type: &str) -> bool {
         self.0.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => mime_type.starts_with(prefix),
-            None => pattern == mime_type,
+            None => registered(pattern) == mime_type,
         })
     }
 
@@ -67,16 +68,24 @@ impl AllowedTypes<'_> {
         }
     }
 
-    /// Decides the type of a file by its content, if the client has not named it.
+    /// Decides the type of a file by its content, if the client has not named it. The content of an image decides which
+    /// image it is: programs save and rename them with the extension of another one.
     ///
     /// # Errors
     /// `INVALID_REQUEST` if the type is not accepted.
     pub(super) async fn uploaded(self, storage: &Storage, row: &AttachmentRow) -> StorageResult<Result<String, Error>> {
-        if row.mime_type != UNKNOWN {
+        let is_image = preview::image_format(&row.mime_type).is_some();
+        if row.mime_type != UNKNOWN && !is_image {
             return Ok(Ok(row.mime_type.clone()));
         }
         let (head, _) = storage.read(row.id, StoredObject::Content, 0, content_check::HEAD_BYTES as u64).await?;
-        if let Some(kind) = infer::get(&head) {
+        let found = infer::get(&head);
+        if is_image {
+            let found = found.map(|kind| kind.mime_type());
+            let found = found.filter(|found| preview::image_format(found).is_some() && self.allows(found));
+            return Ok(Ok(found.unwrap_or(&row.mime_type).to_owned()));
+        }
+        if let Some(kind) = found {
             let detected = kind.mime_type();
             let is_too_large = preview::image_format(detected).is_some()
                 && u64::try_from(row.size).is_ok_and(|size| size > super::create::MAX_IMAGE_BYTES);
@@ -106,7 +115,16 @@ fn bare_type(mime_type: &str) -> Result<String, Error> {
     if !bare.is_empty() && (!is_type || bare.len() > MAX_CHARS) {
         return Err(Error::invalid("`mime_type` is not a media type such as image/png."));
     }
-    Ok(bare)
+    Ok(registered(&bare).to_owned())
+}
+
+/// Returns the registered name of a type that some programs call differently.
+fn registered(mime_type: &str) -> &str {
+    match mime_type {
+        "image/jpg" | "image/pjpeg" => "image/jpeg",
+        "image/x-png" => "image/png",
+        other => other,
+    }
 }
 
 /// Returns the type that the extension of a name stands for.
@@ -143,6 +161,7 @@ mod tests {
             ("a.ts", Some("video/mp2t"), "text/x-typescript"),
             ("a.pdf", Some("application/x-pdf"), "application/pdf"),
             ("a.png", Some("image/x-png"), "image/png"),
+            ("a", Some("image/x-png"), "image/png"),
             ("a.txt", Some("Text/HTML;x=y"), "text/html"),
             ("Makefile", Some(""), UNKNOWN),
             ("a.unheard-of", None, UNKNOWN),
@@ -159,6 +178,13 @@ mod tests {
             ("a.svg", None),
         ] {
             assert!(allowed.announced(name, declared).is_err(), "{name} {declared:?}");
+        }
+        let images = ["image/jpg", "image/*"].map(|types| [types.to_owned()]);
+        for types in &images {
+            for declared in ["image/jpeg", "image/jpg", "IMAGE/PJPEG"] {
+                let announced = AllowedTypes(types).announced("photo", Some(declared)).unwrap();
+                assert_eq!(announced, "image/jpeg", "{types:?} {declared}");
+            }
         }
         let with_excel = ["text/*", "application/vnd.ms-excel"].map(str::to_owned);
         let announced = |name| AllowedTypes(&with_excel).announced(name, Some(EXCEL[0])).unwrap();

@@ -135,7 +135,7 @@ impl Attachments {
                     self.storage.put_preview(row.id, preview).await.map_err(storage_error)?;
                     None
                 }
-                Err(error) => Some(format!("The file was announced as {mime_type}, and {error}.")),
+                Err(error) => Some(format!("The file is taken for {mime_type}, and {error}.")),
             },
             None => {
                 let size = to_unsigned(row.size);

@@ -79,7 +79,7 @@ serve_and_split! {
         let lies: Vec<(&str, &[u8])> = vec![
             ("image/png", b"<svg onload=alert(1)>"),
             ("image/png", b"MZ\x90\x00 a program"),
-            ("image/jpeg", &png),
+            ("image/jpeg", b"%PDF-1.7\n"),
             ("image/jpeg", half),
             ("image/png", &bomb),
             ("image/gif", b"GIF89a"),

@@ -11,7 +11,8 @@ serve_and_split! {
     async fn the_name_or_the_content_decides_where_the_client_does_not_know(setup: Setup) {
         let app = setup.start().await;
         let user = app.user().await;
-        let png = picture(image::ImageFormat::Png, 4, 4);
+        let [png, jpeg, webp] = [image::ImageFormat::Png, image::ImageFormat::Jpeg, image::ImageFormat::WebP]
+            .map(|format| picture(format, 4, 4));
         for (name, mime_type, bytes, announced, stored) in [
             ("notes.md", "", b"# Notes".as_slice(), "text/markdown", "text/markdown"),
             ("nginx.conf", "application/octet-stream", b"listen 80;", "text/plain", "text/plain"),
@@ -23,6 +24,11 @@ serve_and_split! {
             ("setup.sh", "application/octet-stream", b"#!/bin/sh\n", "application/octet-stream", "text/x-shellscript"),
             ("picture", "", &png, "application/octet-stream", "image/png"),
             ("paper", "binary/octet-stream", b"%PDF-1.7\n", "application/octet-stream", "application/pdf"),
+            ("photo.jpg", "image/jpeg", &png, "image/jpeg", "image/png"),
+            ("photo.jpg", "", &webp, "image/jpeg", "image/webp"),
+            ("photo.png", "image/png", &jpeg, "image/png", "image/jpeg"),
+            ("photo", "image/jpg", &jpeg, "image/jpeg", "image/jpeg"),
+            ("photo", "image/pjpeg", &webp, "image/jpeg", "image/webp"),
         ] {
             let attachment = announce(&user, name, mime_type, bytes.len()).await;
             assert_eq!(attachment["mime_type"], announced, "{name}");

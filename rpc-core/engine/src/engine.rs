@@ -159,6 +159,7 @@ impl Engine {
     }
 
     /// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items.
+    /// The message that has started it is one of them, also if another run answers it now.
     ///
     /// # Errors
     /// When the database fails.

@@ -32,6 +32,8 @@ impl InputRequest {
         let is_same = |run: &RunRow, items: &[ItemRow]| match repeated {
             Repeated::Message(thread_id, input) => {
                 thread_id.is_none_or(|thread_id| run.thread_id == thread_id)
+                    // A run that answers a message again was not started by it.
+                    && run.retry_of.is_none()
                     && items.iter().any(|item| is_of(item, input))
             }
             Repeated::Retry(thread_id, item_id) => run.thread_id == thread_id && run.retry_of == Some(item_id),

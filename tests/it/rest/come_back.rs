@@ -125,4 +125,30 @@ everywhere! {
         assert!(back.events.iter().any(|(_, event)| event["update"]["delta"] == " answer"), "{:?}", back.events);
         assert_eq!(upstream.requests().len(), 3);
     }
+
+    async fn so_does_a_message_that_was_answered_again(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let app = setup.upstream(&upstream).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        let first = user.say(session, "Hello").await;
+        let message = user.history(session).await["messages"][0]["id"].clone();
+        let path = Client::runs_path(session).replace("/runs", "/retry");
+        let retry = user.request(Method::POST, &path).json(&json!({"item_id": message}));
+        let retried = Sse::open(retry).await.unwrap().finish().await;
+        assert_ne!(retried.run_id(), first.run_id());
+
+        let (hello, cursor) = (Client::message("Hello"), format!("{}:2", first.run_id()));
+        let back = Sse::open(again(&user, session, &hello, &cursor)).await.unwrap().finish().await;
+        assert_eq!((back.run_id(), back.seqs()[0]), (first.run_id(), 3));
+        assert_eq!(upstream.requests().len(), 2, "no third answer is paid for");
+        assert_eq!(user.history(session).await["messages"].as_array().unwrap().len(), 2);
+        // Another message is one of its own, and so is one with the cursor of the retry, which it has not started.
+        for (text, cursor) in [("Other", cursor), ("Hello", format!("{}:2", retried.run_id()))] {
+            let other = again(&user, session, &Client::message(text), &cursor);
+            let other = Sse::open(other).await.unwrap().finish().await;
+            assert!(![first.run_id(), retried.run_id()].contains(&other.run_id()), "{text}");
+        }
+        assert_eq!(upstream.requests().len(), 4);
+    }
 }

@@ -103,7 +103,8 @@ pub(crate) async fn find_replay(
     Ok(earlier.map(|earlier| StartedRun::replayed(shared, earlier)))
 }
 
-/// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items.
+/// Returns a run of this user as an earlier request has started it, if `is_same` says so of the run and its items. The
+/// message that has started it is one of them, also if another run answers it now.
 pub(crate) async fn find_started(
     shared: &Shared,
     user_id: UserId,
@@ -118,7 +119,13 @@ pub(crate) async fn find_started(
         }
     }
     let Some(run) = if_there(shared.store.run_get(user_id, run_id).await)? else { return Ok(None) };
-    if !is_same(&run, &shared.store.run_items(run_id).await?) {
+    let mut items = shared.store.run_items(run_id).await?;
+    if run.retry_of.is_none() && !items.iter().any(|item| item.position == run.position) {
+        // A retry gives the message to the run that answers it again. It stays where the first run began.
+        let message = shared.store.message_before(run.thread_id, run.position.saturating_add(1)).await?;
+        items.extend(message.filter(|message| message.position == run.position));
+    }
+    if !is_same(&run, &items) {
         return Ok(None);
     }
     let thread = if_there(shared.store.thread_get(user_id, run.thread_id).await)?;

@@ -27,6 +27,7 @@ pub mod head;
 pub mod ids;
 pub mod input;
 pub mod items;
+pub mod json_text;
 pub mod page;
 pub mod plain_text;
 pub mod rpc;

@@ -1,6 +1,8 @@
 //! Integers that are written with a fraction or an exponent. For JSON Schema `1.0` and `1e2` are integers; serde
 //! refuses them.
 
+use threadline_schema::json_text::{end_of_number, end_of_text};
+
 /// The largest number up to which each integer has a floating-point number of its own.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -27,25 +29,6 @@ pub(super) fn whole_numbers(json: &str) -> Option<String> {
     }
     out.push_str(rest);
     is_changed.then_some(out)
-}
-
-/// Returns where the string ends with which a text begins.
-fn end_of_text(text: &str) -> usize {
-    let mut is_escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Returns where the number ends with which a text begins.
-fn end_of_number(text: &str) -> usize {
-    text.find(|letter: char| !matches!(letter, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(text.len())
 }
 
 /// Returns a number that is whole and written otherwise as an integer.

@@ -1,5 +1,6 @@
 //! Approval: tools whose calls are made only if the user allows them.
 
+use crate::arguments::inexact_number;
 use crate::config::ApprovalMode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -81,8 +82,8 @@ impl ApprovalDecision {
     /// call.
     ///
     /// # Errors
-    /// If the call is approved with arguments that are not a JSON object, or a text is too long. The text is for the
-    /// client.
+    /// If the call is approved with arguments that are not a JSON object or have a number that would be rounded, or a
+    /// text is too long. The text is for the client.
     pub fn read(submission: &StructuredInputSubmission) -> Result<Self, String> {
         let value = |id: &str| {
             let answer = submission.answers.get(id).filter(|answer| !answer.skipped)?;
@@ -102,9 +103,12 @@ impl ApprovalDecision {
                 if text.len() > MAX_ARGUMENTS_BYTES {
                     return Err(format!("The arguments have more than {MAX_ARGUMENTS_BYTES} bytes."));
                 }
-                serde_json::from_str(text)
-                    .map(Self::Edit)
-                    .map_err(|error| format!("The answer `{ARGUMENTS}` must be a JSON object: {error}."))
+                let arguments = serde_json::from_str(text)
+                    .map_err(|error| format!("The answer `{ARGUMENTS}` must be a JSON object: {error}."))?;
+                match inexact_number(text) {
+                    Some(problem) => Err(format!("The answer `{ARGUMENTS}` cannot be used: {problem}.")),
+                    None => Ok(Self::Edit(arguments)),
+                }
             }
             _ => match value(REASON) {
                 Some(reason) if reason.chars().count() > MAX_REASON_CHARS => {
@@ -184,7 +188,7 @@ mod tests {
             |text: &str| read(json!({"answers": {"decision": {"values": ["edit"]}, "arguments": {"values": [text]}}}));
         let Ok(ApprovalDecision::Edit(arguments)) = edit(r#"{"a": 1}"#) else { panic!("an edit") };
         assert_eq!(Value::Object(arguments), json!({"a": 1}));
-        for bad in ["", "[]", "{", "null", r#""{}""#, "{} {}"] {
+        for bad in ["", "[]", "{", "null", r#""{}""#, "{} {}", r#"{"a": 12345678901234567890123}"#] {
             assert!(edit(bad).is_err(), "{bad}");
         }
         assert!(edit(&json!({"a": "x".repeat(MAX_ARGUMENTS_BYTES)}).to_string()).is_err());

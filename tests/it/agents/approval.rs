@@ -358,6 +358,45 @@ everywhere! {
         until_asked(&user, other).await;
     }
 
+    async fn no_number_is_rounded(setup: Setup) {
+        let (upstream, service) = (Upstream::start().await, Upstream::start().await);
+        let tool = |name: &str, approval: &str| {
+            format!(
+                "\n[tools.{name}]\nkind = \"http\"\nurl = \"{}/{name}\"\ndescription = \"Acts.\"\n\
+                 approval = \"{approval}\"\nparameters = {{ type = \"object\", properties = {{ id = {{}} }} }}\n",
+                service.base_url()
+            )
+        };
+        let (pay, look) = (tool("pay", "always"), tool("look", "never"));
+        let file = format!("[agents.a]\ntools = [\"pay\", \"look\"]\n{pay}{look}");
+        let (_app, user, session) = stand(setup, &file, &upstream).await;
+        let call = |name: &str, id: &str| {
+            let function = json!({"name": name, "arguments": format!("{{\"id\": {id}}}")});
+            let call = json!({"index": 0, "id": "call_0", "type": "function", "function": function});
+            upstream.queue(Script::stream().event(json!({"tool_calls": [call]}), None).done("tool_calls"));
+        };
+        // The model is told, whether the call needs an approval or not, and the user is not asked.
+        for name in ["pay", "look"] {
+            call(name, "12345678901234567890123");
+            user.say(session, "Do it").await.terminal();
+            let told = results(&upstream).pop().unwrap();
+            assert!(told.contains("12345678901234567890123") && told.contains("`id`"), "{told}");
+        }
+        assert!(service.requests().is_empty());
+        service.queue(Script::json(&json!({}))).queue(Script::json(&json!({})));
+        call("look", "18446744073709551615");
+        user.say(session, "Do it").await.terminal();
+        assert_eq!(service.requests()[0]["id"], json!(u64::MAX));
+        // So is the user who edits.
+        call("pay", "1");
+        let item = until_asked(&user, session).await;
+        let edit = |id: &str| decision(&[("decision", "edit"), ("arguments", format!("{{\"id\": {id}}}").as_str())]);
+        let reply = refused(input(&user, session, &item, &edit("12345678901234567890123"))).await;
+        assert!(reply.fails(400, "INVALID_REQUEST").contains("`id`"), "{}", reply.text);
+        Sse::open(input(&user, session, &item, &edit("\"12345678901234567890123\""))).await.unwrap().finish().await;
+        assert_eq!(service.requests()[1]["id"], "12345678901234567890123");
+    }
+
     async fn of_several_calls_the_others_are_made_and_one_waits(setup: Setup) {
         let upstream = Upstream::start().await;
         let (_app, user, session) = stand(setup, ADDING, &upstream).await;

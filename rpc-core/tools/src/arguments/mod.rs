@@ -6,10 +6,14 @@
 //! | `schema.rs` | gives a schema the form that every model server takes |
 //! | `explain.rs` | tells a model what to change |
 //! | `example.rs` | writes arguments that fit a schema |
+//! | `numbers.rs` | finds numbers that would be rounded |
 
 mod example;
 mod explain;
+mod numbers;
 mod schema;
+
+pub(crate) use numbers::inexact_number;
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
@@ -96,7 +100,7 @@ pub fn argument_problem(spec: &ToolSpec, arguments: &Value) -> Option<String> {
 /// twice.
 ///
 /// # Errors
-/// If they are not an object. The text is for the model.
+/// If they are not an object, or a number in them would be rounded. The text is for the model.
 pub(crate) fn parse_arguments(call: &ToolCall) -> Result<Map<String, Value>, String> {
     let read = |text: &str| match text.trim() {
         "" => Ok(Value::Null),
@@ -105,15 +109,18 @@ pub(crate) fn parse_arguments(call: &ToolCall) -> Result<Map<String, Value>, Str
     let Ok(mut value) = read(&call.arguments) else {
         return Err(not_an_object("they are not JSON", &call.arguments));
     };
+    let mut inexact = inexact_number(&call.arguments);
     if let Value::String(text) = &value
         && let Ok(inner @ (Value::Object(_) | Value::Null)) = read(text)
     {
+        inexact = inexact_number(text);
         value = inner;
     }
-    match value {
-        Value::Object(arguments) => Ok(arguments),
-        Value::Null => Ok(Map::new()),
-        value => Err(not_an_object(&format!("they are {}", explain::type_of(&value)), &call.arguments)),
+    match (value, inexact) {
+        (Value::Object(_), Some(problem)) => Err(format!("Bad arguments, nothing was done: {problem}.")),
+        (Value::Object(arguments), None) => Ok(arguments),
+        (Value::Null, _) => Ok(Map::new()),
+        (value, _) => Err(not_an_object(&format!("they are {}", explain::type_of(&value)), &call.arguments)),
     }
 }
 
@@ -153,6 +160,8 @@ mod tests {
             (r#""words""#, "text"),
             (r#"{"title": "x"#, "not JSON"),
             (r#"{"a":1}{"a":1}"#, "not JSON"),
+            (r#"{"id": 12345678901234567890123}"#, "`id`"),
+            (r#""{\"id\": 12345678901234567890123}""#, "`id`"),
         ] {
             let problem = parse(other).unwrap_err();
             assert!(problem.contains(word), "{other}: {problem}");

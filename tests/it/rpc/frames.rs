@@ -161,6 +161,49 @@ async fn a_call_that_was_begun_is_answered_before_the_socket_is_closed() {
     gate.open();
 }
 
+/// What came before a close frame is carried out and answered, also if all comes at once; what comes after it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_before_a_close_frame_are_answered_before_it_is_confirmed() {
+    const CALLS: u64 = 20;
+    let app = Setup::new().await.start().await;
+    let create = |id: u64| {
+        let params = json!({"title": id.to_string()});
+        frame(
+            TEXT,
+            json!({"jsonrpc": "2.0", "id": id, "method": "tasks.create", "params": params}).to_string().as_bytes(),
+        )
+    };
+    let close = frame(CLOSE, &[&1000_u16.to_be_bytes(), b"bye".as_slice()].concat());
+    for is_cut in [false, false, false, true] {
+        let user = app.user().await;
+        let mut socket = open(&app, &user).await;
+        let mut frames: Vec<_> = (0..CALLS).map(create).chain([close.clone()]).collect();
+        if is_cut {
+            raw::trickle(&mut socket, &frames.concat()).await;
+        } else {
+            frames.push(create(CALLS));
+            send(&mut socket, &frames).await;
+        }
+        let mut answered = Vec::new();
+        let (opcode, payload) = loop {
+            let (opcode, payload) = next_frame(&mut socket).await.expect("a close frame before the end");
+            if opcode != 1 {
+                break (opcode, payload);
+            }
+            let answer: Value = serde_json::from_slice(&payload).unwrap();
+            assert!(answer["result"].is_object(), "{answer}");
+            answered.push(answer["id"].as_u64().unwrap());
+        };
+        answered.sort_unstable();
+        assert_eq!(answered, (0..CALLS).collect::<Vec<_>>());
+        assert_eq!((opcode, payload.first_chunk()), (8, Some(&1000_u16.to_be_bytes())));
+        assert_eq!(raw::rest(&mut socket).await, b"", "nothing comes after the close frame");
+        let stored = user.rpc_ok("tasks.list", json!({"limit": 100})).await;
+        assert_eq!(stored["data"].as_array().unwrap().len(), answered.len());
+    }
+    nobody_panicked(&app);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_stops_says_so() {
     let mut app = Setup::new().await.start().await;

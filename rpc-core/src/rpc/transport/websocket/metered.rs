@@ -1,12 +1,16 @@
-//! Bounds what the peer of a socket has sent and was not read as a message yet.
+//! Bounds what the peer of a socket has sent and was not read as a message yet, and holds its close frame back.
 //!
 //! The library knows one limit for all messages of a socket, and makes room for what a frame announces. So the
 //! announced bytes are counted below it: a stranger may send a little, and what is more than a little comes out of the
 //! memory that all peers share.
+//!
+//! Once the library has read a close frame, it sends nothing but the answer to it. So the frame waits until the calls
+//! before it are answered.
 
-use super::frame_heads::FrameHeads;
+use super::frame_heads::{FrameHeads, Heads};
 use crate::rpc::call::KnownPeer;
 use crate::rpc::transport::STRANGER_BYTES;
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use std::io::{Error, IoSlice, Result};
 use std::pin::Pin;
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use threadline_runtime::{ByteBudget, ByteHold};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 /// Why a message is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,8 @@ struct Shared {
     budget: ByteBudget,
     max_frame: usize,
     counted: Mutex<Counted>,
+    /// Told when only a close frame is left to read.
+    close_is_next: Notify,
 }
 
 #[derive(Default)]
@@ -44,12 +51,16 @@ struct Counted {
     bytes: usize,
     hold: Option<ByteHold>,
     overflow: Option<Overflow>,
+    /// Whether the close frame is not held back any more. What follows is not counted: it is no message.
+    close_passes: bool,
 }
 
 /// A stream whose bytes are counted.
 pub(super) struct Metered<S> {
     stream: S,
     meter: Meter,
+    /// The close frame, as far as it was read, and what came with it.
+    close: BytesMut,
 }
 
 impl Overflow {
@@ -71,7 +82,15 @@ impl Overflow {
 impl Meter {
     /// Counts for a socket whose library refuses frames of more than `max_frame` bytes.
     pub(super) fn new(known: KnownPeer, budget: ByteBudget, max_frame: usize) -> Self {
-        Self { shared: Arc::new(Shared { known, budget, max_frame, counted: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                known,
+                budget,
+                max_frame,
+                counted: Mutex::default(),
+                close_is_next: Notify::new(),
+            }),
+        }
     }
 
     /// Begins to count anew, after a whole message. Returns the memory that the message holds.
@@ -86,17 +105,37 @@ impl Meter {
         self.shared.counted.lock().overflow
     }
 
-    fn count(&self, bytes: &[u8]) -> Result<()> {
-        let Shared { known, budget, max_frame, counted } = &*self.shared;
+    /// Waits until the library has read all that the peer has sent before its close frame.
+    pub(super) async fn close_is_next(&self) {
+        self.shared.close_is_next.notified().await;
+    }
+
+    /// Lets the library read the close frame, now or when it comes.
+    pub(super) fn pass_close(&self) {
+        self.shared.counted.lock().close_passes = true;
+    }
+
+    fn close_passes(&self) -> bool {
+        self.shared.counted.lock().close_passes
+    }
+
+    /// Counts bytes that were read. Returns where the close frame begins that has to be held back.
+    fn count(&self, bytes: &[u8]) -> Result<Option<usize>> {
+        let Shared { known, budget, max_frame, counted, .. } = &*self.shared;
         let mut counted = counted.lock();
-        let bytes = usize::try_from(counted.heads.read(bytes)).unwrap_or(usize::MAX);
+        if counted.overflow.is_some() || counted.close_passes {
+            // After an overflow, what is read is thrown away.
+            return Ok(None);
+        }
+        let Heads { announced, close_at } = counted.heads.read(bytes);
+        let bytes = usize::try_from(announced).unwrap_or(usize::MAX);
         if bytes == 0 || (known.is_known() && bytes > *max_frame) {
             // The library refuses what is too large for anybody, and makes no room for it.
-            return Ok(());
+            return Ok(close_at);
         }
         counted.bytes = counted.bytes.saturating_add(bytes);
         if counted.bytes <= STRANGER_BYTES {
-            return Ok(());
+            return Ok(close_at);
         }
         let is_held = match &mut counted.hold {
             Some(hold) => hold.grow(bytes),
@@ -106,7 +145,7 @@ impl Meter {
             }
         };
         let overflow = match (known.is_known(), is_held) {
-            (true, true) => return Ok(()),
+            (true, true) => return Ok(close_at),
             (false, _) => Overflow::Stranger,
             (true, false) => Overflow::Budget,
         };
@@ -118,20 +157,31 @@ impl Meter {
 
 impl<S> Metered<S> {
     pub(super) fn new(stream: S, meter: Meter) -> Self {
-        Self { stream, meter }
+        Self { stream, meter, close: BytesMut::new() }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        // After an overflow, what is read is thrown away.
-        let result = match self.meter.overflow() {
-            Some(_) => Ok(()),
-            None => self.meter.count(buffer.filled().get(before..).unwrap_or_default()),
-        };
-        Poll::Ready(result)
+        if self.close.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            let Some(close_at) = self.meter.count(read)? else { return Poll::Ready(Ok(())) };
+            self.close.extend_from_slice(read.get(close_at..).unwrap_or_default());
+            buffer.set_filled(before + close_at);
+            if close_at > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if !self.meter.close_passes() {
+            // No bytes would mean the end. Who lets the frame pass reads again.
+            self.meter.shared.close_is_next.notify_one();
+            return Poll::Pending;
+        }
+        let length = self.close.len().min(buffer.remaining());
+        buffer.put_slice(&self.close.split_to(length));
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Limits {
 enum End {
     /// The connection is gone, or the peer has closed it.
     Gone,
+    /// The peer closes it: its close frame comes next.
+    ByPeer,
     /// This side closes it.
     Close(CloseFrame),
 }
@@ -68,12 +70,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Serves the socket until one side closes it, or until `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) {
-        if let End::Close(frame) = self.serve(stop).await {
-            // A call that is carried out is answered, whatever else the peer has sent.
-            if self.finish_calls().await.is_ok() && self.stream.close(Some(frame)).await.is_ok() {
-                // The connection ends anyway, so its errors do not matter.
-                let _ = timeout(DRAIN_TIMEOUT, drain(self.stream.get_mut())).await;
-            }
+        let mut end = self.serve(stop).await;
+        // A call that is carried out is answered, whatever else the peer has sent. RFC 6455, section 5.5.1: who gets a
+        // close frame may finish what it sends before it answers.
+        if matches!(end, End::Gone) || self.finish_calls().await.is_err() {
+            return;
+        }
+        self.limits.meter.pass_close();
+        if matches!(end, End::ByPeer) {
+            end = timeout(DRAIN_TIMEOUT, self.read_close()).await.unwrap_or(End::Gone);
+        }
+        if let End::Close(frame) = end
+            && self.stream.close(Some(frame)).await.is_ok()
+        {
+            // The connection ends anyway, so its errors do not matter.
+            let _ = timeout(DRAIN_TIMEOUT, drain(self.stream.get_mut())).await;
         }
         // Dropping the tasks ends the subscriptions, and the calls whose responses no client waits for.
     }
@@ -99,13 +110,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     match message {
                         Some(Ok(Message::Text(text))) => self.answer(text, permit.take()),
                         Some(Ok(Message::Binary(_))) => Some(End::Close(close::binary())),
-                        Some(Ok(Message::Close(_))) => self.confirm_close().await,
                         // tungstenite sends the answer to a ping with the next read.
                         Some(Ok(_)) => None,
                         Some(Err(error)) => self.after_error(&error).await,
                         None => Some(End::Gone),
                     }
                 }
+                () = self.limits.meter.close_is_next() => Some(End::ByPeer),
                 Some(text) = self.outgoing.recv() => self.write(text).await.is_err().then_some(End::Gone),
                 Some(task) = self.tasks.join_next() => after_task(&task),
                 () = &mut stranger, if may_be_stranger => {
@@ -148,11 +159,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.flush().await
     }
 
-    /// Sends the close frame that answers the peer's, which tungstenite has ready.
-    async fn confirm_close(&mut self) -> Option<End> {
-        // Fails if the connection is gone, which is the end as well.
-        let _ = self.stream.flush().await;
-        Some(End::Gone)
+    /// Reads the close frame of the peer, and sends the one that answers it, which tungstenite has ready then.
+    async fn read_close(&mut self) -> End {
+        match self.stream.next().await {
+            Some(Err(error)) => self.after_error(&error).await.unwrap_or(End::Gone),
+            _ => {
+                // Fails if the connection is gone, which is the end as well.
+                let _ = self.stream.flush().await;
+                End::Gone
+            }
+        }
     }
 
     async fn after_error(&mut self, error: &Error) -> Option<End> {

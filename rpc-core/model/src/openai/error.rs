@@ -132,15 +132,20 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
 ///
 /// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree
-/// with the clock of this machine. `None` for a date without it.
+/// with the clock of this machine. `None` for a date without it. A number that no duration holds is the longest one: the
+/// server does not want to be asked again.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
-        return Some(Duration::from_millis(millis));
+    let number = |text: &str, per_second: f64| {
+        let amount = text.parse::<f64>().ok().filter(|amount| *amount >= 0.0)?;
+        Some(Duration::try_from_secs_f64(amount / per_second).unwrap_or(Duration::MAX))
+    };
+    if let Some(pause) = text("retry-after-ms").and_then(|text| number(text, 1000.0)) {
+        return Some(pause);
     }
     let value = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
+    if let Some(pause) = number(value, 1.0) {
+        return Some(pause);
     }
     let date = |text: &str| {
         let date = chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));

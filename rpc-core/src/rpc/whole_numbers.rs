@@ -8,7 +8,7 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Rewrites the whole numbers in a JSON text as integers: `{"limit": 5.0}` -> `{"limit": 5}`. Strings stay as they are.
 /// Returns `None` if there is nothing to rewrite.
-pub(super) fn whole_numbers(json: &str) -> Option<String> {
+pub(in crate::rpc) fn whole_numbers(json: &str) -> Option<String> {
     let mut out = String::new();
     let mut rest = json;
     let mut is_changed = false;

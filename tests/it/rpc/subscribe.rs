@@ -91,14 +91,18 @@ async fn after_unsubscribing_nothing_arrives() {
     let user = app.user().await;
     let (_, run) = start(&user).await;
     let mut socket = user.socket().await;
-    let subscriptions =
-        [socket.subscribe(&run, None).await, socket.subscribe(&run, None).await, socket.subscribe(&run, None).await];
-    let [by_position, by_name, staying] = &subscriptions;
+    let mut subscriptions = Vec::new();
+    for _ in 0..4 {
+        subscriptions.push(socket.subscribe(&run, None).await);
+    }
+    let [by_position, by_name, with_fraction, staying] = &subscriptions[..] else { panic!("four") };
     for subscription in &subscriptions {
         while text(&[socket.event(subscription).await]) != " two" {}
     }
     assert_eq!(socket.ok("runs.unsubscribe", json!([by_position])).await, json!(true));
     assert_eq!(socket.ok("runs.unsubscribe", json!({"subscription": by_name})).await, json!(true));
+    let fraction = json!({"subscription": with_fraction.as_f64().unwrap()});
+    assert_eq!(socket.ok("runs.unsubscribe", fraction).await, json!(true));
     assert_eq!(socket.ok("runs.unsubscribe", json!([by_name])).await, json!(false), "it has ended already");
     for wrong in [json!({}), json!([]), json!({"subscription": staying, "x": 1}), json!([{}])] {
         let answer = socket.call("runs.unsubscribe", wrong).await;

@@ -7,6 +7,7 @@ use crate::rpc::pipeline::Pipeline;
 use crate::rpc::reply::{Reply, Response};
 use crate::rpc::transport::envelope::Id;
 use crate::rpc::transport::response;
+use crate::rpc::whole_numbers::whole_numbers;
 use jsonrpsee::types::{ErrorObject, SubscriptionId};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -187,12 +188,16 @@ fn parse_subscription(params: Option<&str>) -> Result<Option<u64>, Error> {
         #[serde(borrow)]
         subscription: SubscriptionId<'a>,
     }
+    let read = |params: &str| {
+        let by_position = serde_json::from_str(params).map(|(subscription,): (SubscriptionId<'_>,)| subscription);
+        let id = by_position.or_else(|_| serde_json::from_str(params).map(|ByName { subscription }| subscription));
+        match id.ok()? {
+            SubscriptionId::Num(id) => Some(Some(id)),
+            SubscriptionId::Str(_) => Some(None),
+        }
+    };
     let params = params.unwrap_or_default();
-    let by_position = serde_json::from_str(params).map(|(subscription,): (SubscriptionId<'_>,)| subscription);
-    let id = by_position.or_else(|_| serde_json::from_str(params).map(|ByName { subscription }| subscription));
-    match id {
-        Ok(SubscriptionId::Num(id)) => Ok(Some(id)),
-        Ok(SubscriptionId::Str(_)) => Ok(None),
-        Err(_) => Err(Error::invalid("`subscription` must be the id that the subscription was answered with.")),
-    }
+    // As in any params, an integer can be written as `37.0`.
+    let id = read(params).or_else(|| read(&whole_numbers(params)?));
+    id.ok_or_else(|| Error::invalid("`subscription` must be the id that the subscription was answered with."))
 }

@@ -46,6 +46,8 @@ everywhere! {
         for (kind, params) in [
             ("threads.list", json!({"limit": null, "order": null, "after": null})),
             ("threads.list", json!({"limit": 9999, "order": "desc", "after": null, "later": 1})),
+            ("threads.list", json!({"limit": 1e9})),
+            ("threads.list", json!({"limit": 1e30})),
         ] {
             let reply = read(user.chatkit_request(kind, params.clone())).await;
             assert_eq!(reply.status, 200, "{params}: {}", reply.text);

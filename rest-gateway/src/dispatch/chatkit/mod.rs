@@ -110,14 +110,20 @@ fn known_members(operation: &Operation, params: Option<&RawValue>) -> Result<Str
         }
         // Names of parameters have nothing to escape.
         json.push_str(&format!("\"{}\":", param.name));
-        match value.get().parse::<u64>() {
-            // Front ends ask for more than a page can have when they want all rows. `has_more` tells them the rest.
-            Ok(limit) if name == "limit" && limit > u64::from(MAX_LIMIT) => json.push_str(&MAX_LIMIT.to_string()),
-            _ => json.push_str(value.get()),
+        // Front ends ask for more than a page can have when they want all rows. `has_more` tells them the rest.
+        match name == "limit" && is_above_limit(value.get()) {
+            true => json.push_str(&MAX_LIMIT.to_string()),
+            false => json.push_str(value.get()),
         }
     }
     json.push('}');
     Ok(json)
+}
+
+/// Returns whether a JSON value is a whole number that is larger than a page can be, however it is written.
+fn is_above_limit(json: &str) -> bool {
+    // A number that is too large for a double is infinite here, and whole.
+    json.parse::<f64>().is_ok_and(|limit| limit > f64::from(MAX_LIMIT) && (limit.fract() == 0.0 || limit.is_infinite()))
 }
 
 fn unknown_type(kind: &str) -> RpcError {

@@ -5,8 +5,11 @@ use std::collections::HashSet;
 
 /// Returns the method and the params of a request.
 fn parsed(request: &Value) -> Result<(&'static str, Value), RpcError> {
+    parsed_text(&request.to_string())
+}
+
+fn parsed_text(body: &str) -> Result<(&'static str, Value), RpcError> {
     let headers = [(http::HeaderName::from_static("idempotency-key"), HeaderValue::from_static("k1"))];
-    let body = request.to_string();
     let ChatKitRequest { operation, params, .. } = parse(&headers.into_iter().collect(), body.as_bytes())?;
     Ok((operation.rule.method().unwrap().name, serde_json::from_str(params.get()).unwrap()))
 }
@@ -36,6 +39,13 @@ fn omitted_and_unknown_members_are_dropped_and_limits_are_capped() {
     let params = json!({"thread_id": id, "include_tool_calls": true, "idempotency_key": "x", "new": {}, "limit": 9999});
     let request = parsed(&json!({"type": "threads.get_by_id", "params": params, "more": 1})).unwrap().1;
     assert_eq!(request, json!({"thread_id": id, "limit": MAX_LIMIT}));
+    for large in ["101", "1e9", "1000000000.0", "99999999999999999999999", "1e400"] {
+        let body = format!(r#"{{"type": "threads.list", "params": {{"limit": {large}}}}}"#);
+        assert_eq!(parsed_text(&body).unwrap().1, json!({"limit": MAX_LIMIT}), "{large}");
+    }
+    for other in ["100", "100.0", "0", "-1000", "1000.5", "true", r#""1000""#, "null"] {
+        assert!(!is_above_limit(other), "{other}");
+    }
 }
 
 #[test]

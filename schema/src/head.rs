@@ -5,6 +5,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// The header by which a gateway shows the core that it is one. Its value is `GATEWAY_SECRET`, if that is set.
 pub const GATEWAY_HEADER: &str = "x-threadline-gateway";
 
+/// The header by which a core tells a gateway, as it accepts a socket, how large a message may be, in bytes. It closes
+/// the socket on a larger one.
+pub const MESSAGE_BYTES_HEADER: &str = "x-threadline-message-bytes";
+
 /// Longest request id that is accepted from a client, in characters.
 const REQUEST_ID_CHARS: usize = 128;
 
@@ -99,8 +103,8 @@ pub fn is_own_origin(origin: &str, host: Option<&str>, allowed: &[String]) -> bo
         || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
 }
 
-/// Returns whether the headers `Host` of a request are as RFC 9112, section 3.2 wants them: one, with a host and maybe a
-/// port. A request of HTTP/1.0 can have none (`is_optional`).
+/// Returns whether the headers `Host` of a request are as RFC 9112, section 3.2 wants them: one, with a host and maybe
+/// a port. A request of HTTP/1.0 can have none (`is_optional`).
 pub fn is_host_valid<'a>(mut hosts: impl Iterator<Item = &'a [u8]>, is_optional: bool) -> bool {
     match (hosts.next(), hosts.next()) {
         (None, _) => is_optional,

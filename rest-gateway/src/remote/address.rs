@@ -1,5 +1,6 @@
 //! The address of the core, and how a socket to it is opened.
 
+use super::handshake_head::HeadReader;
 use super::{RemoteConfig, RemoteError, tls};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jsonrpsee::client_transport::ws::{Url, WsTransportClientBuilder};
@@ -24,8 +25,13 @@ const MAX_RESPONSE_BYTES: u32 = 64 * 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const INACTIVE_LIMIT: Duration = Duration::from_secs(25);
 
-/// An open socket. Without the logging of jsonrpsee, which would write params, and with them tokens, to the log.
-pub(super) type Socket = Client<RpcService>;
+/// An open socket.
+pub(super) struct Socket {
+    /// Without the logging of jsonrpsee, which would write params, and with them tokens, to the log.
+    pub(super) client: Client<RpcService>,
+    /// How large a message the core reads, in bytes; `None` if it has not said it.
+    pub(super) message_bytes: Option<usize>,
+}
 
 /// The address of the core.
 pub(super) struct CoreAddress {
@@ -88,16 +94,18 @@ impl CoreAddress {
     {
         let transport =
             WsTransportClientBuilder::default().max_response_size(MAX_RESPONSE_BYTES).set_headers(self.headers.clone());
+        let (stream, message_bytes) = HeadReader::new(stream);
         let built = transport.build_with_stream(self.url.clone(), stream).await;
         let (sender, receiver) = built.map_err(|error| error.to_string())?;
         let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(INACTIVE_LIMIT).max_failures(1);
-        Ok(ClientBuilder::default()
+        let client = ClientBuilder::default()
             .set_rpc_middleware(RpcServiceBuilder::new())
             .request_timeout(self.call_timeout)
             .max_concurrent_requests(QUEUED_REQUESTS)
             .max_buffer_capacity_per_subscription(SUBSCRIPTION_BUFFER)
             .enable_ws_ping(pings)
-            .build_with_tokio(sender, receiver))
+            .build_with_tokio(sender, receiver);
+        Ok(Socket { client, message_bytes: message_bytes.get().copied() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Calls and subscriptions over the sockets of the pool.
 
+use super::address::Socket;
 use super::error::{call_error, unavailable};
 use super::meta::{add_caller, take_meta};
 use super::pool::Pool;
@@ -9,6 +10,7 @@ use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
 use jsonrpsee::core::traits::ToRpcParams;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use threadline_runtime::Supervisor;
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::{Kind, MethodInfo};
@@ -35,9 +37,8 @@ impl Connection {
 
     /// Calls a method.
     pub(super) async fn call(&self, call: &Call) -> Result<CallResult, CallError> {
-        let params = self.params(&call.params, &call.caller)?;
-        let socket = self.pool.pick().ok_or_else(unavailable)?;
-        let result: Result<Box<RawValue>, _> = socket.request(call.method, params).await;
+        let (socket, params) = self.socket_for(&call.params, &call.caller)?;
+        let result: Result<Box<RawValue>, _> = socket.client.request(call.method, params).await;
         let result = result.map_err(|error| call_error(error, call.method, &call.caller))?;
         take_meta(result).map_err(|error| {
             let (request_id, method) = (&call.caller.request_id, call.method);
@@ -54,24 +55,30 @@ impl Connection {
         params: &RawValue,
     ) -> Result<Subscription<N>, CallError> {
         let Kind::Subscription { unsubscribe, .. } = method.kind else { return Err(unavailable()) };
-        let params = self.params(params, caller)?;
-        let socket = self.pool.pick().ok_or_else(unavailable)?;
-        let subscribed = socket.subscribe(method.name, params, unsubscribe).await;
+        let (socket, params) = self.socket_for(params, caller)?;
+        let subscribed = socket.client.subscribe(method.name, params, unsubscribe).await;
         subscribed.map_err(|error| call_error(error, method.name, caller))
     }
 
-    /// Adds the caller to params.
+    /// Adds the caller to params. Returns the socket on which they can be sent.
     ///
     /// # Errors
-    /// PAYLOAD_TOO_LARGE if the core would not accept them.
-    fn params(&self, params: &RawValue, caller: &Caller) -> Result<RawParams, CallError> {
+    /// PAYLOAD_TOO_LARGE if the core would not accept them: it would close the socket, which many users share.
+    /// SERVICE_UNAVAILABLE if no socket is open.
+    fn socket_for(&self, params: &RawValue, caller: &Caller) -> Result<(Arc<Socket>, RawParams), CallError> {
         let params = add_caller(params, caller)
             .map_err(|_| RpcError::new(ErrorCode::InvalidRequest, "The params must be a JSON object."))?;
-        if params.get().len() + ENVELOPE_BYTES > self.config.request_bytes {
+        let bytes = params.get().len() + ENVELOPE_BYTES;
+        if bytes > self.config.request_bytes {
             let message = format!("A request to the service may have {} bytes at most.", self.config.request_bytes);
             return Err(RpcError::new(ErrorCode::PayloadTooLarge, message).into());
         }
-        Ok(RawParams(params))
+        let socket = self.pool.pick().ok_or_else(unavailable)?;
+        if socket.message_bytes.is_some_and(|limit| bytes > limit) {
+            let message = "The request is larger than the service takes.";
+            return Err(RpcError::new(ErrorCode::PayloadTooLarge, message).into());
+        }
+        Ok((socket, RawParams(params)))
     }
 }
 

@@ -9,6 +9,7 @@ mod address;
 mod connection;
 mod error;
 mod feed;
+mod handshake_head;
 mod meta;
 mod pool;
 mod subscription_request;
@@ -42,8 +43,8 @@ pub struct RemoteConfig {
     pub call_timeout: Duration,
     /// Longest time that a stream tries to resume after its socket was lost.
     pub resume_timeout: Duration,
-    /// Largest params that the core accepts, in bytes: its `MAX_BODY_BYTES`. Larger params are rejected here, because
-    /// the core would close the whole socket.
+    /// Largest params that are sent, in bytes. Larger ones are rejected here, and so are those that are larger than
+    /// what the core says that it reads: it would close the whole socket.
     pub request_bytes: usize,
     /// The secret that shows the core that this is a gateway; `None` if the core has none.
     pub secret: Option<SecretString>,

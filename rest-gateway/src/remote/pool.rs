@@ -65,7 +65,9 @@ impl Pool {
     pub(super) fn pick(&self) -> Option<Arc<Socket>> {
         let start = self.next.fetch_add(1, Ordering::Relaxed) % self.sockets.len().max(1);
         let (before, from) = self.sockets.split_at_checked(start)?;
-        from.iter().chain(before).find_map(|socket| socket.borrow().clone().filter(|socket| socket.is_connected()))
+        from.iter()
+            .chain(before)
+            .find_map(|socket| socket.borrow().clone().filter(|socket| socket.client.is_connected()))
     }
 }
 
@@ -97,7 +99,7 @@ async fn keep_connected(
                 tracing::info!(%core, "connected to the core");
                 let socket = Arc::new(socket);
                 publish.send_replace(Some(socket.clone()));
-                let reason = socket.on_disconnect().await;
+                let reason = socket.client.on_disconnect().await;
                 publish.send_replace(None);
                 tracing::warn!(%core, %reason, "connection to the core was lost");
                 (pause, outage_logged) = (FIRST_PAUSE, true);
@@ -172,7 +174,7 @@ mod tests {
         });
         let supervisor = Supervisor::default();
         let pool = Pool::keep_open(1, "core".into(), &connect, &supervisor);
-        assert!(wait_for_socket(&pool).await.is_connected());
+        assert!(wait_for_socket(&pool).await.client.is_connected());
         assert_eq!(attempts.load(Ordering::Relaxed), 2);
         assert!(page.render().contains(r#"threadline_task_failures_total{task="core_socket"} 1"#), "{}", page.render());
         assert_eq!(supervisor.failure(), None, "the gateway goes on");

@@ -1,8 +1,8 @@
 //! Invalid bodies: each is refused with what to change, and the service continues.
 
 use crate::serve_and_split;
-use crate::support::Client;
 use crate::support::client::read;
+use crate::support::{Client, Setup, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -188,4 +188,27 @@ serve_and_split! {
         }
         assert_eq!(user.history(session).await["title"], "New Chat");
     }
+}
+
+/// A core closes a socket on a message that it does not read, and all users of a gateway share its sockets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_with_a_larger_limit_than_its_core_refuses_the_one_request() {
+    let mut app = Setup::new().await.split().start().await;
+    let rest = app.add_gateway("MAX_BODY_BYTES", 16 << 20).await;
+    let stranger = Client::new(&rest, &app.rpc, None);
+    eventually("the gateway reaches its core", || async {
+        (stranger.get("/health/db").await.status == 200).then_some(())
+    })
+    .await;
+    let user = stranger.register().await;
+    // Over the limit of the core, around the size at which it closes a socket, and far beyond it.
+    for bytes in [1_500_000, 2_113_000, 2_113_536, 2_114_000, 5_000_000, 15_000_000] {
+        let body = json!({"title": "x", "description": "y".repeat(bytes)});
+        user.post("/api/v1/tasks", &body).await.fails(413, "PAYLOAD_TOO_LARGE");
+        for _ in 0..6 {
+            assert_eq!(user.get("/api/v1/auth/me").await.status, 200, "{bytes}");
+        }
+    }
+    let log: Vec<_> = app.log().iter().map(Value::to_string).collect();
+    assert!(!log.iter().any(|line| line.contains("connection to the core was lost")), "{log:?}");
 }

@@ -186,6 +186,19 @@ impl App {
         *self.core() = started.await.expect("the core starts");
     }
 
+    /// Starts one more gateway to the core of a split service, with this setting. Returns `host:port` of its REST API.
+    pub async fn add_gateway(&mut self, name: &str, value: impl ToString) -> String {
+        let mut settings = self.settings.clone();
+        settings.retain(|name, _| !name.starts_with("DATABASE") && name != "SECRET_KEY");
+        settings.insert("CORE_URL".to_owned(), format!("ws://{}", self.rpc));
+        settings.insert(name.to_owned(), value.to_string());
+        let started = tokio::task::spawn_blocking(move || Process::start(&["gateway"], &settings));
+        let gateway = started.await.expect("the gateway starts");
+        let rest = gateway.rest.clone().expect("the gateway says where it listens");
+        self.processes.insert(0, gateway);
+        rest
+    }
+
     /// Kills all processes (`kill -9`), and starts the service again on the same database. Ports change.
     pub async fn crash_and_restart(mut self) -> App {
         for process in &mut self.processes {

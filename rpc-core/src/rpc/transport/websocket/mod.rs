@@ -27,7 +27,7 @@ use socket::{Limits, Socket};
 use std::sync::Arc;
 use threadline_runtime::{GaugeGuard, TaskKind};
 use threadline_schema::ErrorCode;
-use threadline_schema::head::is_own_origin;
+use threadline_schema::head::{MESSAGE_BYTES_HEADER, is_own_origin};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -75,6 +75,12 @@ impl RpcServer {
         if connection::offered_protocols(request.headers()).iter().any(|protocol| protocol == "bearer") {
             // A browser drops the socket unless the server confirms one of the protocols that it offered.
             response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("bearer"));
+        }
+        if connection.is_gateway {
+            // Many users share its sockets, so it must not send what closes one.
+            let config = socket_config(self.inner.parts.pipeline.max_params_bytes());
+            let message_bytes = config.max_message_size.unwrap_or(usize::MAX);
+            response.headers_mut().insert(MESSAGE_BYTES_HEADER, HeaderValue::from(message_bytes));
         }
         let upgrade = hyper::upgrade::on(&mut request);
         let inner = self.inner.clone();

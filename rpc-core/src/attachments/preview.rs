@@ -17,7 +17,7 @@ const MAX_MEMORY: u64 = 160 << 20;
 /// Media type of every preview.
 pub(super) const MIME_TYPE: &str = "image/jpeg";
 
-/// Why a preview cannot be made. The texts follow "The file was announced as image/png, and".
+/// Why a preview cannot be made. The texts follow "The file is taken for image/png, and".
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PreviewError {
     /// The image needs too much memory.

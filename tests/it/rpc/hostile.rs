@@ -165,7 +165,12 @@ impl Generator {
         }
         let method = json!(method);
         let (text, answer) = match self.chance.below(16) {
-            0 => (format!(r#"{{"jsonrpc":"2.0","method":{method},"params":{params}}}"#), None),
+            0 => {
+                // With params that are not structured it is not a notification.
+                let is_structured = params.trim_start().starts_with(['{', '[', 'n']);
+                let answer = (!is_structured).then(|| "null".to_owned());
+                (format!(r#"{{"jsonrpc":"2.0","method":{method},"params":{params}}}"#), answer)
+            }
             1 => {
                 let bad = self.chance.pick(&["true", "{}", "[1]"]);
                 (format!(r#"{{"jsonrpc":"2.0","id":{bad},"method":{method},"params":{params}}}"#), Some("null".into()))

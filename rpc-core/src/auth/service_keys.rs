@@ -140,8 +140,8 @@ impl ServiceKeys {
     /// Returns the key with this text; `None` if it does not exist, is revoked or has expired.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, `RATE_LIMITED` if the client at
-    /// this address has tried many keys that are not known.
+    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, `RATE_LIMITED` if the client
+    /// at this address has tried many keys that are not known.
     pub(crate) async fn find(&self, text: &str, address: IpAddr) -> Result<Option<Arc<ServiceKey>>, Error> {
         let hash = secret_code::hash(text);
         // One lookup for all calls that wait for the same key, so that the first calls of a busy service count once.

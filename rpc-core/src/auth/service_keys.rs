@@ -224,8 +224,8 @@ impl ServiceKeys {
 
     async fn refuse(&self, error: RpcError, asked: Option<UserId>) -> Result<NamedUser, Error> {
         let asked = match asked {
-            // The id of somebody who was erased, or who never was, is not kept.
-            Some(id) => self.standings.get(id).await?.map(|_| id),
+            // The id of somebody who was erased, or who never was, is not kept. A cache may not know that yet.
+            Some(id) => self.store.user_access(id).await?.map(|_| id),
             None => None,
         };
         Ok(NamedUser::Refused(error, asked))

@@ -44,8 +44,8 @@ pub(crate) fn legacy(text: &str) -> String {
 }
 
 /// Returns whether a character is invisible: with it, two different addresses would look the same. Those are the
-/// characters that Unicode lets a program leave out, those that embrace an annotation, and the empty pattern of Braille,
-/// which is no white space to Unicode.
+/// characters that Unicode lets a program leave out, those that set the direction of text or embrace an annotation, and
+/// the empty pattern of Braille, which is no white space to Unicode.
 fn is_invisible(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2800}' | '\u{fff9}'..='\u{fffb}')
@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn an_invisible_character_is_refused_wherever_it_is() {
-        let invisible = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}\u{180e}\u{200b}\u{200d}\u{202e}\u{2060}\
-                         \u{2065}\u{2800}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\u{1bca0}\u{1d173}\u{e0001}\u{e0041}\
-                         \u{e01ef}";
+        let invisible = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}\u{180e}\u{200b}\u{200d}\
+                         \u{202e}\u{2060}\u{2065}\u{2800}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\
+                         \u{1bca0}\u{1d173}\u{e0001}\u{e0041}\u{e01ef}";
         for c in invisible.chars() {
             for address in [format!("a{c}da@example.com"), format!("ada@exam{c}ple.com"), format!("{c}@example.com")] {
                 assert!(normalize(&address).is_err(), "U+{:04X}", u32::from(c));

@@ -140,8 +140,8 @@ impl ServiceKeys {
     /// Returns the key with this text; `None` if it does not exist, is revoked or has expired.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, `RATE_LIMITED` if the client at
-    /// this address has tried many keys that are not known.
+    /// `SERVICE_UNAVAILABLE` if the key is not known and the database cannot be reached, `RATE_LIMITED` if the client
+    /// at this address has tried many keys that are not known.
     pub(crate) async fn find(&self, text: &str, address: IpAddr) -> Result<Option<Arc<ServiceKey>>, Error> {
         let hash = secret_code::hash(text);
         // One lookup for all calls that wait for the same key, so that the first calls of a busy service count once.
@@ -224,8 +224,8 @@ impl ServiceKeys {
 
     async fn refuse(&self, error: RpcError, asked: Option<UserId>) -> Result<NamedUser, Error> {
         let asked = match asked {
-            // The id of somebody who was erased, or who never was, is not kept.
-            Some(id) => self.standings.get(id).await?.map(|_| id),
+            // The id of somebody who was erased, or who never was, is not kept. A cache may not know that yet.
+            Some(id) => self.store.user_access(id).await?.map(|_| id),
             None => None,
         };
         Ok(NamedUser::Refused(error, asked))

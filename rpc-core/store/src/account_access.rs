@@ -84,8 +84,8 @@ impl Store {
         })
     }
 
-    /// Replaces the password of an account, and ends its tokens as [`user_end_tokens`](Self::user_end_tokens) does. With
-    /// `old_hash`, only if that is the hash of the current password.
+    /// Replaces the password of an account, and ends its tokens as [`user_end_tokens`](Self::user_end_tokens) does.
+    /// With `old_hash`, only if that is the hash of the current password.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound) if there is no account, or its password is another one.

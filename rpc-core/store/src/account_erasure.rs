@@ -30,8 +30,8 @@ pub struct ErasedHashes {
 }
 
 impl Store {
-    /// Requests the erasure of an account, and disables it. Its tokens were issued `until` this time. Requesting it twice
-    /// does no harm.
+    /// Requests the erasure of an account, and disables it. Its tokens were issued `until` this time. Requesting it
+    /// twice does no harm.
     ///
     /// # Errors
     /// [`StoreError::NotFound`](crate::StoreError::NotFound).

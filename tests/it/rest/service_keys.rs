@@ -99,8 +99,8 @@ everywhere! {
     async fn a_call_that_is_refused_makes_no_account(setup: Setup) {
         let app = setup.start().await;
         let users = || app.database.count("SELECT COUNT(*) AS rows FROM users");
-        let arguments = ["--methods", "threads.*,admin.*", "--users", "https://a.example|*", "--requests-per-minute", "5"];
-        let service = key(&app, "shop", &arguments).await;
+        let scope = ["--methods", "threads.*,admin.*", "--users", "https://a.example|*"];
+        let service = key(&app, "shop", &[&scope[..], &["--requests-per-minute", "5"]].concat()).await;
         // Outside of the scope, by a method that does not exist, by one that needs no user, and by one for operators.
         get_for(&service, "https://a.example|1", "/api/v1/tasks").await.fails(403, "FORBIDDEN");
         assert_eq!(code(&call_for(&service, "https://a.example|2", "no.such", json!({})).await), "METHOD_NOT_FOUND");
@@ -123,11 +123,13 @@ everywhere! {
         let service = key(&app, "shop", &["--methods", "auth.me", "--users", "*"]).await;
         // Not the same letter again and again: PostgreSQL packs that.
         let name = |bytes: usize| -> String {
-            (0..).map(|_| Uuid::new_v4().simple().to_string()).take(bytes / 32 + 1).collect::<String>()[..bytes].to_owned()
+            let text: String = (0..=bytes / 32).map(|_| Uuid::new_v4().simple().to_string()).collect();
+            text[..bytes].to_owned()
         };
         let longest = format!("https://{}|{}", name(992), name(255));
         assert_eq!(get_for(&service, &longest, ME).await.status, 200);
-        for too_long in [format!("https://{}|x", name(993)), format!("https://{}|x", name(3_000)), format!("i|{}", name(256))] {
+        let issuers = [993, 3_000].map(|bytes| format!("https://{}|x", name(bytes)));
+        for too_long in issuers.into_iter().chain([format!("https://i.example|{}", name(256))]) {
             get_for(&service, &too_long, ME).await.fails(400, "INVALID_REQUEST");
         }
     }

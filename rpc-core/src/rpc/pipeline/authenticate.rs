@@ -137,8 +137,8 @@ impl Authenticator {
     /// use it now.
     ///
     /// # Errors
-    /// `SERVICE_UNAVAILABLE` if the database cannot be reached, `RATE_LIMITED` if the client has tried many keys that are
-    /// not known. Invalid credentials are not an error here: they are counted first.
+    /// `SERVICE_UNAVAILABLE` if the database cannot be reached, `RATE_LIMITED` if the client has tried many keys that
+    /// are not known. Invalid credentials are not an error here: they are counted first.
     pub(super) async fn authenticate(&self, call: &Call<'_>, signed: &SignedParams<'_>) -> Result<Credentials, Error> {
         if let Some(token) = &signed.token {
             let Some(capability) = self.attachments.verify_capability(token) else {

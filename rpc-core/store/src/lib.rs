@@ -23,6 +23,7 @@ mod account_export;
 mod advisory_lock;
 mod attachments;
 mod audit_log;
+mod budget_holds;
 mod clock;
 pub mod config;
 mod connections;
@@ -75,6 +76,7 @@ mod users;
 
 pub use account_access::{AccessChange, UserAccess};
 pub use account_erasure::ErasedHashes;
+pub use budget_holds::{NewHold, Unbooked};
 pub use clock::Clock;
 pub use console::{ListedRun, ListedUser};
 pub use db::{PoolStatus, Store};

@@ -9,6 +9,7 @@ use crate::rpc::call::KnownPeer;
 use crate::rpc::transport::STRANGER_BYTES;
 use parking_lot::Mutex;
 use std::io::{Error, IoSlice, Result};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,8 @@ pub(super) struct Meter {
 struct Shared {
     known: KnownPeer,
     budget: ByteBudget,
+    /// Whose part of the budget is used; `None` for a gateway.
+    peer: Option<IpAddr>,
     max_frame: usize,
     counted: Mutex<Counted>,
 }
@@ -70,8 +73,8 @@ impl Overflow {
 
 impl Meter {
     /// Counts for a socket whose library refuses frames of more than `max_frame` bytes.
-    pub(super) fn new(known: KnownPeer, budget: ByteBudget, max_frame: usize) -> Self {
-        Self { shared: Arc::new(Shared { known, budget, max_frame, counted: Mutex::default() }) }
+    pub(super) fn new(known: KnownPeer, budget: ByteBudget, peer: Option<IpAddr>, max_frame: usize) -> Self {
+        Self { shared: Arc::new(Shared { known, budget, peer, max_frame, counted: Mutex::default() }) }
     }
 
     /// Begins to count anew, after a whole message. Returns the memory that the message holds.
@@ -87,7 +90,7 @@ impl Meter {
     }
 
     fn count(&self, bytes: &[u8]) -> Result<()> {
-        let Shared { known, budget, max_frame, counted } = &*self.shared;
+        let Shared { known, budget, peer, max_frame, counted } = &*self.shared;
         let mut counted = counted.lock();
         let bytes = usize::try_from(counted.heads.read(bytes)).unwrap_or(usize::MAX);
         if bytes == 0 || (known.is_known() && bytes > *max_frame) {
@@ -101,7 +104,7 @@ impl Meter {
         let is_held = match &mut counted.hold {
             Some(hold) => hold.grow(bytes),
             hold => {
-                *hold = budget.take(bytes);
+                *hold = budget.take(*peer, bytes);
                 hold.is_some()
             }
         };

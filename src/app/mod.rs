@@ -38,7 +38,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     process.announce(settings, &addresses, Some(&running.core))?;
 
     let (gateway, hosts) = (process.public_gateway(&upstream), process.hosts_of(&rest)?);
-    let rpc_server = running.rpc_server.clone();
+    let rpc_server = running.rpc_server.without(process.hidden_on_rest());
     process.serve(rest, move |peer, request| {
         handlers::rest_with_rpc(gateway.clone(), rpc_server.clone(), hosts.clone(), peer, request)
     });

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::CoreConfig;
-use threadline_core::{Core, GatewayTrust, RpcHttpConfig, RpcServer};
+use threadline_core::{Core, GatewayTrust, HiddenMethods, RpcHttpConfig, RpcServer};
 use threadline_gateway::{Gateway, GatewayConfig, Pages, Upstream};
 use threadline_runtime::{ByteBudget, Supervisor, TaskFailure, TaskKind};
 use tokio::task::JoinHandle;
@@ -162,6 +162,12 @@ impl Process {
     }
 
     /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener
+    /// Returns the methods that JSON-RPC on the REST listener does not serve: those whose rows the REST API has not.
+    pub(super) fn hidden_on_rest(&self) -> HiddenMethods {
+        let has_ops = self.server.ops_listen.is_some();
+        HiddenMethods { admin: has_ops || !is_for_this_machine(&self.server), health: has_ops }
+    }
+
     /// under a name of its own (DNS rebinding); behind a proxy on the same machine, the names are those of the proxy.
     pub(super) fn hosts_of(&self, listener: &Listener) -> std::io::Result<Hosts> {
         let address = listener.local_addr()?.ip();

@@ -32,6 +32,7 @@ impl RpcServer {
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
         let (proxies, gateways) = (&self.inner.parts.trusted_proxies, &self.inner.http.gateways);
         let connection = connection::from_head(transport, peer, request.headers(), proxies, gateways);
+        let connection = Connection { hidden: self.hidden, ..connection };
         let request_id = connection.caller.request_id.clone();
         let mut response = if is_upgrade {
             Box::pin(self.upgrade(connection, request)).await
@@ -98,7 +99,6 @@ impl RpcServer {
     }
 }
 
-/// Answers the calls of one POST.
 /// Reads a body of at most `limit` bytes. What has arrived counts, and not what is announced. Returns `None` if there is
 /// no memory for it.
 async fn read<B>(
@@ -124,6 +124,7 @@ where
     Ok(Some(bytes.freeze()))
 }
 
+/// Answers the calls of one POST.
 struct PostResponder<'s> {
     server: &'s RpcServer,
     connection: Connection,

@@ -202,11 +202,13 @@ impl Process {
     }
 
     /// Serves the listener of operators, if it is configured.
-    pub(super) fn serve_ops(&mut self, upstream: &Arc<dyn Upstream>) {
-        let Some(listener) = self.ops.take() else { return };
-        let gateway = self.gateway(Pages::Operators, upstream);
-        // Only operators reach this listener, under any name.
-        self.serve(listener, move |peer, request| handlers::gateway_alone(gateway.clone(), Hosts::Any, peer, request));
+    pub(super) fn serve_ops(&mut self, upstream: &Arc<dyn Upstream>) -> std::io::Result<()> {
+        let Some(listener) = self.ops.take() else { return Ok(()) };
+        let (gateway, hosts) = (self.gateway(Pages::Operators, upstream), self.hosts_of(&listener)?);
+        self.serve(listener, move |peer, request| {
+            handlers::gateway_alone(gateway.clone(), hosts.clone(), peer, request)
+        });
+        Ok(())
     }
 
     /// Waits for the stop. Then ends the runs, the listeners and the background tasks, in this order.

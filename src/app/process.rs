@@ -91,6 +91,7 @@ impl Process {
         let supervisor = Supervisor::default();
         let telemetry = start_telemetry(settings, warnings, volumes, &supervisor)?;
         let stop = shutdown::on_signal(&supervisor)?;
+        reload::survive_hangups(server.tls.is_some(), settings, &supervisor)?;
         let certificates = server.tls.as_ref().map(Certificates::load).transpose()?;
         if let Some(certificates) = &certificates {
             certificates.keep_current(&supervisor)?;
@@ -161,13 +162,13 @@ impl Process {
         Gateway::new(config, upstream.clone(), Arc::new(move || metrics.render()))
     }
 
-    /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener
     /// Returns the methods that JSON-RPC on the REST listener does not serve: those whose rows the REST API has not.
     pub(super) fn hidden_on_rest(&self) -> HiddenMethods {
         let has_ops = self.server.ops_listen.is_some();
         HiddenMethods { admin: has_ops || !is_for_this_machine(&self.server), health: has_ops }
     }
 
+    /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener
     /// under a name of its own (DNS rebinding); behind a proxy on the same machine, the names are those of the proxy.
     pub(super) fn hosts_of(&self, listener: &Listener) -> std::io::Result<Hosts> {
         let address = listener.local_addr()?.ip();

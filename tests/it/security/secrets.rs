@@ -2,7 +2,7 @@
 
 use crate::support::process::{SECRET, command};
 use crate::support::{Setup, eventually};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;

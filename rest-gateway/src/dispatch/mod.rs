@@ -29,10 +29,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::ByteBudget;
+use threadline_schema::RpcError;
 use threadline_schema::attachments::{min_piece_bytes, piece_bytes};
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::MethodInfo;
-use threadline_schema::RpcError;
 
 /// A request whose operation is known.
 pub(crate) struct MatchedRequest<'a, B> {

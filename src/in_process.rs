@@ -4,6 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use threadline_core::RpcServer;
 use threadline_gateway::{Call, CallError, CallResult, Subscription, Upstream};
+use threadline_schema::RpcError;
 use threadline_schema::call::{Caller, ResponseMeta};
 
 /// A core in this process.
@@ -12,6 +13,10 @@ pub(crate) struct InProcess(pub(crate) RpcServer);
 impl Upstream for InProcess {
     fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>> {
         async move { self.0.admit(caller).await.map_err(call_error) }.boxed()
+    }
+
+    fn check_token(&self, caller: Caller) -> BoxFuture<'_, Result<(), RpcError>> {
+        async move { self.0.check_token(&caller).await }.boxed()
     }
 
     fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>> {

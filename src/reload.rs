@@ -1,14 +1,37 @@
-//! Reloads the agents file on SIGHUP.
+//! SIGHUP: reloads the agents file, and never ends a service.
 
 use crate::config::Settings;
+use std::io::IsTerminal;
 use std::sync::Arc;
 use threadline_core::Core;
 use threadline_core::config::AgentsConfig;
 use threadline_runtime::{Supervisor, TaskKind};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Keeps SIGHUP from ending the process, and logs that there is nothing to reload if that is so. On a terminal, SIGHUP says
+/// that the terminal is closed, and ends a process that has nothing to reload.
+///
+/// # Errors
+///
+/// When the operating system does not allow the signal handler.
+pub fn survive_hangups(has_tls: bool, settings: &Settings, supervisor: &Supervisor) -> std::io::Result<()> {
+    let is_used = has_tls || settings.agents_file.is_some();
+    if !is_used && std::io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let mut hangups = signal(SignalKind::hangup())?;
+    supervisor.spawn(TaskKind::AgentsReload, async move {
+        while hangups.recv().await.is_some() {
+            if !is_used {
+                tracing::info!("SIGHUP: there is nothing to reload; neither AGENTS_FILE nor TLS_CERT_FILE is set");
+            }
+        }
+    });
+    Ok(())
+}
+
 /// Starts a task that reloads the agents file on each SIGHUP. If the file has an error, the agents do not change.
-/// Without an agents file, SIGHUP keeps its default action, which ends the process.
+/// Without an agents file it does nothing.
 ///
 /// # Errors
 ///

@@ -16,6 +16,9 @@ pub trait Upstream: Send + Sync + 'static {
     /// that the gateway rejects by itself: the status of a bad token comes before that of a bad request.
     fn admit(&self, caller: Caller) -> BoxFuture<'_, Result<ResponseMeta, CallError>>;
 
+    /// Checks the caller's token, before the gateway makes room for a large body.
+    fn check_token(&self, caller: Caller) -> BoxFuture<'_, Result<(), RpcError>>;
+
     /// Calls a method and waits for its result.
     fn call(&self, call: Call) -> BoxFuture<'_, Result<CallResult, CallError>>;
 

@@ -353,8 +353,7 @@ impl MethodParts {
             transcription_model: transcription_model.unwrap_or_default(),
             agents: agents.clone(),
             budgets: budgets.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
+            engine: engine.clone(),
             supervisor: supervisor.clone(),
         };
         let mut registry = Registry::default();

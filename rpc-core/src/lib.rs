@@ -53,5 +53,5 @@ pub use auth::secret_code::generate_password;
 pub use auth::token::Tokens;
 pub use core::{Core, StartError};
 pub use error::Error;
-pub use rpc::{CallError, Feed, GatewayTrust, Response, RpcHttpConfig, RpcServer, openrpc};
+pub use rpc::{CallError, Feed, GatewayTrust, HiddenMethods, Response, RpcHttpConfig, RpcServer, openrpc};
 pub use threadline_tools::mcp::McpStatus;

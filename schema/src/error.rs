@@ -3,6 +3,7 @@
 //! The core uses names and JSON-RPC codes; the gateway maps the same row to a status. There are no codes elsewhere. No
 //! `match` on [`ErrorCode`] has a `_` arm, so the compiler finds every place that a new row affects.
 
+use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -85,7 +86,7 @@ error_table! {
     RateLimited = "RATE_LIMITED", -32029, 429;
     /// The user has the maximum number of sessions.
     SessionLimit = "SESSION_LIMIT", -32030, 429;
-    /// The daily budget of the user is used up. `resets_at` is the time at which the next day begins, `retry_after` the
+    /// The daily budget of the user, or one that users share, is used up. `resets_at` is the time at which the next day begins, `retry_after` the
     /// seconds until then.
     BudgetExceeded = "BUDGET_EXCEEDED", -32031, 429;
     /// The body is larger than the server accepts.
@@ -157,6 +158,20 @@ impl RpcError {
         self
     }
 
+    /// Adds when the next day (UTC) begins, as `resets_at`, and the seconds until then, as `retry_after`: for what is
+    /// limited per day.
+    #[must_use]
+    pub fn until_tomorrow(self, now: DateTime<Utc>) -> Self {
+        let resets_at = next_day(now);
+        let seconds = (resets_at - now).num_seconds().max(0) + 1;
+        self.with("retry_after", seconds).with("resets_at", resets_at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+
+    /// Returns `resets_at`: when what is limited per day begins anew.
+    pub fn resets_at(&self) -> Option<&str> {
+        self.extra.get("resets_at").and_then(Value::as_str)
+    }
+
     /// Returns the seconds to wait before the next attempt, if the error has them.
     pub fn retry_after(&self) -> Option<u64> {
         self.extra.get("retry_after").and_then(Value::as_u64)
@@ -212,6 +227,11 @@ impl std::fmt::Display for Chain<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the next midnight in UTC.
+pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {
+    (now + TimeDelta::days(1)).date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 #[cfg(test)]

@@ -131,12 +131,20 @@ ids! {
     AccessSubjectId
     /// Id of a process: the owner of the runs that it executes. Each start of the service makes a new one.
     ProcessId
+    /// Id of what work holds of budgets.
+    HoldId
     /// Id of a job that writes the summary of a thread.
     SummaryJobId
 }
 
 impl From<UserId> for AccessSubjectId {
     fn from(id: UserId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<RunId> for HoldId {
+    fn from(id: RunId) -> Self {
         Self(id.0)
     }
 }

@@ -38,12 +38,12 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     process.announce(settings, &addresses, Some(&running.core))?;
 
     let (gateway, hosts) = (process.public_gateway(&upstream), process.hosts_of(&rest)?);
-    let rpc_server = running.rpc_server.clone();
+    let rpc_server = running.rpc_server.without(process.hidden_on_rest());
     process.serve(rest, move |peer, request| {
         handlers::rest_with_rpc(gateway.clone(), rpc_server.clone(), hosts.clone(), peer, request)
     });
     process.serve_rpc(rpc, &running.rpc_server)?;
-    process.serve_ops(&upstream);
+    process.serve_ops(&upstream)?;
     process.wait_and_drain(Some(running)).await
 }
 
@@ -70,7 +70,7 @@ pub async fn core(settings: &Settings) -> anyhow::Result<()> {
     process.announce(settings, &addresses, Some(&running.core))?;
 
     process.serve_rpc(rpc, &running.rpc_server)?;
-    process.serve_ops(&upstream);
+    process.serve_ops(&upstream)?;
     process.wait_and_drain(Some(running)).await
 }
 
@@ -97,6 +97,6 @@ pub async fn gateway(settings: &Settings) -> anyhow::Result<()> {
 
     let (gateway, hosts) = (process.public_gateway(&upstream), process.hosts_of(&rest)?);
     process.serve(rest, move |peer, request| handlers::gateway_alone(gateway.clone(), hosts.clone(), peer, request));
-    process.serve_ops(&upstream);
+    process.serve_ops(&upstream)?;
     process.wait_and_drain(None).await
 }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_core::config::CoreConfig;
-use threadline_core::{Core, GatewayTrust, RpcHttpConfig, RpcServer};
+use threadline_core::{Core, GatewayTrust, HiddenMethods, RpcHttpConfig, RpcServer};
 use threadline_gateway::{Gateway, GatewayConfig, Pages, Upstream};
 use threadline_runtime::{ByteBudget, Supervisor, TaskFailure, TaskKind};
 use tokio::task::JoinHandle;
@@ -91,6 +91,7 @@ impl Process {
         let supervisor = Supervisor::default();
         let telemetry = start_telemetry(settings, warnings, volumes, &supervisor)?;
         let stop = shutdown::on_signal(&supervisor)?;
+        reload::survive_hangups(server.tls.is_some(), settings, &supervisor)?;
         let certificates = server.tls.as_ref().map(Certificates::load).transpose()?;
         if let Some(certificates) = &certificates {
             certificates.keep_current(&supervisor)?;
@@ -161,6 +162,12 @@ impl Process {
         Gateway::new(config, upstream.clone(), Arc::new(move || metrics.render()))
     }
 
+    /// Returns the methods that JSON-RPC on the REST listener does not serve: those whose rows the REST API has not.
+    pub(super) fn hidden_on_rest(&self) -> HiddenMethods {
+        let has_ops = self.server.ops_listen.is_some();
+        HiddenMethods { admin: has_ops || !is_for_this_machine(&self.server), health: has_ops }
+    }
+
     /// Returns the host names that a listener answers to. A page on the machine of a user can reach a local listener
     /// under a name of its own (DNS rebinding); behind a proxy on the same machine, the names are those of the proxy.
     pub(super) fn hosts_of(&self, listener: &Listener) -> std::io::Result<Hosts> {
@@ -196,11 +203,13 @@ impl Process {
     }
 
     /// Serves the listener of operators, if it is configured.
-    pub(super) fn serve_ops(&mut self, upstream: &Arc<dyn Upstream>) {
-        let Some(listener) = self.ops.take() else { return };
-        let gateway = self.gateway(Pages::Operators, upstream);
-        // Only operators reach this listener, under any name.
-        self.serve(listener, move |peer, request| handlers::gateway_alone(gateway.clone(), Hosts::Any, peer, request));
+    pub(super) fn serve_ops(&mut self, upstream: &Arc<dyn Upstream>) -> std::io::Result<()> {
+        let Some(listener) = self.ops.take() else { return Ok(()) };
+        let (gateway, hosts) = (self.gateway(Pages::Operators, upstream), self.hosts_of(&listener)?);
+        self.serve(listener, move |peer, request| {
+            handlers::gateway_alone(gateway.clone(), hosts.clone(), peer, request)
+        });
+        Ok(())
     }
 
     /// Waits for the stop. Then ends the runs, the listeners and the background tasks, in this order.

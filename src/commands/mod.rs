@@ -6,6 +6,7 @@ pub use self::accounts::{invite, key, user};
 
 use crate::cli::Migrate;
 use crate::config::Settings;
+use crate::listen::Certificates;
 use crate::probe_model;
 use crate::stdout::print;
 use std::fmt::Display;
@@ -104,6 +105,19 @@ pub async fn thread(
     }
 }
 
+/// Returns where the server listens, and until when its certificate is valid.
+fn server_line(settings: &Settings) -> anyhow::Result<String> {
+    let server = settings.server()?;
+    let mut line = format!("REST {}, JSON-RPC {}", server.rest_listen, server.rpc_listen);
+    if let Some(files) = &server.tls {
+        line.push_str(", TLS");
+        if let Some(end) = Certificates::check(files)? {
+            line.push_str(&format!(" until {}", end.format("%Y-%m-%d")));
+        }
+    }
+    Ok(line)
+}
+
 /// `threadline doctor`: checks settings, database, Redis, attachment storage and model, and prints a line for each.
 /// Returns whether all are well.
 ///
@@ -118,10 +132,7 @@ pub async fn doctor(settings: &Settings) -> anyhow::Result<bool> {
             warnings => warnings.join("; "),
         }),
     )?;
-    report.line(
-        "server",
-        settings.server().map(|server| format!("REST {}, JSON-RPC {}", server.rest_listen, server.rpc_listen)),
-    )?;
+    report.line("server", server_line(settings))?;
 
     match settings.agents() {
         Ok(None) => {}

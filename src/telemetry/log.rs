@@ -8,7 +8,7 @@ use super::ids::WithIds;
 use crate::config::{LogConfig, LogFormat};
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,6 +16,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Lines that wait to be written. A line has some hundred bytes.
 const BUFFERED_LINES: usize = 16 * 1024;
+
+/// The most that some libraries may log. At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp
+/// does so at `warn`. The callers of rmcp log its errors.
+const CAPS: [(&str, LevelFilter); 6] = [
+    ("jsonrpsee-client", LevelFilter::DEBUG),
+    ("jsonrpsee-server", LevelFilter::DEBUG),
+    ("jsonrpsee-core", LevelFilter::DEBUG),
+    ("tungstenite", LevelFilter::INFO),
+    ("tokio_tungstenite", LevelFilter::INFO),
+    ("rmcp", LevelFilter::OFF),
+];
 
 /// Writes the log. Dropping it writes the lines that wait.
 pub struct LogWriter {
@@ -73,6 +84,28 @@ pub fn write_failure(error: &anyhow::Error) {
     });
 }
 
+/// Returns the level that directives give a target: that of the longest prefix of its name, and of the last directive if
+/// several have it. Directives with spans do not count.
+fn level_of(filter: &str, target: &str) -> LevelFilter {
+    let mut found = (0, LevelFilter::OFF);
+    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.contains('[')) {
+        let (prefix, level) = match directive.split_once('=') {
+            Some((prefix, level)) => (prefix.trim(), level.trim().parse()),
+            None => match directive.parse::<LevelFilter>() {
+                Ok(level) => ("", Ok(level)),
+                Err(_) => (directive, Ok(LevelFilter::TRACE)),
+            },
+        };
+        if let Ok(level) = level
+            && target.starts_with(prefix)
+            && prefix.len() >= found.0
+        {
+            found = (prefix.len(), level);
+        }
+    }
+    found.1
+}
+
 /// Builds the subscriber. JSON is one object per line, with `timestamp` (RFC 3339, UTC), `level`, `target`, `message`
 /// and the fields of the event at the top level. Inside of a trace, `trace_id` and `span_id` too.
 fn subscriber<W>(
@@ -84,12 +117,10 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp does so at `warn`. The callers
-    // of rmcp log its errors.
-    let filter = format!(
-        "{filter},jsonrpsee-client=debug,jsonrpsee-server=debug,jsonrpsee-core=debug,\
-         tungstenite=info,tokio_tungstenite=info,rmcp=off"
-    );
+    let filter = CAPS.iter().fold(filter.to_owned(), |directives, (target, cap)| {
+        let level = level_of(filter, target).min(*cap);
+        format!("{directives},{target}={level}")
+    });
     let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         // A line that cannot be written is lost. Reporting that on stderr, which has just failed, would panic in the
@@ -158,6 +189,29 @@ mod tests {
             tracing::debug!(target: "threadline::http", "too much");
         });
         assert!(text.contains("spoken") && !text.contains("quiet") && !text.contains("too much"), "{text}");
+    }
+
+    #[test]
+    fn libraries_are_capped_and_never_raised() {
+        let lines = |filter| {
+            let events = || {
+                tracing::error!(target: "jsonrpsee-client", "an error");
+                tracing::debug!(target: "jsonrpsee-client", "a detail");
+                tracing::trace!(target: "jsonrpsee-client", "a token");
+                tracing::error!(target: "rmcp", "a token");
+                tracing::debug!(target: "tungstenite::protocol", "a token");
+            };
+            let text = logged(filter, LogFormat::Pretty, events);
+            assert!(!text.contains("a token"), "{filter}: {text}");
+            (text.contains("an error"), text.contains("a detail"))
+        };
+        assert_eq!(lines("trace"), (true, true));
+        assert_eq!(lines("info"), (true, false));
+        assert_eq!(lines("error"), (true, false));
+        assert_eq!(lines("off"), (false, false));
+        assert_eq!(lines("error,jsonrpsee-client=trace"), (true, true));
+        assert_eq!(lines("debug,jsonrpsee=off"), (false, false));
+        assert_eq!(lines("threadline=debug"), (false, false));
     }
 
     #[test]

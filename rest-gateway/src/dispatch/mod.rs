@@ -2,8 +2,9 @@
 //! and makes the response.
 //!
 //! The order of the checks is part of the API: 401 and 429 come before 400, so a caller without a valid token learns
-//! nothing about a request. Only for a body that cannot be read (too large, too slow) the token is not checked. Every
-//! request counts against a rate limit, those of monitoring excepted.
+//! nothing about a request. The token is checked before more than a little of a body is read. Only for a body that
+//! cannot be read (too large, too slow) it is not checked. Every request counts against a rate limit, those of
+//! monitoring excepted.
 
 mod call;
 mod chatkit;
@@ -15,7 +16,7 @@ mod stream;
 mod upload;
 
 use crate::bind::{BindInput, Bound, bind};
-use crate::http::{BodyChunks, BodyError, last_event_id, read_body, require_json};
+use crate::http::{BodyChunks, BodyError, BodyMemory, SMALL_BYTES, last_event_id, read_body, require_json};
 use crate::operation::Operation;
 use crate::response::{ErrorResponse, ResponseResult};
 use crate::rule::{ResponseMode, StreamScope};
@@ -27,11 +28,11 @@ use reject::{reject, reject_malformed, reject_unknown, reject_unread, require_to
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use threadline_runtime::{ByteBudget, ByteHold};
-use threadline_schema::attachments::piece_bytes;
+use threadline_runtime::ByteBudget;
+use threadline_schema::RpcError;
+use threadline_schema::attachments::{min_piece_bytes, piece_bytes};
 use threadline_schema::call::Caller;
 use threadline_schema::rpc::MethodInfo;
-use threadline_schema::{ErrorCode, RpcError};
 
 /// A request whose operation is known.
 pub(crate) struct MatchedRequest<'a, B> {
@@ -53,9 +54,6 @@ pub(crate) struct Dispatcher {
     /// Memory for bodies that are not answered yet.
     pub(crate) input: ByteBudget,
 }
-
-/// Largest body of a request to a method that needs no token, in bytes: an email and a password.
-const STRANGER_BYTES: usize = 16 * 1024;
 
 impl Dispatcher {
     /// Handles a request to an operation that calls a method.
@@ -80,14 +78,14 @@ impl Dispatcher {
                 Err(error) => return Err(reject_unread(BodyError(error), rule, upstream, caller).await),
             };
             let chunk_bytes = piece_bytes(self.max_body_bytes);
-            let Some(_hold) = self.input.take(chunk_bytes) else {
-                return Err(reject_unread(busy(), rule, upstream, caller).await);
-            };
-            let chunks = BodyChunks::new(body, chunk_bytes, self.body_timeout);
+            let memory = BodyMemory::new(&self.input, caller.ip);
+            // With the first piece the core checks who sends the file, before more of it is read.
+            let first = min_piece_bytes(self.max_body_bytes);
+            let chunks = BodyChunks::new(body, first, chunk_bytes, self.body_timeout, memory);
             return upload::upload(rule, (method, format), &bound, upstream, caller, chunks).await;
         }
-        let limit = if rule.requires_token() { self.max_body_bytes } else { self.max_body_bytes.min(STRANGER_BYTES) };
-        let (body, _hold) = match self.read(body, limit).await {
+        let limit = if rule.requires_token() { self.max_body_bytes } else { self.max_body_bytes.min(SMALL_BYTES) };
+        let (body, _memory) = match self.read(body, limit, &caller).await {
             Ok(read) => read,
             Err(error) => return Err(reject_unread(error, rule, upstream, caller).await),
         };
@@ -114,19 +112,17 @@ impl Dispatcher {
         }
     }
 
-    /// Reads a body of at most `limit` bytes. One that is not small takes of the memory that all bodies share, until
-    /// the request is answered.
-    async fn read<B>(&self, body: B, limit: usize) -> Result<(Bytes, Option<ByteHold>), BodyError>
+    /// Reads a body of at most `limit` bytes. One that is not small needs a valid token, and takes of the memory that
+    /// all bodies share, until the request is answered.
+    async fn read<B>(&self, body: B, limit: usize, caller: &Caller) -> Result<(Bytes, BodyMemory), BodyError>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let declared = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
-        let hold = match declared.unwrap_or(limit).min(limit) {
-            ..=STRANGER_BYTES => None,
-            bytes => Some(self.input.take(bytes).ok_or_else(busy)?),
-        };
-        Ok((read_body(body, limit, self.body_timeout).await?, hold))
+        let mut memory = BodyMemory::new(&self.input, caller.ip);
+        let check = async { self.upstream.check_token(caller.clone()).await };
+        let body = read_body(body, limit, self.body_timeout, &mut memory, check).await?;
+        Ok((body, memory))
     }
 
     /// Refuses a request for a path or an HTTP method that does not exist.
@@ -143,7 +139,7 @@ impl Dispatcher {
         let MatchedRequest { operation, head, body, caller, .. } = request;
         let upstream = self.upstream.as_ref();
         require_token(upstream, &caller).await?;
-        let (body, _hold) = match self.read(body, self.max_body_bytes).await {
+        let (body, _memory) = match self.read(body, self.max_body_bytes, &caller).await {
             Ok(read) => read,
             Err(error) => return Err(reject_unread(error, operation.rule, upstream, caller).await),
         };
@@ -153,13 +149,6 @@ impl Dispatcher {
             Err(error) => Err(reject(error, upstream, caller).await),
         }
     }
-}
-
-/// The error of a request for whose body there is no memory now.
-fn busy() -> BodyError {
-    metrics::counter!("threadline_input_refused_total", "reason" => "budget").increment(1);
-    let message = "The server reads too many large requests at the moment. Please try again.";
-    BodyError(RpcError::new(ErrorCode::ServiceUnavailable, message).with("retry_after", 2))
 }
 
 /// Makes the params object. A request with a body needs the content type of JSON.

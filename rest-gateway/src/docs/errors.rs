@@ -7,8 +7,8 @@ const INTRO: &str = r##"# Errors
 
 Generated from `schema/src/error.rs` and `rest-gateway/src/docs/errors.rs`. Edit those, then run the test that writes this one.
 
-An error of the REST API is `{"success":false,"error":{"code","message","retry_after"?,"docs"}}`, where `docs` is the path of
-the section about its code, such as `/docs#SESSION_LIMIT`, at `REST_LISTEN`; the listener of operators (`OPS_LISTEN`) does not
+An error of the REST API is `{"success":false,"error":{"code","message","retry_after"?,"resets_at"?,"docs"}}`, where `docs` is
+the path of the section about its code, such as `/docs#SESSION_LIMIT`, at `REST_LISTEN`; the listener of operators (`OPS_LISTEN`) does not
 have this page. An error of JSON-RPC has the code in `error.data.code`. A run that failed has it in `error.code` of
 `run.failed`. Programs use the code: several codes share a number or a status, and the sentence in `message` can change.
 
@@ -88,8 +88,11 @@ pub(super) const fn remedy(code: ErrorCode) -> &'static str {
             "Delete a session, or continue in one. Operators: `MAX_SESSIONS_PER_USER`, `SESSION_MAX_IDLE_DAYS`."
         }
         E::BudgetExceeded => {
-            "Nothing was stored. Send the message again after `resets_at`. Operators: `BUDGET_TOKENS_PER_DAY` and \
-             `BUDGET_COST_PER_DAY`."
+            "If no run had begun, nothing was stored: send the message again after `resets_at`. A run can also end with this \
+             code, after calls of tools. Then the conversation has the message and the calls, and the same message again \
+             would repeat them: send one that asks to continue. Operators: `BUDGET_TOKENS_PER_DAY`, `BUDGET_COST_PER_DAY`, \
+             `GLOBAL_BUDGET_TOKENS_PER_DAY`, `GLOBAL_BUDGET_COST_PER_DAY`, and the budgets of agents and of \
+             `[budget_classes.NAME]` in the agents file."
         }
         E::PayloadTooLarge => {
             "Send a smaller body. Files are uploaded as attachments, not inside of messages. Operators: `MAX_BODY_BYTES`, \

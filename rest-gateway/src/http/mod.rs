@@ -7,7 +7,7 @@ mod request_head;
 mod response_headers;
 
 pub(crate) use observation::{Observation, verb_label};
-pub(crate) use request_body::{BodyChunks, BodyError, read_body, require_json};
+pub(crate) use request_body::{BodyChunks, BodyError, BodyMemory, SMALL_BYTES, read_body, require_json};
 pub(crate) use request_head::{
     REQUEST_ID, accepts_gzip, acts_for, bearer_token, client_hints, client_ip, languages, last_event_id, prefers_json,
     request_id,

@@ -4,11 +4,13 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use std::error::Error;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
-use threadline_schema::head::is_json;
+use threadline_runtime::{ByteBudget, ByteHold};
+use threadline_schema::head::{is_json, network_of};
 use threadline_schema::{ErrorCode, RpcError};
 
 /// The error that stopped the reading of a body. Where the next request starts is then unknown, so the connection has
@@ -16,33 +18,87 @@ use threadline_schema::{ErrorCode, RpcError};
 #[derive(Debug)]
 pub(crate) struct BodyError(pub(crate) RpcError);
 
-/// Reads the whole body.
+/// Largest body for which no memory is taken, and no token checked, in bytes: it costs no more than its connection.
+pub(crate) const SMALL_BYTES: usize = 16 * 1024;
+
+/// Memory for the body of one request, out of that for all bodies: as much as has arrived, whatever is announced. It is
+/// given back when this is dropped.
+pub(crate) struct BodyMemory(Option<ByteHold>);
+
+impl BodyMemory {
+    /// Takes nothing yet. `ip` is the address of the client.
+    pub(crate) fn new(budget: &ByteBudget, ip: IpAddr) -> Self {
+        Self(budget.take(Some(network_of(ip)), 0))
+    }
+
+    /// Makes sure that there is memory for so many bytes of the body.
+    fn reserve(&mut self, bytes: usize) -> Result<(), BodyError> {
+        if bytes <= SMALL_BYTES || self.0.as_mut().is_some_and(|hold| hold.grow_to(bytes)) {
+            return Ok(());
+        }
+        metrics::counter!("threadline_input_refused_total", "reason" => "budget").increment(1);
+        let message = "The server reads too many large requests at the moment. Please try again.";
+        Err(BodyError(RpcError::new(ErrorCode::ServiceUnavailable, message).with("retry_after", 2)))
+    }
+}
+
+/// Reads the whole body. `check` is awaited before more than a little of it is read.
 ///
 /// # Errors
 /// PAYLOAD_TOO_LARGE for more than `limit` bytes; INVALID_REQUEST when the body takes longer than `timeout` or ends
-/// early.
-pub(crate) async fn read_body<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, BodyError>
+/// early; SERVICE_UNAVAILABLE when there is no memory for it; and that of `check`.
+pub(crate) async fn read_body<B>(
+    body: B,
+    limit: usize,
+    timeout: Duration,
+    memory: &mut BodyMemory,
+    check: impl Future<Output = Result<(), RpcError>>,
+) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     // Rejects a larger Content-Length before anything is read.
-    if body.size_hint().lower() > limit as u64 {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
         return Err(too_large(limit));
     }
-    match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Ok(Err(error)) => Err(interrupted(&*error)),
-        Err(_) => Err(too_slow(timeout)),
+    let mut check = Some(check);
+    if announced > SMALL_BYTES as u64
+        && let Some(check) = check.take()
+    {
+        check.await.map_err(BodyError)?;
     }
+    let read = async {
+        let mut body = std::pin::pin!(body);
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|error| interrupted(&*error.into()))?.into_data() else { continue };
+            let total = bytes.len().saturating_add(data.len());
+            if total > limit {
+                return Err(too_large(limit));
+            }
+            if total > SMALL_BYTES
+                && let Some(check) = check.take()
+            {
+                check.await.map_err(BodyError)?;
+            }
+            memory.reserve(total)?;
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(timeout, read).await.unwrap_or_else(|_| Err(too_slow(timeout)))
 }
 
 /// A body that is read in chunks, and never in memory as a whole.
 pub(crate) struct BodyChunks<B> {
     body: Pin<Box<B>>,
-    /// Bytes of a chunk.
+    /// Bytes of the next chunk.
+    next_size: usize,
+    /// Bytes of each chunk after the first.
     chunk_size: usize,
+    memory: BodyMemory,
     /// Longest time that a chunk may take to arrive.
     timeout: Duration,
     buffer: BytesMut,
@@ -54,30 +110,34 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    pub(crate) fn new(body: B, chunk_size: usize, timeout: Duration) -> Self {
-        Self { body: Box::pin(body), chunk_size, timeout, buffer: BytesMut::new(), ended: false }
+    /// Reads a first chunk of `first_size` bytes, and then chunks of `chunk_size` bytes.
+    pub(crate) fn new(body: B, first_size: usize, chunk_size: usize, timeout: Duration, memory: BodyMemory) -> Self {
+        let (body, buffer) = (Box::pin(body), BytesMut::new());
+        Self { body, next_size: first_size, chunk_size, memory, timeout, buffer, ended: false }
     }
 
-    /// Returns the next chunk, and whether it is the last. All chunks but the last have the full size.
+    /// Returns the next chunk, and whether it is the last. All chunks but the last have their full size.
     pub(crate) async fn next(&mut self) -> Result<(Bytes, bool), BodyError> {
         match tokio::time::timeout(self.timeout, self.fill()).await {
             Ok(filled) => filled?,
             Err(_) => return Err(too_slow(self.timeout)),
         }
-        if self.buffer.len() > self.chunk_size {
-            return Ok((self.buffer.split_to(self.chunk_size).freeze(), false));
+        let size = std::mem::replace(&mut self.next_size, self.chunk_size);
+        if self.buffer.len() > size {
+            return Ok((self.buffer.split_to(size).freeze(), false));
         }
         Ok((self.buffer.split().freeze(), true))
     }
 
     /// Reads more than one chunk, or to the end. Without a byte more it is unknown whether a chunk is the last.
     async fn fill(&mut self) -> Result<(), BodyError> {
-        while self.buffer.len() <= self.chunk_size && !self.ended {
+        while self.buffer.len() <= self.next_size && !self.ended {
             match self.body.frame().await {
                 None => self.ended = true,
                 Some(Err(error)) => return Err(interrupted(&*error.into())),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
+                        self.memory.reserve(self.buffer.len().saturating_add(data.len()))?;
                         self.buffer.extend_from_slice(&data);
                     }
                 }
@@ -120,6 +180,18 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
+    fn memory() -> BodyMemory {
+        BodyMemory::new(&ByteBudget::new(8 * 64 * 1024), IpAddr::from([192, 0, 2, 1]))
+    }
+
+    async fn read<B>(body: B, limit: usize) -> Result<Bytes, BodyError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        read_body(body, limit, TIMEOUT, &mut memory(), async { Ok(()) }).await
+    }
+
     fn frames(frames: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = Infallible> {
         let frames: Vec<_> = frames.iter().map(|data| Ok(Frame::data(Bytes::from_static(data)))).collect();
         StreamBody::new(stream::iter(frames))
@@ -127,24 +199,55 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_put_together() {
-        assert_eq!(read_body(frames(&[b"ab", b"", b"cd", b"e"]), 5, TIMEOUT).await.unwrap(), "abcde");
-        assert_eq!(read_body(frames(&[]), 5, TIMEOUT).await.unwrap(), "");
+        assert_eq!(read(frames(&[b"ab", b"", b"cd", b"e"]), 5).await.unwrap(), "abcde");
+        assert_eq!(read(frames(&[]), 5).await.unwrap(), "");
     }
 
     #[tokio::test]
     async fn the_limit_holds_for_the_announced_and_the_received_size() {
-        for result in [
-            read_body(Full::new(Bytes::from_static(b"abcdef")), 5, TIMEOUT).await,
-            read_body(frames(&[b"abc", b"def"]), 5, TIMEOUT).await,
-        ] {
+        for result in
+            [read(Full::new(Bytes::from_static(b"abcdef")), 5).await, read(frames(&[b"abc", b"def"]), 5).await]
+        {
             assert_eq!(result.unwrap_err().0.code, ErrorCode::PayloadTooLarge);
         }
     }
 
     #[tokio::test]
+    async fn the_token_is_checked_before_more_than_a_little_is_read() {
+        let refused = async || Err(RpcError::new(ErrorCode::Unauthorized, "No."));
+        let piece: &'static [u8] = &[b'x'; SMALL_BYTES];
+        let small = read_body(frames(&[piece]), 1 << 20, TIMEOUT, &mut memory(), refused()).await;
+        assert_eq!(small.unwrap().len(), SMALL_BYTES);
+        // Not announced, and announced without a byte of it.
+        let large = read_body(frames(&[piece, b"x"]), 1 << 20, TIMEOUT, &mut memory(), refused()).await;
+        assert_eq!(large.unwrap_err().0.code, ErrorCode::Unauthorized);
+        let announced = Full::new(Bytes::from_static(&[b'x'; SMALL_BYTES + 1]));
+        let announced = read_body(announced, 1 << 20, TIMEOUT, &mut memory(), refused()).await;
+        assert_eq!(announced.unwrap_err().0.code, ErrorCode::Unauthorized);
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_takes_memory_and_one_address_has_an_eighth() {
+        let budget = ByteBudget::new(8 * 64 * 1024);
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let piece: &'static [u8] = &[b'x'; 30 * 1024];
+        let mut first = BodyMemory::new(&budget, ip);
+        let begun = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece)))]));
+        read_body(begun, 1 << 20, TIMEOUT, &mut first, async { Ok(()) }).await.unwrap();
+        assert_eq!(budget.used(), 30 * 1024);
+        let mut second = BodyMemory::new(&budget, ip);
+        let refused = read_body(frames(&[piece, piece]), 1 << 20, TIMEOUT, &mut second, async { Ok(()) }).await;
+        assert_eq!(refused.unwrap_err().0.code, ErrorCode::ServiceUnavailable);
+        let mut other = BodyMemory::new(&budget, IpAddr::from([192, 0, 2, 2]));
+        read_body(frames(&[piece, piece]), 1 << 20, TIMEOUT, &mut other, async { Ok(()) }).await.unwrap();
+        drop((first, second, other));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
     async fn a_body_that_fails_is_an_invalid_request() {
         let body = StreamBody::new(stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("reset"))]));
-        let error = read_body(body, 5, TIMEOUT).await.unwrap_err().0;
+        let error = read(body, 5).await.unwrap_err().0;
         assert_eq!((error.code, error.message.as_str()), (ErrorCode::InvalidRequest, "The request body ended early."));
     }
 
@@ -152,7 +255,7 @@ mod tests {
     async fn a_body_that_stalls_times_out() {
         let start = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a")))]);
         let body = StreamBody::new(start.chain(stream::pending()));
-        let error = read_body(body, 5, TIMEOUT).await.unwrap_err().0;
+        let error = read(body, 5).await.unwrap_err().0;
         assert_eq!(error.code, ErrorCode::InvalidRequest);
         assert!(error.message.contains("did not arrive in time"));
     }
@@ -160,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn all_chunks_but_the_last_have_the_full_size() {
         let chunks = async |data: &[&'static [u8]]| {
-            let mut body = BodyChunks::new(frames(data), 3, TIMEOUT);
+            let mut body = BodyChunks::new(frames(data), 3, 3, TIMEOUT, memory());
             let mut chunks = Vec::new();
             loop {
                 let (chunk, last) = body.next().await.unwrap();
@@ -178,7 +281,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_chunk_that_stalls_times_out() {
         let start = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"abcd")))]);
-        let mut body = BodyChunks::new(StreamBody::new(start.chain(stream::pending())), 3, TIMEOUT);
+        let mut body = BodyChunks::new(StreamBody::new(start.chain(stream::pending())), 3, 3, TIMEOUT, memory());
         assert_eq!(body.next().await.unwrap(), (Bytes::from_static(b"abc"), false));
         assert!(body.next().await.unwrap_err().0.message.contains("did not arrive in time"));
     }

@@ -78,6 +78,11 @@ pub(super) fn error_schema() -> Value {
                     "code": {"type": "string", "enum": codes},
                     "message": {"type": "string", "description": "A sentence that says what to change."},
                     "retry_after": {"type": "integer", "description": "Seconds to wait before the next try."},
+                    "resets_at": {
+                        "type": "string",
+                        "format": "date-time",
+                        "description": "When a budget that is used up begins anew."
+                    },
                     "docs": {"type": "string", "description": "Path of the section about this code, such as `/docs#CONFLICT`."},
                 },
             },

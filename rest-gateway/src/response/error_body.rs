@@ -21,6 +21,8 @@ struct ErrorView<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resets_at: Option<&'a str>,
     /// Where the code is explained.
     docs: String,
 }
@@ -43,7 +45,8 @@ pub(super) fn chatkit_error_body(error: &RpcError) -> Vec<u8> {
 
 fn to_json(error: &RpcError, event: Option<ThreadStreamEvent>) -> Vec<u8> {
     let (code, docs) = (error.code.name(), path_of(error.code));
-    let view = ErrorView { code, message: &error.message, retry_after: error.retry_after(), docs };
+    let (retry_after, resets_at) = (error.retry_after(), error.resets_at());
+    let view = ErrorView { code, message: &error.message, retry_after, resets_at, docs };
     // Strings and numbers can always be serialized. If not, the status still tells the client about the error.
     serde_json::to_vec(&ErrorBody { event, success: false, error: view }).unwrap_or_default()
 }

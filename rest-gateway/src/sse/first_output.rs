@@ -92,6 +92,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_run_without_budget_says_when_the_next_day_begins() {
+        let failed = r#"{"type":"run.failed","run":{},"error":{"code":"BUDGET_EXCEEDED","message":"no more"}}"#;
+        let error = start(&[USER, failed]).await.unwrap_err();
+        assert!(error.retry_after().is_some_and(|seconds| (1..=86_401).contains(&seconds)), "{error:?}");
+        assert!(error.resets_at().is_some_and(|at| at.ends_with("T00:00:00Z")), "{error:?}");
+        assert_eq!(start(&[USER, FAILED]).await.unwrap_err().retry_after(), None);
+    }
+
+    #[tokio::test]
     async fn output_or_an_end_without_error_is_a_stream() {
         assert_eq!(start(&[USER, ADDED, FAILED]).await.unwrap(), 2);
         assert_eq!(start(&[USER, r#"{"type":"run.cancelled","run":{}}"#]).await.unwrap(), 2);

@@ -12,7 +12,7 @@ pub(super) fn error_of_end(event: &Event) -> Option<RpcError> {
             let failed: Result<FailedEvent, _> = serde_json::from_str(&event.json());
             Some(failed.map_or_else(
                 |_| RpcError::new(ErrorCode::InternalError, "The run failed."),
-                |failed| RpcError::new(failed.error.code, failed.error.message),
+                |failed| of_failure(failed.error),
             ))
         }
         EventKind::RunInterrupted => Some(RpcError::new(
@@ -21,6 +21,14 @@ pub(super) fn error_of_end(event: &Event) -> Option<RpcError> {
         )),
         _ => None,
     }
+}
+
+/// Returns the error of a failed run. Its event does not have the time at which a budget begins anew.
+fn of_failure(Failure { code, message }: Failure) -> RpcError {
+    let error = RpcError::new(code, message);
+    #[expect(clippy::disallowed_methods, reason = "it only tells the client how long to wait")]
+    let now = chrono::Utc::now();
+    if code == ErrorCode::BudgetExceeded { error.until_tomorrow(now) } else { error }
 }
 
 /// Why there is no answer of a run.

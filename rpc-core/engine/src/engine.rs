@@ -2,6 +2,7 @@
 
 use crate::background::spawn_background_tasks;
 use crate::error::EngineError;
+use crate::holds;
 use crate::hub::Hub;
 use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
@@ -19,12 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::db::types::UtcTime;
-use threadline_schema::ids::{ItemId, ProcessId, RunId, ThreadId, UserId};
+use threadline_schema::ids::{HoldId, ItemId, ProcessId, RunId, ThreadId, UserId};
 use threadline_schema::runs::{After, Run};
 use threadline_schema::threads::{EventCursor, ThreadsSubscribeParams};
 use threadline_signals::Signals;
 use threadline_store::rows::{ItemRow, RunRow};
-use threadline_store::{Clock, Expiry, IdempotencyKey, Store, StoreResult, UnusedDeletion, to_unsigned};
+use threadline_store::{
+    Charge, Clock, Expiry, IdempotencyKey, ModelUse, NewHold, Reservation, Store, StoreError, StoreResult,
+    UnusedDeletion, to_unsigned,
+};
 use threadline_trace::{InSpan, Span};
 
 /// Starts, executes, cancels, recovers and streams runs. Cheap to clone.
@@ -312,6 +316,31 @@ impl Engine {
             self.shared.signals.began(thread_id, RunId::nil());
         }
         Ok(deletion)
+    }
+
+    /// Takes a part of the budgets of a user for work that is not a run, until [`settle`](Self::settle). If this process
+    /// dies before, another books `charge`. Without a reservation nothing is held.
+    ///
+    /// # Errors
+    /// When less is left, or the database fails.
+    #[boxed]
+    pub async fn hold(&self, user_id: UserId, charge: Charge, reservation: Option<Reservation>) -> StoreResult<HoldId> {
+        let shared = &self.shared;
+        let (id, at) = (shared.clock.new_id(), shared.clock.now());
+        let (owner, lease_expires_at) = (shared.process_id, shared.lease_until());
+        let hold = NewHold { id, user_id, owner, lease_expires_at, at, charge };
+        let held = shared.store.budget_hold(hold, reservation).await;
+        if let Err(StoreError::Unavailable(_)) = &held {
+            // It may have been committed all the same, and only its reply was lost.
+            holds::settle_hold(shared, id, Charge::default(), Vec::new()).await;
+        }
+        held.map(|()| id)
+    }
+
+    /// Books what work has used, and releases what it held. Tries again in the background if the database is away.
+    #[boxed]
+    pub async fn settle(&self, id: HoldId, charge: Charge, uses: Vec<ModelUse>) {
+        holds::settle_hold(&self.shared, id, charge, uses).await;
     }
 
     /// Spawns work beside a run that a shutdown waits for.

@@ -15,7 +15,8 @@
 //!
 //! Each folder uses only folders above it in this table. Beside them: `engine.rs` is the public interface, `shared.rs`
 //! what its parts share, `driver.rs` the port to what produces output, `background.rs` starts the background tasks,
-//! `maintenance.rs` removes old data, and `leases.rs` and `presences.rs` say which processes are believed to be alive.
+//! `maintenance.rs` removes old data, `holds.rs` books work that has no row of an active run, and `leases.rs` and
+//! `presences.rs` say which processes are believed to be alive.
 
 #![cfg_attr(
     test,
@@ -27,6 +28,7 @@ mod driver;
 mod durability;
 mod engine;
 mod error;
+mod holds;
 mod hub;
 mod leases;
 mod lifecycle;

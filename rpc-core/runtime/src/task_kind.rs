@@ -34,6 +34,8 @@ pub enum TaskKind {
     Run,
     /// Finishes a request after its caller has gone, so that no transaction and no start of a run stops half-way.
     Request,
+    /// Books work again whose booking has failed.
+    HoldRetry,
     /// Copies the log of a run that another process executes.
     Mirror,
     /// Waits until a disconnected client's run is to be cancelled.
@@ -104,6 +106,7 @@ impl TaskKind {
             | Self::StopSignal => OnFailure::ShutDown,
             Self::Run
             | Self::Request
+            | Self::HoldRetry
             | Self::Mirror
             | Self::DisconnectGrace
             | Self::Title
@@ -145,6 +148,7 @@ impl TaskKind {
             | Self::Erasure
             | Self::ThreadPoll
             | Self::Maintenance
+            | Self::HoldRetry
             | Self::Mirror
             | Self::ModelList
             | Self::ProviderKeys
@@ -179,6 +183,7 @@ impl TaskKind {
             Self::Maintenance => "maintenance",
             Self::Run => "run",
             Self::Request => "request",
+            Self::HoldRetry => "hold_retry",
             Self::Mirror => "mirror",
             Self::DisconnectGrace => "disconnect_grace",
             Self::Title => "title",

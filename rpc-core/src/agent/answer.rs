@@ -173,12 +173,12 @@ impl AnswerDriver {
 
 impl AnswerDriver {
     /// Reserves budget for what the run has used and for its next request, before the request is made.
-    async fn top_up(&self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
+    async fn top_up(&self, run: &RunContext, writer: &RunWriter) -> Result<(), AgentError> {
         let Self { services, agent, .. } = self;
         let budgets = &services.budgets;
         if let Some(reservation) = budgets.reservation_after(agent, writer.charge())? {
             let held = services.store.budget_top_up(run.token, reservation).await;
-            writer.set_held(held.map_err(|error| budgets.explain(error.into()))?);
+            held.map_err(|error| budgets.explain(error.into()))?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Storage;
-use threadline_schema::attachments::piece_bytes;
+use threadline_schema::attachments::min_piece_bytes;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
@@ -61,8 +61,8 @@ const MAX_QUEUED_DECODES: usize = 64;
 /// Creates, stores and reads attachments.
 pub(crate) struct Attachments {
     config: AttachmentsConfig,
-    /// Maximum size of a piece that fits into a request body, in bytes.
-    piece_bytes: usize,
+    /// Minimum size of a piece that is not the last, in bytes.
+    min_piece_bytes: usize,
     store: Store,
     clock: Arc<Clock>,
     storage: Storage,
@@ -99,7 +99,7 @@ impl Attachments {
     /// If the settings of a bucket contradict each other.
     pub(crate) fn new(config: &CoreConfig, store: &Store, clock: &Arc<Clock>) -> Result<Self, AttachmentsError> {
         Ok(Self {
-            piece_bytes: piece_bytes(config.limits.body_bytes),
+            min_piece_bytes: min_piece_bytes(config.limits.body_bytes),
             store: store.clone(),
             clock: clock.clone(),
             storage: Storage::new(&config.attachments.location)?,
@@ -127,7 +127,7 @@ impl Attachments {
             token_lifetime: Duration::ZERO,
         };
         Ok(Self {
-            piece_bytes: piece_bytes(0),
+            min_piece_bytes: min_piece_bytes(0),
             store: store.clone(),
             clock: clock.clone(),
             storage: Storage::new(&config.location)?,

@@ -13,10 +13,6 @@ use threadline_schema::ErrorCode;
 use threadline_schema::attachments::{AttachmentsWriteParams, PIECE_BYTES, Upload};
 use threadline_schema::ids::{AttachmentId, UploadId, UserId};
 
-/// A piece that is not the last must have at least this part of the largest possible size. Each piece is an object of
-/// its own until all have arrived, so there must not be too many.
-const MIN_PIECE_DIVISOR: usize = 8;
-
 impl Attachments {
     /// Stores a piece of a file. After the last piece, joins the pieces and checks the file.
     pub(crate) async fn write(&self, user_id: UserId, params: AttachmentsWriteParams) -> Result<Upload, Error> {
@@ -80,7 +76,7 @@ impl Attachments {
 
     /// Checks the size of a piece. Returns how many bytes have arrived with it.
     fn check_piece(&self, row: &AttachmentRow, offset: u64, bytes: usize, last: bool) -> Result<u64, Error> {
-        let min = (self.piece_bytes / MIN_PIECE_DIVISOR).max(1);
+        let min = self.min_piece_bytes;
         if bytes > PIECE_BYTES {
             let message = format!("A piece has at most {PIECE_BYTES} bytes; this one has {bytes}.");
             return Err(Error::new(ErrorCode::PayloadTooLarge, message));

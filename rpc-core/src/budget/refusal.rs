@@ -3,8 +3,9 @@
 use super::Budgets;
 use crate::error::Error;
 use crate::store::{Limit, StoreError};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use threadline_engine::EngineError;
+use threadline_schema::error::next_day;
 use threadline_schema::{ErrorCode, RpcError};
 
 impl Budgets {
@@ -40,18 +41,12 @@ impl Budgets {
     }
 
     fn refusal(&self, why: &str) -> Error {
-        let resets_at = self.resets_at();
-        let seconds = (resets_at - self.clock.now().utc()).num_seconds().max(0) + 1;
-        let message = format!("{why} The next day begins at {}.", resets_at.format("%Y-%m-%dT%H:%M:%SZ"));
-        RpcError::new(ErrorCode::BudgetExceeded, message)
-            .with("retry_after", seconds)
-            .with("resets_at", resets_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-            .into()
+        let message = format!("{why} The next day begins at {}.", self.resets_at().format("%Y-%m-%dT%H:%M:%SZ"));
+        RpcError::new(ErrorCode::BudgetExceeded, message).until_tomorrow(self.clock.now().utc()).into()
     }
 
     /// Returns the end of today's budgets: the next midnight in UTC.
     pub(super) fn resets_at(&self) -> DateTime<Utc> {
-        let tomorrow = self.clock.now().utc() + TimeDelta::days(1);
-        tomorrow.date_naive().and_time(NaiveTime::MIN).and_utc()
+        next_day(self.clock.now().utc())
     }
 }

@@ -7,15 +7,14 @@ use crate::model::Model;
 use crate::model::Recording;
 use crate::rpc::call::CallContext;
 use crate::rpc::registry::Registry;
-use crate::store::{Clock, Store};
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
+use threadline_engine::Engine;
 use threadline_runtime::{Supervisor, TaskKind};
 use threadline_schema::ErrorCode;
-use threadline_schema::error::Chain;
 use threadline_schema::input::{InputTranscribe, InputTranscribeParams, Transcription};
-use threadline_store::{Charge, Held, ModelUse};
+use threadline_store::{Charge, ModelUse};
 
 /// File name extensions of recordings, by media type: what browsers record, and what people upload.
 const FORMATS: &[(&str, &str)] = &[
@@ -35,8 +34,7 @@ pub(crate) struct InputMethods {
     pub(crate) transcription_model: String,
     pub(crate) agents: Arc<AgentRegistry>,
     pub(crate) budgets: Arc<Budgets>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) engine: Engine,
     pub(crate) supervisor: Supervisor,
 }
 
@@ -74,17 +72,12 @@ impl InputMethods {
         let class = self.budgets.class_of(user_id, call.service_key_id()).await?;
         let agent = self.agents.current().default_agent().with_budget_class(class);
         let (charge, reservation) = self.budgets.transcription(&agent, &self.transcription_model, size)?;
-        let at = self.clock.now();
-        let held = match reservation {
-            None => Held::default(),
-            Some(reservation) => {
-                let held = self.store.usage_hold(user_id, at, reservation).await;
-                held.map_err(|error| self.budgets.explain(error.into()))?
-            }
-        };
         // Detached: a client that leaves neither keeps what is held, nor gets the work for nothing.
         let (this, agent_name) = (self.clone(), agent.agent.name.clone());
         let work = async move {
+            // Recorded before the work: if this process dies, or the database is away at the end, it is booked later.
+            let held = this.engine.hold(user_id, charge, reservation).await;
+            let hold = held.map_err(|error| this.budgets.explain(error.into()))?;
             let transcribed = match this.model.transcribe(recording) {
                 Some(transcribed) => Some(transcribed.await),
                 None => None,
@@ -97,9 +90,7 @@ impl InputMethods {
                 completion_tokens: charge.completion_tokens,
                 cost_micros: charge.cost_micros.unwrap_or_default(),
             };
-            if let Err(error) = this.store.usage_release(user_id, at, charge, vec![used], held).await {
-                tracing::error!(%user_id, error = %Chain(&error), "a transcription could not be booked");
-            }
+            this.engine.settle(hold, charge, vec![used]).await;
             let transcribed = transcribed.ok_or_else(unavailable)?;
             transcribed.map_err(|error| Error::new(error.code(), error.public_message()).because(error))
         };

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use threadline_schema::ErrorCode;
 use threadline_schema::call::{Caller, RequestContext, new_request_id};
 use threadline_schema::ids::{AttachmentId, ServiceKeyId, UserId};
+use threadline_schema::rpc::MethodInfo;
+use threadline_schema::{Access, ErrorCode};
 
 /// How a call reaches the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,24 @@ pub(crate) struct Connection {
     pub(crate) is_gateway: bool,
     /// Whether a caller was authenticated on this connection.
     pub(crate) known: KnownPeer,
+    /// What the listener does not serve.
+    pub(crate) hidden: HiddenMethods,
+}
+
+/// Methods for operators that a public listener does not serve: operators have a listener of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HiddenMethods {
+    /// Hides the administration: `admin.*`.
+    pub admin: bool,
+    /// Hides the state of the components: `system.health`.
+    pub health: bool,
+}
+
+impl HiddenMethods {
+    /// Returns whether a method is not served.
+    pub(crate) fn contains(self, method: &MethodInfo) -> bool {
+        (self.admin && method.access == Access::Admin) || (self.health && method.access == Access::Probe)
+    }
 }
 
 /// Whether a peer is known: a caller was authenticated on its connection. Clones share it.
@@ -52,7 +71,14 @@ impl KnownPeer {
 impl Connection {
     /// Returns a connection of a peer that is not a gateway and not known.
     pub(crate) fn of(caller: Caller, transport: Transport) -> Self {
-        Self { caller, transport, trusts_meta_ip: false, is_gateway: false, known: KnownPeer::default() }
+        Self {
+            caller,
+            transport,
+            trusts_meta_ip: false,
+            is_gateway: false,
+            known: KnownPeer::default(),
+            hidden: HiddenMethods::default(),
+        }
     }
 
     /// Creates a call on this connection. Each call on a WebSocket gets a request id of its own.

@@ -14,6 +14,7 @@ pub(crate) mod reply;
 mod transport;
 mod whole_numbers;
 
+pub use call::HiddenMethods;
 pub use feed::Feed;
 pub(crate) use open_streams::OpenStreams;
 #[cfg(feature = "bench")]

@@ -8,10 +8,11 @@ use super::error::{Entity, OrNotFound, StoreResult};
 use super::query::RunQueryDsl;
 use super::rows::UsageRow;
 use super::unit::{change, read, tx};
+use super::usage::UsageSteps;
 use diesel::prelude::*;
 use threadline_schema::db::tables::{
-    account_erasures, anonymous_usage, attachments, audit_log, erased_identities, feedback, idempotency_keys,
-    login_failures, tasks, threads, usage_days, users,
+    account_erasures, attachments, audit_log, erased_identities, feedback, idempotency_keys, login_failures, tasks,
+    threads, usage_days, users,
 };
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{AttachmentId, TaskId, UserId};
@@ -139,27 +140,7 @@ impl Store {
                 .get_results(c)
                 .await?;
             for day in days {
-                diesel::insert_into(anonymous_usage::table)
-                    .values((
-                        anonymous_usage::day.eq(day.day),
-                        anonymous_usage::runs.eq(day.runs),
-                        anonymous_usage::unpriced_runs.eq(day.unpriced_runs),
-                        anonymous_usage::prompt_tokens.eq(day.prompt_tokens),
-                        anonymous_usage::completion_tokens.eq(day.completion_tokens),
-                        anonymous_usage::cost_micros.eq(day.cost_micros),
-                    ))
-                    .on_conflict(anonymous_usage::day)
-                    .do_update()
-                    .set((
-                        anonymous_usage::runs.eq(anonymous_usage::runs + day.runs),
-                        anonymous_usage::unpriced_runs.eq(anonymous_usage::unpriced_runs + day.unpriced_runs),
-                        anonymous_usage::prompt_tokens.eq(anonymous_usage::prompt_tokens + day.prompt_tokens),
-                        anonymous_usage::completion_tokens
-                            .eq(anonymous_usage::completion_tokens + day.completion_tokens),
-                        anonymous_usage::cost_micros.eq(anonymous_usage::cost_micros + day.cost_micros),
-                    ))
-                    .execute(c)
-                    .await?;
+                c.add_anonymous(day).await?;
             }
             let ended: Option<Option<UtcTime>> =
                 users::table.find(user_id).select(users::tokens_after).first(c).await.optional()?;

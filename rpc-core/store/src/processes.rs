@@ -17,7 +17,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use diesel::upsert::excluded;
 use futures::StreamExt;
-use threadline_schema::db::tables::{processes, runs};
+use std::collections::BTreeSet;
+use threadline_schema::db::tables::{budget_holds, processes, runs};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::db::types::sql::UtcTime as SqlTime;
 use threadline_schema::ids::ProcessId;
@@ -234,7 +235,7 @@ impl Store {
         })
     }
 
-    /// Returns the processes other than `me` that have active runs and a row that says that they hold their lock,
+    /// Returns the processes other than `me` that have active runs, or hold budgets, and a row that says that they hold their lock,
     /// although the lock is free. A live process is among them for a moment when it reconnects.
     ///
     /// # Errors
@@ -248,6 +249,14 @@ impl Store {
                 .distinct()
                 .load(c)
                 .await?;
+            let holders: Vec<ProcessId> = budget_holds::table
+                .inner_join(processes::table.on(processes::id.eq(budget_holds::owner)))
+                .filter(budget_holds::owner.ne(me).and(processes::holds_lock.eq(true)))
+                .select(budget_holds::owner)
+                .distinct()
+                .load(c)
+                .await?;
+            let owners: BTreeSet<ProcessId> = owners.into_iter().chain(holders).collect();
             let mut free = Vec::new();
             for owner in owners {
                 if c.is_free(key(owner)).await? {

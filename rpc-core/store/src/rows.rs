@@ -5,15 +5,15 @@ use super::usage::{Held, SharedBudget};
 use diesel::prelude::*;
 use threadline_schema::chatkit::FeedbackKind;
 use threadline_schema::db::tables::{
-    access_changes, attachments, audit_log, budget_days, feedback, foreign_identities, idempotency_keys, invitations,
-    items, processes, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days, usage_months,
-    user_roles, users,
+    access_changes, attachments, audit_log, budget_days, budget_holds, feedback, foreign_identities, idempotency_keys,
+    invitations, items, processes, run_events, runs, service_keys, tasks, thread_summaries, threads, usage_days,
+    usage_months, user_roles, users,
 };
 use threadline_schema::db::text::TextList;
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::{
-    AccessChangeId, AccessSubjectId, AttachmentId, AuditId, InvitationId, ItemId, ProcessId, RunId, ServiceKeyId,
-    SummaryJobId, TaskId, ThreadId, UploadId, UserId,
+    AccessChangeId, AccessSubjectId, AttachmentId, AuditId, HoldId, InvitationId, ItemId, ProcessId, RunId,
+    ServiceKeyId, SummaryJobId, TaskId, ThreadId, UploadId, UserId,
 };
 use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, RunStatus};
@@ -416,6 +416,34 @@ rows! {
         held_tokens: i64,
         /// Millionths of the currency that active runs hold.
         held_micros: i64,
+    }
+
+    /// What work holds of budgets that has no row of an active run.
+    HoldRow in budget_holds {
+        /// Id.
+        id: HoldId,
+        /// The user who is charged.
+        user_id: UserId,
+        /// The process that does the work.
+        owner: ProcessId,
+        /// Until when the process is believed to be alive.
+        lease_expires_at: UtcTime,
+        /// The day that holds it, in days since 1970-01-01 UTC.
+        day: i64,
+        /// 1 for a run, and 0 for other work.
+        runs: i64,
+        /// Tokens.
+        tokens: i64,
+        /// Millionths of the currency.
+        micros: i64,
+        /// The shared budgets that hold as much, a scope per line.
+        scopes: String,
+        /// JSON: what the run had used when its last step was stored.
+        used: Option<String>,
+        /// Input tokens that are charged if the process dies and it is not known what was used.
+        prompt_tokens: i64,
+        /// Their cost in millionths of the currency, if it is known.
+        cost_micros: Option<i64>,
     }
 
     /// Feedback of a user on an item.

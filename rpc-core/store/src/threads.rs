@@ -1,6 +1,7 @@
 //! Threads: reading, listing, renaming, deleting, archiving. `thread_create.rs` creates them.
 
 use super::advisory_lock::{AdvisoryLock, Job};
+use super::budget_holds::HoldSteps;
 use super::db::Store;
 use super::error::why_unchanged;
 use super::error::{Entity, OrNotFound, StoreError, StoreResult};
@@ -40,8 +41,10 @@ pub enum ThreadCursor {
 
 steps! {
     trait ThreadDeleteSteps {
-        /// Deletes a thread that the transaction has locked, and counts it out. Returns whether there was one.
+        /// Deletes a thread that the transaction has locked, and counts it out. Returns whether there was one. What its
+        /// active run holds of budgets stays held until the process that executes it books it.
         fn delete_thread(c, user_id: UserId, id: ThreadId) -> bool {
+            c.keep_holds(user_id, id).await?;
             let owned_runs = runs::table.filter(runs::thread_id.eq(id).and(runs::user_id.eq(user_id)));
             diesel::delete(owned_runs).execute(c).await?;
             let archived = diesel::delete(threads::table.find(id).filter(threads::user_id.eq(user_id)))

@@ -2,7 +2,8 @@
 //! all users share.
 //!
 //! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts
-//! only if its reservation fits, and the process that ends it releases the reservation.
+//! only if its reservation fits, and the process that ends it releases the reservation. `budget_holds.rs` has what is held
+//! without a row of an active run.
 
 use super::db::Store;
 use super::error::{Conflict, Limit, StoreError, StoreResult};
@@ -12,7 +13,7 @@ use super::truncate_page;
 use super::unit::{read, steps, tx};
 use super::usage_sums::{Booking, BookingWrites, ModelUse};
 use diesel::prelude::*;
-use threadline_schema::db::tables::{budget_days, runs, usage_days};
+use threadline_schema::db::tables::{anonymous_usage, budget_days, runs, usage_days, users};
 use threadline_schema::db::types::UtcTime;
 use threadline_schema::ids::UserId;
 
@@ -227,6 +228,55 @@ steps! {
             c.write_booking(Booking::new(user_id, day, runs, charge, uses), held.tokens, held.micros).await?;
             c.book_shared(day, charge, held).await
         }
+
+        /// Does what `book` does, also for a user who may have been erased: then the usage goes to the sums without a
+        /// user.
+        fn book_late(
+            c,
+            user_id: UserId,
+            day: i64,
+            runs: i64,
+            charge: Charge,
+            uses: Vec<ModelUse>,
+            held: Held,
+        ) -> () {
+            let user: Option<UserId> = users::table.find(user_id).select(users::id).first(c).await.optional()?;
+            if user.is_some() {
+                return c.book(user_id, day, runs, charge, uses, held).await;
+            }
+            let used = Booking::new(user_id, day, runs, charge, uses).usage();
+            // A booking of nothing makes no row.
+            if used != UsageRow::unused(user_id, day) {
+                c.add_anonymous(used).await?;
+            }
+            c.book_shared(day, charge, held).await
+        }
+
+        /// Adds usage to the sums without a user.
+        fn add_anonymous(c, used: UsageRow) -> () {
+            let UsageRow { day, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros, .. } = used;
+            diesel::insert_into(anonymous_usage::table)
+                .values((
+                    anonymous_usage::day.eq(day),
+                    anonymous_usage::runs.eq(runs),
+                    anonymous_usage::unpriced_runs.eq(unpriced_runs),
+                    anonymous_usage::prompt_tokens.eq(prompt_tokens),
+                    anonymous_usage::completion_tokens.eq(completion_tokens),
+                    anonymous_usage::cost_micros.eq(cost_micros),
+                ))
+                .on_conflict(anonymous_usage::day)
+                .do_update()
+                .set((
+                    anonymous_usage::runs.eq(anonymous_usage::runs + runs),
+                    anonymous_usage::unpriced_runs.eq(anonymous_usage::unpriced_runs + unpriced_runs),
+                    anonymous_usage::prompt_tokens.eq(plus!(anonymous_usage::prompt_tokens, prompt_tokens)),
+                    anonymous_usage::completion_tokens.eq(plus!(anonymous_usage::completion_tokens, completion_tokens)),
+                    anonymous_usage::cost_micros.eq(plus!(anonymous_usage::cost_micros, cost_micros)),
+                ))
+                .execute(c)
+                .await?;
+            Ok(())
+        }
     }
 }
 
@@ -291,35 +341,7 @@ impl Store {
         scopes: String,
     ) -> StoreResult<()> {
         let held = Held { scopes, ..Held::default() };
-        tx!(self, |c| { c.book(user_id, day_of(created_at), 0, charge, uses, held).await })
-    }
-
-    /// Takes a part of the budgets of the day of `at`, for work that is not a run.
-    ///
-    /// # Errors
-    /// [`StoreError::LimitReached`] if less is left.
-    pub async fn usage_hold(&self, user_id: UserId, at: UtcTime, reservation: Reservation) -> StoreResult<Held> {
-        tx!(self, |c| {
-            c.hold_budget(user_id, day_of(at), &reservation).await?;
-            let scopes = reservation.scopes();
-            Ok(Held { tokens: reservation.tokens, micros: reservation.micros, scopes })
-        })
-    }
-
-    /// Books what work that is not a run has used, and releases what it held. `at` is the time of
-    /// [`usage_hold`](Self::usage_hold).
-    ///
-    /// # Errors
-    /// Only if the database fails.
-    pub async fn usage_release(
-        &self,
-        user_id: UserId,
-        at: UtcTime,
-        charge: Charge,
-        uses: Vec<ModelUse>,
-        held: Held,
-    ) -> StoreResult<()> {
-        tx!(self, |c| { c.book(user_id, day_of(at), 0, charge, uses, held).await })
+        tx!(self, |c| { c.book_late(user_id, day_of(created_at), 0, charge, uses, held).await })
     }
 
     /// Raises what an active run holds to at least the amounts of `reservation`. Returns what it holds then.
@@ -362,20 +384,5 @@ impl Store {
         read!(self, |c| {
             Ok(budget_days::table.filter(budget_days::day.eq(day)).select(BudgetRow::as_select()).load(c).await?)
         })
-    }
-
-    /// Books what a run has used that was deleted with its thread before it ended, and releases its reservation.
-    ///
-    /// # Errors
-    /// Only if the database fails.
-    pub async fn usage_settle(
-        &self,
-        user_id: UserId,
-        created_at: UtcTime,
-        charge: Charge,
-        uses: Vec<ModelUse>,
-        held: Held,
-    ) -> StoreResult<()> {
-        tx!(self, |c| { c.settle(user_id, created_at, charge, uses, held).await })
     }
 }

@@ -140,6 +140,18 @@ impl Booking {
         }
     }
 
+    /// Returns the row of a user and day with nothing but this.
+    pub(super) fn usage(&self) -> UsageRow {
+        UsageRow {
+            runs: self.runs,
+            unpriced_runs: self.unpriced_runs,
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            cost_micros: self.cost_micros,
+            ..UsageRow::unused(self.user_id, self.day)
+        }
+    }
+
     fn tokens(&self) -> i64 {
         bounded(self.prompt_tokens.saturating_add(self.completion_tokens))
     }
@@ -240,18 +252,11 @@ impl BookingWrites for PgConn {
 
 impl BookingWrites for LiteConn {
     async fn write_booking(&mut self, booking: Booking, held_tokens: i64, held_micros: i64) -> StoreResult<()> {
-        let tokens = booking.tokens();
+        let (tokens, row) = (booking.tokens(), booking.usage());
         let Booking { user_id, day, runs, unpriced_runs, prompt_tokens, completion_tokens, cost_micros, parts } =
             booking;
         let booked = diesel::insert_into(usage_days::table)
-            .values(UsageRow {
-                runs,
-                unpriced_runs,
-                prompt_tokens,
-                completion_tokens,
-                cost_micros,
-                ..UsageRow::unused(user_id, day)
-            })
+            .values(row)
             .on_conflict((usage_days::user_id, usage_days::day))
             .do_update()
             .set((

@@ -497,6 +497,35 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+    use crate::db::types::sql::{Id, UtcTime};
+
+    /// What is held of budgets by work that has no row of an active run: transcriptions, and runs that were deleted
+    /// with their threads.
+    budget_holds (id) {
+        /// Of a run: the id of the run.
+        id -> Id,
+        user_id -> Id,
+        /// The process that does the work. Its lease is renewed while it lives.
+        owner -> Id,
+        lease_expires_at -> UtcTime,
+        /// The day that holds it, in days since 1970-01-01, UTC.
+        day -> BigInt,
+        /// 1 for a run, and 0 for other work.
+        runs -> BigInt,
+        tokens -> BigInt,
+        micros -> BigInt,
+        /// The shared budgets that hold as much, a scope per line.
+        scopes -> Text,
+        /// JSON: what the run had used when its last step was stored.
+        used -> Nullable<Text>,
+        /// What is charged if the process dies and it is not known what was used.
+        prompt_tokens -> BigInt,
+        cost_micros -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use crate::db::types::sql::UtcTime;
 
     /// Failed logins.
@@ -621,6 +650,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     erased_identities,
     anonymous_usage,
     budget_days,
+    budget_holds,
     login_failures,
     user_roles
 );

@@ -55,8 +55,9 @@ const EXPORTED: [(&str, &str, &str); 9] = [
 ];
 
 /// The tables that name a user and are in no archive, and why.
-const NOT_EXPORTED: [(&str, &str); 3] = [
+const NOT_EXPORTED: [(&str, &str); 4] = [
     ("account_erasures", "only while an account is erased, and then its tokens are refused"),
+    ("budget_holds", "what is held until work ends, which goes then"),
     ("usage_months", "sums of the usage of each day, which is in the archive"),
     ("submissions", "hashes of requests of the last day; what the requests have made is in the archive"),
 ];

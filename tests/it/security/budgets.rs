@@ -95,6 +95,26 @@ everywhere! {
         assert!(metrics.contains("threadline_over_shared_budget_total 1"), "{metrics}");
     }
 
+    async fn a_transcription_that_dies_with_its_process_is_booked(setup: Setup) {
+        let upstream = Upstream::start().await;
+        for _ in 0..6 {
+            upstream.queue(Script::default().hang());
+        }
+        let setup = setup.upstream(&upstream).with("TRANSCRIPTION_MODEL", "test-whisper");
+        let app = setup.with("GLOBAL_BUDGET_TOKENS_PER_DAY", 6).start().await;
+        let speech = json!({"audio_base64": "AAAA", "mime_type": "audio/webm"});
+        for _ in 0..6 {
+            let (user, speech) = (app.user().await, speech.clone());
+            // The reply never comes.
+            drop(tokio::spawn(async move { user.post("/api/v1/chatkit/transcriptions", &speech).await }));
+        }
+        eventually("all are under way", || async { (shared(&app).await == (0, 6)).then_some(()) }).await;
+        let refused = app.user().await.post("/api/v1/chatkit/transcriptions", &speech).await;
+        refused.fails(429, "BUDGET_EXCEEDED");
+        let app = app.crash_and_restart().await;
+        eventually("they are charged, and nothing is held", || async { (shared(&app).await == (6, 0)).then_some(()) }).await;
+    }
+
     async fn cancelling_before_the_first_word_is_not_free(setup: Setup) {
         let upstream = Upstream::start().await;
         upstream.queue(Script::stream().hang());

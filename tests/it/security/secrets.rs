@@ -2,7 +2,7 @@
 
 use crate::support::process::{SECRET, command};
 use crate::support::{Setup, eventually};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -91,4 +91,43 @@ async fn a_new_certificate_needs_no_restart() {
     assert!(trusts(&new_cert).await);
     std::fs::write(&key_file, &key).unwrap();
     eventually("the changed files are found", || async { trusts(&cert).await.then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_has_expired_is_told() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let old = params.self_signed(&key).unwrap().pem();
+    let (cert_file, key_file) = (write("old-cert", &old), write("old-key", &key.serialize_pem()));
+    let setup = Setup::new().await.with("TLS_CERT_FILE", &cert_file).with("TLS_KEY_FILE", &key_file);
+    let app = setup.start().await;
+    let is_told = |line: &serde_json::Value| {
+        line["level"] == "ERROR" && line["message"].as_str().is_some_and(|text| text.contains("TLS_CERT_FILE"))
+    };
+    eventually("it is in the log", || async { app.log().iter().any(is_told).then_some(()) }).await;
+
+    let doctor = |cert: &str| {
+        let mut doctor = command(&["doctor"]);
+        let output = doctor.env("TLS_CERT_FILE", cert).env("TLS_KEY_FILE", &key_file).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find(|line| line.contains("server")).expect("a line").to_owned()
+    };
+    assert!(doctor(&cert_file).contains("2020-01-01"), "{}", doctor(&cert_file));
+    let missing = doctor("/no/such/certificate");
+    assert!(missing.contains("TLS_CERT_FILE") && missing.contains("/no/such/certificate"), "{missing}");
+    params.not_after = rcgen::date_time_ymd(2999, 1, 1);
+    let good = write("good-cert", &params.self_signed(&key).unwrap().pem());
+    let line = doctor(&good);
+    assert!(line.starts_with("ok") && line.contains("TLS until 2999-01-01"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hang_up_does_not_end_a_service_that_has_nothing_to_reload() {
+    let mut app = Setup::new().await.start().await;
+    app.core().signal("HUP");
+    let is_told =
+        |line: &serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains("nothing to reload"));
+    eventually("it is in the log", || async { app.log().iter().any(is_told).then_some(()) }).await;
+    assert_eq!(app.anonymous().get("/health").await.status, 200);
 }

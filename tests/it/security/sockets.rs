@@ -123,3 +123,30 @@ async fn a_gateway_is_one_by_its_secret() {
         assert_eq!(refused["error"]["data"]["code"], code, "{refused}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announced_bodies_of_strangers_keep_no_user_from_sending() {
+    let app = Setup::new().await.start().await;
+    let user = app.user().await;
+    let session = user.session().await;
+    let mut held = Vec::new();
+    for (line, times) in [("POST /api/v1/tasks", 200), ("POST /api/v1/chatkit", 70)] {
+        for _ in 0..times {
+            let mut socket = raw::connect(&app.rest, 4096).await;
+            let head = format!(
+                "{line} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer x\r\ncontent-type: application/json\r\n\
+                 content-length: 1048576\r\n\r\n"
+            );
+            socket.write_all(head.as_bytes()).await.unwrap();
+            held.push(socket);
+        }
+    }
+    // A body that is not read is refused at once.
+    let answer = String::from_utf8(raw::rest(&mut held[0]).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") || answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(user.say(session, &"x".repeat(39_000)).await.done);
+    let large = json!({"title": "x", "description": "y".repeat(100_000)});
+    user.post("/api/v1/tasks", &large).await.fails(400, "INVALID_REQUEST");
+    app.anonymous().with_token("x").post("/api/v1/tasks", &large).await.fails(401, "UNAUTHORIZED");
+    assert!(!app.metrics().await.contains("reason=\"budget\""));
+}

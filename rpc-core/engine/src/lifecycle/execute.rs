@@ -17,7 +17,6 @@ use threadline_schema::call::RequestContext;
 use threadline_schema::error::Failure;
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::{RunStatus, Usage};
-use threadline_store::Held;
 use threadline_store::rows::{FencingToken, RunRow};
 use threadline_trace::{InSpan, Span, SpanKind};
 use tokio::time::Instant;
@@ -29,8 +28,6 @@ pub(crate) struct RunTask {
     /// The user message that is answered again.
     pub(super) retry_of: Option<ItemId>,
     pub(super) created_at: DateTime<Utc>,
-    /// What the run holds of its user's budget.
-    pub(super) held: Held,
     request: RequestContext,
     driver: Box<dyn RunDriver>,
     /// What the former owner has done of it.
@@ -51,7 +48,6 @@ impl RunTask {
             token: run.fencing_token(),
             retry_of: run.retry_of,
             created_at: run.created_at.utc(),
-            held: run.held(),
             request,
             driver,
             resumed: None,

@@ -3,6 +3,7 @@
 use super::execute::RunTask;
 use super::state::RunOutcome;
 use crate::durability::mirror_log;
+use crate::holds::settle_hold;
 use crate::log::{CoalescedEvent, encode_rows};
 use crate::output::RunWriter;
 use crate::shared::Shared;
@@ -78,13 +79,8 @@ pub(super) async fn finish_run(shared: &Arc<Shared>, task: &RunTask, writer: &mu
         }
         Err(StoreError::NotFound(_)) => {
             tracing::warn!(run_id = %run.id, "the thread of the run was deleted");
-            // What was held in addition since the start, or else what the start has held.
-            let held = writer.held.take().unwrap_or_else(|| task.held.clone());
-            let settled =
-                shared.store.usage_settle(handle.user_id, task.created_at.into(), charge, writer.uses(), held);
-            if let Err(error) = settled.await {
-                tracing::error!(run_id = %run.id, error = %Chain(&error), "usage of a deleted run could not be booked");
-            }
+            // Its hold was kept. If it is gone too, another process has booked the run.
+            settle_hold(shared, handle.run_id.into(), charge, writer.uses()).await;
             let last_seq = log.last_seq() + u64::from(error_event.is_some()) + 1;
             let run = Run { last_seq, usage: None, cost_micros: None, message_id: None, tool_calls: None, ..run };
             log.close(error_event.into_iter().chain(terminal_event(run)));

@@ -20,7 +20,7 @@ use threadline_schema::items::ItemKind;
 use threadline_schema::runs::{FinishReason, Usage};
 use threadline_schema::tool_result::WidgetView;
 use threadline_store::rows::NewItem;
-use threadline_store::{Charge, Clock, Held, ModelUse};
+use threadline_store::{Charge, Clock, ModelUse};
 
 /// What the model reads when it is asked again after a cancelled answer.
 pub(crate) const CANCEL_NOTE: &str = "The user cancelled this answer. Do not continue it.";
@@ -66,8 +66,6 @@ pub struct RunWriter {
     /// What the models' servers have reported.
     pub(crate) usage: Usage,
     pub(super) meter: UsageMeter,
-    /// What the run holds of budgets, if that is more than at its start.
-    pub(crate) held: Option<Held>,
     pub(super) has_output: bool,
     pub(crate) has_tool_calls: bool,
     /// Whether text was appended since the subscribers were last woken.
@@ -112,7 +110,6 @@ impl RunWriter {
             finish_reason: None,
             usage: Usage::default(),
             meter: UsageMeter::default(),
-            held: None,
             has_output: false,
             has_tool_calls: false,
             has_unannounced_text: false,
@@ -145,11 +142,6 @@ impl RunWriter {
     pub fn abandon_request(&mut self) {
         self.meter.abandon_request();
         self.tell_tokens();
-    }
-
-    /// Notes that the run holds more of budgets than at its start.
-    pub fn set_held(&mut self, held: Held) {
-        self.held = Some(held);
     }
 
     /// Adds what the model's server reports for the request.

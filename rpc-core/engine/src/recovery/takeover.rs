@@ -7,6 +7,7 @@ use super::close_run::close_run;
 use super::continue_run::{ContinuationStart, continue_run};
 use super::verdict::{Verdict, judge};
 use crate::durability::mirror_log;
+use crate::holds::book_holds;
 use crate::hub::StopReason;
 use crate::lifecycle::status_after_owner_died;
 use crate::log::{NumberedEvent, decode_row};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use threadline_schema::error::Chain;
 use threadline_schema::ids::{ProcessId, RunId};
 use threadline_store::rows::RunRow;
-use threadline_store::{Conflict, StoreError, StoreResult};
+use threadline_store::{Conflict, StoreError, StoreResult, Unbooked};
 
 /// Dead runs that are recovered at the same time.
 const CONCURRENCY: usize = 8;
@@ -38,6 +39,7 @@ pub(crate) async fn recover_all_open_runs(shared: &Arc<Shared>) -> StoreResult<(
         left.retain(|run| seen.insert(run.id));
         if left.is_empty() {
             shared.store.segments_trim_gone(shared.process_id).await?;
+            book_holds(shared, Unbooked::All).await;
             return Ok(());
         }
         settle_segments(shared, &left).await?;
@@ -115,7 +117,8 @@ pub(crate) async fn recover_dead_runs(shared: &Arc<Shared>) {
             Err(error) => return tracing::warn!(error = %Chain(&error), "dead runs could not be looked up"),
         };
         if taken.is_empty() {
-            return;
+            let me = shared.process_id;
+            return book_holds(shared, Unbooked::Expired { me, now }).await;
         }
         recover_taken(shared, taken).await;
     }
@@ -128,7 +131,7 @@ pub(super) async fn recover_runs_of(shared: &Arc<Shared>, gone: Vec<ProcessId>) 
         let (now, until) = (shared.clock.now(), shared.lease_until());
         let taken = shared.store.runs_take_from(gone.clone(), shared.process_id, now, until, BATCH).await;
         match taken {
-            Ok(taken) if taken.is_empty() => return,
+            Ok(taken) if taken.is_empty() => return book_holds(shared, Unbooked::Of(gone)).await,
             Ok(taken) => recover_taken(shared, taken).await,
             Err(error) => {
                 return tracing::warn!(error = %Chain(&error), "runs of a process that is gone could not be taken over");

@@ -162,7 +162,8 @@ impl Pipeline {
 impl Steps {
     async fn pass(&self, mut call: Call<'_>) -> Result<Response<Reply>, CallError> {
         let started = Instant::now();
-        let method = self.registry.find(&call.method);
+        let is_served = |method: &&Method| !call.connection.hidden.contains(&method.info);
+        let method = self.registry.find(&call.method).filter(is_served);
         let label = method.map_or(UNKNOWN_METHOD, |method| method.info.name);
         let mut meta = ResponseMeta::default();
         let extracted = meta::extract(&mut call);

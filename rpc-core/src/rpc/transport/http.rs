@@ -12,12 +12,13 @@ use super::{RpcServer, STRANGER_BYTES};
 use crate::error::Error;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::pipeline::Pipeline;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use std::net::IpAddr;
-use threadline_schema::head::is_json;
+use threadline_runtime::ByteHold;
+use threadline_schema::head::{is_json, network_of};
 use threadline_schema::{ErrorCode, RpcError};
 
 impl RpcServer {
@@ -31,6 +32,7 @@ impl RpcServer {
         let transport = if is_upgrade { Transport::WebSocket } else { Transport::Http };
         let (proxies, gateways) = (&self.inner.parts.trusted_proxies, &self.inner.http.gateways);
         let connection = connection::from_head(transport, peer, request.headers(), proxies, gateways);
+        let connection = Connection { hidden: self.hidden, ..connection };
         let request_id = connection.caller.request_id.clone();
         let mut response = if is_upgrade {
             Box::pin(self.upgrade(connection, request)).await
@@ -71,18 +73,12 @@ impl RpcServer {
         let is_stranger = !self.shows_token(&connection).await.unwrap_or(false);
         let max_bytes = self.inner.parts.pipeline.max_params_bytes();
         let limit = if is_stranger { max_bytes.min(STRANGER_BYTES) } else { max_bytes };
-        let declared = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
         // Held until the call is answered. A small body costs no more than its connection.
-        let _hold = match declared.unwrap_or(limit).min(limit) {
-            ..=STRANGER_BYTES => None,
-            bytes => match self.inner.http.input.take(bytes) {
-                Some(hold) => Some(hold),
-                None => return busy(),
-            },
-        };
-        let body = Limited::new(request.into_body(), limit).collect();
-        let body = match tokio::time::timeout(self.inner.http.body_timeout, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
+        let mut hold = self.inner.http.input.take(Some(network_of(connection.caller.ip)), 0);
+        let body = tokio::time::timeout(self.inner.http.body_timeout, read(request.into_body(), limit, &mut hold));
+        let body = match body.await {
+            Ok(Ok(Some(body))) => body,
+            Ok(Ok(None)) => return busy(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let message = match limit < max_bytes {
                     true => format!(
@@ -101,6 +97,31 @@ impl RpcServer {
             None => http_response(StatusCode::NO_CONTENT, String::new()),
         }
     }
+}
+
+/// Reads a body of at most `limit` bytes. What has arrived counts, and not what is announced. Returns `None` if there is
+/// no memory for it.
+async fn read<B>(
+    body: B,
+    limit: usize,
+    hold: &mut Option<ByteHold>,
+) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut body = std::pin::pin!(Limited::new(body, limit));
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let total = bytes.len().saturating_add(data.len());
+        let is_held = total <= STRANGER_BYTES || hold.as_mut().is_some_and(|hold| hold.grow_to(total));
+        if !is_held {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Some(bytes.freeze()))
 }
 
 /// Answers the calls of one POST.

@@ -1,6 +1,7 @@
 //! Calls from the same process: the same pipeline, without a socket or an envelope.
 
 use super::RpcServer;
+use crate::error::Error;
 use crate::rpc::call::{CallKind, Connection, Transport};
 use crate::rpc::feed::Feed;
 use crate::rpc::reply::{CallError, Reply, Response};
@@ -55,6 +56,23 @@ impl RpcServer {
     #[boxed]
     pub async fn admit(&self, caller: Caller) -> Result<ResponseMeta, CallError> {
         self.inner.parts.pipeline.admit(in_process(caller).call("", None::<&str>, CallKind::Single)).await
+    }
+
+    /// Checks the caller's token, without counting a request.
+    ///
+    /// # Errors
+    /// `UNAUTHORIZED`, or `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
+    #[boxed]
+    pub async fn check_token(&self, caller: &Caller) -> Result<(), RpcError> {
+        let is_token = match caller.token.as_deref() {
+            Some(token) => self.inner.parts.pipeline.is_token(token).await,
+            None => Ok(false),
+        };
+        match is_token {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::unauthorized().public().clone()),
+            Err(error) => Err(error.public().clone()),
+        }
     }
 
     async fn pass(&self, method: &str, params: &RawValue, caller: Caller) -> Result<Response<Reply>, CallError> {

@@ -14,7 +14,7 @@ mod websocket;
 
 pub use gateways::GatewayTrust;
 
-use super::call::Connection;
+use super::call::{Connection, HiddenMethods};
 use super::pipeline::Pipeline;
 use crate::error::Error;
 use ipnet::IpNet;
@@ -65,6 +65,7 @@ const STRANGER_BYTES: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct RpcServer {
     inner: Arc<Inner>,
+    hidden: HiddenMethods,
 }
 
 struct Inner {
@@ -87,7 +88,14 @@ impl RpcServer {
     /// Creates a server for the methods of the pipeline.
     pub(crate) fn new(parts: RpcServerParts, http: RpcHttpConfig) -> Self {
         let sockets = Sockets::new(&parts.pipeline, http.max_sockets);
-        Self { inner: Arc::new(Inner { parts, http, sockets }) }
+        Self { inner: Arc::new(Inner { parts, http, sockets }), hidden: HiddenMethods::default() }
+    }
+
+    /// Returns the same server without some methods for operators: for HTTP requests and WebSockets of a public
+    /// listener. A call of one of them is answered `METHOD_NOT_FOUND`.
+    #[must_use]
+    pub fn without(&self, hidden: HiddenMethods) -> Self {
+        Self { inner: self.inner.clone(), hidden }
     }
 
     /// Whether the sender of a request shows a token that can be valid. Only the pipeline decides who it is.

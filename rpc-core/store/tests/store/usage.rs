@@ -2,10 +2,13 @@
 
 use crate::support::*;
 use futures::future::join_all;
-use threadline_schema::ids::UserId;
+use threadline_schema::ids::{HoldId, UserId};
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
-use threadline_store::{Charge, Limit, NewRun, Reservation, RunEnd, RunInput, SharedBudget, Store, StoreError, day_of};
+use threadline_store::{
+    Charge, ErasedHashes, Limit, NewHold, NewRun, Reservation, RunEnd, RunInput, SharedBudget, Store, StoreError,
+    Unbooked, day_of,
+};
 
 /// A reservation of ten tokens per run.
 fn reservation(limit_tokens: i64) -> Reservation {
@@ -147,5 +150,76 @@ on_both! { threads:
         assert_eq!(sorted(of_day().await), [("all".into(), 0, 60), ("class:free".into(), 0, 60)]);
         store.run_finish(run.fencing_token(), completed(), vec![]).await.unwrap();
         assert_eq!(sorted(of_day().await), [("all".into(), 30, 0), ("class:free".into(), 30, 0)]);
+    }
+
+    async fn what_a_deleted_run_has_used_is_booked_once(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let start = async || {
+            let thread = thread(&store, user).await;
+            let all = SharedBudget { scope: "all".into(), limit_tokens: 100, limit_micros: i64::MAX };
+            let new = NewRun { reservation: Some(Reservation { shared: vec![all], ..reservation(100) }), ..new_run() };
+            store.run_start(user, thread.id, RunInput::Message(message()), new, None).await.unwrap().run
+        };
+        let of_all = async || {
+            let rows = store.shared_budgets(day_of(now())).await.unwrap();
+            rows.into_iter().map(|row| (row.tokens, row.held_tokens)).collect::<Vec<_>>()
+        };
+        let charge = Charge { prompt_tokens: 3, completion_tokens: 2, cost_micros: None };
+
+        let run = start().await;
+        store.thread_delete(user, run.thread_id).await.unwrap();
+        assert!(matches!(store.run_finish(run.fencing_token(), completed(), vec![]).await, Err(StoreError::NotFound(_))));
+        assert_eq!((of_all().await, today(&store, user).await.held_tokens), (vec![(0, 10)], 10), "it goes on");
+        let settle = |owner| store.budget_hold_settle(run.id.into(), owner, charge, vec![]);
+        assert!(!settle(new_id()).await.unwrap(), "the work of another process");
+        assert!(settle(run.owner).await.unwrap());
+        assert!(!settle(run.owner).await.unwrap(), "it is booked");
+        let row = today(&store, user).await;
+        assert_eq!((of_all().await, row.held_tokens, row.runs, row.prompt_tokens), (vec![(5, 0)], 0, 1, 3));
+
+        // Its process dies: another finds it when the lease has expired, or when the process is known to be gone.
+        let run = start().await;
+        store.thread_delete(user, run.thread_id).await.unwrap();
+        let unbooked = async |whose| {
+            let rows = store.budget_holds_unbooked(whose, 10).await.unwrap();
+            rows.into_iter().map(|row| (row.id, row.prompt_tokens)).collect::<Vec<_>>()
+        };
+        let expected = [(HoldId::from(run.id), 10)];
+        assert_eq!(unbooked(Unbooked::Expired { me: new_id(), now: now() }).await, expected);
+        assert_eq!(unbooked(Unbooked::Of(vec![run.owner])).await, expected);
+        assert_eq!(unbooked(Unbooked::All).await, expected);
+        assert!(unbooked(Unbooked::Expired { me: run.owner, now: now() }).await.is_empty());
+        store.budget_holds_renew(run.owner, (now().utc() + std::time::Duration::from_secs(60)).into()).await.unwrap();
+        assert!(unbooked(Unbooked::Expired { me: new_id(), now: now() }).await.is_empty());
+
+        // The user is erased before it ends.
+        store.erase_account(user, ErasedHashes::default(), now()).await.unwrap();
+        assert!(store.budget_hold_settle(run.id.into(), run.owner, charge, vec![]).await.unwrap());
+        assert_eq!(of_all().await, [(10, 0)]);
+        assert_eq!(db.number("SELECT CAST(sum(prompt_tokens) AS bigint) FROM anonymous_usage").await, 6);
+        assert_eq!(db.number("SELECT CAST(sum(runs) AS bigint) FROM anonymous_usage").await, 2);
+        store.usage_add(user, now(), charge, vec![], "all".into()).await.unwrap();
+        assert_eq!(of_all().await, [(15, 0)]);
+    }
+
+    async fn work_that_is_no_run_holds_and_settles(db: &TestDb) {
+        let store = db.store().await;
+        let user = user(&store).await.id;
+        let charge = Charge { prompt_tokens: 8, completion_tokens: 0, cost_micros: Some(3) };
+        let hold = || NewHold { id: new_id(), user_id: user, owner: new_id(), lease_expires_at: at(5), at: now(), charge };
+        let work = hold();
+        store.budget_hold(work, Some(reservation(15))).await.unwrap();
+        assert_eq!(today(&store, user).await.held_tokens, 10);
+        let refused = store.budget_hold(hold(), Some(reservation(15))).await;
+        assert!(matches!(refused, Err(StoreError::LimitReached(Limit::DailyBudget))));
+        assert!(store.budget_hold_settle(work.id, work.owner, charge, vec![]).await.unwrap());
+        let row = today(&store, user).await;
+        assert_eq!((row.held_tokens, row.prompt_tokens, row.runs), (0, 8, 0));
+        // Without a budget nothing is held, and it is charged all the same.
+        let free = hold();
+        store.budget_hold(free, None).await.unwrap();
+        assert!(store.budget_hold_settle(free.id, free.owner, charge, vec![]).await.unwrap());
+        assert_eq!(today(&store, user).await.prompt_tokens, 16);
     }
 }

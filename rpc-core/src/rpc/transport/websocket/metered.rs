@@ -13,6 +13,7 @@ use crate::rpc::transport::STRANGER_BYTES;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use std::io::{Error, IoSlice, Result};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -38,6 +39,8 @@ pub(super) struct Meter {
 struct Shared {
     known: KnownPeer,
     budget: ByteBudget,
+    /// Whose part of the budget is used; `None` for a gateway.
+    peer: Option<IpAddr>,
     max_frame: usize,
     counted: Mutex<Counted>,
     /// Told when only a close frame is left to read.
@@ -81,11 +84,12 @@ impl Overflow {
 
 impl Meter {
     /// Counts for a socket whose library refuses frames of more than `max_frame` bytes.
-    pub(super) fn new(known: KnownPeer, budget: ByteBudget, max_frame: usize) -> Self {
+    pub(super) fn new(known: KnownPeer, budget: ByteBudget, peer: Option<IpAddr>, max_frame: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 known,
                 budget,
+                peer,
                 max_frame,
                 counted: Mutex::default(),
                 close_is_next: Notify::new(),
@@ -121,7 +125,7 @@ impl Meter {
 
     /// Counts bytes that were read. Returns where the close frame begins that has to be held back.
     fn count(&self, bytes: &[u8]) -> Result<Option<usize>> {
-        let Shared { known, budget, max_frame, counted, .. } = &*self.shared;
+        let Shared { known, budget, peer, max_frame, counted, .. } = &*self.shared;
         let mut counted = counted.lock();
         if counted.overflow.is_some() || counted.close_passes {
             // After an overflow, what is read is thrown away.
@@ -140,7 +144,7 @@ impl Meter {
         let is_held = match &mut counted.hold {
             Some(hold) => hold.grow(bytes),
             hold => {
-                *hold = budget.take(bytes);
+                *hold = budget.take(*peer, bytes);
                 hold.is_some()
             }
         };

@@ -27,7 +27,7 @@ use socket::{Limits, Socket};
 use std::sync::Arc;
 use threadline_runtime::{GaugeGuard, TaskKind};
 use threadline_schema::ErrorCode;
-use threadline_schema::head::{MESSAGE_BYTES_HEADER, is_own_origin};
+use threadline_schema::head::{MESSAGE_BYTES_HEADER, is_own_origin, network_of};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -116,7 +116,8 @@ async fn serve(inner: Arc<Inner>, connection: Connection, upgraded: hyper::upgra
     let config = socket_config(inner.parts.pipeline.max_params_bytes());
     let known = connection.known.clone();
     let max_frame = config.max_frame_size.unwrap_or(usize::MAX);
-    let meter = Meter::new(known.clone(), inner.http.input.clone(), max_frame);
+    let peer = (!connection.is_gateway).then(|| network_of(connection.caller.ip));
+    let meter = Meter::new(known.clone(), inner.http.input.clone(), peer, max_frame);
     let stream = Metered::new(TokioIo::new(upgraded), meter.clone());
     let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let stop = inner.sockets.stop.clone();

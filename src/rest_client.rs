@@ -1,6 +1,6 @@
 //! A client of the REST API, for the commands that use a deployment from outside: `smoke` and `bench`.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -39,6 +39,18 @@ fn in_parentheses(request_id: &str) -> String {
     if request_id.is_empty() { String::new() } else { format!(" (request id {request_id})") }
 }
 
+/// Returns the URL of a server, without a slash at the end.
+///
+/// # Errors
+/// A sentence about what is wrong.
+pub(crate) fn base_url(text: &str) -> Result<String, String> {
+    let url: Url = text.parse().map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("{text:?} does not begin with http:// or https://, followed by a host"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
 /// A client of the REST API of one deployment. Its errors say what to change.
 #[derive(Debug, Clone)]
 pub(crate) struct RestClient {
@@ -55,17 +67,19 @@ impl RestClient {
     /// # Errors
     /// When `url` is not the URL of a server.
     pub(crate) fn new(url: &str, on_limit: OnLimit) -> anyhow::Result<Self> {
-        let parsed: Url = url.parse().with_context(|| format!("--url: {url:?} is not a URL"))?;
-        if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
-            bail!("--url: {url:?} does not begin with http:// or https://, followed by a host");
-        }
+        let base = base_url(url).map_err(|problem| anyhow!("--url: {problem}"))?;
         // A redirect would turn a POST into a GET, so the URL must be the right one.
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("threadline/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, base: url.trim_end_matches('/').to_owned(), token: None, user: None, on_limit })
+        Ok(Self { client, base, token: None, user: None, on_limit })
+    }
+
+    /// Returns a client that waits when a limit refuses a request.
+    pub(crate) fn patient(&self) -> Self {
+        Self { on_limit: OnLimit::WaitAndRetry, ..self.clone() }
     }
 
     /// Returns a client that sends this token, and with a service key the user for whom it acts.

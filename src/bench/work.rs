@@ -19,7 +19,7 @@ const DONE: &[u8] = b"data: [DONE]";
 /// Creates sessions and reads them. One session stays until the end, so that there is something to list.
 pub(super) async fn calls(user: User, measured: Arc<Measured>, until: Instant) -> anyhow::Result<()> {
     let kept = user.create_session().await?;
-    while Instant::now() < until {
+    while Instant::now() < until && !user.is_stopped() {
         let session = measured.time(Kind::Session, user.create_session()).await?;
         measured.time(Kind::Thread, user.create_thread(&session)).await?;
         measured.time(Kind::List, user.list_sessions()).await?;
@@ -36,9 +36,13 @@ pub(super) async fn streams(
     message: String,
     until: Instant,
 ) -> anyhow::Result<()> {
-    while Instant::now() < until {
+    while Instant::now() < until && !user.is_stopped() {
         let session = user.create_session().await?;
-        let answered = answer(&user, &measured, &session, &message).await;
+        let answered = tokio::select! {
+            answered = answer(&user, &measured, &session, &message) => answered,
+            // The answer ends with its session.
+            () = user.stopped() => Ok(()),
+        };
         user.delete_session(&session).await?;
         answered?;
     }

@@ -1,5 +1,6 @@
 //! The command line of `threadline bench`.
 
+use crate::rest_client::base_url;
 use clap::{Arg, ArgMatches, Command as Definition, value_parser};
 
 /// What `threadline bench` is asked for.
@@ -26,7 +27,11 @@ pub(super) fn definition(option: impl Fn(&'static str, &'static str, &'static st
     };
     Definition::new("bench")
         .about("Measure an installation over its REST API; exit code 0 if it meets the targets")
-        .arg(option("url", "URL", "Address of the REST API").default_value("http://127.0.0.1:8000"))
+        .arg(
+            option("url", "URL", "Address of the REST API")
+                .default_value("http://127.0.0.1:8000")
+                .value_parser(base_url),
+        )
         .arg(option("token", "TOKEN", "Token of the user who asks [env: BENCH_TOKEN] [default: that of a new user]"))
         .arg(number("streams", "Answers at the same time", "20"))
         .arg(number("connections", "Connections that make other calls at the same time", "8"))

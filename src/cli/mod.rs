@@ -384,6 +384,11 @@ mod tests {
         assert!(refused(&["smoke"]).contains("--url"));
         assert!(refused(&["smoke", "--url", "http://x", "--token", "t", "--email", "e"]).contains("--email"));
         assert!(refused(&["smoke", "--url", "http://x", "--skip", "stream"]).contains("model, tool"));
+        for command in ["smoke", "bench"] {
+            for url in ["chat.example", "ws://127.0.0.1:8000", "http://"] {
+                assert!(refused(&[command, "--url", url]).contains("--url"), "{command} {url}");
+            }
+        }
         // The gateway has no database, so this flag is a mistake.
         assert!(refused(&["gateway", "--database-url", "x"]).contains("--database-url"));
         assert!(refused(&["core", "--rest-listen", "x"]).contains("--rest-listen"));

@@ -1,5 +1,6 @@
 //! The command line of `threadline smoke`.
 
+use crate::rest_client::base_url;
 use clap::{Arg, ArgMatches, Command as Definition, value_parser};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub(super) fn definition(option: impl Fn(&'static str, &'static str, &'static st
             "Without an account or a token, an account is registered, and deleted at the end if the server can do that.\n\
              Other users of the machine can see flags: set SMOKE_EMAIL, SMOKE_PASSWORD or SMOKE_TOKEN instead.",
         )
-        .arg(option("url", "URL", "URL of the REST API, such as https://chat.example").required(true))
+        .arg(option("url", "URL", "URL of the REST API, such as https://chat.example").required(true).value_parser(base_url))
         .arg(option("email", "EMAIL", "Email address of an existing account [env: SMOKE_EMAIL]"))
         .arg(option("password", "PASSWORD", "Its password [env: SMOKE_PASSWORD]"))
         .arg(

@@ -73,20 +73,20 @@ fn status(error: &anyhow::Error) -> Option<StatusCode> {
 }
 
 impl Account {
-    /// Deletes the account if this test has registered it. Returns the words about that for the report.
+    /// Deletes the account if this test has registered it. Returns what was deleted.
     ///
     /// # Errors
     /// When the service refuses it although it can delete accounts.
-    pub(super) async fn delete(&self) -> anyhow::Result<&'static str> {
-        let Some(password) = &self.registered_with else { return Ok("") };
+    pub(super) async fn delete(&self) -> anyhow::Result<Option<&'static str>> {
+        let Some(password) = &self.registered_with else { return Ok(None) };
         let body = json!({"password": password.expose_secret()});
         match self.api.call(Method::POST, "/api/v1/auth/delete-account", Some(&body)).await {
-            Ok(_) => Ok(", and the account"),
+            Ok(_) => Ok(Some("the account")),
             Err(error) => match status(&error) {
                 Some(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
-                    Ok("; the account stays, since this version cannot delete accounts")
+                    Ok(Some("not the account, since this version cannot delete accounts"))
                 }
-                _ => Err(error.context("the account could not be deleted")),
+                _ => Err(error),
             },
         }
     }

@@ -151,31 +151,36 @@ fn seconds_between(start: &str, end: &str) -> Option<f64> {
 }
 
 impl Created {
-    /// Deletes the session and the task, and checks that the session is gone. Returns what was deleted.
+    /// Deletes the task. Returns what was deleted.
     ///
     /// # Errors
-    /// When something could not be deleted.
-    pub(super) async fn delete(&self, api: &RestClient) -> anyhow::Result<String> {
-        let mut deleted = Vec::new();
-        if let Some(title) = &self.task {
-            for task in api.call(Method::GET, "/api/v1/tasks", None).await?.as_array().into_iter().flatten() {
-                if text(task, "/title") == title {
-                    let path = format!("/api/v1/tasks/{}", text(task, "/id"));
-                    api.call(Method::DELETE, &path, None).await?;
-                    deleted.push("the task");
-                }
+    /// When the service refuses it.
+    pub(super) async fn delete_task(&self, api: &RestClient) -> anyhow::Result<Option<&'static str>> {
+        let Some(title) = &self.task else { return Ok(None) };
+        let mut deleted = None;
+        for task in api.call(Method::GET, "/api/v1/tasks", None).await?.as_array().into_iter().flatten() {
+            if text(task, "/title") == title {
+                let path = format!("/api/v1/tasks/{}", text(task, "/id"));
+                api.call(Method::DELETE, &path, None).await?;
+                deleted = Some("the task");
             }
         }
-        if let Some(session) = &self.session {
-            let path = format!("/api/v1/chatkit/sessions/{session}");
-            api.call(Method::DELETE, &path, None).await?;
-            match api.call(Method::GET, &path, None).await {
-                Err(error) if is_gone(&error) => deleted.push("the session"),
-                Err(error) => return Err(error),
-                Ok(_) => bail!("the session can still be read after it was deleted"),
-            }
+        Ok(deleted)
+    }
+
+    /// Deletes the session, and checks that it is gone. Returns what was deleted.
+    ///
+    /// # Errors
+    /// When the service refuses it, or the session is still there.
+    pub(super) async fn delete_session(&self, api: &RestClient) -> anyhow::Result<Option<&'static str>> {
+        let Some(session) = &self.session else { return Ok(None) };
+        let path = format!("/api/v1/chatkit/sessions/{session}");
+        api.call(Method::DELETE, &path, None).await?;
+        match api.call(Method::GET, &path, None).await {
+            Err(error) if is_gone(&error) => Ok(Some("the session")),
+            Err(error) => Err(error),
+            Ok(_) => bail!("it can still be read after it was deleted"),
         }
-        Ok(deleted.join(" and "))
     }
 }
 

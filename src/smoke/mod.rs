@@ -13,8 +13,9 @@ use self::conversation::Created;
 use self::report::Report;
 use crate::cli::SmokeOptions;
 use crate::rest_client::{OnLimit, RestClient};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use serde_json::Value;
+use std::time::Duration;
 
 /// Tests the deployment at a URL, and prints a line for each step. Returns whether all worked.
 ///
@@ -46,7 +47,8 @@ pub async fn smoke(options: &SmokeOptions) -> anyhow::Result<bool> {
         }
         _ = tokio::signal::ctrl_c() => true,
     };
-    report.step("delete", limit, clean_up(&account, &created)).await?;
+    // Each of the three deletions has the time of a step.
+    report.step("delete", limit.saturating_mul(4), clean_up(&account, &created, limit)).await?;
     if was_interrupted {
         bail!("interrupted");
     }
@@ -102,10 +104,37 @@ fn is_elsewhere(body: &Value) -> bool {
     text(body, "/error/code") == "NOT_FOUND"
 }
 
-async fn clean_up(account: &Account, created: &Created) -> anyhow::Result<((), String)> {
-    let deleted = created.delete(&account.api).await?;
-    let of_account = account.delete().await?;
-    Ok(((), format!("{deleted}{of_account}")))
+/// Deletes everything that was created. What cannot be deleted stops no other deletion.
+///
+/// # Errors
+/// The first of the errors.
+async fn clean_up(account: &Account, created: &Created, limit: Duration) -> anyhow::Result<((), String)> {
+    let api = &account.api;
+    let outcomes = [
+        ("the task", within(limit, created.delete_task(api)).await),
+        ("the session", within(limit, created.delete_session(api)).await),
+        ("the account", within(limit, account.delete()).await),
+    ];
+    let mut deleted = Vec::new();
+    let mut first_error = None;
+    for (name, outcome) in outcomes {
+        match outcome {
+            Ok(words) => deleted.extend(words),
+            Err(error) => {
+                first_error.get_or_insert(error.context(format!("{name} could not be deleted")));
+            }
+        }
+    }
+    match first_error {
+        None => Ok(((), deleted.join(", "))),
+        Some(error) => Err(error),
+    }
+}
+
+async fn within<T>(limit: Duration, deletion: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(limit, deletion)
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("not done within {} s (--timeout-seconds)", limit.as_secs())))
 }
 
 /// Returns a text inside of a body; empty when it is missing.

@@ -2,7 +2,7 @@
 
 use crate::everywhere;
 use crate::support::process::{SECRET, command, run};
-use crate::support::{Client, Setup, Upstream};
+use crate::support::{Client, Setup, Upstream, eventually};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -395,6 +395,38 @@ async fn a_limit_that_ends_a_measurement_is_named() {
     let measured = measured.await.unwrap();
     assert_eq!(measured.status.code(), Some(1));
     assert!(complaint(&measured).contains("RATE_LIMIT_REQUESTS_PER_MINUTE=0"), "{}", complaint(&measured));
+}
+
+/// With the limits of a real deployment: the measurement ends at the maximum number of sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_measurement_that_fails_or_is_interrupted_leaves_no_session() {
+    let app = Setup::new().await.with("MAX_SESSIONS_PER_USER", 10).with("DEMO_WORD_PAUSE_MS", 1000).start().await;
+    let user = app.user().await;
+    let before = user.session().await.to_string();
+    let url = format!("http://{}", app.rest);
+    let bench = |arguments: &[&str]| {
+        let mut bench = command(&[&["bench", "--url", &url], arguments].concat());
+        bench.env("BENCH_TOKEN", user.token.clone().unwrap());
+        bench.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let end = async |child: std::process::Child| {
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", complaint(&output));
+        let sessions = user.get("/api/v1/chatkit/sessions").await.data().as_array().unwrap().clone();
+        assert!(sessions.len() == 1 && sessions[0]["id"] == before, "{sessions:?}");
+        complaint(&output)
+    };
+    let said = end(bench(&["--seconds", "1", "--connections", "2", "--streams", "20"])).await;
+    assert!(said.contains("MAX_SESSIONS_PER_USER=0"), "{said}");
+
+    let child = bench(&["--seconds", "3", "--connections", "1", "--streams", "3"]);
+    eventually("answers are streamed", || async {
+        (app.database.count("SELECT COUNT(*) AS rows FROM runs WHERE finished_at IS NULL").await == 3).then_some(())
+    })
+    .await;
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said = end(child).await;
+    assert!(said.contains("interrupted"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

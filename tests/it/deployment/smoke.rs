@@ -1,6 +1,7 @@
 //! `threadline smoke` against deployments that work, and against each kind of broken one.
 
 use crate::everywhere;
+use crate::rest::registration::command as operate;
 use crate::support::client::PASSWORD;
 use crate::support::process::{command, run};
 use crate::support::proxy::{Fault, proxy};
@@ -110,7 +111,7 @@ async fn a_url_that_is_wrong_is_told() {
     smoke("https://no-such-host.invalid", &[], &[]).await.fails(&["reach"], &["cannot be reached", "certificate"]);
     for url in ["chat.example", "ws://127.0.0.1:8000", "http://"] {
         let said = smoke(url, &[], &[]).await;
-        assert!(said.code == Some(1) && said.text.contains("--url"), "{url}: {}", said.text);
+        assert!(said.code == Some(2) && said.text.contains("--url"), "{url}: {}", said.text);
     }
 
     let app = Setup::new().await.start().await;
@@ -184,6 +185,30 @@ async fn a_proxy_that_holds_streams_back_is_told() {
     let app = Setup::new().await.with("DEMO_WORD_PAUSE_MS", 30).start().await;
     let url = proxy(&app.rest, Fault::Buffers).await;
     smoke(&url, &[], &[]).await.fails(&["stream"], &["all at once", "proxy_buffering off"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_deleted_stops_no_other_deletion() {
+    let app = Setup::new().await.start().await;
+    let rows = async |table: &str| app.database.count(&format!("SELECT COUNT(*) AS rows FROM {table}")).await;
+    // Each deletion of its own is blocked; that of the account goes through, and takes the rest with it.
+    let blocked = proxy(&app.rest, Fault::RefusesMethod("DELETE")).await;
+    smoke(&blocked, &[], &[]).await.fails(&["delete"], &["the task could not be deleted", "is broken: delete"]);
+    eventually("the account is erased", || async {
+        (rows("users").await + rows("threads").await + rows("tasks").await == 0).then_some(())
+    })
+    .await;
+
+    // A key that may not list tasks: the session is deleted all the same.
+    let user = app.user().await;
+    let id = user.user_id.unwrap().to_string();
+    let methods = "threads.*,runs.*,items.*,auth.me";
+    let key = operate(&app, &["key", "create", "smoke", "--methods", methods, "--users", &id]).await;
+    let key = key.lines().next().unwrap();
+    let url = format!("http://{}", app.rest);
+    let said = smoke(&url, &["--token", key, "--user", &id], &[]).await;
+    said.fails(&["delete"], &["the task could not be deleted", "FORBIDDEN"]);
+    assert_eq!((rows("threads").await, rows("tasks").await), (0, 1), "{}", said.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

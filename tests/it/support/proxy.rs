@@ -15,6 +15,8 @@ pub enum Fault {
     Buffers,
     /// It refuses requests to this path.
     Refuses(&'static str),
+    /// It refuses requests with this method.
+    RefusesMethod(&'static str),
     /// It answers with a page of its own.
     Serves(&'static str),
 }
@@ -49,7 +51,8 @@ async fn pass(request: Request<Incoming>, target: &str, fault: &Fault) -> Respon
                 r#"{"success":false,"error":{"code":"FORBIDDEN","message":"Registration is closed."}}"#,
             );
         }
-        Fault::Refuses(_) | Fault::Buffers => {}
+        Fault::RefusesMethod(method) if request.method() == *method => return answer(405, "Not allowed here"),
+        Fault::Refuses(_) | Fault::RefusesMethod(_) | Fault::Buffers => {}
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();

@@ -218,9 +218,10 @@ pub async fn key(settings: &Settings, command: KeyCommand) -> anyhow::Result<()>
         KeyCommand::Audit { limit } => {
             for row in accounts.audit(limit).await? {
                 let user = row.user_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+                let key = row.key_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
                 let (request, address) = (row.request_id.unwrap_or_default(), row.address.unwrap_or_default());
                 print(format_args!(
-                    "{}  {}  {}  {}  user {user}  request {request}  from {address}\n",
+                    "{}  {}  {}  {}  user {user}  key {key}  request {request}  from {address}\n",
                     row.at.utc().to_rfc3339(),
                     row.actor,
                     row.action,

@@ -42,6 +42,18 @@ impl Accounts {
     /// `INVALID_REQUEST` for a name, a method or a user that cannot be; `CONFLICT` if another key has the name.
     #[boxed]
     pub async fn create_key(&self, new: NewServiceKey) -> Result<(ServiceKeyRow, SecretString), Error> {
+        self.create_key_with_id(self.clock.new_id(), new).await
+    }
+
+    /// Creates a service key with an id that the caller has recorded.
+    ///
+    /// # Errors
+    /// As for [`create_key`](Self::create_key).
+    pub(crate) async fn create_key_with_id(
+        &self,
+        id: ServiceKeyId,
+        new: NewServiceKey,
+    ) -> Result<(ServiceKeyRow, SecretString), Error> {
         let NewServiceKey { name, methods, users, requests_per_minute, budget_class, lifetime } = new;
         let name = name.trim().to_owned();
         if !(1..=NAME_CHARS).contains(&name.chars().count()) || name.chars().any(char::is_control) {
@@ -55,7 +67,7 @@ impl Accounts {
         let expires_at =
             lifetime.and_then(|lifetime| now.utc().checked_add_signed(TimeDelta::from_std(lifetime).ok()?));
         let row = ServiceKeyRow {
-            id: self.clock.new_id(),
+            id,
             name,
             key_hash: secret_code::hash(key.expose_secret()),
             methods: TextList(methods),

@@ -407,6 +407,15 @@ headers = { Authorization = "Bearer sk-secret" }
         let log = admin.get("/api/v1/admin/audit-log").await;
         let actions: Vec<_> = log.data().as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
         assert!(actions.contains(&"admin.create_key") && actions.contains(&"admin.revoke_key"), "{actions:?}");
+        // Both say which key.
+        for action in ["admin.create_key", "admin.revoke_key"] {
+            let mut about = log.data().as_array().unwrap().iter().filter(|entry| entry["action"] == action);
+            assert!(about.any(|entry| entry["key_id"] == made["key"]["id"]), "{action}: {}", log.text);
+        }
+        let id = made["key"]["id"].as_str().unwrap();
+        let told = command(&app, &["key", "audit"]).await;
+        let of_key = |action: &str| told.lines().any(|line| line.contains(action) && line.contains(&format!("key {id}")));
+        assert!(of_key("admin.create_key") && of_key("admin.revoke_key"), "{told}");
     }
 
     async fn keys_and_settings_are_listed_without_secrets(setup: Setup) {

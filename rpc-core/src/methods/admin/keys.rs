@@ -44,9 +44,10 @@ impl AdminMethods {
             return Err(Error::invalid(format!("`expires_days` must be 1 to {MAX_DAYS}; it is {days}.")));
         }
         let lifetime = expires_days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-        self.record(&call, AdminCreateKey::NAME, None).await?;
+        let id = self.clock.new_id();
+        self.record_about_key(&call, AdminCreateKey::NAME, id).await?;
         let new = NewServiceKey { name, methods, users, requests_per_minute, budget_class, lifetime };
-        let (row, secret) = self.accounts.create_key(new).await?;
+        let (row, secret) = self.accounts.create_key_with_id(id, new).await?;
         Ok(AdminNewKey { secret: secret.expose_secret().to_owned(), key: key(row) })
     }
 
@@ -55,7 +56,7 @@ impl AdminMethods {
         if self.store.service_key(id).await?.is_none() {
             return Err(Error::new(ErrorCode::NotFound, "There is no service key with this id."));
         }
-        self.record(&call, AdminRevokeKey::NAME, None).await?;
+        self.record_about_key(&call, AdminRevokeKey::NAME, id).await?;
         let row = self.accounts.revoke_key(&id.to_string()).await?;
         self.standings.announce(id.into()).await;
         Ok(key(row))

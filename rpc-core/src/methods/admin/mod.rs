@@ -31,7 +31,7 @@ use threadline_schema::admin::{
 };
 use threadline_schema::auth::Nothing;
 use threadline_schema::chatkit::ThreadItem;
-use threadline_schema::ids::{ItemId, UserId};
+use threadline_schema::ids::{ItemId, ServiceKeyId, UserId};
 use threadline_schema::page::{Page, Raw};
 use threadline_schema::{ErrorCode, RpcMethod};
 
@@ -236,12 +236,28 @@ impl AdminMethods {
 
     /// Records what an operator is about to do.
     async fn record(&self, call: &CallContext, action: &str, user_id: Option<UserId>) -> Result<(), Error> {
+        let key_id = call.identity()?.service_key().map(|key| key.id);
+        self.record_entry(call, action, key_id, user_id).await
+    }
+
+    /// Records a call about a service key. If a key has made the call, the actor names it.
+    async fn record_about_key(&self, call: &CallContext, action: &str, key_id: ServiceKeyId) -> Result<(), Error> {
+        self.record_entry(call, action, Some(key_id), None).await
+    }
+
+    async fn record_entry(
+        &self,
+        call: &CallContext,
+        action: &str,
+        key_id: Option<ServiceKeyId>,
+        user_id: Option<UserId>,
+    ) -> Result<(), Error> {
         let identity = call.identity()?;
         let key = identity.service_key();
         let actor = key.map_or_else(|| format!("user:{}", identity.user_id), |key| format!("key:{}", key.name));
         let entry = AuditEntry {
             actor: &actor,
-            key_id: key.map(|key| key.id),
+            key_id,
             user_id,
             action,
             outcome: "allowed",

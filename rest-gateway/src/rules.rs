@@ -283,7 +283,8 @@ pub static RULES: &[Rule] = &[
         .documented(
             "previewAttachment",
             "Get a small version of an image, as a JPEG.\n\n\
-             `preview_url` has this URL. It needs no other token, and works as long as the attachment exists.",
+             `preview_url` has this URL. It needs no other token, and works for at least a day. Read the message again for \
+             a new one.",
         ),
     post("/api/v1/chatkit/transcriptions")
         .calls::<input::InputTranscribe>()

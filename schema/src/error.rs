@@ -63,7 +63,7 @@ error_table! {
     Unauthorized = "UNAUTHORIZED", -32001, 401;
     /// The email or the password is wrong.
     InvalidCredentials = "INVALID_CREDENTIALS", -32002, 401;
-    /// The resource belongs to another user.
+    /// The resource belongs to another user, or the caller has not the role or the scope that the call needs.
     Forbidden = "FORBIDDEN", -32003, 403;
     /// No such session.
     SessionNotFound = "SESSION_NOT_FOUND", -32004, 404;

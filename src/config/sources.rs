@@ -2,6 +2,7 @@
 
 use super::{ConfigError, LogFormat, Settings, Value};
 use std::collections::HashMap;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// The values that were found, by source; an earlier layer overrides a later one. The environment is never changed.
@@ -38,7 +39,8 @@ impl Sources {
             Ok(sources) => sources.get("LOG_FORMAT"),
             Err(_) => flags.get("LOG_FORMAT").cloned().or_else(|| std::env::var("LOG_FORMAT").ok()),
         };
-        format.and_then(|format| LogFormat::parse(format.trim())) == Some(LogFormat::Json)
+        let format = format.and_then(|format| LogFormat::parse(format.trim()));
+        format.map_or_else(|| !std::io::stderr().is_terminal(), |format| format == LogFormat::Json)
     }
 
     /// Parses all settings.

@@ -34,13 +34,16 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Returns the lines of stderr that are not log lines.
+/// Returns why a command has failed: the lines of stderr that are not log lines. A server logs it.
 fn complaint(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr)
-        .lines()
-        .filter(|line| line.starts_with("threadline: "))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let reason = |line: &str| {
+        let logged: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        match logged.filter(|logged| logged["target"] == "threadline" && logged["level"] == "ERROR") {
+            Some(logged) => logged["error"].as_str().map(str::to_owned),
+            None => line.starts_with("threadline: ").then(|| line.to_owned()),
+        }
+    };
+    String::from_utf8_lossy(&output.stderr).lines().filter_map(reason).collect::<Vec<_>>().join("\n")
 }
 
 fn good(arguments: &[&str], settings: &[(&str, String)]) -> String {

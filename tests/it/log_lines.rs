@@ -66,14 +66,17 @@ fn a_panic_is_a_line_of_the_log() {
 #[tokio::test]
 async fn why_a_server_does_not_start_is_a_line_of_the_log() {
     let app = Setup::new().await.start().await;
-    let base = |more: &[(&'static str, String)]| {
+    // Without a format too, as stderr is no terminal.
+    let base = |format: &str, more: (&'static str, String)| {
         let ports = ["REST_LISTEN", "RPC_LISTEN"].map(|name| (name, "127.0.0.1:0".to_owned()));
-        [&[("LOG_FORMAT", "json".to_owned()), ("SECRET_KEY", SECRET.to_owned())], ports.as_slice(), more].concat()
+        [&[("LOG_FORMAT", format.to_owned()), ("SECRET_KEY", SECRET.to_owned())], ports.as_slice(), &[more]].concat()
     };
-    let cases = [
-        (base(&[("MAX_SESSIONS_PER_USER", "ten".to_owned())]), 2, "MAX_SESSIONS_PER_USER"),
-        (base(&[("DATABASE_URL", app.database.url())]), 1, "in use"),
-    ];
+    let cases = ["json", ""].into_iter().flat_map(|format| {
+        [
+            (base(format, ("MAX_SESSIONS_PER_USER", "ten".to_owned())), 2, "MAX_SESSIONS_PER_USER"),
+            (base(format, ("DATABASE_URL", app.database.url())), 1, "in use"),
+        ]
+    });
     for (settings, code, names) in cases {
         let output = tokio::task::spawn_blocking(move || run(&["serve"], &settings)).await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

@@ -8,9 +8,9 @@ const INTRO: &str = r##"# Errors
 Generated from `schema/src/error.rs` and `rest-gateway/src/docs/errors.rs`. Edit those, then run the test that writes this one.
 
 An error of the REST API is `{"success":false,"error":{"code","message","retry_after"?,"docs"}}`, where `docs` is the path of
-the section about its code at the same server, such as `/docs#SESSION_LIMIT`. An error of JSON-RPC has the code in
-`error.data.code`. A run that failed has it in `error.code` of `run.failed`. Programs use the code: several codes share a number
-or a status, and the sentence in `message` can change.
+the section about its code, such as `/docs#SESSION_LIMIT`, at `REST_LISTEN`; the listener of operators (`OPS_LISTEN`) does not
+have this page. An error of JSON-RPC has the code in `error.data.code`. A run that failed has it in `error.code` of
+`run.failed`. Programs use the code: several codes share a number or a status, and the sentence in `message` can change.
 
 Each response has `X-Request-Id`. The lines of the server's log about the request have the same id.
 "##;
@@ -50,8 +50,8 @@ pub(super) const fn remedy(code: ErrorCode) -> &'static str {
              register."
         }
         E::InvitationRequired => {
-            "Send the code of an invitation as `invitation`. A code counts once, and expires. Operators: \
-             `threadline invite create`."
+            "Send the code of an invitation as `invitation`. A code counts for one account, or for as many as its operator \
+             has said, and expires. Operators: `threadline invite create`."
         }
         E::AccountDisabled => "Ask the operator. Operators: `threadline user enable` accepts its tokens again.",
         E::Unauthorized => {
@@ -63,7 +63,11 @@ pub(super) const fn remedy(code: ErrorCode) -> &'static str {
             "Check the email and the password. The response does not say which of them is wrong. Further attempts count \
              for the rate limit of the address."
         }
-        E::Forbidden => "The id is right and the user is not: use the token of the user who created the resource.",
+        E::Forbidden => {
+            "The caller is known, and may not do this. The message says why: the resource belongs to another user, the agent \
+             or the console needs a role that the user does not have, or the service key or client token has the method not \
+             in its scope."
+        }
         E::SessionNotFound | E::ThreadNotFound => {
             "The conversation was deleted, or the id is wrong. A session and its thread have the same id. Create a new one."
         }

@@ -140,6 +140,11 @@ fn the_book_has_every_page() {
     let listed = link_targets(&summary);
     for document in documents() {
         let Ok(page) = document.strip_prefix(root().join("docs")) else { continue };
+        // The book has nothing of the repository but its pages.
+        for target in link_targets(&std::fs::read_to_string(&document).unwrap()) {
+            let up = target.split('/').take_while(|part| *part == "..").count();
+            assert!(up < page.components().count(), "{}: the link to {target} leaves the book", page.display());
+        }
         let page = page.display().to_string();
         assert!(page == "SUMMARY.md" || listed.contains(&page), "docs/SUMMARY.md does not name {page}");
     }

@@ -38,7 +38,7 @@ pub(crate) async fn hold_presence(shared: &Shared) {
                 if !std::mem::replace(&mut pooler_was_logged, true) {
                     tracing::warn!(
                         "PostgreSQL is behind a pooler: after a crash of this process its conversations are free when its \
-                         leases expire, within 15 s. With DATABASE_DIRECT_URL they are free within 3 s"
+                         leases expire, within 20 s. With DATABASE_DIRECT_URL they are free within 3 s"
                     );
                 }
                 tokio::time::sleep(POOLER_RETRY).await;

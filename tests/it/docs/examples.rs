@@ -1,7 +1,11 @@
 //! The examples in the documents, pasted into a shell as they are. Only addresses are replaced by those of the test.
 
 use super::root;
-use crate::support::{App, PATIENCE, Setup};
+use crate::agents::file::AgentsFile;
+use crate::rest::registration::command;
+use crate::support::process::run;
+use crate::support::{App, Client, PATIENCE, Setup};
+use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 use threadline_test_requirements::Requirement;
@@ -14,8 +18,14 @@ curl() { command curl --fail-with-body --max-time 30 \"$@\"; }
 
 /// Returns the blocks of shell code of a document, in their order.
 fn blocks(path: &str) -> Vec<String> {
+    blocks_in("sh", path)
+}
+
+/// Returns the blocks of a document in a language, in their order.
+fn blocks_in(language: &str, path: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
-    let rest = text.split("```sh\n").skip(1);
+    let opening = format!("```{language}\n");
+    let rest = text.split(opening.as_str()).skip(1);
     rest.filter_map(|rest| rest.split_once("```").map(|(code, _)| code.to_owned())).collect()
 }
 
@@ -84,8 +94,8 @@ async fn the_documented_keys_make_client_tokens() {
     let of_accounts = blocks("docs/ACCOUNTS.md");
     let block = |words: &str| of_accounts.iter().find(|code| code.contains(words)).unwrap().clone();
     let request = block("/auth/client-tokens");
-    let text = std::fs::read_to_string(root().join("docs/CHATKIT.md")).unwrap();
-    let back_end = text.split("```js\n").find(|code| code.starts_with("// Back end")).unwrap();
+    let scripts = blocks_in("js", "docs/CHATKIT.md");
+    let back_end = scripts.iter().find(|code| code.starts_with("// Back end")).unwrap();
     let back_end = back_end.split("// Page").next().unwrap();
     for name in ["shop", "page"] {
         let block = block(&format!("key create {name} "));
@@ -111,6 +121,40 @@ async fn the_documented_keys_make_client_tokens() {
         let of_node = said.lines().find_map(|line| line.strip_prefix("201 "));
         assert!(Requirement::Node.find().is_none() || of_node.is_some_and(|data| data.contains("\"token\"")), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_error_of_chatkit_is_the_documented_one() {
+    let app = Setup::new().await.start().await;
+    let user = app.user().await;
+    let session = user.session().await.to_string();
+    command(&app, &["thread", "--id", &session, "--status", "closed"]).await;
+    let params = json!({"thread_id": session, "input": Client::chatkit_input("Hello")});
+    let refused = user.chatkit("threads.add_user_message", params).await;
+    let documented =
+        blocks_in("json", "docs/CHATKIT.md").into_iter().find(|code| code.contains("\"CONFLICT\"")).unwrap();
+    assert_eq!(refused.body, serde_json::from_str::<serde_json::Value>(&documented).unwrap());
+}
+
+/// A block that has no agent is a part of a file; the program wants one.
+#[test]
+fn the_agents_files_of_the_documents_are_valid() {
+    let mut count = 0;
+    for document in ["docs/AGENTS.md", "docs/MODELS.md"] {
+        for block in blocks_in("toml", document) {
+            let agent = if block.contains("[agents.") { "" } else { "\n[agents.example]\n" };
+            let file = AgentsFile::new(&format!("{block}{agent}"));
+            let settings =
+                [("AGENTS_FILE", file.name()), ("ORDERS_CONTEXT_KEY", "orders-context-key-0123456789-01".into())];
+            let examined = run(&["doctor"], &settings);
+            let said = String::from_utf8_lossy(&examined.stdout).into_owned();
+            // The MCP servers of the examples are not there, which is a line of its own.
+            let is_valid = said.lines().any(|line| line.starts_with("ok    agents "));
+            assert!(is_valid, "{document}: {block}\n{said}{}", String::from_utf8_lossy(&examined.stderr));
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "{count}");
 }
 
 #[test]

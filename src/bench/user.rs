@@ -4,11 +4,12 @@ use crate::rest_client::{OnLimit, Refusal, RestClient};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -65,7 +66,7 @@ impl User {
     }
 
     fn sessions(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock()
     }
 
     /// Creates a session, and returns its id.

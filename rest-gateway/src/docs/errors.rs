@@ -8,8 +8,8 @@ const INTRO: &str = r##"# Errors
 Generated from `schema/src/error.rs` and `rest-gateway/src/docs/errors.rs`. Edit those, then run the test that writes this one.
 
 An error of the REST API is `{"success":false,"error":{"code","message","retry_after"?,"resets_at"?,"docs"}}`, where `docs` is
-the path of the section about its code, such as `/docs#SESSION_LIMIT`, at `REST_LISTEN`; the listener of operators (`OPS_LISTEN`) does not
-have this page. An error of JSON-RPC has the code in `error.data.code`. A run that failed has it in `error.code` of
+the path of the section about its code, such as `/docs#SESSION_LIMIT`, at `REST_LISTEN`; the listener of operators (`OPS_LISTEN`)
+does not have this page. An error of JSON-RPC has the code in `error.data.code`. A run that failed has it in `error.code` of
 `run.failed`. Programs use the code: several codes share a number or a status, and the sentence in `message` can change.
 
 Each response has `X-Request-Id`. The lines of the server's log about the request have the same id.

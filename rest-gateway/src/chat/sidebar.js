@@ -24,8 +24,13 @@ export class Sidebar {
     this.more.addEventListener("click", () => this.try(() => this.loadPage()));
     this.empty = byId("no-threads");
     byId("shade").addEventListener("click", () => this.open(false));
-    this.aside.addEventListener("keydown", ({ key }) => {
+    // On the document: the focus can be lost, for example when the list is drawn again.
+    document.addEventListener("keydown", ({ key }) => {
       if (key === "Escape") this.open(false);
+    });
+    // What has the focus must not be behind the list.
+    document.addEventListener("focusin", ({ target }) => {
+      if (!this.aside.contains(target)) this.open(false);
     });
   }
 
@@ -72,7 +77,7 @@ export class Sidebar {
     this.aside.classList.toggle("open", isOpen);
     this.toggle.setAttribute("aria-expanded", String(isOpen));
     if (isOpen) this.aside.querySelector("a").focus();
-    else if (wasOpen && this.aside.contains(document.activeElement)) this.toggle.focus();
+    else if (wasOpen && isFocusOf(this.aside)) this.toggle.focus();
   }
 
   draw() {
@@ -123,4 +128,9 @@ export class Sidebar {
       this.failed(error);
     }
   }
+}
+
+/** Returns whether the focus is in a node, or nowhere. */
+function isFocusOf(node) {
+  return node.contains(document.activeElement) || document.activeElement === document.body;
 }

@@ -15,6 +15,10 @@ use uuid::Uuid;
 
 /// The Enter key, as WebDriver names it.
 pub const ENTER: char = '\u{E007}';
+/// The Escape key.
+pub const ESCAPE: char = '\u{E00C}';
+/// The tabulator key.
+pub const TAB: char = '\u{E004}';
 
 /// A browser is large: one at a time is enough.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -86,6 +90,17 @@ impl Browser {
         let field = self.see(css).await;
         eventually(&format!("{css} is enabled"), || async { field.is_enabled().await.ok()?.then_some(()) }).await;
         field.send_keys(text).await.expect("keys that are taken");
+    }
+
+    /// Presses a key, in the element that has the focus.
+    pub async fn press(&self, key: char) {
+        let element = self.client.active_element().await.expect("a page");
+        element.send_keys(&key.to_string()).await.expect("a key that is taken");
+    }
+
+    /// Returns the id of the element that has the focus; empty without an id.
+    pub async fn focus(&self) -> String {
+        self.run("return document.activeElement.id").await.as_str().unwrap_or_default().to_owned()
     }
 
     /// Chooses a file in an input of files, seen or not.

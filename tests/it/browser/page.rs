@@ -1,5 +1,6 @@
 //! The chat page around its messages: other clients, lost connections, limits, search, and people who cannot see it.
 
+use super::driver::{ENTER, ESCAPE, TAB};
 use super::{answer, newcomer, newcomer_at, say};
 use crate::support::relay::Relay;
 use crate::support::{Gate, Script, Setup, Upstream, eventually};
@@ -187,4 +188,34 @@ async fn everybody_can_use_the_page_also_on_a_phone() {
     browser.click("#sign-out").await;
     browser.see("#entrance").await;
     check(&browser, &axe, "the form to sign in").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_on_a_phone_is_opened_used_and_left_with_the_keyboard() {
+    let app = Setup::new().await.start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    eventually("the page is ready", || async { (browser.focus().await == "message").then_some(()) }).await;
+    browser.client.set_window_size(390, 800).await.unwrap();
+    let open = || async { browser.count("#sidebar.open").await == 1 };
+    browser.write("#toggle-sidebar", &ENTER.to_string()).await;
+    assert_eq!((open().await, browser.focus().await.as_str()), (true, "new-chat"));
+    browser.press(ESCAPE).await;
+    assert_eq!((open().await, browser.focus().await.as_str()), (false, "toggle-sidebar"));
+
+    browser.press(ENTER).await;
+    browser.run("document.activeElement.blur()").await;
+    browser.press(ESCAPE).await;
+    assert_eq!((open().await, browser.focus().await.as_str()), (false, "toggle-sidebar"));
+
+    browser.press(ENTER).await;
+    for expected in ["search", "sign-out"] {
+        browser.press(TAB).await;
+        assert_eq!((open().await, browser.focus().await.as_str()), (true, expected));
+    }
+    browser.press(TAB).await;
+    assert_eq!(
+        (open().await, browser.focus().await.as_str()),
+        (false, "toggle-sidebar"),
+        "nothing covers what has the focus"
+    );
 }

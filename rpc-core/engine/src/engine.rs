@@ -7,6 +7,7 @@ use crate::leases::Leases;
 use crate::lifecycle::{self, NewThreadInput, ResumeInput, RunRequest, StartPermit, StartedRun, UserMessageInput};
 use crate::log::SegmentPositions;
 use crate::maintenance;
+use crate::output::UsedSoFar;
 use crate::presences::Presences;
 use crate::recovery;
 pub use crate::shared::EngineConfig;
@@ -189,6 +190,16 @@ impl Engine {
     pub async fn cancel(&self, user_id: UserId, run_id: RunId) -> Result<Run, EngineError> {
         let row = lifecycle::cancel_run(&self.shared, user_id, run_id).await?;
         self.describe(row).await
+    }
+
+    /// Returns how many tokens an active run has used so far, in part estimated. `None` if that is not known: another
+    /// process executes the run, and has not stored a step of it yet.
+    pub fn tokens_so_far(&self, run: &RunRow) -> Option<u64> {
+        let here = self.shared.hub.find(run.id).filter(|handle| !handle.has_ended());
+        match here {
+            Some(handle) => Some(handle.log.tokens()),
+            None => run.used.as_deref().map(|used| UsedSoFar::read(Some(used)).tokens()),
+        }
     }
 
     async fn describe(&self, row: RunRow) -> Result<Run, EngineError> {

@@ -123,6 +123,10 @@ pub struct LiveRun {
     /// When the end of the run was requested; absent if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// Input and output tokens that the run has used so far. What the model's server has not reported yet is estimated.
+    /// Of a run of another process, those until the last step that it has stored; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
 }
 
 /// Params of `admin.cancel_run`.

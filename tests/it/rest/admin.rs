@@ -166,6 +166,7 @@ everywhere! {
         assert_eq!((&run["id"], &run["thread_id"]), (&json!(stream.run_id()), &json!(session)));
         assert_eq!((&run["email"], &run["agent"], &run["status"]), (&json!(ada.email), &json!("default"), &json!("running")));
         assert!(run["age_ms"].is_u64() && run["lease_owner"].is_string(), "{run}");
+        assert!(run["tokens"].as_u64().is_some_and(|tokens| tokens > 1), "the prompt and what is written so far: {run}");
         assert!(!listed.text.contains("secret"), "no content: {}", listed.text);
 
         let cancelled = admin.post(&format!("{RUNS}/{}/cancel", stream.run_id()), &json!({})).await;

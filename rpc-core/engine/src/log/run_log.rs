@@ -4,7 +4,7 @@ use super::event_list::{CoalescedEvent, CoalescedRef, EventList};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use threadline_schema::event::Event;
 use threadline_schema::ids::{ItemId, RunId};
 use threadline_store::SegmentWriter;
@@ -29,6 +29,8 @@ pub(crate) struct RunLog {
     saved: Notify,
     /// Number of readers in this process.
     readers: AtomicUsize,
+    /// Tokens that the run has used so far, in part estimated, if this process executes it.
+    tokens: AtomicU64,
 }
 
 /// Counts one reader of a log while it lives.
@@ -109,11 +111,22 @@ impl RunLog {
             changed: Notify::new(),
             saved: Notify::new(),
             readers: AtomicUsize::new(0),
+            tokens: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn run_id(&self) -> RunId {
         self.run_id
+    }
+
+    /// Notes how many tokens the run has used so far. This is no event: only who asks is told.
+    pub(crate) fn set_tokens(&self, tokens: u64) {
+        self.tokens.store(tokens, Ordering::Relaxed);
+    }
+
+    /// Returns how many tokens the run has used so far, if this process executes it.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
     }
 
     /// Appends an event and returns its number.

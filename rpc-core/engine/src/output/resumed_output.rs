@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use threadline_schema::chatkit::WorkflowItem;
 use threadline_schema::ids::ItemId;
 use threadline_schema::runs::Usage;
-use threadline_store::Charge;
+use threadline_store::{Charge, to_unsigned};
 
 /// The output of a run as its former owner left it.
 #[derive(Debug, Default)]
@@ -78,6 +78,11 @@ impl UsedSoFar {
         Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.completion_tokens }
     }
 
+    /// Returns how many tokens the user is charged, input and output.
+    pub(crate) fn tokens(self) -> u64 {
+        to_unsigned(self.charged_prompt_tokens.saturating_add(self.charged_completion_tokens))
+    }
+
     /// Returns what the user is charged.
     pub(crate) fn charge(self) -> Charge {
         Charge {
@@ -102,6 +107,7 @@ impl RunWriter {
         self.calls.resume(open_calls);
         self.usage = used.usage();
         self.meter.resume(used.charge(), lost_bytes);
+        self.tell_tokens();
     }
 
     /// Returns the calls that the former owner had begun, and that are made again: the item of each, and its body.
@@ -115,5 +121,19 @@ impl RunWriter {
         let used = UsedSoFar::new(self.usage, self.meter.charge());
         // Made of numbers, which can always be serialised.
         (used != UsedSoFar::default()).then(|| serde_json::to_string(&used).ok()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokens_of_a_stored_step_are_those_that_are_charged() {
+        let reported = Usage { prompt_tokens: 7, completion_tokens: 3 };
+        let charge = Charge { prompt_tokens: 20, completion_tokens: 5, cost_micros: None };
+        let stored = serde_json::to_string(&UsedSoFar::new(reported, charge)).unwrap();
+        assert_eq!(UsedSoFar::read(Some(&stored)).tokens(), 25);
+        assert_eq!(UsedSoFar::read(None).tokens(), 0);
     }
 }

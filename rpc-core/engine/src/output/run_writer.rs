@@ -137,12 +137,14 @@ impl RunWriter {
     /// Starts a request to a model, with a prompt of `prompt_bytes`.
     pub fn start_request(&mut self, prompt_bytes: usize, asked: AskedModel) {
         self.meter.start_request(prompt_bytes, asked);
+        self.tell_tokens();
         self.clear_citations();
     }
 
     /// Forgets the request to a model: it failed before the model said anything, and is not charged.
     pub fn abandon_request(&mut self) {
         self.meter.abandon_request();
+        self.tell_tokens();
     }
 
     /// Notes that the run holds more of budgets than at its start.
@@ -153,6 +155,7 @@ impl RunWriter {
     /// Adds what the model's server reports for the request.
     pub fn report_usage(&mut self, usage: Usage) {
         self.meter.report(usage);
+        self.tell_tokens();
         self.usage += usage;
     }
 
@@ -160,6 +163,11 @@ impl RunWriter {
     pub(crate) fn include_usage(&mut self, usage: Usage, meter: &UsageMeter) {
         self.meter.include_meter(meter);
         self.usage += usage;
+    }
+
+    /// Tells those who look at the run how many tokens it has used so far.
+    pub(super) fn tell_tokens(&self) {
+        self.log.set_tokens(self.meter.tokens());
     }
 
     /// Returns what the user is charged so far.
@@ -182,6 +190,7 @@ impl RunWriter {
     /// [`wake_readers`](Self::wake_readers): many pieces of text can come together.
     pub fn add_text(&mut self, delta: &str) {
         self.meter.add_output(delta.len());
+        self.tell_tokens();
         if self.message.is_none() {
             self.close_thoughts();
             self.close_workflow();

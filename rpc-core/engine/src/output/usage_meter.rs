@@ -137,6 +137,15 @@ impl UsageMeter {
         }
     }
 
+    /// Returns how many tokens the user is charged so far, input and output.
+    pub(crate) fn tokens(&self) -> u64 {
+        let mut used = self.used;
+        if let Some(estimate) = self.estimate() {
+            used += estimate;
+        }
+        used.prompt_tokens.saturating_add(used.completion_tokens)
+    }
+
     /// Returns the parts of the charge that models have used, that of the model which was asked last at the end.
     pub fn uses(&self) -> Vec<ModelUse> {
         let mut all = self.clone();
@@ -257,6 +266,7 @@ mod tests {
         assert_eq!(meter.charge(), charge(100, 0, Some(50)), "the prompt was sent");
         meter.add_output(6);
         assert_eq!(meter.charge(), charge(100, 2, Some(54)));
+        assert_eq!(meter.tokens(), 102, "the tokens of the charge");
         meter.report(Usage { prompt_tokens: 3, completion_tokens: 1 });
         assert_eq!(meter.charge(), charge(3, 1, Some(4)), "what is used is never free");
         meter.start_request(40, asked(prices));

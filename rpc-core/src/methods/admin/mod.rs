@@ -131,6 +131,7 @@ impl AdminMethods {
         let live = |listed: ListedRun| {
             let ListedRun { run, thread, email } = listed;
             let agent = agents.resolve(&thread);
+            let tokens = self.engine.tokens_so_far(&run);
             LiveRun {
                 id: run.id,
                 thread_id: run.thread_id,
@@ -144,6 +145,7 @@ impl AdminMethods {
                 lease_owner: run.owner,
                 lease_expires_at: run.lease_expires_at.utc(),
                 cancel_requested_at: run.cancel_requested_at.map(|at| at.utc()),
+                tokens,
             }
         };
         Ok(Page { data: runs.into_iter().map(live).collect(), has_more, after })

@@ -81,7 +81,7 @@ async function next() {
   for (const name of part.inPath ?? []) delete values[name];
   try {
     const above = isFirst && part.above ? await part.above(list) : [];
-    const { data, meta } = await list(path, part.isWhole ? values : { ...values, limit: part.limit ?? PAGE, after });
+    const { data, meta } = await list(path, part.isWhole ? values : { ...values, limit: part.limit?.(values) ?? PAGE, after });
     if (number !== newest) return;
     const rows = part.isWhole ? part.rows(data) : data;
     body.append(...rows.map(row));

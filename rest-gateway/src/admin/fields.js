@@ -4,12 +4,14 @@ import { element } from "./dom.js";
 
 /** Returns fields, each a label and a control, with values. The choices of a list come later: see `fillChoices`. */
 export function makeFields(fields, values, prefix) {
-  return fields.map(({ name, id, label, choices, value, isLong, ...attributes }) => {
+  return fields.map(({ name, id, label, choices, isLong, ...attributes }) => {
     const identifier = id ?? `${prefix}-${name}`;
     const control = element(choices ? "select" : isLong ? "textarea" : "input", { id: identifier, name, autocomplete: "off", ...attributes });
     if (choices) setChoices(control, values[name] ? [values[name]] : [], values[name]);
-    else control.value = values[name] ?? value ?? "";
-    return element("div", { class: isLong ? "field long" : "field" }, element("label", { for: identifier }, label), control);
+    else if (attributes.type === "checkbox") control.checked = Boolean(values[name]);
+    else control.value = values[name] ?? attributes.value ?? "";
+    const kind = isLong ? "long" : attributes.type;
+    return element("div", { class: `field ${kind ?? ""}` }, element("label", { for: identifier }, label), control);
   });
 }
 

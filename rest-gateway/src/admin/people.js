@@ -24,8 +24,11 @@ function userActs(user) {
   ];
 }
 
+/** Maximum number of items of a page, which may be long. */
+export const MAX_ITEMS = 20;
+
 /** Returns what an item says: its text, or what kind it is. */
-function words(item) {
+export function words(item) {
   const texts = (item.content ?? []).map((part) => part.text).filter(Boolean);
   return texts.length > 0 ? texts.join("\n") : `(${item.type})`;
 }
@@ -78,7 +81,7 @@ export const PEOPLE_PARTS = [
     title: "Messages",
     path: ({ thread_id: id }) => id && `threads/${encodeURIComponent(id)}/items`,
     inPath: ["thread_id"],
-    limit: 20,
+    limit: () => MAX_ITEMS,
     ask: "Enter the id of a session, or choose Read in the list of conversations. The audit log gets an entry.",
     none: "The conversation is empty.",
     fields: [{ name: "thread_id", label: "Session id", maxlength: 36 }],

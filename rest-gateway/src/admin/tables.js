@@ -3,7 +3,7 @@
 import { AGENTS_PART } from "./agents.js";
 import { barChart } from "./chart.js";
 import { duration, number, time } from "./format.js";
-import { KEYS_PART, PEOPLE_PARTS } from "./people.js";
+import { KEYS_PART, MAX_ITEMS, PEOPLE_PARTS, words } from "./people.js";
 import { USAGE_PARTS } from "./usage.js";
 
 function failureChart({ hours }) {
@@ -16,6 +16,7 @@ function failureChart({ hours }) {
  *
  * - `path(values)` is the REST row below `api/v1/admin/`, for the values of the fields. Without one, `ask` is shown.
  * - `fields` are filters. They are parameters of the row, except those `inPath`.
+ * - `limit(values)` is the number of rows of a page, if it is not the usual one.
  * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
  * - `charts(data)` and `above(list)` are shown over the table.
  * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`.
@@ -34,6 +35,7 @@ export const PARTS = [
       ["Agent", (run) => run.agent],
       ["Model", (run) => run.model ?? "default"],
       ["Age", (run) => duration(run.age_ms)],
+      ["Tokens so far", (run) => (run.tokens === undefined ? "not known" : number(run.tokens))],
       ["Lease owner", (run) => run.lease_owner],
     ],
     acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel` }],
@@ -44,10 +46,16 @@ export const PARTS = [
     key: "feedback",
     title: "Feedback",
     path: () => "feedback",
+    limit: ({ include_content: isWithContent }) => (isWithContent ? MAX_ITEMS : undefined),
     none: "No answer was rated.",
+    fields: [
+      { name: "kind", label: "Kind", choices: () => ["positive", "negative"] },
+      { name: "include_content", label: "With the answers (the audit log gets entries)", type: "checkbox", value: "true" },
+    ],
     columns: [
       ["Time", (rating) => time(rating.created_at)],
       ["Kind", (rating) => rating.kind],
+      ["Answer", ({ item }) => item && words(item)],
       ["User", (rating) => rating.user_id],
       ["Session", (rating) => rating.thread_id],
       ["Item", (rating) => rating.item_id],

@@ -4,7 +4,8 @@ use super::driver::{Browser, browser};
 use super::page::check;
 use crate::rest::admin::with_roles;
 use crate::support::client::PASSWORD;
-use crate::support::{Gate, Script, Setup, Upstream, eventually};
+use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
+use serde_json::json;
 use threadline_test_requirements::Requirement;
 
 /// The parts of the console.
@@ -27,6 +28,14 @@ const TABS: [&str; 14] = [
 /// The right arrow key, as WebDriver names it.
 const RIGHT: &str = "\u{E014}";
 
+/// Opens the console, and signs a user in.
+async fn sign_in(browser: &Browser, app: &App, user: &Client) {
+    browser.goto(&format!("http://{}/admin", app.rest)).await;
+    browser.write("#email", &user.email).await;
+    browser.write("#password", PASSWORD).await;
+    browser.click("#sign-in button").await;
+}
+
 /// Says yes to the question that a click asks. It can come a moment after the click.
 async fn confirm(browser: &Browser) {
     eventually("a question", || async { browser.client.accept_alert().await.ok() }).await;
@@ -46,12 +55,12 @@ async fn an_operator_sees_and_changes_what_happens() {
     ada.say(session, "Hello").await;
     let mut stream = ada.start(session, "A story").await.unwrap();
     stream.until_said("Once").await;
-    browser.goto(&format!("http://{}/admin", app.rest)).await;
-    browser.write("#email", &admin.email).await;
-    browser.write("#password", PASSWORD).await;
-    browser.click("#sign-in button").await;
+    sign_in(&browser, &app, &admin).await;
     browser.read("#tab-runs[aria-selected=true]", "Live runs").await;
     browser.read("#scroll tbody tr", &ada.email).await;
+    let tokens = browser.run("return document.querySelector('#scroll td:nth-child(6)').textContent").await;
+    let counted = tokens.as_str().unwrap().replace(',', "").parse::<u32>();
+    assert!(counted.is_ok_and(|tokens| tokens > 1), "{tokens}");
     browser.read("#health", "Service:").await;
 
     browser.click("#scroll tbody button").await;
@@ -103,14 +112,36 @@ async fn an_operator_sees_and_changes_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feedback_is_read_with_its_answers_by_those_who_may() {
+    let upstream = Upstream::start().await;
+    upstream.queue(Script::says(&["Once upon"]));
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let (reader, ada) = (with_roles(&app, &["admin", "admin:read_content"]).await, app.user().await);
+    let session = ada.session().await;
+    ada.say(session, "A story").await;
+    let page = ada.rpc_ok("items.list", json!({"thread_id": session, "limit": 1})).await;
+    let rating = json!({"thread_id": session, "item_ids": [page["data"][0]["id"]], "kind": "positive"});
+    ada.rpc_ok("items.feedback", rating).await;
+    let Some(browser) = browser().await else { return };
+    sign_in(&browser, &app, &reader).await;
+
+    browser.click("#tab-feedback").await;
+    browser.read("#scroll tbody tr", "positive").await;
+    assert!(!browser.see("#scroll tbody tr").await.text().await.unwrap().contains("Once upon"));
+    browser.click("#filter-include_content").await;
+    browser.click("#search button").await;
+    browser.read("#scroll tbody tr", "Once upon").await;
+    browser.run("document.querySelector('#filter-kind').value = 'negative'").await;
+    browser.click("#search button").await;
+    browser.read("#status", "No answer was rated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_without_the_role_sees_why_nothing_is_shown() {
     let app = Setup::new().await.start().await;
     let ada = app.user().await;
     let Some(browser) = browser().await else { return };
-    browser.goto(&format!("http://{}/admin", app.rest)).await;
-    browser.write("#email", &ada.email).await;
-    browser.write("#password", PASSWORD).await;
-    browser.click("#sign-in button").await;
+    sign_in(&browser, &app, &ada).await;
     browser.read("#problem", "role `admin`").await;
     assert_eq!(browser.count("#scroll tbody tr").await, 0);
 }

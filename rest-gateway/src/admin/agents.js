@@ -19,7 +19,7 @@ export const AGENTS_PART = {
     ["Agent", ({ name }) => name],
     ["Default", ({ isDefault }) => (isDefault ? "yes" : "")],
   ],
-  whole: [{ label: "Load the file again", words: "Load the agents file again?", confirm: true, path: "agents-file/reload" }],
+  whole: [{ label: "Load the agents file again", words: "Load the agents file again?", confirm: true, path: "agents-file/reload" }],
   create: {
     title: "Check a text",
     path: "agents-file/check",

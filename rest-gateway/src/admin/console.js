@@ -88,16 +88,20 @@ async function next() {
     if (isFirst) byId("charts").replaceChildren(...[...above, ...(part.charts?.(data) ?? [])].filter(Boolean));
     fillChoices(byId("search"), part.fields ?? [], data);
     after = meta?.has_more ? meta.after : null;
-    byId("more").hidden = after === null;
-    byId("status").textContent = counted(body.rows.length);
+    const more = byId("more");
+    // A button that disappears would take the focus with it.
+    if (after === null && document.activeElement === more) byId("scroll").focus();
+    more.hidden = after === null;
+    count();
   } catch (error) {
     if (number === newest) fail(error);
   }
 }
 
-function counted(rows) {
-  if (rows === 0) return part.none;
-  return rows === 1 ? "1 row" : `${rows} rows`;
+/** Says how many rows are shown. */
+function count() {
+  const { length } = body.rows;
+  byId("status").textContent = length === 0 ? part.none : length === 1 ? "1 row" : `${length} rows`;
 }
 
 function row(entry) {
@@ -107,23 +111,44 @@ function row(entry) {
 }
 
 function button(act) {
-  return element("button", { click: () => perform(act), "aria-label": act.words }, act.label);
+  const click = ({ currentTarget }) => perform(act, currentTarget);
+  return element("button", { click, "aria-label": act.words }, act.label);
 }
 
-async function perform({ words, confirm: mustConfirm, ask, open: target, method = "POST", path, body: bodyOf }) {
+async function perform({ words, confirm: mustConfirm, ask, open: target, method = "POST", path, body: bodyOf, removes }, pressed) {
   if (mustConfirm && !confirm(words)) return;
   const answer = ask === undefined ? null : prompt(words, ask);
   if (ask !== undefined && answer === null) return;
   if (target) {
     select(target[0], target[1]);
+    byId("panel").focus();
     return;
   }
   try {
-    await change(method, path, bodyOf ? bodyOf(answer) : {});
-    await load();
+    const { data } = await change(method, path, bodyOf ? bodyOf(answer) : {});
+    const old = pressed.closest("tr");
+    if (old === null) await load();
+    else if (old.isConnected) replace(old, pressed, removes ? null : data);
   } catch (error) {
     fail(error);
   }
+}
+
+/**
+ * Replaces a row by that of the changed entry, or removes it. The other rows stay, and the focus stays at the same button,
+ * or goes to that of a row beside it.
+ */
+function replace(old, pressed, entry) {
+  const hadFocus = old.contains(document.activeElement);
+  const at = [...old.querySelectorAll("button")].indexOf(pressed);
+  const fresh = entry && row(entry);
+  const beside = fresh ?? old.nextElementSibling ?? old.previousElementSibling;
+  if (fresh) old.replaceWith(fresh);
+  else old.remove();
+  fail(null);
+  count();
+  if (hadFocus) (beside?.querySelectorAll("button")[at] ?? byId("scroll")).focus();
+  if (body.rows.length === 0 && after !== null) load();
 }
 
 async function create() {
@@ -159,6 +184,8 @@ handleSignIn(async (credentials) => {
   await signIn(credentials);
   byId("sign-in").reset();
   show();
+  // The field that had the focus is not shown any more.
+  byId("panel").focus();
 });
 byId("sign-out").addEventListener("click", signOut);
 document.addEventListener("signed-out", show);

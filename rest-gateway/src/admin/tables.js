@@ -19,8 +19,9 @@ function failureChart({ hours }) {
  * - `limit(values)` is the number of rows of a page, if it is not the usual one.
  * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
  * - `charts(data)` and `above(list)` are shown over the table.
- * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`.
- * - `whole` are such buttons that belong to no row.
+ * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`. The
+ *   response is the changed row, or the row is removed if the button `removes` it.
+ * - `whole` are such buttons that belong to no row: the part is loaded again after a change.
  * - `create` is a form that makes something, or asks something: `told(data)` is shown. It is emptied unless it `keeps` its text.
  */
 export const PARTS = [
@@ -38,7 +39,7 @@ export const PARTS = [
       ["Tokens so far", (run) => (run.tokens === undefined ? "not known" : number(run.tokens))],
       ["Lease owner", (run) => run.lease_owner],
     ],
-    acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel` }],
+    acts: (run) => [{ label: "Cancel", words: `Cancel the run ${run.id}?`, confirm: true, path: `runs/${run.id}/cancel`, removes: true }],
   },
   ...USAGE_PARTS,
   ...PEOPLE_PARTS,

@@ -1,6 +1,6 @@
 //! The console of operators, by mouse and keyboard, also on a phone, and for people who cannot see it.
 
-use super::driver::{Browser, browser};
+use super::driver::{Browser, ENTER, browser};
 use super::page::check;
 use crate::rest::admin::with_roles;
 use crate::support::client::PASSWORD;
@@ -71,7 +71,7 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.see("#tab-usage[aria-selected=true]").await;
     browser.click("#tab-users").await;
     browser.see("#tab-users[aria-selected=true]").await;
-    browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
+    browser.write("#prefix", &format!("{}{}", ada.email, ENTER)).await;
     browser.read("#status", "1 row").await;
     browser.click("#scroll tbody button").await;
     confirm(&browser).await;
@@ -82,7 +82,7 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.read("#filter-model", "test-model").await;
 
     browser.click("#tab-users").await;
-    browser.write("#prefix", &format!("{}{}", ada.email, super::driver::ENTER)).await;
+    browser.write("#prefix", &format!("{}{}", ada.email, ENTER)).await;
     browser.read("#status", "1 row").await;
     browser.click("#scroll tbody button:nth-of-type(2)").await;
     browser.see("#tab-threads[aria-selected=true]").await;
@@ -134,6 +134,47 @@ async fn feedback_is_read_with_its_answers_by_those_who_may() {
     browser.run("document.querySelector('#filter-kind').value = 'negative'").await;
     browser.click("#search button").await;
     browser.read("#status", "No answer was rated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_by_keyboard_leaves_the_list_and_the_focus_in_place() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    let app = Setup::new().await.upstream(&upstream).start().await;
+    let (admin, ada, bob) = (with_roles(&app, &["admin"]).await, app.user().await, app.user().await);
+    let Some(browser) = browser().await else { return };
+    let mut streams = Vec::new();
+    for user in [&ada, &bob] {
+        upstream.queue(Script::stream().words(&["Once"]).stop(&gate).done("stop"));
+        let mut stream = user.start(user.session().await, "A story").await.unwrap();
+        stream.until_said("Once").await;
+        streams.push(stream);
+    }
+    sign_in(&browser, &app, &admin).await;
+    browser.read("#status", "2 rows").await;
+    assert_eq!(browser.focus().await, "panel", "the form is gone, and the focus is not");
+    let focused = "return document.activeElement.getAttribute('aria-label')";
+    let mark = "document.querySelectorAll('#scroll tbody tr').forEach((row) => { row.dataset.old = ''; })";
+
+    // Newest first.
+    for left in ["1 row", "No run is active"] {
+        browser.write("#scroll tbody tr:first-child button", &ENTER.to_string()).await;
+        confirm(&browser).await;
+        browser.read("#status", left).await;
+    }
+    assert_eq!(browser.focus().await, "scroll", "no button is left");
+
+    browser.click("#tab-users").await;
+    browser.read("#status", "3 rows").await;
+    browser.run(mark).await;
+    browser.write("#scroll tbody tr:nth-child(2) button", &ENTER.to_string()).await;
+    confirm(&browser).await;
+    browser.read("#scroll tbody tr:nth-child(2)", "disabled since").await;
+    assert_eq!(browser.count("#scroll tbody tr[data-old]").await, 2, "the other rows are those of before");
+    assert_eq!(browser.run(focused).await, format!("Enable {}?", ada.email));
+    browser.write("#scroll tbody tr:nth-child(2) button:nth-of-type(2)", &ENTER.to_string()).await;
+    browser.see("#tab-threads[aria-selected=true]").await;
+    assert_eq!(browser.focus().await, "panel");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

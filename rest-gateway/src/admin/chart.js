@@ -4,28 +4,48 @@ import { element } from "./dom.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 720;
-const HEIGHT = 160;
-const LINE = 20;
+const HEIGHT = 140;
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
 
 /**
- * Makes a bar chart over time. `bars` are `{ label, value, text }`, oldest first. Returns nothing without bars.
- * `shown` writes a value.
+ * Returns `[time, entry]` for each step from the time `first` to `last`, in milliseconds, oldest first. `entry` is undefined
+ * where there is none: a chart would otherwise show distant times as neighbours. Earlier and later entries are there too.
+ */
+export function eachStep(entries, timeOf, { first, last, step }) {
+  const byTime = new Map(entries.map((entry) => [timeOf(entry), entry]));
+  const [from, to] = [Math.min(first, ...byTime.keys()), Math.max(last, ...byTime.keys())];
+  const times = Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step);
+  return times.map((at) => [at, byTime.get(at)]);
+}
+
+/**
+ * Makes a bar chart over time. `bars` are `{ label, value, text }`, oldest first. Returns nothing without values.
+ * `shown` writes a value. The labels are beside the drawing, which is narrow on a phone: they keep their size.
  */
 export function barChart(title, bars, shown) {
-  if (bars.length === 0) return null;
-  const largest = Math.max(...bars.map(({ value }) => value)) || 1;
-  const step = WIDTH / Math.max(bars.length, 7);
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + LINE}`, role: "img", "aria-label": `${title}, at most ${shown(largest)}` });
-  bars.forEach(({ value, text: words }, index) => {
-    const height = Math.max(1, (value / largest) * (HEIGHT - LINE));
-    const bar = shape("rect", { x: index * step + 1, y: HEIGHT - height, width: Math.max(1, step - 2), height });
-    bar.append(text("title", words));
+  const largest = Math.max(0, ...bars.map(({ value }) => value));
+  if (largest === 0) return null;
+  const step = WIDTH / bars.length;
+  const [first, last] = [bars[0].label, bars.at(-1).label];
+  const words = `${title}, ${first} to ${last}, at most ${shown(largest)}`;
+  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": words });
+  bars.forEach(({ value, text: told }, index) => {
+    if (value === 0) return;
+    const height = Math.max(1, (value / largest) * HEIGHT);
+    const bar = shape("rect", { x: (index + 0.1) * step, y: HEIGHT - height, width: 0.8 * step, height });
+    bar.append(text("title", told));
     svg.append(bar);
   });
-  svg.append(text("text", shown(largest), { x: 0, y: 14 }));
-  svg.append(text("text", bars[0].label, { x: 0, y: HEIGHT + 16 }));
-  if (bars.length > 1) svg.append(text("text", bars.at(-1).label, { x: bars.length * step, y: HEIGHT + 16, "text-anchor": "end" }));
-  return element("figure", {}, element("figcaption", {}, title), svg);
+  const ends = [first, bars.length > 1 && last].filter(Boolean).map((label) => element("span", {}, label));
+  return element(
+    "figure",
+    {},
+    element("figcaption", {}, title),
+    element("p", { class: "scale" }, shown(largest)),
+    svg,
+    element("p", { class: "scale" }, ends),
+  );
 }
 
 /** Makes a list of shares as bars beside their names: `[{ name, value, text }]`, largest first. Nothing without values. */
@@ -50,8 +70,8 @@ function shape(name, attributes) {
   return node;
 }
 
-function text(name, words, attributes = {}) {
-  const node = shape(name, attributes);
+function text(name, words) {
+  const node = shape(name, {});
   node.textContent = words;
   return node;
 }

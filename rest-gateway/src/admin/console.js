@@ -85,7 +85,7 @@ async function next() {
     if (number !== newest) return;
     const rows = part.isWhole ? part.rows(data) : data;
     body.append(...rows.map(row));
-    if (isFirst) byId("charts").replaceChildren(...[...above, ...(part.charts?.(data) ?? [])].filter(Boolean));
+    if (isFirst) byId("charts").replaceChildren(...[...above, ...(part.charts?.(data, values) ?? [])].filter(Boolean));
     fillChoices(byId("search"), part.fields ?? [], data);
     after = meta?.has_more ? meta.after : null;
     const more = byId("more");

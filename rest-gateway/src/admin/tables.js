@@ -1,13 +1,18 @@
 // The parts of the console: the REST row of each, and its columns as `[title, cell]`.
 
 import { AGENTS_PART } from "./agents.js";
-import { barChart } from "./chart.js";
+import { barChart, eachStep, HOUR_MS } from "./chart.js";
 import { duration, number, time } from "./format.js";
 import { KEYS_PART, MAX_ITEMS, PEOPLE_PARTS, words } from "./people.js";
 import { USAGE_PARTS } from "./usage.js";
 
-function failureChart({ hours }) {
-  const bars = hours.map(({ hour, count }) => ({ label: time(hour), value: count, text: `${time(hour)}: ${number(count)} failures` }));
+function failureChart({ hours }, { hours: asked }) {
+  const last = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
+  const range = { first: last - (Number(asked ?? 24) - 1) * HOUR_MS, last, step: HOUR_MS };
+  const bars = eachStep(hours, ({ hour }) => Date.parse(hour), range).map(([at, { count } = { count: 0 }]) => {
+    const label = time(new Date(at).toISOString());
+    return { label, value: count, text: `${label}: ${number(count)} failures` };
+  });
   return [barChart("Failures per hour", bars, number)];
 }
 
@@ -18,7 +23,7 @@ function failureChart({ hours }) {
  * - `fields` are filters. They are parameters of the row, except those `inPath`.
  * - `limit(values)` is the number of rows of a page, if it is not the usual one.
  * - `isWhole` says that the row has no pages; `rows(data)` are its rows then.
- * - `charts(data)` and `above(list)` are shown over the table.
+ * - `charts(data, values)` and `above(list)` are shown over the table.
  * - `acts(row)` are buttons: each opens another part, or requests a change, after a question if it has `confirm` or `ask`. The
  *   response is the changed row, or the row is removed if the button `removes` it.
  * - `whole` are such buttons that belong to no row: the part is loaded again after a change.

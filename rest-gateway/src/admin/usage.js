@@ -1,10 +1,16 @@
 // Parts of the console about usage and budgets.
 
-import { barChart, meterLine, shareChart } from "./chart.js";
+import { barChart, DAY_MS, eachStep, meterLine, shareChart } from "./chart.js";
 import { element } from "./dom.js";
 import { cost, number } from "./format.js";
 
 const UNKNOWN = "(not known)";
+
+/** How many days a report has without dates. */
+const DAYS = 30;
+
+/** A day without usage. */
+const NO_USAGE = { prompt_tokens: 0, completion_tokens: 0, cost_micros: 0, runs: 0 };
 
 const tokens = ({ prompt_tokens: input, completion_tokens: output }) => input + output;
 
@@ -13,10 +19,15 @@ function names(list) {
   return (list ?? []).map(({ name }) => name).filter(Boolean);
 }
 
-function usageCharts({ days, agents, models, total }) {
-  const byDay = days.toReversed();
+function usageCharts({ days, agents, models, total }, { since, until }) {
+  const last = until ? Date.parse(until) : Math.floor(Date.now() / DAY_MS) * DAY_MS;
+  const first = since ? Date.parse(since) : last - (DAYS - 1) * DAY_MS;
+  const byDay = eachStep(days, ({ date }) => Date.parse(date), { first, last, step: DAY_MS });
   const bars = (value, shown) =>
-    byDay.map((day) => ({ label: day.date, value: value(day), text: `${day.date}: ${shown(value(day))}, ${number(day.runs)} runs` }));
+    byDay.map(([at, day = NO_USAGE]) => {
+      const label = new Date(at).toISOString().slice(0, 10);
+      return { label, value: value(day), text: `${label}: ${shown(value(day))}, ${number(day.runs)} runs` };
+    });
   const shares = (list) =>
     list.map((entry) => ({
       name: entry.name ?? UNKNOWN,

@@ -78,6 +78,16 @@ async fn an_operator_sees_and_changes_what_happens() {
     browser.read("#scroll tbody tr", "disabled since").await;
     browser.click("#tab-usage").await;
     browser.see("#charts svg rect").await;
+    let bars = browser
+        .run("return [...document.querySelectorAll('#charts rect')].map((bar) => Number(bar.getAttribute('x')))");
+    let bars = bars.await;
+    assert!(bars[0].as_f64().is_some_and(|x| x > 690.0), "29 days without usage are before today: {bars}");
+    let labels = browser.run("return document.querySelector('#charts svg + .scale').children.length").await;
+    assert_eq!(
+        (labels, browser.count("#charts svg text").await),
+        (json!(2), 0),
+        "labels do not shrink with the drawing"
+    );
     browser.read("#charts .meters", "default").await;
     browser.read("#filter-model", "test-model").await;
 

@@ -9,9 +9,10 @@ use threadline_schema::ErrorCode;
 const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>
 <title>Threadline REST API</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-h2{font-size:1rem;margin:1.5rem 0 0}p{margin:.2rem 0;white-space:pre-line}small{color:#777}
-table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}tr:target{background:#fd04}</style>
-<h1>Threadline REST API</h1><p>With search and requests to try out: <a href=/docs/api>/docs/api</a>.
+h2{font-size:1rem;margin:1.5rem 0 0}p{margin:.2rem 0;white-space:pre-line}small{color:#666}h2,p{overflow-wrap:anywhere}
+table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}tr:target{background:#fd04}
+@media(max-width:44rem){table,tbody,tr,td{display:block}tr{padding:.3rem 0}td{overflow-wrap:anywhere}}</style>
+<main><h1>Threadline REST API</h1><p>With search and requests to try out: <a href=/docs/api>/docs/api</a>.
 The same for programs: <a href=/openapi.json>/openapi.json</a></p>
 ";
 
@@ -47,7 +48,7 @@ pub(crate) fn docs_html() -> String {
             &format!("<tr id={code}><td>{status}<td><code>{code}</code><td>{meaning}<br><small>{remedy}</small></tr>"),
         );
     }
-    out.push_str("</table></html>\n");
+    out.push_str("</table></main></html>\n");
     out
 }
 

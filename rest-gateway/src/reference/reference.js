@@ -4,7 +4,7 @@ import "./explorer.js";
 const LIGHT = {
   "bg-color": "#ffffff",
   "text-color": "#24292f",
-  "header-bg-color": "#24445c",
+  "header-bg-color": "#e4ebf1",
   "nav-bg-color": "#f3f5f7",
   "nav-text-color": "#24292f",
   "primary-color": "#0b62a3",
@@ -34,3 +34,25 @@ explorer.setAttribute("server-url", root.href.replace(/\/$/, ""));
 explorer.setAttribute("collapse", "");
 explorer.setAttribute("schema-expand-level", "2");
 document.body.append(explorer);
+openByKeyboard(explorer);
+
+/**
+ * Makes what opens by a click open by the keyboard too: on a narrow screen, the viewer shows groups and operations under
+ * heads that take no focus.
+ */
+function openByKeyboard({ shadowRoot }) {
+  const HEADS = ".section-tag-header, .endpoint-head";
+  const mark = () => {
+    for (const head of shadowRoot.querySelectorAll(HEADS)) {
+      head.tabIndex = 0;
+      head.role = "button";
+      head.ariaExpanded = String(head.closest(".expanded, .collapsed")?.matches(".expanded") ?? false);
+    }
+  };
+  new MutationObserver(mark).observe(shadowRoot, { childList: true, subtree: true, attributeFilter: ["class"] });
+  shadowRoot.addEventListener("keydown", (event) => {
+    if (!event.target.matches(HEADS) || !["Enter", " "].includes(event.key)) return;
+    event.preventDefault();
+    event.target.click();
+  });
+}

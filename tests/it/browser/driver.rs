@@ -1,14 +1,19 @@
 //! Chromium, driven through ChromeDriver.
 
 use crate::support::{PATIENCE, eventually};
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{ClientBuilder, Locator};
+use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::Url;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
 use threadline_test_requirements::Requirement;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -92,10 +97,19 @@ impl Browser {
         field.send_keys(text).await.expect("keys that are taken");
     }
 
-    /// Presses a key, in the element that has the focus.
+    /// Presses a key, wherever the focus is.
     pub async fn press(&self, key: char) {
-        let element = self.client.active_element().await.expect("a page");
-        element.send_keys(&key.to_string()).await.expect("a key that is taken");
+        let keys = KeyActions::new("keyboard".to_owned());
+        let keys = keys.then(KeyAction::Down { value: key }).then(KeyAction::Up { value: key });
+        self.client.perform_actions(keys).await.expect("a key that is taken");
+    }
+
+    /// Says whether the system asks for dark colours.
+    pub async fn set_dark(&self, is_dark: bool) {
+        let value = if is_dark { "dark" } else { "light" };
+        let params = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        let command = DevTools(json!({"cmd": "Emulation.setEmulatedMedia", "params": params}));
+        self.client.issue_cmd(command).await.expect("colours that the browser can ask for");
     }
 
     /// Returns the id of the element that has the focus; empty without an id.
@@ -117,6 +131,20 @@ impl Browser {
     /// Returns a directory for files of the test, removed with the browser.
     pub fn directory(&self) -> &Path {
         &self.driver.profile
+    }
+}
+
+/// A command for Chromium that WebDriver does not have.
+#[derive(Debug)]
+struct DevTools(Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, <Url as FromStr>::Err> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.0.to_string()))
     }
 }
 

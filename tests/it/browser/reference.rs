@@ -1,8 +1,10 @@
 //! The interactive API reference.
 
-use super::driver::{Browser, browser};
+use super::driver::{Browser, ENTER, TAB, browser};
+use super::page::check;
 use crate::support::{Setup, eventually};
 use serde_json::{Value, json};
+use threadline_test_requirements::Requirement;
 
 /// The viewer draws in its shadow tree.
 const ROOT: &str = "const root = document.querySelector('openapi-explorer')?.shadowRoot;
@@ -17,6 +19,9 @@ const VIOLATIONS: &str = "const done = arguments[0];
     }, { types: ['csp-violation'], buffered: true }).observe();
     setTimeout(() => fetch('http://elsewhere.invalid/').catch(() => {}), 100);
     setTimeout(() => done(['nothing was refused', ...found]), 5000);";
+
+/// Whether the page is not wider than the window.
+const FITS: &str = "return document.scrollingElement.scrollWidth <= innerWidth";
 
 /// Adds a script to the page. Returns 1 if it ran.
 const INJECTION: &str = "const script = document.createElementNS('http://www.w3.org/2000/svg', 'script');
@@ -81,4 +86,58 @@ async fn operations_are_found_and_tried_out_under_a_strict_policy() {
     let violations = browser.client.execute_async(VIOLATIONS, Vec::new()).await.unwrap();
     assert_eq!(violations, json!(["connect-src http://elsewhere.invalid/"]));
     assert_eq!(browser.run(INJECTION).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_can_read_the_references_also_on_a_phone_and_in_the_dark() {
+    let Some(axe) = Requirement::Axe.find() else { return };
+    let axe = std::fs::read_to_string(axe).expect("TEST_AXE is the path of axe.min.js");
+    let Some(browser) = browser().await else { return };
+    let app = Setup::new().await.start().await;
+    for (width, height, is_dark) in [(1100, 900, false), (1100, 900, true), (390, 800, false), (390, 800, true)] {
+        browser.client.set_window_size(width, height).await.unwrap();
+        browser.set_dark(is_dark).await;
+        let what = |page: &str| format!("{page} at {width}, dark: {is_dark}");
+        browser.goto(&format!("http://{}/docs", app.rest)).await;
+        check(&browser, &axe, &what("/docs")).await;
+        assert!(browser.run(FITS).await == true, "{} is wider than the window", what("/docs"));
+
+        browser.goto(&format!("http://{}/docs/api", app.rest)).await;
+        open_operation(&browser, width < 768).await;
+        check(&browser, &axe, &what("/docs/api")).await;
+        assert!(browser.run(FITS).await == true, "{} is wider than the window", what("/docs/api"));
+    }
+}
+
+/// Opens an operation: on a phone with the keyboard, its group first.
+async fn open_operation(browser: &Browser, is_phone: bool) {
+    const OPERATION: &str =
+        "all('.nav-bar-path').find((entry) => entry.dataset.contentId === 'post-/api/v1/auth/login')";
+    if is_phone {
+        for head in ["section-tag-header", "endpoint-head"] {
+            eventually("there is something to open", || async {
+                (run(browser, &format!("return all('.{head}').length > 0")).await == true).then_some(())
+            })
+            .await;
+            let is_at_head = format!("return root.activeElement?.classList.contains('{head}') ?? false");
+            eventually("a head has the focus", || async {
+                browser.press(TAB).await;
+                (run(browser, &is_at_head).await == true).then_some(())
+            })
+            .await;
+            browser.press(ENTER).await;
+            let is_open = "return root.activeElement?.ariaExpanded ?? null";
+            eventually("it is open", || async { (run(browser, is_open).await == "true").then_some(()) }).await;
+        }
+    } else {
+        eventually("the operation is in the list", || async {
+            let script = format!("const entry = {OPERATION}; entry?.click(); return entry !== undefined;");
+            (run(browser, &script).await == true).then_some(())
+        })
+        .await;
+    }
+    eventually("the operation can be tried out", || async {
+        (run(browser, "return all('api-request').length > 0").await == true).then_some(())
+    })
+    .await;
 }

@@ -110,6 +110,29 @@ async fn conversations_are_found_by_the_words_of_their_titles() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_stops_after_some_pages_says_so_and_goes_on_when_asked() {
+    let app =
+        Setup::new().await.with("MAX_SESSIONS_PER_USER", 0).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    let oldest = user.session().await;
+    user.rpc_ok("threads.update", json!({"thread_id": oldest, "title": "The oldest of all"})).await;
+    for _ in 0..620 {
+        user.session().await;
+    }
+    browser.client.refresh().await.unwrap();
+    browser.read("#more-threads", "Show more").await;
+    browser.write("#search", "oldest").await;
+    browser.read("#no-threads", "None of the newest 500 conversations").await;
+    let asked =
+        "return performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/chatkit')).length";
+    assert_eq!(browser.run(asked).await, 5, "one for the first page, and four for the search");
+    browser.read("#more-threads", "Search older conversations").await;
+    browser.click("#more-threads").await;
+    browser.read("#threads li:only-child", "The oldest of all").await;
+    assert_eq!(browser.count("#no-threads:not([hidden]), #more-threads:not([hidden])").await, 0, "all were searched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     let said = "1. One\n   - inner\n2. Two\n\n```rust\nlet x: u32 = 4;\n```\n\n\u{645}\u{631}\u{62d}\u{628}\u{627}\n\n\
                 ![spy](https://example.com/x.png)";

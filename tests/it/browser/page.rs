@@ -135,6 +135,9 @@ async fn a_search_stops_after_some_pages_says_so_and_goes_on_when_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     let said = "1. One\n   - inner\n2. Two\n\n```rust\nlet x: u32 = 4;\n```\n\n\u{645}\u{631}\u{62d}\u{628}\u{627}\n\n\
+                | \u{645}\u{631}\u{62d}\u{628}\u{627} | b |\n|---|---|\n| c | d |\n\n\
+                - \u{645}\u{631}\u{62d}\u{628}\u{627}\n\n- two\n\n> \u{645}\u{631}\u{62d}\u{628}\u{627}\n\n\
+                | a | \u{645}\u{631}\u{62d}\u{628}\u{627} |\n|---|---|\n| c | d |\n\n\
                 ![spy](https://example.com/x.png)";
     let upstream = Upstream::start().await;
     upstream.queue(Script::says(&[said]));
@@ -149,6 +152,10 @@ async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     browser.see("[aria-label='Copied']").await;
     let direction = "return getComputedStyle(document.querySelector('.formatted > p')).direction";
     assert_eq!(browser.run(direction).await, "rtl");
+    let directions = "return [...document.querySelectorAll('.formatted > :is(ol, ul, blockquote), .formatted > .table table')]\
+                      .map((block) => `${block.localName} ${getComputedStyle(block).direction}`)";
+    let expected = json!(["ol ltr", "table rtl", "ul rtl", "blockquote rtl", "table ltr"]);
+    assert_eq!(browser.run(directions).await, expected, "each block goes in the direction of its first words");
     assert_eq!(browser.count(".formatted img").await, 0, "an image would tell its server that the text was read");
 }
 

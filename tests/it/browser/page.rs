@@ -88,6 +88,18 @@ async fn a_message_that_is_too_long_is_not_sent_and_an_old_one_can_be_edited() {
     assert_eq!(browser.run("return document.querySelector('#message').value").await, "Hello");
     say(&browser, " again").await;
     browser.read(".item:nth-child(3).user_message", "Hello again").await;
+
+    let written = "return document.querySelector('#message').value";
+    browser.see("#send[disabled]").await;
+    browser.write("#message", "A draft").await;
+    browser.click(".user_message [aria-label='Edit and send again']").await;
+    assert_eq!(browser.run(written).await, "Hello");
+    browser.see("#message").await.send_keys(&"\u{E003}".repeat(5)).await.unwrap();
+    assert_eq!(browser.run(written).await, "A draft", "removing the old message brings the draft back");
+    browser.click(".user_message [aria-label='Edit and send again']").await;
+    say(&browser, " 3").await;
+    browser.read(".item:nth-child(5).user_message", "Hello 3").await;
+    assert_eq!(browser.run(written).await, "A draft", "sending it too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

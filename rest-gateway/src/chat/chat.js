@@ -139,6 +139,8 @@ function textOf({ content }) {
 async function retry(item) {
   const message = current.messageBefore(item.id);
   if (message) await current.retry(message.id);
+  // The button may have gone, and the focus with it.
+  if (document.activeElement === document.body) byId("scroller").focus();
 }
 
 function showState() {

@@ -222,6 +222,9 @@ async fn everybody_can_use_the_page_also_on_a_phone() {
     say(&browser, "Fail").await;
     browser.see(".notice.danger").await;
     check(&browser, &axe, "a failed answer").await;
+    browser.client.refresh().await.unwrap();
+    browser.see("#unanswered button").await;
+    check(&browser, &axe, "a missing answer").await;
     browser.click("#toggle-sidebar").await;
     browser.see("#sidebar.open").await;
     check(&browser, &axe, "the open sidebar").await;

@@ -30,7 +30,7 @@ const log = new Log({
   answer: (item, input) => attempt(() => current.answer(item.id, input)),
   act: (item, action) => attempt(() => current.act(item.id, action)),
   ratingOf: (item) => current.ratings.get(item.id),
-  edit: (item) => composer.setText(textOf(item)),
+  edit: (item) => composer.offer(textOf(item)),
   rate: (item, kind) => attempt(() => current.rate(item.id, kind)),
   copy: (item) => attempt(() => navigator.clipboard.writeText(textOf(item))),
 });
@@ -40,7 +40,7 @@ byId("sign-out").addEventListener("click", () => server.signOut());
 byId("new-chat").addEventListener("click", () => sidebar.open(false));
 for (const prompt of document.querySelectorAll("#welcome button")) {
   prompt.addEventListener("click", () => {
-    composer.setText(prompt.textContent);
+    composer.offer(prompt.textContent);
     composer.send();
   });
 }
@@ -139,6 +139,8 @@ function textOf({ content }) {
 async function retry(item) {
   const message = current.messageBefore(item.id);
   if (message) await current.retry(message.id);
+  // The button may have gone, and the focus with it.
+  if (document.activeElement === document.body) byId("scroller").focus();
 }
 
 function showState() {

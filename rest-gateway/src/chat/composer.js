@@ -10,6 +10,8 @@ export class Composer {
   /** Files of the message: `{ file, id, isUploaded, node, controller }`. `id` is null before the announcement. */
   files = [];
   isSending = false;
+  /** What the user had written before another text was put in its place; null if none was. */
+  draft = null;
   /** Maximum number of characters of a message; null if there is no limit, or if it is not known yet. */
   maxChars = null;
 
@@ -32,6 +34,9 @@ export class Composer {
     });
     this.stopButton.addEventListener("click", stop);
     for (const name of ["input", "pointerdown"]) this.text.addEventListener(name, () => this.fit());
+    this.text.addEventListener("input", () => {
+      if (this.text.value === "" && this.draft !== null) this.restoreDraft();
+    });
     this.text.addEventListener("keydown", (event) => this.sendOnEnter(event));
     byId("attach").addEventListener("change", ({ currentTarget: input }) => {
       this.add(input.files);
@@ -62,6 +67,19 @@ export class Composer {
     this.text.focus();
   }
 
+  /** Puts a text in the place of what is written, which comes back when this text is sent or removed. */
+  offer(text) {
+    // A second offer replaces the first one, and not the draft.
+    this.draft ??= this.text.value;
+    this.setText(text);
+  }
+
+  restoreDraft() {
+    const draft = this.draft ?? "";
+    this.draft = null;
+    this.setText(draft);
+  }
+
   async send() {
     if (!this.isReady()) return;
     this.isSending = true;
@@ -73,7 +91,7 @@ export class Composer {
       );
       this.files = [];
       this.list.replaceChildren();
-      this.setText("");
+      this.restoreDraft();
     } catch (error) {
       // The text stays, so that the user can change it and send it again. Until then it must not hide the conversation.
       this.text.style.height = "";

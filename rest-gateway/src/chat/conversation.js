@@ -8,6 +8,9 @@ import * as server from "./server.js";
 /** Items per page. */
 const PAGE_SIZE = 50;
 
+/** The types of items that end no answer. */
+const UNANSWERED = ["user_message", "workflow"];
+
 /** The view of a conversation that is not shown. */
 const NO_VIEW = { put() {}, grow() {}, remove() {}, showAll() {}, showState() {} };
 
@@ -194,6 +197,16 @@ export class Conversation {
     this.view.showState();
     // The request that starts the run has not been answered yet: `begin` stops the run when it is.
     if (running.runId !== null) await server.cancelRun(running.runId);
+  }
+
+  /**
+   * Returns the last item if an answer is missing after it: the run has failed or was stopped, and its notice was lost with
+   * a reload. Null if all is answered, or may still be.
+   */
+  get unanswered() {
+    const last = this.items.at(-1);
+    const mayAsk = this.running === null && (this.thread?.status?.type ?? "active") === "active";
+    return mayAsk && last && !last.local && UNANSWERED.includes(last.type) ? last : null;
   }
 
   /** Returns the user message that an item is, or answers. */

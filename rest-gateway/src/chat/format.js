@@ -72,17 +72,23 @@ function draw(tokens) {
   return root.children;
 }
 
-/** Draws the content of a pair of tokens, such as `strong_open` and `strong_close`. */
+/**
+ * Draws the content of a pair of tokens, such as `strong_open` and `strong_close`.
+ *
+ * An outermost block, such as a table, has the direction of its first words. Blocks inside of it have no `dir`: that would hide
+ * their words from it. See `unicode-bidi` in base.css.
+ */
 function drawPair(token, children) {
+  const dir = token.block && token.level === 0 && "auto";
   // Paragraphs of a list without empty lines.
   if (token.hidden) return children;
   if (token.type === "link_open") return [webLink(token.attrGet("href"), children)];
-  if (token.type === "heading_open") return [drawHeading(token, children)];
-  if (token.type === "table_open") return [drawTable(children)];
+  if (token.type === "heading_open") return [drawHeading(token, dir, children)];
+  if (token.type === "table_open") return [drawTable(dir, children)];
   if (token.type === "th_open" || token.type === "td_open") return [drawCell(token, children)];
-  if (token.type === "ordered_list_open") return [element("ol", { start: token.attrGet("start"), dir: "auto" }, children)];
+  if (token.type === "ordered_list_open") return [element("ol", { start: token.attrGet("start"), dir }, children)];
   if (token.type === "list_item_open") return [element("li", {}, children)];
-  return [element(token.tag, { dir: token.block && "auto" }, children)];
+  return [element(token.tag, { dir }, children)];
 }
 
 function drawLeaf(token) {
@@ -115,20 +121,21 @@ function drawLeaf(token) {
 }
 
 /** Draws a heading. The page has two levels of its own above those of a text. */
-function drawHeading({ tag }, children) {
+function drawHeading({ tag }, dir, children) {
   const level = Math.min(Number(tag.slice(1)) + 2, 6);
-  return element(`h${level}`, { dir: "auto" }, children);
+  return element(`h${level}`, { dir }, children);
 }
 
 /** Draws a table, in a box that scrolls where the table is wider than the page. */
-function drawTable(children) {
-  return element("div", { class: "table", tabindex: 0, role: "group", "aria-label": "Table" }, element("table", {}, children));
+function drawTable(dir, children) {
+  const table = element("table", { dir }, children);
+  return element("div", { class: "table", tabindex: 0, role: "group", "aria-label": "Table" }, table);
 }
 
 const ALIGNMENTS = { left: "start", center: "center", right: "end" };
 
 function drawCell(token, children) {
-  const cell = element(token.tag, { scope: token.tag === "th" && "col", dir: "auto" }, children);
+  const cell = element(token.tag, { scope: token.tag === "th" && "col" }, children);
   const [, align] = /text-align: *(\w+)/.exec(token.attrGet("style") ?? "") ?? [];
   cell.style.textAlign = ALIGNMENTS[align] ?? "start";
   return cell;

@@ -22,6 +22,7 @@ export class Log {
     this.list = byId("log");
     this.welcome = byId("welcome");
     this.status = byId("status");
+    this.unanswered = byId("unanswered");
     this.earlier = byId("earlier");
     this.earlier.addEventListener("click", () => handlers.loadEarlier());
     this.scroller.addEventListener("scroll", () => this.onScroll());
@@ -97,8 +98,19 @@ export class Log {
     const words = running && (running.stopped ? "Stopping" : (progress?.text ?? "Answering"));
     const shown = isDisconnected ? "The connection is lost. Connecting again" : words;
     this.status.replaceChildren(...(shown ? [element("span", { class: "spinner" }), shown] : []));
+    this.showUnanswered();
     this.handlers.stateChanged();
     this.keepEnd();
+  }
+
+  /** Says that an answer is missing, and offers to try again. */
+  showUnanswered() {
+    const isMissing = this.conversation.unanswered !== null;
+    if (isMissing === this.unanswered.hasChildNodes()) return;
+    const retry = () => this.handlers.retry(this.conversation.unanswered);
+    const button = element("button", { type: "button", click: retry }, "Try again");
+    const notice = element("div", { class: "notice warning", role: "note" }, element("span", {}, "There is no answer to this."), button);
+    this.unanswered.replaceChildren(...(isMissing ? [notice] : []));
   }
 
   draw(item) {

@@ -4,11 +4,19 @@ import { byId, element } from "./dom.js";
 import { iconButton } from "./icons.js";
 import * as server from "./server.js";
 
+/** Conversations per page. */
+const PAGE_SIZE = 100;
+/** How many conversations a search loads by itself: with thousands, it would use up the requests that a user has per minute. */
+const SEARCHED = 500;
+
 export class Sidebar {
   threads = [];
   current = null;
   /** The cursor of the next page; null if all conversations are loaded. */
   next = null;
+  /** Up to how many conversations a search looks at. */
+  reach = SEARCHED;
+  isSearching = false;
 
   /** `removed` is called with the id of a deleted thread, `failed` with errors. */
   constructor({ removed, failed }) {
@@ -21,7 +29,7 @@ export class Sidebar {
     this.search = byId("search");
     this.search.addEventListener("input", () => this.find());
     this.more = byId("more-threads");
-    this.more.addEventListener("click", () => this.try(() => this.loadPage()));
+    this.more.addEventListener("click", () => this.showMore());
     this.empty = byId("no-threads");
     byId("shade").addEventListener("click", () => this.open(false));
     // On the document: the focus can be lost, for example when the list is drawn again.
@@ -40,7 +48,7 @@ export class Sidebar {
   }
 
   async loadPage() {
-    const params = { limit: 100, order: "desc", ...(this.next && { after: this.next }) };
+    const params = { limit: PAGE_SIZE, order: "desc", ...(this.next && { after: this.next }) };
     const page = await server.requestJson("threads.list", params);
     const known = new Set(this.threads.map(({ id }) => id));
     this.threads.push(...page.data.filter(({ id }) => !known.has(id)));
@@ -48,15 +56,27 @@ export class Sidebar {
     this.draw();
   }
 
-  /** Shows the conversations whose title has the words of the search. Loads the other pages first. */
+  /** Shows the conversations whose title has the words of the search. Loads other pages first, as far as it may. */
   async find() {
     this.draw();
-    if (this.search.value === "" || this.isLoadingAll) return;
-    this.isLoadingAll = true;
+    if (this.words().length === 0 || this.isSearching) return;
+    this.isSearching = true;
     await this.try(async () => {
-      while (this.next !== null) await this.loadPage();
+      while (this.next !== null && this.threads.length < this.reach && this.words().length > 0) await this.loadPage();
     });
-    this.isLoadingAll = false;
+    this.isSearching = false;
+    this.draw();
+  }
+
+  async showMore() {
+    if (this.words().length === 0) return this.try(() => this.loadPage());
+    this.reach = this.threads.length + SEARCHED;
+    return this.find();
+  }
+
+  /** Returns the words that are searched. */
+  words() {
+    return this.search.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
   }
 
   /** Adds a conversation, or updates its title, and moves it to the top. */
@@ -81,13 +101,22 @@ export class Sidebar {
   }
 
   draw() {
-    const words = this.search.value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+    const words = this.words();
     const isFound = ({ title }) => words.every((word) => (title ?? "").toLocaleLowerCase().includes(word));
     const found = this.threads.filter(isFound);
     this.list.replaceChildren(...found.map((thread) => this.entry(thread)));
-    this.empty.hidden = words.length === 0 || found.length > 0;
-    this.empty.textContent = this.empty.hidden ? "" : "No conversation has these words in its title.";
-    this.more.hidden = this.next === null || words.length > 0;
+    const said = words.length === 0 || this.isSearching ? "" : this.outcome(found.length);
+    this.empty.hidden = said === "";
+    this.empty.textContent = said;
+    this.more.hidden = this.next === null || this.isSearching;
+    this.more.textContent = words.length === 0 ? "Show more" : "Search older conversations";
+  }
+
+  /** Says what a search has not found, or not looked at. */
+  outcome(found) {
+    const newest = `the newest ${this.threads.length} conversations`;
+    if (found > 0) return this.next === null ? "" : `Only ${newest} were searched.`;
+    return this.next === null ? "No conversation has these words in its title." : `None of ${newest} has these words in its title.`;
   }
 
   entry({ id, title }) {

@@ -62,6 +62,30 @@ async fn a_run_is_cancelled_rated_and_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_answer_can_be_tried_again_also_after_a_reload() {
+    let upstream = Upstream::start().await;
+    let gate = Gate::closed();
+    upstream.queue(Script::fails(400, &json!({"error": "no"})));
+    upstream.queue(Script::stream().stop(&gate).words(&["Once"]).done("stop"));
+    let app = Setup::new().await.upstream(&upstream).with("CHATKIT_CANCEL_GRACE_MS", GRACE_MS).start().await;
+    let Some((browser, _)) = newcomer(&app).await else { return };
+    say(&browser, "A story").await;
+    browser.see(".notice.danger button").await;
+    assert_eq!(browser.count("#unanswered button").await, 0, "said once");
+    browser.client.refresh().await.unwrap();
+    browser.read("#unanswered", "There is no answer to this.").await;
+    browser.click("#unanswered button").await;
+    browser.see("#stop").await;
+    assert_eq!(browser.count("#unanswered button").await, 0);
+    browser.client.refresh().await.unwrap();
+    browser.see("#stop").await;
+    assert_eq!(browser.count("#unanswered button").await, 0, "the answer may still come");
+    gate.open();
+    assert_eq!(answer(&browser).await, "Once");
+    assert_eq!((browser.count(".user_message").await, browser.count("#unanswered button").await), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markdown_is_formatted_while_it_is_streamed() {
     let upstream = Upstream::start().await;
     let gate = Gate::closed();

@@ -88,6 +88,18 @@ async fn a_message_that_is_too_long_is_not_sent_and_an_old_one_can_be_edited() {
     assert_eq!(browser.run("return document.querySelector('#message').value").await, "Hello");
     say(&browser, " again").await;
     browser.read(".item:nth-child(3).user_message", "Hello again").await;
+
+    let written = "return document.querySelector('#message').value";
+    browser.see("#send[disabled]").await;
+    browser.write("#message", "A draft").await;
+    browser.click(".user_message [aria-label='Edit and send again']").await;
+    assert_eq!(browser.run(written).await, "Hello");
+    browser.see("#message").await.send_keys(&"\u{E003}".repeat(5)).await.unwrap();
+    assert_eq!(browser.run(written).await, "A draft", "removing the old message brings the draft back");
+    browser.click(".user_message [aria-label='Edit and send again']").await;
+    say(&browser, " 3").await;
+    browser.read(".item:nth-child(5).user_message", "Hello 3").await;
+    assert_eq!(browser.run(written).await, "A draft", "sending it too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,8 +122,34 @@ async fn conversations_are_found_by_the_words_of_their_titles() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_stops_after_some_pages_says_so_and_goes_on_when_asked() {
+    let app =
+        Setup::new().await.with("MAX_SESSIONS_PER_USER", 0).with("RATE_LIMIT_REQUESTS_PER_MINUTE", 0).start().await;
+    let Some((browser, user)) = newcomer(&app).await else { return };
+    let oldest = user.session().await;
+    user.rpc_ok("threads.update", json!({"thread_id": oldest, "title": "The oldest of all"})).await;
+    for _ in 0..620 {
+        user.session().await;
+    }
+    browser.client.refresh().await.unwrap();
+    browser.read("#more-threads", "Show more").await;
+    browser.write("#search", "oldest").await;
+    browser.read("#no-threads", "None of the newest 500 conversations").await;
+    let asked =
+        "return performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/chatkit')).length";
+    assert_eq!(browser.run(asked).await, 5, "one for the first page, and four for the search");
+    browser.read("#more-threads", "Search older conversations").await;
+    browser.click("#more-threads").await;
+    browser.read("#threads li:only-child", "The oldest of all").await;
+    assert_eq!(browser.count("#no-threads:not([hidden]), #more-threads:not([hidden])").await, 0, "all were searched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     let said = "1. One\n   - inner\n2. Two\n\n```rust\nlet x: u32 = 4;\n```\n\n\u{645}\u{631}\u{62d}\u{628}\u{627}\n\n\
+                | \u{645}\u{631}\u{62d}\u{628}\u{627} | b |\n|---|---|\n| c | d |\n\n\
+                - \u{645}\u{631}\u{62d}\u{628}\u{627}\n\n- two\n\n> \u{645}\u{631}\u{62d}\u{628}\u{627}\n\n\
+                | a | \u{645}\u{631}\u{62d}\u{628}\u{627} |\n|---|---|\n| c | d |\n\n\
                 ![spy](https://example.com/x.png)";
     let upstream = Upstream::start().await;
     upstream.queue(Script::says(&[said]));
@@ -126,6 +164,10 @@ async fn nested_lists_code_and_right_to_left_text_are_shown_as_meant() {
     browser.see("[aria-label='Copied']").await;
     let direction = "return getComputedStyle(document.querySelector('.formatted > p')).direction";
     assert_eq!(browser.run(direction).await, "rtl");
+    let directions = "return [...document.querySelectorAll('.formatted > :is(ol, ul, blockquote), .formatted > .table table')]\
+                      .map((block) => `${block.localName} ${getComputedStyle(block).direction}`)";
+    let expected = json!(["ol ltr", "table rtl", "ul rtl", "blockquote rtl", "table ltr"]);
+    assert_eq!(browser.run(directions).await, expected, "each block goes in the direction of its first words");
     assert_eq!(browser.count(".formatted img").await, 0, "an image would tell its server that the text was read");
 }
 
@@ -180,6 +222,9 @@ async fn everybody_can_use_the_page_also_on_a_phone() {
     say(&browser, "Fail").await;
     browser.see(".notice.danger").await;
     check(&browser, &axe, "a failed answer").await;
+    browser.client.refresh().await.unwrap();
+    browser.see("#unanswered button").await;
+    check(&browser, &axe, "a missing answer").await;
     browser.click("#toggle-sidebar").await;
     browser.see("#sidebar.open").await;
     check(&browser, &axe, "the open sidebar").await;
@@ -194,6 +239,7 @@ async fn everybody_can_use_the_page_also_on_a_phone() {
 async fn the_list_on_a_phone_is_opened_used_and_left_with_the_keyboard() {
     let app = Setup::new().await.start().await;
     let Some((browser, _)) = newcomer(&app).await else { return };
+    eventually("the page is ready", || async { (browser.focus().await == "message").then_some(()) }).await;
     browser.client.set_window_size(390, 800).await.unwrap();
     let open = || async { browser.count("#sidebar.open").await == 1 };
     browser.write("#toggle-sidebar", &ENTER.to_string()).await;

@@ -1,7 +1,7 @@
 //! Maps failures of the server and of the connection to [`ModelError`], and redacts them.
 
 use super::error_body::ServerError;
-use super::error_kind::{ErrorKind, classify};
+use super::error_kind::{ErrorKind, classify, context_limit, is_about_max_tokens};
 use super::retry_delay::delay_in_words;
 use crate::{ErrorSource, ModelError, WaitingFor};
 use futures::StreamExt;
@@ -38,6 +38,19 @@ pub(super) async fn from_response(response: Response) -> ModelError {
         }
     }
     from_kind(Some(status), retry_after, ServerError::from_body(&body))
+}
+
+/// Returns the error of a chat completion whose request cannot be changed any more.
+///
+/// Nothing of such a request is large but its prompt, so status 413 is about its length, whatever the words are. The
+/// same is true if the answer does not fit behind the prompt, and the request asks for no certain length.
+pub(super) fn about_chat_completion(error: ModelError) -> ModelError {
+    match error {
+        ModelError::Refused { status, message } if status == 413 || is_about_max_tokens(&message.to_lowercase()) => {
+            ModelError::ContextLength { status, limit: context_limit(&message.to_lowercase()), message }
+        }
+        error => error,
+    }
 }
 
 /// Creates the error of an event named `error`, whatever it contains.

@@ -3,6 +3,7 @@
 //! Servers have no common codes for it. A rule applies only if the request contains what it is about, and a change is
 //! kept only if the server then accepts the request.
 
+use super::error_kind::is_about_max_tokens;
 use super::outgoing::RequestFacts;
 use crate::ModelError;
 use crate::dialect::{
@@ -61,10 +62,14 @@ pub(super) fn remedies(error: &ModelError, facts: &RequestFacts, dialect: &Diale
     let text: String =
         message.chars().take(MAX_CHARS).flat_map(char::to_lowercase).map(|c| if c == '\n' { ' ' } else { c }).collect();
     let refusal = Refusal { text: &text, facts, dialect };
-    if refusal.says(OTHER_MATTERS) {
-        return Vec::new();
-    }
     let mut remedies = Vec::new();
+    if is_about_max_tokens(&text) {
+        refusal.max_tokens_behind_this_prompt(&mut remedies);
+        return remedies;
+    }
+    if refusal.says(OTHER_MATTERS) {
+        return remedies;
+    }
     refusal.parameters(&mut remedies);
     refusal.fields_of_calls(&mut remedies);
     refusal.tools(&mut remedies);
@@ -125,6 +130,14 @@ impl Refusal<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The prompt fits, and the answer would not fit behind it. Without a limit, the answer gets what is left.
+    fn max_tokens_behind_this_prompt(&self, remedies: &mut Vec<Remedy>) {
+        let is_limit = |name: &String| matches!(name.as_str(), "max_tokens" | "max_completion_tokens");
+        if self.facts.parameters.iter().any(is_limit) {
+            remedies.push(Remedy { is_permanent: false, ..permanent(Setting::MaxTokens, "omit") });
         }
     }
 
@@ -339,6 +352,11 @@ mod tests {
                 "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
                 "max_tokens=omit",
             ),
+            (
+                400,
+                "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum context length is 4096 tokens and your request has 57 input tokens",
+                "max_tokens=omit once",
+            ),
             (400, "Unsupported value: 'temperature' does not support 0.5 with this model.", "omit=temperature"),
             (400, "`temperature` and `top_p` cannot both be specified for this model.", "omit=temperature"),
             (400, "Argument not supported on this model: presence_penalty", "omit=presence_penalty"),
@@ -396,7 +414,7 @@ mod tests {
             (429, "tools are not supported"),
             (
                 400,
-                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (900 in the messages, 4100 in max_tokens).",
+                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in max_tokens).",
             ),
             (400, "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."),
             (400, "The model `x` does not exist"),

@@ -69,7 +69,6 @@ async fn permanent_failures_are_not_retried() {
         "402 Payment Required",
         "403 Forbidden",
         "404 Not Found",
-        "413 Payload Too Large",
         "422 Unprocessable Entity",
         "501 Not Implemented",
     ] {

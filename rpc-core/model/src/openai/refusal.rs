@@ -54,6 +54,35 @@ static SYSTEM_REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!("(?:{subject}).{{0,120}}?(?:{problem})|(?:{problem}).{{0,120}}?(?:{subject})")).ok()
 });
 
+/// Words that say that the model takes no images at all. What else is said of an image is about that image.
+static TAKES_NO_IMAGES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let subject = r"\b(?:images?|image[ _-](?:urls?|inputs?|content)|input_image|vision|multi-?modal(?:ity)?|modalit(?:y|ies))\b";
+    let refusal = format!(
+        "{UNSUPPORTED}|unknown variant|unrecognized|does not match any of the expected tags|only supported by certain|lacks|does not have|has no"
+    );
+    let words = r"not an? (?:vision|multi-?modal)|(?:at most|up to|maximum of|maximum is) 0 |text[ -]only|only (?:supports? )?text\b";
+    Regex::new(&format!("(?:{refusal}).{{0,60}}?{subject}|{subject}.{{0,60}}?(?:{refusal})|{words}")).ok()
+});
+/// Words of a refusal of one image, beside which others such as `not supported` are about it too.
+const OF_ONE_IMAGE: &[&str] = &[
+    "format",
+    "media type",
+    "media_type",
+    "mime",
+    "file type",
+    "image type",
+    "extension",
+    "size",
+    "too large",
+    "too small",
+    "too many images",
+    "resolution",
+    "dimension",
+    "safety",
+    "policy",
+    "unsupported image.",
+];
+
 /// Returns the changes that can help, the best first.
 pub(super) fn remedies(error: &ModelError, facts: &RequestFacts, dialect: &Dialect) -> Vec<Remedy> {
     let ModelError::Refused { status: 200 | 400 | 404 | 405 | 413 | 415 | 422 | 500 | 501, message } = error else {
@@ -223,27 +252,17 @@ impl Refusal<'_> {
         if !self.facts.images {
             return;
         }
-        if self.says(&["image", "vision", "multimodal", "multi-modal", "modality", "modalities"]) {
-            // A broken image says nothing about the model.
-            let of_this_image = self.says(&[
-                "too large",
-                "exceed",
-                "invalid image",
-                "not a valid image",
-                "could not process",
-                "unable to",
-                "corrupt",
-                "failed to",
-                "cannot decode",
-                "decode",
-                "download",
-                "dimension",
-                "unsupported image",
-            ]);
-            let mut remedy = permanent(Setting::Images, "false");
-            remedy.is_permanent = !of_this_image;
-            remedies.push(remedy);
+        if !self.says(&["image", "vision", "multimodal", "multi-modal", "modality", "modalities"]) {
+            return;
         }
+        let once = |setting, value| Remedy { is_permanent: false, ..permanent(setting, value) };
+        if self.facts.system && self.says(&["incompatible with system", "cannot be used with system"]) {
+            remedies.push(once(Setting::System, "user"));
+            remedies.push(once(Setting::Images, "false"));
+            return;
+        }
+        let is_about_model = self.matches(&TAKES_NO_IMAGES) && !self.says(OF_ONE_IMAGE);
+        remedies.push(Remedy { is_permanent: is_about_model, ..permanent(Setting::Images, "false") });
     }
 
     fn roles(&self, remedies: &mut Vec<Remedy>) {
@@ -387,6 +406,21 @@ mod tests {
             (404, "No endpoints found that support image input", "images=false"),
             (400, "Invalid content type. image_url is only supported by certain models.", "images=false"),
             (400, "messages.1.content.1.image.source: image exceeds 5 MB maximum", "images=false once"),
+            (400, "Too many images provided. This model supports up to 5 images", "images=false once"),
+            (
+                400,
+                "The image was specified using the image/jpeg media type, but does not appear to be one",
+                "images=false once",
+            ),
+            (400, "The image data you provided does not represent a valid image", "images=false once"),
+            (400, "image must have at least 2 pixels", "images=false once"),
+            (400, "Your input image may contain content that is not allowed by our safety system", "images=false once"),
+            (400, "Unsupported image format. image/bmp is not supported", "images=false once"),
+            (400, "unknown variant `image_url`, expected `text`", "images=false"),
+            (400, "This model does not support image input", "images=false"),
+            (400, "At most 0 image(s) may be provided in one prompt.", "images=false"),
+            (400, "image input is not supported - hint: you may need to provide the mmproj", "images=false"),
+            (400, "prompting with images is incompatible with system messages", "system=user once"),
             (400, "System role not supported", "system=user"),
             (500, "jinja2.exceptions.TemplateError: System role not supported", "system=user"),
             (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model.", "system=user"),

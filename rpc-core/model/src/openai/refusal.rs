@@ -46,6 +46,10 @@ const TOOLS: &str =
 
 static TOOLS_UNSUPPORTED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!("{UNSUPPORTED}.{{0,80}}?{TOOLS}|{TOOLS}.{{0,80}}?{UNSUPPORTED}")).ok());
+static STREAM_UNSUPPORTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let subject = r"\bstream(?:ing|ed)?\b";
+    Regex::new(&format!(r"{UNSUPPORTED}.{{0,60}}?{subject}|{subject}.{{0,60}}?{UNSUPPORTED}|verified to stream\b")).ok()
+});
 static SYSTEM_REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let problem = format!(
         "{UNSUPPORTED}|not recogni[sz]ed|unknown variant|expected one of|not one of|invalid|unsupported value|only user|must alternate|must be"
@@ -99,6 +103,7 @@ pub(super) fn remedies(error: &ModelError, facts: &RequestFacts, dialect: &Diale
     if refusal.says(OTHER_MATTERS) {
         return remedies;
     }
+    refusal.stream(&mut remedies);
     refusal.parameters(&mut remedies);
     refusal.fields_of_calls(&mut remedies);
     refusal.tools(&mut remedies);
@@ -135,6 +140,14 @@ impl Refusal<'_> {
             let is_quote = |c: Option<char>| c.is_some_and(|c| matches!(c, '"' | '\'' | '`'));
             if is_common { is_quote(before) && is_quote(after) } else { !is_word(before) && !is_word(after) }
         })
+    }
+
+    /// Before tools: some servers stream everything but answers with tools.
+    fn stream(&self, remedies: &mut Vec<Remedy>) {
+        let names_options = self.says(&["stream_options", "stream options", "include_usage"]);
+        if self.facts.stream && !names_options && self.matches(&STREAM_UNSUPPORTED) {
+            remedies.push(permanent(Setting::Stream, "false"));
+        }
     }
 
     fn parameters(&self, remedies: &mut Vec<Remedy>) {
@@ -331,6 +344,7 @@ mod tests {
     fn first(status: u16, message: &str) -> Option<String> {
         let facts = RequestFacts {
             system: true,
+            stream: true,
             stream_options: true,
             tools: true,
             tool_choice: true,
@@ -361,6 +375,9 @@ mod tests {
                 "stream_options=false",
             ),
             (400, "Unrecognized request argument supplied: stream_options", "stream_options=false"),
+            (400, "Your organization must be verified to stream this model. Please go to ... (stream)", "stream=false"),
+            (400, "Unsupported value: 'stream' does not support true with this model.", "stream=false"),
+            (400, "Streaming is not supported when tools are provided", "stream=false"),
             (
                 400,
                 "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",

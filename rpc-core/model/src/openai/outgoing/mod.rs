@@ -55,6 +55,7 @@ pub(super) struct CallReader {
 #[derive(Debug, Default)]
 pub(super) struct RequestFacts {
     pub(super) system: bool,
+    pub(super) stream: bool,
     pub(super) stream_options: bool,
     pub(super) tools: bool,
     pub(super) tool_choice: bool,
@@ -93,7 +94,9 @@ impl OutgoingRequest {
                 .messages
                 .iter()
                 .any(|message| matches!(message, Message::System(text) if !text.trim().is_empty())),
-            stream_options: dialect.stream_options,
+            stream: dialect.stream,
+            // Servers refuse it in a request that does not stream.
+            stream_options: dialect.stream && dialect.stream_options,
             tools: !tools.is_empty(),
             tool_choice: chosen.is_some() && dialect.tool_choice != ToolChoiceForm::Omit,
             parallel_tool_calls: !tools.is_empty() && dialect.parallel_tool_calls != ParallelCalls::Omit,
@@ -103,8 +106,8 @@ impl OutgoingRequest {
         let messages = Renderer { model, dialect, facts: &mut facts, calls: 0 }.render(&conversation);
         let body = serde_json::to_vec(&ChatCompletionRequest {
             model,
-            stream: true,
-            stream_options: dialect.stream_options.then_some(StreamOptions { include_usage: true }),
+            stream: dialect.stream,
+            stream_options: facts.stream_options.then_some(StreamOptions { include_usage: true }),
             messages,
             tools: tools.params(),
             tool_choice: chosen.and_then(|name| tool_choice(names.to_wire(name), dialect.tool_choice)),

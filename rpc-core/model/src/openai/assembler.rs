@@ -330,6 +330,12 @@ impl ResponseAssembler {
         if let Some(raw) = delta.reasoning_details {
             self.echo.push_details(raw);
         }
+        if let Some(raw) = delta.thinking_blocks {
+            self.echo.push_blocks(raw);
+        }
+        if let Some(raw) = delta.reasoning_opaque {
+            self.echo.push_opaque(raw);
+        }
         if let Some(raw) = delta.content {
             content.read(raw, Role::Text);
         }

@@ -185,19 +185,21 @@ impl Refusal<'_> {
 
     /// Fields that the server has sent, and does or does not want back.
     fn fields_of_calls(&self, remedies: &mut Vec<Remedy>) {
+        // A name of one word can be a word of the sentence.
+        let names_field = |name: &String| name.contains('_') && self.names(&name.to_lowercase());
         let has_calls = self.facts.calls_per_message > 0;
         let is_missing =
             self.says(&["missing", "required", "must be passed", "must be present", "must include", "must contain"]);
         if has_calls && self.says(&["thought_signature", "thoughtsignature", "thought signature"]) {
             let value = if self.dialect.extra_content == ExtraContent::Echo && is_missing { "dummy" } else { "off" };
             remedies.push(permanent(Setting::ExtraContent, value));
-        } else if self.facts.echo && self.says(&["extra_content"]) {
+        } else if self.facts.call_fields.iter().any(names_field) {
             remedies.push(permanent(Setting::ExtraContent, "off"));
         }
         let names_reasoning = self.says(&["reasoning_content", "reasoning_details"]);
         if has_calls && names_reasoning && is_missing && self.dialect.reasoning_content != ReasoningContent::Always {
             remedies.push(permanent(Setting::ReasoningContent, "always"));
-        } else if self.facts.echo && names_reasoning {
+        } else if self.facts.message_fields.iter().any(names_field) {
             remedies.push(permanent(Setting::ReasoningContent, "off"));
         }
         let is_single = self.says(&[
@@ -352,7 +354,8 @@ mod tests {
             images: true,
             calls_per_message: 2,
             empty_content: true,
-            echo: true,
+            call_fields: ["extra_content".to_owned()].into(),
+            message_fields: ["reasoning_content".to_owned()].into(),
             parameters: crate::dialect::PARAMETERS
                 .iter()
                 .filter(|name| **name != "max_completion_tokens")

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use messages::{Block, Call, Conversation};
 use names::ToolNames;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 pub(crate) use tool_forms::ToolForms;
 use tools::WireTools;
@@ -65,8 +66,9 @@ pub(super) struct RequestFacts {
     pub(super) calls_per_message: usize,
     /// Whether a message with calls has no text.
     pub(super) empty_content: bool,
-    /// Whether a message or a call has fields of the server itself.
-    pub(super) echo: bool,
+    /// Names of fields of the server itself in calls, and in messages.
+    pub(super) call_fields: BTreeSet<String>,
+    pub(super) message_fields: BTreeSet<String>,
     /// Names of the parameters.
     pub(super) parameters: Vec<String>,
 }
@@ -227,12 +229,18 @@ impl Renderer<'_> {
             let mut result = MessageParam::new("tool", Content::Text(&call.result));
             result.tool_call_id = Some(id.clone());
             results.push(result);
-            let echo = self.call_echo(call);
-            self.facts.echo |= !echo.is_empty();
-            let function = FunctionCallParam { name: &call.name, arguments: &call.arguments };
+            let mut echo = self.call_echo(call);
+            self.facts.call_fields.extend(echo.keys().filter(|name| *name != "function").cloned());
+            let mut of_function = match echo.remove("function") {
+                Some(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            };
+            of_function.retain(|name, _| !matches!(name.as_str(), "name" | "arguments"));
+            self.facts.call_fields.extend(of_function.keys().cloned());
+            let function = FunctionCallParam { name: &call.name, arguments: &call.arguments, echo: of_function };
             message.tool_calls.push(ToolCallParam { id, kind: "function", function, echo });
         }
-        self.facts.echo |= !message.echo.is_empty();
+        self.facts.message_fields.extend(message.echo.keys().cloned());
         messages.push(message);
         messages.append(&mut results);
     }
@@ -280,7 +288,7 @@ impl Renderer<'_> {
             return Map::new();
         }
         let mut fields = self.echo_of(call).map(|echo| echo.call.clone()).unwrap_or_default();
-        fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "function" | "index"));
+        fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "index"));
         if self.dialect.extra_content == ExtraContent::Dummy {
             // Documented for calls that another model has made.
             let dummy = json!({"google": {"thought_signature": "skip_thought_signature_validator"}});

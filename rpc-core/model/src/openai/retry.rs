@@ -66,3 +66,17 @@ impl RetryPolicy {
         (pause <= MAX_PAUSE && Instant::now() + pause < self.deadline).then_some(pause)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backon::BackoffBuilder;
+    use std::collections::BTreeSet;
+
+    #[tokio::test]
+    async fn runs_that_fail_together_do_not_retry_together() {
+        let policy = RetryPolicy::new(3, Instant::now());
+        let pauses: BTreeSet<Duration> = (0..16).filter_map(|_| policy.backoff().build().next()).collect();
+        assert!(pauses.len() > 1, "{pauses:?}");
+    }
+}

@@ -88,7 +88,13 @@ impl OutgoingRequest {
     ) -> serde_json::Result<Self> {
         let names = tool_names(request, dialect);
         let tools = forms.get(&request.tools, dialect, &names);
-        let conversation = Conversation::new(&request.messages, dialect, &names, !tools.is_empty());
+        let mut conversation = Conversation::new(&request.messages, dialect, &names, !tools.is_empty());
+        if tools.has_other_keys() {
+            conversation.for_each_call(|call| {
+                let arguments = std::mem::take(&mut call.arguments);
+                call.arguments = tools.wire_keys(&names.original(call.name.clone()), arguments);
+            });
+        }
         let parameters = parameters(&request.parameters, dialect);
         let chosen = request.tool_choice.as_deref().filter(|name| tools.contains(name));
         let mut facts = RequestFacts {
@@ -129,7 +135,8 @@ impl CallReader {
     pub(super) fn understand(&self, model: &str, mut event: ModelEvent) -> ModelEvent {
         if let ModelEvent::ToolCall(call) = &mut event {
             call.name = self.names.original(std::mem::take(&mut call.name));
-            call.arguments = self.tools.without_nulls(&call.name, std::mem::take(&mut call.arguments));
+            let arguments = self.tools.without_nulls(&call.name, std::mem::take(&mut call.arguments));
+            call.arguments = self.tools.original_keys(&call.name, arguments);
             if let Some(echo) = &mut call.echo {
                 model.clone_into(&mut echo.model);
             }

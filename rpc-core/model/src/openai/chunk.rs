@@ -3,7 +3,7 @@
 //! Only the fields that are used are read, and their values stay raw JSON until they are needed. So a value of another
 //! type than the protocol defines does not fail the chunk.
 
-use super::json::{Merge, count, wire_object};
+use super::json::{Merge, count, is_blank, wire_object};
 use super::unrecognized::Unrecognized;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -102,6 +102,12 @@ wire_object! {
 }
 
 impl<'a> Delta<'a> {
+    /// Returns whether no field has a value but the role.
+    pub(super) fn says_nothing(&self) -> bool {
+        let others = [self.content, self.refusal, self.tool_calls, self.function_call, self.annotations];
+        others.into_iter().flatten().chain(self.reasoning_opaque).chain(self.reasoning_fields()).all(is_blank)
+    }
+
     /// Returns the fields that can contain reasoning. Several of them contain the same.
     pub(super) fn reasoning_fields(&self) -> impl Iterator<Item = &'a RawValue> {
         [

@@ -52,6 +52,10 @@ struct Fragment<'a> {
 }
 
 impl ToolCallAssembler {
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.function_call.is_none()
+    }
+
     /// Processes the `tool_calls` of a chunk. Returns whether they contain a fragment.
     pub(super) fn push(&mut self, raw: &RawValue) -> Result<bool, ModelError> {
         self.push_list(raw, false)
@@ -191,7 +195,9 @@ impl ToolCallAssembler {
             // This server sends ids, so this is the next piece of the name.
             return Some(at);
         }
-        let begins_call = *position > 0 || last.name != *name && !last.name.is_empty() || last.arguments.is_whole();
+        // The arguments of a call can come before its name.
+        let has_name = !last.name.is_empty();
+        let begins_call = *position > 0 || has_name && (last.name != *name || last.arguments.is_whole());
         (!begins_call).then_some(at)
     }
 
@@ -221,10 +227,11 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Returns whether a fragment with a name, for a call whose arguments are complete, is about another call.
+    /// Returns whether a fragment with a name, for a call whose arguments are complete, is about another call. A call
+    /// without a name waits for it.
     fn is_other(&self, call: &PartialToolCall, is_in_same_list: bool) -> bool {
         is_in_same_list
-            || call.name != self.name
+            || !call.name.is_empty() && call.name != self.name
             || self.whole_arguments.is_some_and(|arguments| call.arguments.is_contradicted_by(arguments))
     }
 }

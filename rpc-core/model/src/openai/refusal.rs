@@ -52,7 +52,7 @@ static STREAM_UNSUPPORTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 static SYSTEM_REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let problem = format!(
-        "{UNSUPPORTED}|not recogni[sz]ed|unknown variant|expected one of|not one of|invalid|unsupported value|only user|must alternate|must be"
+        "{UNSUPPORTED}|not recogni[sz]ed|unknown variant|expected one of|not one of|invalid|unsupported value|only user|must alternate|must be|unexpected"
     );
     let subject = r"\b(?:system|developer)\b.{0,40}?\b(?:roles?|messages?|prompts?|instructions?)\b|\b(?:roles?|messages?)\b.{0,60}?\b(?:system|developer)\b";
     Regex::new(&format!("(?:{subject}).{{0,120}}?(?:{problem})|(?:{problem}).{{0,120}}?(?:{subject})")).ok()
@@ -60,7 +60,8 @@ static SYSTEM_REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Words that say that the model takes no images at all. What else is said of an image is about that image.
 static TAKES_NO_IMAGES: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let subject = r"\b(?:images?|image[ _-](?:urls?|inputs?|content)|input_image|vision|multi-?modal(?:ity)?|modalit(?:y|ies))\b";
+    let subject =
+        r"\b(?:images?|image[ _-](?:urls?|inputs?|content)|input_image|vision|multi-?modal(?:ity)?|modalit(?:y|ies))\b";
     let refusal = format!(
         "{UNSUPPORTED}|unknown variant|unrecognized|does not match any of the expected tags|only supported by certain|lacks|does not have|has no"
     );
@@ -283,7 +284,8 @@ impl Refusal<'_> {
     fn roles(&self, remedies: &mut Vec<Remedy>) {
         let must_alternate =
             self.says(&["must alternate", "roles are supported", "only user and assistant", "only user, assistant"]);
-        if self.facts.system && (must_alternate || self.matches(&SYSTEM_REFUSED)) {
+        let only_two = self.says(&["should be 'user' or 'assistant'", "must be 'user' or 'assistant'"]);
+        if self.facts.system && (must_alternate || only_two || self.matches(&SYSTEM_REFUSED)) {
             let names_developer = self.says(&["developer"]) && !self.says(&["developer instruction"]);
             match self.dialect.system {
                 SystemRole::System if names_developer => remedies.push(permanent(Setting::System, "developer")),
@@ -313,7 +315,11 @@ impl Refusal<'_> {
             "at least",
             "too short",
         ];
-        if !self.facts.empty_content || !self.says(&["content"]) || !self.says(&complains) {
+        // The only `null` of a request is this content.
+        let names_null = self.dialect.empty_content == EmptyContent::Null
+            && self.says(&["invalid type: null", "but is null", "got null", "null is not"]);
+        let names_content = names_null || self.says(&["content"]) && self.says(&complains);
+        if !self.facts.empty_content || !names_content {
             return;
         }
         let order: &[&str] =
@@ -448,6 +454,10 @@ mod tests {
             (400, "The role system is not allowed; use a developer message", "system=developer"),
             (500, "Conversation roles must alternate user/assistant/user/assistant/...", "system=user"),
             (400, "Invalid 'content': 'content' field must be a string or an array of objects.", "empty_content=empty"),
+            (422, "messages[3]: invalid type: null, expected a string at line 1 column 90", "empty_content=empty"),
+            (500, "[json.exception.type_error.302] type must be string, but is null", "empty_content=empty"),
+            (400, "Unexpected role 'system'. Allowed roles are user and assistant", "system=user"),
+            (400, "messages.0.role: Input should be 'user' or 'assistant'", "system=user"),
             (400, "messages: text content blocks must be non-empty", "empty_content=absent"),
             (400, "Function call is missing a thought_signature in functionCall parts.", "extra_content=dummy"),
             (

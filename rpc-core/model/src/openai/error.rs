@@ -10,7 +10,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
 /// Longest error message of a server in characters. The rest is cut.
@@ -138,6 +138,10 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
             let retry_after = retry_after.or(in_body).or_else(|| delay_in_words(&message));
             ModelError::Overloaded { status, retry_after, message }
         }
+        // The server says that it is well a moment later. Others than these blame the request, whatever they say.
+        ErrorKind::Status(status @ (408 | 498 | 502 | 504 | 520..=525 | 530)) if retry_after.is_some() => {
+            ModelError::Overloaded { status, retry_after, message }
+        }
         ErrorKind::Status(status) => ModelError::Refused { status, message },
     }
 }
@@ -155,11 +159,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let date = |text: &str| {
-        let date = chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
-        date.ok()
+    let date = |text: &str| -> Option<SystemTime> {
+        // The three forms of HTTP, then what some servers send instead.
+        let other =
+            || chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
+        httpdate::parse_http_date(text).ok().or_else(|| other().ok().map(SystemTime::from))
     };
-    Some((date(value)? - date(text(DATE.as_str())?)?).to_std().unwrap_or_default())
+    Some(date(value)?.duration_since(date(text(DATE.as_str())?)?).unwrap_or_default())
 }
 
 /// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.

@@ -112,7 +112,9 @@ impl EchoCollector {
 fn merge(last: &mut Map<String, Value>, piece: Map<String, Value>) {
     for (key, value) in piece {
         match (last.get_mut(&key), value) {
-            (Some(Value::String(text)), Value::String(more)) if matches!(key.as_str(), "text" | "summary" | "data" | "thinking") => {
+            (Some(Value::String(text)), Value::String(more))
+                if matches!(key.as_str(), "text" | "summary" | "data" | "thinking") =>
+            {
                 text.push_str(&more);
             }
             (Some(_), Value::Null) => {}

@@ -165,7 +165,8 @@ impl<'a> HealingRequest<'a> {
             state.refused.push(before.clone());
         }
         let before_outgoing = std::mem::replace(&mut state.outgoing, Arc::new(outgoing));
-        state.last = Some(Change { message: message.clone(), dialect: before, outgoing: before_outgoing, is_permanent });
+        state.last =
+            Some(Change { message: message.clone(), dialect: before, outgoing: before_outgoing, is_permanent });
         true
     }
 
